@@ -1,0 +1,5 @@
+"""Errors that a user can mend: one readable paragraph, exit code 2, no traceback."""
+
+
+class UserError(Exception):
+    """Something the user can put right; the message names the file and the mend."""
