@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Something the user can put right; the message names the file and the mend."""
+
+
+class Interrupted(Exception):
+    """Stopped on request; the same command carries on."""
