@@ -1,0 +1,114 @@
+"""Making the call a job describes, with every way it can end turned into a report in the job's folder."""
+
+import importlib
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from c2fnas.errors import Interrupted, UserError
+from c2fnas.execution.job import Job, Kind, Outcome
+from c2fnas.execution.memory import is_out_of_memory
+from c2fnas.files import write_text
+
+RESULT = "result.json"
+TRACEBACK = "traceback.txt"
+STOP = "stop"
+
+Target = Callable[[dict[str, Any], Path, str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one attempt ended, as written to ``result.json``."""
+
+    kind: Kind | Literal["interrupted", "user_error"]
+    value: dict[str, Any] | None
+    failure: str | None
+    seconds: float
+
+    def outcome(self, job: Job, device: str, seconds: float | None = None) -> Outcome:
+        """The outcome of ``job``.
+
+        Raises:
+            Interrupted: the job was stopped on request.
+            UserError: the user has something to put right.
+        """
+        if self.kind == "interrupted":
+            raise Interrupted(f"{job.folder}: {self.failure}")
+        if self.kind == "user_error":
+            raise UserError(self.failure)
+        return Outcome(
+            job.id, self.value, self.failure, self.kind, self.seconds if seconds is None else seconds, device
+        )
+
+
+def make_call(job: Job, payload: dict[str, Any], device: str) -> Report:
+    """Call the target and report; the report is written to the job's folder before it is returned.
+
+    ``payload`` is the job's own but for what a retry adds to it. KeyboardInterrupt passes.
+    """
+    start = time.monotonic()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / STOP).unlink(missing_ok=True)
+    try:
+        value = _resolve(job.target)(_through_json(payload), job.folder, device)
+        report = Report("done", _through_json(value), None, time.monotonic() - start)
+    except (Exception, SystemExit) as error:
+        report = _report_of(error, job, time.monotonic() - start)
+    write_report(job, report)
+    return report
+
+
+def write_report(job: Job, report: Report) -> None:
+    """Write ``result.json``; not-a-number passes, for what a value means is the caller's affair."""
+    write_text(job.folder / RESULT, json.dumps({"job": job.digest(), **asdict(report)}, indent=2) + "\n")
+
+
+def read_report(job: Job) -> Report | None:
+    """The report that ``job``, and no other, has left in its folder; None where there is none or it is damaged."""
+    try:
+        found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+        if found.pop("job") == job.digest():
+            return Report(**found)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        pass
+    return None
+
+
+def finished(job: Job) -> Report | None:
+    """The report of a ``job`` already done, by an earlier driver for example."""
+    report = read_report(job)
+    return report if report is not None and report.kind == "done" else None
+
+
+def echo(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """The simplest target: its payload is its value."""
+    return payload
+
+
+def _resolve(target: str) -> Target:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _through_json(value: dict[str, Any]) -> dict[str, Any]:
+    """``value`` as another process would see it, so that in-process runs differ in nothing."""
+    if not isinstance(value, dict):
+        raise TypeError(f"a target takes and returns a dict, not {type(value).__name__}")
+    return json.loads(json.dumps(value))
+
+
+def _report_of(error: BaseException, job: Job, seconds: float) -> Report:
+    if isinstance(error, Interrupted):
+        return Report("interrupted", None, str(error) or "stopped on request", seconds)
+    if isinstance(error, UserError):
+        return Report("user_error", None, str(error), seconds)
+    path = job.folder / TRACEBACK
+    write_text(path, "".join(traceback.format_exception(error)))
+    kind: Kind = "out_of_memory" if is_out_of_memory(error) else "failed"
+    message = " ".join(str(error).split()) or "no message"
+    return Report(kind, None, f"{type(error).__name__}: {message} (see {path})", seconds)

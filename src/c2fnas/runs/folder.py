@@ -1,0 +1,104 @@
+"""A run folder holds everything of a run; here every file of it has its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. Nothing in it holds an absolute path, so it can be copied and resumed elsewhere.
+
+    >>> RunFolder(Path("runs/spleen")).coarse_trial(7).as_posix()
+    'runs/spleen/coarse/0007'
+    """
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, seed, versions and data fingerprint."""
+        return self.root / "run.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """How cases are prepared and cut into patches; may be edited by hand before the first preparation."""
+        return self.root / "plan.yaml"
+
+    @property
+    def fingerprint(self) -> Path:
+        """What the dataset looked like when the run began."""
+        return self.root / "fingerprint.json"
+
+    @property
+    def folds(self) -> Path:
+        """Which cases train and which validate, fold by fold."""
+        return self.root / "folds.json"
+
+    @property
+    def study(self) -> Path:
+        """The ledger: Optuna studies on SQLite, one per stage."""
+        return self.root / "study.db"
+
+    @property
+    def cache(self) -> Path:
+        """The prepared cases."""
+        return self.root / "cache"
+
+    @property
+    def coarse(self) -> Path:
+        """The coarse stage."""
+        return self.root / "coarse"
+
+    def coarse_trial(self, number: int) -> Path:
+        """The folder of one coarse candidate, by its number in the ledger."""
+        return self.coarse / f"{number:04d}"
+
+    @property
+    def fine(self) -> Path:
+        """The fine stage."""
+        return self.root / "fine"
+
+    @property
+    def supernet(self) -> Path:
+        """The training of the super-network."""
+        return self.fine / "supernet"
+
+    @property
+    def scale(self) -> Path:
+        """The third stage."""
+        return self.root / "scale"
+
+    def scale_trial(self, number: int) -> Path:
+        """The folder of one width, by its number in the ledger."""
+        return self.scale / f"{number:04d}"
+
+    @property
+    def final(self) -> Path:
+        """The deployed networks."""
+        return self.root / "final"
+
+    def final_fold(self, fold: int) -> Path:
+        """The folder of the network deployed for ``fold`` (from 0)."""
+        return self.final / f"fold-{fold}"
+
+    @property
+    def report(self) -> Path:
+        """Tables, figures and the page."""
+        return self.root / "report"
+
+    @property
+    def stop(self) -> Path:
+        """A file that a user creates to have the run save and leave."""
+        return self.root / "stop"
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user has asked the run to stop."""
+        return self.stop.exists()
+
+    def clear_stop(self) -> None:
+        """Forget a request to stop; done when a command begins."""
+        self.stop.unlink(missing_ok=True)
