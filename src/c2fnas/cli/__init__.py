@@ -1,0 +1,58 @@
+"""The command line: one short module per command; heavy libraries are imported inside the commands, so `--help` is instant."""
+
+import sys
+
+import typer
+
+from c2fnas.cli.check import check
+from c2fnas.cli.demo import demo
+from c2fnas.cli.describe import describe
+from c2fnas.cli.evaluate import evaluate
+from c2fnas.cli.predict import predict
+from c2fnas.cli.prepare import prepare
+from c2fnas.cli.run import run
+from c2fnas.cli.search import search
+from c2fnas.errors import Interrupted, UserError
+
+app = typer.Typer(
+    name="c2fnas",
+    help="Coarse-to-fine neural architecture search for 3D medical image segmentation.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, check, prepare, run, predict, evaluate, describe):
+    app.command()(command)
+app.add_typer(search, name="search")
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+) -> None:
+    if version:
+        from c2fnas import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a :class:`UserError` is one paragraph and exit code 2, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"c2fnas: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"\nc2fnas: stopped. {stop or 'Run the same command again to carry on.'}", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,86 @@
+"""The resolved configuration of a run: everything that decides its result, written once and then fixed."""
+
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from c2fnas.errors import UserError
+from c2fnas.files import write_text
+from c2fnas.space.operation import Operation
+from c2fnas.space.search_space import SearchSpace
+from c2fnas.training.recipe import Recipe
+
+
+class Frozen(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CoarseConfig(Frozen):
+    """Coarse stage, Algorithm 1 (paper 3.3)."""
+
+    clusters: PositiveInt
+    per_cluster: PositiveInt
+    evaluations: PositiveInt
+    random_share: float = Field(ge=0, le=1)
+    recipe: Recipe
+
+
+class FineConfig(Frozen):
+    """Fine stage (paper 3.4): the super-network, then random candidates ranked on ``cases`` validation cases (None: all)."""
+
+    candidates: PositiveInt
+    cases: PositiveInt | None
+    recipe: Recipe
+
+
+class DeploymentConfig(Frozen):
+    """Training the found architecture from scratch, one model per fold."""
+
+    folds: tuple[int, ...]
+    recipe: Recipe
+
+
+class RunConfig(Frozen):
+    """What a run does. Search and deployment share ``width`` and the plan's patch: the paper's point."""
+
+    budget: str
+    seed: int
+    dataset: str
+    dataset_path: str
+    fingerprint: str = Field(description="SHA-256 of the data set's fingerprint")
+    plan: str = Field(description="SHA-256 of plan.yaml")
+    width: PositiveFloat
+    cells: PositiveInt
+    downsamplings: PositiveInt
+    operations: tuple[Operation, ...]
+    devices: tuple[str, ...]
+    coarse: CoarseConfig
+    fine: FineConfig
+    deployment: DeploymentConfig
+    versions: dict[str, str]
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space of the run."""
+        return SearchSpace(cells=self.cells, downsamplings=self.downsamplings, operations=self.operations)
+
+    def save(self, path: Path) -> None:
+        """Write the configuration as YAML."""
+        header = "# The resolved configuration of this run, fixed when it started. Results depend on nothing else.\n"
+        write_text(path, header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a configuration.
+
+        Raises:
+            UserError: unreadable, or a key is missing, unknown or out of range.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError, ValidationError) as error:
+            raise UserError(f"{path}: not a run configuration of this version of c2fnas ({error}).") from error

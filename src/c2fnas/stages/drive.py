@@ -1,0 +1,41 @@
+"""The one loop that every stage drives its jobs with: fill idle devices, wait for one result, settle it, show progress."""
+
+from collections.abc import Callable
+
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.stages.live import note_on, share_done
+from c2fnas.stages.progress import Reporter
+
+REFRESH_SECONDS = 0.5
+
+
+def drive(
+    executor: Executor,
+    propose: Callable[[], Job | None],
+    settle: Callable[[Outcome], None],
+    *,
+    reporter: Reporter,
+    stage: str,
+    finished: Callable[[], float],
+) -> None:
+    """Run the jobs of a stage until ``propose`` has no more and none is running.
+
+    Asynchronous, as Algorithm 1's "while HasIdleGPU": an idle device gets a job at once, a proposal never waits for the
+    slower ones.
+
+    Args:
+        propose: the next job, or None where there is none now (asked again after every result).
+        settle: receives every outcome, failures included.
+        finished: units of work that are settled; the share done of running jobs is added to it for the display.
+    """
+    while True:
+        while executor.idle and (job := propose()) is not None:
+            executor.submit(job)
+        if not executor.running:
+            return
+        outcome = executor.wait(REFRESH_SECONDS)
+        if outcome is not None:
+            settle(outcome)
+        running = executor.running
+        reporter.update(stage, finished() + sum(map(share_done, running)), " · ".join(map(note_on, running)))

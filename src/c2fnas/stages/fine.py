@@ -1,0 +1,99 @@
+"""Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then random candidates are ranked."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from c2fnas.errors import UserError
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.runs.ledger import Ledger
+from c2fnas.search.path_ranking import random_paths
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.operation import Operation
+from c2fnas.space.topology import Topology
+from c2fnas.stages.drive import drive
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+
+STAGE = "fine"
+SUPERNET_STAGE = "super-network"
+RANKING_STAGE = "ranking"
+PATHS_PER_JOB = 64
+
+Path12 = tuple[Operation, ...]
+
+
+def search_operations(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Architecture:
+    """Find the operations of ``topology``'s cells and return the best architecture (paper Eq. 6 and 7).
+
+    Raises:
+        UserError: the super-network could not be trained, or no candidate could be scored.
+    """
+    sampling = train_supernet(setting, topology, executor, reporter)
+    return rank_candidates(setting, topology, sampling, executor, reporter)
+
+
+def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> list[list[int]]:
+    """Train the super-network; returns how often each operation (column) of each cell (row) was trained."""
+    job = Job("super-network", "c2fnas.stages.jobs:train_supernet", {"run": "../..", "code": list(topology.code)},
+              setting.folder.supernet)  # fmt: skip
+    outcomes = run_all(executor, [job], reporter, SUPERNET_STAGE)
+    if outcomes[0].value is None:
+        raise UserError(f"{job.folder}: the super-network could not be trained: {outcomes[0].failure}")
+    return outcomes[0].value["sampling"]
+
+
+def rank_candidates(
+    setting: Setting, topology: Topology, sampling: list[list[int]], executor: Executor, reporter: Reporter
+) -> Architecture:
+    """Score distinct random candidates with the super-network's weights and return the best one.
+
+    ``sampling`` goes into the ledger, so that the report can show how fairly the operations were trained.
+    """
+    config = setting.config
+    ledger = Ledger(setting.folder, STAGE)
+    ledger.remember("sampling", sampling)
+    paths = sorted(random_paths(config.space, config.fine.candidates, seed=config.seed))
+    chunks = [paths[start : start + PATHS_PER_JOB] for start in range(0, len(paths), PATHS_PER_JOB)]
+    jobs = [_ranking_job(setting, topology, number, chunk) for number, chunk in enumerate(chunks)]
+    outcomes = run_all(executor, jobs, reporter, RANKING_STAGE, units=[len(chunk) for chunk in chunks])
+    scored = {path: score for outcome, chunk in zip(outcomes, chunks, strict=True) for path, score in _scores(outcome, chunk)}
+    candidates = {Architecture(topology, path, config.width): scored.get(path) for path in paths}
+    ledger.record(candidates, failure="no finite score")
+    if not scored:
+        raise UserError(f"{setting.folder.fine}: no candidate could be scored; the last failure was: {outcomes[-1].failure}")
+    return ledger.best().architecture
+
+
+def run_all(
+    executor: Executor, jobs: Sequence[Job], reporter: Reporter, stage: str, *, units: Sequence[float] | None = None
+) -> list[Outcome]:
+    """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
+
+    A job whose folder already holds its result answers at once, so a repeated call carries on where the last one stopped.
+    """
+    weight = {job.id: unit for job, unit in zip(jobs, units or [1.0] * len(jobs), strict=True)}
+    waiting = deque(jobs)
+    outcomes: dict[str, Outcome] = {}
+
+    def settle(outcome: Outcome) -> None:
+        outcomes[outcome.job_id] = outcome
+
+    reporter.start(stage, sum(weight.values()))
+    drive(
+        executor, lambda: waiting.popleft() if waiting else None, settle,
+        reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
+    )  # fmt: skip
+    reporter.finish(stage)
+    return [outcomes[job.id] for job in jobs]
+
+
+def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Sequence[Path12]) -> Job:
+    payload = {"run": "../../..", "code": list(topology.code), "paths": [list(path) for path in paths]}
+    return Job(f"ranking {number}", "c2fnas.stages.jobs:rank_paths", payload, setting.folder.fine / "ranking" / f"{number:04d}")
+
+
+def _scores(outcome: Outcome, paths: Sequence[Path12]) -> list[tuple[Path12, float]]:
+    """The paths of a chunk with their Dice; those without a finite one are left out."""
+    scores = outcome.value["dice"] if outcome.value else [None] * len(paths)
+    return [(path, score) for path, score in zip(paths, scores, strict=True) if score is not None]

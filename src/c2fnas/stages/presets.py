@@ -1,0 +1,92 @@
+"""Budgets: what a user picks with ``--budget``; each is a YAML file in ``c2fnas/presets`` that anyone can read."""
+
+from importlib import resources
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+BUDGETS = ("demo", "hour", "day", "paper")
+
+
+class Frozen(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecipeChoice(Frozen):
+    """A named training recipe; ``iterations`` stays open where the budget is a time."""
+
+    name: Literal["paper", "modern"]
+    iterations: PositiveInt | None = None
+
+
+class CoarsePreset(Frozen):
+    """Algorithm 1's numbers."""
+
+    clusters: PositiveInt = 8
+    per_cluster: PositiveInt = 2
+    evaluations: PositiveInt = 50
+    random_share: float = Field(0.2, ge=0, le=1)
+    recipe: RecipeChoice
+
+
+class FinePreset(Frozen):
+    """Super-network and ranking."""
+
+    candidates: PositiveInt = 2000
+    cases: PositiveInt | None = None
+    recipe: RecipeChoice
+
+
+class DeploymentPreset(Frozen):
+    """Final training: the last fold alone, as the paper's validation, or all of them."""
+
+    folds: Literal["last", "all"] = "last"
+    recipe: RecipeChoice
+
+
+class Shares(Frozen):
+    """How a time budget is divided; what is left of 1 is slack for preparation and evaluation."""
+
+    coarse: PositiveFloat
+    supernet: PositiveFloat
+    ranking: PositiveFloat
+    deployment: PositiveFloat
+
+    @model_validator(mode="after")
+    def _at_most_the_whole(self) -> "Shares":
+        if self.coarse + self.supernet + self.ranking + self.deployment > 1 + 1e-9:
+            raise ValueError("the shares of a time budget add up to more than 1")
+        return self
+
+
+class Preset(Frozen):
+    """One budget. ``hours`` is None where iteration counts are fixed."""
+
+    plan: Literal["paper", "planned"]
+    width: PositiveFloat | Literal["auto"]
+    hours: PositiveFloat | None
+    shares: Shares | None = None
+    coarse: CoarsePreset
+    fine: FinePreset
+    deployment: DeploymentPreset
+
+    @model_validator(mode="after")
+    def _time_is_divided(self) -> "Preset":
+        if (self.hours is None) != (self.shares is None):
+            raise ValueError("a budget has both `hours` and `shares`, or neither")
+        return self
+
+    def width_on(self, device: str) -> float:
+        """The width multiplier of every network of the run: one size for search and deployment."""
+        if self.width == "auto":
+            return 1.0 if device.startswith("cuda") else 0.25
+        return self.width
+
+
+def load_preset(budget: str) -> Preset:
+    """The preset called ``budget``, one of :data:`BUDGETS`."""
+    text = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml").read_text(encoding="utf-8")
+    return Preset.model_validate(yaml.safe_load(text))

@@ -1,0 +1,35 @@
+"""How the stages tell what they do; the command line shows it, a test or a notebook may listen."""
+
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """Hears of the progress of stages."""
+
+    def say(self, text: str) -> None:
+        """A line worth reading once."""
+
+    def start(self, stage: str, total: float) -> None:
+        """``stage`` begins; it has ``total`` units of work."""
+
+    def update(self, stage: str, done: float, note: str = "") -> None:
+        """``done`` units (fractions included) are finished; ``note`` is what is happening now."""
+
+    def finish(self, stage: str, note: str = "") -> None:
+        """``stage`` has ended."""
+
+
+class Silent:
+    """A reporter that keeps quiet."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, stage: str, total: float) -> None:
+        """Show nothing."""
+
+    def update(self, stage: str, done: float, note: str = "") -> None:
+        """Show nothing."""
+
+    def finish(self, stage: str, note: str = "") -> None:
+        """Show nothing."""

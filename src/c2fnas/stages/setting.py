@@ -1,0 +1,84 @@
+"""What every stage of a run works with: the run's folder, configuration, plan, folds and prepared cases."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from c2fnas.data.cache import Cache, PreparedCase
+from c2fnas.data.folds import Split
+from c2fnas.data.plan import Plan, load_plan
+from c2fnas.errors import UserError
+from c2fnas.files import read_json
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A prepared run. Jobs load it from the run folder, so only its path has to travel to a worker."""
+
+    folder: RunFolder
+    config: RunConfig
+    plan: Plan
+    folds: tuple[Split, ...]
+
+    @classmethod
+    def load(cls, run: Path) -> Self:
+        """Read a prepared run.
+
+        Raises:
+            UserError: the folder is no run, or was not prepared to the end.
+        """
+        folder = RunFolder(run)
+        if not folder.config.exists():
+            raise UserError(f"{run}: not a prepared run. Start one with `c2fnas run DATASET --run {run}`.")
+        return cls(folder, RunConfig.load(folder.config), load_plan(folder.plan), load_folds(folder.folds))
+
+    @property
+    def search_split(self) -> Split:
+        """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
+        return self.folds[-1]
+
+    @property
+    def classes(self) -> int:
+        """Classes, the background included."""
+        return len(self.plan.classes)
+
+    @property
+    def in_channels(self) -> int:
+        """Image channels."""
+        return len(self.plan.channels)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The prepared cases."""
+        return Cache.open(self.folder.cache)
+
+    def cases(self, ids: Iterable[str]) -> tuple[PreparedCase, ...]:
+        """The prepared cases called ``ids``."""
+        return tuple(self.cache[case] for case in ids)
+
+    def window(self, *, ranking: bool = False) -> SlidingWindow:
+        """The sliding window of validation, or the coarser one that ranks candidates (paper 4.1, stride 16 and 48)."""
+        weighting = "constant" if self.config.budget == "paper" else "gaussian"
+        stride = self.plan.ranking_stride if ranking else self.plan.stride
+        return SlidingWindow(patch_size=self.plan.patch_size, stride=stride, weighting=weighting)
+
+
+def load_folds(path: Path) -> tuple[Split, ...]:
+    """Read the folds of a run."""
+    return tuple(Split(tuple(fold["training"]), tuple(fold["validation"])) for fold in read_json(path))
+
+
+def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    """``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
+
+    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
+    ('a', 'c')
+    """
+    if count is None or count >= len(ids):
+        return ids
+    return tuple(ids[index * len(ids) // count] for index in range(count))
