@@ -74,7 +74,7 @@ class Ledger:
 
     def start(self, architecture: Architecture, extra: Mapping[str, Any] | None = None) -> int:
         """Enter a candidate as running and return its number; written before its training begins."""
-        record = new_record(architecture, after=self._finished(), extra=extra or {})
+        record = new_record(architecture, self.stage, after=self._finished(), extra=extra or {})
         return self._add(record)
 
     def restart(self, number: int) -> Trial:
@@ -107,6 +107,7 @@ class Ledger:
                 self._add(
                     new_record(
                         architecture,
+                        self.stage,
                         after=finished,
                         extra=result,
                         score=score if valid else None,
@@ -150,9 +151,11 @@ class Ledger:
     def _add(self, record: optuna.trial.FrozenTrial) -> int:
         self._refuse_readers()
         identity = self._storage.create_new_trial(self._study._study_id, template_trial=record)
-        trial = trial_of(self._storage.get_trial(identity))
-        self._trials[trial.number] = trial
-        return trial.number
+        record.number = len(self._trials)
+        if self._identity(record.number) != identity:
+            raise RuntimeError(f"{self.database}: another process has written to this ledger")
+        self._trials[record.number] = trial_of(record)
+        return record.number
 
     def _end(
         self, number: int, state: State, score: float | None, reason: str | None, extra: Mapping[str, Any]
@@ -160,12 +163,15 @@ class Ledger:
         self._refuse_readers()
         if self._trials[number].finished:
             raise ValueError(f"trial {number} has already {self._trials[number].state}")
-        identity = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        identity = self._identity(number)
         for key, value in result_attributes(self._finished(), reason, extra).items():
             self._storage.set_trial_user_attr(identity, key, value)
         self._storage.set_trial_state_values(identity, state, None if score is None else (score,))
         self._trials[number] = trial_of(self._storage.get_trial(identity))
         return self._trials[number]
+
+    def _identity(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
     def _refuse_readers(self) -> None:
         if self._read_only:

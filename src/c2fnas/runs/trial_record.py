@@ -4,6 +4,7 @@ Parameters are there for people: ``optuna-dashboard`` can then plot scores over 
 The architecture's own JSON is what is read back.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ _STATES: dict[State, TrialState] = {State.RUNNING: "running", State.COMPLETE: "s
 
 def new_record(
     architecture: Architecture,
+    stage: str,
     *,
     after: int,
     extra: Mapping[str, Any],
@@ -30,12 +32,13 @@ def new_record(
     score: float | None = None,
 ) -> FrozenTrial:
     """A trial to be added to a study in one transaction."""
+    own = {"architecture": architecture.to_json(), "after": after}
     return optuna.trial.create_trial(
         state=state,
         value=score,
-        params=parameters(architecture),
-        distributions=distributions(architecture),
-        user_attrs={"architecture": architecture.to_json(), "after": after, **_checked(extra, ("reason", "order"))},
+        params=parameters(architecture, stage),
+        distributions=distributions(architecture, stage),
+        user_attrs={**_as_read(own), **_checked(extra, ("reason", "order"))},
     )
 
 
@@ -62,30 +65,40 @@ def trial_of(record: FrozenTrial) -> Trial:
     )
 
 
-def parameters(architecture: Architecture) -> dict[str, Any]:
-    """Level and operation of every cell (numbered from 1), and the width."""
-    levels = {f"level_{cell:02d}": level for cell, level in enumerate(architecture.topology.code, start=1)}
-    operations = {f"operation_{cell:02d}": str(chosen) for cell, chosen in enumerate(architecture.operations, start=1)}
-    return {**levels, **operations, "width": float(architecture.width)}
+def parameters(architecture: Architecture, stage: str) -> dict[str, Any]:
+    """What ``stage`` searches: the level of every cell, its operation (cells numbered from 1), or the width.
+
+    Each parameter costs a millisecond a trial, and one that never varies shows nothing.
+    """
+    if stage == "scale":
+        return {"width": float(architecture.width)}
+    if stage == "fine":
+        return {f"operation_{cell:02d}": str(chosen) for cell, chosen in enumerate(architecture.operations, start=1)}
+    return {f"level_{cell:02d}": level for cell, level in enumerate(architecture.topology.code, start=1)}
 
 
-def distributions(architecture: Architecture) -> dict[str, BaseDistribution]:
+def distributions(architecture: Architecture, stage: str) -> dict[str, BaseDistribution]:
     """The range of every parameter, the same for all architectures of a search space."""
     cells = range(1, len(architecture.operations) + 1)
+    if stage == "scale":
+        return {"width": FloatDistribution(0.0, max(4.0, architecture.width))}
+    if stage == "fine":
+        operation = CategoricalDistribution([str(choice) for choice in Operation])
+        return {f"operation_{cell:02d}": operation for cell in cells}
     level = IntDistribution(0, max(architecture.topology.downsamplings, 1))
-    operation = CategoricalDistribution([str(choice) for choice in Operation])
-    return {
-        **{f"level_{cell:02d}": level for cell in cells},
-        **{f"operation_{cell:02d}": operation for cell in cells},
-        "width": FloatDistribution(0.0, max(4.0, architecture.width)),
-    }
+    return {f"level_{cell:02d}": level for cell in cells}
 
 
 def _checked(extra: Mapping[str, Any], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
     taken = sorted(set(extra) & (set(_OURS) - set(allowed)))
     if taken:
         raise ValueError(f"the ledger keeps {', '.join(taken)} itself")
-    return dict(extra)
+    return _as_read(dict(extra))
+
+
+def _as_read(attributes: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples, so that what is returned now equals what is read later."""
+    return json.loads(json.dumps(attributes))
 
 
 def _utc(moment: datetime | None) -> datetime | None:
