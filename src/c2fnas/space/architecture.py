@@ -1,0 +1,180 @@
+"""A candidate architecture: topology, one operation per cell and a width multiplier, with its JSON and text forms."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from c2fnas.errors import UserError
+from c2fnas.space.operation import Operation
+from c2fnas.space.topology import Topology
+
+BASE_FILTERS = 64
+BASE_STEM_FILTERS = 32
+FORMAT = "c2fnas-architecture-1"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """𝒩(s, c): a topology with one operation per cell (paper 3.2); ``width`` scales every filter count (paper 5.3).
+
+    Raises:
+        ValueError: the operations don't fit the cells, or the width gives no whole number of filters.
+
+    >>> panc = Architecture.named("c2fnas-panc")
+    >>> panc.to_text()
+    '0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 0:2D 0:3D @1'
+    >>> Architecture.from_text(panc.to_text()) == panc
+    True
+    """
+
+    topology: Topology
+    operations: tuple[Operation, ...]
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operations", tuple(self.operations))
+        object.__setattr__(self, "width", float(self.width))
+        if len(self.operations) != self.topology.cells:
+            raise ValueError(f"{len(self.operations)} operations for {self.topology.cells} cells: give one for each cell")
+        for cell, operation in enumerate(self.operations, start=1):
+            if not isinstance(operation, Operation):
+                raise ValueError(f"cell {cell}: {operation!r} is no operation; choose among {_choices()}")
+        if not 0 < self.width < float("inf") or not (BASE_STEM_FILTERS * self.width).is_integer():
+            raise ValueError(f"width {self.width}: 32 × width must be a positive whole number of filters")
+
+    @classmethod
+    def uniform(cls, topology: Topology, operation: Operation = Operation.CONV3D, width: float = 1.0) -> Self:
+        """The same operation in every cell: c₀ of the coarse stage (paper 3.3)."""
+        return cls(topology, (operation,) * topology.cells, width)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A built-in architecture.
+
+        Raises:
+            UserError: no architecture has that name.
+        """
+        if name.lower() not in BUILT_IN:
+            raise UserError(f"{name}: no built-in architecture has this name. There is: {', '.join(BUILT_IN)}.")
+        return cls.from_text(BUILT_IN[name.lower()])
+
+    @classmethod
+    def load(cls, source: str | Path) -> Self:
+        """An architecture from a name, a JSON file, a folder that holds ``architecture.json``, or the text form.
+
+        Raises:
+            UserError: none of these, or one with a fault; the message names the file and the cell.
+        """
+        text = str(source)
+        if text.lower() in BUILT_IN:
+            return cls.named(text)
+        path = _file_of(Path(text))
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8"))) if path else cls.from_text(text)
+        except (OSError, ValueError) as error:
+            hint = "" if path else f" Give a name ({', '.join(BUILT_IN)}), a JSON file, or text such as '0:3D 1:2D 0:3D @1'."
+            raise UserError(f"{path or text}: not an architecture: {error}.{hint}") from error
+
+    @property
+    def stem_filters(self) -> tuple[int, int]:
+        """Filters of the stem's two convolutions, at full and at half resolution."""
+        return round(BASE_STEM_FILTERS * self.width), round(BASE_FILTERS * self.width)
+
+    def filters(self, level: int) -> int:
+        """Filters of a cell at ``level``: doubled with every down-sampling (paper 4.1)."""
+        return round(BASE_FILTERS * self.width) * 2**level
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that :meth:`from_json` reads."""
+        return {
+            "format": FORMAT,
+            "code": list(self.topology.code),
+            "operations": [operation.value for operation in self.operations],
+            "width": self.width,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The architecture of a JSON value.
+
+        Raises:
+            ValueError: a key is missing, unknown or wrong; the message names the offending cell.
+        """
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise ValueError(f"expected an object with \"format\": \"{FORMAT}\"")
+        unknown = set(value) - {"format", "code", "operations", "width"}
+        if unknown or not {"code", "operations"} <= set(value):
+            raise ValueError(f"expected the keys code, operations and width, found {', '.join(sorted(value))}")
+        if not isinstance(value["code"], list) or not isinstance(value["operations"], list):
+            raise ValueError("code and operations are lists with one entry per cell")
+        levels = tuple(_level(cell, level) for cell, level in enumerate(value["code"], start=1))
+        operations = tuple(_operation(cell, name) for cell, name in enumerate(value["operations"], start=1))
+        return cls(Topology(levels), operations, _width(value.get("width", 1.0)))
+
+    def to_text(self) -> str:
+        """One line that can be typed and compared: level and operation of every cell, then the width."""
+        cells = (f"{level}:{operation.value}" for level, operation in zip(self.topology.code, self.operations, strict=True))
+        return f"{' '.join(cells)} @{self.width:g}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The architecture of a text form; the width may be left out.
+
+        Raises:
+            ValueError: the message names the offending cell.
+        """
+        *cells, last = text.split() or [""]
+        width = 1.0
+        if last.startswith("@"):
+            width = _width(last[1:])
+        else:
+            cells.append(last)
+        parts = [_cell(number, cell) for number, cell in enumerate(cells, start=1)]
+        return cls(Topology(tuple(level for level, _ in parts)), tuple(operation for _, operation in parts), width)
+
+
+BUILT_IN = {"c2fnas-panc": "0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 0:2D 0:3D @1"}
+"""Architectures by name. C2FNAS-Panc as others have read it off the paper's Figure 5."""
+
+
+def _file_of(path: Path) -> Path | None:
+    """The JSON file that a path stands for: the file itself, or the best architecture of a run or model folder."""
+    for candidate in (path, path / "architecture.json", path / "fine" / "architecture.json",
+                      path / "coarse" / "architecture.json"):  # fmt: skip
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _choices() -> str:
+    return ", ".join(operation.value for operation in Operation)
+
+
+def _cell(number: int, text: str) -> tuple[int, Operation]:
+    level, colon, operation = text.partition(":")
+    if not colon:
+        raise ValueError(f"cell {number}: {text!r} is not of the form level:operation, such as 1:P3D")
+    return _level(number, level), _operation(number, operation)
+
+
+def _level(cell: int, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    raise ValueError(f"cell {cell}: {value!r} is no level; a level is a whole number from 0")
+
+
+def _operation(cell: int, name: object) -> Operation:
+    try:
+        return Operation(name)
+    except ValueError:
+        raise ValueError(f"cell {cell}: {name!r} is no operation; choose among {_choices()}") from None
+
+
+def _width(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"width: {value!r} is not a number") from None
