@@ -3,5 +3,6 @@
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.inline import InlineExecutor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.local import LocalProcessExecutor
 
-__all__ = ["Executor", "InlineExecutor", "Job", "Outcome"]
+__all__ = ["Executor", "InlineExecutor", "Job", "LocalProcessExecutor", "Outcome"]

@@ -1,0 +1,55 @@
+"""What a worker process sees of the machine: one device, its share of the cores, the driver's modules."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def worker_environment(device: str, devices: Sequence[str]) -> dict[str, str]:
+    """The environment of the worker on ``device``, which shares the cores with those on the other ``devices``.
+
+    A limit on threads that the user has set already is kept where it is lower.
+    """
+    share = max(1, available_cores() // len(devices))
+    environment = dict(os.environ)
+    for variable in THREAD_VARIABLES:
+        environment[variable] = str(min(share, _number(environment.get(variable), share)))
+    if is_cuda(device):
+        environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return environment
+
+
+def inner_device(device: str) -> str:
+    """The name of ``device`` inside its worker, which sees no other.
+
+    >>> inner_device("cuda:3"), inner_device("cpu:1")
+    ('cuda:0', 'cpu')
+    """
+    return "cuda:0" if is_cuda(device) else device.partition(":")[0]
+
+
+def visible_device(device: str, visible: str | None) -> str:
+    """The entry of ``CUDA_VISIBLE_DEVICES`` that ``device`` stands for.
+
+    >>> visible_device("cuda:1", None), visible_device("cuda:1", "4,6"), visible_device("cuda:0", "MIG-1f,MIG-2e")
+    ('1', '6', 'MIG-1f')
+    """
+    index = int(device.partition(":")[2] or 0)
+    return visible.split(",")[index].strip() if visible else str(index)
+
+
+def is_cuda(device: str) -> bool:
+    """Whether ``device`` is a CUDA (or ROCm) device."""
+    return device.partition(":")[0] == "cuda"
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isdigit() and int(text) > 0 else otherwise
