@@ -5,10 +5,8 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.runs.ledger import Ledger, Trial
 from c2fnas.search.cluster_evolution import ClusterEvolution
-from c2fnas.search.searcher import Proposal
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
-from c2fnas.space.cost import network_cost
 from c2fnas.space.topology import Topology
 from c2fnas.stages.drive import drive
 from c2fnas.stages.progress import Reporter

@@ -7,7 +7,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.fine import run_all
+from c2fnas.stages.drive import run_all
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 

@@ -1,6 +1,7 @@
 """The one loop that every stage drives its jobs with: fill idle devices, wait for one result, settle it, show progress."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
@@ -39,3 +40,26 @@ def drive(
             settle(outcome)
         running = executor.running
         reporter.update(stage, finished() + sum(map(share_done, running)), " · ".join(map(note_on, running)))
+
+
+def run_all(
+    executor: Executor, jobs: Sequence[Job], reporter: Reporter, stage: str, *, units: Sequence[float] | None = None
+) -> list[Outcome]:
+    """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
+
+    A job whose folder already holds its result answers at once, so a repeated call carries on where the last one stopped.
+    """
+    weight = {job.id: unit for job, unit in zip(jobs, units or [1.0] * len(jobs), strict=True)}
+    waiting = deque(jobs)
+    outcomes: dict[str, Outcome] = {}
+
+    def settle(outcome: Outcome) -> None:
+        outcomes[outcome.job_id] = outcome
+
+    reporter.start(stage, sum(weight.values()))
+    drive(
+        executor, lambda: waiting.popleft() if waiting else None, settle,
+        reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
+    )  # fmt: skip
+    reporter.finish(stage)
+    return [outcomes[job.id] for job in jobs]

@@ -1,6 +1,5 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then random candidates are ranked."""
 
-from collections import deque
 from collections.abc import Sequence
 
 from c2fnas.errors import UserError
@@ -11,7 +10,7 @@ from c2fnas.search.path_ranking import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages.drive import drive
+from c2fnas.stages.drive import run_all
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 
@@ -63,29 +62,6 @@ def rank_candidates(
     if not scored:
         raise UserError(f"{setting.folder.fine}: no candidate could be scored; the last failure was: {outcomes[-1].failure}")
     return ledger.best().architecture
-
-
-def run_all(
-    executor: Executor, jobs: Sequence[Job], reporter: Reporter, stage: str, *, units: Sequence[float] | None = None
-) -> list[Outcome]:
-    """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
-
-    A job whose folder already holds its result answers at once, so a repeated call carries on where the last one stopped.
-    """
-    weight = {job.id: unit for job, unit in zip(jobs, units or [1.0] * len(jobs), strict=True)}
-    waiting = deque(jobs)
-    outcomes: dict[str, Outcome] = {}
-
-    def settle(outcome: Outcome) -> None:
-        outcomes[outcome.job_id] = outcome
-
-    reporter.start(stage, sum(weight.values()))
-    drive(
-        executor, lambda: waiting.popleft() if waiting else None, settle,
-        reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
-    )  # fmt: skip
-    reporter.finish(stage)
-    return [outcomes[job.id] for job in jobs]
 
 
 def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Sequence[Path12]) -> Job:

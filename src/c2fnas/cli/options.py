@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from c2fnas.errors import UserError
+
+Devices = Annotated[
+    str, typer.Option("--devices", help="`auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`, `cpu`.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")]
+
+
+def device_names(devices: str) -> tuple[str, ...]:
+    """The devices that ``--devices`` names.
+
+    Raises:
+        UserError: a device is unknown or not there.
+    """
+    import torch
+
+    if devices == "auto":
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("cpu",)
+    names = tuple(name.strip() for name in devices.split(",") if name.strip())
+    for name in names:
+        _refuse_absent(name, torch.cuda.device_count())
+    return names or ("cpu",)
+
+
+def _refuse_absent(name: str, gpus: int) -> None:
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (index.isdigit() or not index):
+        raise UserError(f"--devices {name}: unknown device. Use cpu, cuda, or cuda:0, cuda:1, ...")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        raise UserError(f"--devices {name}: this machine shows {gpus} GPUs to PyTorch. Leave --devices out to use what is there.")

@@ -1,0 +1,64 @@
+"""`c2fnas run`: every stage of the method on a data set."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from c2fnas.cli.options import Devices, Quiet, device_names
+
+if TYPE_CHECKING:
+    from c2fnas.stages.pipeline import Result
+
+
+def run(
+    dataset: Annotated[Path, typer.Argument(help="The data set's folder or file: MSD, nnU-Net raw, or a CSV.")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder; everything of the run is kept there.")],
+    budget: Annotated[
+        Literal["demo", "hour", "day", "paper"],
+        typer.Option(help="demo: minutes. hour, day: what they say, on this machine. paper: its recipe to the letter."),
+    ] = "hour",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    devices: Devices = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Search an architecture on a data set and train it: prepare, coarse, fine, deployment.
+
+    Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To stop it
+    from elsewhere, create a file called `stop` in the run folder.
+
+    Examples:
+
+    `c2fnas run Task04_Hippocampus --run runs/hippocampus --budget demo`
+
+    `c2fnas run Task07_Pancreas --run runs/pancreas --budget day --devices cuda:0,cuda:1`
+    """
+    result = run_with_progress(dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet)
+    finish_line(result, run)
+
+
+def run_with_progress(
+    dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False
+) -> "Result":
+    """The pipeline with progress bars, jobs in local processes, one per device."""
+    from c2fnas.cli.display import Display
+    from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.stages.pipeline import run_pipeline
+
+    with Display(quiet=quiet) as display:
+        return run_pipeline(
+            dataset, run, budget, seed=seed, devices=devices, executor=LocalProcessExecutor, reporter=display
+        )
+
+
+def finish_line(result: "Result", run: Path, example_input: Path | None = None) -> None:
+    """What was found, how good it is, and where it lies."""
+    from c2fnas.space.drawing import draw_text
+
+    typer.echo(draw_text(result.architecture))
+    typer.echo(result.architecture.to_text())
+    for model, evaluation in zip(result.models, result.evaluations, strict=True):
+        scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)
+        typer.echo(f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} on {len(evaluation.cases)} validation cases")
+    typer.echo(f"Everything is in {run}; the models are in {run / 'final'}. Next:")
+    typer.echo(f"  c2fnas predict {run} --input {example_input or 'IMAGES'} --output PREDICTIONS")

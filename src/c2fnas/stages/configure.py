@@ -1,0 +1,78 @@
+"""Resolving a budget into a configuration: width, precision and iteration counts on this data and this machine."""
+
+import platform
+from importlib import metadata
+
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.folds import Split
+from c2fnas.data.plan import Plan
+from c2fnas.files import sha256
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.stages.budget import schedule, workload
+from c2fnas.stages.presets import Preset, RecipeChoice
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+from c2fnas.stages.timing import measure
+from c2fnas.training.precision import resolve_precision
+from c2fnas.training.recipe import Recipe, modern_recipe, paper_recipe
+
+
+def configure(
+    dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
+    devices: tuple[str, ...], reporter: Reporter,
+) -> RunConfig:  # fmt: skip
+    """Resolve the preset on this machine: width, precision and, for a time budget, iteration counts."""
+    config = _first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
+    if preset.hours is None:
+        return config
+    reporter.say("Timing a few steps to derive iteration counts ...")
+    timings = measure(plan, config.space, config.width, config.coarse.recipe, devices[0])
+    work = workload(Setting(folder, config, plan, folds))
+    derived = schedule(preset, timings, work, config.coarse.recipe.batch_size, len(config.deployment.folds))
+    return config.model_copy(update={
+        "coarse": config.coarse.model_copy(update={"recipe": config.coarse.recipe.with_iterations(derived.coarse)}),
+        "fine": config.fine.model_copy(update={
+            "recipe": config.fine.recipe.with_iterations(derived.supernet), "cases": derived.ranking_cases}),
+        "deployment": config.deployment.model_copy(update={
+            "recipe": config.deployment.recipe.with_iterations(derived.deployment)}),
+    })  # fmt: skip
+
+
+def _first_draft(
+    dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
+    devices: tuple[str, ...],
+) -> RunConfig:  # fmt: skip
+    precision = resolve_precision("auto", devices[0])
+
+    def recipe(choice: RecipeChoice, stage: str) -> Recipe:
+        return resolved_recipe(choice, stage, plan, precision)
+
+    coarse, fine, deployment = preset.coarse, preset.fine, preset.deployment
+    return RunConfig(
+        budget=budget, seed=seed, dataset=dataset.name, dataset_path=str(dataset.root),
+        fingerprint=sha256(folder.fingerprint), plan=sha256(folder.plan), width=preset.width_on(devices[0]),
+        cells=12, downsamplings=3, operations=("3D", "P3D", "2D"), devices=devices,
+        coarse=CoarseConfig(clusters=coarse.clusters, per_cluster=coarse.per_cluster, evaluations=coarse.evaluations,
+                            random_share=coarse.random_share, recipe=recipe(coarse.recipe, "coarse")),
+        fine=FineConfig(candidates=fine.candidates, cases=fine.cases, recipe=recipe(fine.recipe, "supernet")),
+        deployment=DeploymentConfig(folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),
+                                    recipe=recipe(deployment.recipe, "deployment")),
+        versions=versions(),
+    )  # fmt: skip
+
+
+def resolved_recipe(choice: RecipeChoice, stage: str, plan: Plan, precision: str) -> Recipe:
+    """The recipe of a stage: the paper's as it is, the modern one with the plan's batch and foreground sampling."""
+    if choice.name == "paper":
+        return paper_recipe(stage).model_copy(update={"precision": precision})
+    recipe = modern_recipe(choice.iterations or 1000)
+    return recipe.model_copy(update={
+        "precision": precision, "volumes": plan.batch_size, "patches_per_volume": 1, "foreground_rate": plan.foreground_rate,
+    })  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """The versions a result may depend on."""
+    packages = ("c2fnas", "torch", "monai", "numpy", "scipy", "nibabel", "scikit-learn", "optuna", "lightning-fabric")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
