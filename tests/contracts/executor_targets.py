@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from c2fnas.errors import Interrupted, UserError
 
 Payload = dict[str, Any]
@@ -131,3 +133,17 @@ def slow_square(payload: Payload, folder: Path, device: str) -> Payload:
     _count(folder)
     time.sleep(payload["seconds"])
     return {"score": payload["number"] ** 2 / 1000}
+
+
+def is_alone(payload: Payload, folder: Path, device: str) -> Payload:
+    """Whether the worker of that process id has left; a zombie has."""
+    try:
+        return {"alone": psutil.Process(payload["pid"]).status() == psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return {"alone": True}
+
+
+def killed_when_undivided(payload: Payload, folder: Path, device: str) -> Payload:
+    if "micro_batch_divisor" not in payload:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"divisor": payload["micro_batch_divisor"]}

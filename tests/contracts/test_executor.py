@@ -23,11 +23,13 @@ def local_processes() -> Executor:
     return LocalProcessExecutor(["cpu:0", "cpu:1"], retries=1, grace=10)
 
 
-@pytest.fixture(params=[
-    pytest.param("inline"),
-    pytest.param("local"),
-    pytest.param("ray", marks=[pytest.mark.long, NEEDS_RAY]),
-])
+@pytest.fixture(
+    params=[
+        pytest.param("inline"),
+        pytest.param("local"),
+        pytest.param("ray", marks=[pytest.mark.long, NEEDS_RAY]),
+    ]
+)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
@@ -48,9 +50,14 @@ def ray_cluster() -> Iterator[None]:
     """A real cluster on this machine."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={
-        "env_vars": {"PYTHONPATH": str(Path(__file__).parent)},
-    })
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={
+            "env_vars": {"PYTHONPATH": str(Path(__file__).parent)},
+        },
+    )
     yield
     ray.shutdown()
 
@@ -75,7 +82,10 @@ def test_a_value_comes_back_as_json(executor: Executor, job: Callable[..., Job])
     outcome = run(executor, job("describe", numbers=(1, 2.5), text="Grüße"))
     assert (outcome.kind, outcome.failure, outcome.succeeded) == ("done", None, True)
     assert outcome.value == {
-        "payload": {"numbers": [1, 2.5], "text": "Grüße"}, "folder": "one", "device": "cpu", "pair": [1, 2]
+        "payload": {"numbers": [1, 2.5], "text": "Grüße"},
+        "folder": "one",
+        "device": "cpu",
+        "pair": [1, 2],
     }
     assert outcome.seconds >= 0
     assert outcome.device.startswith("cpu")
@@ -90,9 +100,14 @@ def test_a_failure_is_a_value_with_a_traceback_in_the_folder(executor: Executor,
     assert 'raise ValueError("the candidate' in (failing.folder / "traceback.txt").read_text()
 
 
-@pytest.mark.parametrize(("target", "message"), [
-    ("leave", "SystemExit"), ("not_json", "TypeError"), ("no_such_target", "AttributeError"),
-])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("leave", "SystemExit"),
+        ("not_json", "TypeError"),
+        ("no_such_target", "AttributeError"),
+    ],
+)
 def test_every_way_to_fail_costs_one_candidate(
     executor: Executor, job: Callable[..., Job], target: str, message: str
 ) -> None:

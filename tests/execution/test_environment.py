@@ -1,0 +1,50 @@
+"""What a worker process sees of the machine."""
+
+import pytest
+
+from c2fnas.execution import environment
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "limit", "threads"),
+    [
+        (16, ["cuda:0"], None, "16"),
+        (16, ["cuda:0", "cuda:1"], None, "8"),
+        (2, ["cpu:0", "cpu:1", "cpu:2"], None, "1"),
+        (16, ["cpu"], "4", "4"),
+        (4, ["cpu"], "64", "4"),
+        (4, ["cpu"], "many", "4"),
+    ],
+)
+def test_threads(
+    monkeypatch: pytest.MonkeyPatch, cores: int, devices: list[str], limit: str | None, threads: str
+) -> None:
+    monkeypatch.setattr(environment, "available_cores", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert environment.worker_environment(devices[0], devices)["OMP_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected", "inner"),
+    [
+        ("cuda:0", None, "0", "cuda:0"),
+        ("cuda:3", None, "3", "cuda:0"),
+        ("cuda", None, "0", "cuda:0"),
+        ("cuda:1", "5,7", "7", "cuda:0"),
+    ],
+)
+def test_a_worker_sees_its_own_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, device: str, visible: str | None, expected: str, inner: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.worker_environment(device, [device])["CUDA_VISIBLE_DEVICES"] == expected
+    assert environment.inner_device(device) == inner
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(IndexError):
+        environment.visible_device("cuda:2", "5,7")
