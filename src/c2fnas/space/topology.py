@@ -87,6 +87,12 @@ class Topology:
         level = 0 if before_previous == STEM else self.code[before_previous]
         return (before_previous,) if level == self.code[cell] else ()
 
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """What the stem-out takes: the last cell's output, and the previous one's where that is at level 0 too."""
+        last = self.cells - 1
+        return (last, last - 1) if last == 0 or self.code[last - 1] == 0 else (last,)
+
     def distance(self, other: "Topology") -> float:
         """How unlike two topologies are: the Euclidean distance of their codes (paper 3.3)."""
         return math.dist(self.code, other.code)

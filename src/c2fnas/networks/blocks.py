@@ -1,0 +1,61 @@
+"""The convolution block that everything is built from, and the two ways to change resolution (paper 4.1)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+Kernel = tuple[int, int, int]
+Features = Float[Tensor, "batch filters i j k"]
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, instance normalisation (affine), ReLU, in this order; the norm makes a bias idle, so there is none."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Kernel = (1, 1, 1), stride: int = 1) -> None:
+        padding = tuple(size // 2 for size in kernel)
+        super().__init__(
+            nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.ReLU(inplace=True),
+        )
+
+
+class DownSampling(ConvBlock):
+    """A 3×3×3 convolution with stride 2 that doubles the filters; a size n becomes ⌈n/2⌉."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 2 * inputs, (3, 3, 3), stride=2)
+
+
+class UpSampling(nn.Module):
+    """Trilinear interpolation to the size of the level above, then a 1×1×1 convolution that halves the filters."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.conv = ConvBlock(inputs, inputs // 2)
+
+    def forward(self, x: Features, size: Sequence[int]) -> Features:
+        """Interpolate to ``size`` (i, j, k) and halve the filters."""
+        return self.conv(interpolate(x, size))
+
+
+def interpolate(x: Features, size: Sequence[int]) -> Features:
+    """Trilinear interpolation to ``size``; corners are not aligned, as a scale factor of 2 has it."""
+    return functional.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation for ReLU (fan-in); norms start as the identity, biases at zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def concatenate(parts: Sequence[Tensor]) -> Tensor:
+    """Along the filters; one part is passed through."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim=1)

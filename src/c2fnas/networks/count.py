@@ -1,0 +1,34 @@
+"""Parameters and multiply-accumulates of a built network, counted while it runs; the twin of :mod:`c2fnas.space.cost`."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int, int, int]) -> tuple[int, int]:
+    """``(parameters, macs)`` of ``module`` on one input: every learnable number, and the convolutions' multiply-accumulates.
+
+    Works on the meta device too, where nothing is computed. The paper's "FLOPs" are these multiply-accumulates.
+    """
+    macs = 0
+
+    def add(conv: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs
+        assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
+        taps = math.prod(conv.kernel_size) * conv.in_channels // conv.groups
+        if isinstance(conv, nn.ConvTranspose3d):
+            macs += math.prod(_inputs[0].shape[2:]) * taps * conv.out_channels
+        else:
+            macs += math.prod(output.shape[2:]) * taps * conv.out_channels
+
+    convolutions = [part for part in module.modules() if isinstance(part, nn.Conv3d | nn.ConvTranspose3d)]
+    hooks = [conv.register_forward_hook(add) for conv in convolutions]
+    try:
+        device = next(module.parameters()).device
+        with torch.no_grad():
+            module(torch.empty(1, in_channels, *input_size, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(parameter.numel() for parameter in module.parameters()), macs

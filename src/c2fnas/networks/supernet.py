@@ -1,0 +1,58 @@
+"""The super-network of the fine stage (paper 3.4): every operation of every cell, one path at a time."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from c2fnas.networks.blocks import Features
+from c2fnas.networks.cell import Branch, key
+from c2fnas.networks.network import SegmentationNetwork
+from c2fnas.networks.trunk import Trunk
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.operation import Operation
+from c2fnas.space.topology import Topology
+
+PathOfOperations = Sequence[Operation]
+
+
+class SuperNetwork(Trunk):
+    """𝒮(s*, c, w): stems, resampling and 1×1×1 convolutions are shared, operations and their norms are separate.
+
+    A forward pass computes one path, so memory is that of a single network plus the idle weights; weights off the path
+    get no gradient at all, rather than a zero one, which momentum and weight decay would still move.
+    """
+
+    def __init__(
+        self, topology: Topology, *, in_channels: int, classes: int, width: float = 1.0,
+        operations: Sequence[Operation] = tuple(Operation),
+    ) -> None:  # fmt: skip
+        super().__init__(topology, [operations] * topology.cells, width=width, in_channels=in_channels, classes=classes)
+        self.width, self.in_channels, self.classes = width, in_channels, classes
+
+    def forward(self, x: Features, path: PathOfOperations) -> Features:
+        """The logits of ``x`` along ``path``, one operation per cell."""
+        return self.walk(x, path)
+
+    def active_parameters(self, path: PathOfOperations) -> Iterator[tuple[str, nn.Parameter]]:
+        """The named parameters that ``path`` uses."""
+        idle = {
+            id(parameter)
+            for cell, chosen in zip(self.cells, path, strict=True)
+            for branch in _branches(cell)
+            for name, operation in branch.operations.items()
+            if name != key(chosen)
+            for parameter in operation.parameters()
+        }
+        return ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) not in idle)
+
+    def extract(self, path: PathOfOperations) -> SegmentationNetwork:
+        """The stand-alone network of ``path`` with a copy of its weights; its output equals the path's bit for bit."""
+        architecture = Architecture(self.topology, tuple(path), self.width)
+        network = SegmentationNetwork(architecture, in_channels=self.in_channels, classes=self.classes)
+        own = dict(self.named_parameters())
+        network.load_state_dict({name: own[name].detach().clone() for name in network.state_dict()})
+        return network.train(self.training)
+
+
+def _branches(cell: nn.Module) -> Iterator[Branch]:
+    return (part for part in cell.modules() if isinstance(part, Branch))
