@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.metrics import Evaluation
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.coarse import search_topology
@@ -15,8 +17,10 @@ from c2fnas.stages.fine import search_operations
 from c2fnas.stages.forecast import forecast
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
 
 ExecutorFactory = Callable[[tuple[str, ...]], Executor]
+Stage = Callable[[Setting, Executor, Reporter], Architecture]
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,45 @@ def run_pipeline(
         Interrupted: stopped on request.
     """
     with RunLock(run):
+        RunFolder(run).clear_stop()
         setting = prepare(dataset, run, budget, seed=seed, devices=devices, reporter=reporter)
         reporter.say(forecast(setting))
         with executor(setting.config.devices) as workers:
-            topology = search_topology(setting, workers, reporter)
-            coarse = Architecture.uniform(topology, width=setting.config.width)
-            write_json(setting.folder.coarse / "architecture.json", coarse.to_json())
-            architecture = search_operations(setting, topology, workers, reporter)
-            write_json(setting.folder.fine / "architecture.json", architecture.to_json())
+            coarse_stage(setting, workers, reporter)
+            architecture = fine_stage(setting, workers, reporter)
             models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
     return Result(architecture, tuple(models), evaluations)
+
+
+def on_run(run: Path, stage: Stage, *, executor: ExecutorFactory, reporter: Reporter) -> Architecture:
+    """One stage on a prepared run, alone on its folder."""
+    with RunLock(run):
+        RunFolder(run).clear_stop()
+        setting = Setting.load(run)
+        with executor(setting.config.devices) as workers:
+            return stage(setting, workers, reporter)
+
+
+def coarse_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Architecture:
+    """Search the topology and leave ``coarse/architecture.json``: the 3D operation in every cell (paper 3.3)."""
+    topology = search_topology(setting, executor, reporter)
+    return _keep(Architecture.uniform(topology, width=setting.config.width), setting.folder.coarse)
+
+
+def fine_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Architecture:
+    """Search the operations for the coarse stage's topology and leave ``fine/architecture.json`` (paper 3.4).
+
+    Raises:
+        UserError: the coarse stage has not found a topology yet.
+    """
+    found = setting.folder.coarse / "architecture.json"
+    if not found.exists():
+        raise UserError(f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first.")
+    topology = Architecture.load(found).topology
+    return _keep(search_operations(setting, topology, executor, reporter), setting.folder.fine)
+
+
+def _keep(architecture: Architecture, folder: Path) -> Architecture:
+    write_json(folder / "architecture.json", architecture.to_json())
+    return architecture
