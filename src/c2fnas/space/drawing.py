@@ -10,13 +10,13 @@ def draw_text(architecture: Architecture) -> str:
     """Levels as rows with their resolution and filters, cells as columns, second inputs below.
 
     >>> print(draw_text(Architecture.from_text("0:3D 1:P3D 0:2D")))
-    level        cell   1    2    3
-      0    1/2   64f   3D    ·   2D
-      1    1/4  128f    ·  P3D    ·
-    second input             stem    1
+    level        cell    1    2    3
+      0    1/2    64f   3D    ·   2D
+      1    1/4   128f    ·  P3D    ·
+    second input                   1
     """
     topology = architecture.topology
-    header = f"{'level':12} cell" + "".join(f"{cell:>{WIDTH}}" for cell in range(1, topology.cells + 1))
+    header = "level        cell" + "".join(f"{cell:>{WIDTH}}" for cell in range(1, topology.cells + 1))
     rows = [header]
     for level in range(topology.downsamplings + 1):
         marks = (
