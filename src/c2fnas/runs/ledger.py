@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState as State
+from sqlalchemy.exc import SQLAlchemyError
 
 from c2fnas.errors import UserError
 from c2fnas.runs.trial import Trial
@@ -149,8 +152,8 @@ class Ledger:
         return sum(trial.finished for trial in self._trials.values())
 
     def _add(self, record: optuna.trial.FrozenTrial) -> int:
-        self._refuse_readers()
-        identity = self._storage.create_new_trial(self._study._study_id, template_trial=record)
+        with self._writing():
+            identity = self._storage.create_new_trial(self._study._study_id, template_trial=record)
         record.number = len(self._trials)
         if self._identity(record.number) != identity:
             raise RuntimeError(f"{self.database}: another process has written to this ledger")
@@ -160,15 +163,29 @@ class Ledger:
     def _end(
         self, number: int, state: State, score: float | None, reason: str | None, extra: Mapping[str, Any]
     ) -> Trial:
-        self._refuse_readers()
         if self._trials[number].finished:
             raise ValueError(f"trial {number} has already {self._trials[number].state}")
         identity = self._identity(number)
-        for key, value in result_attributes(self._finished(), reason, extra).items():
-            self._storage.set_trial_user_attr(identity, key, value)
-        self._storage.set_trial_state_values(identity, state, None if score is None else (score,))
+        attributes = result_attributes(self._finished(), reason, extra)
+        with self._writing():
+            for key, value in attributes.items():
+                self._storage.set_trial_user_attr(identity, key, value)
+            # Last, so that a trial whose driver dies here is still running, and is ended again.
+            self._storage.set_trial_state_values(identity, state, None if score is None else (score,))
         self._trials[number] = trial_of(self._storage.get_trial(identity))
         return self._trials[number]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._refuse_readers()
+        try:
+            yield
+        except (StorageInternalError, SQLAlchemyError) as error:
+            cause = getattr(error.__cause__ or error, "orig", error)
+            raise UserError(
+                f"{self.database}: cannot be written ({cause}). Free some space on its disk and give the same command "
+                "again; what was entered before is intact."
+            ) from error
 
     def _identity(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
