@@ -115,7 +115,7 @@ def test_a_worker_killed_from_outside_resumes(tmp_path: Path) -> None:
 
 def test_a_kill_for_lack_of_memory_is_told_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = iter(range(100))
-    monkeypatch.setattr("c2fnas.execution.local.kernel_kills", lambda: next(kills))
+    monkeypatch.setattr("c2fnas.execution.process.kernel_kills", lambda: next(kills))
     with LocalProcessExecutor(["cpu"], retries=0) as executor:
         executor.submit(job(tmp_path, "killed_when_undivided"))
         outcome = executor.wait()

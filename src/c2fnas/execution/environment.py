@@ -12,12 +12,17 @@ def worker_environment(device: str, devices: Sequence[str]) -> dict[str, str]:
 
     A limit on threads that the user has set already is kept where it is lower.
     """
-    share = max(1, available_cores() // len(devices))
-    environment = dict(os.environ)
-    for variable in THREAD_VARIABLES:
-        environment[variable] = str(min(share, _number(environment.get(variable), share)))
+    environment = limited_environment(max(1, available_cores() // len(devices)))
     if is_cuda(device):
         environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return environment
+
+
+def limited_environment(threads: int) -> dict[str, str]:
+    """This process's environment and modules, for a worker of at most so many threads."""
+    environment = dict(os.environ)
+    for variable in THREAD_VARIABLES:
+        environment[variable] = str(min(threads, _number(environment.get(variable), threads)))
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return environment
 

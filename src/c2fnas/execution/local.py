@@ -1,7 +1,5 @@
 """Processes on this machine: one per device, and every candidate in its own."""
 
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -10,26 +8,25 @@ from types import TracebackType
 from typing import Self
 
 from c2fnas.execution.attempt import Attempt
-from c2fnas.execution.call import STOP, Report, finished, read_report
-from c2fnas.execution.ending import report_of_death
+from c2fnas.execution.call import Report, finished
 from c2fnas.execution.environment import inner_device, worker_environment
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import kernel_kills
-from c2fnas.execution.worker import end_group, write_job_file
+from c2fnas.execution.process import WorkerProcess
 
 _POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process at work on an attempt."""
+    """A process on a device."""
 
-    attempt: Attempt
+    process: WorkerProcess
     device: str
-    process: "subprocess.Popen[bytes]"
     submitted: float
-    kernel_kills: int
-    stale: Report | None  # what an earlier attempt has left in the folder
+
+    @property
+    def job(self) -> Job:
+        return self.process.attempt.job
 
 
 class LocalProcessExecutor:
@@ -58,7 +55,7 @@ class LocalProcessExecutor:
     @property
     def running(self) -> tuple[Job, ...]:
         """The jobs submitted and not yet returned."""
-        return tuple(job for job, _ in self._ready) + tuple(worker.attempt.job for worker in self._workers)
+        return tuple(job for job, _ in self._ready) + tuple(worker.job for worker in self._workers)
 
     def submit(self, job: Job) -> None:
         """Start a process for ``job`` on a free device. Raises RuntimeError where nothing is idle."""
@@ -82,8 +79,8 @@ class LocalProcessExecutor:
             if self._ready:
                 job, report = self._ready.popleft()
                 return report.outcome(job, self.devices[0])
-            for worker in self._workers:
-                if worker.process.poll() is not None and (outcome := self._ended(worker)):
+            for worker in tuple(self._workers):
+                if worker.process.ended and (outcome := self._ended(worker)):
                     return outcome
             if end is not None and time.monotonic() >= end:
                 return None
@@ -94,47 +91,30 @@ class LocalProcessExecutor:
         self._closed = True
         try:
             for worker in self._workers:
-                _ask_to_stop(worker)
+                worker.process.ask_to_stop()
             end = time.monotonic() + self.grace
-            while time.monotonic() < end and any(worker.process.poll() is None for worker in self._workers):
+            while time.monotonic() < end and not all(worker.process.ended for worker in self._workers):
                 time.sleep(_POLL)
         finally:
             for worker in self._workers:
-                _end(worker)
+                worker.process.end()
             self._workers.clear()
             self._ready.clear()
 
     def _ended(self, worker: _Worker) -> Outcome | None:
         """The outcome of a process that has ended; None where the job is tried again, on the same device."""
         self._workers.remove(worker)
-        _end(worker)
-        attempt, job = worker.attempt, worker.attempt.job
-        report = read_report(job)
-        if report is None or report == worker.stale:
-            short = kernel_kills() > worker.kernel_kills
-            report = report_of_death(job, worker.process.returncode, attempt.kills + 1, short)
-        following = attempt.following(report.kind, self.retries)
+        worker.process.end()
+        report = worker.process.report()
+        following = worker.process.attempt.following(report.kind, self.retries)
         if following is not None:
             self._workers.append(self._start(following, worker.device, worker.submitted))
             return None
-        return report.outcome(job, worker.device, time.monotonic() - worker.submitted)
+        return report.outcome(worker.job, worker.device, time.monotonic() - worker.submitted)
 
     def _start(self, attempt: Attempt, device: str, submitted: float) -> _Worker:
-        job = attempt.job
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / STOP).unlink(missing_ok=True)
-        stale = read_report(job)
-        job_file = write_job_file(job, attempt.payload, inner_device(device), self.grace)
-        with (job.folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "c2fnas.execution.worker", str(job_file.resolve())],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=worker_environment(device, self.devices),
-                start_new_session=True,
-            )
-        return _Worker(attempt, device, process, submitted, kernel_kills(), stale)
+        environment = worker_environment(device, self.devices)
+        return _Worker(WorkerProcess(attempt, inner_device(device), environment, self.grace), device, submitted)
 
     def __enter__(self) -> Self:
         return self
@@ -143,18 +123,3 @@ class LocalProcessExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _ask_to_stop(worker: _Worker) -> None:
-    """A stop file for loops that look for one, and the end of the pipe for all others."""
-    if worker.process.poll() is None and worker.process.stdin is not None:
-        (worker.attempt.job.folder / STOP).touch()
-        worker.process.stdin.close()
-
-
-def _end(worker: _Worker) -> None:
-    """End the process and everything it has started, and let go of it."""
-    end_group(worker.process.pid)
-    worker.process.wait()
-    if worker.process.stdin is not None:
-        worker.process.stdin.close()
