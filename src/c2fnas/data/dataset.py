@@ -1,0 +1,53 @@
+"""A data set as frozen values: cases, channels and classes, whatever layout its files have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """A class and the values it has in label files.
+
+    Several values are merged into the class; ``values[0]`` is the one written on export.
+    """
+
+    name: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: an image, of one file or of a file per channel, and its label where there is one.
+
+    ``group`` (a patient, say) stays within one fold; ``fold`` is the fold whose validation set holds the case.
+    """
+
+    id: str
+    images: tuple[Path, ...]
+    label: Path | None
+    group: str | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in the order of its manifest. ``classes[0]`` is the background; class indices are consecutive."""
+
+    name: str
+    root: Path
+    channels: tuple[str, ...]
+    classes: tuple[LabelClass, ...]
+    training: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read the data set at ``path`` (a folder, manifest or CSV), choosing the layout that recognises it.
+
+    Raises:
+        UserError: no layout recognises ``path``, or its manifest has errors.
+    """
+    # The layouts build the values of this module, so they can't be imported above it.
+    from c2fnas.data.layouts import load_dataset as load
+
+    return load(path)

@@ -1,0 +1,53 @@
+"""Volume file formats, chosen by the file's name."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from c2fnas.data.formats import metaimage, nifti, nrrd
+from c2fnas.data.formats.header import Format, Header, header_findings
+from c2fnas.data.problem import CaseError
+
+FORMATS: dict[str, ModuleType] = {
+    ".nii.gz": nifti, ".nii": nifti, ".nrrd": nrrd, ".nhdr": nrrd, ".mha": metaimage, ".mhd": metaimage,
+}  # fmt: skip
+
+__all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "without_suffix"]
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of a volume file in lower case, ``.nii.gz`` as one; empty where it is none of ours.
+
+    >>> suffix_of(Path("a.b/scan.NII.gz"))
+    '.nii.gz'
+    """
+    return next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), "")
+
+
+def without_suffix(path: Path) -> str:
+    """The name of a volume file without its suffix.
+
+    >>> without_suffix(Path("folder/liver_1.5.nii.gz"))
+    'liver_1.5'
+    """
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix else path.stem
+
+
+def format_of(path: Path) -> Format:
+    """The format of a volume file.
+
+    Raises:
+        CaseError: the name has none of the suffixes.
+    """
+    suffix = suffix_of(path)
+    if not suffix:
+        known = ", ".join(FORMATS)
+        raise CaseError(
+            "",
+            path,
+            f"a file named {path.name}",
+            f"one of {known}",
+            "Convert it to one of these formats, or name it rightly.",
+        )
+    return cast(Format, FORMATS[suffix])

@@ -1,0 +1,226 @@
+"""NIfTI-1 and NIfTI-2 single files (.nii, .nii.gz), through nibabel, after a look at the raw header.
+
+The affine is the sform where its code is positive, else the qform where its code is, else the bare spacing (as nibabel
+has it). nibabel mends what it doesn't like in a header, a zero spacing say; so headers are judged before it does.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import IOBase
+from pathlib import Path
+from typing import cast
+
+import nibabel
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import array_from_file
+
+from c2fnas.data.formats.header import DEFLATE_RATIO, LARGEST_VOXELS, Header
+from c2fnas.data.geometry import AFFINE_TOLERANCE
+from c2fnas.data.problem import CaseError, Finding
+
+HEADER_SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+AGAIN = "Copy or download the file again, or export it from its source again."
+DISAGREEMENT = 0.1  # of a voxel, at the corners: quaternions in float32 don't hold large volumes' corners any closer
+ORIENTATION = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+    "srow_x", "srow_y", "srow_z", "xyzt_units",
+)  # fmt: skip
+DAMAGED = (EOFError, OSError, ValueError, zlib.error)
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a NIfTI file.
+
+    Raises:
+        CaseError: the file is absent, damaged or no NIfTI.
+    """
+    raw = _raw_header(path)
+    findings: list[Finding] = []
+    shape = _shape(raw)
+    dtype = _dtype(raw, findings)
+    affine = _affine(raw, findings)
+    findings += _spacing_findings(raw)
+    if not findings and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
+        findings += _extent_findings(path, raw, int(np.prod(shape)) * dtype.itemsize)
+    return Header(path, shape, dtype, affine, tuple(findings))
+
+
+def read_voxels(header: Header) -> np.ndarray:
+    """Read the voxels of a NIfTI file, scaled by its slope and intercept.
+
+    Raises:
+        CaseError: the file is cut short or damaged.
+    """
+    raw = _raw_header(header.path)
+    try:
+        with _opened(header.path) as stream:
+            stored = array_from_file(header.shape, raw.get_data_dtype(), stream, _offset(raw), mmap=False)
+            stream.read(1)  # the end of a gzip stream carries its checksum
+    except DAMAGED as error:
+        raise CaseError(
+            "",
+            header.path,
+            f"a file that is cut short or damaged ({error})",
+            f"{header.bytes:,} bytes of voxels",
+            AGAIN,
+        ) from error
+    return _scaled(stored, raw)
+
+
+def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
+    """Write labels ``[i, j, k]`` to a NIfTI file; the codes and fields of sform and qform are the template's."""
+    header = orientation_header(template) if template is not None else None
+    if header is None or not np.allclose(header.get_best_affine(), affine, atol=AFFINE_TOLERANCE):
+        image = nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
+    else:
+        kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+        image = kind(labels, None, header, dtype=labels.dtype)
+    nibabel.save(image, path)
+
+
+def orientation_header(path: Path) -> nibabel.Nifti1Header:
+    """A fresh header with the orientation fields of a NIfTI file, as they are; nothing of its description."""
+    raw = _raw_header(path)
+    fresh = type(raw)(endianness=raw.endianness)
+    for field in ORIENTATION:
+        fresh[field] = raw[field]
+    fresh["pixdim"][:4] = raw["pixdim"][:4]
+    return fresh
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is gzip-packed, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IOBase]:
+    with path.open("rb") as file:
+        yield cast(IOBase, gzip.GzipFile(fileobj=file) if is_packed(path) else file)
+
+
+def _raw_header(path: Path) -> nibabel.Nifti1Header:
+    try:
+        with _opened(path) as stream:
+            start = stream.read(max(HEADER_SIZES))
+    except FileNotFoundError as error:
+        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
+    except DAMAGED as error:
+        raise CaseError("", path, f"an unreadable file ({error})", "a NIfTI volume", AGAIN) from error
+    for size, kind in HEADER_SIZES.items():
+        if len(start) >= size and size in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
+            header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
+            if bytes(header["magic"].tobytes())[:3] in (b"n+1", b"n+2"):
+                return header
+    raise CaseError("", path, "no NIfTI header", "a single-file NIfTI volume (.nii or .nii.gz)", AGAIN)
+
+
+def _shape(raw: nibabel.Nifti1Header) -> tuple[int, ...]:
+    """Sizes of the axes. A trailing axis of one voxel is no axis; channels may stand in the fifth, as vectors do."""
+    axes = int(raw["dim"][0])
+    shape = tuple(int(size) for size in raw["dim"][1 : 1 + max(0, min(axes, 7))])
+    while len(shape) > 4 and (shape[-1] == 1 or shape[3] == 1):
+        shape = shape[:-1] if shape[-1] == 1 else shape[:3] + shape[4:]
+    return shape
+
+
+def _dtype(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.dtype:
+    try:
+        return raw.get_data_dtype()
+    except HeaderDataError:
+        found = f"data type code {int(raw['datatype'])}"
+        findings.append(Finding(found, "a data type of the NIfTI standard", AGAIN))
+        return np.dtype(np.uint8)
+
+
+def _offset(raw: nibabel.Nifti1Header) -> int:
+    return int(raw["vox_offset"])
+
+
+def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
+    qform = _qform(raw, findings) if int(raw["qform_code"]) > 0 else None
+    sform = raw.get_sform() if int(raw["sform_code"]) > 0 else None
+    if sform is not None and qform is not None:
+        findings += _disagreement(sform, qform, raw)
+    if sform is None and qform is None:
+        findings.append(
+            Finding("neither qform nor sform", "an orientation (sform or qform with a code above 0)",
+                    "Left and right may be swapped; only the spacing is used. Set the sform if you know it.", "warning")
+        )  # fmt: skip
+        return raw.get_base_affine()
+    return sform if sform is not None else cast(np.ndarray, qform)
+
+
+def _qform(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
+    try:
+        return raw.get_qform()
+    except (HeaderDataError, ValueError) as error:
+        mend = "Correct the orientation fields of the header, or convert the volume from its source again."
+        findings.append(Finding(f"an invalid qform ({error})", "a rotation", mend))
+        return raw.get_base_affine()
+
+
+def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Header) -> list[Finding]:
+    """The precedence is the sform's; a reader with another one would see another place."""
+    sizes = [max(1, int(size)) - 1 for size in raw["dim"][1:4]]
+    corners = np.array([[i, j, k, 1] for i in (0, sizes[0]) for j in (0, sizes[1]) for k in (0, sizes[2])], dtype=float)
+    apart = np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max()
+    spacing = np.linalg.norm(sform[:3, :3], axis=0)
+    if not np.isfinite(apart) or apart <= DISAGREEMENT * spacing.min():
+        return []
+    return [
+        Finding(f"qform and sform {apart:.3g} mm apart", "the same place from both",
+                "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform())).", "warning")
+    ]  # fmt: skip
+
+
+def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
+    spacing = np.abs(raw["pixdim"][1:4].astype(float))
+    if np.isfinite(spacing).all() and (spacing > 0).all():
+        return []
+    mend = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
+    return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", mend)]
+
+
+def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[Finding]:
+    """Whether the file can hold the voxels that its header claims, before memory is taken for them."""
+    offset = float(raw["vox_offset"])
+    if not np.isfinite(offset) or offset < raw.sizeof_hdr or offset != int(offset):
+        return [Finding(f"voxels at byte {offset:g}", f"an offset of at least {raw.single_vox_offset}", AGAIN)]
+    length = path.stat().st_size
+    if is_packed(path):
+        if offset + size > length * DEFLATE_RATIO:
+            return [
+                Finding(
+                    f"{size:,} bytes of voxels in {length:,} packed bytes",
+                    f"at most {DEFLATE_RATIO} times the packed size",
+                    AGAIN,
+                )
+            ]
+    elif offset + size > length:
+        return [
+            Finding(
+                f"{length:,} bytes",
+                f"{int(offset) + size:,} bytes, as the header says",
+                f"The file is cut short, or its data offset is wrong. {AGAIN}",
+            )
+        ]
+    return []
+
+
+def _scaled(stored: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+    slope, intercept = raw.get_slope_inter()
+    if stored.dtype.kind not in "iuf" or (slope in (None, 1.0) and intercept in (None, 0.0)):
+        return stored
+    # float32 holds every integer of 16 bits; wider ones are scaled in double precision.
+    precision = np.float32 if stored.dtype.itemsize <= 2 else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: np.ndarray = stored.astype(precision)
+        scaled *= slope
+        scaled += intercept
+    return scaled

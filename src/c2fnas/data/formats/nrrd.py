@@ -1,0 +1,130 @@
+"""NRRD files (.nrrd, .nhdr), through pynrrd and MONAI's NrrdReader (extra ``formats``)."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from c2fnas.data.formats.header import Header
+from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings, need, no_space, to_ras
+from c2fnas.data.problem import CaseError, Finding
+
+ABBREVIATIONS = {
+    "RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior",
+}  # fmt: skip
+CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color", "time", "point")
+PACKED = ("gzip", "gz", "bzip2", "bz2")
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of an NRRD file.
+
+    Raises:
+        CaseError: the file is absent or no NRRD.
+    """
+    fields, start = _fields(path)
+    findings: list[Finding] = []
+    try:
+        sizes, spatial = [int(size) for size in fields["sizes"]], _spatial_axes(fields)
+        dtype = _dtype(fields)
+        affine = _affine(fields, spatial, findings)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise CaseError(
+            "", path, f"an incomplete NRRD header ({error})", "sizes, type and space directions", AGAIN
+        ) from error
+    findings += _extent(path, fields, start, int(np.prod(sizes, dtype=object)) * dtype.itemsize)
+    order = [*spatial, *(axis for axis in range(len(sizes)) if axis not in spatial)]
+    return Header(path, tuple(sizes[axis] for axis in order), dtype, affine, tuple(findings))
+
+
+def read_voxels(header: Header) -> np.ndarray:
+    """Read the voxels of an NRRD file.
+
+    Raises:
+        CaseError: the file is cut short or damaged.
+    """
+    need("nrrd", header.path)
+    from monai.data.image_reader import NrrdReader
+
+    try:
+        stored: np.ndarray = cast(Any, NrrdReader().read(header.path)).array
+    except Exception as error:  # pynrrd lets errors of numpy, zlib and bz2 through
+        raise CaseError(
+            "",
+            header.path,
+            f"a file that is cut short or damaged ({error})",
+            f"{header.bytes:,} bytes of voxels",
+            AGAIN,
+        ) from error
+    spatial = _spatial_axes(_fields(header.path)[0])
+    order = [*spatial, *(axis for axis in range(stored.ndim) if axis not in spatial)]
+    return np.transpose(stored, order)
+
+
+def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
+    """Write labels ``[i, j, k]`` to an NRRD file in the space left-posterior-superior, gzip-packed."""
+    nrrd = need("nrrd", path)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    nrrd.write(str(path), labels, {
+        "space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3],
+        "encoding": "gzip",
+    })  # fmt: skip
+
+
+def _fields(path: Path) -> tuple[dict[str, Any], int]:
+    """The header's fields, and the byte at which the header ends."""
+    nrrd = need("nrrd", path)
+    try:
+        with path.open("rb") as file:
+            return dict(nrrd.read_header(file)), file.tell()
+    except FileNotFoundError as error:
+        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
+    except Exception as error:  # pynrrd raises several kinds, some of them undocumented
+        raise CaseError("", path, f"an unreadable header ({error})", "an NRRD volume", AGAIN) from error
+
+
+def _spatial_axes(fields: dict[str, Any]) -> list[int]:
+    kinds = fields.get("kinds") or [""] * len(fields["sizes"])
+    directions = fields.get("space directions")
+    axes = [axis for axis, kind in enumerate(kinds) if kind not in CHANNEL_KINDS]
+    if directions is None:
+        return axes
+    return [
+        axis
+        for axis in axes
+        if directions[axis] is not None and not np.isnan(np.asarray(directions[axis], float)).all()
+    ]
+
+
+def _dtype(fields: dict[str, Any]) -> np.dtype:
+    from nrrd.reader import _determine_datatype  # pynrrd keeps its table of type names to itself
+
+    return np.dtype(_determine_datatype(fields))
+
+
+def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding]) -> np.ndarray:
+    affine = np.eye(4)
+    if len(spatial) != 3:
+        return affine  # the number of axes is a finding of its own
+    directions = fields.get("space directions")
+    if directions is None:
+        spacings = fields.get("spacings")
+        affine[:3, :3] = np.diag([float(spacings[axis]) for axis in spatial]) if spacings is not None else np.eye(3)
+    else:
+        affine[:3, :3] = np.array([np.asarray(directions[axis], float) for axis in spatial]).T
+    affine[:3, 3] = fields.get("space origin", np.zeros(3))
+    space = str(fields.get("space", ""))
+    to_space = to_ras(ABBREVIATIONS.get(space, space).split("-"))
+    if to_space is None or directions is None:
+        findings.append(no_space())
+        to_space = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return to_space @ affine
+
+
+def _extent(path: Path, fields: dict[str, Any], start: int, size: int) -> list[Finding]:
+    name = fields.get("data file", fields.get("datafile"))
+    data, first = (path, start) if name is None else (detached(path, str(name)), 0)
+    encoding = str(fields.get("encoding", "raw"))
+    if encoding in ("ascii", "text", "txt", "hex"):
+        return []
+    return extent_findings(data, first, size, packed=encoding in PACKED)

@@ -1,0 +1,62 @@
+"""What is wrong with a file of a data set, as a value that can be listed and as an error that can be raised."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+from c2fnas.errors import UserError
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with a file, before it is known whose file it is."""
+
+    found: str
+    expected: str
+    mend: str
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a case. ``case`` is empty where the data set as a whole is meant."""
+
+    case: str
+    file: str
+    found: str
+    expected: str
+    mend: str
+    severity: Severity = "error"
+
+    @classmethod
+    def of(cls, finding: Finding, case: str, file: object) -> Self:
+        """The problem that ``finding`` is for a case's file."""
+        return cls(case, str(file), finding.found, finding.expected, finding.mend, finding.severity)
+
+    def to_json(self) -> dict[str, str]:
+        """The problem as JSON, with every field."""
+        return asdict(self)
+
+
+class CaseError(UserError):
+    """A case that can't be read: what was found in which file, what was expected, and the mend."""
+
+    def __init__(self, case: str, file: object, found: str, expected: str, mend: str) -> None:
+        self.case, self.file, self.found, self.expected, self.mend = case, str(file), found, expected, mend
+        of_case = f" (case {case})" if case else ""
+        super().__init__(f"{file}{of_case}: found {found}, expected {expected}. {mend}")
+
+    @classmethod
+    def of(cls, finding: Finding, case: str, file: object) -> Self:
+        """The error that ``finding`` is for a case's file."""
+        return cls(case, file, finding.found, finding.expected, finding.mend)
+
+    @property
+    def problem(self) -> Problem:
+        """The error as a value."""
+        return Problem(self.case, self.file, self.found, self.expected, self.mend)
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        # Worker processes send errors by pickle, which would otherwise rebuild this one from its message alone.
+        return type(self), (self.case, self.file, self.found, self.expected, self.mend)

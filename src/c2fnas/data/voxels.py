@@ -1,0 +1,78 @@
+"""What voxels must be like: images finite, labels whole numbers that a class has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from c2fnas.data.dataset import LabelClass
+from c2fnas.data.problem import Finding
+
+WHOLE = 1e-4
+"""How far a stored label may lie from a whole number, which scaled integers miss by rounding."""
+
+SHOWN_VALUES = 5
+
+
+def image_findings(array: np.ndarray) -> list[Finding]:
+    """NaN and infinite voxels of a float32 image; a value beyond float32's range has become infinite."""
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if not bad:
+        return []
+    mend = "Mend the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
+    return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", mend)]
+
+
+def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Finding]:
+    """Everything wrong with the voxels of a label file."""
+    channels = int(np.prod(stored.shape[3:]))
+    if channels > 1:
+        return [Finding(f"{channels} channels", "one", "Merge the channels to one label volume, a value per class.")]
+    if stored.dtype.kind == "f" and (finding := _fractions(stored)):
+        return [finding]
+    known = {value for each in classes for value in each.values}
+    unknown = [value for value in label_values(stored) if value not in known]
+    if not unknown:
+        return []
+    shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
+    mend = "Add the value to the manifest's labels, or correct the label file."
+    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", mend)]
+
+
+def label_integers(stored: np.ndarray) -> np.ndarray:
+    """Label values as integers; float labels are rounded."""
+    if stored.dtype.kind == "f":
+        return np.rint(stored).astype(np.int64)
+    return stored.astype(np.uint8) if stored.dtype.kind == "b" else stored
+
+
+def label_values(stored: np.ndarray) -> list[int]:
+    """The distinct values of a label, ascending."""
+    values = label_integers(stored)
+    if values.dtype.itemsize > 2:
+        return [int(value) for value in np.unique(values)]
+    # Faster than sorting: mark what occurs.
+    low = int(np.iinfo(values.dtype).min)
+    seen = np.zeros(int(np.iinfo(values.dtype).max) - low + 1, dtype=bool)
+    seen[values if low == 0 else values.astype(np.int32) - low] = True
+    return [int(value) + low for value in np.flatnonzero(seen)]
+
+
+def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
+    """A table from label values to class indices, uint8."""
+    table = np.zeros(max(value for each in classes for value in each.values) + 1, dtype=np.uint8)
+    for index, each in enumerate(classes):
+        table[list(each.values)] = index
+    return table
+
+
+def _fractions(stored: np.ndarray) -> Finding | None:
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(stored - np.rint(stored)) <= WHOLE)  # NaN compares false, so it is bad
+    if not bad.any():
+        return None
+    example = float(stored[bad][0])
+    return Finding(
+        f"label {example:.4g} in {int(bad.sum()):,} voxels",
+        "whole numbers",
+        "Resample labels with nearest neighbours, or save them as integers.",
+    )
