@@ -1,0 +1,1 @@
+"""From a trained network to labels in a file: sliding window, ensembles, metrics, model packages, prediction."""

@@ -1,0 +1,66 @@
+"""Where finished slabs of a volume go: labels at once, or scores in as much memory as there may be."""
+
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from c2fnas.inference.windows import Triple
+
+HALF_LIMIT = 65504.0
+
+
+class LabelSink:
+    """Keeps the best class of every voxel, one byte each: a running argmax, full logits never exist."""
+
+    def __init__(self, shape: Triple) -> None:
+        self.labels = np.zeros(shape, dtype=np.uint8)
+
+    def __call__(self, planes: slice, logits: Tensor) -> None:
+        """Take the argmax, plane by plane, since torch's has eight bytes a voxel."""
+        for offset, plane in enumerate(range(planes.start, planes.stop)):
+            self.labels[plane] = logits[:, offset].argmax(0).to(torch.uint8).cpu().numpy()
+
+
+class ScoreSink:
+    """Keeps the logits ``[classes, *shape]``.
+
+    They were summed in float32 and are rounded at most once: where ``max_memory`` has no room for float32 they are
+    kept in half precision, and where it has none for that either, in a temporary file.
+    """
+
+    def __init__(self, shape: Triple, max_memory: int | None = None) -> None:
+        self._shape, self._max_memory = shape, max_memory
+        self._scores: Tensor | None = None
+
+    @property
+    def scores(self) -> Tensor:
+        """The logits; complete once the volume is."""
+        assert self._scores is not None
+        return self._scores
+
+    def __call__(self, planes: slice, logits: Tensor) -> None:
+        """Copy the slab into its place."""
+        if self._scores is None:
+            self._scores = allocate((len(logits), *self._shape), self._max_memory)
+        if self._scores.dtype == torch.float16:
+            logits = logits.clamp(-HALF_LIMIT, HALF_LIMIT)
+        self._scores[:, planes] = logits.to(self._scores.device, self._scores.dtype)
+
+
+def allocate(shape: Sequence[int], max_memory: int | None = None) -> Tensor:
+    """Zeros in float32; past ``max_memory`` bytes (default: what the machine has free) in half, then in a file.
+
+    The file has no name any more when this returns, so it vanishes with the tensor.
+    """
+    limit = psutil.virtual_memory().available if max_memory is None else max_memory
+    voxels = int(np.prod(shape))
+    if 4 * voxels <= limit:
+        return torch.zeros(tuple(shape), dtype=torch.float32)
+    if 2 * voxels <= limit:
+        return torch.zeros(tuple(shape), dtype=torch.float16)
+    with tempfile.TemporaryFile() as file:
+        return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=tuple(shape)))

@@ -1,0 +1,153 @@
+"""Whole volumes through a network that sees patches: windows at integer strides, blended, in bounded memory."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from c2fnas.inference.blend import Blend, Sink
+from c2fnas.inference.forward import Forward, Precision
+from c2fnas.inference.sinks import LabelSink, ScoreSink
+from c2fnas.inference.windows import Triple, Weighting, importance, padding_before, window_starts
+
+SinkT = TypeVar("SinkT", bound=Sink)
+Image = np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """Sliding-window inference (paper 4.1: stride 16 for validation, 48 for ranking).
+
+    What is blended are the network's logits, as MONAI and nnU-Net do. Windows lie where MONAI's
+    ``sliding_window_inference`` puts them for the same stride; a volume smaller than the patch is padded with zeros
+    and cropped back.
+
+    Args:
+        patch_size: Voxels of a window per axis.
+        stride: Voxels between windows per axis, integers: an overlap of 80/96 as a fraction would become stride 15.
+        weighting: ``constant`` (paper) or ``gaussian``.
+        batch: Windows per forward pass; PyTorch leaves its fast CPU path at batch 1 on small inputs.
+        precision: Of the network; sums are float32 in any case.
+        max_memory: Bytes that scores may take (then half precision, then a file), and the cap of a GPU's memory.
+
+    Raises:
+        ValueError: a stride is below 1 or longer than the patch, which would leave gaps.
+    """
+
+    patch_size: Triple
+    stride: Triple
+    weighting: Weighting = "gaussian"
+    batch: int = 2
+    precision: Precision = "fp32"
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for side, step in zip(self.patch_size, self.stride, strict=True):
+            if not 1 <= step <= side:
+                raise ValueError(f"stride {self.stride} does not cover a volume with patches of {self.patch_size}")
+        if self.batch < 1:
+            raise ValueError(f"batch {self.batch}: at least one window at a time")
+
+    def windows(self, shape: Triple) -> tuple[Triple, ...]:
+        """First voxels of the windows of a volume of ``shape``, padded to at least the patch.
+
+        >>> SlidingWindow(patch_size=(8, 8, 8), stride=(4, 8, 8)).windows((10, 8, 3))
+        ((0, 0, 0), (2, 0, 0))
+        """
+        return window_starts(shape, self.patch_size, self.stride)
+
+    def scores(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> Tensor:
+        """Blended logits ``[classes, i, j, k]`` in main memory of an image ``[channels, i, j, k]``."""
+        sink = ScoreSink(_shape(image), self.max_memory)
+        return next(self.stream(network, [(image, sink)], device=device)).scores
+
+    def labels(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> np.ndarray:
+        """The best class of every voxel, uint8 ``[i, j, k]``: the argmax of :meth:`scores`, which never exist."""
+        return next(self.stream(network, [(image, LabelSink(_shape(image)))], device=device)).labels
+
+    def stream(
+        self, network: nn.Module, volumes: Iterable[tuple[Image, SinkT]], *, device: str | torch.device = "auto"
+    ) -> Iterator[SinkT]:
+        """Every volume into its sink; yields the sink when its volume is complete, in order.
+
+        A batch may hold windows of two volumes, so that small volumes of one window each still run in batches. Volumes
+        are drawn as they are needed: with few windows each, at most ``batch`` of them are in memory.
+
+        Raises:
+            NonFiniteLogits: the network gives NaN or infinity.
+            UserError: one window does not fit into memory.
+        """
+        with evaluating(network):
+            forward = Forward(network, device, self.precision, self.max_memory)
+            for tasks in _batched(self._tasks(volumes), self.batch):
+                logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
+                for task, scores in zip(tasks, logits, strict=True):
+                    task.blend.add(task.start, scores)
+                    if task.last:
+                        task.blend.close()
+                        yield task.sink
+
+    def _tasks(self, volumes: Iterable[tuple[Image, SinkT]]) -> "Iterator[_Task[SinkT]]":
+        weights = importance(self.patch_size, self.weighting)
+        for image, sink in volumes:
+            shape = _shape(image)
+            array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+            blend = Blend(shape, weights, sink)
+            starts = self.windows(shape)
+            for start in starts:
+                yield _Task(array, start, blend, sink, last=start == starts[-1])
+
+
+@dataclass(frozen=True)
+class _Task(Generic[SinkT]):
+    """One window of a volume."""
+
+    image: np.ndarray
+    start: Triple
+    blend: Blend
+    sink: SinkT
+    last: bool
+
+    def patch(self, size: Triple) -> np.ndarray:
+        """The window's voxels ``[channels, *size]``, float32; what lies outside of the volume is zero."""
+        shape = _shape(self.image)
+        axes = zip(self.start, size, shape, padding_before(shape, size), strict=True)
+        bounds = [(start - before, start - before + side, extent) for start, side, extent, before in axes]
+        inside = tuple(slice(max(0, first), min(extent, end)) for first, end, extent in bounds)
+        place = tuple(
+            slice(part.start - first, part.stop - first) for part, (first, _, _) in zip(inside, bounds, strict=True)
+        )
+        patch = np.zeros((len(self.image), *size), dtype=np.float32)
+        patch[(slice(None), *place)] = self.image[(slice(None), *inside)]
+        return patch
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, and back in the mode it was in."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def _shape(image: Image) -> Triple:
+    i, j, k = image.shape[1:]
+    return i, j, k
+
+
+def _batched(tasks: Iterable["_Task[SinkT]"], size: int) -> "Iterator[list[_Task[SinkT]]]":
+    batch: list[_Task[SinkT]] = []
+    for task in tasks:
+        batch.append(task)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

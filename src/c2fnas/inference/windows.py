@@ -1,0 +1,42 @@
+"""Where the windows of a volume lie and how they are weighted: integers in, integers out, the same as MONAI's."""
+
+from functools import lru_cache
+from itertools import product
+from typing import Literal
+
+from torch import Tensor
+
+Triple = tuple[int, int, int]
+Weighting = Literal["gaussian", "constant"]
+
+
+def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
+    """First voxels of the windows along one axis; the last window is shifted back to the border.
+
+    >>> axis_starts(100, patch=48, stride=32)
+    (0, 32, 52)
+    >>> axis_starts(20, patch=48, stride=32)  # smaller than the patch: one window on the padded volume
+    (0,)
+    """
+    last = max(0, size - patch)
+    return (*range(0, last, stride), last)
+
+
+def window_starts(shape: Triple, patch: Triple, stride: Triple) -> tuple[Triple, ...]:
+    """First voxels of all windows of a volume padded to at least the patch; the first axis varies slowest."""
+    axes = (axis_starts(*axis) for axis in zip(shape, patch, stride, strict=True))
+    return tuple(product(*axes))  # type: ignore[arg-type]
+
+
+def padding_before(shape: Triple, patch: Triple) -> Triple:
+    """Voxels of zeros before each axis that bring a small volume up to the patch; the odd one comes after."""
+    i, j, k = (max(0, side - size) // 2 for size, side in zip(shape, patch, strict=True))
+    return i, j, k
+
+
+@lru_cache(maxsize=8)
+def importance(patch: Triple, weighting: Weighting) -> Tensor:
+    """The weight of every voxel of a window, float32 ``[*patch]``: MONAI's Gaussian (σ an eighth of a side) or ones."""
+    from monai.data.utils import compute_importance_map
+
+    return compute_importance_map(patch, mode=weighting, sigma_scale=0.125)

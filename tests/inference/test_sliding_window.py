@@ -1,0 +1,171 @@
+"""The sliding window against MONAI's, against brute force, and against itself on other paths."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_networks import Pointwise, tiny_network
+from monai.data.utils import compute_importance_map, dense_patch_slices
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from c2fnas.errors import UserError
+from c2fnas.inference.blend import NonFiniteLogits
+from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.inference.windows import importance, window_starts
+
+sizes = st.tuples(*[st.integers(1, 23)] * 3)
+
+
+def image_of(shape: tuple[int, int, int], channels: int = 1, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((channels, *shape)).astype(np.float32)
+
+
+def monai_overlap(patch: tuple[int, ...], stride: tuple[int, ...]) -> tuple[float, ...]:
+    """Overlaps that MONAI turns into exactly this stride: half a voxel more, which it truncates."""
+    return tuple(1 - (step + 0.5) / side if step < side else 0.0 for side, step in zip(patch, stride, strict=True))
+
+
+@given(shape=sizes, patch=st.tuples(*[st.integers(2, 9)] * 3), data=st.data())
+def test_windows_are_monais(shape: tuple[int, int, int], patch: tuple[int, int, int], data: st.DataObject) -> None:
+    stride = tuple(data.draw(st.integers(1, side)) for side in patch)
+    padded = tuple(map(max, shape, patch))
+    theirs = [tuple(int(axis.start) for axis in window) for window in dense_patch_slices(padded, patch, stride)]
+    assert list(window_starts(shape, patch, stride)) == theirs
+
+
+@pytest.mark.parametrize("weighting", ["gaussian", "constant"])
+@pytest.mark.parametrize(
+    ("shape", "patch", "stride"),
+    [
+        ((20, 17, 13), (8, 8, 8), (4, 4, 4)),
+        ((21, 9, 30), (6, 8, 10), (3, 8, 7)),
+        ((5, 20, 3), (8, 8, 8), (8, 3, 2)),
+        ((4, 5, 3), (7, 8, 6), (7, 8, 6)),
+        ((96, 17, 16), (48, 16, 16), (16, 16, 16)),
+    ],
+)
+def test_scores_are_monais(shape: tuple, patch: tuple, stride: tuple, weighting: str) -> None:
+    network, image = tiny_network(channels=2), image_of(shape, channels=2)
+    window = SlidingWindow(patch, stride, weighting)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        theirs = sliding_window_inference(
+            torch.from_numpy(image)[None], patch, 2, network, overlap=monai_overlap(patch, stride), mode=weighting
+        )[0]
+    assert isinstance(theirs, Tensor)
+    ours = window.scores(network, image, device="cpu")
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(window.labels(network, image, device="cpu"), ours.argmax(0).numpy())
+
+
+def test_the_fractional_overlap_of_the_paper_would_give_another_stride() -> None:
+    assert int(96 * (1 - 80 / 96)) == 15  # what MONAI computes; hence integers
+    assert window_starts((128, 96, 96), (96, 96, 96), (16, 16, 16)) == ((0, 0, 0), (16, 0, 0), (32, 0, 0))
+
+
+@pytest.mark.parametrize("patch", [(8, 8, 8), (96, 40, 12)])
+def test_importance_is_monais_and_positive(patch: tuple[int, int, int]) -> None:
+    expected = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125)
+    assert torch.equal(importance(patch, "gaussian"), expected)
+    assert importance(patch, "gaussian").min() > 0
+    assert torch.equal(importance(patch, "constant"), torch.ones(patch))
+
+
+@settings(deadline=None, max_examples=30)
+@given(shape=sizes, patch=st.tuples(*[st.integers(1, 9)] * 3), batch=st.integers(1, 4), data=st.data())
+def test_a_network_without_context_gives_its_plain_output(
+    shape: tuple, patch: tuple, batch: int, data: st.DataObject
+) -> None:
+    stride = tuple(data.draw(st.integers(1, side)) for side in patch)
+    network, image = Pointwise(channels=2), image_of(shape, channels=2)
+    window = SlidingWindow(patch, stride, batch=batch)  # type: ignore[arg-type]
+    expected = network(torch.from_numpy(image)[None])[0].detach()
+    torch.testing.assert_close(window.scores(network, image, device="cpu"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_many_volumes_share_batches_and_keep_their_results() -> None:
+    network, window = tiny_network(), SlidingWindow((8, 8, 8), (8, 8, 8), batch=3)
+    images = [
+        image_of(shape, seed=seed)
+        for seed, shape in enumerate([(5, 8, 7), (12, 9, 8), (3, 3, 3), (8, 8, 8), (1, 20, 2)])
+    ]
+    sizes_seen: list[int] = []
+    network.register_forward_hook(lambda _, inputs, output: sizes_seen.append(len(inputs[0])))
+    volumes = ((image, LabelSink(image.shape[1:])) for image in images)
+    together = [sink.labels for sink in window.stream(network, volumes, device="cpu")]
+    assert sizes_seen == [3, 3, 3, 1]  # 1 + 4 + 1 + 1 + 3 windows
+    for image, labels in zip(images, together, strict=True):
+        assert np.array_equal(labels, window.labels(network, image, device="cpu"))
+
+
+def test_the_network_comes_back_in_the_mode_it_was_in() -> None:
+    network = tiny_network().train()
+    SlidingWindow((4, 4, 4), (4, 4, 4)).labels(network, image_of((4, 4, 4)), device="cpu")
+    assert network.training
+
+
+def test_a_diverged_network_is_refused() -> None:
+    network = Pointwise()
+    network.offset.data[1] = float("nan")
+    with pytest.raises(NonFiniteLogits):
+        SlidingWindow((4, 4, 4), (2, 2, 2)).labels(network, image_of((6, 6, 6)), device="cpu")
+
+
+@pytest.mark.parametrize("stride", [(0, 4, 4), (4, 5, 4)])
+def test_a_stride_that_leaves_gaps_is_refused(stride: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="stride"):
+        SlidingWindow((4, 4, 4), stride)
+
+
+class Hungry(nn.Module):
+    """Runs out of memory on batches above ``fits``."""
+
+    def __init__(self, fits: int, inner: nn.Module) -> None:
+        super().__init__()
+        self.fits, self.inner, self.tried = fits, inner, list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.tried.append(len(x))
+        if len(x) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.inner(x)
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing() -> None:
+    image, window = image_of((20, 8, 8)), SlidingWindow((8, 8, 8), (2, 8, 8), batch=4)
+    network = Hungry(1, tiny_network())
+    scores = window.scores(network, image, device="cpu")
+    torch.testing.assert_close(scores, window.scores(network.inner, image, device="cpu"))
+    assert network.tried == [4, 2, 1, 1, 1, 1, 1, 1, 1]  # 7 windows; what has failed is not tried again
+
+
+def test_not_even_one_window_fits() -> None:
+    with pytest.raises(UserError, match="not enough memory"):
+        SlidingWindow((4, 4, 4), (4, 4, 4)).labels(Hungry(0, tiny_network()), image_of((4, 4, 4)), device="cpu")
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="expected input"):
+        SlidingWindow((4, 4, 4), (4, 4, 4)).labels(tiny_network(channels=2), image_of((4, 4, 4)), device="cpu")
+
+
+@pytest.mark.parametrize(("limit", "dtype"), [(4 * 600, torch.float32), (2 * 600, torch.float16), (10, torch.float16)])
+def test_scores_are_rounded_once_where_memory_is_short(limit: int, dtype: torch.dtype) -> None:
+    network, image = tiny_network(), image_of((10, 5, 4))
+    full = SlidingWindow((4, 4, 4), (1, 2, 2)).scores(network, image, device="cpu")
+    short = SlidingWindow((4, 4, 4), (1, 2, 2), max_memory=limit).scores(network, image, device="cpu")
+    assert short.dtype == dtype
+    assert torch.equal(short, full.to(dtype))
+
+
+def test_allocated_zeros_are_zeros_wherever_they_live() -> None:
+    for limit in (10**6, 50, 1):
+        assert not allocate((3, 2, 2, 2), limit).any()
+
+
+def test_half_precision_does_not_overflow() -> None:
+    sink = ScoreSink((1, 1, 1), max_memory=1)
+    sink(slice(0, 1), torch.full((2, 1, 1, 1), 1e6))
+    assert torch.isfinite(sink.scores).all()
