@@ -1,0 +1,120 @@
+"""Several models, or several views of one: majority voting (paper 4.2), mean probability, mirroring at test time."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from c2fnas.inference.sinks import allocate
+from c2fnas.inference.windows import Triple
+
+Vote = Literal["majority", "mean"]
+Argmax = Callable[[Tensor], np.ndarray]
+
+FLIPS = tuple(axes for count in range(4) for axes in combinations((2, 3, 4), count))
+"""The axes of all eight mirrorings of a batch ``[b, channels, i, j, k]``; the first is none."""
+
+
+class Mirrored(nn.Module):
+    """The mean logits of a network over all eight mirrorings of its input, each mirrored back.
+
+    Args:
+        network: ``[b, channels, i, j, k] -> [b, classes, i, j, k]``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, channels, i, j, k] -> [b, classes, i, j, k]``; eight times the network's time, the same memory."""
+        total: Tensor = self.network(x).float()
+        for axes in FLIPS[1:]:
+            total = total + self.network(x.flip(axes)).float().flip(axes)
+        return total / len(FLIPS)
+
+
+class Ensemble(nn.Module):
+    """Several networks on one input: ``[b, channels, i, j, k] -> [b, networks · classes, i, j, k]``, network by network."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All logits, side by side along the classes."""
+        return torch.cat([network(x).float() for network in self.networks], dim=1)
+
+
+class Fusion:
+    """Several models' logits of one region become one labelling; models come one after the other.
+
+    ``majority``: every model votes with its own labels, those it would give alone. Where classes share the most votes,
+    that one of them wins which has the largest probability, averaged over the models. ``mean``: the class with the
+    largest average probability. Memory does not grow with the models: a sum of probabilities and a count per class.
+
+    Args:
+        vote: The rule.
+        argmax: Scores ``[any number of classes, i, j, k]`` to indices of the best, perhaps in another grid.
+        max_memory: Bytes for the sum of probabilities, see :func:`c2fnas.inference.sinks.allocate`.
+    """
+
+    def __init__(self, vote: Vote, argmax: Argmax, max_memory: int | None = None) -> None:
+        self._vote, self._argmax, self._max_memory = vote, argmax, max_memory
+        self._probability: Tensor | None = None
+        self._votes: np.ndarray | None = None
+
+    def add(self, logits: Tensor) -> None:
+        """Count one model's logits ``[classes, i, j, k]``."""
+        if self._probability is None:
+            self._probability = allocate(logits.shape, self._max_memory)
+        for plane in range(logits.shape[1]):
+            self._probability[:, plane] += logits[:, plane].float().softmax(0).to(self._probability)
+        if self._vote == "majority":
+            self._count(self._argmax(logits), len(logits))
+
+    def labels(self) -> np.ndarray:
+        """The fused labels, uint8, in the grid of ``argmax``."""
+        assert self._probability is not None
+        if self._vote == "mean":
+            return self._argmax(self._probability)
+        assert self._votes is not None
+        winner = self._votes.argmax(0).astype(np.uint8)
+        best = self._votes == self._votes.max(0)
+        open_ = best.sum(0, dtype=np.uint8) > 1
+        # Each set of classes that share the lead is settled by an argmax among them alone: exact in any grid.
+        for candidates in np.unique(best[:, open_].T, axis=0):
+            here = open_ & (best == candidates[:, None, None, None]).all(0)
+            classes = np.flatnonzero(candidates)
+            winner[here] = classes[self._argmax(self._probability[torch.from_numpy(classes)])[here]]
+        return winner
+
+    def _count(self, labels: np.ndarray, classes: int) -> None:
+        if self._votes is None:
+            self._votes = np.zeros((classes, *labels.shape), dtype=np.uint8)
+        for index in range(classes):
+            self._votes[index] += labels == index
+
+
+class FusedLabelSink:
+    """Labels of an :class:`Ensemble`, fused slab by slab: no model's scores of the whole volume ever exist."""
+
+    def __init__(self, shape: Triple, models: int, vote: Vote) -> None:
+        self.labels = np.zeros(shape, dtype=np.uint8)
+        self._models, self._vote = models, vote
+
+    def __call__(self, planes: slice, logits: Tensor) -> None:
+        """Fuse a slab ``[models · classes, planes, j, k]``."""
+        fusion = Fusion(self._vote, plain_argmax)
+        for part in logits.chunk(self._models):
+            fusion.add(part.cpu())
+        self.labels[planes] = fusion.labels()
+
+
+def plain_argmax(scores: Tensor) -> np.ndarray:
+    """The index of the largest of the scores ``[classes, i, j, k]``, uint8."""
+    labels: np.ndarray = scores.argmax(0).to(torch.uint8).cpu().numpy()
+    return labels
