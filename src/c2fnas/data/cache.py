@@ -1,128 +1,193 @@
-"""Prepared cases on disk, one memory-mapped array each, under a key of file contents and plan."""
+"""Prepared cases on disk: a memory-mapped array each, in a folder named by a hash of file contents and plan."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import content_hash
+from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.plan import Plan
-from c2fnas.data.preprocess import prepare_case
+from c2fnas.data.preprocess import prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, write_atomically, write_json
+from c2fnas.files import read_json, write_json
 
 INDEX = "index.json"
-MOST_FOREGROUND = 20_000
+UNFINISHED = ".unfinished-"
+MOST_FOREGROUND = 50_000
+"""Voxels of a class that are kept to centre patches on; of more, as many at even distances."""
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case of the cache; its arrays are memory-mapped when they are first asked for."""
+    """A case of the cache. Arrays are memory maps, opened when first asked for and read only."""
 
     id: str
     folder: Path
 
     @cached_property
     def image(self) -> np.ndarray:
-        """Normalised, float32 ``[channels, i, j, k]``."""
-        return np.load(self.folder / "image.npy", mmap_mode="r")
+        """The normalised image, float32 ``[channels, i, j, k]``."""
+        return _open(self.folder / "image.npy")
 
     @cached_property
-    def label(self) -> np.ndarray:
-        """Class indices on the prepared grid, uint8 ``[i, j, k]``."""
-        return np.load(self.folder / "label.npy", mmap_mode="r")
+    def label(self) -> np.ndarray | None:
+        """Class indices in the prepared grid, uint8 ``[i, j, k]``; None without a label."""
+        return _open(self.folder / "label.npy") if self._about["labelled"] else None
 
     @cached_property
-    def truth(self) -> np.ndarray:
-        """Class indices on the original grid, uint8, so that evaluation needs no original file."""
-        return np.load(self.folder / "truth.npy", mmap_mode="r")
+    def truth(self) -> np.ndarray | None:
+        """Class indices in the original grid, uint8, so that evaluation needs no original file; or None."""
+        return _open(self.folder / "truth.npy") if self._about["labelled"] else None
 
     @cached_property
     def foreground(self) -> tuple[np.ndarray, ...]:
-        """Voxels ``[n, 3]`` of each foreground class on the prepared grid; of large ones a part at even distances."""
-        with np.load(self.folder / "foreground.npz") as file:
-            return tuple(file[str(index)] for index in range(len(file.files)))
+        """Of each foreground class, voxels ``[n, 3]`` in the prepared grid; of a large one only some, evenly chosen."""
+        if not self._about["labelled"]:
+            return ()
+        counts = self._about["foreground"]
+        voxels = _open(self.folder / "foreground.npy") if any(counts) else np.zeros((0, 3), np.int32)
+        return tuple(np.split(voxels, np.cumsum(counts)[:-1]))
 
     @cached_property
     def restoration(self) -> Restoration:
         """The way back to the original grid."""
-        return Restoration.from_json(read_json(self.folder / "case.json")["restoration"])
+        return Restoration.from_json(self._about["restoration"])
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        return read_json(self.folder / "case.json")
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The prepared cases of a run by id."""
+    """Prepared cases by id."""
 
     folder: Path
+    plan_key: str
     cases: dict[str, PreparedCase]
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what :func:`prepare_cases` has finished."""
-        keys = read_json(folder / INDEX)
-        return cls(folder, {case: PreparedCase(case, folder / key) for case, key in keys.items()})
+    def open(cls, folder: Path, plan: Plan | None = None) -> Self:
+        """Open what :func:`prepare_cases` left in ``folder``.
+
+        Raises:
+            UserError: nothing is prepared there, or for another plan than ``plan``.
+        """
+        index = read_json(folder / INDEX)
+        if plan is not None and index["plan"] != plan.preparation_key:
+            raise UserError(f"{folder}: these cases were prepared for another plan. Prepare the run again.")
+        return cls(
+            folder, index["plan"], {case: PreparedCase(case, folder / key) for case, key in index["cases"].items()}
+        )
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """All case ids, in the data set's order."""
+        """The cases' ids, in the order they were asked for."""
         return tuple(self.cases)
 
     def __getitem__(self, case: str) -> PreparedCase:
         try:
             return self.cases[case]
         except KeyError:
-            raise UserError(f"{self.folder}: the case {case!r} was not prepared. Prepare the run again.") from None
+            raise UserError(f"{self.folder}: no prepared case {case!r}. Prepare the run again.") from None
 
 
 def prepare_cases(
-    cases: Sequence[Case], plan: Plan, folder: Path, *, workers: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Cache:  # fmt: skip
-    """Prepare ``cases`` into ``folder``; those that are there for the same files and plan are kept.
+    cases: Sequence[Case], plan: Plan, folder: Path, *, workers: int = 1, progress: Progress | None = None
+) -> Cache:
+    """Prepare ``cases`` into ``folder``; those already there, for the same file contents and plan, are kept.
 
-    A case's folder is named by a hash of its files' contents and of the plan, and its ``case.json`` is written last, so a
-    stale or half-written case is never used.
+    Interrupted anywhere, the same call carries on: a case's folder gets its name when it is whole. Workers are as many
+    as fit the memory, ``workers`` at most. Arrays of other plans or files are removed at the end.
+
+    Raises:
+        CaseError: a case can't be prepared.
+        UserError: the folder can't be written.
     """
-    keys = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (case, key) in enumerate(
-            zip(cases, pool.map(lambda each: _prepared(each, plan, folder), cases), strict=True), start=1
-        ):
-            keys[case.id] = key
-            progress(done, len(cases))
-    write_json(folder / INDEX, keys)
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    workers = bounded_workers(cases, workers, lambda case: _prepared_voxels(case, plan))
+    keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
+    found = dict(zip((case.id for case in cases), keys, strict=True))
+    write_json(folder / INDEX, {"plan": plan.preparation_key, "cases": found})
+    for stale in {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(found.values()):
+        shutil.rmtree(folder / stale, ignore_errors=True)
     return Cache.open(folder)
 
 
 def _prepared(case: Case, plan: Plan, folder: Path) -> str:
-    key = f"{case.id}-{_key(case, plan)}"
-    if not (folder / key / "case.json").exists():
-        _write(case, plan, folder / key)
+    """The name of a case's folder, once it is there."""
+    key = hashlib.sha256(f"{plan.preparation_key} {content_hash(case)}".encode()).hexdigest()[:32]
+    if (folder / key).is_dir():
+        return key
+    try:
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+        _write(case, plan, unfinished)
+        _rename(unfinished, folder / key)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the case {case.id} can't be written ({error.strerror or error}). Free some space or choose "
+            "another folder; cases already prepared are kept."
+        ) from error
     return key
 
 
-def _key(case: Case, plan: Plan) -> str:
-    """Contents of the files and what of the plan decides the arrays."""
-    deciding = plan.model_dump_json(include={"channels", "classes", "spacing", "resize", "axes", "crop_nonzero"})
-    return hashlib.sha256((content_hash(case) + deciding).encode()).hexdigest()[:12]
-
-
 def _write(case: Case, plan: Plan, folder: Path) -> None:
-    image, label, truth, way = prepare_case(case, plan)
-    for name, array in (("image", image), ("label", label), ("truth", truth)):
-        write_atomically(folder / f"{name}.npy", lambda temporary, array=array: np.save(temporary, array))
-    places = {str(index): _places(label == index + 1) for index in range(len(plan.classes) - 1)}
-    write_atomically(folder / "foreground.npz", lambda temporary: np.savez(temporary, **places))
-    write_json(folder / "case.json", {"id": case.id, "restoration": way.to_json()})
+    maps: dict[str, np.memmap] = {}
+
+    def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        maps[name] = open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+        return maps[name]
+
+    way = prepare_case(case, plan, allocate)
+    places = [_places(maps["label"], index) for index in range(1, len(plan.classes))] if "label" in maps else []
+    if places:
+        np.save(folder / "foreground.npy", np.concatenate(places))
+    for each in maps.values():
+        each.flush()
+    about = {
+        "case": case.id, "restoration": way.to_json(), "labelled": "label" in maps, "foreground": [*map(len, places)],
+    }  # fmt: skip
+    write_json(folder / "case.json", about)
 
 
-def _places(mask: np.ndarray) -> np.ndarray:
-    found = np.argwhere(mask).astype(np.int32)
-    return found[:: max(1, len(found) // MOST_FOREGROUND)]
+def _places(label: np.ndarray, index: int) -> np.ndarray:
+    flat = np.flatnonzero(np.asarray(label) == index)
+    flat = flat[:: max(1, -(-len(flat) // MOST_FOREGROUND))]
+    return np.stack(np.unravel_index(flat, label.shape), axis=1).astype(np.int32)
+
+
+def _rename(unfinished: Path, finished: Path) -> None:
+    """Give a whole folder its name; another thread may have prepared a case of the same content meanwhile."""
+    try:
+        os.rename(unfinished, finished)
+    except OSError:
+        if not finished.is_dir():
+            raise
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}). Delete {path.parent} and prepare the run again.") from error
+
+
+def _prepared_voxels(case: Case, plan: Plan) -> int:
+    way = Restoration.to_axes(read_geometry(case.images[0], case.id), plan.axes)
+    return len(plan.channels) * prod(prepared_shape(way.shape, way.spacing, plan))

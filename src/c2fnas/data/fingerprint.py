@@ -1,43 +1,60 @@
-"""What a data set looks like: sizes, spacings, intensities and class volumes of every case, and a hash of its files."""
+"""What a data set looks like: sizes, spacings, intensities and class volumes of every case, and hashes of its files."""
 
 import hashlib
 import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
 from c2fnas.data.dataset import Case, Dataset
-from c2fnas.data.restoration import orient, orientation
+from c2fnas.data.parallel import Progress, bounded_workers, in_order
+from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image, read_label
 from c2fnas.files import sha256
 
+Triple = tuple[int, int, int]
+
 SAMPLES_PER_CASE = 10_000
+"""Foreground voxels of a case that enter a channel's statistics."""
+
+CT_NAME = re.compile(r"(?<![a-z])(ce|cb)?cta?(?![a-z])|computed tomography")
 
 
-class Frozen(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CaseFingerprint(Frozen):
-    """One case, in the closest canonical (RAS+) order of axes. ``voxels`` counts each class."""
+class IntensityFingerprint(_Frozen):
+    """A channel's values over one whole volume."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+class CaseFingerprint(_Frozen):
+    """A case, along canonical axes (right, anterior, superior). ``voxels`` counts those of each class.
+
+    ``nonzero_shape`` is the size of the box that holds all voxels other than zero. ``files`` has name, bytes and time
+    of change of each file: those of an unchanged file are enough to know it by.
+    """
 
     id: str
-    shape: tuple[int, int, int]
+    shape: Triple
+    nonzero_shape: Triple
     spacing: tuple[float, float, float]
     voxels: tuple[int, ...]
+    intensities: tuple[IntensityFingerprint, ...]
     sha256: str
     files: tuple[tuple[str, int, int], ...]
-    """Name, bytes and time of change of each file: an unchanged file is not read again."""
 
 
-class ChannelFingerprint(Frozen):
-    """Intensities of a channel in the training foreground: 0.5 and 99.5 percentiles, mean and standard deviation."""
+class ChannelFingerprint(_Frozen):
+    """A channel over the foreground of all training cases: 0.5 and 99.5 percentiles, mean and standard deviation."""
 
     name: str
     kind: Literal["ct", "mr"]
@@ -47,91 +64,130 @@ class ChannelFingerprint(Frozen):
     std: float
 
 
-class ClassFingerprint(Frozen):
-    """A class and its values in label files."""
+class ClassFingerprint(_Frozen):
+    """A class, its values in label files and the number of training cases that have it."""
 
     name: str
     values: tuple[int, ...]
+    cases: int
 
 
-class Fingerprint(Frozen):
-    """The whole data set."""
+class Fingerprint(_Frozen):
+    """The training cases of a data set. ``folder`` is the name of the folder it lay in."""
 
     name: str
+    folder: str
     channels: tuple[ChannelFingerprint, ...]
     classes: tuple[ClassFingerprint, ...]
     cases: tuple[CaseFingerprint, ...]
 
-    def describes(self, dataset: Dataset) -> bool:
-        """Whether ``dataset`` is the one that was read: the same cases, classes and file contents.
+    @property
+    def nonzero_share(self) -> float:
+        """The median share of a volume that lies in the box of its non-zero voxels."""
+        return float(np.median([np.prod(case.nonzero_shape) / np.prod(case.shape) for case in self.cases]))
 
-        A file whose size and time of change are as they were is taken as unchanged; any other is hashed.
+    def describes(self, dataset: Dataset) -> bool:
+        """Whether ``dataset`` is the one that was read: the same cases, channels, label values and file contents.
+
+        A file whose name, size and time of change are as they were counts as unchanged; any other is hashed.
         """
-        known = {case.id: case for case in self.cases}
         return (
-            [case.id for case in self.cases] == [case.id for case in dataset.training]
+            tuple(case.id for case in self.cases) == tuple(case.id for case in dataset.training)
+            and tuple(channel.name for channel in self.channels) == dataset.channels
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
-            and all(_unchanged(case, known[case.id]) for case in dataset.training)
+            and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
 
 
-def fingerprint_dataset(
-    dataset: Dataset, *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Fingerprint:
+def fingerprint_dataset(dataset: Dataset, *, workers: int = 1, progress: Progress | None = None) -> Fingerprint:
     """Read every training case once.
 
     Raises:
         CaseError: a case can't be read.
     """
-    cases, samples = [], []
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (case, sample) in enumerate(pool.map(lambda each: _read(each, dataset), dataset.training), start=1):
-            cases.append(case)
-            samples.append(sample)
-            progress(done, len(dataset.training))
+    workers = bounded_workers(dataset.training, workers)
+    found = list(in_order(lambda case: _read(case, dataset), dataset.training, workers, progress))
+    cases = tuple(case for case, _ in found)
     return Fingerprint(
-        name=dataset.name, channels=_channels(dataset.channels, np.concatenate(samples, axis=1)),
-        classes=tuple(ClassFingerprint(name=each.name, values=each.values) for each in dataset.classes), cases=tuple(cases),
+        name=dataset.name, folder=dataset.root.name, cases=cases,
+        channels=_channels(dataset.channels, np.concatenate([sample for _, sample in found], axis=1)),
+        classes=tuple(
+            ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[index] > 0 for case in cases))
+            for index, each in enumerate(dataset.classes)
+        ),
     )  # fmt: skip
 
 
 def content_hash(case: Case) -> str:
-    """The SHA-256 of the contents of a case's files."""
-    return hashlib.sha256("".join(sha256(file) for file in _files(case)).encode()).hexdigest()
+    """The SHA-256 of the contents of a case's files, in their order."""
+    return hashlib.sha256("".join(sha256(path) for path in _files(case)).encode()).hexdigest()
+
+
+def channel_kind(name: str) -> Literal["ct", "mr"]:
+    """Whether a channel's values are Hounsfield units, by its name; anything else is standardised like MR.
+
+    >>> [channel_kind(name) for name in ("CT", "ceCT", "CT venous", "T1ct", "cine-MRI", "ADC")]
+    ['ct', 'ct', 'ct', 'mr', 'mr', 'mr']
+    """
+    return "ct" if CT_NAME.search(name.lower()) and not re.match(r"t[12]", name.lower()) else "mr"
+
+
+def nonzero_box(image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """First and last + 1 of the voxels ``[c, i, j, k]`` that are not zero in some channel, per axis; else the whole."""
+    filled = np.zeros(image.shape[1:], dtype=bool)
+    for channel in image:
+        filled |= channel != 0
+    i, j, k = (_extent(np.any(filled, axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return i, j, k
+
+
+def _extent(occupied: ArrayLike) -> tuple[int, int]:
+    places = np.flatnonzero(occupied)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, np.size(occupied))
 
 
 def _read(case: Case, dataset: Dataset) -> tuple[CaseFingerprint, np.ndarray]:
-    assert case.label is not None
     image = read_image(case.images, case.id)
-    label, _ = read_label(case.label, dataset.classes, case.id)
-    order, _ = orientation(image.geometry.matrix, (0, 1, 2))
-    i, j, k = order
+    label = np.zeros(0, np.uint8) if case.label is None else read_label(case.label, dataset.classes, case.id)[0]
+    way = Restoration.to_axes(image.geometry)
+    box = nonzero_box(way.view(image.array))
     found = CaseFingerprint(
-        id=case.id, shape=tuple(image.geometry.shape[axis] for axis in order),
-        spacing=(image.geometry.spacing[i], image.geometry.spacing[j], image.geometry.spacing[k]),
+        id=case.id, shape=way.shape, nonzero_shape=way.cropped(box).shape, spacing=way.spacing,
         voxels=tuple(np.bincount(label.ravel(), minlength=len(dataset.classes)).tolist()),
+        intensities=tuple(_intensities(channel) for channel in image.array),
         sha256=content_hash(case), files=_stamps(case),
     )  # fmt: skip
     return found, _foreground_sample(image.array, label)
 
 
+def _intensities(channel: np.ndarray) -> IntensityFingerprint:
+    mean, std = moments(channel)
+    return IntensityFingerprint(mean=mean, std=std, low=float(channel.min()), high=float(channel.max()))
+
+
+def moments(array: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation in double precision, plane by plane so that no second volume is needed."""
+    planes = (np.asarray(plane, dtype=np.float64) for plane in array)
+    mean = sum(float(plane.sum()) for plane in planes) / array.size
+    squares = sum(float(np.square(plane - mean).sum()) for plane in (np.asarray(p, dtype=np.float64) for p in array))
+    return mean, float(np.sqrt(squares / array.size))
+
+
 def _foreground_sample(image: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """At most :data:`SAMPLES_PER_CASE` foreground voxels at even distances, ``[channels, n]``; all voxels where none is."""
+    """At most :data:`SAMPLES_PER_CASE` foreground voxels at even distances, ``[channels, n]``."""
     inside = np.flatnonzero(label)
-    chosen = inside if len(inside) else np.arange(label.size)
-    step = max(1, len(chosen) // SAMPLES_PER_CASE)
-    return image.reshape(len(image), -1)[:, chosen[::step]]
+    chosen = inside[:: max(1, -(-len(inside) // SAMPLES_PER_CASE))]
+    return image.reshape(len(image), -1)[:, chosen]
 
 
 def _channels(names: tuple[str, ...], samples: np.ndarray) -> tuple[ChannelFingerprint, ...]:
+    values = samples if samples.shape[1] else np.zeros((len(names), 1))
+    low, high = np.percentile(values, [0.5, 99.5], axis=1)
+    mean, std = values.mean(axis=1, dtype=np.float64), values.std(axis=1, dtype=np.float64)
     return tuple(
-        ChannelFingerprint(
-            name=name, kind="ct" if re.fullmatch(r"ct|cta|cbct|computed tomography", name.strip().lower()) else "mr",
-            low=float(np.percentile(values, 0.5)), high=float(np.percentile(values, 99.5)),
-            mean=float(values.mean(dtype=np.float64)), std=float(values.std(dtype=np.float64)),
-        )
-        for name, values in zip(names, samples, strict=True)
-    )  # fmt: skip
+        ChannelFingerprint(name=name, kind=channel_kind(name), low=low[c], high=high[c], mean=mean[c], std=std[c])
+        for c, name in enumerate(names)
+    )
 
 
 def _files(case: Case) -> tuple[Path, ...]:
@@ -139,7 +195,7 @@ def _files(case: Case) -> tuple[Path, ...]:
 
 
 def _stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
-    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in _files(case))
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _files(case))
 
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:

@@ -1,39 +1,35 @@
-"""The plan: how cases are prepared and cut into patches. Written once, readable, editable by hand before the run."""
+"""The plan: how cases are prepared and cut into patches. Made once from a fingerprint, readable, editable by hand."""
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from c2fnas.data.dataset import LabelClass
 from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.planning import ANISOTROPY, Fits, axis_order, fitted_patch, median_shape, part_of, target_spacing
 from c2fnas.errors import UserError
 from c2fnas.files import write_text
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 Style = Literal["paper", "planned"]
-MULTIPLE = 8
-PATCH_VOXELS = 128 * 128 * 128
-ANISOTROPY = 3.0
 
-HEADER = """\
-# How cases are prepared and cut into patches. Edit it before the run starts; afterwards it is fixed.
-# spacing: millimetres between voxels along i, j, k. resize: voxels, in place of spacing (the paper's Hippocampus).
-# axes: which of left-right (0), posterior-anterior (1), inferior-superior (2) become i, j, k; the last is through-plane.
-# stride, ranking_stride: voxels between sliding windows in validation and when candidates are ranked.
-# foreground_rate: the share of patches that are centred on a foreground voxel.
-"""
+PREPARATION = 2
+"""Version of the preparation: a change of what it computes makes older caches stale."""
+
+LARGEST_PATCH = 96**3
+CROPPED_SHARE = 0.8
 
 
-class Frozen(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChannelPlan(Frozen):
-    """How a channel is normalised. CT: clipped, then standardised with these; MR: standardised per volume (paper 4.1)."""
+class ChannelPlan(_Frozen):
+    """How a channel is normalised: ``ct`` clipped and standardised with these numbers, ``mr`` volume by volume."""
 
     name: str
     kind: Literal["ct", "mr"]
@@ -41,106 +37,174 @@ class ChannelPlan(Frozen):
     mean: float | None = None
     std: PositiveFloat | None = None
 
+    @model_validator(mode="after")
+    def _ct_has_statistics(self) -> Self:
+        if self.kind == "ct" and (self.clip is None or self.mean is None or self.std is None):
+            raise ValueError("a ct channel needs clip, mean and std")
+        if self.clip is not None and self.clip[0] > self.clip[1]:
+            raise ValueError("clip runs from the lower to the higher value")
+        return self
 
-class ClassPlan(Frozen):
-    """A class and its values in label files; the first is written on export."""
+
+class ClassPlan(_Frozen):
+    """A class and its values in label files; ``values[0]`` is written on export."""
 
     name: str
     values: tuple[int, ...] = Field(min_length=1)
 
 
-class Plan(Frozen):
-    """Everything that decides what a prepared case and a patch look like."""
+class Plan(_Frozen):
+    """Everything that decides what networks see.
 
-    channels: tuple[ChannelPlan, ...]
-    classes: tuple[ClassPlan, ...]
-    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    resize: Size | None = None
+    Sizes and spacings are in the prepared axes (i, j, k); ``axes`` says which canonical axes (0 right, 1 anterior,
+    2 superior) these are. Exactly one of ``spacing`` and ``resize`` is set.
+    """
+
+    channels: tuple[ChannelPlan, ...] = Field(min_length=1)
+    classes: tuple[ClassPlan, ...] = Field(min_length=2)
     axes: tuple[int, int, int] = (0, 1, 2)
     crop_nonzero: bool = False
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    resize: Size | None = None
+    nearest_beyond: PositiveFloat | None = None
     patch_size: Size
     stride: Size
     ranking_stride: Size
     batch_size: PositiveInt = 2
     foreground_rate: float = Field(0.0, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sorted(self.axes) != [0, 1, 2]:
+            raise ValueError("axes is an order of 0, 1 and 2")
+        if (self.spacing is None) == (self.resize is None):
+            raise ValueError("exactly one of spacing and resize is set, the other is null")
+        for name, stride in (("stride", self.stride), ("ranking_stride", self.ranking_stride)):
+            if any(step > side for step, side in zip(stride, self.patch_size, strict=True)):
+                raise ValueError(f"{name} is longer than patch_size, which would leave gaps")
+        return self
 
-def make_plan(fingerprint: Fingerprint, *, style: Style) -> Plan:
-    """Plan from a fingerprint: ``paper`` as section 4.1 has it, ``planned`` fitted to the data."""
-    return _paper_plan(fingerprint) if style == "paper" else _fitted_plan(fingerprint)
+    @property
+    def label_classes(self) -> tuple[LabelClass, ...]:
+        """The classes as the data set names them."""
+        return tuple(LabelClass(each.name, each.values) for each in self.classes)
+
+    @property
+    def preparation_key(self) -> str:
+        """A SHA-256 of what decides a prepared case: everything before the patches."""
+        deciding = {"channels", "axes", "crop_nonzero", "spacing", "resize", "nearest_beyond"}
+        content = self.model_dump(mode="json", include=deciding)
+        content |= {"values": [each.values for each in self.classes], "version": PREPARATION}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _paper_plan(fingerprint: Fingerprint) -> Plan:
-    """1.0 mm isotropic, 96³ at stride 16, ranking at 48, with the paper's exceptions for Prostate and Hippocampus."""
-    name = fingerprint.name.lower()
-    common = {"channels": _channels(fingerprint), "classes": _classes(fingerprint), "batch_size": 16}
-    if "hippocampus" in name:
-        return Plan(resize=(96, 96, 96), patch_size=(96, 96, 96), stride=(16, 16, 16), ranking_stride=(48, 48, 48), **common)
-    if "prostate" in name:
-        return Plan(spacing=(1, 1, 1), patch_size=(128, 128, 32), stride=(16, 16, 4), ranking_stride=(48, 48, 12), **common)
-    return Plan(spacing=(1, 1, 1), patch_size=(96, 96, 96), stride=(16, 16, 16), ranking_stride=(48, 48, 48), **common)
+def make_plan(
+    fingerprint: Fingerprint, *, style: Style, most_voxels: int = LARGEST_PATCH, batch_size: int | None = None,
+    fits: Fits = lambda patch: True,
+) -> Plan:  # fmt: skip
+    """Plan a data set in the paper's way (section 4.1) or fitted to the data.
+
+    Args:
+        fingerprint: the data set's.
+        style: ``paper`` resamples to 1.0 mm isotropic and takes 96³ patches at stride 16, with the paper's exceptions
+            for Prostate and Hippocampus, known by their names. ``planned`` keeps the data's own spacing and fits the
+            patch to their size.
+        most_voxels: the largest planned patch.
+        batch_size: patches an iteration; by default 16 in the paper, else 2.
+        fits: whether a patch fits the memory, by measurement; planned patches shrink until it does.
+    """
+    if style == "paper":
+        return _paper_plan(fingerprint, batch_size or 16)
+    return _fitted_plan(fingerprint, most_voxels, batch_size or 2, fits)
 
 
-def _fitted_plan(fingerprint: Fingerprint) -> Plan:
-    """Median spacing (finer through the plane where that is coarse), a patch fitted to the median volume."""
-    spacings = np.array([case.spacing for case in fingerprint.cases])
-    spacing = np.median(spacings, axis=0)
-    through = int(np.argmax(spacing))
-    if spacing[through] > ANISOTROPY * np.delete(spacing, through).max():
-        spacing[through] = max(np.quantile(spacings[:, through], 0.1), np.delete(spacing, through).max())
-    axes = tuple(axis for axis in range(3) if axis != through) + (through,) if spacing[through] > 1.5 * spacing.min() else (0, 1, 2)
-    extents = np.array([np.array(case.shape) * case.spacing for case in fingerprint.cases])
-    shape = np.median(extents / spacing, axis=0)[list(axes)]
-    patch = fit_patch(tuple(shape))
-    half = tuple(max(1, side // 2) for side in patch)
+def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> Plan:
+    names = f"{fingerprint.name} {fingerprint.folder}".lower()
+    sides: dict[str, Any] = {"patch_size": (96, 96, 96), "stride": (16, 16, 16), "ranking_stride": (48, 48, 48)}
+    grid: dict[str, Any] = {"spacing": (1.0, 1.0, 1.0)}
+    if "hippocampus" in names:
+        grid = {"resize": (96, 96, 96)}
+    elif "prostate" in names:
+        sides = {"patch_size": (128, 128, 32), "stride": (16, 16, 4), "ranking_stride": (48, 48, 12)}
+    return Plan(**_channels_and_classes(fingerprint), **grid, **sides, batch_size=batch_size)
+
+
+def _fitted_plan(fingerprint: Fingerprint, most_voxels: int, batch_size: int, fits: Fits) -> Plan:
+    cases = fingerprint.cases
+    crop = fingerprint.nonzero_share < CROPPED_SHARE and all(each.kind == "mr" for each in fingerprint.channels)
+    shapes = [case.nonzero_shape if crop else case.shape for case in cases]
+    spacings = [case.spacing for case in cases]
+    spacing = target_spacing(spacings, shapes)
+    i, j, k = axes = axis_order(spacing)
+    shape = median_shape(spacings, shapes, spacing)
+    ordered = (spacing[i], spacing[j], spacing[k])
+    patch = fitted_patch((shape[i], shape[j], shape[k]), ordered, most_voxels, fits)
     return Plan(
-        channels=_channels(fingerprint), classes=_classes(fingerprint), axes=axes,
-        spacing=tuple(float(round(mm, 4)) for mm in spacing[list(axes)]), patch_size=patch, stride=half,
-        ranking_stride=tuple(max(1, 3 * side // 4) for side in patch), batch_size=2, foreground_rate=0.33,
+        **_channels_and_classes(fingerprint), axes=axes, crop_nonzero=crop,
+        spacing=ordered, nearest_beyond=ANISOTROPY, patch_size=patch,
+        stride=part_of(patch, 1 / 2), ranking_stride=part_of(patch, 3 / 4), batch_size=batch_size,
+        foreground_rate=0.3333,
     )  # fmt: skip
 
 
-def fit_patch(shape: tuple[float, ...], voxels: int = PATCH_VOXELS) -> Size:
-    """The patch that covers ``shape``, each side a multiple of 8; the longest side shrinks until it holds ``voxels``.
+def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
+    channels = [
+        ChannelPlan(name=each.name, kind="ct", clip=(each.low, each.high), mean=each.mean, std=max(each.std, 1e-6))
+        if each.kind == "ct"
+        else ChannelPlan(name=each.name, kind="mr")
+        for each in fingerprint.channels
+    ]
+    classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
+    return {"channels": tuple(channels), "classes": tuple(classes)}
 
-    >>> fit_patch((36, 50, 35))
-    (40, 56, 40)
-    """
-    sides = [max(MULTIPLE, int(-(-size // MULTIPLE)) * MULTIPLE) for size in shape]
-    while np.prod(sides) > voxels:
-        longest = int(np.argmax(sides))
-        sides[longest] -= MULTIPLE
-    i, j, k = sides
-    return i, j, k
+
+COMMENTS = {
+    "channels": "In the image's order. ct: clipped, then (value - mean) / std. mr: standardised volume by volume.",
+    "classes": "In the order of class indices; the first is the background. The first value is written on export.",
+    "axes": "Order of the axes left-right (0), back-front (1), feet-head (2). The last is the one through the slices.",
+    "crop_nonzero": "Crop each case to the box of its non-zero voxels.",
+    "spacing": "Millimetres between voxels along these axes; volumes are resampled to it. Set this or resize.",
+    "resize": "Voxels every volume is resampled to, whatever its spacing.",
+    "nearest_beyond": "Where one axis is this many times coarser than the others, resample it by nearest neighbour.",
+    "patch_size": "Voxels a network sees at a time.",
+    "stride": "Voxels between neighbouring windows in validation and prediction.",
+    "ranking_stride": "The same while candidates are ranked.",
+    "batch_size": "Patches in a training iteration.",
+    "foreground_rate": "Share of patches centred on a foreground voxel, its class drawn evenly.",
+}
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write the plan as YAML with a comment on every key that wants one."""
-    write_text(path, HEADER + yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, default_flow_style=None))
+    """Write the plan as YAML, every key with a comment."""
+    lines = [
+        "# How cases are prepared and cut into patches. Edit before the run starts; a run keeps to its first plan."
+    ]
+    for key, value in plan.model_dump(mode="json").items():
+        items = value if key in ("channels", "classes") else None
+        text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=items is None, width=1000).strip()
+        if items is None:
+            text = text.removeprefix("{").removesuffix("}")
+        else:
+            rows = (
+                yaml.safe_dump(item, sort_keys=False, default_flow_style=True, width=1000).strip() for item in items
+            )
+            text = "\n".join([f"{key}:", *(f"  - {row}" for row in rows)])
+        lines += ["", f"# {COMMENTS[key]}", text]
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan.
+    """Read a plan, edited by hand or not.
 
     Raises:
-        UserError: unreadable, or a key is missing, unknown or out of range; the message names it.
+        UserError: the file can't be read, or a key is missing, unknown or out of range; the message names it.
     """
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path}: {faults}. Correct these keys, or delete the file to have it planned anew.") from error
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({error}).") from error
-
-
-def _channels(fingerprint: Fingerprint) -> tuple[ChannelPlan, ...]:
-    return tuple(
-        ChannelPlan(name=each.name, kind="ct", clip=(each.low, each.high), mean=each.mean, std=max(each.std, 1e-6))
-        if each.kind == "ct" else ChannelPlan(name=each.name, kind="mr")
-        for each in fingerprint.channels
-    )  # fmt: skip
-
-
-def _classes(fingerprint: Fingerprint) -> tuple[ClassPlan, ...]:
-    return tuple(ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes)
+    try:
+        return Plan.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
+        raise UserError(f"{path}: {faults}. Correct it, or delete the file to have the plan made anew.") from error

@@ -1,107 +1,107 @@
-"""From files to arrays that a network takes: orientation, crop, resampling, normalisation — with the way back kept."""
+"""From files to what networks see: axes, crop, normalisation, resampling (paper 4.1), with the way back kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
-from c2fnas.data.dataset import Case, LabelClass
+from c2fnas.data.dataset import Case
+from c2fnas.data.fingerprint import moments, nonzero_box
 from c2fnas.data.plan import ChannelPlan, Plan
-from c2fnas.data.restoration import Restoration, Triple, box, orient, orientation
-from c2fnas.data.volume import Volume, read_image, read_label
+from c2fnas.data.problem import CaseError
+from c2fnas.data.resample import Triple, resample_image, resample_labels
+from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import grid_findings, read_image, read_label
 
-EPSILON = 1e-6
+Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
+"""``(name, shape, dtype)`` to an array to fill; a memory map, say."""
 
 
 def prepare_image(images: Sequence[Path], plan: Plan, case: str = "") -> tuple[np.ndarray, Restoration]:
-    """Read and prepare an image: float32 ``[channels, i, j, k]`` on the plan's grid, and the way back.
+    """Read and prepare an image: float32 ``[channels, i, j, k]``, and the way back to the grid of its file.
 
     Raises:
-        CaseError: the image can't be read, or has another number of channels than the plan.
+        CaseError: a file is unsound, or there are more or fewer channels than the plan has.
     """
-    volume = read_image(images, case)
-    return _prepare(volume, plan)
+    return _prepare_image(images, plan, case, _in_memory)
 
 
-def prepare_case(case: Case, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray, Restoration]:
-    """Prepare a labelled case: image, label on the same grid, label on the file's own grid, and the way back."""
-    assert case.label is not None
-    classes = [LabelClass(each.name, each.values) for each in plan.classes]
-    truth, _ = read_label(case.label, classes, case.id)
-    image, way = _prepare(read_image(case.images, case.id), plan)
-    label = orient(truth, way.order, way.flips)[box(way.start, way.cropped)]
-    return image, resample_label(label, way.shape, len(classes)), truth, way
+def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Restoration:
+    """Prepare a case into arrays that ``allocate`` gives.
+
+    They are ``image`` float32 ``[channels, i, j, k]`` and, where there is a label, ``label`` and ``truth``, uint8 class
+    indices in the prepared and in the original grid.
+
+    Raises:
+        CaseError: a file is unsound, or label and image don't lie on one grid.
+    """
+    way = _prepare_image(case.images, plan, case.id, allocate)[1]
+    if case.label is None:
+        return way
+    labels, geometry = read_label(case.label, plan.label_classes, case.id)
+    for finding in grid_findings(geometry, way.original, case.images[0].name):
+        raise CaseError.of(finding, case.id, case.label)
+    allocate("truth", labels.shape, np.uint8)[...] = labels
+    resample_labels(way.view(labels), way.shape, way.nearest_axis, out=allocate("label", way.shape, np.uint8))
+    return way
 
 
-def _prepare(volume: Volume, plan: Plan) -> tuple[np.ndarray, Restoration]:
-    order, flips = orientation(volume.geometry.matrix, plan.axes)
-    array = orient(volume.array, order, flips)
-    start, cropped = _nonzero_box(array) if plan.crop_nonzero else ((0, 0, 0), _shape(array))
-    array = array[(slice(None), *box(start, cropped))]
-    spacing = [volume.geometry.spacing[axis] for axis in order]
-    shape = _target_shape(cropped, spacing, plan)
-    way = Restoration(volume.geometry, order, flips, start, cropped, shape)
-    channels = [
-        normalise(resample_image(channel, shape), channel_plan)
-        for channel, channel_plan in zip(array, plan.channels, strict=True)
-    ]
-    return np.stack(channels), way
+def normalise(channel: np.ndarray, plan: ChannelPlan) -> None:
+    """Normalise ``[i, j, k]`` float32 in place (decided, spec 3).
+
+    CT: clipped to the 0.5 and 99.5 percentiles of the training foreground, then standardised with its mean and standard
+    deviation. MR: standardised with the volume's own; a constant volume becomes zero.
+    """
+    if plan.clip is not None:
+        np.clip(channel, *plan.clip, out=channel)
+    mean, std = (plan.mean, plan.std) if plan.mean is not None and plan.std is not None else moments(channel)
+    channel -= np.float32(mean)
+    channel *= np.float32(1 / std if std > 1e-6 * max(1e-30, abs(mean)) else 0)
 
 
-def normalise(channel: np.ndarray, plan: ChannelPlan) -> np.ndarray:
-    """CT: clip, then standardise with the training foreground's statistics. MR: standardise with the volume's own."""
-    if plan.kind == "ct":
-        assert plan.clip is not None
-        channel, mean, std = np.clip(channel, *plan.clip), plan.mean, plan.std
-    else:
-        mean, std = float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
-    return ((channel - np.float32(mean)) / np.float32(max(std or 0.0, EPSILON))).astype(np.float32)
-
-
-def resample_image(channel: np.ndarray, shape: Triple) -> np.ndarray:
-    """Third-order spline to ``shape``; the volume's faces stay where they are (voxels are boxes, not points)."""
-    if channel.shape == shape:
-        return np.ascontiguousarray(channel)
-    factors = [new / old for new, old in zip(shape, channel.shape, strict=True)]
-    return ndimage.zoom(channel, factors, order=3, mode="nearest", grid_mode=True).astype(np.float32)
-
-
-def resample_label(label: np.ndarray, shape: Triple, classes: int) -> np.ndarray:
-    """Each class in turn linearly, the largest wins; one class at a time keeps memory below three volumes."""
-    if label.shape == shape:
-        return np.ascontiguousarray(label)
-    factors = [new / old for new, old in zip(shape, label.shape, strict=True)]
-    best, result = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-    for index in range(classes):
-        mask = (label == index).astype(np.float32)
-        if mask.any():
-            share = ndimage.zoom(mask, factors, order=1, mode="nearest", grid_mode=True)
-            result[share > best] = index
-            np.maximum(best, share, out=best)
-    return result
-
-
-def _target_shape(shape: Triple, spacing: Sequence[float], plan: Plan) -> Triple:
+def prepared_shape(shape: Triple, spacing: Sequence[float], plan: Plan) -> Triple:
+    """Voxels of a volume once it is resampled: the extent is kept to half a voxel, so the corners coincide."""
     if plan.resize is not None:
         return plan.resize
-    if plan.spacing is None:
-        return shape
-    i, j, k = (
-        max(1, round(size * old / new)) for size, old, new in zip(shape, spacing, plan.spacing, strict=True)
-    )
+    assert plan.spacing is not None
+    i, j, k = (max(1, round(n * mm / new)) for n, mm, new in zip(shape, spacing, plan.spacing, strict=True))
     return i, j, k
 
 
-def _nonzero_box(array: np.ndarray) -> tuple[Triple, Triple]:
-    """The smallest box that holds every voxel that is not zero in some channel; the whole where all are."""
-    filled = ndimage.find_objects((array != 0).any(axis=0).astype(np.uint8))
-    if not filled:
-        return (0, 0, 0), _shape(array)
-    i, j, k = filled[0]
-    return (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
+def through_plane(spacing: Sequence[float], plan: Plan) -> int | None:
+    """The axis to resample by nearest neighbour: one far coarser than the others, in the case or in the plan.
+
+    Between thick slices a spline invents what the scanner did not see; nnU-Net separates the axis likewise.
+    """
+    if plan.nearest_beyond is None or plan.spacing is None:
+        return None
+    for mm in (spacing, plan.spacing):
+        axis = int(np.argmax(mm))
+        if mm[axis] > plan.nearest_beyond * max(other for index, other in enumerate(mm) if index != axis):
+            return axis
+    return None
 
 
-def _shape(array: np.ndarray) -> Triple:
-    i, j, k = array.shape[1:]
-    return i, j, k
+def _prepare_image(images: Sequence[Path], plan: Plan, case: str, allocate: Allocate) -> tuple[np.ndarray, Restoration]:
+    volume = read_image(images, case)
+    _check_channels(len(volume.array), images, plan, case)
+    way = Restoration.to_axes(volume.geometry, plan.axes)
+    if plan.crop_nonzero:
+        way = way.cropped(nonzero_box(way.view(volume.array)))
+    way = way.resampled(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
+    prepared = allocate("image", (len(volume.array), *way.shape), np.float32)
+    for source, target, channel in zip(way.view(volume.array), prepared, plan.channels, strict=True):
+        normalise(source, channel)
+        resample_image(source, way.shape, way.nearest_axis, out=target)
+    return prepared, way
+
+
+def _check_channels(found: int, images: Sequence[Path], plan: Plan, case: str) -> None:
+    if found != len(plan.channels):
+        names = ", ".join(channel.name for channel in plan.channels)
+        mend = "Give the same channels, in the same order, as the training images have."
+        raise CaseError(case, images[0], f"{found} channels", f"{len(plan.channels)} ({names})", mend)
+
+
+def _in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.empty(shape, dtype=dtype)

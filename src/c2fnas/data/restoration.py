@@ -1,132 +1,128 @@
-"""The way back: from the prepared grid to the voxels of the original file, exact for every orientation."""
+"""The way from a case's own grid to the prepared one, and exactly back, for all 48 axis orders and flips."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import nibabel
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from c2fnas.data.geometry import Geometry
+from c2fnas.data.resample import Triple, argmax_resampled, resample_labels
 
-Triple = tuple[int, int, int]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """What preparation did to a volume's grid, step by step, so that it can be undone.
+    """How an array was prepared: axes permuted and flipped, cropped to a box, resampled to a shape.
 
-    Attributes:
-        original: the file's grid.
-        order: the original axis that each prepared axis is.
-        flips: whether that axis runs the other way.
-        start: first voxel of the crop, in the reoriented grid.
-        cropped: shape of the crop.
-        shape: shape after resampling, the prepared one.
+    ``order[a]`` is the original axis that prepared axis ``a`` runs along, ``flipped[a]`` whether it runs backwards.
+    ``box`` is the crop in the permuted grid, ``shape`` the size after resampling. ``nearest_axis`` is the prepared axis
+    that was resampled by nearest neighbour and goes back the same way.
+
+    >>> geometry = Geometry.from_array((4, 5, 6), np.diag([-1.0, -1.0, 3.0, 1.0]))
+    >>> restoration = Restoration.to_axes(geometry)
+    >>> restoration.order, restoration.flipped, restoration.spacing
+    ((0, 1, 2), (True, True, False), (1.0, 1.0, 3.0))
     """
 
     original: Geometry
     order: Triple
-    flips: tuple[bool, bool, bool]
-    start: Triple
-    cropped: Triple
+    flipped: tuple[bool, bool, bool]
+    box: Box
     shape: Triple
+    nearest_axis: int | None = None
 
-    @property
-    def resampled(self) -> bool:
-        """Whether preparation changed the number of voxels."""
-        return self.shape != self.cropped
+    @classmethod
+    def to_axes(cls, geometry: Geometry, axes: Sequence[int] = (0, 1, 2)) -> Self:
+        """To canonical axes (right, anterior, superior), then ``axes`` of those; nothing cropped or resampled yet."""
+        source_of = {
+            int(to): (axis, bool(step < 0)) for axis, (to, step) in enumerate(nibabel.io_orientation(geometry.matrix))
+        }
+        (i, flip_i), (j, flip_j), (k, flip_k) = (source_of[axis] for axis in axes)
+        shape = (geometry.shape[i], geometry.shape[j], geometry.shape[k])
+        return cls(geometry, (i, j, k), (flip_i, flip_j, flip_k), _whole(shape), shape)
+
+    def cropped(self, box: Box) -> Self:
+        """The same with a crop, not yet resampled."""
+        (i0, i1), (j0, j1), (k0, k1) = box
+        return replace(self, box=box, shape=(i1 - i0, j1 - j0, k1 - k0))
+
+    def resampled(self, shape: Triple, nearest_axis: int | None) -> Self:
+        """The same with a resampling to ``shape``."""
+        return replace(self, shape=shape, nearest_axis=nearest_axis)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Millimetres between prepared voxels."""
-        before = [self.original.spacing[axis] for axis in self.order]
-        i, j, k = (mm * old / new for mm, old, new in zip(before, self.cropped, self.shape, strict=True))
+        """Millimetres between the original's voxels along the prepared axes."""
+        i, j, k = (self.original.spacing[axis] for axis in self.order)
         return i, j, k
 
-    def labels(self, labels: np.ndarray) -> np.ndarray:
-        """Class indices of the prepared grid in the original one, uint8; nearest neighbour where resampled.
+    @property
+    def crop_shape(self) -> Triple:
+        """Voxels of the crop, before resampling."""
+        (i0, i1), (j0, j1), (k0, k1) = self.box
+        return i1 - i0, j1 - j0, k1 - k0
 
-        Args:
-            labels: uint8 ``[i, j, k]`` of shape :attr:`shape`.
-        """
-        if self.resampled:
-            voxels = torch.from_numpy(np.ascontiguousarray(labels))[None, None]
-            labels = functional.interpolate(voxels, size=self.cropped, mode="nearest-exact")[0, 0].numpy()
-        return self._place(labels)
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """The crop of ``[..., i, j, k]`` of the original grid along the prepared axes: a view, to read or write."""
+        lead = array.ndim - 3
+        turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
+        i, j, k = (slice(None, None, -1) if flip else slice(None) for flip in self.flipped)
+        (i0, i1), (j0, j1), (k0, k1) = self.box
+        return turned[..., i, j, k][..., i0:i1, j0:j1, k0:k1]
+
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """Class indices ``[i, j, k]`` of the prepared grid in the original one, uint8; background outside the crop."""
+        self._check(labels.shape)
+        result = np.zeros(self.original.shape, dtype=np.uint8)
+        resample_labels(labels, self.crop_shape, self.nearest_axis, out=self.view(result))
+        return result
 
     def argmax(self, scores: np.ndarray | Tensor) -> np.ndarray:
-        """The best class of every original voxel, uint8, from scores ``[classes, i, j, k]`` of the prepared grid.
+        """The best class of every original voxel, uint8, by scores ``[classes, i, j, k]`` of the prepared grid.
 
-        Each class in turn is interpolated trilinearly to the original voxels while a running maximum is kept, so memory
-        stays at three volumes whatever the number of classes. Without resampling it is a plain argmax.
+        Each class is interpolated linearly in its turn, in slabs, with a running argmax, on the scores' own device;
+        where nothing was resampled it is the plain argmax. Background outside the crop.
         """
-        best = torch.as_tensor(scores)
-        if not self.resampled:
-            return self._place(best.argmax(0).to(torch.uint8).numpy())
-        highest = self._interpolated(best[0])
-        labels = np.zeros(self.cropped, np.uint8)
-        for index in range(1, len(best)):
-            candidate = self._interpolated(best[index])
-            labels[(candidate > highest).numpy()] = index
-            torch.maximum(highest, candidate, out=highest)
-        return self._place(labels)
+        self._check(tuple(scores.shape[1:]))
 
-    def _interpolated(self, scores: Tensor) -> Tensor:
-        grid = scores.to("cpu", torch.float32)[None, None]
-        return functional.interpolate(grid, size=self.cropped, mode="trilinear", align_corners=False)[0, 0]
+        def planes(index: int, first: int, last: int) -> Tensor:
+            part = scores[index, first:last]
+            part = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
+            return part.detach().to(torch.float32)
 
-    def _place(self, labels: np.ndarray) -> np.ndarray:
-        """Undo the crop, the flips and the order of axes."""
-        whole = np.zeros(tuple(self.original.shape[axis] for axis in self.order), np.uint8)
-        whole[box(self.start, self.cropped)] = labels
-        return np.ascontiguousarray(np.flip(whole, flipped(self.flips)).transpose(np.argsort(self.order)))
+        result = np.zeros(self.original.shape, dtype=np.uint8)
+        argmax_resampled(planes, len(scores), self.shape, self.view(result), self.nearest_axis)
+        return result
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that :meth:`from_json` reads."""
+        """As JSON."""
         return {
-            "shape_original": list(self.original.shape), "affine": [list(row) for row in self.original.affine],
-            "order": list(self.order), "flips": list(self.flips), "start": list(self.start),
-            "cropped": list(self.cropped), "shape": list(self.shape),
+            "shape": list(self.original.shape), "affine": [list(row) for row in self.original.affine],
+            "order": list(self.order), "flipped": list(self.flipped), "box": [list(side) for side in self.box],
+            "prepared_shape": list(self.shape), "nearest_axis": self.nearest_axis,
         }  # fmt: skip
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """The restoration of a JSON value."""
-        geometry = Geometry.from_array(value["shape_original"], value["affine"])
-        order, start, cropped, shape = (_triple(value[key]) for key in ("order", "start", "cropped", "shape"))
-        a, b, c = (bool(flip) for flip in value["flips"])
-        return cls(geometry, order, (a, b, c), start, cropped, shape)
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From :meth:`to_json`."""
+        original = Geometry.from_array(value["shape"], value["affine"])
+        i, j, k = ((int(first), int(last)) for first, last in value["box"])
+        return cls(
+            original, tuple(value["order"]), tuple(value["flipped"]), (i, j, k), tuple(value["prepared_shape"]),
+            value["nearest_axis"],
+        )  # fmt: skip
+
+    def _check(self, shape: Sequence[int]) -> None:
+        if tuple(shape) != self.shape:
+            raise ValueError(
+                f"an array of size {tuple(shape)} is none of this case, whose prepared size is {self.shape}"
+            )
 
 
-def orient(array: np.ndarray, order: Triple, flips: tuple[bool, bool, bool]) -> np.ndarray:
-    """The last three axes of ``array`` in ``order``, then flipped; a view."""
-    lead = array.ndim - 3
-    turned = array.transpose(*range(lead), *(lead + axis for axis in order))
-    return np.flip(turned, tuple(lead + axis for axis in flipped(flips)))
-
-
-def orientation(affine: np.ndarray, axes: Triple) -> tuple[Triple, tuple[bool, bool, bool]]:
-    """Which original axis, and whether flipped, becomes each axis of the closest canonical (RAS+) grid taken in ``axes``."""
-    found = nibabel.io_orientation(affine)
-    source = {int(world): axis for axis, (world, _) in enumerate(found)}
-    order = tuple(source[world] for world in axes)
-    a, b, c = (bool(found[axis][1] < 0) for axis in order)
-    return _triple(order), (a, b, c)
-
-
-def box(start: Triple, shape: Triple) -> tuple[slice, ...]:
-    """The slices of a box."""
-    return tuple(slice(first, first + size) for first, size in zip(start, shape, strict=True))
-
-
-def flipped(flips: tuple[bool, bool, bool]) -> tuple[int, ...]:
-    """The axes that are flipped."""
-    return tuple(axis for axis, flip in enumerate(flips) if flip)
-
-
-def _triple(values: object) -> Triple:
-    i, j, k = (int(value) for value in values)  # type: ignore[attr-defined]
-    return i, j, k
+def _whole(shape: Triple) -> Box:
+    return (0, shape[0]), (0, shape[1]), (0, shape[2])

@@ -1,0 +1,66 @@
+"""Cases through worker threads: in order, within the memory there is, with progress; the first failure ends it.
+
+Threads, not processes: reading, decompressing and the arithmetic of arrays release the interpreter's lock.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from typing import TypeVar
+
+import psutil
+
+from c2fnas.data.dataset import Case
+from c2fnas.data.volume import read_header
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+VOLUMES_EACH = 5
+"""Float32 volumes of a case (original or prepared, the larger) that a worker holds at most, resampling included."""
+
+MEMORY_SHARE = 0.6
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, progress: Progress | None = None
+) -> Iterator[Result]:
+    """``function`` of every item, in the order of the items; ``progress(done, total)`` is called in this thread.
+
+    Raises:
+        Exception: what the first failing item raised. Items that have not begun are dropped.
+    """
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        for done, result in enumerate(pool.map(function, items), start=1):
+            if progress is not None:
+                progress(done, len(items))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def bounded_workers(
+    cases: Sequence[Case], workers: int, prepared_voxels: Callable[[Case], int] = lambda case: 0
+) -> int:
+    """As many of ``workers`` as can hold the largest case at the same time, by the headers; one at least.
+
+    Raises:
+        CaseError: a header can't be read.
+    """
+    largest = max((max(_voxels(case), prepared_voxels(case)) for case in cases), default=0)
+    return fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
+
+
+def fitting_workers(bytes_each: int, workers: int, available: int) -> int:
+    """How many workers of ``bytes_each`` may run with ``available`` bytes.
+
+    >>> fitting_workers(2 * 2**30, 8, 16 * 2**30), fitting_workers(64 * 2**30, 8, 16 * 2**30)
+    (4, 1)
+    """
+    return max(1, min(workers, int(available * MEMORY_SHARE) // max(1, bytes_each)))
+
+
+def _voxels(case: Case) -> int:
+    return sum(prod(read_header(path, case.id).shape) for path in case.images)
