@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from pathlib import Path
 
 import optuna
@@ -23,8 +24,17 @@ PANC = Architecture(
 UNIFORM = Architecture.uniform(Topology((1, 2, 3, 3, 3, 3, 3, 3, 3, 2, 1, 0)))
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger without trials, copied for every test since its tables take time to make."""
+    database = tmp_path_factory.mktemp("empty") / "study.db"
+    Ledger(database, "coarse")
+    return database
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger(tmp_path: Path, empty: Path) -> Ledger:
+    shutil.copy(empty, tmp_path / "study.db")
     return Ledger(tmp_path / "study.db", "coarse")
 
 
@@ -172,7 +182,7 @@ def story(ledger: Ledger) -> list[tuple[str, int]]:
     return [(event, trial.number) for event, trial in ledger.events()]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_events_tell_what_happened_in_order(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any interleaving of starts and ends, across drivers, is told again exactly."""

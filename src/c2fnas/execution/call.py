@@ -53,7 +53,6 @@ def make_call(job: Job, payload: dict[str, Any], device: str) -> Report:
     """
     start = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / STOP).unlink(missing_ok=True)
     try:
         value = _resolve(job.target)(_through_json(payload), job.folder, device)
         report = Report("done", _through_json(value), None, time.monotonic() - start)
@@ -61,6 +60,11 @@ def make_call(job: Job, payload: dict[str, Any], device: str) -> Report:
         report = _report_of(error, job, time.monotonic() - start)
     write_report(job, report)
     return report
+
+
+def clear_stop(job: Job) -> None:
+    """Forget a request to stop of yesterday; done when a job is submitted, for one that comes later is meant."""
+    (job.folder / STOP).unlink(missing_ok=True)
 
 
 def write_report(job: Job, report: Report) -> None:

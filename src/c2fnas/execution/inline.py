@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from c2fnas.execution.attempt import Attempt
-from c2fnas.execution.call import finished, make_call
+from c2fnas.execution.call import clear_stop, finished, make_call
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.memory import free_memory
 
@@ -34,6 +34,7 @@ class InlineExecutor:
             raise RuntimeError(
                 "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
             )
+        clear_stop(job)
         self._job = job
 
     def wait(self, timeout: float | None = None) -> Outcome | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from c2fnas.execution.attempt import Attempt
-from c2fnas.execution.call import Report, finished
+from c2fnas.execution.call import Report, clear_stop, finished
 from c2fnas.execution.environment import inner_device, worker_environment
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
@@ -66,6 +66,7 @@ class LocalProcessExecutor:
         if report := finished(job):
             self._ready.append((job, report))
             return
+        clear_stop(job)
         taken = {worker.device for worker in self._workers}
         device = next(device for device in self.devices if device not in taken)
         self._workers.append(self._start(Attempt(job), device, time.monotonic()))

@@ -23,7 +23,6 @@ class WorkerProcess:
         self.attempt = attempt
         folder = attempt.job.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / STOP).unlink(missing_ok=True)
         self._stale = read_report(attempt.job)
         self._kernel_kills = kernel_kills()
         job_file = write_job_file(attempt.job, attempt.payload, device, grace)

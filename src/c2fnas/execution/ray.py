@@ -1,0 +1,219 @@
+"""Many machines: a Ray cluster behind the same interface (extra ``c2fnas[ray]``).
+
+The run folder must lie on a disk that all nodes see under the same path. A Ray task does nothing but look after a
+worker process, the same that runs on local devices, so that crashes, checkpoints and retries are the same everywhere.
+"""
+
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from c2fnas.errors import UserError
+from c2fnas.execution.attempt import Attempt
+from c2fnas.execution.call import STOP, Report, clear_stop, finished
+from c2fnas.execution.environment import limited_environment
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.process import WorkerProcess
+
+try:
+    import ray
+except ImportError as error:
+    raise UserError("The Ray backend needs an extra package: pip install 'c2fnas[ray]'.") from error
+
+_POLL = 0.1  # seconds
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A Ray task that looks after an attempt."""
+
+    attempt: Attempt
+    reference: Any  # ray.ObjectRef of (report, device)
+    submitted: float
+
+
+class RayExecutor:
+    """One worker process per Ray task; Ray chooses the node.
+
+    Args:
+        address: of the cluster, such as ``"auto"`` or ``"ray://head:10001"``; None joins the cluster of the environment
+            or starts one on this machine.
+        slots: how many jobs run at a time; None: as many as the cluster has room for, counted anew at every turn, so
+            that nodes may come and go.
+        cpus: the cores of a job, which are also its threads.
+        gpus: the GPUs of a job; None: one where the cluster has any.
+        retries: how often a job is started again when its worker is killed or its node is lost.
+        grace: seconds that running jobs have to save and leave when the executor is closed or a node loses its driver.
+
+    Raises:
+        UserError: Ray is not installed, or the cluster can't be reached.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        slots: int | None = None,
+        cpus: int = 1,
+        gpus: float | None = None,
+        retries: int = 1,
+        grace: float = 30.0,
+    ) -> None:
+        self._started_here = _join(address)
+        self.cpus, self.retries, self.grace = cpus, retries, grace
+        self.gpus = (1.0 if ray.cluster_resources().get("GPU", 0) else 0.0) if gpus is None else gpus
+        self._slots = slots
+        self._tasks: list[_Task] = []
+        self._ready: deque[tuple[Job, Report]] = deque()
+        self._closed = False
+
+    @property
+    def idle(self) -> int:
+        """How many more jobs the cluster has room for."""
+        return 0 if self._closed else max(0, self._capacity() - len(self._tasks))
+
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """The jobs submitted and not yet returned."""
+        return tuple(job for job, _ in self._ready) + tuple(task.attempt.job for task in self._tasks)
+
+    def submit(self, job: Job) -> None:
+        """Hand ``job`` to the cluster. Raises RuntimeError where nothing is idle."""
+        if not self.idle:
+            raise RuntimeError(
+                "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
+            )
+        if report := finished(job):
+            self._ready.append((job, report))
+            return
+        clear_stop(job)
+        self._tasks.append(self._start(Attempt(job), time.monotonic()))
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        """The next outcome. Raises as :meth:`Executor.wait` does."""
+        if not self.running:
+            raise RuntimeError("nothing runs")
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._ready:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            ended, _ = ray.wait([task.reference for task in self._tasks], num_returns=1, timeout=left)
+            if not ended:
+                return None
+            task = next(task for task in self._tasks if task.reference == ended[0])
+            if outcome := self._ended(task):
+                return outcome
+        job, report = self._ready.popleft()
+        return report.outcome(job, "none: done before")
+
+    def close(self) -> None:
+        """Ask running jobs to save and leave; end those that haven't after the grace period, or at once on Ctrl-C."""
+        self._closed = True
+        references = [task.reference for task in self._tasks]
+        try:
+            for task in self._tasks:
+                (task.attempt.job.folder / STOP).touch()
+            if references:
+                ray.wait(references, num_returns=len(references), timeout=self.grace + 5)
+        finally:
+            for reference in references:
+                ray.cancel(reference, force=True)
+            self._tasks.clear()
+            self._ready.clear()
+            if self._started_here:
+                ray.shutdown()
+                self._started_here = False
+
+    def _capacity(self) -> int:
+        if self._slots is not None:
+            return self._slots
+        cluster = ray.cluster_resources()
+        rooms = [cluster.get("CPU", 0) / self.cpus] if self.cpus else []
+        rooms += [cluster.get("GPU", 0) / self.gpus] if self.gpus else []
+        return int(min(rooms, default=1))
+
+    def _start(self, attempt: Attempt, submitted: float) -> _Task:
+        task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1)(look_after)
+        request = {**asdict(attempt), "job": {**asdict(attempt.job), "folder": str(attempt.job.folder.resolve())}}
+        return _Task(attempt, task.remote(request, self.cpus, self.gpus, self.grace), submitted)
+
+    def _ended(self, task: _Task) -> Outcome | None:
+        """The outcome of a task that has ended; None where the job is tried again."""
+        self._tasks.remove(task)
+        report, device = _fetch(task)
+        following = task.attempt.following(report.kind, self.retries)
+        if following is not None:
+            self._tasks.append(self._start(following, task.submitted))
+            return None
+        return report.outcome(task.attempt.job, device, time.monotonic() - task.submitted)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def look_after(request: dict[str, Any], cpus: int, gpus: float, grace: float) -> tuple[dict[str, Any], str]:
+    """On a node: run the worker of an attempt to its end; its report and where it ran."""
+    job = Job(**{**request["job"], "folder": Path(request["job"]["folder"])})
+    attempt = Attempt(job, request["kills"], request["divided"])
+    device = "cuda:0" if gpus else "cpu"
+    process = WorkerProcess(attempt, device, limited_environment(max(1, cpus)), grace)
+    try:
+        while not process.ended:
+            if (job.folder / STOP).exists():
+                process.ask_to_stop()
+            time.sleep(_POLL)
+    finally:
+        process.end()
+    name = f"cuda:{os.environ.get('CUDA_VISIBLE_DEVICES', '')}" if gpus else "cpu"
+    return asdict(process.report()), f"{socket.gethostname()} {name}"
+
+
+def _join(address: str | None) -> bool:
+    """Join a cluster; whether this call did."""
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        _reach(address)
+        ray.init(address=address, log_to_driver=False)
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(
+            f"The Ray cluster {address or 'of this machine'} cannot be joined ({' '.join(str(error).split())}). Start "
+            "one with `ray start --head`, or give the address of a running one with --address."
+        ) from error
+    return True
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError where nobody answers at ``host:port``; Ray itself would try for many minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _fetch(task: _Task) -> tuple[Report, str]:
+    try:
+        report, device = ray.get(task.reference)
+        return Report(**report), device
+    except ray.exceptions.RayTaskError as error:
+        cause = " ".join(str(error.cause).split())
+        return Report("failed", None, f"The worker could not be started: {cause}", 0.0), "unknown"
+    except ray.exceptions.OutOfMemoryError as error:
+        return Report(
+            "out_of_memory", None, f"Ray ended the worker for lack of memory: {_brief(error)}", 0.0
+        ), "unknown"
+    except ray.exceptions.RayError as error:
+        return Report("killed", None, f"{type(error).__name__}: {_brief(error)}", 0.0), "unknown"
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
