@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.lib.format import open_memmap
+from threadpoolctl import threadpool_limits
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import content_hash
@@ -121,8 +122,10 @@ def prepare_cases(
     for left_over in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     workers = bounded_workers(cases, workers, lambda case: _prepared_voxels(case, plan))
-    keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
-    found = dict(zip((case.id for case in cases), keys, strict=True))
+    # Workers share the cores already; a BLAS that starts its own threads in each of them would only get in the way.
+    with threadpool_limits(1 if workers > 1 else None, user_api="blas"):
+        keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
+        found = dict(zip((case.id for case in cases), keys, strict=True))
     write_json(folder / INDEX, {"plan": plan.preparation_key, "cases": found})
     for stale in {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(found.values()):
         shutil.rmtree(folder / stale, ignore_errors=True)

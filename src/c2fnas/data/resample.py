@@ -21,6 +21,9 @@ Planes = Callable[[int, int, int], Tensor | None]
 SLAB_VOXELS = 1 << 21
 SPLINE_ORDER = 3
 
+NEGLIGIBLE = 1e-10
+"""Weights of a spline fall off without end: smaller ones would become denormal numbers, thirty times slower."""
+
 
 def resample_image(
     array: np.ndarray, shape: Triple, nearest_axis: int | None = None, out: np.ndarray | None = None
@@ -42,17 +45,30 @@ def resample_image(
         for axis, (n, m) in enumerate(zip(array.shape, shape, strict=True))
     )
     within = out if first is None else np.empty((array.shape[0], *shape[1:]), dtype=np.float32)
-    step = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-    for start in range(0, array.shape[0], step):
-        planes = array[start : start + step]
-        planes = planes if third is None else planes @ third.T
-        within[start : start + step] = planes if second is None else second @ planes
+    _resample_planes(array, second, third, within)
     if first is not None:
         source, target = within.reshape(len(within), -1), out.reshape(shape[0], -1)
         for start in range(0, source.shape[1], SLAB_VOXELS // 8):
             columns = slice(start, start + SLAB_VOXELS // 8)
-            target[:, columns] = first @ source[:, columns]
+            np.matmul(first, source[:, columns], out=target[:, columns])
     return out
+
+
+def _resample_planes(array: np.ndarray, second: np.ndarray | None, third: np.ndarray | None, out: np.ndarray) -> None:
+    """Resample the axes j and k of ``array`` into ``out``, some planes at a time through the same two buffers."""
+    largest = max(array[0].size, array.shape[1] * out.shape[2], out[0].size)
+    planes = min(len(array), max(1, SLAB_VOXELS // largest))
+    straight = np.empty((planes, *array.shape[1:]), dtype=np.float32)  # strides as BLAS takes them
+    halfway = straight if third is None else np.empty((planes, array.shape[1], out.shape[2]), dtype=np.float32)
+    for start in range(0, len(array), planes):
+        count = min(planes, len(array) - start)
+        straight[:count] = array[start : start + count]
+        if third is not None:
+            np.matmul(straight[:count], third.T, out=halfway[:count])
+        if second is None:
+            out[start : start + count] = halfway[:count]
+        else:
+            np.matmul(second, halfway[:count], out=out[start : start + count])
 
 
 @lru_cache(maxsize=256)
@@ -64,7 +80,9 @@ def _matrix(source: int, target: int, order: int) -> np.ndarray | None:
         ndimage.zoom(unit, target / source, order=order, mode="nearest", grid_mode=True, output=np.float64)
         for unit in np.eye(source)
     ]
-    return np.ascontiguousarray(np.stack(rows, axis=1).astype(np.float32))
+    matrix = np.stack(rows, axis=1)
+    matrix[np.abs(matrix) < NEGLIGIBLE] = 0
+    return np.ascontiguousarray(matrix.astype(np.float32))
 
 
 @dataclass(frozen=True)
