@@ -1,11 +1,14 @@
 """Patches: a pure function of seed, iteration and slot, so that workers, ranks and resuming change nothing."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
+from math import floor
 
 import numpy as np
+import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,91 +16,160 @@ from torch import Tensor
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 
-AHEAD = 4
+Triple = tuple[int, int, int]
+
+AHEAD = 2
+"""Batches that wait ready, besides those being made."""
+
+RESIDENT_SHARE = 0.4
+"""The share of a device's free memory that volumes may take; networks need the rest."""
+
+ORDER, PATCH = 0, 1
+"""Streams of random numbers: of the order of volumes, and of patches."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of one iteration."""
+    """The patches of an iteration; ``label`` holds class indices."""
 
     image: Float[Tensor, "b c i j k"]
     label: Int[Tensor, "b i j k"]
 
 
 class PatchSampler:
-    """Random patches from prepared cases (paper 4.1: two random patches from each of eight volumes).
+    """Random patches of prepared cases; the paper takes two from each of eight volumes an iteration (4.1).
 
-    Volumes are taken from a new random order in every epoch. With probability ``foreground_rate`` a patch is centred on a
-    random voxel of a random foreground class of its volume. A volume smaller than the patch is padded with zeros and
-    background. Ranks take every ``world_size``-th slot.
+    Volumes come in a new random order every epoch. Of the patches, one in ``1 / foreground_rate`` is centred, as far as
+    its volume reaches, on a voxel of a foreground class, drawn evenly among those present in the volume. Where a volume
+    is smaller than the patch it lies anywhere in it, among zeros and background.
+
+    Args:
+        cases: what to sample from; every one with a label.
+        patch_size: voxels of a patch.
+        volumes: volumes an iteration, over all ranks.
+        patches_per_volume: patches from each.
+        seed: of everything random.
+        foreground_rate: the share of patches that show foreground for certain.
+        augmentation: what is done to a patch.
+        rank: this process; it takes every ``world_size``-th patch.
+        world_size: how many processes share an iteration.
+        device: where patches are made. Volumes are moved there once if they fit; otherwise, and by default, patches are
+            cut from the files, on the CPU.
+
+    Raises:
+        ValueError: there are no cases, or one without a label.
     """
 
     def __init__(
-        self, cases: Sequence[PreparedCase], *, patch_size: tuple[int, int, int], volumes: int, patches_per_volume: int,
-        seed: int, foreground_rate: float = 0.0, augmentation: Augmentation | None = None, rank: int = 0, world_size: int = 1,
+        self, cases: Sequence[PreparedCase], *, patch_size: Triple, volumes: int, patches_per_volume: int, seed: int,
+        foreground_rate: float = 0.0, augmentation: Augmentation | None = None, rank: int = 0, world_size: int = 1,
+        device: str | torch.device | None = None,
     ) -> None:  # fmt: skip
         self._cases = tuple(cases)
+        if not self._cases or any(case.label is None for case in self._cases):
+            raise ValueError("patches need at least one case, and a label for every one")
         self._patch, self._volumes, self._per_volume = patch_size, volumes, patches_per_volume
         self._seed, self._rate, self._augment = seed, foreground_rate, augmentation
         self._slots = range(volumes * patches_per_volume)[rank::world_size]
+        self._resident = _resident(self._cases, None if device is None else torch.device(device))
+        self._order = lru_cache(maxsize=4)(self._permutation)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the volumes lie on the device."""
+        return self._resident is not None
 
     def batch(self, iteration: int) -> Batch:
-        """The patches of ``iteration``."""
-        pairs = [self._patch_at(iteration, slot) for slot in self._slots]
-        image = torch.from_numpy(np.stack([image for image, _ in pairs]))
-        return Batch(image, torch.from_numpy(np.stack([label for _, label in pairs]).astype(np.int64)))
+        """The patches of ``iteration`` that are this rank's."""
+        patches = [self._make(iteration, slot) for slot in self._slots]
+        images, labels = zip(*patches, strict=True)
+        return Batch(torch.stack(images), torch.stack(labels).long())
 
-    def _patch_at(self, iteration: int, slot: int) -> tuple[np.ndarray, np.ndarray]:
-        case = self._cases[self._volume(iteration * self._volumes + slot // self._per_volume)]
-        rng = np.random.default_rng((self._seed, 1, iteration, slot))
-        start = self._start(case, rng)
-        image, label = crop(case.image, start, self._patch), crop(case.label, start, self._patch)
+    def _make(self, iteration: int, slot: int) -> tuple[Tensor, Tensor]:
+        number = self._volume(iteration * self._volumes + slot // self._per_volume)
+        rng = np.random.default_rng((self._seed, PATCH, iteration, slot))
+        patch = iteration * self._volumes * self._per_volume + slot
+        start = self._start(self._cases[number], rng, foreground=_is_nth(patch, self._rate))
+        image, label = self._cut(number, start)
         return self._augment(image, label, rng) if self._augment else (image, label)
 
-    def _volume(self, number: int) -> int:
-        """The case that is the ``number``-th volume since the start."""
-        epoch, place = divmod(number, len(self._cases))
-        return int(np.random.default_rng((self._seed, 0, epoch)).permutation(len(self._cases))[place])
+    def _volume(self, count: int) -> int:
+        """The case that comes after ``count`` volumes."""
+        epoch, place = divmod(count, len(self._cases))
+        return int(self._order(epoch)[place])
 
-    def _start(self, case: PreparedCase, rng: np.random.Generator) -> tuple[int, ...]:
-        """First voxel of a patch; within the volume along axes where the patch fits, centred where it does not."""
-        shape = case.image.shape[1:]
-        room = [size - side for size, side in zip(shape, self._patch, strict=True)]
-        anywhere = [int(rng.integers(0, max(0, free) + 1)) for free in room]
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, ORDER, epoch)).permutation(len(self._cases))
+
+    def _start(self, case: PreparedCase, rng: np.random.Generator, foreground: bool) -> Triple:
+        """First voxel of a patch; below zero where the volume is smaller than the patch."""
+        room = [size - side for size, side in zip(case.image.shape[1:], self._patch, strict=True)]
+        start = [int(rng.integers(min(0, free), max(0, free) + 1)) for free in room]
         present = [voxels for voxels in case.foreground if len(voxels)]
-        if rng.random() < self._rate and present:
+        if foreground and present:
             voxels = present[int(rng.integers(len(present)))]
-            centre = voxels[int(rng.integers(len(voxels)))]
-            anywhere = [
-                int(np.clip(middle - side // 2, 0, max(0, free)))
-                for middle, side, free in zip(centre, self._patch, room, strict=True)
+            middle = voxels[int(rng.integers(len(voxels)))]
+            start = [
+                min(max(int(centre) - side // 2, min(0, free)), max(0, free))
+                for centre, side, free in zip(middle, self._patch, room, strict=True)
             ]
-        return tuple(first if free >= 0 else -((-free) // 2) for first, free in zip(anywhere, room, strict=True))
+        return start[0], start[1], start[2]
+
+    def _cut(self, number: int, start: Triple) -> tuple[Tensor, Tensor]:
+        if self._resident is not None:
+            image, label = self._resident[number]
+            return crop(image, start, self._patch), crop(label, start, self._patch)
+        case = self._cases[number]
+        assert case.label is not None
+        return crop(case.image, start, self._patch), crop(case.label, start, self._patch)
 
 
-def crop(array: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """A copy of the box of the last three axes; what lies outside is zero."""
-    lead = array.shape[: array.ndim - 3]
-    result = np.zeros((*lead, *size), array.dtype)
-    inside, target = [], []
-    for first, side, length in zip(start, size, array.shape[-3:], strict=True):
-        low, high = max(0, first), min(length, first + side)
-        inside.append(slice(low, high))
-        target.append(slice(low - first, high - first))
-    result[(..., *target)] = array[(..., *inside)]
+def crop(array: Tensor | np.ndarray, start: Triple, size: Triple) -> Tensor:
+    """A copy of a box of the last three axes, zero where it lies outside the array."""
+    low = [max(0, first) for first in start]
+    high = [min(length, first + side) for length, first, side in zip(array.shape[-3:], start, size, strict=True)]
+    (i0, j0, k0), (i1, j1, k1) = low, high
+    part = array[..., i0:i1, j0:j1, k0:k1]
+    inside = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
+    result = inside.new_zeros((*array.shape[:-3], *size))
+    i, j, k = (slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))
+    result[..., i, j, k] = inside
     return result
 
 
 def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
-    """The batches of iterations ``start`` to ``stop``, in order, made ahead in worker threads."""
+    """The batches of iterations ``start`` to ``stop``, in order, made ahead by ``workers`` threads (0: when asked for)."""
     if workers < 1:
         yield from (sampler.batch(iteration) for iteration in range(start, stop))
         return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Batch]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    waiting: deque[Future[Batch]] = deque()
+    try:
         for iteration in range(start, stop):
             waiting.append(pool.submit(sampler.batch, iteration))
-            if len(waiting) > AHEAD + workers:
+            if len(waiting) >= workers + AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_nth(number: int, rate: float) -> bool:
+    """Whether ``number`` is one of the patches, evenly spread, that make up ``rate`` of all.
+
+    >>> [_is_nth(number, 1 / 3) for number in range(6)]
+    [False, False, True, False, False, True]
+    """
+    return floor((number + 1) * rate) > floor(number * rate)
+
+
+def _resident(cases: Sequence[PreparedCase], device: torch.device | None) -> list[tuple[Tensor, Tensor]] | None:
+    """Images and labels on ``device``, or None where they don't fit."""
+    if device is None:
+        return None
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    pairs = [(case.image, case.label) for case in cases if case.label is not None]
+    if sum(image.nbytes + label.nbytes for image, label in pairs) > RESIDENT_SHARE * free:
+        return None
+    return [(torch.from_numpy(np.array(a)).to(device), torch.from_numpy(np.array(b)).to(device)) for a, b in pairs]
