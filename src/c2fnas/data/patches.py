@@ -138,7 +138,7 @@ def crop(array: Tensor | np.ndarray, start: Triple, size: Triple) -> Tensor:
 
 
 def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
-    """The batches of iterations ``start`` to ``stop``, in order, made ahead by ``workers`` threads (0: when asked for)."""
+    """The batches of iterations ``start`` to ``stop``, in order, made ahead by ``workers`` threads, or by none."""
     if workers < 1:
         yield from (sampler.batch(iteration) for iteration in range(start, stop))
         return

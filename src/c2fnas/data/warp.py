@@ -27,7 +27,7 @@ class Warp:
         self.turned_about = (2,) if flat else (0, 1, 2)
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Warp ``[c, i, j, k]`` linearly and the label ``[i, j, k]`` by nearest neighbour, or return them as they are."""
+        """Warp image ``[c, i, j, k]`` linearly and label ``[i, j, k]`` by nearest neighbour, or leave both."""
         turned, scaled = rng.random() < ROTATION_PROBABILITY, rng.random() < SCALING_PROBABILITY
         if not turned and not scaled:
             return image, label
