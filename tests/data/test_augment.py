@@ -1,0 +1,143 @@
+"""Augmentations: label and image move together, the paper's are symmetries, and each change is what it says."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from small_cases import plan_of
+from torch import Tensor
+
+from c2fnas.data import intensity
+from c2fnas.data.augment import Augmentation, augmentation, modern_augmentation, paper_augmentation, turning_planes
+from c2fnas.data.warp import Warp, rotation
+
+
+def rng_of(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def numbered(shape: tuple[int, int, int]) -> Tensor:
+    return torch.arange(float(np.prod(shape))).reshape(1, *shape)
+
+
+def variants(augment: Augmentation, shape: tuple[int, int, int], count: int) -> set[tuple[float, ...]]:
+    label = torch.zeros(shape, dtype=torch.uint8)
+    return {tuple(augment(numbered(shape), label, rng_of(seed))[0].flatten().tolist()) for seed in range(count)}
+
+
+def test_paper_makes_all_48_symmetries_of_a_cube_and_no_other_arrangement() -> None:
+    made = variants(paper_augmentation(plan_of(patch_size=(3, 3, 3))), (3, 3, 3), 1500)
+    assert len(made) == 48
+
+
+def test_paper_makes_the_16_symmetries_of_a_square_plate() -> None:
+    assert len(variants(paper_augmentation(plan_of(patch_size=(4, 4, 3))), (4, 4, 3), 600)) == 16
+
+
+def test_paper_only_flips_where_no_two_sides_are_alike() -> None:
+    assert len(variants(paper_augmentation(plan_of(patch_size=(4, 5, 6))), (4, 5, 6), 200)) == 8
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing", "planes"),
+    [((8, 8, 8), (1, 1, 2.5), {(0, 1)}), ((8, 16, 8), (1, 1, 1), {(0, 2)}), ((8, 8, 8), (1, 2, 3), set()),
+     ((8, 8, 8), None, {(0, 1), (0, 2), (1, 2)})],
+)  # fmt: skip
+def test_quarter_turns_need_equal_sides_and_spacings(
+    patch: tuple[int, ...], spacing: tuple[float, ...] | None, planes: set[tuple[int, int]]
+) -> None:
+    assert set(turning_planes(patch, spacing)) == planes
+
+
+@pytest.mark.parametrize("name", ["paper", "modern"])
+def test_image_and_label_move_together(name: str) -> None:
+    """A bright blob is still where its label is."""
+    augment = augmentation(name, plan_of(patch_size=(24, 24, 24)))
+    label = torch.zeros(24, 24, 24, dtype=torch.uint8)
+    label[4:12, 6:16, 9:19] = 1
+    for seed in range(30):
+        image, moved = augment(label[None].float() * 4 - 1, label.clone(), rng_of(seed))
+        assert image.shape == (1, 24, 24, 24)
+        assert moved.shape == label.shape
+        assert moved.dtype == torch.uint8
+        assert image[0][moved == 1].mean() - image[0][moved == 0].mean() > 1.5, seed
+
+
+def test_modern_is_driven_by_its_generator_alone() -> None:
+    augment = modern_augmentation(plan_of(patch_size=(9, 10, 11)))
+    image, label = torch.randn(2, 9, 10, 11), torch.randint(0, 3, (9, 10, 11), dtype=torch.uint8)
+    made = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed * 10 + len(made))
+        made.append(augment(image.clone(), label.clone(), rng_of(seed))[0])
+    assert torch.equal(made[0], made[2])
+    assert not torch.equal(made[0], made[1])
+
+
+def test_modern_stays_finite_on_a_constant_patch() -> None:
+    augment = modern_augmentation(plan_of(patch_size=(8, 8, 8)))
+    for seed in range(100):
+        image, _ = augment(torch.zeros(1, 8, 8, 8), torch.zeros(8, 8, 8, dtype=torch.uint8), rng_of(seed))
+        assert image.isfinite().all()
+
+
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (0.5, 1.0, 2.0)])
+def test_a_warp_is_scipys_affine_transform(spacing: tuple[float, float, float]) -> None:
+    image = np.random.default_rng(0).normal(size=(11, 8, 9)).astype(np.float32)
+    angles, scale = np.array([0.3, -0.2, 0.4]), 1.2
+    turn = rotation(0, 0.3) @ rotation(1, -0.2) @ rotation(2, 0.4) / scale
+    matrix = np.diag(1 / np.array(spacing)) @ turn @ np.diag(spacing)
+    middle = (np.array(image.shape) - 1) / 2
+    expected = ndimage.affine_transform(image, matrix, middle - matrix @ middle, order=1, mode="grid-constant")
+    label = torch.zeros(11, 8, 9, dtype=torch.uint8)
+    warped, _ = Warp(image.shape, spacing).apply(torch.from_numpy(image)[None], label, angles, scale)
+    assert np.allclose(warped[0].numpy(), expected, atol=1e-4)
+
+
+def test_thick_slices_turn_in_their_own_plane_alone() -> None:
+    assert Warp((192, 192, 16), (1, 1, 1)).turned_about == (2,)
+    assert Warp((64, 64, 32), (0.5, 0.5, 3)).turned_about == (2,)
+    image = torch.zeros(1, 16, 16, 4)
+    image[..., 2] = 1
+    label = image[0].to(torch.uint8)
+    warped, _ = Warp((16, 16, 4), (1, 1, 5)).apply(image, label, np.full(3, 0.4), 1.0)
+    assert not warped[..., [0, 1, 3]].any()
+
+
+def test_identity_warp_changes_nothing() -> None:
+    image, label = torch.randn(2, 7, 8, 9), torch.randint(0, 4, (7, 8, 9), dtype=torch.uint8)
+    warped, classes = Warp((7, 8, 9), (1, 2, 3)).apply(image, label, np.zeros(3), 1.0)
+    assert torch.allclose(warped, image, atol=1e-4)
+    assert torch.equal(classes, label)
+
+
+def test_smoothing_is_scipys_gaussian() -> None:
+    image = np.random.default_rng(0).normal(size=(9, 8, 3)).astype(np.float32)
+    expected = ndimage.gaussian_filter(image, 0.8, mode="nearest", truncate=3.0)
+    assert np.allclose(intensity.smoothed(torch.from_numpy(image), 0.8).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [change for _, change in intensity.CHANGES], ids=lambda each: each.__name__)
+def test_a_change_leaves_its_input_alone_and_does_something(change: intensity.Change) -> None:
+    image = torch.randn(2, 6, 7, 8, generator=torch.Generator().manual_seed(0))
+    before = image.clone()
+    changed = [change(image, rng_of(seed)) for seed in range(8)]
+    assert torch.equal(image, before)
+    assert all(each.shape == image.shape and each.isfinite().all() for each in changed)
+    assert any(not torch.equal(each, image) for each in changed)
+
+
+def test_gamma_keeps_mean_and_spread_and_order() -> None:
+    image = torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    changed = intensity.gamma(image, rng_of())
+    assert changed.mean().item() == pytest.approx(image.mean().item(), abs=1e-5)
+    assert changed.std().item() == pytest.approx(image.std().item(), rel=1e-4)
+    assert torch.equal(changed.flatten().argsort(), image.flatten().argsort())
+
+
+def test_contrast_stays_within_the_range() -> None:
+    image = torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    for seed in range(10):
+        changed = intensity.contrast(image, rng_of(seed))
+        assert changed.min() >= image.min()
+        assert changed.max() <= image.max()

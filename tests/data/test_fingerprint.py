@@ -1,0 +1,95 @@
+"""The fingerprint against numpy on cases of known content."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from small_cases import dataset_of, write_case
+
+from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset, moments, nonzero_box
+from c2fnas.data.problem import CaseError
+from c2fnas.data.volume import read_image
+
+
+def turned_case(folder: Path) -> tuple:
+    affine = np.array([[0, 0, -3.0, 0], [0.5, 0, 0, 0], [0, 0.8, 0, 0], [0, 0, 0, 1]])  # axes A, S, L
+    return (write_case(folder, affine=affine),)
+
+
+def test_sizes_and_spacings_are_along_canonical_axes(tmp_path: Path) -> None:
+    (case,) = fingerprint_dataset(dataset_of(tmp_path, turned_case(tmp_path))).cases
+    assert case.shape == (7, 9, 11)
+    assert case.spacing == pytest.approx((3.0, 0.5, 0.8))
+
+
+def test_statistics_are_those_of_the_foreground(tmp_path: Path) -> None:
+    cases = tuple(write_case(tmp_path, name, seed=seed) for seed, name in enumerate("abc"))
+    found = fingerprint_dataset(dataset_of(tmp_path, cases, channels=("CT",)), workers=2)
+    inside = [read_image(c.images).array[0][nibabel.load(c.label).get_fdata() > 0] for c in cases]
+    values = np.concatenate(inside)
+    (channel,) = found.channels
+    assert channel.kind == "ct"
+    assert (channel.low, channel.high) == pytest.approx(np.percentile(values, [0.5, 99.5]), rel=1e-4)
+    assert (channel.mean, channel.std) == pytest.approx((values.mean(), values.std()), rel=1e-5)
+    assert found.cases[0].voxels == (9 * 11 * 7 - 5 * 7 * 5, 5 * 7 * 5 - 8, 8)
+    assert [each.cases for each in found.classes] == [3, 3, 3]
+    image = read_image(cases[0].images).array
+    assert found.cases[0].intensities[0].mean == pytest.approx(float(image.mean()), rel=1e-5)
+
+
+def test_workers_change_nothing_and_progress_counts(tmp_path: Path) -> None:
+    cases = tuple(write_case(tmp_path, str(n), seed=n) for n in range(5))
+    seen: list[tuple[int, int]] = []
+    dataset = dataset_of(tmp_path, cases)
+    assert fingerprint_dataset(dataset, workers=4, progress=lambda *n: seen.append(n)) == fingerprint_dataset(dataset)
+    assert seen == [(n, 5) for n in range(1, 6)]
+
+
+def test_json_keeps_everything(tmp_path: Path) -> None:
+    found = fingerprint_dataset(dataset_of(tmp_path, turned_case(tmp_path)))
+    assert Fingerprint.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_copy_is_the_same_data_set_and_a_change_is_not(tmp_path: Path) -> None:
+    cases = tuple(write_case(tmp_path / "raw", str(n), seed=n) for n in range(2))
+    dataset = dataset_of(tmp_path / "raw", cases)
+    found = fingerprint_dataset(dataset)
+    assert found.describes(dataset)
+    shutil.copytree(tmp_path / "raw", tmp_path / "copy")
+    for path in (tmp_path / "copy").iterdir():
+        os.utime(path, (1, 1))
+    moved = tuple(replace(c, images=(tmp_path / "copy" / c.images[0].name,), label=tmp_path / "copy" / c.label.name)
+                  for c in cases)  # fmt: skip
+    assert found.describes(dataset_of(tmp_path / "copy", moved))
+    assert not found.describes(dataset_of(tmp_path, cases[:1]))
+    assert not found.describes(dataset_of(tmp_path, cases[::-1]))
+    assert not found.describes(dataset_of(tmp_path, cases, channels=("CT",)))
+    write_case(tmp_path / "raw", "1", seed=9)
+    assert not found.describes(dataset)
+    cases[0].images[0].unlink()
+    assert not found.describes(dataset)
+
+
+def test_box_of_nonzero_voxels() -> None:
+    image = np.zeros((2, 6, 7, 8), np.float32)
+    assert nonzero_box(image) == ((0, 6), (0, 7), (0, 8))
+    image[0, 2, 3, 4], image[1, 4, 1, 4] = 1, -1
+    assert nonzero_box(image) == ((2, 5), (1, 4), (4, 5))
+
+
+def test_moments_are_exact_where_single_precision_is_not() -> None:
+    values = (np.random.default_rng(0).normal(size=(10, 100, 100)) + 1e4).astype(np.float32)
+    assert moments(values) == pytest.approx(
+        (values.astype(np.float64).mean(), values.astype(np.float64).std()), rel=1e-9
+    )
+
+
+def test_an_unsound_case_is_an_error_that_names_it(tmp_path: Path) -> None:
+    case = write_case(tmp_path)
+    case.images[0].write_bytes(case.images[0].read_bytes()[:200])
+    with pytest.raises(CaseError, match=r"a\.nii\.gz"):
+        fingerprint_dataset(dataset_of(tmp_path, (case,)))
