@@ -23,7 +23,7 @@ from c2fnas.data.preprocess import prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, write_atomically, write_json
 
 INDEX = "index.json"
 UNFINISHED = ".unfinished-"
@@ -139,8 +139,11 @@ def _prepared(case: Case, plan: Plan, folder: Path) -> str:
         return key
     try:
         unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
-        _write(case, plan, unfinished)
-        _rename(unfinished, folder / key)
+        try:
+            _write(case, plan, unfinished)
+            _rename(unfinished, folder / key)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"{folder}: the case {case.id} can't be written ({error.strerror or error}). Free some space or choose "
@@ -153,19 +156,28 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
     maps: dict[str, np.memmap] = {}
 
     def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        maps[name] = open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+        path = folder / f"{name}.npy"
+        maps[name] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        _claim(path)
         return maps[name]
 
     way = prepare_case(case, plan, allocate)
     places = [_places(maps["label"], index) for index in range(1, len(plan.classes))] if "label" in maps else []
     if places:
-        np.save(folder / "foreground.npy", np.concatenate(places))
+        write_atomically(folder / "foreground.npy", lambda temporary: np.save(temporary, np.concatenate(places)))
     for each in maps.values():
         each.flush()
     about = {
         "case": case.id, "restoration": way.to_json(), "labelled": "label" in maps, "foreground": [*map(len, places)],
     }  # fmt: skip
     write_json(folder / "case.json", about)
+
+
+def _claim(path: Path) -> None:
+    """Have the file system set a file's space aside: on a full disk, writing to a map kills the process instead."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _places(label: np.ndarray, index: int) -> np.ndarray:
@@ -181,7 +193,6 @@ def _rename(unfinished: Path, finished: Path) -> None:
     except OSError:
         if not finished.is_dir():
             raise
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _open(path: Path) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""Preparation of real volumes, where they are at hand: what goes in comes back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from c2fnas.data.cache import PreparedCase, prepare_cases
+from c2fnas.data.dataset import Dataset, load_dataset
+from c2fnas.data.fingerprint import fingerprint_dataset
+from c2fnas.data.plan import make_plan
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def dataset(name: str, cases: int) -> Dataset:
+    if not (DATA / name / "dataset.json").exists():
+        pytest.skip(f"{name} is not at hand")
+    whole = load_dataset(DATA / name)
+    return replace(whole, training=whole.training[:cases])
+
+
+def overlaps(case: PreparedCase) -> list[float]:
+    """Dice per class of the truth with itself, there and back."""
+    back, truth = case.restoration.labels(np.asarray(case.label)), np.asarray(case.truth)
+    return [
+        2 * ((back == index) & (truth == index)).sum() / ((back == index).sum() + (truth == index).sum())
+        for index in range(1, truth.max() + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "channels"),
+    [("Task04_Hippocampus", (40, 56, 40), 1), ("CardiacShortAxis", (192, 192, 16), 1), ("SpleenCropCT", None, 1)],
+)
+def test_at_its_own_resolution_every_label_comes_back_exactly(
+    name: str, patch: tuple[int, int, int] | None, channels: int, tmp_path: Path
+) -> None:
+    data = dataset(name, 6)
+    plan = make_plan(fingerprint_dataset(data, workers=2), style="planned")
+    assert patch in (None, plan.patch_size)
+    cache = prepare_cases(data.training, plan, tmp_path, workers=2)
+    for name in cache.ids:
+        assert cache[name].image.shape[0] == channels
+        assert overlaps(cache[name]) == [1.0] * (len(plan.classes) - 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "least"), [("ProstateThick2ch", 0.95), ("SpleenCropCT", 0.97), ("Task04_Hippocampus", 0.99)]
+)
+def test_through_the_papers_grid_labels_come_back_but_for_their_borders(
+    name: str, least: float, tmp_path: Path
+) -> None:
+    data = dataset(name, 2)
+    cache = prepare_cases(data.training, make_plan(fingerprint_dataset(data), style="paper"), tmp_path)
+    assert min(min(overlaps(cache[name])) for name in cache.ids) > least
+
+
+def test_thick_slices_of_two_channels_are_planned_as_they_are(tmp_path: Path) -> None:
+    plan = make_plan(fingerprint_dataset(dataset("ProstateThick2ch", 2), workers=2), style="planned")
+    assert plan.spacing == (0.5, 0.5, 3.0)
+    assert plan.axes == (0, 1, 2)
+    assert [channel.kind for channel in plan.channels] == ["mr", "mr"]
+    assert plan.patch_size[2] == 24
