@@ -65,7 +65,7 @@ def test_a_point_keeps_its_place_in_the_patient_through_crop_and_resampling(axco
     truth[2:5, 3:6, 4:7] = 1
     way = Restoration.to_axes(geometry, (1, 2, 0))
     way = way.cropped(tuple((1, size) for size in way.shape))
-    way = way.resampled(tuple(2 * size for size in way.shape), None)
+    way = way.to_shape(tuple(2 * size for size in way.shape), None)
     doubled = way.view(truth).repeat(2, 0).repeat(2, 1).repeat(2, 2)
     assert np.array_equal(way.labels(doubled), truth)
     assert np.array_equal(way.argmax(np.stack([1.0 - doubled, doubled])), truth)
@@ -77,7 +77,7 @@ def test_running_argmax_in_slabs_equals_all_classes_at_once_bit_for_bit(
     source: tuple[int, int, int], target: tuple[int, int, int], classes: int, nearest: int | None, seed: int
 ) -> None:
     scores = np.random.default_rng(seed).normal(size=(classes, *source)).astype(np.float32)
-    way = Restoration.to_axes(Geometry.from_array(target, np.eye(4))).resampled(source, nearest)
+    way = Restoration.to_axes(Geometry.from_array(target, np.eye(4))).to_shape(source, nearest)
     whole = torch.from_numpy(scores)
     for axis in (3, 2, 1):
         taps = (Taps.nearest if axis - 1 == nearest else Taps.linear)(source[axis - 1], target[axis - 1])
@@ -94,7 +94,7 @@ def test_running_argmax_in_slabs_equals_all_classes_at_once_bit_for_bit(
 @pytest.mark.parametrize("target", [(14, 8, 21), (4, 22, 7), (9, 11, 7), (1, 1, 1)])
 def test_linear_interpolation_is_that_of_torch(target: tuple[int, int, int]) -> None:
     scores = torch.randn(4, 9, 11, 7, generator=torch.Generator().manual_seed(0))
-    way = Restoration.to_axes(Geometry.from_array(target, np.eye(4))).resampled((9, 11, 7), None)
+    way = Restoration.to_axes(Geometry.from_array(target, np.eye(4))).to_shape((9, 11, 7), None)
     expected = functional.interpolate(scores[None], size=target, mode="trilinear", align_corners=False)[0]
     gap = expected.topk(2, dim=0).values.diff(dim=0)[0].abs() > 1e-5  # ties may fall either way
     assert np.array_equal(way.argmax(scores)[gap.numpy()], expected.argmax(0).numpy()[gap.numpy()])
@@ -141,8 +141,15 @@ def test_labels_are_the_largest_share_of_the_interpolated_masks(
 
 def test_json_keeps_everything() -> None:
     way = Restoration.to_axes(oriented(("P", "S", "L"), (4, 5, 6)), (2, 0, 1)).cropped(((0, 3), (1, 3), (2, 4)))
-    way = way.resampled((7, 8, 9), 1)
+    way = way.to_shape((7, 8, 9), 1)
     assert Restoration.from_json(way.to_json()) == way
+
+
+def test_resampled_says_whether_voxels_are_others() -> None:
+    way = Restoration.to_axes(Geometry.from_array((4, 5, 6), np.eye(4))).cropped(((0, 3), (1, 3), (2, 4)))
+    assert not way.resampled
+    assert not way.to_shape((3, 2, 2)).resampled
+    assert way.to_shape((3, 2, 3)).resampled
 
 
 def test_an_array_of_another_size_is_refused() -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from math import floor
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -17,6 +18,7 @@ from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 
 Triple = tuple[int, int, int]
+Volume = TypeVar("Volume", Tensor, np.ndarray)
 
 AHEAD = 2
 """Batches that wait ready, besides those being made."""
@@ -121,19 +123,20 @@ class PatchSampler:
             return crop(image, start, self._patch), crop(label, start, self._patch)
         case = self._cases[number]
         assert case.label is not None
-        return crop(case.image, start, self._patch), crop(case.label, start, self._patch)
+        pair = (crop(array, start, self._patch) for array in (case.image, case.label))
+        image, label = map(torch.from_numpy, pair)
+        return image, label
 
 
-def crop(array: Tensor | np.ndarray, start: Triple, size: Triple) -> Tensor:
+def crop(array: Volume, start: Sequence[int], size: Sequence[int]) -> Volume:
     """A copy of a box of the last three axes, zero where it lies outside the array."""
     low = [max(0, first) for first in start]
     high = [min(length, first + side) for length, first, side in zip(array.shape[-3:], start, size, strict=True)]
+    shape = (*array.shape[:-3], *size)
+    result = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
     (i0, j0, k0), (i1, j1, k1) = low, high
-    part = array[..., i0:i1, j0:j1, k0:k1]
-    inside = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
-    result = inside.new_zeros((*array.shape[:-3], *size))
     i, j, k = (slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))
-    result[..., i, j, k] = inside
+    result[..., i, j, k] = array[..., i0:i1, j0:j1, k0:k1]
     return result
 
 

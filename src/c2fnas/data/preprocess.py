@@ -88,7 +88,7 @@ def _prepare_image(images: Sequence[Path], plan: Plan, case: str, allocate: Allo
     way = Restoration.to_axes(volume.geometry, plan.axes)
     if plan.crop_nonzero:
         way = way.cropped(nonzero_box(way.view(volume.array)))
-    way = way.resampled(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
+    way = way.to_shape(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
     prepared = allocate("image", (len(volume.array), *way.shape), np.float32)
     for source, target, channel in zip(way.view(volume.array), prepared, plan.channels, strict=True):
         normalise(source, channel)

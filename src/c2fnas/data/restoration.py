@@ -51,9 +51,14 @@ class Restoration:
         (i0, i1), (j0, j1), (k0, k1) = box
         return replace(self, box=box, shape=(i1 - i0, j1 - j0, k1 - k0))
 
-    def resampled(self, shape: Triple, nearest_axis: int | None) -> Self:
+    def to_shape(self, shape: Triple, nearest_axis: int | None = None) -> Self:
         """The same with a resampling to ``shape``."""
         return replace(self, shape=shape, nearest_axis=nearest_axis)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the prepared grid has other voxels than the crop; if not, a plain argmax is the way back."""
+        return self.shape != self.crop_shape
 
     @property
     def spacing(self) -> tuple[float, float, float]:
