@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,41 @@ def test_a_full_disk_is_an_error_that_leaves_what_is_finished(tmp_path: Path, mo
         prepare_cases(cases, plan_of(), tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2  # the index and the case that was there
     assert Cache.open(tmp_path / "cache").ids == ("a",)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_in_the_middle_the_same_call_carries_on(tmp_path: Path) -> None:
+    cases = [write_case(tmp_path / "raw", f"case{n}", seed=n) for n in range(12)]
+    whole = contents(prepare_cases(cases, plan_of(), tmp_path / "whole"))
+    (tmp_path / "plan.json").write_text(plan_of().model_dump_json())
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    finished = [path for path in (tmp_path / "cut").iterdir() if not path.name.startswith(".")]
+    assert 5 <= len(finished) < 12
+    assert contents(prepare_cases(cases, plan_of(), tmp_path / "cut", workers=2)) == whole
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from c2fnas.data import cache
+from c2fnas.data.dataset import Case
+from c2fnas.data.plan import Plan
+
+root, real, begun = Path(sys.argv[1]), cache.prepare_case, []
+
+def dies_while_writing(case, plan, allocate):
+    begun.append(case.id)
+    if len(begun) == 8:
+        allocate("image", (1, 5, 5, 5), "float32")[...] = 1
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(case, plan, allocate)
+
+cache.prepare_case = dies_while_writing
+cases = [Case(f"case{n}", (root / f"raw/case{n}.nii.gz",), root / f"raw/case{n}_label.nii.gz") for n in range(12)]
+cache.prepare_cases(cases, Plan.model_validate_json((root / "plan.json").read_text()), root / "cut", workers=2)
+"""
 
 
 @pytest.mark.long
