@@ -1,0 +1,90 @@
+"""The cache in a process of its own: killed in the middle, and its memory measured."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from small_cases import plan_of, write_case
+
+from c2fnas.data.cache import Cache, prepare_cases
+
+
+def contents(cache: Cache) -> dict[str, bytes]:
+    files = [path for path in cache.folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(cache.folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_in_the_middle_the_same_call_carries_on(tmp_path: Path) -> None:
+    cases = [write_case(tmp_path / "raw", f"case{n}", seed=n) for n in range(12)]
+    whole = contents(prepare_cases(cases, plan_of(), tmp_path / "whole"))
+    (tmp_path / "plan.json").write_text(plan_of().model_dump_json())
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    finished = [path for path in (tmp_path / "cut").iterdir() if not path.name.startswith(".")]
+    assert 5 <= len(finished) < 12
+    assert contents(prepare_cases(cases, plan_of(), tmp_path / "cut", workers=2)) == whole
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from c2fnas.data import cache
+from c2fnas.data.dataset import Case
+from c2fnas.data.plan import Plan
+
+root, real, begun = Path(sys.argv[1]), cache.prepare_case, []
+
+def dies_while_writing(case, plan, allocate):
+    begun.append(case.id)
+    if len(begun) == 8:
+        allocate("image", (1, 5, 5, 5), "float32")[...] = 1
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(case, plan, allocate)
+
+cache.prepare_case = dies_while_writing
+cases = [Case(f"case{n}", (root / f"raw/case{n}.nii.gz",), root / f"raw/case{n}_label.nii.gz") for n in range(12)]
+cache.prepare_cases(cases, Plan.model_validate_json((root / "plan.json").read_text()), root / "cut", workers=2)
+"""
+
+
+@pytest.mark.long
+def test_memory_stays_below_three_volumes(tmp_path: Path) -> None:
+    """In a process of its own: what it holds at most beyond its start, for a case of many classes that is resampled."""
+    shape = (256, 240, 224)
+    labels = np.arange(256 * 240 * 224, dtype=np.uint32).reshape(shape) // 200_000 % 12
+    for name, values in (("i", np.random.default_rng(0).integers(-900, 900, shape, np.int16)), ("l", labels)):
+        nibabel.save(
+            nibabel.Nifti1Image(values.astype(np.int16), np.diag([-0.7, 0.8, 1.3, 1])), tmp_path / f"{name}.nii"
+        )
+    done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 3 * 4 * np.prod(shape)
+
+
+PEAK = """
+import sys, threading, time
+from pathlib import Path
+from c2fnas.data.cache import prepare_cases
+from c2fnas.data.dataset import Case
+from c2fnas.data.plan import Plan
+
+def private():
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+def watch():
+    while True:
+        peaks.append(private())
+        time.sleep(0.005)
+
+folder, start, peaks = Path(sys.argv[1]), private(), []
+plan = Plan(channels=[{"name": "MRI", "kind": "mr"}], classes=[{"name": str(n), "values": [n]} for n in range(12)],
+            spacing=(1, 1, 1), patch_size=(96,) * 3, stride=(48,) * 3, ranking_stride=(48,) * 3)
+threading.Thread(target=watch, daemon=True).start()
+prepare_cases([Case("a", (folder / "i.nii",), folder / "l.nii")], plan, folder / "cache")
+print(max(peaks) - start)
+"""
