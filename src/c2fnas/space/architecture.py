@@ -36,7 +36,7 @@ class Architecture:
         object.__setattr__(self, "operations", tuple(self.operations))
         object.__setattr__(self, "width", float(self.width))
         if len(self.operations) != self.topology.cells:
-            raise ValueError(f"{len(self.operations)} operations for {self.topology.cells} cells: give one for each cell")
+            raise ValueError(_miscounted(len(self.operations), self.topology.cells))
         for cell, operation in enumerate(self.operations, start=1):
             if not isinstance(operation, Operation):
                 raise ValueError(f"cell {cell}: {operation!r} is no operation; choose among {_choices()}")
@@ -72,9 +72,9 @@ class Architecture:
         path = _file_of(Path(text))
         try:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8"))) if path else cls.from_text(text)
-        except (OSError, ValueError) as error:
-            hint = "" if path else f" Give a name ({', '.join(BUILT_IN)}), a JSON file, or text such as '0:3D 1:2D 0:3D @1'."
-            raise UserError(f"{path or text}: not an architecture: {error}.{hint}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            hint = f" Give a name ({', '.join(BUILT_IN)}), a JSON file, or text such as '0:3D 1:2D 0:3D @1'."
+            raise UserError(f"{path or text}: not an architecture: {error}.{'' if path else hint}") from error
 
     @property
     def stem_filters(self) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class Architecture:
             ValueError: a key is missing, unknown or wrong; the message names the offending cell.
         """
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise ValueError(f"expected an object with \"format\": \"{FORMAT}\"")
+            raise ValueError(f'expected an object with "format": "{FORMAT}"')
         unknown = set(value) - {"format", "code", "operations", "width"}
         if unknown or not {"code", "operations"} <= set(value):
             raise ValueError(f"expected the keys code, operations and width, found {', '.join(sorted(value))}")
@@ -114,8 +114,9 @@ class Architecture:
 
     def to_text(self) -> str:
         """One line that can be typed and compared: level and operation of every cell, then the width."""
-        cells = (f"{level}:{operation.value}" for level, operation in zip(self.topology.code, self.operations, strict=True))
-        return f"{' '.join(cells)} @{self.width:g}"
+        pairs = zip(self.topology.code, self.operations, strict=True)
+        # 17 digits tell any two widths apart; :g alone would round 10.03125.
+        return " ".join(f"{level}:{operation.value}" for level, operation in pairs) + f" @{self.width:.17g}"
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -142,9 +143,21 @@ def _file_of(path: Path) -> Path | None:
     """The JSON file that a path stands for: the file itself, or the best architecture of a run or model folder."""
     for candidate in (path, path / "architecture.json", path / "fine" / "architecture.json",
                       path / "coarse" / "architecture.json"):  # fmt: skip
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the text form of a deep network is too long for a file's name
+        return False
+
+
+def _miscounted(operations: int, cells: int) -> str:
+    fault = "missing" if operations < cells else "has an operation, but no level"
+    return f"cell {min(operations, cells) + 1}: {fault}; {operations} operations for {cells} cells, give one for each"
 
 
 def _choices() -> str:
@@ -168,7 +181,7 @@ def _level(cell: int, value: object) -> int:
 
 def _operation(cell: int, name: object) -> Operation:
     try:
-        return Operation(name)
+        return Operation(name)  # type: ignore[arg-type]
     except ValueError:
         raise ValueError(f"cell {cell}: {name!r} is no operation; choose among {_choices()}") from None
 

@@ -32,7 +32,7 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         if self.downsamplings < 0 or self.cells < max(1, 2 * self.downsamplings):
-            raise ValueError(f"{self.cells} cells cannot hold {self.downsamplings} down and {self.downsamplings} up cells")
+            raise ValueError(f"{self.cells} cells cannot hold {self.downsamplings} down and as many up cells")
         if not self.operations or len(set(self.operations)) != len(self.operations):
             raise ValueError("a search space needs at least one operation, each named once")
 
@@ -48,7 +48,7 @@ class SearchSpace:
 
     @property
     def unpruned_topology_count(self) -> int:
-        """|𝒮| as the paper counts it after Auto-DeepLab: the first cell is at level 0, so one transition fewer than cells."""
+        """|𝒮| as the paper counts it after Auto-DeepLab: cell 1 is at level 0, so one transition fewer than cells."""
         return count_walks(self.cells - 1, self.levels)
 
     @property
@@ -110,7 +110,7 @@ def is_u_shaped(moves: Sequence[Move]) -> bool:
 
 
 def skips_match(moves: Sequence[Move], downsamplings: int) -> bool:
-    """Prior 2 (paper 3.3): each of exactly ``downsamplings`` down-samplings has its up-sampling, so that skips pair them."""
+    """Prior 2 (paper 3.3): each of ``downsamplings`` down-samplings has its up-sampling, so that skips pair them."""
     return list(moves).count(Move.DOWN) == list(moves).count(Move.UP) == downsamplings
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from operator import index
 
 STEM = -1
 """The source index of the stem's output; cells count from 0."""
@@ -26,6 +27,7 @@ class Topology:
 
     Raises:
         ValueError: the code breaks one of the two priors; the message names the cell, counted from 1.
+        TypeError: a level is no whole number.
 
     >>> topology = Topology((0, 0, 1, 1, 2, 3, 2, 2, 1, 0, 0, 0))
     >>> topology.skips
@@ -35,7 +37,8 @@ class Topology:
     code: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "code", tuple(self.code))
+        # Numbers of other libraries become plain ones, so that a code is always JSON.
+        object.__setattr__(self, "code", tuple(int(index(level)) for level in self.code))
         problem = illegal(self.code)
         if problem:
             raise ValueError(problem)
@@ -57,8 +60,11 @@ class Topology:
 
     @cached_property
     def skips(self) -> tuple[tuple[int, int], ...]:
-        """The encoder–decoder skips as (source, target) cells from 0: an up cell takes the output of the last cell, or of
-        the stem (−1), before the matching down-sampling (paper 4.1, situation 2)."""
+        """The encoder–decoder skips as (source, target), cells counted from 0 and the stem −1.
+
+        An up cell takes the output of the last cell, or of the stem, before the matching down-sampling (paper 4.1,
+        situation 2).
+        """
         last_at: dict[int, int] = {0: STEM}
         skips = []
         for cell, (move, level) in enumerate(zip(self.moves, self.code, strict=True)):
@@ -120,6 +126,8 @@ def code_of(moves: "list[Move] | tuple[Move, ...]") -> tuple[int, ...]:
 
 def illegal(code: tuple[int, ...]) -> str | None:
     """Why a code is no topology of the pruned space, naming the cell from 1; None where it is one."""
+    if not code:
+        return "cell 1: missing; a topology has at least one cell"
     level, went_up = 0, False
     for cell, after in enumerate(code, start=1):
         if after not in (level - 1, level, level + 1):
