@@ -1,25 +1,34 @@
 """Candidates of the fine stage: distinct paths, uniformly at random (paper 3.4)."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 import numpy as np
 
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 
+BLOCK = 1024  # paths drawn at a time; fixed, since another one would draw other paths
 
-def random_paths(space: SearchSpace, count: int, *, seed: int) -> list[tuple[Operation, ...]]:
+Path = tuple[Operation, ...]
+
+
+def random_paths(space: SearchSpace, count: int, *, seed: int) -> list[Path]:
     """``count`` distinct operation configurations, all sets of them equally likely; every one where there are no more.
+
+    More of them with the same seed begin with the same ones, so a ranking can be extended.
 
     >>> len(random_paths(SearchSpace(cells=2, downsamplings=1), 2000, seed=0))
     9
     """
-    total = space.operation_configuration_count
-    rng = np.random.default_rng((seed, total))
-    numbers = rng.choice(total, size=min(count, total), replace=False, shuffle=False)
-    return [path_number(space, int(number)) for number in np.sort(numbers)]
+    return list(islice(_distinct_paths(space, seed), min(count, space.operation_configuration_count)))
 
 
-def path_number(space: SearchSpace, number: int) -> tuple[Operation, ...]:
-    """The configuration with this number, counted in base ``len(operations)``, the first cell most significant."""
-    choices = len(space.operations)
-    digits = [number // choices**place % choices for place in reversed(range(space.cells))]
-    return tuple(space.operations[digit] for digit in digits)
+def _distinct_paths(space: SearchSpace, seed: int) -> Iterator[Path]:
+    rng = np.random.default_rng(seed)
+    seen: set[tuple[int, ...]] = set()
+    while len(seen) < space.operation_configuration_count:
+        for choices in rng.integers(len(space.operations), size=(BLOCK, space.cells)).tolist():
+            if tuple(choices) not in seen:
+                seen.add(tuple(choices))
+                yield tuple(space.operations[choice] for choice in choices)

@@ -24,8 +24,8 @@ class UniformPaths:
         return tuple(self._operations[choice] for choice in rng.integers(len(self._operations), size=self._cells))
 
     def counts(self, iterations: int) -> list[list[int]]:
-        """How often each operation (column) of each cell (row) is drawn in the first ``iterations``: sampling fairness."""
-        counts = [Counter() for _ in range(self._cells)]
+        """How often each cell (row) draws each operation (column) in the first ``iterations``: sampling fairness."""
+        counts: list[Counter[Operation]] = [Counter() for _ in range(self._cells)]
         for iteration in range(iterations):
             for count, operation in zip(counts, self(iteration), strict=True):
                 count[operation] += 1

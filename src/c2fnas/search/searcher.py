@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from c2fnas.space.topology import Topology
 
@@ -16,8 +16,8 @@ class Proposal:
 
     Attributes:
         index: counts the proposals of a search from 0.
-        cluster: the cluster it was drawn from, or None.
-        branch: one of the first of a cluster, from the best cluster, or from a random one.
+        cluster: the cluster it was drawn from, or None where the searcher knows none.
+        branch: one of the first of a search, one that good scores led to, or a random one.
     """
 
     topology: Topology
@@ -41,8 +41,9 @@ class Told:
     score: float | None
 
 
+@runtime_checkable
 class Searcher(Protocol):
-    """Asynchronous search. Proposals depend on the seed, their index and what was told before, so a replay repeats them."""
+    """Asynchronous search: a proposal follows from the seed, its index and what happened before; a replay repeats it."""
 
     @property
     def successes(self) -> int:
@@ -53,7 +54,11 @@ class Searcher(Protocol):
         """The highest score told, the first among equals."""
 
     def ask(self) -> Proposal | None:
-        """The next topology, never one proposed before; None where none is to be started now or ever."""
+        """The next topology, never one proposed before; None where none is to be started now or ever.
+
+        None is for ever where nothing is under way; else ask again after the next result, since a failed candidate is
+        replaced.
+        """
 
     def tell(self, topology: Topology, score: float | None) -> None:
         """Report the score, in [0, 1], of a proposed topology; None where its training failed.
@@ -63,7 +68,11 @@ class Searcher(Protocol):
         """
 
     def replay(self, events: Iterable[Asked | Told]) -> None:
-        """Relive a ledger in its order, so that the next proposal is the one that an uninterrupted search would make."""
+        """Relive a ledger in its order: the next proposal is then the one that an uninterrupted search would make.
+
+        Raises:
+            ValueError: an event that can't have happened, such as a topology proposed twice or not of the space.
+        """
 
 
 def checked_score(score: float) -> float:

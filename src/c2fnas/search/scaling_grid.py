@@ -1,0 +1,24 @@
+"""Candidates of the third stage: a grid over the width multiplier (paper 5.3 and Table 4)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from c2fnas.space.architecture import Architecture
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+"""The paper's grid."""
+
+
+def scaling_grid(architecture: Architecture, widths: Sequence[float] = WIDTHS) -> tuple[Architecture, ...]:
+    """``architecture`` at every width, in the order given; its own width counts for nothing.
+
+    Raises:
+        ValueError: a width is given twice, or gives no whole number of filters.
+
+    >>> panc = Architecture.named("c2fnas-panc")
+    >>> [scaled.filters(0) for scaled in scaling_grid(panc)]
+    [16, 32, 48, 64, 80, 96, 112, 128]
+    """
+    if len(set(widths)) != len(widths):
+        raise ValueError(f"a width is given twice among {', '.join(map(str, widths))}")
+    return tuple(replace(architecture, width=width) for width in widths)
