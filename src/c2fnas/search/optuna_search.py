@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from optuna.distributions import IntDistribution
     from optuna.samplers import BaseSampler
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
-ATTEMPTS = 10
+ATTEMPTS = 5
 """How often a sampler that repeats itself is asked again."""
 
 
@@ -48,23 +48,30 @@ class OptunaSearch(AsynchronousSearcher):
         study = self._study()
         untrained = self._history.untrained
         for _ in range(self._attempts):
-            code = self._suggestion(study, int(rng.integers(2**31)))
+            trial = self._suggestion(study, int(rng.integers(2**31)))
+            code = [trial.params[name] for name in self._distributions]
             topology = nearest(self._topologies, code)
             if topology in untrained:
                 return topology, None, "best"
+            self._tell_repeated(study, trial, topology)
         return nearest(untrained, code), None, "best"
 
-    def _suggestion(self, study: "Study", seed: int) -> list[float]:
+    def _suggestion(self, study: "Study", seed: int) -> "Trial":
         """The code that a new sampler suggests."""
-        from optuna.trial import TrialState
-
         study.sampler = self._sampler(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # samplers announce that they are experimental, at every trial
-            trial = study.ask(self._distributions)
-        # A repeated suggestion is told as failed: samplers pass over such trials.
-        study.tell(trial, state=TrialState.FAIL)
-        return [trial.params[name] for name in self._distributions]
+            return study.ask(dict(self._distributions))
+
+    def _tell_repeated(self, study: "Study", trial: "Trial", topology: Topology) -> None:
+        """Tell the sampler what is known of a repeated suggestion, so that it looks elsewhere when asked again."""
+        from optuna.trial import TrialState
+
+        score = self._history.scores.get(topology)
+        if score is not None:
+            study.tell(trial, score)
+        elif topology not in self._history.running:
+            study.tell(trial, state=TrialState.FAIL)
 
     def _study(self) -> "Study":
         import optuna

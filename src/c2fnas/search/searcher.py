@@ -43,7 +43,7 @@ class Told:
 
 @runtime_checkable
 class Searcher(Protocol):
-    """Asynchronous search: a proposal follows from the seed, its index and what happened before; a replay repeats it."""
+    """Asynchronous search: a proposal follows from seed, index and what happened before, so a replay repeats it."""
 
     @property
     def successes(self) -> int:

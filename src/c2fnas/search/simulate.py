@@ -25,6 +25,7 @@ class Measurement:
 
 
 Table = Mapping[Topology, Measurement]
+Told = Mapping[Topology, float | None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def regret_curves(
 
 
 def regret_at(simulation: Simulation, grid: Sequence[float], against: str = "successes") -> NDArray[np.float64]:
-    """The regret once ``against`` (``successes``, ``cost`` or ``time``) has reached each point; 1 before any success."""
+    """The regret once ``against`` (``successes``, ``cost``, ``time``) has reached each point; 1 before any success."""
     axis = {"successes": simulation.successes, "cost": simulation.cost, "time": simulation.time}[against]
     reached = np.searchsorted(axis, np.asarray(grid, dtype=float), side="right")
     return np.concatenate([[1.0], simulation.regret])[reached]
@@ -122,7 +123,7 @@ def confidence_band(
     return Band(curves.mean(axis=0), low, high)
 
 
-def _observed(table: Table, noise: float, seed: int) -> dict[Topology, float | None]:
+def _observed(table: Table, noise: float, seed: int) -> Told:
     """What a training of each topology would tell."""
     errors = np.random.default_rng(seed).normal(0.0, noise, len(table)) if noise else np.zeros(len(table))
     return {
@@ -131,9 +132,7 @@ def _observed(table: Table, noise: float, seed: int) -> dict[Topology, float | N
     }
 
 
-def _simulation(
-    finished: list[tuple[float, Topology]], table: Table, told: Mapping[Topology, float | None]
-) -> Simulation:
+def _simulation(finished: list[tuple[float, Topology]], table: Table, told: Told) -> Simulation:
     topologies = tuple(topology for _, topology in finished)
     scores = [table[topology].score for topology in topologies]
     return Simulation(
@@ -145,9 +144,7 @@ def _simulation(
     )
 
 
-def _regret(
-    topologies: tuple[Topology, ...], table: Table, told: Mapping[Topology, float | None]
-) -> NDArray[np.float64]:
+def _regret(topologies: tuple[Topology, ...], table: Table, told: Told) -> NDArray[np.float64]:
     """The regret of the network with the highest score told so far."""
     optimum = max((entry.score for entry in table.values() if entry.score is not None), default=0.0)
     regrets, best_told, regret = [], -1.0, 1.0

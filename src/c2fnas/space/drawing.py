@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import STEM, Topology
 
-LABEL = 12  # columns before the stem: level, resolution, filters
 SLOT = 5  # columns of a cell: two of connector, three of operation
 
 
@@ -16,22 +15,29 @@ def draw_text(architecture: Architecture) -> str:
     may have one too.
 
     >>> print(draw_text(Architecture.from_text("0:2D 0:3D 1:P3D 1:3D 0:3D 0:2D")))
-            cell      1    2    3    4    5    6    out
-    0 1/2    64 stem─▶2D──▶3D─┬┄┄┄┄┄┄┄┄┄┬▶3D──▶2D──▶out
+           cell       1    2    3    4    5    6   out
+    0 1/2    64 stem─▶2D──▶3D─┬┄┄┄┄┄┄┄┄┄┬▶3D──▶2D─▶out
     1 1/4   128               └▶P3D─▶3D─┘
-    2nd input              stem            2         5
+    2nd input              stem            2        5
     """
     topology = architecture.topology
     texts = ["stem", *(operation.value.ljust(SLOT - 2, "─") for operation in architecture.operations)]
-    rows = [_header(topology.cells)]
-    for level in range(topology.downsamplings + 1):
-        label = f"{level} {f'1/{2 ** (level + 1)}':<4} {architecture.filters(level):>4} "
-        rows.append(label + "".join(_row(topology, texts, level)))
-    return "\n".join(row.rstrip() for row in (*rows, _second_inputs(topology)))
+    levels = range(topology.downsamplings + 1)
+    labels = _aligned([(str(level), f"1/{2 ** (level + 1)}", str(architecture.filters(level))) for level in levels])
+    rows = ["".join(_row(topology, texts, level)) for level in levels]
+    labels = ["cell".rjust(len(labels[0])), *labels, "2nd input".ljust(len(labels[0]))]
+    rows = [_header(topology.cells), *rows, _second_inputs(topology)]
+    return "\n".join(f"{label} {row}".rstrip() for label, row in zip(labels, rows, strict=True))
+
+
+def _aligned(labels: list[tuple[str, str, str]]) -> list[str]:
+    """Level, resolution and filters of every row in columns."""
+    level, resolution, filters = (max(map(len, column)) for column in zip(*labels, strict=True))
+    return [f"{label[0]:>{level}} {label[1]:<{max(resolution, 4)}} {label[2]:>{max(filters, 4)}}" for label in labels]
 
 
 def _header(cells: int) -> str:
-    return f"{'cell':>{LABEL}}    " + "".join(f"  {cell:<{SLOT - 2}}" for cell in range(1, cells + 1)) + "  out"
+    return " " * len("stem") + "".join(f"  {cell:<{SLOT - 2}}" for cell in range(1, cells + 1)) + " out"
 
 
 def _row(topology: Topology, texts: list[str], level: int) -> Iterator[str]:
@@ -45,7 +51,7 @@ def _row(topology: Topology, texts: list[str], level: int) -> Iterator[str]:
         bridged = any(source < place < target for source, target in spans)
         yield texts[place] if path[place] == level else ("┄" if bridged else " ") * (SLOT - 2)
     if level == path[-1]:
-        yield "─▶out"
+        yield "▶out"
 
 
 def _connector(before: int, after: int, level: int, skipped: bool) -> str:
@@ -60,6 +66,10 @@ def _connector(before: int, after: int, level: int, skipped: bool) -> str:
 
 
 def _second_inputs(topology: Topology) -> str:
-    seconds = [sources[1:] for sources in (*topology.inputs, topology.outputs)]
-    names = ("".join("stem" if source == STEM else str(source + 1) for source in second) for second in seconds)
-    return f"{'2nd input':<{LABEL + 4}}" + "".join(f"  {name:<{SLOT - 2}}" for name in names)
+    *cells, out = (_name(sources) for sources in (*topology.inputs, topology.outputs))
+    return " " * len("stem") + "".join(f"  {name:<{SLOT - 2}}" for name in cells) + f" {out}"
+
+
+def _name(sources: tuple[int, ...]) -> str:
+    """The second of a cell's inputs, if it has two."""
+    return "".join("stem" if source == STEM else str(source + 1) for source in sources[1:])
