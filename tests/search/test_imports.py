@@ -1,0 +1,29 @@
+"""Asking which candidate is next must not cost the seconds that torch, MONAI or Optuna take to import."""
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "monai", "sklearn", "optuna", "scipy", "pydantic", "lightning_fabric")
+SCRIPT = """
+import importlib, pkgutil, sys
+import c2fnas, c2fnas.search, c2fnas.space
+for package in (c2fnas.search, c2fnas.space):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if module.name not in sys.argv[1:]:
+            importlib.import_module(module.name)
+print(*sys.modules)
+"""
+
+
+def modules_after_import(*left_out: str) -> set[str]:
+    ran = subprocess.run([sys.executable, "-c", SCRIPT, *left_out], capture_output=True, text=True, check=True)
+    return {module.partition(".")[0] for module in ran.stdout.split()}
+
+
+def test_space_and_search_import_nothing_heavy():
+    assert modules_after_import("c2fnas.search.optuna_sampler").isdisjoint(HEAVY)
+
+
+def test_optuna_is_imported_with_the_one_module_that_is_a_sampler():
+    assert "optuna" in (found := modules_after_import())
+    assert found.isdisjoint({"torch", "monai"})
