@@ -16,11 +16,8 @@ TOPOLOGIES = SearchSpace().topologies()
 def history(scores: list[float]) -> list[Asked | Told]:
     """Topologies told one after the other, far enough apart that none is another's neighbour."""
     chosen = TOPOLOGIES[:: len(TOPOLOGIES) // len(scores)][: len(scores)]
-    return [
-        event
-        for topology, score in zip(chosen, scores, strict=True)
-        for event in (Asked(topology), Told(topology, score))
-    ]
+    pairs = zip(chosen, scores, strict=True)
+    return [event for topology, score in pairs for event in (Asked(topology), Told(topology, score))]
 
 
 def parent(events: list[Asked | Told], **options: int) -> Topology:
@@ -73,7 +70,8 @@ def test_population_comes_first():
         assert proposal is not None
         assert proposal.branch == "initial"
         searcher.tell(proposal.topology, 0.5)
-    assert (proposal := searcher.ask()) is not None
+    proposal = searcher.ask()
+    assert proposal is not None
     assert proposal.branch == "best"
 
 
