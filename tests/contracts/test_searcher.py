@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2fnas.search.cluster_evolution import ClusterEvolution
-from c2fnas.search.optuna_search import OptunaSearch, optuna_sampler
-from c2fnas.search.random_search import RandomSearch
-from c2fnas.search.regularised_evolution import RegularisedEvolution
+from c2fnas.search.choice import SEARCHERS, make_searcher
 from c2fnas.search.searcher import Asked, Searcher, Told
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
@@ -24,25 +21,19 @@ Make = Callable[[int, int], Searcher]
 Score = Callable[[Topology], float | None]
 
 
-def optuna_maker(name: str) -> Make:
-    return lambda seed, evaluations: OptunaSearch(TOPOLOGIES, optuna_sampler(name), seed=seed, evaluations=evaluations)
+def maker(name: str) -> Make:
+    return lambda seed, evaluations: make_searcher(name, CLUSTERS, seed=seed, evaluations=evaluations, per_cluster=1)
 
 
-FAST: dict[str, Make] = {
-    "cluster evolution": lambda seed, evaluations: ClusterEvolution(CLUSTERS, seed=seed, evaluations=evaluations),
-    "random": lambda seed, evaluations: RandomSearch(TOPOLOGIES, seed=seed, evaluations=evaluations),
-    "regularised evolution": lambda seed, evaluations: RegularisedEvolution(
-        TOPOLOGIES, seed=seed, evaluations=evaluations, population=6, sample=3
-    ),
-}
-OPTUNA: dict[str, Make] = {f"optuna {name}": optuna_maker(name) for name in ("random", "tpe")}
-SLOW: dict[str, Make] = {"optuna gp": optuna_maker("gp")}
+FAST: dict[str, Make] = {name: maker(name) for name in ("clusters", "random", "evolution")}
+SLOWER: dict[str, Make] = {name: maker(name) for name in ("surrogate", "optuna-random", "tpe")}
+SLOW: dict[str, Make] = {"gp": maker("gp")}
 
 each_fast = pytest.mark.parametrize("make", FAST.values(), ids=FAST)
 each = pytest.mark.parametrize(
     "make",
-    [*FAST.values(), *OPTUNA.values(), *(pytest.param(make, marks=pytest.mark.long) for make in SLOW.values())],
-    ids=[*FAST, *OPTUNA, *SLOW],
+    [*FAST.values(), *SLOWER.values(), *(pytest.param(make, marks=pytest.mark.long) for make in SLOW.values())],
+    ids=[*FAST, *SLOWER, *SLOW],
 )
 
 
@@ -71,6 +62,10 @@ def failing(share: float) -> Score:
 
 def asked(log: list[Asked | Told]) -> list[Topology]:
     return [event.topology for event in log if isinstance(event, Asked)]
+
+
+def test_none_is_left_out():
+    assert {*FAST, *SLOWER, *SLOW} == set(SEARCHERS)
 
 
 @each

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from c2fnas.space.clusters import cluster_topologies
+from c2fnas.space.clusters import cluster_topologies, restrict_clusters
 from c2fnas.space.search_space import SearchSpace
 
 TOPOLOGIES = SearchSpace().topologies()
@@ -38,3 +38,12 @@ def test_as_many_clusters_as_topologies():
 def test_impossible_number_of_clusters(clusters: int):
     with pytest.raises(ValueError, match="6 topologies cannot form"):
         cluster_topologies(SearchSpace(4, 1).topologies(), clusters=clusters)
+
+
+def test_restricted_clusters_keep_their_index_and_empty_ones_go():
+    clusters = cluster_topologies(TOPOLOGIES)
+    admitted = {*clusters[2].topologies[:3], *clusters[5].topologies}
+    restricted = restrict_clusters(clusters, admitted)
+    assert [cluster.index for cluster in restricted] == [2, 5]
+    assert [len(cluster.topologies) for cluster in restricted] == [3, len(clusters[5].topologies)]
+    assert restrict_clusters(clusters, set(TOPOLOGIES)) == clusters

@@ -1,6 +1,6 @@
 """Clusters of similar topologies: K-means on their codes (paper 3.3 and 4.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from c2fnas.space.topology import Topology
@@ -33,3 +33,17 @@ def cluster_topologies(topologies: Sequence[Topology], clusters: int = 8, seed: 
     for topology, label in zip(ordered, labels.tolist(), strict=True):
         members.setdefault(label, []).append(topology)
     return tuple(TopologyCluster(index, tuple(group)) for index, group in enumerate(members.values()))
+
+
+def restrict_clusters(
+    clusters: Sequence[TopologyCluster], topologies: Collection[Topology]
+) -> tuple[TopologyCluster, ...]:
+    """The same clusters with none but ``topologies``, such as those that a limit on the cost admits; empty ones go.
+
+    Indices stay those of ``clusters``, so that a cluster is the same one with and without the limit.
+    """
+    kept = (
+        TopologyCluster(cluster.index, tuple(topology for topology in cluster.topologies if topology in topologies))
+        for cluster in clusters
+    )
+    return tuple(cluster for cluster in kept if cluster.topologies)
