@@ -125,10 +125,13 @@ def confidence_band(
 
 def _observed(table: Table, noise: float, seed: int) -> Told:
     """What a training of each topology would tell."""
-    errors = np.random.default_rng(seed).normal(0.0, noise, len(table)) if noise else np.zeros(len(table))
+    if not noise:
+        return {topology: entry.score for topology, entry in table.items()}
+    scores = np.array([np.nan if entry.score is None else entry.score for entry in table.values()])
+    noisy = np.clip(scores + np.random.default_rng(seed).normal(0.0, noise, len(table)), 0.0, 1.0).tolist()
     return {
-        topology: None if entry.score is None else float(np.clip(entry.score + error, 0.0, 1.0))
-        for (topology, entry), error in zip(table.items(), errors, strict=True)
+        topology: None if entry.score is None else score
+        for (topology, entry), score in zip(table.items(), noisy, strict=True)
     }
 
 
