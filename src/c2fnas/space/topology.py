@@ -70,7 +70,7 @@ class Topology:
         for cell, (move, level) in enumerate(zip(self.moves, self.code, strict=True)):
             if move is Move.UP:
                 skips.append((last_at[level], cell))
-            elif not skips:
+            else:  # a decoder cell only overwrites a level to which no later cell goes up
                 last_at[level] = cell
         return tuple(skips)
 
@@ -105,6 +105,10 @@ class Topology:
 
     def neighbours(self) -> tuple["Topology", ...]:
         """The legal topologies that swapping two adjacent moves leads to, in order."""
+        return self._neighbours
+
+    @cached_property
+    def _neighbours(self) -> tuple["Topology", ...]:
         found = set()
         for left in range(self.cells - 1):
             moves = list(self.moves)
