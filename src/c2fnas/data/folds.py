@@ -1,29 +1,211 @@
-"""Which cases train and which validate (paper 4.1: five folds, taken sequentially)."""
+"""Folds: which cases train and which validate. A group (a patient's several scans, say) never stands on both sides."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from c2fnas.data.dataset import Case
+import numpy as np
+
+from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
+from c2fnas.files import read_json
 
 
 @dataclass(frozen=True)
 class Split:
-    """The cases of one fold by id."""
+    """The ids of the cases that train and of those that validate, in the manifest's order."""
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ClassCounts:
+    """Cases of one fold in which each class occurs, by class index (the background included)."""
+
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
 def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]:
-    """``folds`` contiguous parts in the manifest's order; each validates once. The paper searches with the last one.
+    """Folds of neighbours in the manifest's order, as the paper takes them: five, the last validates in the search (4.1).
+
+    Sizes differ by one at most, larger ones first. Where cases have groups, groups are counted instead.
 
     Raises:
-        UserError: fewer cases than folds.
+        UserError: there are fewer cases, or groups, than folds.
+
+    >>> [split.validation for split in sequential_folds([Case(name, (), None) for name in "abcde"], folds=2)]
+    [('a', 'b', 'c'), ('d', 'e')]
     """
-    if len(cases) < folds or folds < 2:
-        raise UserError(f"{len(cases)} cases cannot form {folds} folds; at least two cases, one for each fold, are needed.")
-    ids = [case.id for case in cases]
-    cuts = [fold * len(ids) // folds for fold in range(folds + 1)]
-    parts = [tuple(ids[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)]
-    return tuple(Split(tuple(case for case in ids if case not in set(part)), part) for part in parts)
+    return _folds(cases, _units(cases), folds)
+
+
+def random_folds(cases: Sequence[Case], folds: int = 5, seed: int = 0) -> tuple[Split, ...]:
+    """Folds of cases, or groups, in an order drawn from ``seed``.
+
+    Raises:
+        UserError: there are fewer cases, or groups, than folds.
+    """
+    units = _units(cases)
+    order = np.random.default_rng(seed).permutation(len(units))
+    return _folds(cases, [units[index] for index in order], folds)
+
+
+def column_folds(cases: Sequence[Case]) -> tuple[Split, ...]:
+    """The folds that the cases name themselves, ascending; a case without a fold trains in every one.
+
+    Raises:
+        UserError: no case names a fold, a fold leaves nothing to train on, or it splits a group.
+    """
+    numbers = sorted({case.fold for case in cases if case.fold is not None})
+    if not numbers:
+        raise UserError("No case names a fold. Add a column `fold` to the CSV, or choose sequential or random folds.")
+    splits = tuple(_split(cases, {case.id for case in cases if case.fold == number}) for number in numbers)
+    check_splits(splits, cases)
+    return splits
+
+
+def splits_final(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
+    """The folds of nnU-Net's ``splits_final.json``: a list of ``{"train": [...], "val": [...]}``.
+
+    Raises:
+        UserError: the file is no such list, names unknown cases, or has a case or a group on both sides.
+    """
+    content = read_json(path)
+    try:
+        splits = tuple(Split(tuple(map(str, each["train"])), tuple(map(str, each["val"]))) for each in content)
+    except (TypeError, KeyError) as error:
+        raise UserError(
+            f'{path}: not nnU-Net\'s splits. Expected a list of {{"train": [...], "val": [...]}}.'
+        ) from error
+    check_splits(splits, cases, str(path))
+    return splits
+
+
+def find_splits_final(dataset: Dataset, preprocessed: Path | None = None) -> Path | None:
+    """nnU-Net's ``splits_final.json`` of a data set: beside its manifest, or in nnU-Net's folder of preprocessed data.
+
+    ``preprocessed`` is that folder; by default the environment variable ``nnUNet_preprocessed`` names it.
+    """
+    root = preprocessed or Path(os.environ.get("nnUNet_preprocessed", dataset.root))  # noqa: SIM112 (nnU-Net's name)
+    places = (
+        dataset.root / "splits_final.json",
+        root / dataset.root.name / "splits_final.json",
+        root / "splits_final.json",
+    )
+    return next((place for place in places if place.is_file()), None)
+
+
+def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
+    """The cases, grouped by what the first parenthesis of a regular expression matches at the start of their ids.
+
+    Raises:
+        UserError: the expression is invalid, has no parenthesis, or an id doesn't match.
+
+    >>> [case.group for case in group_cases([Case("A_17_ED", (), None)], "(.+)_E[DS]")]
+    ['A_17']
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--group-by {pattern}: not a regular expression ({error}). Example: '(.+)_E[DS]'.") from error
+    if expression.groups < 1:
+        raise UserError(f"--group-by {pattern}: put the part that names the group in parentheses, as in '(.+)_E[DS]'.")
+    return tuple(replace(case, group=_group(case.id, expression)) for case in cases)
+
+
+def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "The folds") -> None:
+    """See that splits hold known cases only, none of them, and none of a group, on both sides.
+
+    Raises:
+        UserError: they don't.
+    """
+    groups = {case.id: case.group or case.id for case in cases}
+    for number, split in enumerate(splits):
+        unknown = sorted({*split.training, *split.validation} - groups.keys())
+        if unknown:
+            raise UserError(
+                f"{source}: fold {number} names {_some(unknown)}, which the data set doesn't have. Remove it or add it."
+            )
+        if not split.training or not split.validation:
+            side = "validate on" if split.training else "train on"
+            raise UserError(f"{source}: fold {number} has no case to {side}. Give every fold both.")
+        both = sorted({groups[case] for case in split.training} & {groups[case] for case in split.validation})
+        if both:
+            raise UserError(
+                f"{source}: fold {number} has {_some(both)} in training and in validation. "
+                "Put all cases of a group into one fold."
+            )
+
+
+def class_counts(
+    splits: Sequence[Split], present: Mapping[str, Iterable[int]], classes: int
+) -> tuple[ClassCounts, ...]:
+    """How many cases of each fold's two sides hold each class. ``present`` gives the class indices in a case."""
+    occurs = {case: frozenset(indices) for case, indices in present.items()}
+
+    def count(cases: Iterable[str]) -> tuple[int, ...]:
+        known = [occurs[case] for case in cases if case in occurs]
+        return tuple(sum(index in indices for indices in known) for index in range(classes))
+
+    return tuple(ClassCounts(count(split.training), count(split.validation)) for split in splits)
+
+
+def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], root: Path) -> tuple[Problem, ...]:
+    """A warning for every class that one side of a fold lacks, with the cases that hold each class."""
+    return tuple(
+        Problem("", str(root), f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
+                "every class on both sides of every fold",
+                "Choose other folds (random with another seed, or a fold column), or add cases.", "warning")
+        for number, count in enumerate(counts)
+        for side, cases in (("training", count.training), ("validation", count.validation))
+        for index, each in enumerate(classes)
+        if index > 0 and cases[index] == 0
+    )  # fmt: skip
+
+
+def _units(cases: Sequence[Case]) -> list[frozenset[str]]:
+    """What stays together, in the order of first appearance: a group's cases, or a case alone."""
+    units: dict[tuple[bool, str], set[str]] = {}
+    for case in cases:
+        units.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
+    return [frozenset(unit) for unit in units.values()]
+
+
+def _folds(cases: Sequence[Case], units: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:
+    if folds < 2 or len(units) < folds:
+        what = "groups" if any(case.group for case in cases) else "cases"
+        raise UserError(f"{len(units)} {what} can't be divided into {folds} folds: at least two folds are needed, and "
+                        "a case for each. Add cases, or ask for fewer folds.")  # fmt: skip
+    smaller, larger = divmod(len(units), folds)
+    ends = np.cumsum([smaller + (fold < larger) for fold in range(folds)]).tolist()
+    return tuple(
+        _split(cases, frozenset().union(*units[start:end])) for start, end in zip([0, *ends], ends, strict=False)
+    )
+
+
+def _split(cases: Sequence[Case], validation: Iterable[str]) -> Split:
+    held = frozenset(validation)
+    return Split(
+        tuple(case.id for case in cases if case.id not in held), tuple(case.id for case in cases if case.id in held)
+    )
+
+
+def _group(case: str, expression: re.Pattern[str]) -> str:
+    match = expression.match(case)
+    if match is None or match.group(1) is None:
+        raise UserError(f"--group-by {expression.pattern}: the case {case} doesn't match. Every case id has to.")
+    return str(match.group(1))
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def _table(cases: Sequence[int], classes: Sequence[LabelClass]) -> str:
+    counts = ", ".join(f"{each.name} {count}" for each, count in list(zip(classes, cases, strict=True))[1:])
+    return f"cases per class: {counts}"

@@ -27,7 +27,7 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Fi
     channels = int(np.prod(stored.shape[3:]))
     if channels > 1:
         return [Finding(f"{channels} channels", "one", "Merge the channels to one label volume, a value per class.")]
-    if stored.dtype.kind == "f" and (finding := _fractions(stored)):
+    if finding := fraction_finding(stored):
         return [finding]
     known = {value for each in classes for value in each.values}
     unknown = [value for value in label_values(stored) if value not in known]
@@ -65,7 +65,10 @@ def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
     return table
 
 
-def _fractions(stored: np.ndarray) -> Finding | None:
+def fraction_finding(stored: np.ndarray) -> Finding | None:
+    """Labels that are no whole numbers; NaN and infinity are none."""
+    if stored.dtype.kind != "f":
+        return None
     with np.errstate(invalid="ignore"):
         bad = ~(np.abs(stored - np.rint(stored)) <= WHOLE)  # NaN compares false, so it is bad
     if not bad.any():

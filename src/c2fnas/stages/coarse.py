@@ -1,9 +1,13 @@
 """Coarse stage, macro-level search (paper 3.3): Algorithm 1 proposes topologies, each is trained from scratch."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.runs.ledger import Ledger, Trial
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.trial import Trial
 from c2fnas.search.cluster_evolution import ClusterEvolution
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
@@ -13,6 +17,7 @@ from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 
 STAGE = "coarse"
+MOST_FAILURES = 5  # a run whose first candidates all fail has a cause that no other topology mends
 
 
 def search_topology(setting: Setting, executor: Executor, reporter: Reporter) -> Topology:
@@ -34,10 +39,11 @@ class _CoarseSearch:
         self._setting = setting
         self._reporter = reporter
         self._config = setting.config.coarse
-        self._ledger = Ledger(setting.folder, STAGE)
+        self._ledger = Ledger(setting.folder.study, STAGE)
         self._searcher = self._new_searcher()
+        self._searcher.replay(_history(self._ledger))
+        self._left_over = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
-        self._left_over = self._replay()
 
     def run(self, executor: Executor) -> Topology:
         self._reporter.start(STAGE, self._config.evaluations)
@@ -49,7 +55,7 @@ class _CoarseSearch:
         if best is None:
             raise UserError(self._all_failed())
         topology, score = best
-        self._reporter.finish(STAGE, f"best Dice {score:.4f}")
+        self._reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {score:.4f}")
         return topology
 
     def _new_searcher(self) -> ClusterEvolution:
@@ -60,14 +66,8 @@ class _CoarseSearch:
             random_share=self._config.random_share,
         )  # fmt: skip
 
-    def _replay(self) -> list[Trial]:
-        """Give the searcher the ledger's history; returns the trials that were under way."""
-        trials = self._ledger.trials()
-        self._searcher.replay(_events(trials))
-        return [trial for trial in trials if trial.state == "interrupted"]
-
     def _propose(self) -> Job | None:
-        trial = self._left_over.pop(0) if self._left_over else self._start_next()
+        trial = self._ledger.restart(self._left_over.pop(0)) if self._left_over else self._start_next()
         if trial is None:
             return None
         job = candidate_job(self._setting, trial)
@@ -75,28 +75,34 @@ class _CoarseSearch:
         return job
 
     def _start_next(self) -> Trial | None:
+        if self._failures() >= MOST_FAILURES and not self._searcher.successes:
+            return None
         proposal = self._searcher.ask()
         if proposal is None:
             return None
         architecture = Architecture.uniform(proposal.topology, width=self._setting.config.width)
-        return self._ledger.start(architecture, extra=_provenance(proposal) | _cost(self._setting, architecture))
+        return self._ledger.trial(self._ledger.start(architecture, _facts(self._setting, proposal, architecture)))
 
     def _settle(self, outcome: Outcome) -> None:
         trial = self._running.pop(outcome.job_id)
+        extra = {"device": outcome.device, "seconds": outcome.seconds}
         if outcome.value is None:
-            self._ledger.fail(trial.number, outcome.failure or outcome.kind, device=outcome.device)
-            self._searcher.tell(trial.architecture.topology, None)
-            self._reporter.say(f"Candidate {trial.number} failed and is left out: {outcome.failure}")
-            return
-        self._ledger.succeed(trial.number, outcome.value["dice"], extra={"per_class": outcome.value["per_class"]},
-                             device=outcome.device, seconds=outcome.seconds)  # fmt: skip
-        self._searcher.tell(trial.architecture.topology, outcome.value["dice"])
+            ended = self._ledger.fail(trial.number, outcome.failure or outcome.kind, extra)
+        else:
+            extra["per_class"] = outcome.value["per_class"]
+            ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
+        self._searcher.tell(ended.architecture.topology, ended.score)
+        if ended.score is None:
+            self._reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
+
+    def _failures(self) -> int:
+        return sum(trial.state == "failed" for trial in self._ledger.trials())
 
     def _all_failed(self) -> str:
-        reasons = [trial.failure for trial in self._ledger.trials() if trial.failure]
+        last = max((trial for trial in self._ledger.trials() if trial.reason), key=lambda trial: trial.number, default=None)
         return (
             f"{self._setting.folder.coarse}: every candidate of the coarse stage failed; the last one said: "
-            f"{reasons[-1] if reasons else 'nothing'} Mend the cause and run the same command with a new --run folder."
+            f"{last.reason if last else 'nothing'} Mend the cause and start again with a new --run folder."
         )
 
 
@@ -108,3 +114,21 @@ def candidate_job(setting: Setting, trial: Trial) -> Job:
         payload={"run": "../..", "architecture": trial.architecture.to_json()},
         folder=setting.folder.coarse_trial(trial.number),
     )
+
+
+def _history(ledger: Ledger) -> Iterator[Asked | Told]:
+    """The ledger's events as a searcher knows them."""
+    for kind, trial in ledger.events():
+        topology = trial.architecture.topology
+        yield Asked(topology) if kind == "start" else Told(topology, trial.score)
+
+
+def _facts(setting: Setting, proposal: Proposal, architecture: Architecture) -> dict[str, Any]:
+    """What the ledger keeps with a candidate: where it came from and what it costs."""
+    cost = network_cost(
+        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
+    )
+    return {
+        "cluster": proposal.cluster, "branch": proposal.branch, "index": proposal.index,
+        "parameters": cost.parameters, "macs": cost.macs,
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then random candidates are ranked."""
 
+import math
 from collections.abc import Sequence
 
 from c2fnas.errors import UserError
@@ -28,40 +29,38 @@ def search_operations(setting: Setting, topology: Topology, executor: Executor, 
     Raises:
         UserError: the super-network could not be trained, or no candidate could be scored.
     """
-    sampling = train_supernet(setting, topology, executor, reporter)
-    return rank_candidates(setting, topology, sampling, executor, reporter)
+    train_supernet(setting, topology, executor, reporter)
+    return rank_candidates(setting, topology, executor, reporter)
 
 
-def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> list[list[int]]:
-    """Train the super-network; returns how often each operation (column) of each cell (row) was trained."""
+def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> None:
+    """Train the super-network; ``result.json`` tells how often each operation of each cell was trained."""
     job = Job("super-network", "c2fnas.stages.jobs:train_supernet", {"run": "../..", "code": list(topology.code)},
               setting.folder.supernet)  # fmt: skip
     outcomes = run_all(executor, [job], reporter, SUPERNET_STAGE)
     if outcomes[0].value is None:
         raise UserError(f"{job.folder}: the super-network could not be trained: {outcomes[0].failure}")
-    return outcomes[0].value["sampling"]
 
 
-def rank_candidates(
-    setting: Setting, topology: Topology, sampling: list[list[int]], executor: Executor, reporter: Reporter
-) -> Architecture:
-    """Score distinct random candidates with the super-network's weights and return the best one.
-
-    ``sampling`` goes into the ledger, so that the report can show how fairly the operations were trained.
-    """
+def rank_candidates(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Architecture:
+    """Score distinct random candidates with the super-network's weights and return the best one."""
     config = setting.config
-    ledger = Ledger(setting.folder, STAGE)
-    ledger.remember("sampling", sampling)
     paths = sorted(random_paths(config.space, config.fine.candidates, seed=config.seed))
     chunks = [paths[start : start + PATHS_PER_JOB] for start in range(0, len(paths), PATHS_PER_JOB)]
     jobs = [_ranking_job(setting, topology, number, chunk) for number, chunk in enumerate(chunks)]
     outcomes = run_all(executor, jobs, reporter, RANKING_STAGE, units=[len(chunk) for chunk in chunks])
-    scored = {path: score for outcome, chunk in zip(outcomes, chunks, strict=True) for path, score in _scores(outcome, chunk)}
-    candidates = {Architecture(topology, path, config.width): scored.get(path) for path in paths}
-    ledger.record(candidates, failure="no finite score")
-    if not scored:
-        raise UserError(f"{setting.folder.fine}: no candidate could be scored; the last failure was: {outcomes[-1].failure}")
-    return ledger.best().architecture
+    ledger = Ledger(setting.folder.study, STAGE)
+    entered = {trial.architecture.operations for trial in ledger.trials()}
+    ledger.add_scored(
+        (Architecture(topology, path, config.width), score, {"device": outcome.device})
+        for outcome, chunk in zip(outcomes, chunks, strict=True)
+        for path, score in _scores(outcome, chunk)
+        if path not in entered
+    )
+    best = ledger.best()
+    if best is None:
+        raise UserError(f"{setting.folder.fine}: no candidate could be scored; the last failure: {outcomes[-1].failure}")
+    return best.architecture
 
 
 def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Sequence[Path12]) -> Job:
@@ -70,6 +69,6 @@ def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Seque
 
 
 def _scores(outcome: Outcome, paths: Sequence[Path12]) -> list[tuple[Path12, float]]:
-    """The paths of a chunk with their Dice; those without a finite one are left out."""
+    """The paths of a chunk with their Dice; NaN where there is none, which the ledger enters as a failure."""
     scores = outcome.value["dice"] if outcome.value else [None] * len(paths)
-    return [(path, score) for path, score in zip(paths, scores, strict=True) if score is not None]
+    return [(path, math.nan if score is None else score) for path, score in zip(paths, scores, strict=True)]

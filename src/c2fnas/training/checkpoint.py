@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, checked before they are trusted, the two newest kept."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json
-from c2fnas.training.weights import load_tensors, save_tensors
+from c2fnas.files import read_json, write_json
+from c2fnas.training.weights import read_tensors, write_tensors
 
 KEPT = 2
+FOLDER = "checkpoints"
 log = logging.getLogger(__name__)
 
 
@@ -24,38 +26,47 @@ class Checkpoint:
     meta: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, iteration: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write a checkpoint, then remove all but the two newest. The JSON comes last: without it there is no checkpoint."""
-    weights = _weights(folder, iteration)
-    save_tensors(weights, tensors)
-    write_json(_meta(folder, iteration), {"iteration": iteration, "sha256": sha256(weights), "meta": meta})
+def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint, then remove all but the two newest. The JSON comes last: without it there is no checkpoint.
+
+    Raises:
+        UserError: the disk is full; the checkpoints before are intact.
+    """
+    _clear_leftovers(folder)
+    checksum = write_tensors(_weights(folder, iteration), tensors)
+    write_json(_facts(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
     for old in _iterations(folder)[:-KEPT]:
         _remove(folder, old)
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole; a damaged one is passed over with a warning. None where there is none."""
-    for iteration in reversed(_iterations(folder)):
+    found = _iterations(folder)
+    for iteration in reversed(found):
         try:
             return _load(folder, iteration)
         except UserError as error:
             log.warning("%s Falling back to the checkpoint before.", error)
+    if found:
+        log.warning("%s: no checkpoint is whole; the training starts anew.", folder)
     return None
 
 
 def forget_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a finished training; its weights are elsewhere."""
-    for iteration in _iterations(folder / "checkpoints"):
-        _remove(folder / "checkpoints", iteration)
+    """Remove the checkpoints of a finished training whose weights are elsewhere; it can't be extended any more."""
+    for iteration in _iterations(folder / FOLDER):
+        _remove(folder / FOLDER, iteration)
+    _clear_leftovers(folder / FOLDER)
 
 
 def _load(folder: Path, iteration: int) -> Checkpoint:
-    facts = read_json(_meta(folder, iteration))
-    weights = _weights(folder, iteration)
-    tensors = load_tensors(weights)
-    if sha256(weights) != facts.get("sha256"):
-        raise UserError(f"{weights}: its SHA-256 is not the one its checkpoint names.")
-    return Checkpoint(facts["iteration"], tensors, facts["meta"])
+    path = _facts(folder, iteration)
+    facts = read_json(path)
+    try:
+        checksum, number, meta = str(facts["sha256"]), int(facts["iteration"]), dict(facts["meta"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not what a checkpoint says of itself ({error!r}).") from error
+    return Checkpoint(number, read_tensors(_weights(folder, iteration), checksum), meta)
 
 
 def _iterations(folder: Path) -> list[int]:
@@ -66,12 +77,19 @@ def _weights(folder: Path, iteration: int) -> Path:
     return folder / f"{iteration:07d}.safetensors"
 
 
-def _meta(folder: Path, iteration: int) -> Path:
+def _facts(folder: Path, iteration: int) -> Path:
     return folder / f"{iteration:07d}.json"
 
 
 def _remove(folder: Path, iteration: int) -> None:
-    _meta(folder, iteration).unlink(missing_ok=True)
-    weights = _weights(folder, iteration)
-    weights.unlink(missing_ok=True)
-    weights.with_name(weights.name + ".sha256").unlink(missing_ok=True)
+    """The JSON goes first, as it came last."""
+    _facts(folder, iteration).unlink(missing_ok=True)
+    _weights(folder, iteration).unlink(missing_ok=True)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a kill in the middle of a write, or between the two files, has left."""
+    known = set(_iterations(folder))
+    for path in [*folder.glob(".*.safetensors"), *folder.glob(".*.json"), *folder.glob("*.safetensors")]:
+        if path.name.startswith(".") or (path.stem.isdigit() and int(path.stem) not in known):
+            path.unlink(missing_ok=True)

@@ -1,197 +1,196 @@
 """The one training loop: explicit, for any network, resumable at any iteration."""
 
-import math
-import signal
-import threading
+import copy
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import median
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from c2fnas.errors import Interrupted
-from c2fnas.files import append_json_line
-from c2fnas.training.checkpoint import load_newest, save_checkpoint
-from c2fnas.training.losses import DiceCrossEntropy
+from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
+from c2fnas.training.device import use_threads
+from c2fnas.training.gradients import share_weights
+from c2fnas.training.metrics_log import MetricsLog
+from c2fnas.training.progress import Progress
+from c2fnas.training.random_state import seed_everything
 from c2fnas.training.recipe import Recipe
+from c2fnas.training.state import refuse_another, restore, state_facts, state_tensors
+from c2fnas.training.step import Batch, Forward, Stepper, TrainingFailed, plain_forward
+from c2fnas.training.stop import StopRequest
+
+__all__ = ["Progress", "TrainResult", "TrainingFailed", "plain_forward", "time_iterations", "train"]
 
 CHECKPOINT_SECONDS = 60.0
-LOG_EVERY = 10
-FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+PACE = 20
+"""Iterations whose mean duration is the pace."""
 
-Forward = Callable[[nn.Module, Tensor, int], Tensor]
-Batches = Callable[[int, int], Iterator[Any]]
-
-
-class Progress(Protocol):
-    """Hears of iterations."""
-
-    def __call__(self, iteration: int, loss: float) -> None:
-        """``iteration`` iterations are done; the last one's loss."""
-
-
-class TrainingFailed(ArithmeticError):
-    """The loss is not finite any more."""
+Batches = Callable[[int, int], Iterator[Batch]]
+Validate = Callable[[nn.Module], float]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training."""
+    """A finished training; ``loss`` is the last iteration's, ``seconds`` this session's."""
 
     iterations: int
     loss: float | None
     seconds: float
 
 
-def plain_forward(network: nn.Module, image: Tensor, iteration: int) -> Tensor:
-    """``network(image)``: what a plain network does at every iteration."""
-    return network(image)
-
-
 def train(
-    network: nn.Module, batches: Batches, recipe: Recipe, *, folder: Path, seed: int = 0, device: str = "cpu",
-    forward: Forward = plain_forward, on_progress: Progress | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    network: nn.Module, batches: Batches, recipe: Recipe, *, folder: Path, seed: int = 0, device: str = "auto",
+    forward: Forward = plain_forward, on_progress: Callable[[Progress], None] | None = None,
+    checkpoint_every: int | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    validate: Validate | None = None, validate_every: int | None = None, extend: bool = False,
 ) -> TrainResult:  # fmt: skip
-    """Train ``network`` in place by ``recipe``.
+    """Train ``network`` in place by ``recipe`` (paper 4.1), alone or, under torchrun, together with other processes.
+
+    Carries on from the newest checkpoint in ``folder``; a finished training returns at once with its weights in
+    ``network``. On a CPU an interrupted training ends with the weights of an uninterrupted one, bit for bit.
 
     Args:
-        batches: ``batches(start, stop)`` yields the batches of these iterations; each has ``image`` [b, c, i, j, k] and
-            ``label`` [b, i, j, k].
-        folder: checkpoints and ``metrics.jsonl`` go here, and a training that was stopped carries on from here.
+        network: built alike on every call; under torchrun the first process's weights count.
+        batches: ``batches(start, stop)`` yields the batches of these iterations, a function of the iteration alone.
+            Under torchrun (see `ranks`) each process gets its share of them.
+        folder: ``checkpoints/``, ``metrics.jsonl`` and ``tensorboard/`` go here.
+        seed: of torch's, numpy's and Python's generators, which are seeded.
+        device: "auto", "cpu", "cuda" or "cuda:1".
         forward: how an image goes through the network at an iteration, such as along a path of a super-network.
+            Parameters it does not touch have no gradient, and nothing moves them.
+        on_progress: hears of every iteration, in the first process.
+        checkpoint_every: iterations between checkpoints, besides one every ``checkpoint_seconds``.
+        validate: gives a score of the network, in evaluation mode and without gradients, every ``validate_every``
+            iterations and at the end, in every process.
+        extend: let the folder's training go on by another recipe, of more iterations say: the new recipe's schedule
+            holds from the iteration reached (a decayed learning rate rises again), weights and momentum stay.
 
     Raises:
         TrainingFailed: the loss is not finite.
-        Interrupted: a file ``stop`` lies in ``folder``, or Ctrl-C; the state is saved.
+        Interrupted: a file ``stop`` lies in ``folder``, or SIGINT or SIGTERM came; the state is saved.
+        UserError: the folder holds another training, or can't be written.
+        ValueError: there are fewer batches than iterations.
     """
-    return _Training(network, recipe, folder, seed, device, forward).run(batches, on_progress, checkpoint_seconds)
+    session = _Session(Stepper(network, recipe, device, forward), folder, seed, extend)
+    if validate and validate_every:
+        session.validate, session.validate_every = validate, validate_every
+    return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds)
 
 
-def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "cpu") -> float:
-    """Seconds of one iteration: the median of ``count`` after a warm-up; ``network`` is trained on the way."""
-    training = _Training(network, recipe, None, 0, device, plain_forward)
+def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "auto") -> float:
+    """Seconds of one iteration: the median of ``count`` after a warm-up; a copy of ``network`` is trained."""
+    stepper = Stepper(copy.deepcopy(network).train(), recipe, device)
+    use_threads(stepper.fabric)
     seconds = []
     for iteration, batch in enumerate(batches(0, count + 1)):
         start = time.perf_counter()
-        training.step(batch, iteration)
+        stepper.step(batch, iteration)
+        if stepper.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return sorted(seconds[1:])[count // 2]
+    return median(seconds[1:])
 
 
-class _Training:
-    """Network, optimiser and device of one training."""
+class _Session:
+    """One go at a training, from where the last one ended."""
 
-    def __init__(
-        self, network: nn.Module, recipe: Recipe, folder: Path | None, seed: int, device: str, forward: Forward
-    ) -> None:
-        self.recipe, self.folder, self.forward = recipe, folder, forward
-        kind, _, index = device.partition(":")
-        self.fabric = Fabric(
-            accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1,
-            precision=FABRIC_PRECISION[recipe.precision],
-        )  # fmt: skip
-        torch.manual_seed(seed)
-        optimiser = torch.optim.SGD(
-            network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-        )  # fmt: skip
-        self.bare = network
-        self.network, self.optimiser = self.fabric.setup(network, optimiser)
-        self.loss = DiceCrossEntropy(recipe.dice_smoothing)
+    validate: Validate | None = None
+    validate_every = 0
 
-    def run(self, batches: Batches, on_progress: Progress | None, checkpoint_seconds: float) -> TrainResult:
-        began = saved = time.monotonic()
-        start, loss = self._resume(), None
-        self.network.train()
-        with _interruption() as interrupted:
-            for iteration, batch in zip(
-                range(start, self.recipe.iterations), batches(start, self.recipe.iterations), strict=False
-            ):
-                loss = self.step(batch, iteration)
-                done = iteration + 1
-                self._log(done, loss, (time.monotonic() - began) / (done - start))
-                if on_progress:
-                    on_progress(done, loss)
-                if interrupted.is_set() or self._stop_requested():
-                    self._save(done)
-                    raise Interrupted(f"{self.folder}: stopped after iteration {done}; the same command carries on.")
-                if time.monotonic() - saved > checkpoint_seconds:
-                    self._save(done)
-                    saved = time.monotonic()
-        if start < self.recipe.iterations:
-            self._save(self.recipe.iterations)
-        return TrainResult(self.recipe.iterations, loss, time.monotonic() - began)
+    def __init__(self, stepper: Stepper, folder: Path, seed: int, extend: bool) -> None:
+        self.stepper, self.recipe, self.folder, self.seed = stepper, stepper.recipe, folder, seed
+        self.threads = use_threads(stepper.fabric)
+        self.first = stepper.fabric.global_rank == 0
+        self.loss: float | None = None
+        self.start = self._take_up(extend)
+        self.saved_at = time.monotonic()
 
-    def step(self, batch: Any, iteration: int) -> float:
-        """One iteration; gradients of micro-batches add up to those of the whole batch."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate_at(iteration)
-        image, label = self.fabric.to_device(batch.image), self.fabric.to_device(batch.label)
-        size = self.recipe.micro_batch or len(image)
-        total = 0.0
-        for images, labels in zip(image.split(size), label.split(size), strict=True):
-            loss = self.loss(self.forward(self.network, images, iteration), labels) * (len(images) / len(image))
-            self.fabric.backward(loss)
-            total += float(loss.detach())
-        if not math.isfinite(total):
-            raise TrainingFailed(f"the loss is {total} at iteration {iteration + 1}")
-        if self.recipe.gradient_clip:
-            self.fabric.clip_gradients(self.network, self.optimiser, max_norm=self.recipe.gradient_clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return total
+    def run(
+        self, batches: Batches, on_progress: Callable[[Progress], None] | None, every: int | None, seconds: float
+    ) -> TrainResult:
+        """Iterate to the end."""
+        began, end = time.monotonic(), self.recipe.iterations
+        if self.start == end:
+            return TrainResult(end, self.loss, 0.0)
+        self.stepper.network.train()
+        source = batches(self.start, end)
+        with (
+            _closing(source),
+            StopRequest(self.folder) as stop,
+            MetricsLog(self.folder, self.start, active=self.first) as log,
+        ):
+            for progress, stopped, due in self._iterate(source, stop, seconds):
+                if self.first:
+                    log.iteration(progress)
+                    if on_progress:
+                        on_progress(progress)
+                self._validate(progress.iteration, log)
+                if progress.iteration == end or stopped or due or (every and progress.iteration % every == 0):
+                    self._save(progress.iteration)
+                if stopped and progress.iteration < end:
+                    stop.obeyed()
+                    raise Interrupted(
+                        f"{self.folder}: stopped after iteration {progress.iteration}; the same command carries on."
+                    )
+        return TrainResult(end, self.loss, time.monotonic() - began)
 
-    def _resume(self) -> int:
-        assert self.folder is not None
-        checkpoint = load_newest(self.folder / "checkpoints")
+    def _iterate(
+        self, source: Iterator[Batch], stop: StopRequest, seconds: float
+    ) -> Iterator[tuple[Progress, bool, bool]]:
+        """Every iteration with whether any process wants to stop, and whether a checkpoint is due by the clock."""
+        durations: deque[float] = deque(maxlen=PACE)
+        then = time.monotonic()
+        for iteration in range(self.start, self.recipe.iterations):
+            batch = next(source, None)
+            if batch is None:
+                raise ValueError(f"the batches ended at iteration {iteration} of {self.recipe.iterations}")
+            stepped = self.stepper.step(
+                batch, iteration, lambda: (bool(stop), self.first and time.monotonic() - self.saved_at > seconds)
+            )
+            self.loss, now = stepped.loss, time.monotonic()
+            durations.append(now - then)
+            then = now
+            pace = sum(durations) / len(durations)
+            rate = self.recipe.learning_rate_at(iteration)
+            stopped, due = stepped.flags
+            yield Progress(iteration + 1, self.recipe.iterations, self.loss, rate, pace), stopped, due
+
+    def _take_up(self, extend: bool) -> int:
+        """Load the newest checkpoint, or seed; the iteration to start with."""
+        checkpoint = load_newest(self.folder / FOLDER)
         if checkpoint is None:
+            share_weights(self.stepper.fabric, self.stepper.network)
+            seed_everything(self.seed, self.stepper.fabric.global_rank)
             return 0
-        weights = {key.removeprefix("model/"): value for key, value in checkpoint.tensors.items() if key.startswith("model/")}
-        self.bare.load_state_dict(weights)
-        for name, parameter in self.bare.named_parameters():
-            momentum = checkpoint.tensors.get(f"momentum/{name}")
-            if momentum is not None:
-                self.optimiser.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
-        torch.set_rng_state(checkpoint.tensors["random/torch"])
+        refuse_another(checkpoint, self.recipe, self.seed, self.folder, extend=extend)
+        restore(self.stepper, checkpoint, self.threads, self.folder)
+        self.loss = checkpoint.meta["loss"]
+        self.stepper.fabric.barrier()  # nobody writes while another still reads
         return checkpoint.iteration
 
-    def _save(self, iteration: int) -> None:
-        assert self.folder is not None
-        tensors = {f"model/{name}": value for name, value in self.bare.state_dict().items()}
-        for name, parameter in self.bare.named_parameters():
-            momentum = self.optimiser.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum/{name}"] = momentum
-        tensors["random/torch"] = torch.get_rng_state()
-        save_checkpoint(self.folder / "checkpoints", iteration, tensors, {})
-
-    def _log(self, iteration: int, loss: float, seconds: float) -> None:
-        if iteration % LOG_EVERY and iteration != self.recipe.iterations:
+    def _validate(self, iteration: int, log: MetricsLog) -> None:
+        if self.validate is None or (iteration % self.validate_every and iteration != self.recipe.iterations):
             return
-        assert self.folder is not None
-        append_json_line(self.folder / "metrics.jsonl", {
-            "iteration": iteration, "iterations": self.recipe.iterations, "loss": loss,
-            "learning_rate": self.recipe.learning_rate_at(iteration - 1), "seconds_per_iteration": seconds,
-        })  # fmt: skip
+        self.stepper.network.eval()
+        with torch.no_grad():
+            score = self.validate(self.stepper.network)
+        self.stepper.network.train()
+        log.validation(iteration, self.recipe.iterations, score)
 
-    def _stop_requested(self) -> bool:
-        return self.folder is not None and (self.folder / "stop").exists()
+    def _save(self, iteration: int) -> None:
+        tensors = state_tensors(self.stepper)
+        if self.first:
+            facts = state_facts(self.stepper, self.seed, self.threads, self.loss)
+            save_checkpoint(self.folder / FOLDER, iteration, tensors, facts)
+        self.stepper.fabric.barrier()
+        self.saved_at = time.monotonic()
 
 
-@contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """Ctrl-C sets a flag instead of breaking an iteration in the middle; only the main thread may ask for it."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _closing(source: Iterator[Batch]) -> closing | nullcontext:
+    """Threads that prefetch end with the loop, however it ends."""
+    return closing(source) if hasattr(source, "close") else nullcontext()

@@ -1,17 +1,34 @@
 """Training recipes: the paper's to the letter, and a modern one (paper 4.1)."""
 
+from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 PaperStage = Literal["coarse", "supernet", "deployment"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+WARMUP_SHARE = 20
+"""A recipe cut short warms up for one in so many of its iterations at most."""
+
+RESULT_FREE = frozenset({"name", "micro_batch"})
+"""Fields that may change in the middle of a training, since its result does not depend on them."""
 
 
 class Recipe(BaseModel):
     """How a network is trained. A frozen value; everything that decides the weights besides data, network and seed.
 
-    An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a time
-    go through the network, gradients are accumulated, and the result is that of the whole batch.
+    An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a
+    time go through the network, gradients are accumulated, and the result is that of the whole batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,25 +42,39 @@ class Recipe(BaseModel):
     warmup_from: PositiveFloat
     warmup_iterations: NonNegativeInt
     schedule: Literal["multistep", "polynomial"]
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[NonNegativeInt, ...] = ()
     gamma: PositiveFloat = 0.5
     power: PositiveFloat = 0.9
     momentum: float = Field(ge=0, lt=1)
     nesterov: bool
     weight_decay: NonNegativeFloat
     gradient_clip: PositiveFloat | None = None
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     dice_smoothing: PositiveFloat = 1e-5
     augmentation: Literal["paper", "modern", "none"]
-    foreground_rate: float = Field(0.0, ge=0, le=1)
+    foreground_rate: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ValueError(f"milestones must rise, found {self.milestones}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
 
     @property
     def batch_size(self) -> int:
-        """Patches in an iteration."""
+        """Patches in an iteration, over all processes."""
         return self.volumes * self.patches_per_volume
 
     def learning_rate_at(self, iteration: int) -> float:
-        """The learning rate of ``iteration`` (from 0): linear warm-up, then halved at milestones or polynomial decay."""
+        """The learning rate of ``iteration`` (from 0).
+
+        Linear warm-up, then multiplied by ``gamma`` at milestones, or polynomial decay.
+
+        >>> [paper_recipe("coarse").learning_rate_at(iteration) for iteration in (0, 500, 1000, 8000, 16000)]
+        [0.0025, 0.01125, 0.02, 0.01, 0.005]
+        """
         if iteration < self.warmup_iterations:
             share = iteration / self.warmup_iterations
             return self.warmup_from + share * (self.learning_rate - self.warmup_from)
@@ -52,9 +83,18 @@ class Recipe(BaseModel):
         return self.learning_rate * max(0.0, 1 - iteration / self.iterations) ** self.power
 
     def with_iterations(self, iterations: int) -> Self:
-        """The same recipe for another number of iterations; the warm-up keeps its share at most."""
-        warmup = min(self.warmup_iterations, max(1, iterations // 20))
-        return self.model_copy(update={"iterations": iterations, "warmup_iterations": warmup})
+        """The same recipe for another number of iterations.
+
+        Milestones keep their share of the whole, which is how the paper's super-network doubles those of a coarse
+        candidate; the warm-up is shortened where it would take more than a twentieth, and never prolonged.
+
+        >>> paper_recipe("coarse").with_iterations(40_000).milestones
+        (16000, 32000)
+        """
+        milestones = {round(milestone * iterations / self.iterations) for milestone in self.milestones}
+        warmup = min(self.warmup_iterations, max(1, iterations // WARMUP_SHARE))
+        update = {"iterations": iterations, "milestones": tuple(sorted(milestones)), "warmup_iterations": warmup}
+        return self.model_copy(update=update)
 
 
 def paper_recipe(stage: PaperStage) -> Recipe:
@@ -68,9 +108,14 @@ def paper_recipe(stage: PaperStage) -> Recipe:
 
 
 def modern_recipe(iterations: int) -> Recipe:
-    """Nesterov momentum, polynomial decay, a short warm-up and intensity augmentation, for small batches."""
+    """nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
+
+    Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so shorter
+    trainings take 0.95.
+    """
     return Recipe(
         name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=0.01, warmup_from=0.001,
-        warmup_iterations=max(1, iterations // 20), schedule="polynomial", momentum=0.95, nesterov=True,
-        weight_decay=3e-5, gradient_clip=12.0, augmentation="modern", foreground_rate=1 / 3,
+        warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial", nesterov=True,
+        momentum=0.99 if iterations >= 5000 else 0.95, weight_decay=3e-5, gradient_clip=12.0, augmentation="modern",
+        foreground_rate=1 / 3,
     )  # fmt: skip

@@ -1,54 +1,90 @@
 """Weights on disk: safetensors with a SHA-256 beside them, never pickle."""
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
-from c2fnas.files import sha256, write_atomically, write_text
+from c2fnas.files import write_atomically, write_text
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What came over from other weights, and what did not: of the file, and of the network, which keeps its own."""
+
+    loaded: tuple[str, ...]
+    unused: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
-    """Write the weights of ``module`` and their checksum."""
-    save_tensors(path, dict(module.state_dict()))
-
-
-def load_weights(path: Path, module: nn.Module) -> None:
-    """Load the weights of ``path`` into ``module``.
+    """Write the weights of ``module`` and, beside them, their checksum.
 
     Raises:
-        UserError: missing, damaged, or not of this network.
+        UserError: the disk is full or the folder can't be written.
     """
-    tensors = load_tensors(path)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(f"{path}: these are weights of another network ({error}).") from error
+    checksum = write_tensors(path, module.state_dict())
+    write_text(_checksum(path), f"{checksum}  {path.name}\n")
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write named tensors as safetensors, then the checksum."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(whole, temporary))
-    write_text(_checksum(path), f"{sha256(path)}  {path.name}\n")
+def load_weights(path: Path, module: nn.Module, strict: bool = True) -> Transfer:
+    """Load the weights of ``path`` into ``module``; with ``strict`` off, those whose name and shape fit.
+
+    Raises:
+        UserError: missing, damaged, or, where ``strict``, not of this network.
+    """
+    tensors, own = read_tensors(path, _known_checksum(path)), module.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    unused, left = sorted(tensors.keys() - fitting.keys()), sorted(own.keys() - fitting.keys())
+    if strict and (unused or left):
+        raise UserError(
+            f"{path}: these are weights of another network: {len(unused)} tensors have no place in this one (such as "
+            f"{_some(unused)}), {len(left)} of its own are missing (such as {_some(left)}). Give the architecture, the "
+            "number of channels and the number of classes that they were trained with."
+        )
+    module.load_state_dict(fitting, strict=False)
+    return Transfer(tuple(fitting), tuple(unused), tuple(left))
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors whose checksum fits.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write named tensors as safetensors; returns the SHA-256."""
+    # Tied tensors are written twice: safetensors refuses two names for one memory.
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = save(whole)
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_tensors(path: Path, checksum: str | None) -> dict[str, Tensor]:
+    """Read named tensors whose SHA-256 is ``checksum``; None where it is not known.
 
     Raises:
         UserError: missing or damaged.
     """
     try:
-        known = _checksum(path).read_text(encoding="utf-8").split()[0]
-        if sha256(path) != known:
-            raise UserError(f"{path}: damaged, its SHA-256 is not the one beside it. Restore the file from a copy.")
-        return load_file(path)
-    except (OSError, IndexError, SafetensorError) as error:
+        data = path.read_bytes()
+        if checksum is not None and hashlib.sha256(data).hexdigest() != checksum:
+            raise UserError(f"{path}: damaged, its SHA-256 is not the one written down. Restore the file from a copy.")
+        return load(data)
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as weights ({error}).") from error
+
+
+def _known_checksum(path: Path) -> str:
+    try:
+        return _checksum(path).read_text(encoding="utf-8").split()[0]
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"{_checksum(path)}: the checksum of the weights cannot be read ({error}).") from error
 
 
 def _checksum(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) or "none"

@@ -1,40 +1,48 @@
-"""The layouts of data sets that are understood; each reads its own manifest into the same :class:`Dataset`."""
+"""Layouts of data sets on disk; the first that recognises a path reads it."""
 
 from pathlib import Path
-from typing import Protocol
 
 from c2fnas.data.dataset import Dataset
+from c2fnas.data.layouts.layout import DatasetError, Layout, Reading
 from c2fnas.data.layouts.msd import MsdLayout
+from c2fnas.data.layouts.nnunet import NnunetLayout
+from c2fnas.data.layouts.table import TableLayout
 from c2fnas.errors import UserError
 
+LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout())
 
-class Layout(Protocol):
-    """One way to lay out a data set."""
-
-    def recognises(self, path: Path) -> bool:
-        """Whether the folder or file at ``path`` has this layout."""
-
-    def load(self, path: Path) -> Dataset:
-        """Read the manifest.
-
-        Raises:
-            UserError: the manifest has a fault.
-        """
-
-
-LAYOUTS: tuple[Layout, ...] = (MsdLayout(),)
+__all__ = ["LAYOUTS", "DatasetError", "Layout", "Reading", "layout_of", "load_dataset", "read_dataset"]
 
 
 def load_dataset(path: Path) -> Dataset:
-    """Read the data set at ``path`` in whatever layout it has.
+    """Read the data set at ``path`` (a folder, manifest or CSV).
 
     Raises:
-        UserError: nothing there is understood as a data set.
+        UserError: no layout recognises it, or its manifest has errors.
     """
+    return layout_of(path).load(Path(path))
+
+
+def read_dataset(path: Path) -> Reading:
+    """Read the data set at ``path`` as far as it can be read, and list what is wrong with its manifest.
+
+    Raises:
+        UserError: no layout recognises it, or its manifest can't be read at all.
+    """
+    return layout_of(path).read(Path(path))
+
+
+def layout_of(path: Path) -> Layout:
+    """The layout of the data set at ``path``.
+
+    Raises:
+        UserError: none recognises it, or its manifest can't be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such data set. Correct the path.")
     for layout in LAYOUTS:
         if layout.recognises(path):
-            return layout.load(path)
-    raise UserError(
-        f"{path}: no data set is found here. Give a folder with a dataset.json (Medical Segmentation Decathlon or nnU-Net "
-        "raw layout), or a CSV file with the columns image and label."
-    )
+            return layout
+    signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
+    raise UserError(f"{path}: no data set that is known here. Expected one of: {signs}.")

@@ -1,82 +1,92 @@
-"""The Medical Segmentation Decathlon layout: ``dataset.json``, ``imagesTr``, ``labelsTr``, ``imagesTs``."""
+"""Medical Segmentation Decathlon: ``dataset.json`` lists image and label of every case.
 
+Understood besides: entries as text or objects, several files per image, nnU-Net v1's ``_0000`` files behind plain
+names, a ``fold`` per entry and a list ``validation`` (both as MONAI's data lists have them).
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset, LabelClass
-from c2fnas.errors import UserError
-from c2fnas.files import read_json
+from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.formats import suffix_of, without_suffix
+from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.layouts.layout import Layout, Reading
+from c2fnas.data.layouts.manifest import (
+    channels_or_count,
+    dataset_problems,
+    inside,
+    manifest_path,
+    parse_channels,
+    path_finding,
+    read_manifest,
+    unique,
+)
+from c2fnas.data.problem import Finding, Problem
 
-MANIFEST = "dataset.json"
+MEND = "Correct the entry in the manifest."
 
 
-class MsdLayout:
-    """Reads ``dataset.json`` as the ten tasks write it: string or integer keys, test entries as strings or objects."""
+class MsdLayout(Layout):
+    """The layout of the Medical Segmentation Decathlon."""
+
+    name = "Medical Segmentation Decathlon"
+    sign = "a folder with a dataset.json that lists `training` cases"
 
     def recognises(self, path: Path) -> bool:
-        """Whether there is a manifest with ``training`` entries."""
-        manifest = path / MANIFEST
-        return manifest.is_file() and "training" in _object(manifest)
+        """Whether a manifest is there that lists its training cases."""
+        return manifest_path(path) is not None and isinstance(read_manifest(path).get("training"), list)
 
-    def load(self, path: Path) -> Dataset:
-        """Read the manifest."""
-        manifest = path / MANIFEST
-        facts = _object(manifest)
-        for key in ("labels", "modality"):
-            if not isinstance(facts.get(key), dict) or not facts[key]:
-                raise UserError(f"{manifest}: has no {key!r} object. Add one such as {EXAMPLES[key]}.")
-        return Dataset(
-            name=str(facts.get("name") or path.resolve().name), root=path, channels=_channels(facts["modality"]),
-            classes=_classes(manifest, facts["labels"]),
-            training=tuple(_case(path, manifest, entry, labelled=True) for entry in facts["training"]),
-            test=tuple(_case(path, manifest, entry, labelled=False) for entry in facts.get("test", ())),
-        )  # fmt: skip
-
-
-EXAMPLES = {"labels": '{"0": "background", "1": "liver"}', "modality": '{"0": "CT"}'}
-
-
-def _object(manifest: Path) -> dict[str, Any]:
-    value = read_json(manifest)
-    if not isinstance(value, dict):
-        raise UserError(f"{manifest}: is not a JSON object.")
-    return value
+    def read(self, path: Path) -> Reading:
+        """Read ``dataset.json``."""
+        content, file = read_manifest(path), manifest_path(path) or path
+        problems: list[Problem] = []
+        channels = parse_channels(content)
+        training = [*_cases(content, "training", file, len(channels), problems),
+                    *_cases(content, "validation", file, len(channels), problems)]  # fmt: skip
+        classes, findings = parse_classes(content.get("labels"))
+        problems += [Problem.of(finding, "", file) for finding in findings]
+        dataset = Dataset(
+            name=str(content.get("name") or file.parent.resolve().name),
+            root=file.parent,
+            channels=channels_or_count(channels, training),
+            classes=classes,
+            training=unique(training, file, problems),
+            test=unique(_cases(content, "test", file, len(channels), problems), file, problems),
+        )
+        problems += dataset_problems(dataset, file, content.get("numTraining"))
+        return Reading(dataset, tuple(problems))
 
 
-def _channels(modality: dict[Any, Any]) -> tuple[str, ...]:
-    return tuple(str(modality[key]) for key in sorted(modality, key=int))
+def _cases(content: dict[str, Any], key: str, file: Path, channels: int, problems: list[Problem]) -> Iterator[Case]:
+    """The cases of one list; entries that can't be read are added to ``problems``."""
+    entries = content.get(key) or []
+    if not isinstance(entries, list):
+        problems.append(Problem.of(Finding(f"{key}: {entries!r:.60}", "a list of cases", MEND), "", file))
+        return
+    for number, entry in enumerate(entries):
+        try:
+            yield _case(entry, key, file.parent, channels)
+        except (TypeError, ValueError) as error:
+            problems.append(Problem.of(path_finding(error), f"{key}[{number}]", file))
 
 
-def _classes(manifest: Path, labels: dict[Any, Any]) -> tuple[LabelClass, ...]:
-    try:
-        classes = tuple(LabelClass(str(labels[key]), (int(key),)) for key in sorted(labels, key=int))
-    except (TypeError, ValueError):
-        raise UserError(f"{manifest}: the keys of 'labels' are whole numbers, such as {EXAMPLES['labels']}.") from None
-    if classes[0].values != (0,):
-        raise UserError(f"{manifest}: 'labels' has no 0, the background.")
-    return classes
+def _case(entry: Any, key: str, root: Path, channels: int) -> Case:
+    fields = entry if isinstance(entry, dict) else {"image": entry}
+    listed = fields.get("image")
+    images = tuple(inside(root, each) for each in (listed if isinstance(listed, list) and listed else [listed]))
+    label = inside(root, fields["label"]) if fields.get("label") else None
+    fold = fields.get("fold", 0 if key == "validation" else None)
+    return Case(
+        id=without_suffix(images[0]), images=_split_files(images, channels), label=label,
+        fold=int(fold) if isinstance(fold, int) else None,
+    )  # fmt: skip
 
 
-def _case(root: Path, manifest: Path, entry: Any, *, labelled: bool) -> Case:
-    image = entry if isinstance(entry, str) else entry.get("image") if isinstance(entry, dict) else None
-    label = entry.get("label") if labelled and isinstance(entry, dict) else None
-    if not isinstance(image, str) or (labelled and not isinstance(label, str)):
-        raise UserError(f"{manifest}: an entry has no image{' or no label' if labelled else ''}: {entry!r}.")
-    return Case(case_id(image), (_inside(root, manifest, image),), _inside(root, manifest, label) if label else None)
-
-
-def _inside(root: Path, manifest: Path, relative: str) -> Path:
-    """The file of an entry; one outside the data set is refused."""
-    path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{manifest}: {relative!r} leads out of {root}. Entries stay within the data set's folder.")
-    return path
-
-
-def case_id(file: str) -> str:
-    """A case's name: its file's, without folders and endings."""
-    name = Path(file).name
-    for ending in (".nii.gz", ".nii", ".nrrd", ".mha"):
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return Path(name).stem
+def _split_files(images: tuple[Path, ...], channels: int) -> tuple[Path, ...]:
+    """nnU-Net v1 lists ``case.nii.gz`` and means ``case_0000.nii.gz``, ``case_0001.nii.gz`` ..."""
+    if len(images) > 1 or images[0].exists():
+        return images
+    image, suffix = images[0], suffix_of(images[0])
+    files = [image.with_name(f"{without_suffix(image)}_{index:04d}{suffix}") for index in range(max(1, channels))]
+    return tuple(files) if files[0].exists() else images

@@ -1,0 +1,65 @@
+"""What every layout of a data set on disk does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.problem import Problem
+from c2fnas.errors import UserError
+
+SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A data set as far as its manifest can be read, and what is wrong with the manifest. No voxel has been read yet."""
+
+    dataset: Dataset
+    problems: tuple[Problem, ...]
+
+
+class DatasetError(UserError):
+    """A manifest with errors, all of them in ``problems``."""
+
+    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        shown = " ".join(
+            f"{each.file}: found {each.found}, expected {each.expected}. {each.mend}"
+            for each in problems[:SHOWN_PROBLEMS]
+        )
+        more = len(problems) - SHOWN_PROBLEMS
+        super().__init__(f"{shown} And {more} more: `c2fnas check {path}` lists them." if more > 0 else shown)
+
+
+class Layout(ABC):
+    """A way in which data sets lie on disk."""
+
+    name: str
+    sign: str
+    """What a data set must have for the layout to recognise it, in words."""
+
+    @abstractmethod
+    def recognises(self, path: Path) -> bool:
+        """Whether ``path``, a folder or a file, is a data set of this layout."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Reading:
+        """Read the manifest; what is wrong with single entries is listed, and those entries are left out.
+
+        Raises:
+            UserError: the manifest can't be read at all.
+        """
+
+    def load(self, path: Path) -> Dataset:
+        """Read a data set whose manifest has no errors.
+
+        Raises:
+            UserError: it has, or can't be read.
+        """
+        reading = self.read(path)
+        errors = [problem for problem in reading.problems if problem.severity == "error"]
+        if errors:
+            raise DatasetError(path, errors)
+        return reading.dataset

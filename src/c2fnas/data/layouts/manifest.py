@@ -1,0 +1,138 @@
+"""What the layouts share: finding and reading a manifest, its channels, paths that stay inside, ids that are safe."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.problem import Finding, Problem
+from c2fnas.data.volume import CaseError, read_header
+from c2fnas.errors import UserError
+from c2fnas.files import read_json
+
+MANIFEST = "dataset.json"
+SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
+
+
+class OutsideError(ValueError):
+    """A path that leads out of the data set."""
+
+
+def manifest_path(path: Path) -> Path | None:
+    """The manifest of a data set given as a folder or as the manifest itself."""
+    manifest = path / MANIFEST if path.is_dir() else path
+    return manifest if manifest.suffix == ".json" and manifest.is_file() else None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        UserError: there is none, or it is no JSON object.
+    """
+    manifest = manifest_path(path)
+    if manifest is None:
+        raise UserError(f"{path}: no {MANIFEST} here. Name the folder that holds it, or the file itself.")
+    content = read_json(manifest)
+    if not isinstance(content, dict):
+        raise UserError(f"{manifest}: not a manifest (found a {type(content).__name__}, expected an object).")
+    return content
+
+
+def parse_channels(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the channels: index to name (string or integer keys), a list, or one name; empty where there are none.
+
+    >>> parse_channels({"modality": {"1": "ADC", "0": "T2"}})
+    ('T2', 'ADC')
+    """
+    named = next(
+        (manifest[key] for key in ("channel_names", "modality", "modalities", "channels") if manifest.get(key)), ()
+    )
+    if isinstance(named, str):
+        return (named,)
+    if isinstance(named, dict):
+        if all(str(key).isdigit() for key in named):
+            return tuple(str(named[key]) for key in sorted(named, key=lambda key: int(key)))
+        return tuple(str(key) for key in sorted(named, key=lambda key: str(named[key])))
+    return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
+
+
+def channels_or_count(named: tuple[str, ...], cases: Iterable[Case]) -> tuple[str, ...]:
+    """The named channels; where the manifest names none, as many as the first readable image has."""
+    for case in () if named else cases:
+        try:
+            headers = [read_header(path) for path in case.images]
+        except CaseError:
+            continue
+        count = sum(header.shape[3] if len(header.shape) > 3 else 1 for header in headers)
+        return tuple(f"channel {index}" for index in range(count))
+    return named or ("channel 0",)
+
+
+def inside(root: Path, text: Any) -> Path:
+    """The path below ``root`` that a manifest names.
+
+    Raises:
+        OutsideError: it is absolute or climbs out of ``root``.
+        TypeError: it is no text.
+    """
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise TypeError(f"{text!r}")
+    path = PurePosixPath(text.strip().replace("\\", "/"))
+    parts: list[str] = []
+    for part in path.parts:
+        if path.is_absolute() or re.fullmatch(r"[A-Za-z]:", part) or (part == ".." and not parts):
+            raise OutsideError(text)
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    if not parts:
+        raise OutsideError(text)
+    return root.joinpath(*parts)
+
+
+def path_finding(error: Exception) -> Finding:
+    """What :func:`inside` refused."""
+    if isinstance(error, OutsideError):
+        found = f"the path {str(error)!r}, which leads out of the data set"
+        mend = "Correct the manifest, and move the file into the folder."
+        return Finding(found, "a path inside the data set's folder", mend)
+    return Finding(f"{error} in place of a path", "the path of a file", "Correct the entry in the manifest.")
+
+
+def id_finding(case: str) -> Finding | None:
+    """What is wrong with a case's id; results are written to files named after it."""
+    if SAFE_ID.fullmatch(case):
+        return None
+    return Finding(
+        f"the case id {case!r}", "an id that can be a file's name", "Leave out slashes, colons and leading dots."
+    )
+
+
+def unique(cases: Iterable[Case], manifest: Path, problems: list[Problem]) -> tuple[Case, ...]:
+    """The cases with safe ids, each id once; the others are listed."""
+    kept: dict[str, Case] = {}
+    for case in cases:
+        finding = id_finding(case.id)
+        if case.id in kept:
+            finding = Finding(
+                f"the case {case.id} twice", "every case once", "Remove one of the entries, or rename the file."
+            )
+        if finding:
+            problems.append(Problem.of(finding, case.id, manifest))
+        else:
+            kept[case.id] = case
+    return tuple(kept.values())
+
+
+def dataset_problems(dataset: Dataset, manifest: Path, stated: Any = None) -> list[Problem]:
+    """What is wrong with a data set as a whole: no cases, or not as many as the manifest states."""
+    if not dataset.training and not dataset.test:
+        found = Finding(
+            "no cases", "at least one", "List the cases in the manifest, and put their files where it says."
+        )
+        return [Problem.of(found, "", manifest)]
+    if isinstance(stated, int) and stated != len(dataset.training):
+        mend = "Correct numTraining, or find the cases that are missing or too many."
+        expected = f"{stated}, as numTraining says"
+        return [Problem.of(Finding(f"{len(dataset.training)} training cases", expected, mend, "warning"), "", manifest)]
+    return []

@@ -1,0 +1,157 @@
+"""A CSV with a row per case.
+
+Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
+optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``). Relative
+paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's name with the
+suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the label files.
+"""
+
+import csv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.formats import without_suffix
+from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.layouts.layout import Layout, Reading
+from c2fnas.data.layouts.manifest import (
+    channels_or_count,
+    dataset_problems,
+    inside,
+    parse_channels,
+    path_finding,
+    unique,
+)
+from c2fnas.data.problem import CaseError, Finding, Problem
+from c2fnas.data.volume import read_stored
+from c2fnas.data.voxels import fraction_finding, label_values
+from c2fnas.errors import UserError
+from c2fnas.files import read_json
+
+SPLITS = {
+    "": "training", "train": "training", "training": "training", "tr": "training",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test", "ts": "test",
+}  # fmt: skip
+GROUPS = ("group", "patient", "subject")
+SCAN_WORKERS = 4
+Row = dict[str, str]
+
+
+class TableLayout(Layout):
+    """A table of files."""
+
+    name = "CSV"
+    sign = "a CSV with the columns `image` (or `image_0`, `image_1` ...) and `label`"
+
+    def recognises(self, path: Path) -> bool:
+        """Whether this is a CSV, or a folder with a single one and no manifest."""
+        return _csv(path) is not None
+
+    def read(self, path: Path) -> Reading:
+        """Read the CSV, and the labels' values where no JSON beside it names them."""
+        file = _csv(path) or path
+        rows, problems = _rows(file), list[Problem]()
+        columns = _image_columns(rows, file)
+        known = file.with_suffix(".json")
+        named = read_json(known) if known.is_file() else {}
+        cases: dict[str, list[Case]] = {"training": [], "test": []}
+        for number, row in enumerate(rows, start=2):
+            _add(row, columns, file, number, cases, problems)
+        training = unique(cases["training"], file, problems)
+        classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
+        problems += [Problem.of(finding, "", known if named else file) for finding in findings]
+        channels = parse_channels(named) or tuple(
+            column.removeprefix("image_") for column in columns if column != "image"
+        )
+        dataset = Dataset(
+            name=str(named.get("name") or file.stem), root=file.parent, channels=channels_or_count(channels, training),
+            classes=classes, training=training, test=unique(cases["test"], file, problems),
+        )  # fmt: skip
+        return Reading(dataset, (*problems, *dataset_problems(dataset, file)))
+
+
+def _csv(path: Path) -> Path | None:
+    if path.is_file():
+        return path if path.suffix.lower() in (".csv", ".tsv") else None
+    tables = sorted(path.glob("*.csv")) if path.is_dir() else []
+    return tables[0] if len(tables) == 1 else None
+
+
+def _rows(file: Path) -> list[Row]:
+    """The rows, with column names in lower case; separated by commas, semicolons or tabs, as the first line is."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as a CSV in UTF-8 ({error}).") from error
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=separator)
+    return [
+        {str(key).strip().lower() if key else "": str(value or "").strip() for key, value in row.items()}
+        for row in reader if any(row.values())
+    ]  # fmt: skip
+
+
+def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
+    columns = [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("image_")]
+    if not columns:
+        raise UserError(
+            f"{file}: no rows with a column `image` (or `image_0`, `image_1` ...). Name the columns in the first line."
+        )
+    numbered = all(name.removeprefix("image_").isdigit() for name in columns)
+    return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
+
+
+def _add(
+    row: Row, columns: Sequence[str], file: Path, number: int, cases: dict[str, list[Case]], problems: list[Problem]
+) -> None:
+    """Add a row's case to the training or test cases, or what is wrong with the row to ``problems``."""
+    name = row.get("id") or f"line {number}"
+    split = SPLITS.get(row.get("split", "").lower())
+    if split is None:
+        finding = Finding(f"split {row['split']!r}", "training, validation or test", "Correct the column `split`.")
+        problems.append(Problem.of(finding, name, file))
+        return
+    try:
+        case = _case(row, columns, file.parent, split)
+    except (TypeError, ValueError) as error:
+        problems.append(Problem.of(path_finding(error), name, file))
+        return
+    if row.get("fold") and case.fold is None:
+        finding = Finding(f"fold {row['fold']!r}", "a whole number", "Correct the column `fold`, or leave it empty.")
+        problems.append(Problem.of(finding, name, file))
+        return
+    cases["test" if split == "test" else "training"].append(case)
+
+
+def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
+    images = tuple(_path(root, row[column]) for column in columns)
+    label = _path(root, row["label"]) if row.get("label") else None
+    fold = int(row["fold"]) if row.get("fold", "").isdigit() else None
+    if not row.get("fold") and split == "validation":
+        fold = 0
+    group = next((row[column] for column in GROUPS if row.get(column)), None)
+    return Case(row.get("id") or without_suffix(images[0]), images, label, group, fold)
+
+
+def _path(root: Path, text: str) -> Path:
+    return Path(text) if Path(text).is_absolute() else inside(root, text)
+
+
+def _scan(cases: Sequence[Case]) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
+    """Classes by the values in the label files; files that can't be read are for the check to report."""
+    with ThreadPoolExecutor(SCAN_WORKERS) as threads:
+        values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
+    labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
+    return parse_classes(labels)
+
+
+def _values(label: Path) -> list[int]:
+    try:
+        stored = read_stored(label, "")[0]
+    except CaseError:
+        return []
+    return label_values(stored) if fraction_finding(stored) is None else []

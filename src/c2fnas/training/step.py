@@ -1,0 +1,115 @@
+"""One iteration: forward, backward, sharing of gradients, and the optimiser's step."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from c2fnas.training.device import make_fabric
+from c2fnas.training.gradients import share_gradients
+from c2fnas.training.losses import DiceCrossEntropy
+from c2fnas.training.recipe import Recipe
+
+PATIENCE = 50
+"""Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
+
+Forward = Callable[[nn.Module, Tensor, int], Tensor]
+
+
+class Batch(Protocol):
+    """Patches: ``image`` float [b, c, i, j, k] and ``label`` class indices [b, i, j, k]."""
+
+    @property
+    def image(self) -> Tensor:
+        """The patches."""
+
+    @property
+    def label(self) -> Tensor:
+        """Their classes."""
+
+
+class TrainingFailed(ArithmeticError):
+    """The loss or the weights are not finite any more."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """An iteration done; ``loss`` is None where fp16 overflowed and the weights were left alone."""
+
+    loss: float | None
+    flags: tuple[bool, ...]
+
+
+def plain_forward(network: nn.Module, image: Tensor, iteration: int) -> Tensor:
+    """``network(image)``: what a plain network does at every iteration."""
+    return network(image)
+
+
+class Stepper:
+    """A network on its device with optimiser and loss, moved by one iteration at a time."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, device: str, forward: Forward = plain_forward) -> None:
+        self.recipe, self._forward = recipe, forward
+        self.fabric = make_fabric(device, recipe.precision)
+        self.network = self.fabric.to_device(network)
+        self.optimiser = torch.optim.SGD(
+            network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+        )  # fmt: skip
+        self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
+        self._loss = DiceCrossEntropy(recipe.dice_smoothing)
+        self.overflows = 0
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaler, where fp16 needs one."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def step(self, batch: Batch, iteration: int, flags: Callable[[], Sequence[bool]] = tuple) -> Stepped:
+        """Train on ``batch``; ``flags``, asked for after the backward pass, are shared among the processes.
+
+        Raises:
+            TrainingFailed: the loss is not finite, or fp16 has overflowed too often in a row.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate_at(iteration)
+        image, label = self.fabric.to_device(batch.image), self.fabric.to_device(batch.label)
+        loss = self._accumulate(image, label, iteration)
+        shared = share_gradients(self.fabric, self.network.parameters(), loss, len(image), flags())
+        value = self._move(float(shared.loss), iteration)
+        return Stepped(value, shared.flags)
+
+    def _accumulate(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
+        """The gradients of micro-batches, weighted by their patches, add up to those of the whole batch."""
+        self.optimiser.zero_grad(set_to_none=True)
+        size, total = self.recipe.micro_batch or len(image), torch.zeros((), device=self.fabric.device)
+        for images, labels in zip(image.split(size), label.split(size), strict=True):
+            with self.fabric.autocast():
+                logits = self._forward(self.network, images, iteration)
+            loss = self._loss(logits, labels) * (len(images) / len(image))
+            self.fabric.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _move(self, loss: float, iteration: int) -> float | None:
+        """Clip and step; the loss, or None where an overflow was skipped."""
+        scaler, before = self.scaler, self.scaler.get_scale() if self.scaler else 0.0
+        if scaler is None and not math.isfinite(loss):
+            raise TrainingFailed(f"the loss is {loss} at iteration {iteration + 1}; a lower learning rate may help")
+        if self.recipe.gradient_clip:
+            # Not finite is the scaler's affair in fp16; elsewhere the weights would show it at the next iteration.
+            self.fabric.clip_gradients(
+                self.network, self._scaled_optimiser, max_norm=self.recipe.gradient_clip, error_if_nonfinite=False
+            )
+        self._scaled_optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        overflowed = scaler is not None and scaler.get_scale() < before
+        self.overflows = self.overflows + 1 if overflowed else 0
+        if self.overflows >= PATIENCE:
+            raise TrainingFailed(
+                f"fp16 overflowed {PATIENCE} times in a row up to iteration {iteration + 1}; use bf16 or fp32"
+            )
+        return None if overflowed else loss

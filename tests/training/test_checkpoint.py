@@ -1,0 +1,96 @@
+"""Checkpoints are whole or absent; a damaged one gives way to the one before."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from c2fnas.errors import UserError
+from c2fnas.training.checkpoint import forget_checkpoints, load_newest, save_checkpoint
+
+
+def save(folder, *iterations):
+    for iteration in iterations:
+        save_checkpoint(folder, iteration, {"a": torch.full((3,), float(iteration))}, {"note": iteration})
+
+
+def test_the_two_newest_are_kept(tmp_path):
+    save(tmp_path, 5, 10, 15, 100_000_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "0000015.json", "0000015.safetensors", "100000000.json", "100000000.safetensors",
+    ]  # fmt: skip
+    newest = load_newest(tmp_path)
+    assert (newest.iteration, newest.meta, newest.tensors["a"].tolist()) == (10**8, {"note": 10**8}, [1e8] * 3)
+
+
+def test_none_where_there_is_none(tmp_path):
+    assert load_newest(tmp_path / "nowhere") is None
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "flipped bit": lambda folder: _flip(folder / "0000010.safetensors"),
+    "cut short": lambda folder: (folder / "0000010.safetensors").write_bytes(b"\x08"),
+    "weights gone": lambda folder: (folder / "0000010.safetensors").unlink(),
+    "no JSON": lambda folder: (folder / "0000010.json").write_text("{"),
+    "JSON of nothing": lambda folder: (folder / "0000010.json").write_text("[]"),
+    "JSON of something else": lambda folder: (folder / "0000010.json").write_text('{"sha256": "0"}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, damage, caplog):
+    save(tmp_path, 5, 10)
+    DAMAGES[damage](tmp_path)
+    assert load_newest(tmp_path).iteration == 5
+    assert "0000010" in caplog.text
+    assert "checkpoint before" in caplog.text
+
+
+def test_all_damaged_starts_anew_and_says_so(tmp_path, caplog):
+    save(tmp_path, 5, 10)
+    for path in tmp_path.glob("*.json"):
+        path.write_text("")
+    assert load_newest(tmp_path) is None
+    assert "starts anew" in caplog.text
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    save(tmp_path, 5)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(UserError, match="No space left on device"):
+            save(tmp_path, 10)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    save(tmp_path, 10)
+    assert load_newest(tmp_path).iteration == 10
+
+
+def test_leftovers_of_a_kill_are_cleared(tmp_path):
+    save(tmp_path, 5)
+    (tmp_path / ".123-0000010.safetensors").write_bytes(b"half")
+    (tmp_path / "0000010.safetensors").write_bytes(b"whole, but its JSON was never written")
+    (tmp_path / ".123-0000010.json").write_text("{")
+    assert load_newest(tmp_path).iteration == 5
+    save(tmp_path, 15)
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["0000005", "0000015"]
+    assert len([*tmp_path.iterdir()]) == 4
+
+
+def test_forgetting(tmp_path):
+    save(tmp_path / "checkpoints", 5, 10)
+    forget_checkpoints(tmp_path)
+    assert not [*(tmp_path / "checkpoints").iterdir()]
