@@ -28,8 +28,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; "
-                        "the previous version of the file, if any, is intact.") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; "
+            "the previous version of the file, if any, is intact."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,7 +7,9 @@ import typer
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the phantoms and the run go.")] = Path("c2fnas-demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the phantoms and the run go.")] = Path(
+        "c2fnas-demo"
+    ),
     cases: Annotated[int, typer.Option(min=5, help="Labelled phantoms to generate.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the phantoms and of the run.")] = 0,
 ) -> None:

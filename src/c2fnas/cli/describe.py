@@ -13,7 +13,11 @@ def describe(
         str | None, typer.Argument(help="A name (`c2fnas-panc`), a JSON file, a run folder, or the text form.")
     ] = None,
     space: Annotated[bool, typer.Option("--space", help="Describe the search space instead.")] = False,
-    input: Annotated[tuple[int, int, int], typer.Option("--input", help="Input size in voxels for the cost.")] = (96, 96, 96),
+    input: Annotated[tuple[int, int, int], typer.Option("--input", help="Input size in voxels for the cost.")] = (
+        96,
+        96,
+        96,
+    ),
     channels: Annotated[int, typer.Option(min=1, help="Image channels.")] = 1,
     classes: Annotated[int, typer.Option(min=2, help="Classes, the background included.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -29,7 +33,9 @@ def describe(
     `c2fnas describe --space --json`
     """
     if space == (architecture is not None):
-        raise UserError("describe: give an architecture or --space, one of the two. `c2fnas describe --help` has examples.")
+        raise UserError(
+            "describe: give an architecture or --space, one of the two. `c2fnas describe --help` has examples."
+        )
     if space:
         facts = space_facts()
         typer.echo(json_format.dumps(facts, indent=2) if json else _lines(facts))
@@ -79,8 +85,10 @@ def _describe_architecture(text: str, size: tuple[int, int, int], channels: int,
         typer.echo(json_format.dumps(facts, indent=2))
         return
     typer.echo(draw_text(architecture))
-    typer.echo(f"\n{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} G multiply-accumulates "
-               f"at {size[0]}×{size[1]}×{size[2]}, {channels} channels, {classes} classes")
+    typer.echo(
+        f"\n{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} G multiply-accumulates "
+        f"at {size[0]}×{size[1]}×{size[2]}, {channels} channels, {classes} classes"
+    )
     typer.echo(facts["architecture"])
     if note:
         typer.echo(note)

@@ -33,4 +33,6 @@ def _refuse_absent(name: str, gpus: int) -> None:
     if kind not in ("cpu", "cuda") or not (index.isdigit() or not index):
         raise UserError(f"--devices {name}: unknown device. Use cpu, cuda, or cuda:0, cuda:1, ...")
     if kind == "cuda" and int(index or 0) >= gpus:
-        raise UserError(f"--devices {name}: this machine shows {gpus} GPUs to PyTorch. Leave --devices out to use what is there.")
+        raise UserError(
+            f"--devices {name}: this machine shows {gpus} GPUs to PyTorch. Leave --devices out to use what is there."
+        )

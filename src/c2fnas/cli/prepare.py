@@ -15,7 +15,9 @@ def prepare(
         Literal["demo", "hour", "day", "paper"], typer.Option(help="As in `c2fnas run`; decides how the plan is made.")
     ] = "hour",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Stop after plan.yaml, to edit it before the run.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Stop after plan.yaml, to edit it before the run.")
+    ] = False,
     devices: Devices = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -59,6 +59,8 @@ def finish_line(result: "Result", run: Path, example_input: Path | None = None) 
     typer.echo(result.architecture.to_text())
     for model, evaluation in zip(result.models, result.evaluations, strict=True):
         scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)
-        typer.echo(f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} on {len(evaluation.cases)} validation cases")
+        typer.echo(
+            f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} on {len(evaluation.cases)} validation cases"
+        )
     typer.echo(f"Everything is in {run}; the models are in {run / 'final'}. Next:")
     typer.echo(f"  c2fnas predict {run} --input {example_input or 'IMAGES'} --output PREDICTIONS")

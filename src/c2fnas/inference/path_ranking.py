@@ -52,7 +52,11 @@ def score_paths(
 
 
 def _labels(
-    supernet: SuperNetwork, case: PreparedCase, paths: Sequence[PathOfOperations], window: SlidingWindow, device: torch.device
+    supernet: SuperNetwork,
+    case: PreparedCase,
+    paths: Sequence[PathOfOperations],
+    window: SlidingWindow,
+    device: torch.device,
 ) -> Iterator[tuple[int, np.ndarray | None]]:
     """The labels of a case in its original geometry by each path, as (index, labels); None where logits are not finite."""
     shape = case.restoration.shape

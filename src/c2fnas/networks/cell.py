@@ -26,7 +26,9 @@ class Branch(nn.Module):
     def __init__(self, filters: int, operations: Sequence[Operation]) -> None:
         super().__init__()
         self.preprocess = ConvBlock(filters, filters)
-        self.operations = nn.ModuleDict({key(operation): build_operation(operation, filters) for operation in operations})
+        self.operations = nn.ModuleDict(
+            {key(operation): build_operation(operation, filters) for operation in operations}
+        )
 
     def forward(self, x: Features, operation: Operation) -> Features:
         """Carry ``x`` through ``operation``; the others are not touched."""

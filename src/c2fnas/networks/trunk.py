@@ -30,7 +30,13 @@ class Trunk(nn.Module):
     """Stem, cells of a topology, stem; each cell holds ``operations[cell]`` to choose from."""
 
     def __init__(
-        self, topology: Topology, operations: Sequence[Sequence[Operation]], *, width: float, in_channels: int, classes: int
+        self,
+        topology: Topology,
+        operations: Sequence[Sequence[Operation]],
+        *,
+        width: float,
+        in_channels: int,
+        classes: int,
     ) -> None:
         super().__init__()
         self.topology = topology
@@ -79,7 +85,7 @@ class Trunk(nn.Module):
 def last_uses(topology: Topology) -> dict[int, int]:
     """The last cell that needs each output; those of the stem-out are needed to the end."""
     uses = {source: cell for cell, sources in enumerate(topology.inputs) for source in sources}
-    return uses | {source: topology.cells for source in topology.outputs}
+    return uses | dict.fromkeys(topology.outputs, topology.cells)
 
 
 def _padding(size: Size, padded: Size) -> list[int]:

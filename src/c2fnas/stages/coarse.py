@@ -99,7 +99,9 @@ class _CoarseSearch:
         return sum(trial.state == "failed" for trial in self._ledger.trials())
 
     def _all_failed(self) -> str:
-        last = max((trial for trial in self._ledger.trials() if trial.reason), key=lambda trial: trial.number, default=None)
+        last = max(
+            (trial for trial in self._ledger.trials() if trial.reason), key=lambda trial: trial.number, default=None
+        )
         return (
             f"{self._setting.folder.coarse}: every candidate of the coarse stage failed; the last one said: "
             f"{last.reason if last else 'nothing'} Mend the cause and start again with a new --run folder."

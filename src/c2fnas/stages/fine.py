@@ -59,13 +59,17 @@ def rank_candidates(setting: Setting, topology: Topology, executor: Executor, re
     )
     best = ledger.best()
     if best is None:
-        raise UserError(f"{setting.folder.fine}: no candidate could be scored; the last failure: {outcomes[-1].failure}")
+        raise UserError(
+            f"{setting.folder.fine}: no candidate could be scored; the last failure: {outcomes[-1].failure}"
+        )
     return best.architecture
 
 
 def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Sequence[Path12]) -> Job:
     payload = {"run": "../../..", "code": list(topology.code), "paths": [list(path) for path in paths]}
-    return Job(f"ranking {number}", "c2fnas.stages.jobs:rank_paths", payload, setting.folder.fine / "ranking" / f"{number:04d}")
+    return Job(
+        f"ranking {number}", "c2fnas.stages.jobs:rank_paths", payload, setting.folder.fine / "ranking" / f"{number:04d}"
+    )
 
 
 def _scores(outcome: Outcome, paths: Sequence[Path12]) -> list[tuple[Path12, float]]:

@@ -17,8 +17,10 @@ def forecast(setting: Setting) -> str:
     rows = [(stage, text, _duration(seconds[stage])) for stage, text in _plans(config).items()]
     rows.append(("together", f"on {', '.join(config.devices)}", _duration(sum(seconds.values()))))
     width = max(len(text) for _, text, _ in rows)
-    head = f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {_by(setting.plan.patch_size)}, " \
-           f"{config.coarse.recipe.precision}, seed {config.seed}"
+    head = (
+        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {_by(setting.plan.patch_size)}, "
+        f"{config.coarse.recipe.precision}, seed {config.seed}"
+    )
     return "\n".join([head, *(f"  {stage:14} {text:{width}}  {time:>9}" for stage, text, time in rows)])
 
 

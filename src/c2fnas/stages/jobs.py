@@ -83,7 +83,9 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
     split = setting.folds[payload["fold"]]
     _train(setting, network, split.training, _fitted(setting.config.deployment.recipe, payload), folder, device)
     evaluation = _evaluate(setting, network, split.validation, folder, device)
-    save_package(folder / "model", network, architecture, setting.plan, card=_card(setting, payload["fold"], evaluation))
+    save_package(
+        folder / "model", network, architecture, setting.plan, card=_card(setting, payload["fold"], evaluation)
+    )
     forget_checkpoints(folder)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
@@ -97,7 +99,11 @@ def _new_supernet(setting: Setting, topology: Topology) -> SuperNetwork:
     torch.manual_seed(setting.config.seed)
     config = setting.config
     return SuperNetwork(
-        topology, in_channels=setting.in_channels, classes=setting.classes, width=config.width, operations=config.operations
+        topology,
+        in_channels=setting.in_channels,
+        classes=setting.classes,
+        width=config.width,
+        operations=config.operations,
     )
 
 
@@ -123,7 +129,9 @@ def _train(
     train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, **extra)
 
 
-def _evaluate(setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str) -> Evaluation:
+def _evaluate(
+    setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str
+) -> Evaluation:
     evaluation = evaluate_network(
         network, setting.cases(ids), setting.window(), class_names=[c.name for c in setting.plan.classes], device=device
     )

@@ -33,7 +33,14 @@ class Result:
 
 
 def run_pipeline(
-    dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], executor: ExecutorFactory, reporter: Reporter
+    dataset: Path,
+    run: Path,
+    budget: str,
+    *,
+    seed: int,
+    devices: tuple[str, ...],
+    executor: ExecutorFactory,
+    reporter: Reporter,
 ) -> Result:
     """Every stage in order. Interrupted at any point and called again, it carries on; finished, it returns at once.
 
@@ -76,7 +83,9 @@ def fine_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Arch
     """
     found = setting.folder.coarse / "architecture.json"
     if not found.exists():
-        raise UserError(f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first.")
+        raise UserError(
+            f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first."
+        )
     topology = Architecture.load(found).topology
     return _keep(search_operations(setting, topology, executor, reporter), setting.folder.fine)
 

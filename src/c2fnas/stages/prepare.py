@@ -23,7 +23,9 @@ FOLDS = 5
 SHOWN_PROBLEMS = 5
 
 
-def prepare(dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter) -> Setting:
+def prepare(
+    dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter
+) -> Setting:
     """Check, fingerprint, plan, split, preprocess and configure; what an earlier call finished is kept.
 
     Raises:
