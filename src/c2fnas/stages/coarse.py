@@ -9,8 +9,10 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
 from c2fnas.search.cluster_evolution import ClusterEvolution
+from c2fnas.search.searcher import Asked, Proposal, Told
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
+from c2fnas.space.cost import network_cost
 from c2fnas.space.topology import Topology
 from c2fnas.stages.drive import drive
 from c2fnas.stages.progress import Reporter
