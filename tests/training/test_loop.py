@@ -161,7 +161,9 @@ def test_extending_by_an_unchanged_schedule_equals_a_longer_training(tmp_path):
 def test_a_damaged_newest_checkpoint_costs_no_bit(tmp_path, caplog):
     straight, _ = trained(tmp_path, recipe(10), checkpoint_every=4)
     path = tmp_path / "checkpoints" / "0000010.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
     again, _ = trained(tmp_path, recipe(10), checkpoint_every=4)
     assert "damaged" in caplog.text
     assert same(weights(again), weights(straight))

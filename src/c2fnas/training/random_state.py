@@ -33,7 +33,8 @@ def random_state() -> dict[str, Tensor]:
         "numpy": torch.tensor([*map(int, keys), int(position), int(has_gauss)]),
         "numpy_gauss": torch.tensor(gauss, dtype=torch.float64),
         "python": torch.tensor(words),
-        "python_gauss": torch.tensor(float("nan") if python_gauss is None else python_gauss, dtype=torch.float64),
+        # Whether there is one, and which: NaN for none would make equal states unequal.
+        "python_gauss": torch.tensor([python_gauss is not None, python_gauss or 0.0], dtype=torch.float64),
     }
     return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
 
@@ -43,7 +44,7 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["torch"])
     *keys, position, has_gauss = state["numpy"].tolist()
     np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, state["numpy_gauss"].item()))
-    gauss = state["python_gauss"].item()
-    random.setstate((3, tuple(state["python"].tolist()), None if np.isnan(gauss) else gauss))
+    there, gauss = state["python_gauss"].tolist()
+    random.setstate((3, tuple(state["python"].tolist()), gauss if there else None))
     if "cuda" in state and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"])
