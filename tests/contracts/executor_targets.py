@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.training.stop import StopRequest
 
 Payload = dict[str, Any]
 
@@ -101,14 +102,15 @@ def segmentation_fault(payload: Payload, folder: Path, device: str) -> Payload:
 
 
 def saves_when_asked(payload: Payload, folder: Path, device: str) -> Payload:
-    """As the training loop does: works until the stop file is there, saves, and says that it was interrupted."""
-    (folder / "began").touch()
-    try:
-        while not (folder / "stop").exists():
+    """As the training loop does: works until it is asked to stop, saves, and says that it was interrupted.
+
+    The stop file comes first and SIGINT after it, perhaps in the middle of the saving.
+    """
+    with StopRequest(folder) as stop:
+        (folder / "began").touch()
+        while not stop:
             time.sleep(0.01)
-    except KeyboardInterrupt:
-        pass
-    (folder / "saved").touch()
+        (folder / "saved").touch()
     raise Interrupted("stopped on request")
 
 

@@ -63,7 +63,8 @@ def _work(job: Job, payload: dict[str, Any], device: str) -> None:
     try:
         make_call(job, payload, device)
     except KeyboardInterrupt:
-        write_report(job, Report("interrupted", None, "stopped on request", time.monotonic() - start))
+        if not finished(job):  # the request may have come after the report
+            write_report(job, Report("interrupted", None, "stopped on request", time.monotonic() - start))
 
 
 def _leave_with_the_driver(folder: Path, grace: float) -> None:
