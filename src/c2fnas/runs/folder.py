@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+PACKAGE = "model"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -83,6 +85,10 @@ class RunFolder:
     def final_fold(self, fold: int) -> Path:
         """The folder of the network deployed for ``fold`` (from 0)."""
         return self.final / f"fold-{fold}"
+
+    def final_model(self, fold: int) -> Path:
+        """The model package of that network."""
+        return self.final_fold(fold) / PACKAGE
 
     @property
     def report(self) -> Path:

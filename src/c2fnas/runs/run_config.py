@@ -30,7 +30,7 @@ class CoarseConfig(Frozen):
 
 
 class FineConfig(Frozen):
-    """Fine stage (paper 3.4): the super-network, then random candidates ranked on ``cases`` validation cases (None: all)."""
+    """Fine stage (paper 3.4): super-network, then candidates ranked on ``cases`` validation cases (None: all)."""
 
     candidates: PositiveInt
     cases: PositiveInt | None

@@ -9,13 +9,14 @@ from c2fnas.data.plan import Plan
 from c2fnas.files import sha256
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.space.search_space import SearchSpace
 from c2fnas.stages.budget import schedule, workload
 from c2fnas.stages.presets import Preset, RecipeChoice
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import measure
 from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 
 def configure(
@@ -45,14 +46,15 @@ def _first_draft(
 ) -> RunConfig:  # fmt: skip
     precision = resolve_precision("auto", devices[0])
 
-    def recipe(choice: RecipeChoice, stage: str) -> Recipe:
+    def recipe(choice: RecipeChoice, stage: PaperStage) -> Recipe:
         return resolved_recipe(choice, stage, plan, precision)
 
+    space = SearchSpace()
     coarse, fine, deployment = preset.coarse, preset.fine, preset.deployment
     return RunConfig(
         budget=budget, seed=seed, dataset=dataset.name, dataset_path=str(dataset.root),
         fingerprint=sha256(folder.fingerprint), plan=sha256(folder.plan), width=preset.width_on(devices[0]),
-        cells=12, downsamplings=3, operations=("3D", "P3D", "2D"), devices=devices,
+        cells=space.cells, downsamplings=space.downsamplings, operations=space.operations, devices=devices,
         coarse=CoarseConfig(clusters=coarse.clusters, per_cluster=coarse.per_cluster, evaluations=coarse.evaluations,
                             random_share=coarse.random_share, recipe=recipe(coarse.recipe, "coarse")),
         fine=FineConfig(candidates=fine.candidates, cases=fine.cases, recipe=recipe(fine.recipe, "supernet")),
@@ -62,13 +64,14 @@ def _first_draft(
     )  # fmt: skip
 
 
-def resolved_recipe(choice: RecipeChoice, stage: str, plan: Plan, precision: str) -> Recipe:
+def resolved_recipe(choice: RecipeChoice, stage: PaperStage, plan: Plan, precision: str) -> Recipe:
     """The recipe of a stage: the paper's as it is, the modern one with the plan's batch and foreground sampling."""
     if choice.name == "paper":
         return paper_recipe(stage).model_copy(update={"precision": precision})
     recipe = modern_recipe(choice.iterations or 1000)
     return recipe.model_copy(update={
-        "precision": precision, "volumes": plan.batch_size, "patches_per_volume": 1, "foreground_rate": plan.foreground_rate,
+        "precision": precision, "volumes": plan.batch_size, "patches_per_volume": 1,
+        "foreground_rate": plan.foreground_rate,
     })  # fmt: skip
 
 

@@ -23,12 +23,12 @@ def train_final(
         UserError: a fold could not be trained; the others' models are kept.
     """
     jobs = [_fold_job(setting, architecture, fold) for fold in folds]
-    outcomes = run_all(executor, jobs, reporter, STAGE)
+    outcomes = run_all(executor, jobs, setting.folder, reporter, STAGE)
     failed = [outcome for outcome in outcomes if outcome.value is None]
     if failed:
         reasons = "; ".join(f"{outcome.job_id}: {outcome.failure}" for outcome in failed)
         raise UserError(f"{setting.folder.final}: {len(failed)} of {len(jobs)} folds could not be trained: {reasons}")
-    return [job.folder / "model" for job in jobs]
+    return [setting.folder.final_model(fold) for fold in folds]
 
 
 def _fold_job(setting: Setting, architecture: Architecture, fold: int) -> Job:

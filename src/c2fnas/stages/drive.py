@@ -1,10 +1,12 @@
-"""The one loop that every stage drives its jobs with: fill idle devices, wait for one result, settle it, show progress."""
+"""The one loop that every stage drives its jobs with: fill idle devices, wait for a result, settle it, show progress."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.runs.folder import RunFolder
 from c2fnas.stages.live import note_on, share_done
 from c2fnas.stages.progress import Reporter
 
@@ -16,6 +18,7 @@ def drive(
     propose: Callable[[], Job | None],
     settle: Callable[[Outcome], None],
     *,
+    folder: RunFolder,
     reporter: Reporter,
     stage: str,
     finished: Callable[[], float],
@@ -28,9 +31,15 @@ def drive(
     Args:
         propose: the next job, or None where there is none now (asked again after every result).
         settle: receives every outcome, failures included.
+        folder: of the run; a file ``stop`` in it ends the loop, and the executor has its jobs save when it is closed.
         finished: units of work that are settled; the share done of running jobs is added to it for the display.
+
+    Raises:
+        Interrupted: somebody has left a file ``stop``.
     """
     while True:
+        if folder.stop_requested:
+            raise Interrupted(f"{folder.stop} asked for it. Run the same command again to carry on.")
         while executor.idle and (job := propose()) is not None:
             executor.submit(job)
         if not executor.running:
@@ -43,11 +52,12 @@ def drive(
 
 
 def run_all(
-    executor: Executor, jobs: Sequence[Job], reporter: Reporter, stage: str, *, units: Sequence[float] | None = None
-) -> list[Outcome]:
+    executor: Executor, jobs: Sequence[Job], folder: RunFolder, reporter: Reporter, stage: str, *,
+    units: Sequence[float] | None = None,
+) -> list[Outcome]:  # fmt: skip
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
-    A job whose folder already holds its result answers at once, so a repeated call carries on where the last one stopped.
+    A job whose folder already holds its result answers at once, so a repeated call carries on where the last stopped.
     """
     weight = {job.id: unit for job, unit in zip(jobs, units or [1.0] * len(jobs), strict=True)}
     waiting = deque(jobs)
@@ -59,7 +69,7 @@ def run_all(
     reporter.start(stage, sum(weight.values()))
     drive(
         executor, lambda: waiting.popleft() if waiting else None, settle,
-        reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
+        folder=folder, reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
     )  # fmt: skip
     reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

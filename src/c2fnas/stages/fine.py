@@ -37,7 +37,7 @@ def train_supernet(setting: Setting, topology: Topology, executor: Executor, rep
     """Train the super-network; ``result.json`` tells how often each operation of each cell was trained."""
     job = Job("super-network", "c2fnas.stages.jobs:train_supernet", {"run": "../..", "code": list(topology.code)},
               setting.folder.supernet)  # fmt: skip
-    outcomes = run_all(executor, [job], reporter, SUPERNET_STAGE)
+    outcomes = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
     if outcomes[0].value is None:
         raise UserError(f"{job.folder}: the super-network could not be trained: {outcomes[0].failure}")
 
@@ -48,7 +48,7 @@ def rank_candidates(setting: Setting, topology: Topology, executor: Executor, re
     paths = sorted(random_paths(config.space, config.fine.candidates, seed=config.seed))
     chunks = [paths[start : start + PATHS_PER_JOB] for start in range(0, len(paths), PATHS_PER_JOB)]
     jobs = [_ranking_job(setting, topology, number, chunk) for number, chunk in enumerate(chunks)]
-    outcomes = run_all(executor, jobs, reporter, RANKING_STAGE, units=[len(chunk) for chunk in chunks])
+    outcomes = run_all(executor, jobs, setting.folder, reporter, RANKING_STAGE, units=[len(chunk) for chunk in chunks])
     ledger = Ledger(setting.folder.study, STAGE)
     entered = {trial.architecture.operations for trial in ledger.trials()}
     ledger.add_scored(

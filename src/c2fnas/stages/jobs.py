@@ -4,7 +4,6 @@ Each target resumes from its own folder when it is called again, and each is a p
 and its payload, so it does not matter where or how often it was interrupted.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,28 +12,35 @@ import torch
 
 from c2fnas.data.augment import augmentation
 from c2fnas.data.patches import PatchSampler, prefetched
+from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import save_package
 from c2fnas.networks import SuperNetwork, build_network
+from c2fnas.runs.folder import PACKAGE
 from c2fnas.search.path_sampling import UniformPaths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
+from c2fnas.stages.card import model_card
+from c2fnas.stages.live import progress_to
 from c2fnas.stages.setting import Setting, evenly_spread
 from c2fnas.training.checkpoint import forget_checkpoints
+from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
 from c2fnas.training.recipe import Recipe
+from c2fnas.training.step import Forward, plain_forward
 from c2fnas.training.weights import load_weights, save_weights
 
 Json = dict[str, Any]
 PREFETCH_WORKERS = 1
+WEIGHTS = "weights.safetensors"
 
 
 def train_candidate(payload: Json, folder: Path, device: str) -> Json:
-    """Train one architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2 and 3)."""
-    setting = Setting.load(Path(payload["run"]))
+    """Train an architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2, 3)."""
+    setting = _setting(payload, folder)
     network = _new_network(setting, Architecture.from_json(payload["architecture"]))
     recipe = _fitted(setting.config.coarse.recipe, payload)
     _train(setting, network, setting.search_split.training, recipe, folder, device)
@@ -45,7 +51,7 @@ def train_candidate(payload: Json, folder: Path, device: str) -> Json:
 
 def train_supernet(payload: Json, folder: Path, device: str) -> Json:
     """Train the super-network of a topology by single-path one-shot with uniform sampling (paper 3.4, Eq. 6)."""
-    setting = Setting.load(Path(payload["run"]))
+    setting = _setting(payload, folder)
     config = setting.config
     supernet = _new_supernet(setting, Topology(tuple(payload["code"])))
     paths = UniformPaths(config.operations, config.cells, seed=config.seed)
@@ -54,7 +60,7 @@ def train_supernet(payload: Json, folder: Path, device: str) -> Json:
         setting, supernet, setting.search_split.training, recipe, folder, device,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )  # fmt: skip
-    save_weights(folder / "weights.safetensors", supernet)
+    save_weights(folder / WEIGHTS, supernet)
     forget_checkpoints(folder)
     return {"sampling": paths.counts(recipe.iterations)}
 
@@ -63,31 +69,36 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     """Score paths on the validation set with the super-network's weights (paper Eq. 7)."""
     from c2fnas.inference.path_ranking import score_paths
 
-    setting = Setting.load(Path(payload["run"]))
+    setting = _setting(payload, folder)
     supernet = _new_supernet(setting, Topology(tuple(payload["code"])))
-    load_weights(Path(payload["weights"]), supernet)
+    load_weights(setting.folder.supernet / WEIGHTS, supernet)
     paths = [tuple(map(Operation, path)) for path in payload["paths"]]
     cases = setting.cases(evenly_spread(setting.search_split.validation, setting.config.fine.cases))
     scores = score_paths(
-        supernet, cases, paths, setting.window(ranking=True), classes=setting.classes, device=device,
-        precision=setting.config.fine.recipe.precision, on_progress=_progress_to(folder),
+        supernet, cases, paths, setting.window(ranking=True), class_names=setting.class_names, device=device,
+        on_progress=progress_to(folder, "ranked"),
     )  # fmt: skip
     return {"dice": scores}
 
 
 def train_fold(payload: Json, folder: Path, device: str) -> Json:
-    """Train the found architecture from scratch on one fold, score it and leave a model package (paper 4.1, deployment)."""
-    setting = Setting.load(Path(payload["run"]))
+    """Train an architecture from scratch on one fold, score it and leave a model package (paper 4.1, deployment)."""
+    setting = _setting(payload, folder)
     architecture = Architecture.from_json(payload["architecture"])
     network = _new_network(setting, architecture)
     split = setting.folds[payload["fold"]]
-    _train(setting, network, split.training, _fitted(setting.config.deployment.recipe, payload), folder, device)
+    recipe = _fitted(setting.config.deployment.recipe, payload)
+    _train(setting, network, split.training, recipe, folder, device)
     evaluation = _evaluate(setting, network, split.validation, folder, device)
-    save_package(
-        folder / "model", network, architecture, setting.plan, card=_card(setting, payload["fold"], evaluation)
-    )
+    card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
+    save_package(folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting)
     forget_checkpoints(folder)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+
+def _setting(payload: Json, folder: Path) -> Setting:
+    """The run a job belongs to; its path is relative to the job's folder, so that a run can be moved."""
+    return Setting.load(folder / payload["run"])
 
 
 def _new_network(setting: Setting, architecture: Architecture) -> torch.nn.Module:
@@ -99,17 +110,14 @@ def _new_supernet(setting: Setting, topology: Topology) -> SuperNetwork:
     torch.manual_seed(setting.config.seed)
     config = setting.config
     return SuperNetwork(
-        topology,
-        in_channels=setting.in_channels,
-        classes=setting.classes,
-        width=config.width,
+        topology, in_channels=setting.in_channels, classes=setting.classes, width=config.width,
         operations=config.operations,
-    )
+    )  # fmt: skip
 
 
 def _fitted(recipe: Recipe, payload: Json) -> Recipe:
     """The recipe with a smaller micro-batch after an out-of-memory; the effective batch stays."""
-    divisor = payload.get("micro_batch_divisor", 1)
+    divisor = payload.get(MICRO_BATCH_DIVISOR, 1)
     if divisor == 1:
         return recipe
     return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
@@ -117,23 +125,25 @@ def _fitted(recipe: Recipe, payload: Json) -> Recipe:
 
 def _train(
     setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], recipe: Recipe, folder: Path, device: str,
-    forward: Callable[[torch.nn.Module, torch.Tensor, int], torch.Tensor] | None = None,
+    forward: Forward = plain_forward,
 ) -> None:  # fmt: skip
+    rank, world_size = ranks()
     sampler = PatchSampler(
         setting.cases(ids), patch_size=setting.plan.patch_size, volumes=recipe.volumes,
         patches_per_volume=recipe.patches_per_volume, seed=setting.config.seed, foreground_rate=recipe.foreground_rate,
-        augmentation=augmentation(recipe.augmentation, setting.plan),
+        augmentation=augmentation(recipe.augmentation, setting.plan), rank=rank, world_size=world_size,
+        device=None if device.startswith("cpu") else torch.device(device),
     )  # fmt: skip
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
-    extra = {} if forward is None else {"forward": forward}
-    train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, **extra)
+    train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, forward=forward)
 
 
 def _evaluate(
     setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str
 ) -> Evaluation:
     evaluation = evaluate_network(
-        network, setting.cases(ids), setting.window(), class_names=[c.name for c in setting.plan.classes], device=device
-    )
+        network, setting.cases(ids), setting.window(), class_names=setting.class_names, device=device,
+        on_progress=progress_to(folder, "evaluated"),
+    )  # fmt: skip
     write_json(folder / "evaluation.json", evaluation.to_json())
     return evaluation

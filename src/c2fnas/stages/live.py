@@ -1,19 +1,33 @@
-"""What a running job is doing, read from the last line of its metrics file."""
+"""What a running job is doing: the last line of its metrics file, which jobs write and the driver reads."""
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from c2fnas.execution.job import Job
+from c2fnas.files import append_json_line
+from c2fnas.training.metrics_log import METRICS
 
 TAIL_BYTES = 4096
+TRAINING_SHARE = 0.9
+"""The part of a job's bar that its training fills, where cases are evaluated after it."""
+
+
+def progress_to(folder: Path, doing: str) -> Callable[[int, int], None]:
+    """A callback ``(done, total)`` for work on cases, told in the job's metrics file under the name ``doing``."""
+
+    def tell(done: int, total: int) -> None:
+        append_json_line(folder / METRICS, {"doing": doing, "done": done, "total": total})
+
+    return tell
 
 
 def latest_metrics(folder: Path) -> dict[str, Any]:
     """The last whole line of ``metrics.jsonl`` in ``folder``; empty where there is none yet."""
     try:
-        with (folder / "metrics.jsonl").open("rb") as file:
+        with (folder / METRICS).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
             lines = file.read().decode("utf-8", errors="ignore").splitlines()
     except OSError:
@@ -31,14 +45,19 @@ def latest_metrics(folder: Path) -> dict[str, Any]:
 def share_done(job: Job) -> float:
     """How much of a job is done, between 0 and just under 1."""
     metrics = latest_metrics(job.folder)
-    total = metrics.get("iterations", 0)
-    return min(0.99, metrics.get("iteration", 0) / total) if total else 0.0
+    if metrics.get("doing") == "ranked":
+        return min(0.99, metrics["done"] / metrics["total"])
+    if "doing" in metrics:
+        return min(0.99, TRAINING_SHARE + (1 - TRAINING_SHARE) * metrics["done"] / metrics["total"])
+    return TRAINING_SHARE * metrics.get("iteration", 0) / metrics.get("iterations", 1)
 
 
 def note_on(job: Job) -> str:
     """A few words on a running job: where it stands and its loss."""
     metrics = latest_metrics(job.folder)
+    if "doing" in metrics:
+        return f"{job.id}: {metrics['doing']} {metrics['done']}/{metrics['total']} cases"
     if "iteration" not in metrics:
         return f"{job.id} starts"
-    loss = f" loss {metrics['loss']:.3f}" if "loss" in metrics else ""
-    return f"{job.id} {metrics['iteration']}/{metrics.get('iterations', '?')}{loss}"
+    loss = f", loss {metrics['loss']:.3f}" if "loss" in metrics else ""
+    return f"{job.id}: {metrics['iteration']}/{metrics.get('iterations', '?')}{loss}"

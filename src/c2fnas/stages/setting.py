@@ -12,6 +12,7 @@ from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.inference.windows import Weighting
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
 
@@ -48,6 +49,11 @@ class Setting:
         return len(self.plan.classes)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, the background first."""
+        return tuple(each.name for each in self.plan.classes)
+
+    @property
     def in_channels(self) -> int:
         """Image channels."""
         return len(self.plan.channels)
@@ -63,9 +69,16 @@ class Setting:
 
     def window(self, *, ranking: bool = False) -> SlidingWindow:
         """The sliding window of validation, or the coarser one that ranks candidates (paper 4.1, stride 16 and 48)."""
-        weighting = "constant" if self.config.budget == "paper" else "gaussian"
         stride = self.plan.ranking_stride if ranking else self.plan.stride
-        return SlidingWindow(patch_size=self.plan.patch_size, stride=stride, weighting=weighting)
+        recipe = self.config.fine.recipe if ranking else self.config.deployment.recipe
+        return SlidingWindow(
+            patch_size=self.plan.patch_size, stride=stride, weighting=self.weighting, precision=recipe.precision
+        )
+
+    @property
+    def weighting(self) -> Weighting:
+        """How windows are blended: with constant weights in the paper, Gaussian otherwise."""
+        return "constant" if self.config.budget == "paper" else "gaussian"
 
 
 def load_folds(path: Path) -> tuple[Split, ...]:

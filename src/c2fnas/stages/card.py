@@ -1,0 +1,38 @@
+"""The model card: what a package was trained on, how good it is and what it is not."""
+
+from c2fnas.inference.metrics import ByClass, Evaluation
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.setting import Setting
+from c2fnas.training.recipe import Recipe
+
+
+def model_card(setting: Setting, architecture: Architecture, recipe: Recipe, fold: int, evaluation: Evaluation) -> str:
+    """The card of a fold's model, in Markdown."""
+    split, plan = setting.folds[fold], setting.plan
+    grid = f"spacing {_by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {_by(plan.resize or (), ' × ')}"
+    return f"""# {setting.config.dataset}, fold {fold}
+
+A network found by coarse-to-fine architecture search and trained with c2fnas {setting.config.versions["c2fnas"]}.
+
+- **Architecture**: `{architecture.to_text()}`
+- **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {", ".join(c.name for c in plan.channels)}
+- **Grid**: {grid}, patch {_by(plan.patch_size, " × ")}
+- **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {setting.config.seed}
+- **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
+{_scores(evaluation.per_class)}
+
+The search may have seen the validation cases when it chose the architecture. Not a medical device: a research model
+that knows images like those it was trained on.
+
+Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
+"""
+
+
+def _scores(per_class: ByClass) -> str:
+    return "\n".join(
+        f"  - {name}: {'not present' if dice is None else f'{dice:.4f}'}" for name, dice in per_class.items()
+    )
+
+
+def _by(numbers: tuple[float, ...], sign: str) -> str:
+    return sign.join(f"{number:g}" for number in numbers)
