@@ -38,6 +38,17 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Fi
     return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", mend)]
 
 
+def storage_findings(shape: Sequence[int], dtype: np.dtype) -> list[Finding]:
+    """Ways of storing labels that are read here, but not by every program: a fourth axis of one voxel, real numbers."""
+    mend = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
+    findings = []
+    if len(shape) > 3:
+        findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", mend, "warning"))
+    if dtype.kind == "f":
+        findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", mend, "warning"))
+    return findings
+
+
 def label_integers(stored: np.ndarray) -> np.ndarray:
     """Label values as integers; float labels are rounded."""
     if stored.dtype.kind == "f":
