@@ -1,4 +1,4 @@
-"""The command line: one short module per command; heavy libraries are imported inside the commands, so `--help` is instant."""
+"""The command line: one short module per command; heavy imports stay inside the commands, so `--help` is instant."""
 
 import sys
 

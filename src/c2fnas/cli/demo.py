@@ -15,9 +15,9 @@ def demo(
 ) -> None:
     """The whole pipeline on generated phantoms: minutes on two CPU cores, no download.
 
-    Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying sizes
-    and orientations. The search, the training and the evaluation are the real ones at small numbers. Interrupted, the same
-    command carries on.
+    Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying
+    sizes and orientations. The search, the training and the evaluation are the real ones at small numbers.
+    Interrupted, the same command carries on.
 
     Example: `c2fnas demo --output /tmp/c2fnas-demo`
     """

@@ -107,8 +107,8 @@ def published(name: str) -> str | None:
     if name.lower() != "c2fnas-panc":
         return None
     return (
-        "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure 5 is read as "
-        "literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
+        "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure 5 is read "
+        "as literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
     )
 
 

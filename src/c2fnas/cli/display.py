@@ -17,7 +17,8 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bars = Progress(
-            TextColumn("{task.description:14}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
+            TextColumn("{task.description:14}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
             TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False), TextColumn("{task.fields[note]}"),
             console=self._console, disable=not self._console.is_terminal or quiet, speed_estimate_period=300,
         )  # fmt: skip

@@ -24,8 +24,8 @@ def run(
 ) -> None:
     """Search an architecture on a data set and train it: prepare, coarse, fine, deployment.
 
-    Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To stop it
-    from elsewhere, create a file called `stop` in the run folder.
+    Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
+    stop it from elsewhere, create a file called `stop` in the run folder.
 
     Examples:
 
@@ -60,7 +60,8 @@ def finish_line(result: "Result", run: Path, example_input: Path | None = None) 
     for model, evaluation in zip(result.models, result.evaluations, strict=True):
         scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)
         typer.echo(
-            f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} on {len(evaluation.cases)} validation cases"
+            f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} "
+            f"on {len(evaluation.cases)} validation cases"
         )
     typer.echo(f"Everything is in {run}; the models are in {run / 'final'}. Next:")
     typer.echo(f"  c2fnas predict {run} --input {example_input or 'IMAGES'} --output PREDICTIONS")

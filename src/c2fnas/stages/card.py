@@ -10,14 +10,16 @@ def model_card(setting: Setting, architecture: Architecture, recipe: Recipe, fol
     """The card of a fold's model, in Markdown."""
     split, plan = setting.folds[fold], setting.plan
     grid = f"spacing {_by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {_by(plan.resize or (), ' × ')}"
+    channels = ", ".join(channel.name for channel in plan.channels)
     return f"""# {setting.config.dataset}, fold {fold}
 
 A network found by coarse-to-fine architecture search and trained with c2fnas {setting.config.versions["c2fnas"]}.
 
 - **Architecture**: `{architecture.to_text()}`
-- **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {", ".join(c.name for c in plan.channels)}
+- **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
 - **Grid**: {grid}, patch {_by(plan.patch_size, " × ")}
-- **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {setting.config.seed}
+- **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
+  {recipe.precision}, seed {setting.config.seed}
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
 {_scores(evaluation.per_class)}
 

@@ -1,4 +1,4 @@
-"""The one loop that every stage drives its jobs with: fill idle devices, wait for a result, settle it, show progress."""
+"""The one loop that drives the jobs of every stage: fill idle devices, wait for a result, settle it, show progress."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
