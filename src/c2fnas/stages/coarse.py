@@ -51,7 +51,8 @@ class _CoarseSearch:
         self._reporter.start(STAGE, self._config.evaluations)
         drive(
             executor, self._propose, self._settle,
-            folder=self._setting.folder, reporter=self._reporter, stage=STAGE, finished=lambda: float(self._searcher.successes),
+            folder=self._setting.folder, reporter=self._reporter, stage=STAGE,
+            finished=lambda: float(self._searcher.successes),
         )  # fmt: skip
         best = self._searcher.best
         if best is None:
