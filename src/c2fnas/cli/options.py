@@ -9,6 +9,13 @@ from c2fnas.errors import UserError
 Devices = Annotated[
     str, typer.Option("--devices", help="`auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`, `cpu`.")
 ]
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="demo: minutes. hour, day: what they say, on this machine. paper: its recipe to the letter. "
+        "Or a YAML file of your own."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")]
 
 

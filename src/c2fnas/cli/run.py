@@ -1,11 +1,11 @@
 """`c2fnas run`: every stage of the method on a data set."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2fnas.cli.options import Devices, Quiet, device_names
+from c2fnas.cli.options import Budget, Devices, Quiet, device_names
 
 if TYPE_CHECKING:
     from c2fnas.stages.pipeline import Result
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 def run(
     dataset: Annotated[Path, typer.Argument(help="The data set's folder or file: MSD, nnU-Net raw, or a CSV.")],
     run: Annotated[Path, typer.Option("--run", help="The run folder; everything of the run is kept there.")],
-    budget: Annotated[
-        Literal["demo", "hour", "day", "paper"],
-        typer.Option(help="demo: minutes. hour, day: what they say, on this machine. paper: its recipe to the letter."),
-    ] = "hour",
+    budget: Budget = "hour",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     devices: Devices = "auto",
     quiet: Quiet = False,

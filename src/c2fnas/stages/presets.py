@@ -1,10 +1,13 @@
-"""Budgets: what a user picks with ``--budget``; each is a YAML file in ``c2fnas/presets`` that anyone can read."""
+"""Budgets: what a user picks with ``--budget``: a YAML file in ``c2fnas/presets`` by its name, or one of their own."""
 
 from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from c2fnas.errors import UserError
 
 BUDGETS = ("demo", "hour", "day", "paper")
 
@@ -87,6 +90,18 @@ class Preset(Frozen):
 
 
 def load_preset(budget: str) -> Preset:
-    """The preset called ``budget``, one of :data:`BUDGETS`."""
-    text = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml").read_text(encoding="utf-8")
-    return Preset.model_validate(yaml.safe_load(text))
+    """The preset called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
+
+    Raises:
+        UserError: neither a budget nor a file, or a file with a fault.
+    """
+    known = budget in BUDGETS
+    source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else Path(budget)
+    if not source.is_file():
+        raise UserError(
+            f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, or give a YAML file like theirs."
+        )
+    try:
+        return Preset.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError, ValidationError) as error:
+        raise UserError(f"{source}: not a budget ({error}). Compare it with c2fnas/presets/demo.yaml.") from error
