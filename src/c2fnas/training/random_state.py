@@ -41,10 +41,11 @@ def random_state() -> dict[str, Tensor]:
 
 def restore_random_state(state: dict[str, Tensor]) -> None:
     """Set every generator that ``state`` knows and this process has."""
-    torch.set_rng_state(state["torch"])
+    # Cloned: torch reads from the start of a tensor's memory, wherever in it the tensor itself begins.
+    torch.set_rng_state(state["torch"].clone())
     *keys, position, has_gauss = state["numpy"].tolist()
     np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, state["numpy_gauss"].item()))
     there, gauss = state["python_gauss"].tolist()
     random.setstate((3, tuple(state["python"].tolist()), gauss if there else None))
     if "cuda" in state and torch.cuda.is_initialized():
-        torch.cuda.set_rng_state(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"].clone())

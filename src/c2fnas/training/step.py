@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from c2fnas.errors import UserError
 from c2fnas.training.device import make_fabric
 from c2fnas.training.gradients import share_gradients
 from c2fnas.training.losses import DiceCrossEntropy
@@ -49,11 +50,20 @@ def plain_forward(network: nn.Module, image: Tensor, iteration: int) -> Tensor:
 
 
 class Stepper:
-    """A network on its device with optimiser and loss, moved by one iteration at a time."""
+    """A network on its device with optimiser and loss, moved by one iteration at a time.
+
+    Raises:
+        UserError: there are more processes than patches in an iteration.
+    """
 
     def __init__(self, network: nn.Module, recipe: Recipe, device: str, forward: Forward = plain_forward) -> None:
         self.recipe, self._forward = recipe, forward
         self.fabric = make_fabric(device, recipe.precision)
+        if self.fabric.world_size > recipe.batch_size:
+            raise UserError(
+                f"{self.fabric.world_size} processes have nothing to share: an iteration of recipe {recipe.name} takes "
+                f"{recipe.batch_size} patches. Start {recipe.batch_size} at most."
+            )
         self.network = self.fabric.to_device(network)
         self.optimiser = torch.optim.SGD(
             network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov,
