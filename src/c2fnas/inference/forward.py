@@ -21,6 +21,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a network computes in ``precision``; none for fp32."""
+    return torch.autocast(device.type, _AUTOCAST.get(precision, torch.float32), enabled=precision in _AUTOCAST)
+
+
 class Forward:
     """Logits of batches of windows. Out of memory, it halves the batch; then it carries on, on the CPU.
 
@@ -62,9 +67,8 @@ class Forward:
 
     def _attempt(self, batch: np.ndarray) -> Tensor | None:
         """The logits, or None where memory ran out (the failed attempt's tensors are gone once this has returned)."""
-        dtype = _AUTOCAST.get(self._precision, torch.float32)
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=self._precision in _AUTOCAST):
+            with torch.inference_mode(), autocast(self.device, self._precision):
                 logits: Tensor = self._network(torch.from_numpy(batch).to(self.device)).float()
                 return logits
         except (RuntimeError, MemoryError) as error:

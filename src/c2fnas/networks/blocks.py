@@ -12,12 +12,12 @@ Features = Float[Tensor, "batch filters i j k"]
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, instance normalisation (affine), ReLU, in this order; the norm makes a bias idle, so there is none."""
+    """Convolution, instance normalisation (affine), ReLU, in this order; no bias, which the norm would undo."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Kernel = (1, 1, 1), stride: int = 1) -> None:
-        padding = tuple(size // 2 for size in kernel)
+        i, j, k = kernel
         super().__init__(
-            nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False),
+            nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=(i // 2, j // 2, k // 2), bias=False),
             nn.InstanceNorm3d(outputs, affine=True),
             nn.ReLU(inplace=True),
         )

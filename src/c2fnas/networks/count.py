@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates of a built network, counted while it runs; the twin of :mod:`c2fnas.space.cost`."""
+"""Parameters and multiply-accumulates of a built network, counted as it runs; twin of :mod:`c2fnas.space.cost`."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int, int, int]) -> tuple[int, int]:
-    """``(parameters, macs)`` of ``module`` on one input: every learnable number, and the convolutions' multiply-accumulates.
+    """``(parameters, macs)`` of ``module`` on one input: all learnable numbers, the convolutions' multiply-accumulates.
 
     Works on the meta device too, where nothing is computed. The paper's "FLOPs" are these multiply-accumulates.
     """

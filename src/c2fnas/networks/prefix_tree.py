@@ -1,4 +1,4 @@
-"""Many paths at once: they form a tree over the cells, and a shared prefix is computed once (exact, no approximation)."""
+"""Many paths at once: they form a tree over the cells, and a shared prefix is computed once, which is exact."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -13,6 +13,7 @@ from c2fnas.space.operation import Operation
 PathOfOperations = tuple[Operation, ...]
 
 
+@torch.no_grad()  # as a decorator: a with-block in a generator would leak into the caller between two paths
 def evaluate_paths(
     supernet: SuperNetwork, x: Features, paths: Sequence[PathOfOperations]
 ) -> Iterator[tuple[int, Features]]:
@@ -22,8 +23,7 @@ def evaluate_paths(
     the CPU, since every operation sees the same tensor.
     """
     order = sorted(range(len(paths)), key=lambda index: paths[index])
-    with torch.no_grad():
-        yield from _descend(supernet, supernet.begin(x), order, paths, 0)
+    yield from _descend(supernet, supernet.begin(x), order, paths, 0)
 
 
 def _descend(

@@ -54,15 +54,16 @@ class Trunk(nn.Module):
         initialise(self)
 
     def begin(self, x: Features) -> State:
-        """The stem; an input whose lowest level would be a single voxel is padded with zeros (cropped in ``finish``)."""
-        input_size: Size = tuple(x.shape[2:])
+        """The stem; an input whose lowest level would be one voxel is padded with zeros (cropped in ``finish``)."""
+        i, j, k = x.shape[2:]
+        input_size: Size = (i, j, k)
         size = padded_size(input_size, self.topology.downsamplings)
         if size != input_size:
             x = functional.pad(x, _padding(input_size, size))
         return State({STEM: self.stem_in(x)}, input_size, level_sizes(size, self.topology.downsamplings))
 
     def step(self, state: State, cell: int, operation: Operation) -> State:
-        """Carry ``state`` through ``cell`` (from 0) with ``operation``; outputs that nothing needs any more are let go."""
+        """Carry ``state`` through ``cell`` (from 0) with ``operation``; outputs that nothing needs now are let go."""
         inputs = [state.outputs[source] for source in self.topology.inputs[cell]]
         output = self.cells[cell](inputs, operation, state.sizes[self.topology.code[cell] + 1])
         kept = {source: kept for source, kept in state.outputs.items() if self._last_use.get(source, -2) > cell}
