@@ -190,8 +190,8 @@ def _batched(tasks: Iterator[_Task], size: int) -> Iterator[list[_Task]]:
 
 def _groups(paths: int, each: int) -> list[slice]:
     """Runs of paths whose sums fit into :data:`MEMORY` together, of about equal length."""
-    count = max(1, -(-paths * each // MEMORY))
-    size = -(-paths // count)
+    turns = -(-paths // max(1, MEMORY // each))
+    size = -(-paths // max(1, turns))
     return [slice(start, min(paths, start + size)) for start in range(0, paths, max(1, size))]
 
 
