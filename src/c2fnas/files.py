@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; "
-            "the previous version of the file, if any, is intact."
-        ) from error
+        raise cannot_be_written(path, error, "the previous version of the file, if any, is intact") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:
+    """What to tell a user whose disk is full or folder closed; ``kept`` says what is not lost."""
+    return UserError(
+        f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; {kept}."
+    )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,10 +65,17 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Append ``value`` as one line of JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, allow_nan=False) + "\n")
+    """Append ``value`` as one line of JSON.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written; the lines before are intact.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value, allow_nan=False) + "\n")
+    except OSError as error:
+        raise cannot_be_written(path, error, "the lines before are intact") from error
 
 
 def read_json_lines(path: Path) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from c2fnas.training.weights import read_tensors, write_tensors
 
 KEPT = 2
 FOLDER = "checkpoints"
+NOTHING_SAVED = "No checkpoint had been written yet."
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +31,15 @@ def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor],
     """Write a checkpoint, then remove all but the two newest. The JSON comes last: without it there is no checkpoint.
 
     Raises:
-        UserError: the disk is full; the checkpoints before are intact.
+        UserError: the disk is full; the checkpoints before are intact, and it says which.
     """
     _clear_leftovers(folder)
-    checksum = write_tensors(_weights(folder, iteration), tensors)
-    write_json(_facts(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
+    try:
+        checksum = write_tensors(_weights(folder, iteration), tensors)
+        write_json(_facts(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
+    except UserError as error:
+        kept = _iterations(folder)
+        raise UserError(f"{error} {_carry_on(kept[-1]) if kept else NOTHING_SAVED}") from error
     for old in _iterations(folder)[:-KEPT]:
         _remove(folder, old)
 
@@ -67,6 +72,10 @@ def _load(folder: Path, iteration: int) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not what a checkpoint says of itself ({error!r}).") from error
     return Checkpoint(number, read_tensors(_weights(folder, iteration), checksum), meta)
+
+
+def _carry_on(iteration: int) -> str:
+    return f"The checkpoint after iteration {iteration} is intact, and the same command carries on from it."
 
 
 def _iterations(folder: Path) -> list[int]:

@@ -1,11 +1,13 @@
 """Metrics every few iterations: JSON lines and TensorBoard events."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from c2fnas.files import append_json_line, read_json_lines, write_text
+from c2fnas.files import append_json_line, cannot_be_written, read_json_lines, write_text
 from c2fnas.training.progress import Progress
 
 METRICS = "metrics.jsonl"
@@ -17,16 +19,20 @@ class MetricsLog:
     """Writes ``metrics.jsonl`` and ``tensorboard/`` in a folder; nothing at all where ``active`` is false.
 
     What an earlier session wrote past ``start``, where this one takes up, is taken back: each iteration is told once.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written.
     """
 
     def __init__(self, folder: Path, start: int, *, active: bool = True, every: int = EVERY) -> None:
-        self._path, self._every, self._active = folder / METRICS, every, active
+        self._path, self._curves, self._every, self._active = folder / METRICS, folder / TENSORBOARD, every, active
         self._writer: Any = None
         if active:
             from torch.utils.tensorboard import SummaryWriter
 
             _forget_after(self._path, start)
-            self._writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=start + 1 if start else None)
+            with _readable(self._curves):
+                self._writer = SummaryWriter(str(self._curves), purge_step=start + 1 if start else None)
 
     def iteration(self, progress: Progress, **more: float) -> None:
         """Note an iteration, if it is one of every few, the first or the last."""
@@ -46,8 +52,9 @@ class MetricsLog:
             return
         known = {name: value for name, value in values.items() if value is not None}
         append_json_line(self._path, known)
-        for name in known.keys() - {"iteration", "iterations"}:
-            self._writer.add_scalar(name, known[name], iteration)
+        with _readable(self._curves):
+            for name in known.keys() - {"iteration", "iterations"}:
+                self._writer.add_scalar(name, known[name], iteration)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +63,17 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.close()
+            # An error under way says more than what follows from it.
+            with _readable(self._curves) if error is None else suppress(OSError):
+                self._writer.close()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot_be_written(path, error, "checkpoints written before are intact") from error
 
 
 def _forget_after(path: Path, iteration: int) -> None:
