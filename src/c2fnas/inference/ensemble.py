@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2fnas.inference.sinks import allocate
 from c2fnas.inference.windows import Triple
 
 Vote = Literal["majority", "mean"]
@@ -38,7 +37,10 @@ class Mirrored(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks on one input: ``[b, channels, i, j, k] -> [b, networks · classes, i, j, k]``, network by network."""
+    """Several networks on one input, one after the other.
+
+    ``[b, channels, i, j, k] -> [b, networks · classes, i, j, k]``.
+    """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -59,20 +61,17 @@ class Fusion:
     Args:
         vote: The rule.
         argmax: Scores ``[any number of classes, i, j, k]`` to indices of the best, perhaps in another grid.
-        max_memory: Bytes for the sum of probabilities, see :func:`c2fnas.inference.sinks.allocate`.
     """
 
-    def __init__(self, vote: Vote, argmax: Argmax, max_memory: int | None = None) -> None:
-        self._vote, self._argmax, self._max_memory = vote, argmax, max_memory
+    def __init__(self, vote: Vote, argmax: Argmax) -> None:
+        self._vote, self._argmax = vote, argmax
         self._probability: Tensor | None = None
         self._votes: np.ndarray | None = None
 
     def add(self, logits: Tensor) -> None:
         """Count one model's logits ``[classes, i, j, k]``."""
-        if self._probability is None:
-            self._probability = allocate(logits.shape, self._max_memory)
-        for plane in range(logits.shape[1]):
-            self._probability[:, plane] += logits[:, plane].float().softmax(0).to(self._probability)
+        probability = logits.float().softmax(0)
+        self._probability = probability if self._probability is None else self._probability.add_(probability)
         if self._vote == "majority":
             self._count(self._argmax(logits), len(logits))
 
@@ -89,7 +88,7 @@ class Fusion:
         for candidates in np.unique(best[:, open_].T, axis=0):
             here = open_ & (best == candidates[:, None, None, None]).all(0)
             classes = np.flatnonzero(candidates)
-            winner[here] = classes[self._argmax(self._probability[torch.from_numpy(classes)])[here]]
+            winner[here] = classes[self._argmax(self._probability[classes])[here]]
         return winner
 
     def _count(self, labels: np.ndarray, classes: int) -> None:

@@ -1,0 +1,173 @@
+"""A model package: one folder that prediction needs and nothing else, whole or absent, checked when it is loaded.
+
+``architecture.json`` says what network it is, ``weights.safetensors`` holds its weights, ``plan.json`` how images are
+prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers these three and can be checked with
+``sha256sum -c``. ``README.md`` is the model card, for people, who may add to it.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ConfigDict, ValidationError
+from torch import nn
+
+from c2fnas.data.plan import Plan
+from c2fnas.errors import UserError
+from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.inference.designs import Design, Kind, kind_of, read_design
+from c2fnas.inference.forward import Precision
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.inference.windows import Triple, Weighting
+from c2fnas.training.weights import read_tensors, write_tensors
+
+WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
+
+
+class ModelPlan(Plan):
+    """A plan with what only prediction needs: how windows are blended, and whether mirrored views are averaged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["c2fnas-model-1"] = "c2fnas-model-1"
+    weighting: Weighting
+    mirror: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded package. ``checksum`` identifies it: the SHA-256 of its ``SHA256SUMS``."""
+
+    folder: Path
+    design: Design
+    network: nn.Module
+    plan: ModelPlan
+    checksum: str
+
+    def window(
+        self, *, stride: Triple | None = None, batch: int = 2, precision: Precision = "fp32",
+        max_memory: int | None = None,
+    ) -> SlidingWindow:  # fmt: skip
+        """The sliding window that the model was validated with, or another on request."""
+        return SlidingWindow(
+            self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
+        )
+
+
+def save_package(
+    folder: Path, network: nn.Module, design: Design, plan: Plan, *, card: str, weighting: Weighting,
+    mirror: bool = False,
+) -> None:  # fmt: skip
+    """Write a package; one that was there before is replaced once the new one is whole.
+
+    Args:
+        folder: Of the package.
+        network: Its weights are saved, in their own precision.
+        design: What ``network`` was built from, an :class:`c2fnas.space.architecture.Architecture` say.
+        plan: How its images were prepared.
+        card: The model card, Markdown.
+        weighting: How windows are blended.
+        mirror: Whether to average over mirrored views unless told otherwise.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written; a package that was there is intact.
+    """
+    for left_over in folder.parent.glob(f".[0-9]*-{folder.name}"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
+    try:
+        kind = kind_of(design)
+        write_json(unfinished / kind.file, design.to_json())
+        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
+        write_tensors(unfinished / WEIGHTS, network.state_dict())
+        write_text(unfinished / CARD, card.rstrip() + "\n")
+        names = sorted((kind.file, PLAN, WEIGHTS))
+        write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
+        _into_place(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_package(folder: Path) -> Model:
+    """Load a package whose files are as they were written.
+
+    Raises:
+        UserError: it is no package, or a file is missing or damaged.
+    """
+    folder = Path(folder)
+    sums = _sums(folder)
+    kind, design = read_design(folder)
+    for name in (kind.file, PLAN):
+        _check(folder / name, sums)
+    plan = _read_plan(folder / PLAN)
+    return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+
+
+def is_package(folder: Path) -> bool:
+    """Whether ``folder`` looks like a model package."""
+    return (folder / SUMS).is_file() and (folder / WEIGHTS).is_file()
+
+
+_DAMAGED = "damaged, its SHA-256 is not the one in SHA256SUMS. Restore the model from a copy, or train it again."
+
+
+def _check(path: Path, sums: dict[str, str]) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: missing. Restore the model from a copy, or train it again.")
+    if sums.get(path.name) != sha256(path):
+        raise UserError(f"{path}: {_DAMAGED}")
+
+
+def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
+    own = {name: getattr(plan, name) for name in Plan.model_fields}
+    return ModelPlan(**own, weighting=weighting, mirror=mirror)
+
+
+def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # loading a model must not move the caller's random numbers
+        network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
+    tensors = read_tensors(folder / WEIGHTS, sums.get(WEIGHTS, ""))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / kind.file} ({error}).") from error
+    return network.eval()
+
+
+def _read_plan(path: Path) -> ModelPlan:
+    value: Any = read_json(path)
+    try:
+        return ModelPlan.model_validate(value)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
+        raise UserError(f"{path}: no plan that this version of c2fnas reads ({faults}).") from error
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 by name."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
+        return {name.lstrip("*"): checksum for checksum, name in pairs}
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: not a model package ({SUMS} cannot be read: {error}). Name the folder of a model, such as "
+            "final/fold-0/model in a run folder."
+        ) from error
+
+
+def _into_place(unfinished: Path, folder: Path) -> None:
+    """Rename a whole package to its name. No system exchanges two folders everywhere, so the old one steps aside."""
+    old = folder.with_name(f".{os.getpid()}-{folder.name}-old")
+    try:
+        if folder.exists():
+            folder.rename(old)
+        unfinished.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Choose another folder.") from error
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,90 @@
+"""Labels in a case's original grid, slab by slab as the sliding window finishes them: no volume of scores exists."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2fnas.data.resample import SLAB_VOXELS, Taps
+from c2fnas.data.restoration import Restoration
+from c2fnas.inference.ensemble import Fusion, Vote
+
+
+class RestoringSink:
+    """The best class of every original voxel, by one model's scores or by those of several that vote.
+
+    Scores are interpolated linearly to the original's voxels and compared there, as in
+    :meth:`c2fnas.data.restoration.Restoration.argmax`, to the same result bit for bit. Between slabs only the planes
+    that the next voxels still need are kept, so memory does not grow with the volume's first axis.
+
+    Args:
+        restoration: The way back to the original grid.
+        models: Networks whose classes lie side by side in the logits, see :class:`c2fnas.inference.ensemble.Ensemble`.
+        vote: How several models are fused.
+    """
+
+    def __init__(self, restoration: Restoration, models: int = 1, vote: Vote = "majority") -> None:
+        self.labels = np.zeros(restoration.original.shape, dtype=np.uint8)
+        """Class indices ``[i, j, k]`` of the original grid; complete once the volume is."""
+        self._out = restoration.view(self.labels)
+        self._models, self._vote = models, vote
+        self._along = [
+            Taps.nearest(n, m) if axis == restoration.nearest_axis else Taps.linear(n, m)
+            for axis, (n, m) in enumerate(zip(restoration.shape, self._out.shape, strict=True))
+        ]
+        self._step = max(1, SLAB_VOXELS // max(np.prod(self._out.shape[1:]), np.prod(restoration.shape[1:])))
+        self._kept: Tensor | None = None
+        self._kept_from = 0
+        self._done = 0
+
+    def __call__(self, planes: slice, logits: Tensor) -> None:
+        """Take a slab ``[models · classes, planes, j, k]`` and label every voxel that needs no later one."""
+        if self._kept is not None:
+            logits = torch.cat([self._kept, logits], dim=1)
+        else:
+            self._kept_from = planes.start
+        for start, stop in self._chunks(planes.stop):
+            self._label(logits, start, stop)
+        ahead = int(self._along[0].low[self._done]) if self._done < len(self._out) else planes.stop
+        needed = min(ahead, planes.stop)  # a coarser original grid passes planes over
+        # A copy: the slab is the blend's own memory, which it reuses.
+        self._kept = logits[:, needed - self._kept_from :].clone()
+        self._kept_from = needed
+
+    def _chunks(self, until: int) -> Iterator[tuple[int, int]]:
+        """Runs of original planes that need no prepared plane from ``until`` on, in order, each once."""
+        stop = int(np.searchsorted(self._along[0].high, until))
+        while self._done < stop:
+            start, self._done = self._done, min(self._done + self._step, stop)
+            yield start, self._done
+
+    def _label(self, logits: Tensor, start: int, stop: int) -> None:
+        within, first, last = self._along[0].slab(start, stop)
+        part = logits[:, first - self._kept_from : last - self._kept_from]
+
+        def argmax(scores: Tensor) -> np.ndarray:
+            return _argmax(scores, within, self._along[1], self._along[2])
+
+        if self._models == 1:
+            self._out[start:stop] = argmax(part)
+            return
+        fusion = Fusion(self._vote, argmax)
+        for model in part.chunk(self._models):
+            fusion.add(model)
+        self._out[start:stop] = fusion.labels()
+
+
+def _argmax(scores: Tensor, along_i: Taps, along_j: Taps, along_k: Taps) -> np.ndarray:
+    """The best class, uint8, of scores ``[classes, i, j, k]`` interpolated one class at a time."""
+    best: Tensor | None = None
+    labels: Tensor | None = None
+    for index, plane in enumerate(scores):
+        values = along_i.apply(along_j.apply(along_k.apply(plane.float(), 2), 1), 0)
+        if best is None or labels is None:
+            best, labels = values, torch.zeros(values.shape, dtype=torch.uint8, device=values.device)
+        else:
+            labels.masked_fill_(values > best, index)
+            best = torch.maximum(best, values)
+    assert labels is not None
+    return labels.cpu().numpy()

@@ -1,0 +1,60 @@
+"""Whole volumes in their original geometry: one stream over many cases against each case by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from known_networks import tiny_network
+from small_models import small_plan, write_image, write_labels
+
+from c2fnas.data.cache import PreparedCase, prepare_cases
+from c2fnas.data.dataset import Case
+from c2fnas.data.plan import Plan
+from c2fnas.errors import UserError
+from c2fnas.inference.evaluate import evaluate_network
+from c2fnas.inference.metrics import Options, score_case, summarise
+from c2fnas.inference.sliding_window import SlidingWindow
+
+NAMES = ("background", "organ", "lesion")
+TURNED = np.array([[0.0, 0, -1.5, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+
+
+def prepared(folder: Path, plan: Plan, count: int = 3, labelled: bool = True) -> tuple[PreparedCase, ...]:
+    """Small cases of several sizes in a grid that is turned, flipped and anisotropic."""
+    cases = []
+    for number in range(count):
+        image, label = folder / f"case{number}.nii.gz", folder / "labels" / f"case{number}.nii.gz"
+        array = write_image(image, (5 + number, 6, 7), seed=number, affine=TURNED)
+        write_labels(label, array, TURNED)
+        cases.append(Case(f"case{number}", (image,), label if labelled else None))
+    return tuple(prepare_cases(cases, plan, folder / "cache").cases.values())
+
+
+@pytest.fixture(params=[(1.0, 1.0, 1.0), (1.0, 1.5, 2.0)], ids=["resampled", "as it is"])
+def cases(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[PreparedCase, ...]:
+    return prepared(tmp_path, small_plan(spacing=request.param))
+
+
+def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
+    network, window = tiny_network(), SlidingWindow((8, 8, 8), (4, 4, 4), batch=3)
+    options = Options(surface_tolerance=1.0, hausdorff=True)
+    seen: list[tuple[int, int]] = []
+    evaluation = evaluate_network(
+        network, cases, window, class_names=NAMES, device="cpu", options=options,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    rows = []
+    for case in cases:
+        labels = case.restoration.argmax(window.scores(network, case.image, device="cpu"))
+        assert case.truth is not None
+        assert labels.shape == case.truth.shape
+        rows.append(score_case(case.id, labels, case.truth, NAMES, spacing=(1.0, 2.0, 1.5), options=options))
+    assert evaluation == summarise(rows)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert 0 < evaluation.mean < 1
+
+
+def test_a_case_without_a_label_is_refused(tmp_path: Path) -> None:
+    cases = prepared(tmp_path, small_plan(), count=1, labelled=False)
+    with pytest.raises(UserError, match="no label"):
+        evaluate_network(tiny_network(), cases, SlidingWindow((8, 8, 8), (8, 8, 8)), class_names=NAMES, device="cpu")
