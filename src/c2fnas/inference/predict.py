@@ -1,0 +1,195 @@
+"""Prediction of label files: case by case in bounded memory, resumable; a case that fails is passed over."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from c2fnas.data.dataset import Case
+from c2fnas.data.label_file import write_label
+from c2fnas.data.preprocess import prepare_image
+from c2fnas.data.problem import CaseError
+from c2fnas.data.restoration import Restoration
+from c2fnas.errors import UserError
+from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
+from c2fnas.inference.package import Model
+from c2fnas.inference.prediction_folder import PredictionFolder
+from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sliding_window import SlidingWindow
+
+Prepared = tuple[np.ndarray, Restoration]
+UnderWay = tuple[Case, Restoration]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that could not be predicted, and why."""
+
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a call has done: cases predicted, cases that were there already, and cases that failed."""
+
+    done: tuple[str, ...]
+    kept: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One model, or several that vote, and how they look at a volume.
+
+    Args:
+        models: Of one preparation, see :func:`refuse_unlike`.
+        window: How volumes are cut.
+        vote: How several models are fused (paper 4.2: majority).
+        mirror: Whether each model averages over all eight mirrorings.
+        device: Where to compute.
+    """
+
+    models: tuple[Model, ...]
+    window: SlidingWindow
+    vote: Vote = "majority"
+    mirror: bool = False
+    device: str | torch.device = "auto"
+
+    def __post_init__(self) -> None:
+        refuse_unlike(self.models)
+
+    @property
+    def maker(self) -> dict[str, Any]:
+        """Everything that changes labels, but for rounding; equal makers make equal predictions."""
+        return {
+            "models": sorted(model.checksum for model in self.models),
+            "vote": self.vote if len(self.models) > 1 else None,
+            "mirror": self.mirror, "stride": list(self.window.stride), "weighting": self.window.weighting,
+        }  # fmt: skip
+
+    @property
+    def network(self) -> nn.Module:
+        """The network whose logits hold every model's classes side by side."""
+        networks = [Mirrored(model.network) if self.mirror else model.network for model in self.models]
+        return networks[0] if len(networks) == 1 else Ensemble(networks)
+
+    def read(self, case: Case) -> Prepared:
+        """A case's prepared image and the way back."""
+        return prepare_image(case.images, self.models[0].plan, case.id)
+
+    def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
+        """Write a case's labels, with the label values of the plan, in the image's own grid and integer type."""
+        classes = self.models[0].plan.label_classes
+        write_label(path, sink.labels, way.original, None, classes, template=case.images[0])
+
+
+def refuse_unlike(models: Sequence[Model]) -> None:
+    """See that the models can share a window.
+
+    Raises:
+        UserError: their classes, preparation, patches or blending differ.
+    """
+    first, alike = models[0], ("patch_size", "weighting")
+    for model in models[1:]:
+        differing = [name for name in alike if getattr(model.plan, name) != getattr(first.plan, name)]
+        if model.plan.preparation_key != first.plan.preparation_key:
+            differing.insert(0, "channels, classes or grid")
+        if differing:
+            raise UserError(
+                f"{first.folder} and {model.folder} can't be one ensemble: they differ in {', '.join(differing)}. "
+                "Predict with models of one run or of one plan."
+            )
+
+
+def predict_cases(
+    predictor: Predictor, cases: Sequence[Case], folder: Path, *, overwrite: bool = False,
+    on_progress: Progress = lambda done, failed: None,
+) -> Predicted:  # fmt: skip
+    """Predict ``cases`` into ``folder``; called again after an interruption it carries on.
+
+    ``on_progress(done, failed)`` counts cases; those done include the ones that were there already and those that failed.
+
+    Raises:
+        UserError: the folder holds other predictions or can't be written, or one window does not fit into memory.
+    """
+    output = PredictionFolder(folder)
+    open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
+    work = _Work(predictor, output, len(cases) - len(open_), on_progress)
+    work.run(open_)
+    missing = {case.id for case in open_}
+    return Predicted(tuple(work.done), tuple(c.id for c in cases if c.id not in missing), tuple(work.failures))
+
+
+class _Work:
+    """One call's progress."""
+
+    def __init__(self, predictor: Predictor, output: PredictionFolder, kept: int, on_progress: Progress) -> None:
+        self.done: list[str] = []
+        self.failures: list[Failure] = []
+        self._predictor, self._output, self._network = predictor, output, predictor.network
+        self._kept, self._on_progress = kept, on_progress
+
+    def run(self, cases: Sequence[Case]) -> None:
+        """Predict the cases; where a batch fails, those it may have come from one by one, then the others."""
+        waiting = deque(cases)
+        self._tell()
+        while waiting:
+            suspects = self._stream(waiting)
+            for case in suspects:
+                self._stream(deque([case]), alone=True)
+
+    def _stream(self, waiting: deque[Case], alone: bool = False) -> list[Case]:
+        """Predict from the front of ``waiting``, which is emptied; returns the cases under way when a batch failed."""
+        under_way: deque[UnderWay] = deque()
+        try:
+            sinks = self._predictor.window.stream(
+                self._network, self._volumes(waiting, under_way), device=self._predictor.device
+            )
+            for sink in sinks:
+                case, way = under_way.popleft()
+                self._predictor.write(case, sink, way, self._output.path(case))
+                self.done.append(case.id)
+                self._tell()
+        except (UserError, KeyboardInterrupt):
+            raise  # concerns every case: a full disk, no room for a single window
+        except Exception as error:
+            if alone:
+                self._fail(under_way[0][0], error)
+                return []
+            return [case for case, _ in under_way]
+        return []
+
+    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[np.ndarray, RestoringSink]]:
+        """Prepared images, the next one read while the windows of this one are computed."""
+        models, vote = len(self._predictor.models), self._predictor.vote
+        with ThreadPoolExecutor(1) as reader:
+            coming: Future[Prepared] | None = None
+            while waiting:
+                case = waiting[0]
+                coming = coming or reader.submit(self._predictor.read, case)
+                try:
+                    image, way = coming.result()
+                except Exception as error:
+                    self._fail(waiting.popleft(), error)
+                    coming = None
+                    continue
+                waiting.popleft()
+                under_way.append((case, way))
+                coming = reader.submit(self._predictor.read, waiting[0]) if waiting else None
+                yield image, RestoringSink(way, models, vote)
+
+    def _fail(self, case: Case, error: Exception) -> None:
+        text = str(error) if isinstance(error, CaseError) else f"{case.images[0]}: {error or type(error).__name__}"
+        self.failures.append(Failure(case.id, text))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._on_progress(self._kept + len(self.done) + len(self.failures), len(self.failures))
