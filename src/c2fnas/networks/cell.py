@@ -51,16 +51,21 @@ class Cell(nn.Module):
         self.branches = nn.ModuleList(Branch(filters, operations) for _ in range(inputs))
         self.postprocess = ConvBlock(filters, filters)
 
-    def forward(self, inputs: Sequence[Features], operation: Operation, size: Sequence[int]) -> Features:
-        """One or two inputs, the previous output first; ``size`` is that of the cell's level."""
-        previous, *second = inputs
+    def forward(
+        self, inputs: Sequence[Features], operation: Operation, size: Sequence[int], second: Features | None = None
+    ) -> Features:
+        """One or two inputs, the previous output first; ``size`` is that of the cell's level.
+
+        ``second`` is what the second input's branch gives, where it is known already.
+        """
+        previous, *others = inputs
         if isinstance(self.resample, UpSampling):
             previous = self.resample(previous, size)
         elif self.resample is not None:
             previous = self.resample(previous)
         total = self.branches[0](previous, operation)
-        for branch, features in zip(self.branches[1:], second, strict=True):
-            total = total + branch(features, operation)
+        for branch, features in zip(self.branches[1:], others, strict=True):
+            total = total + (branch(features, operation) if second is None else second)
         return self.postprocess(total)
 
 

@@ -62,12 +62,21 @@ class Trunk(nn.Module):
             x = functional.pad(x, _padding(input_size, size))
         return State({STEM: self.stem_in(x)}, input_size, level_sizes(size, self.topology.downsamplings))
 
-    def step(self, state: State, cell: int, operation: Operation) -> State:
-        """Carry ``state`` through ``cell`` (from 0) with ``operation``; outputs that nothing needs now are let go."""
+    def step(self, state: State, cell: int, operation: Operation, second: Tensor | None = None) -> State:
+        """Carry ``state`` through ``cell`` (from 0) with ``operation``; outputs that nothing needs now are let go.
+
+        ``second`` is what :meth:`second_branch` gives, where it is known already.
+        """
         inputs = [state.outputs[source] for source in self.topology.inputs[cell]]
-        output = self.cells[cell](inputs, operation, state.sizes[self.topology.code[cell] + 1])
+        output = self.cells[cell](inputs, operation, state.sizes[self.topology.code[cell] + 1], second)
         kept = {source: kept for source, kept in state.outputs.items() if self._last_use.get(source, -2) > cell}
         return State({**kept, cell: output}, state.input_size, state.sizes)
+
+    def second_branch(self, state: State, cell: int, operation: Operation) -> Tensor:
+        """The second input of ``cell`` on its way through ``operation``, before the sum with the first."""
+        part = self.cells[cell]
+        assert isinstance(part, Cell)
+        return part.branches[1](state.outputs[self.topology.inputs[cell][1]], operation)
 
     def finish(self, state: State) -> Features:
         """The logits, of the input's size."""

@@ -30,7 +30,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class CellCost:
-    """A cell (counted from 1), where it stands, and what it costs with its resampling."""
+    """A cell (counted from 1), where it stands, and what it costs with its resampling.
+
+    ``branch_macs`` are those of one input's way through it: a 1×1×1 convolution and the operation.
+    """
 
     cell: int
     operation: Operation
@@ -40,6 +43,7 @@ class CellCost:
     size: Size
     parameters: int
     macs: int
+    branch_macs: int
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,9 @@ def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> Cel
     for _ in topology.inputs[cell]:
         total += branch
     return CellCost(
-        cell + 1, operation, level, filters, topology.inputs[cell], size, parameters=total.parameters, macs=total.macs
-    )
+        cell + 1, operation, level, filters, topology.inputs[cell], size,
+        parameters=total.parameters, macs=total.macs, branch_macs=branch.macs,
+    )  # fmt: skip
 
 
 def _resampling(move: Move, filters: int, size: Size) -> Cost:

@@ -119,6 +119,17 @@ class Topology:
         return tuple(sorted(found))
 
 
+def skip_sources(topology: Topology) -> dict[int, int]:
+    """Of every cell whose second input comes from further back than its neighbours, where that starts.
+
+    The second input from the output before the previous one is too near to be shared by many paths of a ranking.
+
+    >>> skip_sources(Topology((0, 0, 1, 1, 2, 3, 2, 2, 1, 0, 0, 0)))
+    {8: 3, 9: 1}
+    """
+    return {cell: source for source, cell in topology.skips if cell - source > 2}
+
+
 def code_of(moves: "list[Move] | tuple[Move, ...]") -> tuple[int, ...]:
     """The code that moves lead to: their cumulative sum."""
     level, code = 0, []
