@@ -129,5 +129,5 @@ def _print(evaluation: "Evaluation") -> None:
         typer.echo("  ".join([f"{name:{width}}", *(f"{'-' if cell is None else f'{cell:.4f}':>17}" for cell in cells)]))
     typer.echo(
         f"mean Dice {evaluation.mean:.4f} on {len(evaluation.cases)} cases; {evaluation.excluded_empty} pairs of case "
-        f"and class left out (empty in label and prediction), {evaluation.false_positive_empty} count as 0 (empty label)"
+        f"and class left out (both empty), {evaluation.false_positive_empty} count as 0 (label empty, prediction not)"
     )

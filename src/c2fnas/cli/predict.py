@@ -96,8 +96,8 @@ def model_folders(paths: Sequence[Path]) -> list[Path]:
         packages = [place for place in [path, *places] if is_package(place)]
         if not packages:
             raise UserError(
-                f"{path}: no model here. Name a model folder, such as runs/liver/final/fold-0/model, or the folder of a "
-                "run that has trained its final networks."
+                f"{path}: no model here. Name a model folder, such as runs/liver/final/fold-0/model, or the folder of "
+                "a run that has trained its final networks."
             )
         found += [package for package in packages if package not in found]
     return found

@@ -115,7 +115,7 @@ def predict_cases(
 ) -> Predicted:  # fmt: skip
     """Predict ``cases`` into ``folder``; called again after an interruption it carries on.
 
-    ``on_progress(done, failed)`` counts cases; those done include the ones that were there already and those that failed.
+    ``on_progress(done, failed)`` counts cases; those done include kept and failed ones.
 
     Raises:
         UserError: the folder holds other predictions or can't be written, or one window does not fit into memory.
