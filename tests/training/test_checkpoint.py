@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from c2fnas.errors import UserError
-from c2fnas.training.checkpoint import forget_checkpoints, load_newest, save_checkpoint
+from c2fnas.training.checkpoint import forget_checkpoints, has_checkpoint, load_newest, save_checkpoint
 
 
 def save(folder, *iterations):
@@ -90,7 +90,11 @@ def test_leftovers_of_a_kill_are_cleared(tmp_path):
     assert len([*tmp_path.iterdir()]) == 4
 
 
-def test_forgetting(tmp_path):
+@pytest.mark.parametrize(("keep", "left"), [(0, None), (1, 10), (2, 10), (3, 10)])
+def test_forgetting(tmp_path, keep, left):
     save(tmp_path / "checkpoints", 5, 10)
-    forget_checkpoints(tmp_path)
-    assert not [*(tmp_path / "checkpoints").iterdir()]
+    forget_checkpoints(tmp_path, keep=keep)
+    newest = load_newest(tmp_path / "checkpoints")
+    assert (newest.iteration if newest else None) == left
+    assert has_checkpoint(tmp_path) == bool(keep)
+    assert len([*(tmp_path / "checkpoints").iterdir()]) == 2 * min(keep, 2)

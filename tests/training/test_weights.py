@@ -6,7 +6,7 @@ from torch import nn
 from toy import same, toy, weights
 
 from c2fnas.errors import UserError
-from c2fnas.training.weights import load_weights, save_weights
+from c2fnas.training.weights import compare, load_weights, save_weights, transfer
 
 
 def test_round_trip(tmp_path):
@@ -53,6 +53,23 @@ def test_what_fits_is_transferred_and_the_rest_told(tmp_path):
     assert transfer.left == transfer.unused == ("head.bias", "head.weight")
     assert torch.equal(network.stem.weight, toy(1).stem.weight)
     assert set(transfer.loaded) | set(transfer.left) == set(network.state_dict())
+
+
+def test_comparing_on_the_meta_device_tells_what_a_transfer_does():
+    """On another number of channels and classes: the first and the last convolution stay behind."""
+    source, network = toy(1), toy(2)
+    network.stem, network.head = nn.Conv3d(2, 4, 3, padding=1), nn.Conv3d(4, 5, 1)
+    with torch.device("meta"):
+        hollow = toy(2)
+        hollow.stem, hollow.head = nn.Conv3d(2, 4, 3, padding=1), nn.Conv3d(4, 5, 1)
+    before = weights(network)
+    done = transfer(source.state_dict(), network)
+    assert compare(source.state_dict(), hollow) == done
+    assert done.left == ("head.bias", "head.weight", "stem.weight")
+    assert done.unused == done.left
+    after = weights(network)
+    assert all(torch.equal(after[name], source.state_dict()[name]) for name in done.loaded)
+    assert all(torch.equal(after[name], before[name]) for name in done.left)
 
 
 def test_tied_weights_are_written(tmp_path):

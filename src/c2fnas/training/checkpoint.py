@@ -57,11 +57,17 @@ def load_newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def forget_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a finished training whose weights are elsewhere; it can't be extended any more."""
-    for iteration in _iterations(folder / FOLDER):
+def forget_checkpoints(folder: Path, keep: int = 0) -> None:
+    """Remove the checkpoints of a finished training but the ``keep`` newest; without any it can't be extended."""
+    found = _iterations(folder / FOLDER)
+    for iteration in found[: len(found) - keep]:
         _remove(folder / FOLDER, iteration)
     _clear_leftovers(folder / FOLDER)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the training in ``folder`` has left a checkpoint, whole or not."""
+    return bool(_iterations(folder / FOLDER))
 
 
 def _load(folder: Path, iteration: int) -> Checkpoint:

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with a SHA-256 beside them, never pickle."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +38,33 @@ def load_weights(path: Path, module: nn.Module, strict: bool = True) -> Transfer
     Raises:
         UserError: missing, damaged, or, where ``strict``, not of this network.
     """
-    tensors, own = read_tensors(path, _known_checksum(path)), module.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    unused, left = sorted(tensors.keys() - fitting.keys()), sorted(own.keys() - fitting.keys())
-    if strict and (unused or left):
+    tensors = read_tensors(path, _known_checksum(path))
+    plan = compare(tensors, module)
+    if strict and (plan.unused or plan.left):
         raise UserError(
-            f"{path}: these are weights of another network: {len(unused)} tensors have no place in this one (such as "
-            f"{_some(unused)}), {len(left)} of its own are missing (such as {_some(left)}). Give the architecture, the "
-            "number of channels and the number of classes that they were trained with."
+            f"{path}: these are weights of another network: {len(plan.unused)} tensors have no place in this one (such "
+            f"as {_some(plan.unused)}), {len(plan.left)} of its own are missing (such as {_some(plan.left)}). Give the "
+            "architecture, the number of channels and the number of classes that they were trained with."
         )
-    module.load_state_dict(fitting, strict=False)
-    return Transfer(tuple(fitting), tuple(unused), tuple(left))
+    return transfer(tensors, module)
+
+
+def compare(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
+    """What `transfer` would do; tensors and module may lie on the meta device."""
+    own = module.state_dict()
+    fitting = [name for name, value in tensors.items() if name in own and own[name].shape == value.shape]
+    return Transfer(
+        loaded=tuple(sorted(fitting)),
+        unused=tuple(sorted(tensors.keys() - set(fitting))),
+        left=tuple(sorted(own.keys() - set(fitting))),
+    )
+
+
+def transfer(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
+    """Give ``module`` the tensors whose name and shape fit; on other channels or classes all but the outermost do."""
+    plan = compare(tensors, module)
+    module.load_state_dict({name: tensors[name] for name in plan.loaded}, strict=False)
+    return plan
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -86,5 +102,5 @@ def _checksum(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) or "none"
