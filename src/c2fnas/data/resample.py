@@ -18,7 +18,7 @@ Triple = tuple[int, int, int]
 Planes = Callable[[int, int, int], Tensor | None]
 """``(class, first, last + 1)`` to the scores of those planes, float32 ``[planes, j, k]``; None where all are zero."""
 
-SLAB_VOXELS = 1 << 21
+SLAB_VOXELS = 1 << 20
 SPLINE_ORDER = 3
 
 NEGLIGIBLE = 1e-10
