@@ -60,7 +60,7 @@ def load_newest(folder: Path) -> Checkpoint | None:
 def forget_checkpoints(folder: Path, keep: int = 0) -> None:
     """Remove the checkpoints of a finished training but the ``keep`` newest; without any it can't be extended."""
     found = _iterations(folder / FOLDER)
-    for iteration in found[: len(found) - keep]:
+    for iteration in found[: max(0, len(found) - keep)]:
         _remove(folder / FOLDER, iteration)
     _clear_leftovers(folder / FOLDER)
 
