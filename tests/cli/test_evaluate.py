@@ -1,0 +1,124 @@
+"""`c2fnas evaluate` as a user calls it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from c2fnas.cli import main
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+from small_models import save_small_model
+
+
+def write(path: Path, voxels: list[int], spacing: float = 1.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.array(voxels, np.uint8).reshape(-1, 1, 1)
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([spacing, 1, 1, 1])), path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three predictions of values 0, 1 and 2, four labels."""
+    truth = {"a": [1, 1, 2, 0], "b": [1, 1, 0, 0], "c": [1, 1, 0, 0], "d": [1, 2, 1, 2]}
+    prediction = {"a": [1, 0, 2, 0], "b": [1, 1, 2, 0], "c": [1, 1, 0, 0]}
+    for name, cases in {"labels": truth, "predictions": prediction}.items():
+        for case, voxels in cases.items():
+            write(tmp_path / name / f"{case}.nii.gz", voxels)
+    return tmp_path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of a call of the program."""
+    monkeypatch.setattr(sys, "argv", ["c2fnas", "evaluate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def scores(root: Path, monkeypatch: pytest.MonkeyPatch, *options: object) -> dict[str, Any]:
+    code = call(monkeypatch, root / "predictions", root / "labels", "--json", root / "scores.json", "-q", *options)
+    assert code == 0
+    return dict(json.loads((root / "scores.json").read_text()))
+
+
+def test_the_figures_are_those_counted_by_hand(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = scores(root, monkeypatch)
+    assert [row["case"] for row in found["cases"]] == ["a", "b", "c"]
+    assert found["cases"][0]["dice"] == {"1": pytest.approx(2 / 3), "2": 1.0}
+    assert found["per_class"] == pytest.approx({"1": (2 / 3 + 1 + 1) / 3, "2": (1 + 0) / 2})
+    assert found["mean"] == pytest.approx((8 / 9 + 1 / 2) / 2)
+    assert found["excluded_empty"] == 1
+    assert found["false_positive_empty"] == 1
+    assert found["labels_without_prediction"] == ["d"]
+    captured = capsys.readouterr()
+    assert "0.6944" in captured.out
+    assert "1 labels have no prediction" in captured.err
+
+
+def test_classes_come_from_the_manifest_beside_the_labels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "organ", "2": "organ"}}))
+    found = scores(root, monkeypatch)
+    assert found["per_class"] == pytest.approx({"organ": (2 * 2 / 5 + 2 * 2 / 5 + 1) / 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("organ,lesion", {"organ", "lesion"}), ("organ=2, lesion=1", {"organ", "lesion"}), ("x=1,x=2", set())],
+)
+def test_classes_by_name(root: Path, text: str, names: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if not names:
+        assert call(monkeypatch, root / "predictions", root / "labels", "--labels", text) == 2
+        return
+    found = scores(root, monkeypatch, "--labels", text)
+    assert set(found["per_class"]) == names
+    assert found["per_class"]["organ"] == pytest.approx(8 / 9 if text == "organ,lesion" else 1 / 2)
+
+
+def test_classes_of_a_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_small_model(root / "model")  # values 2 and 3, 5
+    for path in [*(root / "predictions").iterdir(), *(root / "labels").iterdir()]:
+        array = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+        write(path, np.array([0, 3, 5])[array].ravel().tolist())
+    assert scores(root, monkeypatch, "--labels", root / "model")["per_class"] == pytest.approx(
+        {"organ": 8 / 9, "lesion": 1 / 2}
+    )
+
+
+def test_distances_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = scores(root, monkeypatch, "--surface-tolerance", "1", "--hausdorff")
+    assert found["cases"][2]["surface_dice"] == {"1": 1.0, "2": None}
+    assert found["cases"][0]["hausdorff95_mm"]["2"] == 0.0
+    assert found["hausdorff95_mm"]["2"] == 0.0
+    assert found["surface_dice"]["2"] == pytest.approx(0.5)
+
+
+def test_two_files_are_a_pair(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = call(monkeypatch, root / "predictions" / "a.nii.gz", root / "labels" / "b.nii.gz", "--json", root / "x.json")
+    assert code == 0
+    assert json.loads((root / "x.json").read_text())["per_class"]["1"] == pytest.approx(2 / 3)
+
+
+def test_bad_input_is_one_paragraph_and_exit_code_2(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusal(*arguments: object) -> str:
+        assert call(monkeypatch, *arguments, "-q") == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert "no volumes here" in refusal(root / "nowhere", root / "labels")
+    assert "a.nii.gz" in refusal(root / "predictions", root / "labels", "--labels", "organ")  # has a value 2
+    write(root / "predictions" / "e.nii.gz", [0, 1])
+    assert "e.nii.gz" in refusal(root / "predictions", root / "labels")  # no such label
+    write(root / "labels" / "e.nii.gz", [0, 1, 0])
+    assert "size" in refusal(root / "predictions", root / "labels")
+    write(root / "labels" / "e.nii.gz", [0, 1], spacing=2.0)
+    assert "affine" in refusal(root / "predictions", root / "labels")
