@@ -27,3 +27,9 @@ def test_space_and_search_import_nothing_heavy():
 def test_optuna_is_imported_with_the_one_module_that_is_a_sampler():
     assert "optuna" in (found := modules_after_import())
     assert found.isdisjoint({"torch", "monai"})
+
+
+def test_neither_the_package_nor_its_command_line_imports_anything_heavy():
+    script = "import sys, c2fnas, c2fnas.cli; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {module.partition(".")[0] for module in ran.stdout.split()}.isdisjoint(HEAVY)

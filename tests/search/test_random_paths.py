@@ -4,8 +4,6 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from c2fnas.search.path_ranking import random_paths
-from c2fnas.search.path_sampling import UniformPaths
-from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
@@ -45,23 +43,3 @@ def test_all_paths_are_equally_likely():
 def test_a_space_too_large_to_number():
     paths = random_paths(SearchSpace(cells=100, downsamplings=3), 50, seed=0)
     assert len(set(paths)) == 50
-
-
-def test_paths_of_the_super_network_are_uniform_in_every_cell():
-    for counts in UniformPaths(tuple(Operation), 12, seed=0).counts(3000):
-        assert sum(counts) == 3000
-        assert chisquare(counts).pvalue > 1e-6
-
-
-def test_counts_are_of_the_paths_drawn():
-    paths = UniformPaths(tuple(Operation), 4, seed=3)
-    drawn = [paths(iteration) for iteration in range(50)]
-    expected = [[operations.count(operation) for operation in Operation] for operations in zip(*drawn, strict=True)]
-    assert paths.counts(50) == expected
-
-
-def test_a_path_depends_on_seed_and_iteration_alone():
-    forwards, backwards = UniformPaths(tuple(Operation), 12, seed=0), UniformPaths(tuple(Operation), 12, seed=0)
-    ahead = [forwards(iteration) for iteration in range(20)]
-    assert ahead == [backwards(iteration) for iteration in reversed(range(20))][::-1]
-    assert len(set(ahead)) == 20

@@ -36,6 +36,8 @@ def describe(
         raise UserError(
             "describe: give an architecture or --space, one of the two. `c2fnas describe --help` has examples."
         )
+    if min(input) < 1:
+        raise UserError(f"describe: --input {' '.join(map(str, input))}: every side has at least one voxel.")
     if space:
         facts = space_facts()
         typer.echo(json_format.dumps(facts, indent=2) if json else _lines(facts))

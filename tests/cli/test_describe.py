@@ -1,0 +1,86 @@
+"""`c2fnas describe`: its keys and values are an interface."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from c2fnas.cli import app
+from c2fnas.errors import UserError
+
+
+def described(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["describe", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def facts(*arguments: str) -> Any:
+    return json.loads(described(*arguments, "--json"))
+
+
+def test_the_space_has_the_papers_counts() -> None:
+    space = facts("--space")
+    assert space["topologies"] == 924
+    assert space["unpruned_topologies"] == 28657
+    assert space["operation_configurations"] == 531441
+    assert space["walks"] == 75025
+    assert space["architectures"] == 924 * 531441
+
+
+def test_panc() -> None:
+    panc = facts("c2fnas-panc", "--input", "96", "96", "96")
+    assert panc["parameters"] == pytest.approx(17.02e6, rel=0.04)
+    assert panc["macs"] == pytest.approx(150.78e9, rel=0.01)
+    assert panc["code"] == [0, 0, 1, 1, 2, 3, 2, 2, 1, 0, 0, 0]
+    assert panc["operations"] == ["2D", "P3D", "3D", "3D", "3D", "2D", "3D", "3D", "P3D", "3D", "2D", "3D"]
+    assert "17.02 M" in panc["note"]
+
+
+def test_cells_have_a_row_each() -> None:
+    panc = facts("c2fnas-panc")
+    rows = panc["cells"]
+    assert [row["cell"] for row in rows] == list(range(1, 13))
+    assert [row["level"] for row in rows] == panc["code"]
+    assert [row["operation"] for row in rows] == panc["operations"]
+    assert [row["filters"] for row in rows] == [64 * 2**level for level in panc["code"]]
+    assert sum(row["macs"] for row in rows) < panc["macs"]
+
+
+def test_the_text_form_a_file_and_other_sizes(tmp_path) -> None:
+    text = "0:3D 1:P3D 0:2D @0.5"
+    small = facts(text, "--input", "8", "9", "10", "--channels", "2", "--classes", "5")
+    assert (small["architecture"], small["width"]) == (text, 0.5)
+    assert (small["input"], small["channels"], small["classes"]) == ([8, 9, 10], 2, 5)
+    assert "note" not in small
+    file = tmp_path / "architecture.json"
+    file.write_text(
+        json.dumps({"format": "c2fnas-architecture-1", **{k: small[k] for k in ("code", "operations", "width")}})
+    )
+    assert facts(str(file), "--input", "8", "9", "10", "--channels", "2", "--classes", "5") == small
+
+
+def test_in_words() -> None:
+    assert "924" in described("--space")
+    shown = described("c2fnas-panc")
+    assert "17.60 M parameters, 149.60 G multiply-accumulates at 96×96×96" in shown
+    assert "0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 0:2D 0:3D @1" in shown
+
+
+@pytest.mark.parametrize("arguments", [(), ("c2fnas-panc", "--space")])
+def test_an_architecture_or_the_space(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="one of the two"):
+        described(*arguments)
+
+
+@pytest.mark.parametrize("architecture", ["c2fnas-liver", "0:3D 1:3D", "no/such/file.json"])
+def test_what_is_no_architecture(architecture: str) -> None:
+    with pytest.raises(UserError, match="not an architecture"):
+        described(architecture)
+
+
+@pytest.mark.parametrize("size", [("0", "9", "9"), ("-1", "9", "9")])
+def test_sizes_are_at_least_one_voxel(size: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, ["describe", "c2fnas-panc", "--input", *size])
+    assert result.exit_code == 2 or isinstance(result.exception, UserError)
