@@ -38,9 +38,13 @@ def test_closed_form_equals_the_built_network(index: int) -> None:
 
 
 @pytest.mark.long
-def test_closed_form_equals_the_built_network_for_every_topology() -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_closed_form_equals_the_built_network_for_every_topology(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Norms multiply nothing that is counted and keep the shape, but take most of the time on the meta device.
+    monkeypatch.setattr(torch.nn.InstanceNorm3d, "forward", lambda self, x: x)
     for index, topology in enumerate(SPACE.topologies()):
-        agree(topology, seed=10_000 + index)
+        if index % 4 == part:
+            agree(topology, seed=10_000 + index)
 
 
 @pytest.mark.parametrize(
