@@ -12,11 +12,14 @@ import psutil
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import Header, format_of, header_findings
 from c2fnas.data.geometry import Geometry
-from c2fnas.data.layouts import read_dataset
+from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import VOLUMES_EACH, Progress, fitting_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import grid_findings, read_header
 from c2fnas.data.voxels import image_findings, label_findings, label_integers, storage_findings
+
+NOTICED = 1e-4
+"""Difference of a label's affine from its image's, in millimetres, that rounding to float32 doesn't explain."""
 
 __all__ = ["CaseInspection", "Inspection", "Problem", "check_dataset", "inspect_dataset"]
 
@@ -37,12 +40,16 @@ class CaseInspection:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A data set and everything wrong with it: ``manifest`` as a whole, ``training`` and ``test`` case by case."""
+    """A data set and everything wrong with it: ``manifest`` as a whole, ``training`` and ``test`` case by case.
+
+    ``files`` are the manifest's own, where the data set was given by its path.
+    """
 
     dataset: Dataset
     manifest: tuple[Problem, ...]
     training: tuple[CaseInspection, ...]
     test: tuple[CaseInspection, ...]
+    files: tuple[Path, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -99,17 +106,14 @@ def inspect_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Prog
     Raises:
         UserError: as :func:`check_dataset`.
     """
-    manifest: tuple[Problem, ...] = ()
-    if not isinstance(dataset, Dataset):
-        reading = read_dataset(Path(dataset))
-        dataset, manifest = reading.dataset, reading.problems
-    known: Dataset = dataset
+    reading = Reading(dataset, (), ()) if isinstance(dataset, Dataset) else read_dataset(Path(dataset))
+    known = reading.dataset
     count, cases = len(known.training), (*known.training, *known.test)
     largest = max(map(_voxels, cases), default=0)
     fitting = fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
     numbered = list(enumerate(cases))
     found = list(in_order(lambda each: _inspect(each[1], known, each[0] < count), numbered, fitting, progress))
-    return Inspection(known, manifest, tuple(found[:count]), tuple(found[count:]))
+    return Inspection(known, reading.problems, tuple(found[:count]), tuple(found[count:]), reading.files)
 
 
 def _voxels(case: Case) -> int:
@@ -129,7 +133,7 @@ def _inspect(case: Case, dataset: Dataset, training: bool) -> CaseInspection:
         if header is not None:
             _list(_image_findings(header, case, problems), case, path, problems)
     _list(_channel_findings(headers, dataset), case, case.images[0], problems)
-    geometry = _geometry(headers[0])
+    geometry = None if headers[0] is None else _geometry(headers[0])
     for path, header in zip(case.images[1:], headers[1:], strict=True):
         _list(_grid_findings(header, geometry, case), case, path, problems)
     voxels = _inspect_label(case, dataset, geometry, training, problems)
@@ -146,7 +150,7 @@ def _inspect_label(
     header = _header(case.label, case, problems)
     if header is None:
         return None
-    _list(_grid_findings(header, geometry, case), case, case.label, problems)
+    _list(_grid_findings(header, geometry, case) or _near(header, geometry), case, case.label, problems)
     stored = _stored(header, case, problems)
     if stored is None:
         return None
@@ -206,13 +210,23 @@ def _channel_findings(headers: Sequence[Header | None], dataset: Dataset) -> lis
     return [Finding(f"{count} channels", f"{len(dataset.channels)} ({names})", mend)]
 
 
-def _geometry(header: Header | None) -> Geometry | None:
-    return None if header is None else Geometry.from_array(header.shape[:3], header.affine)
+def _geometry(header: Header) -> Geometry:
+    return Geometry.from_array(header.shape[:3], header.affine)
 
 
 def _grid_findings(header: Header | None, geometry: Geometry | None, case: Case) -> list[Finding]:
-    own = _geometry(header)
-    return grid_findings(own, geometry, case.images[0].name) if own and geometry else []
+    if header is None or geometry is None:
+        return []
+    return grid_findings(_geometry(header), geometry, case.images[0].name)
+
+
+def _near(header: Header, geometry: Geometry | None) -> list[Finding]:
+    """A label's affine that is the image's but for more than rounding: other programs may have a smaller tolerance."""
+    apart = _geometry(header).affine_difference(geometry) if geometry else 0.0
+    if apart <= NOTICED:
+        return []
+    mend = "It counts as the same. `c2fnas check DATASET --fix DIR` writes a copy with the image's affine."
+    return [Finding(f"an affine {apart:.2g} mm off that of the image", "the image's affine", mend, "warning")]
 
 
 def _list(findings: Sequence[Finding], case: Case, path: Path, problems: list[Problem]) -> None:

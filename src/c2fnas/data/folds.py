@@ -31,7 +31,7 @@ class ClassCounts:
 
 
 def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]:
-    """Folds of neighbours in the manifest's order, as the paper takes them: five, the last validates in the search (4.1).
+    """Folds of neighbours in the manifest's order, as the paper takes them: five, the last validates (4.1).
 
     Sizes differ by one at most, larger ones first. Where cases have groups, groups are counted instead.
 

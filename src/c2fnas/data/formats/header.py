@@ -54,6 +54,9 @@ class Format(Protocol):
     def read_voxels(self, header: Header) -> np.ndarray:
         """Read the voxels ``[i, j, k]`` or ``[i, j, k, channels]``, scaled as the header says."""
 
+    def data_file(self, path: Path) -> Path | None:
+        """The file beside the header that holds the voxels; None where they follow the header."""
+
     def write(self, path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
         """Write labels ``[i, j, k]``; ``template`` is a file of this format whose orientation fields are kept."""
 

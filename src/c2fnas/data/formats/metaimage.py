@@ -62,6 +62,16 @@ def read_voxels(header: Header) -> np.ndarray:
         ) from error
 
 
+def data_file(path: Path) -> Path | None:
+    """The file beside the header that holds the voxels; None where they follow the header.
+
+    Raises:
+        CaseError: the header is unreadable, or names a file elsewhere.
+    """
+    name = _fields(path)[0]["ElementDataFile"]
+    return None if name.upper() == "LOCAL" else detached(path, name)
+
+
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to a MetaImage file, packed."""
     itk = need("itk", path)
@@ -112,9 +122,9 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], default: np.ndarray
     return default if text is None else np.array([float(number) for number in text.split()])
 
 
-def _data(path: Path, fields: dict[str, str], start: int) -> tuple[Path, int]:
-    name = fields["ElementDataFile"]
-    return (path, start) if name.upper() == "LOCAL" else (detached(path, name), 0)
+def _data(path: Path, start: int) -> tuple[Path, int]:
+    beside = data_file(path)
+    return (beside, 0) if beside else (path, start)
 
 
 def _is_packed(fields: dict[str, str]) -> bool:
@@ -122,7 +132,7 @@ def _is_packed(fields: dict[str, str]) -> bool:
 
 
 def _extent(path: Path, fields: dict[str, str], start: int, size: int) -> list[Finding]:
-    data, first = _data(path, fields, start)
+    data, first = _data(path, start)
     return extent_findings(data, first, size, packed=_is_packed(fields))
 
 
@@ -131,7 +141,7 @@ def _refuse_damaged(header: Header) -> None:
     fields, start = _fields(header.path)
     if not _is_packed(fields):
         return
-    data, first = _data(header.path, fields, start)
+    data, first = _data(header.path, start)
     stream, size = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
     with data.open("rb") as file:
         file.seek(first)

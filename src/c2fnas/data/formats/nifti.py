@@ -71,6 +71,10 @@ def read_voxels(header: Header) -> np.ndarray:
     return _scaled(stored, raw)
 
 
+def data_file(path: Path) -> None:
+    """Voxels follow the header: pairs of .hdr and .img aren't read."""
+
+
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to a NIfTI file; the codes and fields of sform and qform are the template's."""
     header = orientation_header(template) if template is not None else None

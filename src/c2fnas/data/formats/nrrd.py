@@ -61,6 +61,17 @@ def read_voxels(header: Header) -> np.ndarray:
     return np.transpose(stored, order)
 
 
+def data_file(path: Path) -> Path | None:
+    """The file beside the header that holds the voxels; None where they follow the header.
+
+    Raises:
+        CaseError: the header is unreadable, or names a file elsewhere.
+    """
+    fields, _ = _fields(path)
+    name = fields.get("data file", fields.get("datafile"))
+    return None if name is None else detached(path, str(name))
+
+
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to an NRRD file in the space left-posterior-superior, gzip-packed."""
     nrrd = need("nrrd", path)
@@ -122,9 +133,8 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
 
 
 def _extent(path: Path, fields: dict[str, Any], start: int, size: int) -> list[Finding]:
-    name = fields.get("data file", fields.get("datafile"))
-    data, first = (path, start) if name is None else (detached(path, str(name)), 0)
+    beside = data_file(path)
     encoding = str(fields.get("encoding", "raw"))
     if encoding in ("ascii", "text", "txt", "hex"):
         return []
-    return extent_findings(data, first, size, packed=encoding in PACKED)
+    return extent_findings(beside or path, 0 if beside else start, size, packed=encoding in PACKED)

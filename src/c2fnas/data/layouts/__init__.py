@@ -7,7 +7,7 @@ from c2fnas.data.layouts.layout import DatasetError, Layout, Reading
 from c2fnas.data.layouts.msd import MsdLayout
 from c2fnas.data.layouts.nnunet import NnunetLayout
 from c2fnas.data.layouts.table import TableLayout
-from c2fnas.errors import UserError
+from c2fnas.data.problem import CaseError
 
 LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout())
 
@@ -27,7 +27,7 @@ def read_dataset(path: Path) -> Reading:
     """Read the data set at ``path`` as far as it can be read, and list what is wrong with its manifest.
 
     Raises:
-        UserError: no layout recognises it, or its manifest can't be read at all.
+        CaseError: no layout recognises it, or its manifest can't be read at all.
     """
     return layout_of(path).read(Path(path))
 
@@ -36,13 +36,14 @@ def layout_of(path: Path) -> Layout:
     """The layout of the data set at ``path``.
 
     Raises:
-        UserError: none recognises it, or its manifest can't be read.
+        CaseError: none recognises it, or its manifest can't be read.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: no such data set. Correct the path.")
+        raise CaseError("", path, "no such file or folder", "a data set", "Correct the path.")
     for layout in LAYOUTS:
         if layout.recognises(path):
             return layout
     signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
-    raise UserError(f"{path}: no data set that is known here. Expected one of: {signs}.")
+    mend = "Name the folder that holds the manifest, or the manifest."
+    raise CaseError("", path, "no data set of a known layout", f"one of: {signs}", mend)

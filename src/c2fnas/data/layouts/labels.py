@@ -66,7 +66,7 @@ def _integer(value: Any) -> int | None:
 def _overlap(value: int, earlier: str, later: str, is_region: bool) -> Finding:
     found = f"label {value} in both {earlier!r} and {later!r}"
     if is_region:
-        mend = f"It is taken for {later!r}, the later one, since classes can't overlap. Rename {earlier!r} to what is left."
+        mend = f"It is taken for {later!r}, the later: classes can't overlap. Rename {earlier!r} to what is left."
         return Finding(found, "classes that don't overlap", mend, "warning")
     return Finding(found, "one class for every value", MEND)
 

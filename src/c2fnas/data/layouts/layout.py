@@ -14,10 +14,12 @@ SHOWN_PROBLEMS = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """A data set as far as its manifest can be read, and what is wrong with the manifest. No voxel has been read yet."""
+    """A data set as far as its manifest can be read, and what is wrong with the manifest. No voxel is read yet."""
 
     dataset: Dataset
     problems: tuple[Problem, ...]
+    files: tuple[Path, ...]
+    """The manifest's own files; the first one decides which layout reads it."""
 
 
 class DatasetError(UserError):

@@ -1,5 +1,6 @@
 """What the layouts share: finding and reading a manifest, its channels, paths that stay inside, ids that are safe."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -8,8 +9,6 @@ from typing import Any
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.problem import Finding, Problem
 from c2fnas.data.volume import CaseError, read_header
-from c2fnas.errors import UserError
-from c2fnas.files import read_json
 
 MANIFEST = "dataset.json"
 SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
@@ -29,14 +28,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Read a manifest.
 
     Raises:
-        UserError: there is none, or it is no JSON object.
+        CaseError: there is none, or it is no JSON object.
     """
     manifest = manifest_path(path)
     if manifest is None:
-        raise UserError(f"{path}: no {MANIFEST} here. Name the folder that holds it, or the file itself.")
-    content = read_json(manifest)
+        mend = "Name the folder that holds it, or the file itself."
+        raise CaseError("", path, f"no {MANIFEST}", "a manifest", mend)
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise CaseError("", manifest, f"unreadable JSON ({error})", "JSON in UTF-8", "Correct the file.") from error
     if not isinstance(content, dict):
-        raise UserError(f"{manifest}: not a manifest (found a {type(content).__name__}, expected an object).")
+        raise CaseError("", manifest, f"a JSON {type(content).__name__}", "a JSON object", "Correct the manifest.")
     return content
 
 

@@ -55,7 +55,7 @@ class MsdLayout(Layout):
             test=unique(_cases(content, "test", file, len(channels), problems), file, problems),
         )
         problems += dataset_problems(dataset, file, content.get("numTraining"))
-        return Reading(dataset, tuple(problems))
+        return Reading(dataset, tuple(problems), (file,))
 
 
 def _cases(content: dict[str, Any], key: str, file: Path, channels: int, problems: list[Problem]) -> Iterator[Case]:

@@ -63,7 +63,7 @@ class NnunetLayout(Layout):
             test=unique(_folder(file.parent, "Ts", ending, channels, problems), file, problems),
         )  # fmt: skip
         problems += dataset_problems(dataset, file, content.get("numTraining"))
-        return Reading(dataset, tuple(problems))
+        return Reading(dataset, tuple(problems), (file,))
 
 
 def _ending(root: Path) -> str:

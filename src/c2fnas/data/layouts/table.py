@@ -1,9 +1,10 @@
 """A CSV with a row per case.
 
 Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
-optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``). Relative
-paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's name with the
-suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the label files.
+optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``).
+Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
+name with the suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the
+label files.
 """
 
 import csv
@@ -22,13 +23,12 @@ from c2fnas.data.layouts.manifest import (
     inside,
     parse_channels,
     path_finding,
+    read_manifest,
     unique,
 )
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
-from c2fnas.errors import UserError
-from c2fnas.files import read_json
 
 SPLITS = {
     "": "training", "train": "training", "training": "training", "tr": "training",
@@ -56,7 +56,7 @@ class TableLayout(Layout):
         rows, problems = _rows(file), list[Problem]()
         columns = _image_columns(rows, file)
         known = file.with_suffix(".json")
-        named = read_json(known) if known.is_file() else {}
+        named = read_manifest(known) if known.is_file() else {}
         cases: dict[str, list[Case]] = {"training": [], "test": []}
         for number, row in enumerate(rows, start=2):
             _add(row, columns, file, number, cases, problems)
@@ -70,7 +70,8 @@ class TableLayout(Layout):
             name=str(named.get("name") or file.stem), root=file.parent, channels=channels_or_count(channels, training),
             classes=classes, training=training, test=unique(cases["test"], file, problems),
         )  # fmt: skip
-        return Reading(dataset, (*problems, *dataset_problems(dataset, file)))
+        files = (file, known) if known.is_file() else (file,)
+        return Reading(dataset, (*problems, *dataset_problems(dataset, file)), files)
 
 
 def _csv(path: Path) -> Path | None:
@@ -85,7 +86,8 @@ def _rows(file: Path) -> list[Row]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a CSV in UTF-8 ({error}).") from error
+        mend = "Save the table again as CSV in UTF-8."
+        raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", mend) from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(text.splitlines(), delimiter=separator)
@@ -98,9 +100,8 @@ def _rows(file: Path) -> list[Row]:
 def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
     columns = [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("image_")]
     if not columns:
-        raise UserError(
-            f"{file}: no rows with a column `image` (or `image_0`, `image_1` ...). Name the columns in the first line."
-        )
+        expected, mend = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
+        raise CaseError("", file, "no rows with an image", expected, mend)
     numbered = all(name.removeprefix("image_").isdigit() for name in columns)
     return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
 
