@@ -1,5 +1,7 @@
 """The sliding window against MONAI's, against brute force, and against itself on other paths."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
+from c2fnas.inference import forward
 from c2fnas.inference.blend import NonFiniteLogits
+from c2fnas.inference.host_memory import measured, used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import importance, window_starts
@@ -141,6 +145,69 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing() -> None:
     assert network.tried == [4, 2, 1, 1, 1, 1, 1, 1, 1]  # 7 windows; what has failed is not tried again
 
 
+class Small(nn.Module):
+    """A device that holds nothing: out of memory wherever the input is on it. It has no weights to be moved there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "meta":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return torch.cat([x, 1 - x], dim=1)
+
+
+def test_it_goes_on_with_the_cpu_where_the_device_holds_no_window(caplog: pytest.LogCaptureFixture) -> None:
+    image, window = image_of((9, 8, 8)), SlidingWindow((8, 8, 8), (1, 8, 8))
+    scores = window.scores(Small(), image, device="meta")
+    assert scores.device.type == "cpu"
+    assert torch.equal(scores, window.scores(Small(), image, device="cpu"))
+    assert [record.message for record in caplog.records] == [
+        "meta has not enough memory for one window: going on with the CPU."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("room", "batches"), [(10.5, [1, 3, 4]), (2.5, [1, 2, 1, 2, 2]), (1.2, [1] * 8), (-1, [1] * 8)]
+)
+def test_batches_fit_the_memory_that_one_window_is_measured_to_need(
+    room: float, batches: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    each, used = 1000, 7000
+    monkeypatch.setattr(forward, "used_memory", lambda: used)
+    monkeypatch.setattr(forward, "measured", lambda work: (work(), each))
+    network, sizes = tiny_network(), list[int]()
+    network.register_forward_hook(lambda _, inputs, output: sizes.append(len(inputs[0])))
+    image = image_of((22, 8, 8))
+    window = SlidingWindow((8, 8, 8), (2, 8, 8), batch=4, max_memory=int(used + room * each))
+    labels = window.labels(network, image, device="cpu")
+    assert sizes == batches
+    assert bool(caplog.records) == (room < 1)
+    assert np.array_equal(labels, SlidingWindow((8, 8, 8), (2, 8, 8)).labels(network, image, device="cpu"))
+
+
+def test_a_measurement_sees_what_is_given_back_at_once() -> None:
+    result, grown = measured(lambda: float(np.ones(2**26, np.uint8).sum()))
+    assert result == 2**26
+    if sys.platform == "linux":
+        assert 0.95 * 2**26 <= grown <= 1.2 * 2**26
+    assert used_memory() > 2**20
+
+
+def test_a_volume_leaves_in_slabs_no_thicker_than_a_patch() -> None:
+    seen: list[slice] = []
+    sink = LabelSink((100, 5, 9))
+
+    def record(planes: slice, logits: Tensor) -> None:
+        seen.append(planes)
+        assert logits.shape == (3, planes.stop - planes.start, 5, 9)
+        sink(planes, logits)
+
+    image, window = image_of((100, 5, 9)), SlidingWindow((8, 8, 8), (3, 4, 5))
+    next(window.stream(tiny_network(), [(image, record)], device="cpu"))
+    assert [planes.start for planes in seen] == [0, *(planes.stop for planes in seen[:-1])]
+    assert seen[-1].stop == 100
+    assert max(planes.stop - planes.start for planes in seen) <= 8
+    assert np.array_equal(sink.labels, window.labels(tiny_network(), image, device="cpu"))
+
+
 def test_not_even_one_window_fits() -> None:
     with pytest.raises(UserError, match="not enough memory"):
         SlidingWindow((4, 4, 4), (4, 4, 4)).labels(Hungry(0, tiny_network()), image_of((4, 4, 4)), device="cpu")
@@ -151,21 +218,25 @@ def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
         SlidingWindow((4, 4, 4), (4, 4, 4)).labels(tiny_network(channels=2), image_of((4, 4, 4)), device="cpu")
 
 
-@pytest.mark.parametrize(("limit", "dtype"), [(4 * 600, torch.float32), (2 * 600, torch.float16), (10, torch.float16)])
-def test_scores_are_rounded_once_where_memory_is_short(limit: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("room", "dtype"), [(4 * 600, torch.float32), (2 * 600, torch.float16), (10, torch.float16)])
+def test_scores_are_rounded_once_where_memory_is_short(room: int, dtype: torch.dtype) -> None:
     network, image = tiny_network(), image_of((10, 5, 4))
-    full = SlidingWindow((4, 4, 4), (1, 2, 2)).scores(network, image, device="cpu")
-    short = SlidingWindow((4, 4, 4), (1, 2, 2), max_memory=limit).scores(network, image, device="cpu")
+    window = SlidingWindow((4, 4, 4), (1, 2, 2))
+    full = window.scores(network, image, device="cpu")
+    short = next(window.stream(network, [(image, ScoreSink((10, 5, 4), room))], device="cpu")).scores
     assert short.dtype == dtype
     assert torch.equal(short, full.to(dtype))
 
 
 def test_allocated_zeros_are_zeros_wherever_they_live() -> None:
     for limit in (10**6, 50, 1):
-        assert not allocate((3, 2, 2, 2), limit).any()
+        for exact in (False, True):
+            zeros = allocate((3, 2, 2, 2), limit, exact=exact)
+            assert not zeros.any()
+            assert zeros.dtype == (torch.float32 if exact or limit > 96 else torch.float16)
 
 
 def test_half_precision_does_not_overflow() -> None:
-    sink = ScoreSink((1, 1, 1), max_memory=1)
+    sink = ScoreSink((1, 1, 1), room=1)
     sink(slice(0, 1), torch.full((2, 1, 1, 1), 1e6))
     assert torch.isfinite(sink.scores).all()

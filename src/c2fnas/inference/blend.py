@@ -1,12 +1,13 @@
 """Overlapping windows blended plane by plane: what no later window touches is finished, handed on and forgotten."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from c2fnas.execution.memory import free_memory, is_out_of_memory
+from c2fnas.inference.sinks import allocate
 from c2fnas.inference.windows import Triple, padding_before
 
 
@@ -32,13 +33,16 @@ class Blend:
         shape: Voxels of the volume, without padding.
         weights: The windows' importance, ``[*patch]``, float32.
         sink: Where finished slabs go.
+        room: Tells how many bytes of main memory the sums may take; None: what the machine has free.
     """
 
-    def __init__(self, shape: Triple, weights: Tensor, sink: Sink) -> None:
+    def __init__(
+        self, shape: Triple, weights: Tensor, sink: Sink, room: Callable[[], int | None] = lambda: None
+    ) -> None:
         i, j, k = weights.shape
         self._shape, self._patch, self._sink = shape, (i, j, k), sink
         self._padding = padding_before(shape, self._patch)
-        self._weights = weights
+        self._weights, self._room = weights, room
         self._ring: Tensor | None = None
         self._total = weights.new_zeros(0)
         self._finished = 0
@@ -62,20 +66,22 @@ class Blend:
         self._ring = None
 
     def _allocate(self, logits: Tensor) -> None:
-        """The ring on the logits' device or, where that has no room, in main memory."""
+        """The ring on the logits' device; where that has no room in main memory, or else in a temporary file."""
         padded = tuple(max(size, side) for size, side in zip(self._shape, self._patch, strict=True))
         size = (self._patch[0], *padded[1:])
-        for device in (logits.device, torch.device("cpu")):
+        self._ring, self._total = self._zeros((logits.shape[0], *size), logits.device), torch.empty(0)
+        self._total = self._zeros(size, self._ring.device)
+        self._weights = self._weights.to(self._ring.device)
+
+    def _zeros(self, size: tuple[int, ...], device: torch.device) -> Tensor:
+        if device.type != "cpu":
             try:
-                self._ring = torch.zeros((logits.shape[0], *size), dtype=torch.float32, device=device)
-                self._total = torch.zeros(size, dtype=torch.float32, device=device)
-                self._weights = self._weights.to(device)
-                return
+                return torch.zeros(size, dtype=torch.float32, device=device)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or device.type == "cpu":
+                if not is_out_of_memory(error):
                     raise
-                self._ring = None
             free_memory()
+        return allocate(size, self._room(), exact=True)
 
     def _release(self, until: int) -> None:
         """Finish the planes before ``until``: divide by the weights, cut the padding off, hand on, clear the ring."""

@@ -1,7 +1,8 @@
 """A network on a device, one batch of windows at a time, with a way out when memory runs out."""
 
-import warnings
-from typing import Literal
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -9,8 +10,13 @@ from torch import Tensor, nn
 
 from c2fnas.errors import UserError
 from c2fnas.execution.memory import free_memory, is_out_of_memory
+from c2fnas.inference.host_memory import measured, used_memory
+from c2fnas.training.precision import resolve_precision
 
 Precision = Literal["fp32", "bf16", "fp16"]
+UNLIMITED = 2**30
+MIB = 2**20
+log = logging.getLogger(__name__)
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -21,19 +27,22 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a network computes in ``precision``; none for fp32."""
-    return torch.autocast(device.type, _AUTOCAST.get(precision, torch.float32), enabled=precision in _AUTOCAST)
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """The context in which a network computes in ``precision``; for fp32 none at all, which any device knows."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST[precision])
 
 
 class Forward:
     """Logits of batches of windows. Out of memory, it halves the batch; then it carries on, on the CPU.
 
+    With ``max_memory``, a GPU's allocator refuses more than that, which starts the descent; on the CPU the first window
+    is computed alone and measured, and the others go in batches that fit.
+
     Args:
         network: ``[b, channels, i, j, k] -> [b, classes, i, j, k]``; moved to ``device``.
         device: Where to compute first.
         precision: ``bf16`` and ``fp16`` compute under autocast; the logits are float32 in any case.
-        max_memory: Bytes the GPU may give to this process.
+        max_memory: Bytes that this process may take, of the GPU's memory or else of the machine's.
     """
 
     def __init__(
@@ -43,7 +52,9 @@ class Forward:
         self.device = resolve_device(device)
         self._network = network
         self._precision = precision
-        self._limit = 2**30
+        self._max_memory = max_memory
+        self._limit = UNLIMITED
+        self._needs = 0
         _cap(self.device, max_memory)
         self._place()
 
@@ -55,7 +66,7 @@ class Forward:
         """
         parts = []
         while len(batch):
-            logits = self._attempt(batch[: self._limit])
+            logits = self._measured(batch) if self._unmeasured else self._attempt(batch[: self._limit])
             if logits is None:
                 self._step_down(min(len(batch), self._limit))
                 continue
@@ -64,6 +75,12 @@ class Forward:
         if len(parts) == 1:
             return parts[0]
         return torch.cat([part.to(self.device) for part in parts])
+
+    def room(self) -> int | None:
+        """Bytes of main memory that ``max_memory`` leaves besides a batch; None where it doesn't limit them."""
+        if self.device.type != "cpu" or self._max_memory is None:
+            return None
+        return max(0, self._max_memory - used_memory() - self._needs)
 
     def _attempt(self, batch: np.ndarray) -> Tensor | None:
         """The logits, or None where memory ran out (the failed attempt's tensors are gone once this has returned)."""
@@ -76,16 +93,31 @@ class Forward:
                 raise
             return None
 
+    @property
+    def _unmeasured(self) -> bool:
+        return self.device.type == "cpu" and self._max_memory is not None and self._limit == UNLIMITED
+
+    def _measured(self, batch: np.ndarray) -> Tensor | None:
+        """The logits of the first window alone, from which the size of batches is set that ``max_memory`` allows."""
+        assert self._max_memory is not None
+        room = self._max_memory - used_memory()
+        logits, each = measured(lambda: self._attempt(batch[:1]))
+        self._limit = min(max(1, room // max(1, each)), UNLIMITED - 1)
+        if each > room:
+            log.warning(
+                "One window takes %.0f MiB, and %.0f MiB in all leave %.0f MiB for it: going on, one window at a time.",
+                each / MIB, self._max_memory / MIB, max(0, room) / MIB,
+            )  # fmt: skip
+        self._needs = each * min(self._limit, len(batch))
+        return logits
+
     def _step_down(self, tried: int) -> None:
         """The next rung: half the batch, then the CPU."""
         free_memory()
         if tried > 1:
             self._limit = tried // 2
         elif self.device.type != "cpu":
-            warnings.warn(f"{self.device} has not enough memory for one window: going on with the CPU", stacklevel=3)
-            self.device = torch.device("cpu")
-            self._limit = 2**30
-            self._place()
+            self._go_on_with_the_cpu("one window")
         else:
             raise UserError(
                 "There is not enough memory for one window of this network, not even on the CPU. End other "
@@ -98,8 +130,15 @@ class Forward:
         except RuntimeError as error:
             if not is_out_of_memory(error) or self.device.type == "cpu":
                 raise
-            self.device = torch.device("cpu")
-            self._network.to(self.device)
+            self._go_on_with_the_cpu("the network")
+
+    def _go_on_with_the_cpu(self, what: str) -> None:
+        log.warning("%s has not enough memory for %s: going on with the CPU.", self.device, what)
+        self.device = torch.device("cpu")
+        self._limit = UNLIMITED
+        if self._precision != "fp32":  # what a GPU computes fast may be slow here
+            self._precision = cast(Precision, resolve_precision("auto", "cpu"))
+        self._network.to(self.device)
 
 
 def _cap(device: torch.device, max_memory: int | None) -> None:

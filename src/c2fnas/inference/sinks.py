@@ -28,12 +28,12 @@ class LabelSink:
 class ScoreSink:
     """Keeps the logits ``[classes, *shape]``.
 
-    They were summed in float32 and are rounded at most once: where ``max_memory`` has no room for float32 they are
-    kept in half precision, and where it has none for that either, in a temporary file.
+    They were summed in float32 and are rounded at most once: where ``room`` bytes don't hold them in float32 they are
+    kept in half precision, and where not even that fits, in a temporary file.
     """
 
-    def __init__(self, shape: Triple, max_memory: int | None = None) -> None:
-        self._shape, self._max_memory = shape, max_memory
+    def __init__(self, shape: Triple, room: int | None = None) -> None:
+        self._shape, self._room = shape, room
         self._scores: Tensor | None = None
 
     @property
@@ -45,22 +45,23 @@ class ScoreSink:
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Copy the slab into its place."""
         if self._scores is None:
-            self._scores = allocate((len(logits), *self._shape), self._max_memory)
+            self._scores = allocate((len(logits), *self._shape), self._room)
         if self._scores.dtype == torch.float16:
             logits = logits.clamp(-HALF_LIMIT, HALF_LIMIT)
         self._scores[:, planes] = logits.to(self._scores.device, self._scores.dtype)
 
 
-def allocate(shape: Sequence[int], max_memory: int | None = None) -> Tensor:
-    """Zeros in float32; past ``max_memory`` bytes (default: what the machine has free) in half, then in a file.
+def allocate(shape: Sequence[int], room: int | None = None, *, exact: bool = False) -> Tensor:
+    """Zeros in float32; past ``room`` bytes (default: what the machine has free) in half, then in a file.
 
-    The file has no name any more when this returns, so it vanishes with the tensor.
+    With ``exact``, never in half. The file has no name any more when this returns, so it vanishes with the tensor.
     """
-    limit = psutil.virtual_memory().available if max_memory is None else max_memory
+    limit = psutil.virtual_memory().available if room is None else room
     voxels = int(np.prod(shape))
     if 4 * voxels <= limit:
         return torch.zeros(tuple(shape), dtype=torch.float32)
-    if 2 * voxels <= limit:
+    if 2 * voxels <= limit and not exact:
         return torch.zeros(tuple(shape), dtype=torch.float16)
+    dtype = np.float32 if exact else np.float16
     with tempfile.TemporaryFile() as file:
-        return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=tuple(shape)))
+        return torch.from_numpy(np.memmap(file, dtype=dtype, mode="w+", shape=tuple(shape)))

@@ -1,6 +1,6 @@
 """Whole volumes through a network that sees patches: windows at integer strides, blended, in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from c2fnas.inference.blend import Blend, Sink
 from c2fnas.inference.forward import Forward, Precision
+from c2fnas.inference.host_memory import used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink
 from c2fnas.inference.windows import Triple, Weighting, importance, padding_before, window_starts
 
@@ -32,7 +33,8 @@ class SlidingWindow:
         weighting: ``constant`` (paper) or ``gaussian``.
         batch: Windows per forward pass; PyTorch leaves its fast CPU path at batch 1 on small inputs.
         precision: Of the network; sums are float32 in any case.
-        max_memory: Bytes that scores may take (then half precision, then a file), and the cap of a GPU's memory.
+        max_memory: Bytes that this process may take, of the GPU's memory or, computing on the CPU, of the machine's:
+            windows go in smaller batches, and sums that don't fit go to a temporary file.
 
     Raises:
         ValueError: a stride is below 1 or longer than the patch, which would leave gaps.
@@ -62,7 +64,8 @@ class SlidingWindow:
 
     def scores(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> Tensor:
         """Blended logits ``[classes, i, j, k]`` in main memory of an image ``[channels, i, j, k]``."""
-        sink = ScoreSink(_shape(image), self.max_memory)
+        room = None if self.max_memory is None else max(0, self.max_memory - used_memory())
+        sink = ScoreSink(_shape(image), room)
         return next(self.stream(network, [(image, sink)], device=device)).scores
 
     def labels(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> np.ndarray:
@@ -83,7 +86,7 @@ class SlidingWindow:
         """
         with evaluating(network):
             forward = Forward(network, device, self.precision, self.max_memory)
-            for tasks in _batched(self._tasks(volumes), self.batch):
+            for tasks in _batched(self._tasks(volumes, forward.room), self.batch):
                 logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
                 for task, scores in zip(tasks, logits, strict=True):
                     task.blend.add(task.start, scores)
@@ -91,12 +94,14 @@ class SlidingWindow:
                         task.blend.close()
                         yield task.sink
 
-    def _tasks(self, volumes: Iterable[tuple[Image, SinkT]]) -> "Iterator[_Task[SinkT]]":
+    def _tasks(
+        self, volumes: Iterable[tuple[Image, SinkT]], room: Callable[[], int | None]
+    ) -> "Iterator[_Task[SinkT]]":
         weights = importance(self.patch_size, self.weighting)
         for image, sink in volumes:
             shape = _shape(image)
             array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
-            blend = Blend(shape, weights, sink)
+            blend = Blend(shape, weights, sink, room)
             starts = self.windows(shape)
             for start in starts:
                 yield _Task(array, start, blend, sink, last=start == starts[-1])
