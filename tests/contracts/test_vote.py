@@ -8,9 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2fnas.inference.ensemble import FusedLabelSink, Fusion, Vote, plain_argmax
+from c2fnas.data.geometry import Geometry
+from c2fnas.data.restoration import Restoration
+from c2fnas.inference.ensemble import Fusion, Vote
+from c2fnas.inference.restoring import RestoringSink
 
 VOTES: tuple[Vote, ...] = ("majority", "mean")
+
+
+def plain_argmax(scores: torch.Tensor) -> np.ndarray:
+    """The index of the largest of the scores ``[classes, i, j, k]``."""
+    return scores.argmax(0).to(torch.uint8).numpy()
 
 
 def brute_force(logits: torch.Tensor, vote: Vote) -> np.ndarray:
@@ -44,7 +52,8 @@ def test_fusion_is_its_definition(vote: Vote, models: int, classes: int, seed: i
 @pytest.mark.parametrize("vote", VOTES)
 def test_slab_by_slab_is_the_whole(vote: Vote) -> None:
     logits = random_logits(4, 3, seed=1).float()
-    sink = FusedLabelSink((3, 4, 2), models=4, vote=vote)
+    way = Restoration.to_axes(Geometry.from_array((3, 4, 2), np.eye(4)))
+    sink = RestoringSink(way, models=4, vote=vote)
     for planes in (slice(0, 1), slice(1, 3)):
         sink(planes, logits[:, :, planes].flatten(0, 1))
     assert np.array_equal(sink.labels, brute_force(logits, vote))

@@ -34,11 +34,11 @@ PLAN = small_plan()
 
 
 def save_small_model(
-    folder: Path, seed: int = 0, plan: Plan = PLAN, classes: int = 3, mirror: bool = False
+    folder: Path, seed: int = 0, plan: Plan = PLAN, classes: int | None = None, mirror: bool = False
 ) -> nn.Module:
     """Save a package with random weights; returns its network."""
     torch.manual_seed(seed)
-    network = build_network(ARCHITECTURE, in_channels=len(plan.channels), classes=classes)
+    network = build_network(ARCHITECTURE, in_channels=len(plan.channels), classes=classes or len(plan.classes))
     save_package(folder, network, ARCHITECTURE, plan, card="# Small", weighting="constant", mirror=mirror)
     return network
 

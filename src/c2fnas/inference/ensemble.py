@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2fnas.inference.windows import Triple
-
 Vote = Literal["majority", "mean"]
 Argmax = Callable[[Tensor], np.ndarray]
 
@@ -96,24 +94,3 @@ class Fusion:
             self._votes = np.zeros((classes, *labels.shape), dtype=np.uint8)
         for index in range(classes):
             self._votes[index] += labels == index
-
-
-class FusedLabelSink:
-    """Labels of an :class:`Ensemble`, fused slab by slab: no model's scores of the whole volume ever exist."""
-
-    def __init__(self, shape: Triple, models: int, vote: Vote) -> None:
-        self.labels = np.zeros(shape, dtype=np.uint8)
-        self._models, self._vote = models, vote
-
-    def __call__(self, planes: slice, logits: Tensor) -> None:
-        """Fuse a slab ``[models · classes, planes, j, k]``."""
-        fusion = Fusion(self._vote, plain_argmax)
-        for part in logits.chunk(self._models):
-            fusion.add(part.cpu())
-        self.labels[planes] = fusion.labels()
-
-
-def plain_argmax(scores: Tensor) -> np.ndarray:
-    """The index of the largest of the scores ``[classes, i, j, k]``, uint8."""
-    labels: np.ndarray = scores.argmax(0).to(torch.uint8).cpu().numpy()
-    return labels
