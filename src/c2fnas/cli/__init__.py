@@ -12,6 +12,7 @@ from c2fnas.cli.predict import predict
 from c2fnas.cli.prepare import prepare
 from c2fnas.cli.run import run
 from c2fnas.cli.search import search
+from c2fnas.cli.train import train
 from c2fnas.errors import Interrupted, UserError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, check, prepare, run, predict, evaluate, describe):
+for command in (demo, check, prepare, run, train, predict, evaluate, describe):
     app.command()(command)
 app.add_typer(search, name="search")
 

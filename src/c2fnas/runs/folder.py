@@ -82,6 +82,11 @@ class RunFolder:
         """The deployed networks."""
         return self.root / "final"
 
+    @property
+    def start_model(self) -> Path:
+        """A copy of the model package that the deployed networks begin with, where they do not begin from scratch."""
+        return self.final / "from"
+
     def final_fold(self, fold: int) -> Path:
         """The folder of the network deployed for ``fold`` (from 0)."""
         return self.final / f"fold-{fold}"

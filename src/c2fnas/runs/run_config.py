@@ -38,10 +38,17 @@ class FineConfig(Frozen):
 
 
 class DeploymentConfig(Frozen):
-    """Training the found architecture from scratch, one model per fold."""
+    """Training the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
+
+    ``extended`` says whether the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
+    every ``validate_every`` iterations draw a curve and decide nothing.
+    """
 
     folds: tuple[int, ...]
     recipe: Recipe
+    start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
+    extended: bool = False
+    validate_every: PositiveInt | None = None
 
 
 class RunConfig(Frozen):

@@ -55,12 +55,9 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
     assert preset.hours is not None
     assert preset.shares is not None
     seconds = preset.hours * 3600
-    step = timings.patch * patches_per_iteration
-    evaluation = work.validation_cases * (work.windows * timings.window + CASE_OVERHEAD)
 
     def iterations(share: float, networks: int, devices: int) -> int:
-        each = seconds * share * devices / networks - START_SECONDS - evaluation
-        return max(FEWEST_ITERATIONS, int(each / step))
+        return affordable_iterations(seconds * share * devices / networks, timings, work, patches_per_iteration)
 
     case_seconds = preset.fine.candidates * (work.ranking_windows * timings.window + CASE_OVERHEAD)
     cases = int(seconds * preset.shares.ranking * work.devices / case_seconds)
@@ -70,6 +67,13 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
         deployment=iterations(preset.shares.deployment, folds, min(work.devices, folds)),
         ranking_cases=min(max(1, cases), work.validation_cases),
     )
+
+
+def affordable_iterations(seconds: float, timings: Timings, work: Workload, patches_per_iteration: int) -> int:
+    """Iterations of a network that has ``seconds`` on its device, start and evaluation included."""
+    evaluation = work.validation_cases * (work.windows * timings.window + CASE_OVERHEAD)
+    left = seconds - START_SECONDS - evaluation
+    return max(FEWEST_ITERATIONS, int(left / (timings.patch * patches_per_iteration)))
 
 
 def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, float]:

@@ -24,7 +24,7 @@ def configure(
     devices: tuple[str, ...], reporter: Reporter,
 ) -> RunConfig:  # fmt: skip
     """Resolve the preset on this machine: width, precision and, for a time budget, iteration counts."""
-    config = _first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
+    config = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
     if preset.hours is None:
         return config
     reporter.say("Timing a few steps to derive iteration counts ...")
@@ -40,10 +40,11 @@ def configure(
     })  # fmt: skip
 
 
-def _first_draft(
+def first_draft(
     dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
     devices: tuple[str, ...],
 ) -> RunConfig:  # fmt: skip
+    """The preset resolved but for what is derived from time."""
     precision = resolve_precision("auto", devices[0])
 
     def recipe(choice: RecipeChoice, stage: PaperStage) -> Recipe:

@@ -16,7 +16,7 @@ from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
-from c2fnas.inference.package import save_package
+from c2fnas.inference.package import load_package, save_package
 from c2fnas.networks import SuperNetwork, build_network
 from c2fnas.runs.folder import PACKAGE
 from c2fnas.search.path_sampling import UniformPaths
@@ -31,7 +31,7 @@ from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.step import Forward, plain_forward
-from c2fnas.training.weights import load_weights, save_weights
+from c2fnas.training.weights import load_weights, save_weights, transfer
 
 Json = dict[str, Any]
 PREFETCH_WORKERS = 1
@@ -82,18 +82,40 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
 
 
 def train_fold(payload: Json, folder: Path, device: str) -> Json:
-    """Train an architecture from scratch on one fold, score it and leave a model package (paper 4.1, deployment)."""
+    """Train an architecture on one fold, score it and leave a model package (paper 4.1, deployment).
+
+    The newest checkpoint stays, so that the training can be extended (docs/decisions/0014).
+    """
     setting = _setting(payload, folder)
     architecture = Architecture.from_json(payload["architecture"])
-    network = _new_network(setting, architecture)
-    split = setting.folds[payload["fold"]]
     recipe = _fitted(setting.config.deployment.recipe, payload)
-    _train(setting, network, split.training, recipe, folder, device)
+    split = setting.folds[payload["fold"]]
+    network = train_fold_network(setting, architecture, recipe, payload, folder, device)
     evaluation = _evaluate(setting, network, split.validation, folder, device)
     card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
     save_package(folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting)
-    forget_checkpoints(folder)
+    forget_checkpoints(folder, keep=1)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+
+def train_fold_network(
+    setting: Setting, architecture: Architecture, recipe: Recipe, payload: Json, folder: Path, device: str
+) -> torch.nn.Module:
+    """The trained network of a fold; where several processes train together, each of them calls this."""
+    network = _new_network(setting, architecture)
+    if payload["start"]:
+        transfer(load_package(setting.folder.start_model).network.state_dict(), network)
+    split, every = setting.folds[payload["fold"]], setting.config.deployment.validate_every
+
+    def validate(trained: torch.nn.Module) -> float:
+        cases = setting.cases(split.validation)
+        return evaluate_network(trained, cases, setting.window(), class_names=setting.class_names, device=device).mean
+
+    _train(
+        setting, network, split.training, recipe, folder, device,
+        extend=payload["extend"], validate=validate, validate_every=every,
+    )  # fmt: skip
+    return network
 
 
 def _setting(payload: Json, folder: Path) -> Setting:
@@ -125,8 +147,9 @@ def _fitted(recipe: Recipe, payload: Json) -> Recipe:
 
 def _train(
     setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], recipe: Recipe, folder: Path, device: str,
-    forward: Forward = plain_forward,
+    forward: Forward = plain_forward, **options: Any,
 ) -> None:  # fmt: skip
+    """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
     rank, world_size = ranks()
     sampler = PatchSampler(
         setting.cases(ids), patch_size=setting.plan.patch_size, volumes=recipe.volumes,
@@ -135,7 +158,7 @@ def _train(
         device=None if device.startswith("cpu") else torch.device(device),
     )  # fmt: skip
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
-    train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, forward=forward)
+    train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, forward=forward, **options)
 
 
 def _evaluate(

@@ -31,15 +31,24 @@ def prepare(
     Raises:
         UserError: the data set has errors, or the run folder belongs to another data set, plan, budget or seed.
     """
-    dataset, plan = prepare_plan(dataset_path, run, budget, reporter=reporter)
+    dataset, plan, folds = prepare_data(dataset_path, run, budget, reporter=reporter)
     folder, preset = RunFolder(run), load_preset(budget)
-    folds = _folds(dataset, folder)
-    _cache(dataset, plan, folder, reporter)
     if folder.config.exists():
         _refuse_another(folder, RunConfig.load(folder.config), budget, seed)
     else:
         configure(dataset, plan, folds, preset, folder, budget, seed, devices, reporter).save(folder.config)
     return Setting.load(run)
+
+
+def prepare_data(
+    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter
+) -> tuple[Dataset, Plan, tuple[Split, ...]]:
+    """Everything of :func:`prepare` but the configuration."""
+    dataset, plan = prepare_plan(dataset_path, run, budget, reporter=reporter)
+    folder = RunFolder(run)
+    folds = _folds(dataset, folder)
+    _cache(dataset, plan, folder, reporter)
+    return dataset, plan, folds
 
 
 def prepare_plan(dataset_path: Path, run: Path, budget: str, *, reporter: Reporter) -> tuple[Dataset, Plan]:
@@ -56,8 +65,8 @@ def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fin
         if known.describes(dataset):
             return known
         raise UserError(
-            f"{folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} training "
-            f"cases, or the files in {dataset.root} have changed since. Choose another --run folder."
+            f"{folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
+            f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
         )
     _check(dataset, folder, reporter)
     cases = len(dataset.training)
@@ -86,7 +95,8 @@ def _check(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> None:
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
     shown = "; ".join(f"{e.file}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
-    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} `c2fnas check {dataset.root}` lists every one."
+    hint = f"`c2fnas check {dataset.root}` lists every one."
+    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {hint}"
 
 
 def _plan(fingerprint: Fingerprint, preset: Preset, folder: RunFolder) -> Plan:
@@ -118,8 +128,8 @@ def _refuse_another(folder: RunFolder, config: RunConfig, budget: str, seed: int
                                ("plan.yaml", config.plan, sha256(folder.plan))):  # fmt: skip
         if found != asked:
             raise UserError(
-                f"{folder.config}: this run was started with another {name} ({found}, now {asked}). A run is fixed once it "
-                "has started: give the first value again, or choose another --run folder."
+                f"{folder.config}: this run was started with another {name} ({found}, now {asked}). A run is fixed "
+                "once it has started: give the first value again, or choose another --run folder."
             )
 
 

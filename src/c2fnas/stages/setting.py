@@ -78,7 +78,7 @@ class Setting:
     @property
     def weighting(self) -> Weighting:
         """How windows are blended: with constant weights in the paper, Gaussian otherwise."""
-        return "constant" if self.config.budget == "paper" else "gaussian"
+        return "constant" if self.config.deployment.recipe.name == "paper" else "gaussian"
 
 
 def load_folds(path: Path) -> tuple[Split, ...]:

@@ -33,7 +33,11 @@ class Timings:
 def measure(plan: Plan, space: SearchSpace, width: float, recipe: Recipe, device: str) -> Timings:
     """Time a few training steps and windows on ``device``; the network is the middle one of the space's topologies."""
     topologies = space.topologies()
-    architecture = Architecture.uniform(topologies[len(topologies) // 2], width=width)
+    return measure_network(plan, Architecture.uniform(topologies[len(topologies) // 2], width=width), recipe, device)
+
+
+def measure_network(plan: Plan, architecture: Architecture, recipe: Recipe, device: str) -> Timings:
+    """Time a few training steps and windows of ``architecture`` on ``device``."""
     channels, classes = len(plan.channels), len(plan.classes)
     network = build_network(architecture, in_channels=channels, classes=classes)
     patches = min(2, recipe.batch_size)

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -13,6 +14,10 @@ from c2fnas.training.precision import precision_plugin
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for each other: one of them may prepare or evaluate a data set meanwhile. A process that dies
+is noticed at once, by torchrun."""
+
 
 def ranks() -> tuple[int, int]:
     """This process's rank and how many processes train together; ``(0, 1)`` outside of torchrun."""
@@ -20,6 +25,15 @@ def ranks() -> tuple[int, int]:
         return 0, 1
     environment = TorchElasticEnvironment()
     return environment.global_rank(), environment.world_size()
+
+
+def local_device(kind: str) -> str:
+    """This process's device among those that torchrun has started on this machine.
+
+    >>> local_device("cpu")
+    'cpu'
+    """
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" else kind
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -35,7 +49,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
         # Without an environment of its own Fabric would take a Slurm job's number of tasks for its own.
         return Fabric(accelerator=kind, devices=devices, plugins=[plugin, LightningEnvironment()])
     fabric = Fabric(
-        accelerator=kind, devices=local, num_nodes=ranks()[1] // local, strategy=DDPStrategy(),
+        accelerator=kind, devices=local, num_nodes=ranks()[1] // local, strategy=DDPStrategy(timeout=PATIENCE),
         plugins=[plugin, TorchElasticEnvironment()],
     )  # fmt: skip
     fabric.launch()

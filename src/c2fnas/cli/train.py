@@ -1,0 +1,115 @@
+"""`c2fnas train`: an architecture on a data set."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from c2fnas.cli.options import Devices, Quiet, device_names
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.space.architecture import Architecture
+    from c2fnas.stages.pipeline import Result
+    from c2fnas.stages.train_wish import Wish
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="The data set's folder or file: MSD, nnU-Net raw, or a CSV.")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder: a new one, or that of a search on this data.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            "--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."
+        ),
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Multiplies every filter count; default: as it is.")] = None,
+    folds: Annotated[str, typer.Option(help="`all`, `last`, or numbers such as `0,2`.")] = "last",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone."),
+    ] = None,
+    recipe: Annotated[Literal["paper", "modern"] | None, typer.Option(help="Instead of the budget's recipe.")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Instead of what the budget gives.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A model to fine-tune; on other channels or classes what fits.")
+    ] = None,
+    extend: Annotated[
+        int | None, typer.Option(min=1, help="Train on from a finished run, to so many iterations in all.")
+    ] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Iterations between validations on whole volumes, for the curve.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default: 0, or the run's.")] = None,
+    devices: Devices = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train an architecture on a data set, a model for each of the folds, without a search.
+
+    Resumable: interrupted at any point, the same command carries on; finished, it says so. In the folder of a search
+    on the same data, `--folds all` trains the found architecture on the other folds too. Under torchrun the processes
+    share every fold's batches.
+
+    Examples:
+
+    `c2fnas train Task09_Spleen --architecture c2fnas-panc --run runs/spleen --folds all`
+
+    `c2fnas train Task09_Spleen --from runs/pancreas/final/fold-4/model --run runs/tuned --iterations 2000`
+
+    `c2fnas train Task09_Spleen --run runs/spleen --folds all --extend 4000`
+
+    `torchrun --nproc-per-node 8 -m c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas --recipe paper`
+    """
+    from c2fnas.cli.run import finish_line
+    from c2fnas.stages.train_wish import Wish
+
+    wish = Wish(
+        architecture=_architecture(architecture, width, run), start=_package(start), folds=folds, budget=budget,
+        recipe=recipe, iterations=iterations, extend=extend, validate_every=validate_every, seed=seed,
+    )  # fmt: skip
+    result = _train(dataset, run, wish, devices, quiet)
+    if result.models:
+        finish_line(result, run)
+
+
+def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool) -> "Result":
+    from c2fnas.cli.display import Display
+    from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.stages.train import train_architecture
+    from c2fnas.training.device import ranks
+
+    rank, world = ranks()
+    with Display(quiet=quiet or rank > 0) as display:
+        if world > 1:
+            from c2fnas.stages.train_together import train_together
+
+            return train_together(dataset, run, wish, kind=device_names(devices)[0].partition(":")[0], reporter=display)
+        return train_architecture(
+            dataset, run, wish, devices=device_names(devices), executor=LocalProcessExecutor, reporter=display
+        )
+
+
+def _architecture(text: str | None, width: float | None, run: Path) -> "Architecture | None":
+    """The architecture asked for; with a width alone, the run's own in that width."""
+    from c2fnas.space.architecture import Architecture
+
+    if text is None and width is None:
+        return None
+    architecture = Architecture.load(text if text is not None else run)
+    try:
+        return architecture if width is None else replace(architecture, width=width)
+    except ValueError as error:
+        raise UserError(f"--width {width}: {error}.") from error
+
+
+def _package(path: Path | None) -> Path | None:
+    """The one model package that a path stands for."""
+    if path is None:
+        return None
+    from c2fnas.cli.predict import model_folders
+
+    packages = model_folders([path])
+    if len(packages) > 1:
+        raise UserError(f"--from {path}: {len(packages)} models. Name one of them, such as {packages[0]}.")
+    return packages[0]

@@ -1,0 +1,48 @@
+"""The model that a fine-tuning starts from: a copy in the run folder, and what of it comes over."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from c2fnas.errors import UserError
+from c2fnas.inference.package import load_package
+from c2fnas.networks import build_network
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.setting import Setting
+from c2fnas.training.weights import compare
+
+
+def claim_start(start: Path, config: RunConfig, folder: RunFolder) -> None:
+    """Copy the model package ``start`` into the run folder, which then holds all that the run needs.
+
+    Raises:
+        UserError: the run has begun from scratch or from another model.
+    """
+    if config.deployment.start != load_package(start).checksum:
+        raise UserError(
+            f"{folder.root}: this run began {'from another model' if config.deployment.start else 'from scratch'}. "
+            f"Choose another --run folder to fine-tune {start}."
+        )
+    if folder.start_model.exists():
+        return
+    unfinished = folder.start_model.with_name(".from")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(start, unfinished)
+    unfinished.rename(folder.start_model)
+
+
+def transfer_report(setting: Setting, architecture: Architecture) -> str:
+    """A paragraph on what is taken over and what is not; nothing is computed."""
+    model = load_package(setting.folder.start_model)
+    with torch.device("meta"):
+        network = build_network(architecture, in_channels=setting.in_channels, classes=setting.classes)
+    plan = compare(model.network.state_dict(), network)
+    text = f"Fine-tuning: {len(plan.loaded)} of {len(plan.loaded) + len(plan.left)} tensors come over from the model."
+    if plan.left:
+        text += f" Begun anew: {', '.join(plan.left)}."
+    if plan.unused:
+        text += f" Not used of the model: {', '.join(plan.unused)}."
+    return text

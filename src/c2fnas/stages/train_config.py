@@ -1,0 +1,93 @@
+"""The configuration of a run that trains an architecture: made for a new run, prolonged for one that has begun."""
+
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.folds import Split
+from c2fnas.data.plan import Plan
+from c2fnas.errors import UserError
+from c2fnas.inference.package import load_package
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.budget import affordable_iterations, workload
+from c2fnas.stages.configure import first_draft
+from c2fnas.stages.presets import DeploymentPreset, Preset, RecipeChoice, load_preset
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+from c2fnas.stages.timing import measure_network
+from c2fnas.stages.train_wish import LABEL, Wish, chosen_folds
+from c2fnas.training.checkpoint import has_checkpoint
+
+TIME_FOR_FOLDS = 0.95
+"""The share of a time budget for training and evaluation; the rest is for preparation."""
+
+
+def new_config(
+    dataset: Dataset, plan: Plan, splits: tuple[Split, ...], folder: RunFolder, wish: Wish, architecture: Architecture,
+    devices: tuple[str, ...], reporter: Reporter,
+) -> RunConfig:  # fmt: skip
+    """The configuration of a new run: all of the budget's time goes to the folds."""
+    preset = _preset(wish, architecture)
+    draft = first_draft(dataset, plan, splits, preset, folder, LABEL + wish.base, wish.seed or 0, devices)
+    draft = _with_deployment(
+        draft, folds=chosen_folds(wish.folds, len(splits)), validate_every=wish.validate_every,
+        start=load_package(wish.start).checksum if wish.start else None,
+    )  # fmt: skip
+    iterations = wish.iterations
+    if iterations is None and preset.hours is not None:
+        reporter.say("Timing a few steps to derive the number of iterations ...")
+        iterations = _affordable(Setting(folder, draft, plan, splits), architecture, preset.hours)
+    return draft if iterations is None else _with_iterations(draft, iterations)
+
+
+def adapted(config: RunConfig, wish: Wish, folder: RunFolder) -> RunConfig:
+    """The run's configuration with what may change: a longer training, and validations.
+
+    Raises:
+        UserError: it can't be extended, or not to so few iterations.
+    """
+    if wish.validate_every is not None:
+        config = _with_deployment(config, validate_every=wish.validate_every)
+    known = config.deployment.recipe.iterations
+    if wish.extend is None or wish.extend == known:
+        return config
+    if wish.extend < known:
+        raise UserError(
+            f"--extend {wish.extend}: the networks of this run train for {known} iterations already. Give the number "
+            "of iterations in all, a larger one."
+        )
+    _refuse_without_checkpoint(folder)
+    return _with_deployment(_with_iterations(config, wish.extend), extended=True)
+
+
+def _preset(wish: Wish, architecture: Architecture) -> Preset:
+    """The base budget, with the recipe asked for in its deployment and the architecture's width."""
+    preset = load_preset(wish.base)
+    own = preset.deployment.recipe
+    recipe = RecipeChoice(name=wish.recipe, iterations=None) if wish.recipe not in (None, own.name) else own
+    return preset.model_copy(update={"width": architecture.width, "deployment": DeploymentPreset(recipe=recipe)})
+
+
+def _affordable(setting: Setting, architecture: Architecture, hours: float) -> int:
+    """Iterations of every fold within the hours, on all devices."""
+    config = setting.config
+    timings = measure_network(setting.plan, architecture, config.deployment.recipe, config.devices[0])
+    rounds = -(-len(config.deployment.folds) // len(config.devices))
+    seconds = hours * 3600 * TIME_FOR_FOLDS / rounds
+    return affordable_iterations(seconds, timings, workload(setting), config.deployment.recipe.batch_size)
+
+
+def _refuse_without_checkpoint(folder: RunFolder) -> None:
+    for path in sorted(folder.final.glob("fold-*")):
+        if (path / "result.json").exists() and not has_checkpoint(path):
+            raise UserError(
+                f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
+                f"run instead: --from {path / 'model'}."
+            )
+
+
+def _with_iterations(config: RunConfig, iterations: int) -> RunConfig:
+    return _with_deployment(config, recipe=config.deployment.recipe.with_iterations(iterations))
+
+
+def _with_deployment(config: RunConfig, **update: object) -> RunConfig:
+    return config.model_copy(update={"deployment": config.deployment.model_copy(update=update)})

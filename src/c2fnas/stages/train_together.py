@@ -1,0 +1,61 @@
+"""Several processes, started by torchrun, that train every fold together: one large network on many devices."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from c2fnas.errors import UserError
+from c2fnas.execution.call import finished, make_call
+from c2fnas.execution.job import Job
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.lock import RunLock
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.deploy import fold_job
+from c2fnas.stages.jobs import train_fold_network
+from c2fnas.stages.pipeline import Result
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+from c2fnas.stages.train import announcement, ready, result
+from c2fnas.stages.train_wish import Wish, chosen_folds
+from c2fnas.training.device import local_device, make_fabric, ranks
+
+
+def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter: Reporter) -> Result:
+    """Twin of :func:`c2fnas.stages.train.train_architecture` under torchrun; called in every process.
+
+    The first process prepares, evaluates and writes; the others share the training alone.
+
+    Args:
+        kind: of the devices, "cpu" or "cuda".
+
+    Raises:
+        UserError: as there, or a fold could not be trained.
+        Interrupted: stopped on request.
+    """
+    device, first = local_device(kind), ranks()[0] == 0
+    fabric = make_fabric(device, "fp32")  # before all else: it lets the processes find each other
+    with RunLock(run) if first else nullcontext():
+        if first:
+            RunFolder(run).clear_stop()
+            ready(dataset, run, wish, (device,), reporter)
+        fabric.barrier()
+        setting = Setting.load(run)
+        architecture = Architecture.load(setting.folder.final)
+        folds = chosen_folds(wish.folds, len(setting.folds))
+        reporter.say(announcement(setting, architecture, folds))
+        for fold in folds:
+            job = fold_job(setting, architecture, fold)
+            done = finished(job)
+            fabric.barrier()  # the first process writes a result no sooner than all have looked
+            if not done:
+                _train(job, setting, architecture, device, first)
+    return result(setting, architecture, folds) if first else Result(architecture, (), ())
+
+
+def _train(job: Job, setting: Setting, architecture: Architecture, device: str, first: bool) -> None:
+    if not first:
+        recipe = setting.config.deployment.recipe
+        train_fold_network(setting, architecture, recipe, job.payload, job.folder, device)
+        return
+    outcome = make_call(job, job.payload, device).outcome(job, device)
+    if not outcome.succeeded:
+        raise UserError(f"{job.folder}: could not be trained: {outcome.failure}")
