@@ -11,9 +11,9 @@ from ranked_cases import CLASS_NAMES, PATCH, plan, prepared, supernet, write_cas
 from c2fnas.data.cache import Cache, PreparedCase, prepare_cases
 from c2fnas.errors import UserError
 from c2fnas.inference import path_ranking
-from c2fnas.inference.metrics import score_case, summarise
-from c2fnas.inference.path_ranking import score_paths
-from c2fnas.inference.sinks import ScoreSink
+from c2fnas.inference.evaluate import evaluate_network
+from c2fnas.inference.metrics import Evaluation
+from c2fnas.inference.path_ranking import mean_dice, score_by_case, score_paths
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SegmentationNetwork, SuperNetwork
 from c2fnas.search.path_ranking import random_paths
@@ -28,13 +28,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedCase]:
     return list(prepared(tmp_path_factory.mktemp("ranked")).cases.values())
 
 
-def alone(network: SegmentationNetwork, cases: list[PreparedCase], window: SlidingWindow) -> float:
+def alone(network: SegmentationNetwork, cases: list[PreparedCase], window: SlidingWindow) -> Evaluation:
     """What evaluating a stand-alone network gives."""
-    sinks = window.stream(network, ((case.image, ScoreSink(case.image.shape[1:])) for case in cases), device="cpu")
-    return summarise([
-        score_case(case.id, case.restoration.argmax(sink.scores), np.asarray(case.truth), CLASS_NAMES)
-        for case, sink in zip(cases, sinks, strict=True)
-    ]).mean  # fmt: skip
+    return evaluate_network(network, cases, window, class_names=CLASS_NAMES, device="cpu")
 
 
 def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWindow, paths=PATHS, **more):
@@ -48,7 +44,7 @@ def test_each_path_scores_as_its_own_network_does(
 ) -> None:
     network, window = supernet(), SlidingWindow(PATCH, stride, batch=batch, precision=precision)  # type: ignore[arg-type]
     scores = ranked(network, cases, window)
-    assert scores == [alone(network.extract(path), cases, window) for path in PATHS]
+    assert scores == [alone(network.extract(path), cases, window).mean for path in PATHS]
     assert len(set(scores)) > 3  # the paths do differ
 
 
@@ -65,9 +61,34 @@ def test_nothing_changes_where_memory_has_paths_take_turns(
 ) -> None:
     network, window, heard = supernet(), SlidingWindow(PATCH, PATCH), list[tuple[int, int]]()
     expected = ranked(network, cases, window)
-    monkeypatch.setattr(path_ranking, "MEMORY", 3 * path_ranking._bytes_per_path(cases, window, 3))
+    each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
+    monkeypatch.setattr(path_ranking, "MEMORY", 3 * each)
     assert ranked(network, cases, window, on_progress=lambda done, total: heard.append((done, total))) == expected
     assert heard == [(done, 15) for done in range(1, 16)]  # five cases for three groups of paths
+
+
+def test_rows_are_those_of_the_evaluation(cases: list[PreparedCase]) -> None:
+    network, window = supernet(), SlidingWindow(PATCH, PATCH)
+    results = list(score_by_case(network, cases, PATHS, window, class_names=CLASS_NAMES, device="cpu"))
+    assert [(result.case, result.first) for result in results] == [(case.id, 0) for case in cases]
+    for index, path in enumerate(PATHS):
+        rows = tuple(result.rows[index] for result in results)
+        assert rows == alone(network.extract(path), cases, window).cases
+
+
+@pytest.mark.parametrize("done", [1, 2, 3, 4])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_a_ranking_taken_up_again_in_the_middle_ends_the_same(
+    cases: list[PreparedCase], done: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, though the last window of one case shares its batch with the first of the next."""
+    network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=batch)
+    monkeypatch.setattr(path_ranking, "MEMORY", 1)
+    paths = PATHS[:2]  # two groups of one path each: results are known by case and group
+    whole = list(score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu"))
+    finished = {(result.case, result.first) for result in whole[: 2 * done - 1]}
+    rest = list(score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu", finished=finished))
+    assert rest == whole[2 * done - 1 :]
 
 
 def test_order_and_repetition_of_paths_do_not_matter(cases: list[PreparedCase]) -> None:
@@ -102,6 +123,13 @@ def test_without_foreground_there_is_nothing_to_rank_by(tmp_path: Path) -> None:
     cache: Cache = prepare_cases([case], plan(), tmp_path / "cache")
     with pytest.raises(UserError, match=r"no validation case shows any foreground class \(cases: empty\)"):
         ranked(supernet(), [cache["empty"]], SlidingWindow(PATCH, PATCH))
+
+
+def test_a_path_without_a_row_on_every_case_has_no_mean(cases: list[PreparedCase]) -> None:
+    rows = alone(supernet().extract(PATHS[0]), cases, SlidingWindow(PATCH, PATCH)).cases
+    assert mean_dice(rows[:1]) is not None
+    assert mean_dice([*rows, None]) is None
+    assert mean_dice([]) is None
 
 
 def test_no_paths_have_no_scores(cases: list[PreparedCase]) -> None:
