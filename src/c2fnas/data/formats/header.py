@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import psutil
 
 from c2fnas.data.problem import Finding
 
@@ -95,6 +96,14 @@ def _size_findings(header: Header) -> list[Finding]:
                 "If the header is wrong, export the file again; if right, crop it or set C2FNAS_MAX_VOXELS higher.",
             )
         ]  # fmt: skip
+    needed, memory = header.bytes + 4 * header.voxels, psutil.virtual_memory().total
+    if needed > memory:
+        mend = "Crop the volume, or save it as integers of 16 bits."
+        return [
+            Finding(
+                f"{needed:,} bytes to read it, float32 included", f"at most {memory:,}, this machine's memory", mend
+            )
+        ]
     return []
 
 

@@ -136,7 +136,7 @@ def _shape(raw: nibabel.Nifti1Header) -> tuple[int, ...]:
 def _dtype(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.dtype:
     try:
         return raw.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         found = f"data type code {int(raw['datatype'])}"
         findings.append(Finding(found, "a data type of the NIfTI standard", AGAIN))
         return np.dtype(np.uint8)
