@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.stages.presets import Preset
+from c2fnas.stages.presets import Preset, RecipeChoice
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import Timings
 from c2fnas.training.recipe import Recipe
@@ -24,16 +24,6 @@ class Workload:
     devices: int
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """What a time budget decides: iterations per network and the validation cases that rank candidates."""
-
-    coarse: int
-    supernet: int
-    deployment: int
-    ranking_cases: int | None
-
-
 def workload(setting: Setting) -> Workload:
     """Count the validation cases and their windows."""
     cases = setting.cases(setting.search_split.validation)
@@ -46,8 +36,8 @@ def workload(setting: Setting) -> Workload:
     )
 
 
-def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_iteration: int, folds: int) -> Schedule:
-    """Divide the hours of ``preset`` among the stages.
+def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_iteration: int, folds: int) -> Preset:
+    """``preset`` with iteration counts and ranking cases that fit its hours.
 
     Each stage's share of the budget, on all devices together, is spent on its networks; what a network costs besides
     its iterations (start, evaluation) is taken off first.
@@ -56,17 +46,24 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
     assert preset.shares is not None
     seconds = preset.hours * 3600
 
-    def iterations(share: float, networks: int, devices: int) -> int:
-        return affordable_iterations(seconds * share * devices / networks, timings, work, patches_per_iteration)
+    def fitted(recipe: RecipeChoice, share: float, networks: int, devices: int) -> RecipeChoice:
+        each = seconds * share * devices / networks
+        iterations = affordable_iterations(each, timings, work, patches_per_iteration)
+        return recipe.model_copy(update={"iterations": iterations})
 
-    case_seconds = preset.fine.candidates * (work.ranking_windows * timings.window + CASE_OVERHEAD)
-    cases = int(seconds * preset.shares.ranking * work.devices / case_seconds)
-    return Schedule(
-        coarse=iterations(preset.shares.coarse, preset.coarse.evaluations, work.devices),
-        supernet=iterations(preset.shares.supernet, 1, 1),
-        deployment=iterations(preset.shares.deployment, folds, min(work.devices, folds)),
-        ranking_cases=min(max(1, cases), work.validation_cases),
-    )
+    coarse, fine, deployment, shares = preset.coarse, preset.fine, preset.deployment, preset.shares
+    case_seconds = fine.candidates * (work.ranking_windows * timings.window + CASE_OVERHEAD)
+    cases = min(max(1, int(seconds * shares.ranking * work.devices / case_seconds)), work.validation_cases)
+    recipes = {
+        "coarse": fitted(coarse.recipe, shares.coarse, coarse.evaluations, work.devices),
+        "fine": fitted(fine.recipe, shares.supernet, 1, 1),
+        "deployment": fitted(deployment.recipe, shares.deployment, folds, min(work.devices, folds)),
+    }
+    return preset.model_copy(update={
+        "coarse": coarse.model_copy(update={"recipe": recipes["coarse"]}),
+        "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
+        "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
+    })  # fmt: skip
 
 
 def affordable_iterations(seconds: float, timings: Timings, work: Workload, patches_per_iteration: int) -> int:

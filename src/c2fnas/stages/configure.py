@@ -24,27 +24,21 @@ def configure(
     devices: tuple[str, ...], reporter: Reporter,
 ) -> RunConfig:  # fmt: skip
     """Resolve the preset on this machine: width, precision and, for a time budget, iteration counts."""
-    config = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
+    draft = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
     if preset.hours is None:
-        return config
+        return draft
     reporter.say("Timing a few steps to derive iteration counts ...")
-    timings = measure(plan, config.space, config.width, config.coarse.recipe, devices[0])
-    work = workload(Setting(folder, config, plan, folds))
-    derived = schedule(preset, timings, work, config.coarse.recipe.batch_size, len(config.deployment.folds))
-    return config.model_copy(update={
-        "coarse": config.coarse.model_copy(update={"recipe": config.coarse.recipe.with_iterations(derived.coarse)}),
-        "fine": config.fine.model_copy(update={
-            "recipe": config.fine.recipe.with_iterations(derived.supernet), "cases": derived.ranking_cases}),
-        "deployment": config.deployment.model_copy(update={
-            "recipe": config.deployment.recipe.with_iterations(derived.deployment)}),
-    })  # fmt: skip
+    timings = measure(plan, draft.space, draft.width, draft.coarse.recipe, devices[0])
+    work = workload(Setting(folder, draft, plan, folds))
+    derived = schedule(preset, timings, work, draft.coarse.recipe.batch_size, len(draft.deployment.folds))
+    return first_draft(dataset, plan, folds, derived, folder, budget, seed, devices)
 
 
 def first_draft(
     dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
     devices: tuple[str, ...],
 ) -> RunConfig:  # fmt: skip
-    """The preset resolved but for what is derived from time."""
+    """The preset as a configuration; iteration counts that it leaves open are the recipe's own."""
     precision = resolve_precision("auto", devices[0])
 
     def recipe(choice: RecipeChoice, stage: PaperStage) -> Recipe:
@@ -68,7 +62,8 @@ def first_draft(
 def resolved_recipe(choice: RecipeChoice, stage: PaperStage, plan: Plan, precision: str) -> Recipe:
     """The recipe of a stage: the paper's as it is, the modern one with the plan's batch and foreground sampling."""
     if choice.name == "paper":
-        return paper_recipe(stage).model_copy(update={"precision": precision})
+        paper = paper_recipe(stage).model_copy(update={"precision": precision})
+        return paper.with_iterations(choice.iterations) if choice.iterations else paper
     recipe = modern_recipe(choice.iterations or 1000)
     return recipe.model_copy(update={
         "precision": precision, "volumes": plan.batch_size, "patches_per_volume": 1,

@@ -1,0 +1,62 @@
+"""Budgets: the presets say what the paper says, and hours become iteration counts that fit them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.stages.budget import CASE_OVERHEAD, FEWEST_ITERATIONS, START_SECONDS, Workload, schedule
+from c2fnas.stages.configure import resolved_recipe
+from c2fnas.stages.presets import BUDGETS, RecipeChoice, load_preset
+from c2fnas.stages.timing import Timings
+from c2fnas.training.recipe import modern_recipe, paper_recipe
+
+PLAN = Plan(
+    channels=(ChannelPlan(name="MRI", kind="mr"),), classes=(ClassPlan(name="a", values=(0,)),
+    ClassPlan(name="b", values=(1,))), spacing=(1, 1, 1), patch_size=(40, 56, 40), stride=(20, 28, 20),
+    ranking_stride=(40, 56, 40), batch_size=4, foreground_rate=0.5,
+)  # fmt: skip
+
+
+def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
+    paper = load_preset("paper")
+    assert (paper.plan, paper.width, paper.hours) == ("paper", 1.0, None)
+    assert (paper.coarse.clusters, paper.coarse.per_cluster, paper.coarse.evaluations) == (8, 2, 50)
+    assert (paper.coarse.random_share, paper.fine.candidates, paper.fine.cases) == (0.2, 2000, None)
+    for stage, choice in (
+        ("coarse", paper.coarse.recipe), ("supernet", paper.fine.recipe), ("deployment", paper.deployment.recipe)
+    ):  # fmt: skip
+        assert resolved_recipe(choice, stage, PLAN, "fp32") == paper_recipe(stage)
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_no_preset_shrinks_a_network_in_one_stage_alone(budget: str) -> None:
+    """Width and plan are the preset's, so that no stage can have its own."""
+    preset = load_preset(budget)
+    for stage in (preset.coarse, preset.fine, preset.deployment):
+        assert not {"width", "patch_size", "plan"} & set(type(stage).model_fields)
+
+
+def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
+    recipe = resolved_recipe(RecipeChoice(name="modern", iterations=6000), "coarse", PLAN, "bf16")
+    assert (recipe.batch_size, recipe.foreground_rate, recipe.precision) == (4, 0.5, "bf16")
+    assert recipe.momentum == modern_recipe(6000).momentum
+
+
+@given(
+    patch=st.floats(1e-3, 1.0), share=st.floats(0.05, 1.0), devices=st.integers(1, 8), cases=st.integers(1, 60),
+    windows=st.floats(1, 30), budget=st.sampled_from(["hour", "day"]),
+)  # fmt: skip
+def test_a_schedule_fits_the_shares_of_its_hours(
+    patch: float, share: float, devices: int, cases: int, windows: float, budget: str
+) -> None:
+    preset, timings = load_preset(budget), Timings(patch=patch, window=patch * share)
+    derived = schedule(preset, timings, Workload(cases, windows, windows / 2, devices), 2, 5)
+    seconds = preset.hours * 3600
+    evaluation = cases * (windows * timings.window + CASE_OVERHEAD)
+    coarse = derived.coarse.recipe.iterations
+    spent = preset.coarse.evaluations * (START_SECONDS + evaluation + coarse * 2 * patch) / devices
+    assert spent <= seconds * preset.shares.coarse + 1 or coarse == FEWEST_ITERATIONS
+    assert derived.fine.recipe.iterations * 2 * patch <= seconds * preset.shares.supernet + 1
+    assert 1 <= derived.fine.cases <= cases
+    assert derived.coarse.evaluations == preset.coarse.evaluations
