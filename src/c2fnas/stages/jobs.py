@@ -14,6 +14,7 @@ from c2fnas.data.augment import augmentation
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
+from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package, save_package
@@ -91,9 +92,13 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
     recipe = _fitted(setting.config.deployment.recipe, payload)
     split = setting.folds[payload["fold"]]
     network = train_fold_network(setting, architecture, recipe, payload, folder, device)
-    evaluation = _evaluate(setting, network, split.validation, folder, device)
+    deployed = Mirrored(network) if recipe.mirror else network
+    evaluation = _evaluate(setting, deployed, split.validation, folder, device)
     card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
-    save_package(folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting)
+    save_package(
+        folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting,
+        mirror=recipe.mirror,
+    )  # fmt: skip
     forget_checkpoints(folder, keep=1)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 

@@ -20,7 +20,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-RESULT_FREE = frozenset({"name", "micro_batch"})
+RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
 
 
@@ -28,7 +28,8 @@ class Recipe(BaseModel):
     """How a network is trained. A frozen value; everything that decides the weights besides data, network and seed.
 
     An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a
-    time go through the network, gradients are accumulated, and the result is that of the whole batch.
+    time go through the network, gradients are accumulated, and the result is that of the whole batch. ``mirror``:
+    whether a deployed network's predictions are averaged over mirrored views; it must have seen flips in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Recipe(BaseModel):
     dice_smoothing: PositiveFloat = 1e-5
     augmentation: Literal["paper", "modern", "none"]
     foreground_rate: float = Field(default=0.0, ge=0, le=1)
+    mirror: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -117,5 +119,5 @@ def modern_recipe(iterations: int) -> Recipe:
         name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=0.01, warmup_from=0.001,
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial", nesterov=True,
         momentum=0.99 if iterations >= 5000 else 0.95, weight_decay=3e-5, gradient_clip=12.0, augmentation="modern",
-        foreground_rate=1 / 3,
+        foreground_rate=1 / 3, mirror=True,
     )  # fmt: skip
