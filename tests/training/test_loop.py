@@ -140,6 +140,19 @@ def test_another_recipe_or_seed_is_refused(tmp_path):
     trained(tmp_path, recipe(6, micro_batch=2))
 
 
+def test_paused_and_carried_on_equals_uninterrupted(tmp_path):
+    whole, _ = trained(tmp_path / "whole", recipe(12))
+    network, paused = trained(tmp_path / "paused", recipe(12), until=5)
+    assert paused.iterations == 5
+    assert not same(weights(network), weights(whole))
+    again, still = trained(tmp_path / "paused", recipe(12), until=5)
+    assert still.iterations == 5
+    assert same(weights(again), weights(network))
+    network, finished = trained(tmp_path / "paused", recipe(12))
+    assert finished.iterations == 12
+    assert same(weights(network), weights(whole))
+
+
 def test_extending_continues_with_the_new_schedule(tmp_path):
     """Equal to a training by the new recipe that took over weights and momentum at that iteration."""
     trained(tmp_path, recipe(6))

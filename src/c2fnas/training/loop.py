@@ -48,6 +48,7 @@ def train(
     forward: Forward = plain_forward, on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: int | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS,
     validate: Validate | None = None, validate_every: int | None = None, extend: bool = False,
+    until: int | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train ``network`` in place by ``recipe`` (paper 4.1), alone or, under torchrun, together with other processes.
 
@@ -69,6 +70,7 @@ def train(
             iterations and at the end, in every process.
         extend: let the folder's training go on by another recipe, of more iterations say: the new recipe's schedule
             holds from the iteration reached (a decayed learning rate rises again), weights and momentum stay.
+        until: pause after this iteration, saved; the recipe's schedule stays, and a later call carries on.
 
     Raises:
         TrainingFailed: the loss is not finite.
@@ -79,7 +81,7 @@ def train(
     session = _Session(Stepper(network, recipe, device, forward), folder, seed, extend)
     if validate and validate_every:
         session.validate, session.validate_every = validate, validate_every
-    return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds)
+    return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
 
 
 def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "auto") -> float:
@@ -111,12 +113,13 @@ class _Session:
         self.saved_at = time.monotonic()
 
     def run(
-        self, batches: Batches, on_progress: Callable[[Progress], None] | None, every: int | None, seconds: float
-    ) -> TrainResult:
-        """Iterate to the end."""
-        began, end = time.monotonic(), self.recipe.iterations
-        if self.start == end:
-            return TrainResult(end, self.loss, 0.0)
+        self, batches: Batches, on_progress: Callable[[Progress], None] | None, every: int | None, seconds: float,
+        until: int | None,
+    ) -> TrainResult:  # fmt: skip
+        """Iterate to the end, or to ``until``."""
+        began, end = time.monotonic(), min(self.recipe.iterations, until or self.recipe.iterations)
+        if self.start >= end:
+            return TrainResult(self.start, self.loss, 0.0)
         self.stepper.network.train()
         source = batches(self.start, end)
         with (
@@ -124,7 +127,7 @@ class _Session:
             StopRequest(self.folder) as stop,
             MetricsLog(self.folder, self.start, active=self.first) as log,
         ):
-            for progress, stopped, due in self._iterate(source, stop, seconds):
+            for progress, stopped, due in self._iterate(source, stop, seconds, end):
                 if self.first:
                     log.iteration(progress)
                     if on_progress:
@@ -140,12 +143,12 @@ class _Session:
         return TrainResult(end, self.loss, time.monotonic() - began)
 
     def _iterate(
-        self, source: Iterator[Batch], stop: StopRequest, seconds: float
+        self, source: Iterator[Batch], stop: StopRequest, seconds: float, end: int
     ) -> Iterator[tuple[Progress, bool, bool]]:
         """Every iteration with whether any process wants to stop, and whether a checkpoint is due by the clock."""
         durations: deque[float] = deque(maxlen=PACE)
         then = time.monotonic()
-        for iteration in range(self.start, self.recipe.iterations):
+        for iteration in range(self.start, end):
             batch = next(source, None)
             if batch is None:
                 raise ValueError(f"the batches ended at iteration {iteration} of {self.recipe.iterations}")
