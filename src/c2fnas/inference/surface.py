@@ -1,6 +1,8 @@
 """Distances between surfaces, in millimetres, through MONAI: surface Dice at a tolerance and the Hausdorff distance."""
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -28,7 +30,8 @@ def surface_dice_per_class(
     from monai.metrics import compute_surface_dice
 
     def score(ours: Tensor, theirs: Tensor) -> float:
-        return float(compute_surface_dice(ours, theirs, [tolerance], include_background=True, spacing=spacing))
+        with _without_notices():
+            return float(compute_surface_dice(ours, theirs, [tolerance], include_background=True, spacing=spacing))
 
     return tuple(
         None if not a.any() and not b.any() else 0.0 if not a.any() or not b.any() else score(a, b)
@@ -45,9 +48,19 @@ def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: in
     from monai.metrics import compute_hausdorff_distance
 
     def score(ours: Tensor, theirs: Tensor) -> float:
-        return float(compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing))
+        with _without_notices():
+            found = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
+        return float(found)
 
     return tuple(score(a, b) if a.any() and b.any() else None for a, b in _masks(prediction, truth, classes))
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """MONAI warns of an argument that it gives itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        yield
 
 
 def _masks(prediction: np.ndarray, truth: np.ndarray, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
