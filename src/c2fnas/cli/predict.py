@@ -47,7 +47,11 @@ def predict(
         Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="`auto`: what the device computes fast.")
     ] = "auto",
     max_memory: Annotated[
-        str | None, typer.Option(help="The most memory to use, such as `8G`: of the GPU if there is one, else in all.")
+        str | None,
+        typer.Option(
+            help="What to compute in, such as `8G`: the GPU's memory, or on the CPU all of this process's, in which "
+            "windows and sums are fitted beside the image (whose preparation takes about five times its size)."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Predict all again, and replace other models' predictions.")
