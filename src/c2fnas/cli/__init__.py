@@ -54,6 +54,14 @@ def main() -> None:
     except UserError as error:
         print(f"c2fnas: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"\nc2fnas: stopped. {stop or 'Run the same command again to carry on.'}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except Interrupted as stop:
+        _stopped(str(stop))
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what Typer makes of Ctrl-C
+            _stopped("Run the same command again to carry on.")
+        raise
+
+
+def _stopped(why: str) -> None:
+    print(f"\nc2fnas: stopped. {why}", file=sys.stderr)
+    sys.exit(INTERRUPTED)

@@ -20,9 +20,7 @@ def train(
     run: Annotated[Path, typer.Option("--run", help="The run folder: a new one, or that of a search on this data.")],
     architecture: Annotated[
         str | None,
-        typer.Option(
-            "--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."
-        ),
+        typer.Option("--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."),
     ] = None,
     width: Annotated[float | None, typer.Option(help="Multiplies every filter count; default: as it is.")] = None,
     folds: Annotated[str, typer.Option(help="`all`, `last`, or numbers such as `0,2`.")] = "last",
@@ -59,7 +57,7 @@ def train(
 
     `c2fnas train Task09_Spleen --run runs/spleen --folds all --extend 4000`
 
-    `torchrun --nproc-per-node 8 -m c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas --recipe paper`
+    `torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas`
     """
     from c2fnas.cli.run import finish_line
     from c2fnas.stages.train_wish import Wish

@@ -26,17 +26,19 @@ def new_config(
     devices: tuple[str, ...], reporter: Reporter,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a new run: all of the budget's time goes to the folds."""
+    start = load_package(wish.start).checksum if wish.start else None
+    folds = chosen_folds(wish.folds, len(splits))
+
+    def resolved(preset: Preset) -> RunConfig:
+        draft = first_draft(dataset, plan, splits, preset, folder, LABEL + wish.base, wish.seed or 0, devices)
+        return _with_deployment(draft, folds=folds, start=start, validate_every=wish.validate_every)
+
     preset = _preset(wish, architecture)
-    draft = first_draft(dataset, plan, splits, preset, folder, LABEL + wish.base, wish.seed or 0, devices)
-    draft = _with_deployment(
-        draft, folds=chosen_folds(wish.folds, len(splits)), validate_every=wish.validate_every,
-        start=load_package(wish.start).checksum if wish.start else None,
-    )  # fmt: skip
-    iterations = wish.iterations
-    if iterations is None and preset.hours is not None:
-        reporter.say("Timing a few steps to derive the number of iterations ...")
-        iterations = _affordable(Setting(folder, draft, plan, splits), architecture, preset.hours)
-    return draft if iterations is None else _with_iterations(draft, iterations)
+    if preset.hours is None or wish.iterations is not None:
+        return resolved(preset)
+    reporter.say("Timing a few steps to derive the number of iterations ...")
+    setting = Setting(folder, resolved(preset), plan, splits)
+    return resolved(_of_length(preset, _affordable(setting, architecture, preset.hours)))
 
 
 def adapted(config: RunConfig, wish: Wish, folder: RunFolder) -> RunConfig:
@@ -56,15 +58,21 @@ def adapted(config: RunConfig, wish: Wish, folder: RunFolder) -> RunConfig:
             "of iterations in all, a larger one."
         )
     _refuse_without_checkpoint(folder)
-    return _with_deployment(_with_iterations(config, wish.extend), extended=True)
+    return _with_deployment(config, recipe=config.deployment.recipe.with_iterations(wish.extend), extended=True)
 
 
 def _preset(wish: Wish, architecture: Architecture) -> Preset:
     """The base budget, with the recipe asked for in its deployment and the architecture's width."""
     preset = load_preset(wish.base)
     own = preset.deployment.recipe
-    recipe = RecipeChoice(name=wish.recipe, iterations=None) if wish.recipe not in (None, own.name) else own
-    return preset.model_copy(update={"width": architecture.width, "deployment": DeploymentPreset(recipe=recipe)})
+    recipe = own if wish.recipe in (None, own.name) else RecipeChoice(name=wish.recipe)
+    preset = preset.model_copy(update={"width": architecture.width, "deployment": DeploymentPreset(recipe=recipe)})
+    return preset if wish.iterations is None else _of_length(preset, wish.iterations)
+
+
+def _of_length(preset: Preset, iterations: int) -> Preset:
+    recipe = preset.deployment.recipe.model_copy(update={"iterations": iterations})
+    return preset.model_copy(update={"deployment": DeploymentPreset(recipe=recipe)})
 
 
 def _affordable(setting: Setting, architecture: Architecture, hours: float) -> int:
@@ -83,10 +91,6 @@ def _refuse_without_checkpoint(folder: RunFolder) -> None:
                 f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
                 f"run instead: --from {path / 'model'}."
             )
-
-
-def _with_iterations(config: RunConfig, iterations: int) -> RunConfig:
-    return _with_deployment(config, recipe=config.deployment.recipe.with_iterations(iterations))
 
 
 def _with_deployment(config: RunConfig, **update: object) -> RunConfig:

@@ -1,0 +1,256 @@
+"""Training an architecture on a data set: what is asked for, what a run that has begun allows, and where it starts."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import UserError
+from c2fnas.execution import InlineExecutor
+from c2fnas.inference.package import load_package
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages import jobs
+from c2fnas.stages.progress import Silent
+from c2fnas.stages.train import train_architecture
+from c2fnas.stages.train_wish import Wish
+from c2fnas.training.checkpoint import forget_checkpoints, load_newest
+
+SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
+OTHER = Architecture.from_text("0:3D 1:3D 0:2D @0.0625")
+
+
+class Listening(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def say(self, text: str) -> None:
+        self.said += text + "\n"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("data") / "phantoms", cases=5, test_cases=1)
+
+
+@pytest.fixture(scope="module")
+def begun(dataset, tmp_path_factory):
+    """A finished training of two iterations on the last fold; copied where a test changes it."""
+    run = tmp_path_factory.mktemp("runs") / "begun"
+    train(dataset, run, architecture=SMALL, iterations=2)
+    return run
+
+
+@pytest.fixture
+def copy(begun, tmp_path):
+    return shutil.copytree(begun, tmp_path / "elsewhere" / "run")
+
+
+def train(dataset: Path, run: Path, **wish: object):
+    reporter = Listening()
+    result = train_architecture(
+        dataset, run, Wish(**wish), devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]),
+        reporter=reporter,
+    )  # fmt: skip
+    return result, reporter.said
+
+
+def sums(run: Path, fold: int = 4) -> str:
+    return (run / f"final/fold-{fold}/model/SHA256SUMS").read_text()
+
+
+def test_leaves_a_model_with_its_evaluation(begun):
+    model = load_package(begun / "final/fold-4/model")
+    assert model.design == SMALL
+    evaluation = json.loads((begun / "final/fold-4/evaluation.json").read_text())
+    assert [case["case"] for case in evaluation["cases"]] == ["phantom_004"]
+    assert "recipe `modern`, 2 iterations" in " ".join((begun / "final/fold-4/model/README.md").read_text().split())
+    assert len([*(begun / "final/fold-4/checkpoints").glob("*.json")]) == 1
+
+
+def test_called_again_it_changes_nothing(dataset, begun):
+    before, written = sums(begun), (begun / "final/fold-4/model").stat().st_mtime_ns
+    for wish in ({}, {"architecture": SMALL, "iterations": 2, "recipe": "modern", "budget": "hour", "seed": 0}):
+        result, _ = train(dataset, begun, **wish)
+        assert result.models == (begun / "final/fold-4/model",)
+    assert (sums(begun), (begun / "final/fold-4/model").stat().st_mtime_ns) == (before, written)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"architecture": OTHER}, "of another architecture, 0:3D 1:P3D"),
+        ({"iterations": 3}, r"another --iterations \(2, now 3\).* or train on with --extend"),
+        ({"recipe": "paper"}, r"another --recipe \(modern, now paper\)"),
+        ({"budget": "day"}, r"another --budget \(hour, now day\)"),
+        ({"seed": 1}, r"another --seed \(0, now 1\)"),
+        ({"extend": 1}, "train for 2 iterations already"),
+        ({"folds": "5"}, "numbers from 0 to 4"),
+        ({"folds": "1;2"}, "numbers from 0 to 4"),
+    ],
+)
+def test_a_run_that_has_begun_is_fixed(dataset, begun, wish, said):
+    config = (begun / "run.yaml").read_text()
+    with pytest.raises(UserError, match=said):
+        train(dataset, begun, **wish)
+    assert (begun / "run.yaml").read_text() == config
+
+
+def test_no_search_takes_it_for_its_own(dataset, begun):
+    from c2fnas.stages.prepare import prepare
+
+    with pytest.raises(UserError, match="another --budget"):
+        prepare(dataset, begun, "hour", seed=0, devices=("cpu",), reporter=Silent())
+
+
+def test_another_fold_joins(dataset, copy):
+    before = sums(copy)
+    result, _ = train(dataset, copy, folds="0,4")
+    assert [model.parent.name for model in result.models] == ["fold-0", "fold-4"]
+    assert sums(copy) == before != sums(copy, fold=0)
+
+
+def test_extending_goes_on_from_the_checkpoint(dataset, copy):
+    before = load_newest(copy / "final/fold-4/checkpoints").tensors
+    train(dataset, copy, extend=4)
+    after = load_newest(copy / "final/fold-4/checkpoints")
+    assert after.iteration == 4
+    moved = [name for name in before if not torch.equal(before[name], after.tensors[name])]
+    assert any(name.startswith("model/") for name in moved)
+    lines = [json.loads(line) for line in (copy / "final/fold-4/metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "loss" in line] == [1, 2, 4]
+    assert RunConfig.load(copy / "run.yaml").deployment.recipe.iterations == 4
+
+
+def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):
+    train(dataset, copy, extend=3)
+    once = sums(copy)
+    for wish in ({"extend": 3}, {"extend": 3, "iterations": 2}, {}):
+        train(dataset, copy, **wish)
+        assert sums(copy) == once
+
+
+def test_extending_without_a_checkpoint_is_refused(dataset, copy):
+    forget_checkpoints(copy / "final/fold-4")
+    config = (copy / "run.yaml").read_text()
+    with pytest.raises(UserError, match=r"checkpoint is gone.*--from"):
+        train(dataset, copy, extend=4)
+    assert (copy / "run.yaml").read_text() == config
+
+
+def test_nothing_to_extend(dataset, tmp_path):
+    with pytest.raises(UserError, match="has not begun"):
+        train(dataset, tmp_path, architecture=SMALL, extend=4)
+
+
+def test_no_architecture_at_all(dataset, tmp_path):
+    with pytest.raises(UserError, match="--architecture c2fnas-panc"):
+        train(dataset, tmp_path)
+
+
+@pytest.fixture
+def first_weights(monkeypatch):
+    """The weights that a training began with."""
+    seen: dict[str, torch.Tensor] = {}
+    loop = jobs.train
+
+    def spying(network, *arguments, **options):
+        seen.update({name: value.clone() for name, value in network.state_dict().items()})
+        return loop(network, *arguments, **options)
+
+    monkeypatch.setattr(jobs, "train", spying)
+    return seen
+
+
+def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weights):
+    """Its architecture is the default, and the run folder needs it no more."""
+    model = shutil.copytree(begun / "final/fold-4/model", tmp_path / "model")
+    given = load_package(model).network.state_dict()
+    _, said = train(dataset, tmp_path / "run", start=model, iterations=1)
+    assert f"{len(given)} of {len(given)} tensors come over" in said
+    assert "Begun anew" not in said
+    assert first_weights.keys() == given.keys()
+    assert all(torch.equal(first_weights[name], given[name]) for name in given)
+    shutil.rmtree(model)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    train(dataset, tmp_path / "moved", folds="3")
+    assert all(torch.equal(first_weights[name], given[name]) for name in given)
+    with pytest.raises(UserError, match="began from another model"):
+        train(dataset, tmp_path / "moved", start=tmp_path / "moved/final/fold-3/model")
+
+
+def test_a_run_from_scratch_takes_no_model(dataset, begun, copy):
+    with pytest.raises(UserError, match="began from scratch"):
+        train(dataset, copy, start=begun / "final/fold-4/model")
+
+
+@pytest.fixture
+def organ_alone(dataset, tmp_path):
+    """The phantoms with one foreground class in place of two, and the image twice, as two channels."""
+    folder = shutil.copytree(dataset, tmp_path / "organ")
+    manifest = json.loads((folder / "dataset.json").read_text())
+    manifest["labels"] = {"0": "background", "1": "organ"}
+    manifest["modality"] = {"0": "CT", "1": "PET"}
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    for path in folder.glob("labels*/*.nii.gz"):
+        label = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image((np.asarray(label.dataobj) > 0).astype(np.uint8), label.affine), path)
+    for path in folder.glob("images*/*.nii.gz"):
+        image = nibabel.load(path)
+        twice = np.stack([np.asarray(image.dataobj)] * 2, axis=-1)
+        nibabel.save(nibabel.Nifti1Image(twice, image.affine), path)
+    return folder
+
+
+def test_other_channels_and_classes_take_over_what_fits(organ_alone, begun, tmp_path, first_weights):
+    given = load_package(begun / "final/fold-4/model").network.state_dict()
+    _, said = train(organ_alone, tmp_path / "run", start=begun / "final/fold-4/model", iterations=1)
+    fitting = [name for name in given if first_weights[name].shape == given[name].shape]
+    others = sorted(given.keys() - set(fitting))
+    assert len(others) == 3, "the first convolution's weight, the last one's weight and bias"
+    assert f"{len(fitting)} of {len(given)} tensors come over" in said
+    assert f"Begun anew: {', '.join(others)}." in said
+    assert f"Not used of the model: {', '.join(others)}." in said
+    assert all(torch.equal(first_weights[name], given[name]) for name in fitting)
+
+
+def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
+    train(dataset, tmp_path, architecture=SMALL, iterations=2, validate_every=1)
+    lines = [json.loads(line) for line in (tmp_path / "final/fold-4/metrics.jsonl").read_text().splitlines()]
+    curve = [line["validation"] for line in lines if "validation" in line]
+    evaluation = json.loads((tmp_path / "final/fold-4/evaluation.json").read_text())
+    assert len(curve) == 2
+    assert curve[-1] == evaluation["mean"], "whole volumes in their own geometry, as at the end"
+    weights = [line for line in sums(tmp_path).splitlines() if "weights" in line]
+    assert weights == [line for line in sums(begun).splitlines() if "weights" in line]
+
+
+def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
+    """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.95 h / 2, less start and evaluation."""
+    from c2fnas.stages import train_config
+    from c2fnas.stages.timing import Timings
+
+    monkeypatch.setattr(train_config, "measure_network", lambda *_: Timings(patch=0.1, window=0.0))
+    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
+    train(dataset, tmp_path, architecture=SMALL, budget="hour", folds="0,1")
+    recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
+    expected = (3600 * 0.95 / 2 - 8) / (0.1 * recipe.batch_size)
+    assert recipe.iterations == pytest.approx(expected, abs=1)
+
+
+def test_the_paper_to_the_letter(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
+    monkeypatch.setattr(jobs, "evaluate_network", None)
+    monkeypatch.setattr("c2fnas.stages.train.train_final", lambda *_: None)
+    monkeypatch.setattr("c2fnas.stages.train.result", lambda *_: None)
+    train(dataset, tmp_path, architecture=SMALL, recipe="paper")
+    config = RunConfig.load(tmp_path / "run.yaml")
+    assert (config.budget, config.deployment.recipe.iterations) == ("train paper", 40_000)
+    assert config.deployment.recipe.milestones == (16_000, 32_000)
