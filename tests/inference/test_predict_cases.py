@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -204,7 +205,7 @@ def test_a_case_fails_alone_in_a_shared_batch(tmp_path: Path, bad: set[int], err
         if number in bad:
             array[4, 4, 4] = 30_000
             nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "in" / f"case{number}.nii.gz")
-    fussy = Predictor((Model(one.folder, one.design, Fussy(one.network, error), one.plan, ""),), one.window(batch=3))
+    fussy = Predictor((replace(one, network=Fussy(one.network, error)),), one.window(batch=3), device="cpu")
     if isinstance(error, MemoryError):
         with pytest.raises(UserError, match="not enough memory"):
             predict_cases(fussy, find_cases(tmp_path / "in", 1), tmp_path / "out")
@@ -212,6 +213,32 @@ def test_a_case_fails_alone_in_a_shared_batch(tmp_path: Path, bad: set[int], err
     predicted = predict_cases(fussy, find_cases(tmp_path / "in", 1), tmp_path / "out")
     assert {failure.case for failure in predicted.failures} == {f"case{number}" for number in bad}
     assert sorted(predicted.done) == [f"case{number}" for number in range(4) if number not in bad]
+
+
+class Immovable(nn.Module):
+    """A network whose device is broken."""
+
+    def to(self, *arguments: object, **options: object) -> "Immovable":
+        raise RuntimeError("CUDA error: no such device")
+
+
+def test_an_error_that_is_no_cases_fault_is_raised(tmp_path: Path) -> None:
+    one = model(tmp_path)
+    broken = Predictor((replace(one, network=Immovable()),), one.window(), device="cpu")
+    with pytest.raises(RuntimeError, match="no such device"):
+        predict_cases(broken, images(tmp_path / "in"), tmp_path / "out")
+
+
+def test_a_case_that_fails_leaves_no_prediction_that_is_out_of_date(tmp_path: Path) -> None:
+    cases, one = images(tmp_path / "in"), model(tmp_path)
+    predict_cases(predictor(one), cases, tmp_path / "out")
+    later = (tmp_path / "out" / "case1.nii.gz").stat().st_mtime + 10
+    cases[1].images[0].write_bytes(b"no volume")
+    os.utime(cases[1].images[0], (later, later))
+    predicted = predict_cases(predictor(one), cases, tmp_path / "out")
+    assert [failure.case for failure in predicted.failures] == ["case1"]
+    assert predicted.kept == ("case0", "case2")
+    assert not (tmp_path / "out" / "case1.nii.gz").exists()
 
 
 def test_the_record_tells_what_made_the_labels(tmp_path: Path) -> None:

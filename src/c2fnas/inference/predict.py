@@ -124,8 +124,8 @@ def predict_cases(
     open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
     work = _Work(predictor, output, len(cases) - len(open_), on_progress)
     work.run(open_)
-    missing = {case.id for case in open_}
-    return Predicted(tuple(work.done), tuple(c.id for c in cases if c.id not in missing), tuple(work.failures))
+    kept = tuple(case.id for case in cases if case not in open_)
+    return Predicted(tuple(work.done), kept, tuple(work.failures))
 
 
 class _Work:
@@ -161,6 +161,8 @@ class _Work:
         except (UserError, KeyboardInterrupt):
             raise  # concerns every case: a full disk, no room for a single window
         except Exception as error:
+            if not under_way:
+                raise  # no case's fault
             if alone:
                 self._fail(under_way[0][0], error)
                 return []

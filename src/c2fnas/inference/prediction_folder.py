@@ -39,7 +39,10 @@ class PredictionFolder:
             self._take_over(cases, overwrite)
             write_json(record, maker)
         self._clear_leftovers(cases)
-        return tuple(case for case in cases if overwrite or not self._is_current(case))
+        open_ = tuple(case for case in cases if overwrite or not self._is_current(case))
+        for case in open_:
+            self.path(case).unlink(missing_ok=True)  # a case that fails must not leave what is out of date
+        return open_
 
     def _take_over(self, cases: Sequence[Case], overwrite: bool) -> None:
         """Remove another maker's predictions of ``cases``; there must be none of other cases, which would seem ours."""
