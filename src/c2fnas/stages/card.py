@@ -19,7 +19,7 @@ A network found by coarse-to-fine architecture search and trained with c2fnas {s
 - **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
 - **Grid**: {grid}, patch {_by(plan.patch_size, " × ")}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
-  {recipe.precision}, seed {setting.config.seed}
+  {recipe.precision}, seed {setting.config.seed}, {_start(setting)}
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
 {_scores(evaluation.per_class)}
 
@@ -28,6 +28,11 @@ that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
+
+
+def _start(setting: Setting) -> str:
+    start = setting.config.deployment.start
+    return f"fine-tuned from another model ({start[:12]})" if start else "from scratch"
 
 
 def _scores(per_class: ByClass) -> str:
