@@ -1,6 +1,7 @@
 """Labels in a case's original grid, slab by slab as the sliding window finishes them: no volume of scores exists."""
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 import torch
@@ -33,35 +34,41 @@ class RestoringSink:
             Taps.nearest(n, m) if axis == restoration.nearest_axis else Taps.linear(n, m)
             for axis, (n, m) in enumerate(zip(restoration.shape, self._out.shape, strict=True))
         ]
-        self._step = max(1, SLAB_VOXELS // max(np.prod(self._out.shape[1:]), np.prod(restoration.shape[1:])))
+        self._plane = max(prod(self._out.shape[1:]), prod(restoration.shape[1:]))
         self._kept: Tensor | None = None
         self._kept_from = 0
         self._done = 0
 
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Take a slab ``[models · classes, planes, j, k]`` and label every voxel that needs no later one."""
-        if self._kept is not None:
-            logits = torch.cat([self._kept, logits], dim=1)
-        else:
-            self._kept_from = planes.start
-        for start, stop in self._chunks(planes.stop):
-            self._label(logits, start, stop)
+        for start, stop in self._chunks(planes.stop, len(logits)):
+            within, first, last = self._along[0].slab(start, stop)
+            self._label(start, stop, within, self._part(logits, planes.start, first, last))
         ahead = int(self._along[0].low[self._done]) if self._done < len(self._out) else planes.stop
         needed = min(ahead, planes.stop)  # a coarser original grid passes planes over
         # A copy: the slab is the blend's own memory, which it reuses.
-        self._kept = logits[:, needed - self._kept_from :].clone()
-        self._kept_from = needed
+        self._kept, self._kept_from = self._part(logits, planes.start, needed, planes.stop).clone(), needed
 
-    def _chunks(self, until: int) -> Iterator[tuple[int, int]]:
-        """Runs of original planes that need no prepared plane from ``until`` on, in order, each once."""
+    def _chunks(self, until: int, channels: int) -> Iterator[tuple[int, int]]:
+        """Runs of original planes that need no prepared plane from ``until`` on, in order, each once.
+
+        One model's classes go through one by one; several models' are fused all at once, in thinner runs.
+        """
+        step = max(1, SLAB_VOXELS // (self._plane * (1 if self._models == 1 else channels)))
         stop = int(np.searchsorted(self._along[0].high, until))
         while self._done < stop:
-            start, self._done = self._done, min(self._done + self._step, stop)
+            start, self._done = self._done, min(self._done + step, stop)
             yield start, self._done
 
-    def _label(self, logits: Tensor, start: int, stop: int) -> None:
-        within, first, last = self._along[0].slab(start, stop)
-        part = logits[:, first - self._kept_from : last - self._kept_from]
+    def _part(self, logits: Tensor, begin: int, first: int, last: int) -> Tensor:
+        """The prepared planes ``first`` to ``last`` of the slab that begins at ``begin`` and of those kept."""
+        inside = logits[:, max(0, first - begin) : last - begin]
+        if first >= begin or self._kept is None:
+            return inside
+        return torch.cat([self._kept[:, first - self._kept_from :], inside], dim=1)
+
+    def _label(self, start: int, stop: int, within: Taps, part: Tensor) -> None:
+        """Label the original planes ``start`` to ``stop`` by the scores of the prepared ones that they need."""
 
         def argmax(scores: Tensor) -> np.ndarray:
             return _argmax(scores, within, self._along[1], self._along[2])
