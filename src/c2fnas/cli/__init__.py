@@ -5,6 +5,7 @@ import sys
 import typer
 
 from c2fnas.cli.check import check
+from c2fnas.cli.compare import compare
 from c2fnas.cli.demo import demo
 from c2fnas.cli.describe import describe
 from c2fnas.cli.evaluate import evaluate
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, check, prepare, run, train, predict, evaluate, describe):
+for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare):
     app.command()(command)
 app.add_typer(search, name="search")
 
