@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from c2fnas.cli.options import Quiet
+from c2fnas.cli.search_fine import fine
 
 search = typer.Typer(no_args_is_help=True, help="Run one stage of the search on a prepared run (`c2fnas prepare`).")
 
@@ -23,15 +24,7 @@ def coarse(run: Run, quiet: Quiet = False) -> None:
     _show(on_run(run, coarse_stage, **_surroundings(quiet)))
 
 
-@search.command()
-def fine(run: Run, quiet: Quiet = False) -> None:
-    """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
-
-    Example: `c2fnas search fine --run runs/hippocampus`
-    """
-    from c2fnas.stages.pipeline import fine_stage, on_run
-
-    _show(on_run(run, fine_stage, **_surroundings(quiet)))
+search.command()(fine)
 
 
 def _surroundings(quiet: bool) -> dict:

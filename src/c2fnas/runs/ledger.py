@@ -60,9 +60,12 @@ class Ledger:
         return tuple(trial for trial in self.trials() if trial.state == "interrupted")
 
     def best(self) -> Trial | None:
-        """The success with the highest score, the earliest among equals; None where there is none."""
+        """The success with the highest score, the earliest among equals; None where there is none.
+
+        A score on more ``cases``, where the stage says how many, goes before one on fewer.
+        """
         successes = [trial for trial in self.trials() if trial.score is not None]
-        return max(successes, key=lambda trial: (trial.score, -trial.number), default=None)
+        return max(successes, key=lambda t: (t.extra.get("cases", 0), t.score, -t.number), default=None)
 
     def events(self) -> Iterator[Event]:
         """What happened, in order: told to a searcher again, it brings it back to where it was."""

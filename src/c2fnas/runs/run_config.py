@@ -1,10 +1,10 @@
 """The resolved configuration of a run: everything that decides its result, written once and then fixed."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from c2fnas.errors import UserError
 from c2fnas.files import write_text
@@ -30,11 +30,20 @@ class CoarseConfig(Frozen):
 
 
 class FineConfig(Frozen):
-    """Fine stage (paper 3.4): super-network, then candidates ranked on ``cases`` validation cases (None: all)."""
+    """Fine stage (paper 3.4): super-network, then candidates ranked on ``cases`` validation cases (None: all).
+
+    ``sampling`` says which paths train: uniform as in the paper, or with strict fairness. ``choose`` says where
+    candidates come from. With more than one of ``rungs`` the best of a few cases go on to more; ``audit`` candidates at
+    random are scored on all cases whatever their rank, to tell how far the first rungs can be trusted.
+    """
 
     candidates: PositiveInt
     cases: PositiveInt | None
     recipe: Recipe
+    sampling: Literal["uniform", "strict"] = "uniform"
+    choose: Literal["random", "evolution"] = "random"
+    rungs: PositiveInt = 1
+    audit: NonNegativeInt = 0
 
 
 class DeploymentConfig(Frozen):

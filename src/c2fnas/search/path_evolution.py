@@ -40,12 +40,12 @@ class PathEvolution:
         self._study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         self._asked: list[tuple[Trial, Path]] = []
         self._known: dict[Path, tuple[float, float] | None] = {}
-        self._generations = 0
+        self.generation = 1
 
     @property
     def finished(self) -> bool:
         """Whether as many distinct candidates as wanted were told, or evolution goes on repeating itself."""
-        return len(self._known) >= self._candidates or self._generations >= 3 * GENERATIONS
+        return len(self._known) >= self._candidates or self.generation > 3 * GENERATIONS
 
     def ask(self) -> list[Path]:
         """The next generation's distinct paths, those among them included that were told before."""
@@ -65,7 +65,7 @@ class PathEvolution:
             else:
                 self._study.tell(trial, result)
         self._asked = []
-        self._generations += 1
+        self.generation += 1
 
     def _path(self, trial: "Trial") -> Path:
         choices = [operation.value for operation in self._space.operations]

@@ -1,78 +1,160 @@
-"""Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then random candidates are ranked."""
+"""Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then candidates are ranked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
-from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.job import Job
+from c2fnas.files import read_json, write_json
 from c2fnas.runs.ledger import Ledger
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.pareto import is_on_front
+from c2fnas.search.path_sampling import describe_fairness
+from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages.drive import run_all
+from c2fnas.stages.fine_choice import Limits, pick, remembered
+from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 
 STAGE = "fine"
 SUPERNET_STAGE = "super-network"
-RANKING_STAGE = "ranking"
-PATHS_PER_JOB = 64
+LATENCY_STAGE = "latency"
+TOPOLOGY = "topology.json"
+SUMMARY = "ranking.json"
 
-Path12 = tuple[Operation, ...]
+Path = tuple[Operation, ...]
+Sampling = list[list[int]]
 
 
-def search_operations(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Architecture:
+def search_operations(
+    setting: Setting, topology: Topology, executor: Executor, reporter: Reporter, limits: Limits | None = None
+) -> Architecture:
     """Find the operations of ``topology``'s cells and return the best architecture (paper Eq. 6 and 7).
 
+    Args:
+        limits: what the architecture may cost at most; None: what was said last, at first nothing.
+
     Raises:
-        UserError: the super-network could not be trained, or no candidate could be scored.
+        UserError: the super-network could not be trained, no candidate could be scored, or none is within the limits;
+            or the stage has begun with another topology.
     """
-    train_supernet(setting, topology, executor, reporter)
-    return rank_candidates(setting, topology, executor, reporter)
+    claim_topology(setting, topology)
+    sampling = train_supernet(setting, topology, executor, reporter)
+    if not (setting.folder.fine / SUMMARY).exists():
+        rank_candidates(setting, topology, sampling, executor, reporter)
+    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
+    return pick(trials, remembered(setting.folder, limits)).architecture
 
 
-def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> None:
-    """Train the super-network; ``result.json`` tells how often each operation of each cell was trained."""
-    job = Job("super-network", "c2fnas.stages.jobs:train_supernet", {"run": "../..", "code": list(topology.code)},
-              setting.folder.supernet)  # fmt: skip
-    outcomes = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
-    if outcomes[0].value is None:
-        raise UserError(f"{job.folder}: the super-network could not be trained: {outcomes[0].failure}")
+def topology_begun(setting: Setting) -> Topology | None:
+    """The topology that the fine stage of the run works on; None where it has not begun."""
+    path = setting.folder.fine / TOPOLOGY
+    return Topology(tuple(read_json(path)["code"])) if path.exists() else None
 
 
-def rank_candidates(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Architecture:
-    """Score distinct random candidates with the super-network's weights and return the best one."""
-    config = setting.config
-    paths = sorted(random_paths(config.space, config.fine.candidates, seed=config.seed))
-    chunks = [paths[start : start + PATHS_PER_JOB] for start in range(0, len(paths), PATHS_PER_JOB)]
-    jobs = [_ranking_job(setting, topology, number, chunk) for number, chunk in enumerate(chunks)]
-    outcomes = run_all(executor, jobs, setting.folder, reporter, RANKING_STAGE, units=[len(chunk) for chunk in chunks])
+def claim_topology(setting: Setting, topology: Topology) -> None:
+    """Begin the fine stage with ``topology``, for good.
+
+    Raises:
+        UserError: it has begun with another one.
+    """
+    known = topology_begun(setting)
+    if known is None:
+        write_json(setting.folder.fine / TOPOLOGY, {"code": list(topology.code)})
+    elif known != topology:
+        raise UserError(
+            f"{setting.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
+            f"{_code(topology)}. Choose another --run folder."
+        )
+
+
+def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Sampling:
+    """Train the super-network; how often each cell has trained each operation.
+
+    Raises:
+        UserError: it failed.
+    """
+    payload = {"run": "../..", "code": list(topology.code)}
+    job = Job("super-network", "c2fnas.stages.fine_jobs:train_supernet", payload, setting.folder.supernet)
+    (outcome,) = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
+    if outcome.value is None:
+        raise UserError(f"{job.folder}: the super-network could not be trained: {outcome.failure}")
+    sampling: Sampling = outcome.value["sampling"]
+    reporter.say(f"Super-network: {describe_fairness(sampling)}.")
+    return sampling
+
+
+def rank_candidates(
+    setting: Setting, topology: Topology, sampling: Sampling, executor: Executor, reporter: Reporter
+) -> None:
+    """Score the candidates, and enter them with their costs into the ledger; ``ranking.json`` comes last.
+
+    Raises:
+        UserError: no candidate could be scored.
+    """
+    narrowing = Narrowing(setting, topology, executor, reporter)
+    result = narrowing.run()
+    latencies = measure_front(setting, topology, result, executor, reporter)
+    _enter(setting, topology, result, latencies)
+    summary = {"candidates": len(result.reached), "cases": len(narrowing.cases), "sampling": sampling}
+    rungs = [
+        {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
+        for rung in narrowing.rungs
+    ]
+    macs = RankingMacs(
+        topology, tuple(result.reached), setting.in_channels, setting.classes, setting.plan.patch_size,
+        setting.config.width,
+    )  # fmt: skip
+    write_json(setting.folder.fine / SUMMARY, {
+        **summary, "rungs": rungs, "audit": result.audit, "scored": result.scored,
+        "scored_naively": len(result.reached) * len(narrowing.cases), "macs_naive": macs.naive, "macs_tree": macs.tree,
+    })  # fmt: skip
+
+
+def measure_front(
+    setting: Setting, topology: Topology, result: Narrowed, executor: Executor, reporter: Reporter
+) -> dict[Path, float | None]:
+    """Milliseconds on the user's device of the finalists on the front of Dice, multiply-accumulates, parameters."""
+    points = [
+        (-(result.dice[path] or 0), *cost_of(setting, Architecture(topology, path, setting.config.width)))
+        for path in result.finalists
+    ]
+    front = [path for path, on in zip(result.finalists, is_on_front(points), strict=True) if on]
+    payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in front]}
+    job = Job("latency", "c2fnas.stages.fine_jobs:measure_latency", payload, setting.folder.fine / "latency")
+    (outcome,) = run_all(executor, [job], setting.folder, reporter, LATENCY_STAGE)
+    if outcome.value is None:
+        reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
+    times: Sequence[float | None] = outcome.value["milliseconds"] if outcome.value else [None] * len(front)
+    return dict(zip(front, times, strict=True))
+
+
+def _code(topology: Topology) -> str:
+    return " ".join(map(str, topology.code))
+
+
+def _enter(setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None]) -> None:
+    """All candidates into the ledger, finalists first; what an interrupted call has entered stays."""
     ledger = Ledger(setting.folder.study, STAGE)
     entered = {trial.architecture.operations for trial in ledger.trials()}
-    ledger.add_scored(
-        (Architecture(topology, path, config.width), score, {"device": outcome.device})
-        for outcome, chunk in zip(outcomes, chunks, strict=True)
-        for path, score in _scores(outcome, chunk)
-        if path not in entered
-    )
-    best = ledger.best()
-    if best is None:
-        raise UserError(
-            f"{setting.folder.fine}: no candidate could be scored; the last failure: {outcomes[-1].failure}"
-        )
-    return best.architecture
+    others = sorted(result.reached, key=lambda path: -result.reached[path])
 
+    def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
+        for path in dict.fromkeys([*result.finalists, *others]):
+            if path in entered:
+                continue
+            architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
+            macs, parameters = cost_of(setting, architecture)
+            extra = {
+                "cases": result.reached[path], "macs": macs, "parameters": parameters, "front": path in latencies,
+                "latency_ms": latencies.get(path), "device": result.device[path],
+            }  # fmt: skip
+            # Not a number is entered as a failure.
+            yield architecture, math.nan if dice is None else dice, extra
 
-def _ranking_job(setting: Setting, topology: Topology, number: int, paths: Sequence[Path12]) -> Job:
-    payload = {"run": "../../..", "code": list(topology.code), "paths": [list(path) for path in paths]}
-    return Job(
-        f"ranking {number}", "c2fnas.stages.jobs:rank_paths", payload, setting.folder.fine / "ranking" / f"{number:04d}"
-    )
-
-
-def _scores(outcome: Outcome, paths: Sequence[Path12]) -> list[tuple[Path12, float]]:
-    """The paths of a chunk with their Dice; NaN where there is none, which the ledger enters as a failure."""
-    scores = outcome.value["dice"] if outcome.value else [None] * len(paths)
-    return [(path, math.nan if score is None else score) for path, score in zip(paths, scores, strict=True)]
+    ledger.add_scored(entries())

@@ -1,4 +1,4 @@
-"""What runs on a device: the targets of executor jobs. JSON in, JSON out, everything else through the run folder.
+"""What runs on a device: targets of executor jobs, JSON in, JSON out, everything else through the run folder.
 
 Each target resumes from its own folder when it is called again, and each is a pure function of the run's configuration
 and its payload, so it does not matter where or how often it was interrupted.
@@ -14,72 +14,36 @@ from c2fnas.data.augment import augmentation
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
+from c2fnas.inference.designs import Design, build_design, design_of
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package, save_package
-from c2fnas.networks import SuperNetwork, build_network
 from c2fnas.runs.folder import PACKAGE
-from c2fnas.search.path_sampling import UniformPaths
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import Operation
-from c2fnas.space.topology import Topology
 from c2fnas.stages.card import model_card
 from c2fnas.stages.live import progress_to
-from c2fnas.stages.setting import Setting, evenly_spread
+from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.step import Forward, plain_forward
-from c2fnas.training.weights import load_weights, save_weights, transfer
+from c2fnas.training.weights import transfer
 
 Json = dict[str, Any]
 PREFETCH_WORKERS = 1
-WEIGHTS = "weights.safetensors"
 
 
 def train_candidate(payload: Json, folder: Path, device: str) -> Json:
     """Train an architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2, 3)."""
-    setting = _setting(payload, folder)
-    network = _new_network(setting, Architecture.from_json(payload["architecture"]))
-    recipe = _fitted(setting.config.coarse.recipe, payload)
-    _train(setting, network, setting.search_split.training, recipe, folder, device)
-    evaluation = _evaluate(setting, network, setting.search_split.validation, folder, device)
+    setting = setting_of(payload, folder)
+    network = new_network(setting, Architecture.from_json(payload["architecture"]))
+    recipe = fitted(setting.config.coarse.recipe, payload)
+    train_on(setting, network, setting.search_split.training, recipe, folder, device)
+    evaluation = evaluate_on(setting, network, setting.search_split.validation, folder, device)
     forget_checkpoints(folder)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
-
-
-def train_supernet(payload: Json, folder: Path, device: str) -> Json:
-    """Train the super-network of a topology by single-path one-shot with uniform sampling (paper 3.4, Eq. 6)."""
-    setting = _setting(payload, folder)
-    config = setting.config
-    supernet = _new_supernet(setting, Topology(tuple(payload["code"])))
-    paths = UniformPaths(config.operations, config.cells, seed=config.seed)
-    recipe = _fitted(config.fine.recipe, payload)
-    _train(
-        setting, supernet, setting.search_split.training, recipe, folder, device,
-        forward=lambda network, image, iteration: network(image, paths(iteration)),
-    )  # fmt: skip
-    save_weights(folder / WEIGHTS, supernet)
-    forget_checkpoints(folder)
-    return {"sampling": paths.counts(recipe.iterations)}
-
-
-def rank_paths(payload: Json, folder: Path, device: str) -> Json:
-    """Score paths on the validation set with the super-network's weights (paper Eq. 7)."""
-    from c2fnas.inference.path_ranking import score_paths
-
-    setting = _setting(payload, folder)
-    supernet = _new_supernet(setting, Topology(tuple(payload["code"])))
-    load_weights(setting.folder.supernet / WEIGHTS, supernet)
-    paths = [tuple(map(Operation, path)) for path in payload["paths"]]
-    cases = setting.cases(evenly_spread(setting.search_split.validation, setting.config.fine.cases))
-    scores = score_paths(
-        supernet, cases, paths, setting.window(ranking=True), class_names=setting.class_names, device=device,
-        on_progress=progress_to(folder, "ranked"),
-    )  # fmt: skip
-    return {"dice": scores}
 
 
 def train_fold(payload: Json, folder: Path, device: str) -> Json:
@@ -87,13 +51,13 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
 
     The newest checkpoint stays, so that the training can be extended (docs/decisions/0014).
     """
-    setting = _setting(payload, folder)
-    architecture = Architecture.from_json(payload["architecture"])
-    recipe = _fitted(setting.config.deployment.recipe, payload)
+    setting = setting_of(payload, folder)
+    architecture = design_of(payload["architecture"])
+    recipe = fitted(setting.config.deployment.recipe, payload)
     split = setting.folds[payload["fold"]]
     network = train_fold_network(setting, architecture, recipe, payload, folder, device)
     deployed = Mirrored(network) if recipe.mirror else network
-    evaluation = _evaluate(setting, deployed, split.validation, folder, device)
+    evaluation = evaluate_on(setting, deployed, split.validation, folder, device)
     card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
     save_package(
         folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting,
@@ -104,10 +68,10 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
 
 
 def train_fold_network(
-    setting: Setting, architecture: Architecture, recipe: Recipe, payload: Json, folder: Path, device: str
+    setting: Setting, architecture: Design, recipe: Recipe, payload: Json, folder: Path, device: str
 ) -> torch.nn.Module:
     """The trained network of a fold; where several processes train together, each of them calls this."""
-    network = _new_network(setting, architecture)
+    network = new_network(setting, architecture)
     if payload["start"]:
         transfer(load_package(setting.folder.start_model).network.state_dict(), network)
     split, every = setting.folds[payload["fold"]], setting.config.deployment.validate_every
@@ -116,33 +80,25 @@ def train_fold_network(
         cases = setting.cases(split.validation)
         return evaluate_network(trained, cases, setting.window(), class_names=setting.class_names, device=device).mean
 
-    _train(
+    train_on(
         setting, network, split.training, recipe, folder, device,
         extend=payload["extend"], validate=validate, validate_every=every,
     )  # fmt: skip
     return network
 
 
-def _setting(payload: Json, folder: Path) -> Setting:
+def setting_of(payload: Json, folder: Path) -> Setting:
     """The run a job belongs to; its path is relative to the job's folder, so that a run can be moved."""
     return Setting.load(folder / payload["run"])
 
 
-def _new_network(setting: Setting, architecture: Architecture) -> torch.nn.Module:
+def new_network(setting: Setting, architecture: Design) -> torch.nn.Module:
+    """The network of an architecture with the run's first weights."""
     torch.manual_seed(setting.config.seed)
-    return build_network(architecture, in_channels=setting.in_channels, classes=setting.classes)
+    return build_design(architecture, in_channels=setting.in_channels, classes=setting.classes)
 
 
-def _new_supernet(setting: Setting, topology: Topology) -> SuperNetwork:
-    torch.manual_seed(setting.config.seed)
-    config = setting.config
-    return SuperNetwork(
-        topology, in_channels=setting.in_channels, classes=setting.classes, width=config.width,
-        operations=config.operations,
-    )  # fmt: skip
-
-
-def _fitted(recipe: Recipe, payload: Json) -> Recipe:
+def fitted(recipe: Recipe, payload: Json) -> Recipe:
     """The recipe with a smaller micro-batch after an out-of-memory; the effective batch stays."""
     divisor = payload.get(MICRO_BATCH_DIVISOR, 1)
     if divisor == 1:
@@ -150,7 +106,7 @@ def _fitted(recipe: Recipe, payload: Json) -> Recipe:
     return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
 
 
-def _train(
+def train_on(
     setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], recipe: Recipe, folder: Path, device: str,
     forward: Forward = plain_forward, **options: Any,
 ) -> None:  # fmt: skip
@@ -166,9 +122,10 @@ def _train(
     train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, forward=forward, **options)
 
 
-def _evaluate(
+def evaluate_on(
     setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str
 ) -> Evaluation:
+    """Score on the cases called ``ids`` and leave ``evaluation.json``."""
     evaluation = evaluate_network(
         network, setting.cases(ids), setting.window(), class_names=setting.class_names, device=device,
         on_progress=progress_to(folder, "evaluated"),

@@ -3,31 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, write_json
+from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import search_topology
 from c2fnas.stages.deploy import train_final
-from c2fnas.stages.fine import search_operations
+from c2fnas.stages.fine import search_operations, topology_begun
+from c2fnas.stages.fine_choice import Limits
 from c2fnas.stages.forecast import forecast
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 
 ExecutorFactory = Callable[[tuple[str, ...]], Executor]
-Stage = Callable[[Setting, Executor, Reporter], Architecture]
+Found = TypeVar("Found")
+Stage = Callable[[Setting, Executor, Reporter], Found]
 
 
 @dataclass(frozen=True)
 class Result:
     """What a run has found: the architecture, a model package per fold, and each one's evaluation."""
 
-    architecture: Architecture
+    architecture: Design
     models: tuple[Path, ...]
     evaluations: tuple[Evaluation, ...]
 
@@ -60,7 +65,7 @@ def run_pipeline(
     return Result(architecture, tuple(models), evaluations)
 
 
-def on_run(run: Path, stage: Stage, *, executor: ExecutorFactory, reporter: Reporter) -> Architecture:
+def on_run(run: Path, stage: Stage[Found], *, executor: ExecutorFactory, reporter: Reporter) -> Found:
     """One stage on a prepared run, alone on its folder."""
     with RunLock(run):
         RunFolder(run).clear_stop()
@@ -75,19 +80,25 @@ def coarse_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Ar
     return _keep(Architecture.uniform(topology, width=setting.config.width), setting.folder.coarse)
 
 
-def fine_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Architecture:
-    """Search the operations for the coarse stage's topology and leave ``fine/architecture.json`` (paper 3.4).
+def fine_stage(
+    setting: Setting, executor: Executor, reporter: Reporter, *, limits: Limits | None = None,
+    topology: Topology | None = None,
+) -> Architecture:  # fmt: skip
+    """Search the operations for a topology, where none is given the coarse stage's (paper 3.4).
+
+    Leaves ``fine/architecture.json``: the best within ``limits``, or within those that were given last.
 
     Raises:
         UserError: the coarse stage has not found a topology yet.
     """
+    topology = topology or topology_begun(setting)
     found = setting.folder.coarse / "architecture.json"
-    if not found.exists():
+    if topology is None and not found.exists():
         raise UserError(
             f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first."
         )
-    topology = Architecture.load(found).topology
-    return _keep(search_operations(setting, topology, executor, reporter), setting.folder.fine)
+    topology = topology or Architecture.load(found).topology
+    return _keep(search_operations(setting, topology, executor, reporter, limits), setting.folder.fine)
 
 
 def _keep(architecture: Architecture, folder: Path) -> Architecture:

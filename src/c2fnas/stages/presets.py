@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from c2fnas.errors import UserError
 
@@ -36,11 +45,15 @@ class CoarsePreset(Frozen):
 
 
 class FinePreset(Frozen):
-    """Super-network and ranking."""
+    """Super-network and ranking, see :class:`c2fnas.runs.run_config.FineConfig`."""
 
     candidates: PositiveInt = 2000
     cases: PositiveInt | None = None
     recipe: RecipeChoice
+    sampling: Literal["uniform", "strict"] = "uniform"
+    choose: Literal["random", "evolution"] = "random"
+    rungs: PositiveInt = 1
+    audit: NonNegativeInt = 0
 
 
 class DeploymentPreset(Frozen):

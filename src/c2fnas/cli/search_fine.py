@@ -1,0 +1,143 @@
+"""`c2fnas search fine`: the operations of every cell, by a super-network and a ranking."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from c2fnas.cli.options import Quiet
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.execution.executor import Executor
+    from c2fnas.stages.progress import Reporter
+    from c2fnas.stages.setting import Setting
+
+
+def fine(
+    run: Annotated[Path, typer.Option("--run", help="A prepared run folder.")],
+    topology: Annotated[
+        str | None, typer.Option(help="An architecture whose topology to take; the coarse stage's where left out.")
+    ] = None,
+    sampling: Annotated[
+        Literal["uniform", "strict"] | None,
+        typer.Option(help="Paths that train: uniform (the paper), or every operation once in three iterations."),
+    ] = None,
+    choose: Annotated[
+        Literal["random", "evolution"] | None,
+        typer.Option(help="Candidates: at random (the paper), or by NSGA-II, Dice against multiply-accumulates."),
+    ] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="How many candidates to rank.")] = None,
+    rungs: Annotated[
+        int | None, typer.Option(min=1, help="Steps of successive halving; 1 ranks all on all cases, as the paper.")
+    ] = None,
+    max_macs: Annotated[
+        float | None, typer.Option(min=0, help="Multiply-accumulates of one patch that the choice may take, e.g. 5e9.")
+    ] = None,
+    max_latency: Annotated[
+        float | None, typer.Option(min=0, help="Milliseconds of one patch, measured on this device.")
+    ] = None,
+    verify: Annotated[
+        int | None, typer.Option(min=3, help="Retrain so many candidates, to see how far the ranking can be trusted.")
+    ] = None,
+    verify_iterations: Annotated[
+        int | None, typer.Option(min=1, help="Iterations of each retraining; the final network's where left out.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
+
+    Resumable; finished, it prints what it found. Limits pick from what was ranked, and are kept with the run.
+
+    Examples:
+
+    `c2fnas search fine --run runs/hippocampus`
+
+    `c2fnas search fine --run runs/hippocampus --max-macs 2e9`
+
+    `c2fnas search fine --run runs/hippocampus --verify 12 --verify-iterations 300 --json`
+    """
+    from c2fnas.cli.display import Display
+    from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.space.architecture import Architecture
+    from c2fnas.stages.fine_choice import Limits
+    from c2fnas.stages.fine_wish import FineWish, with_wish
+    from c2fnas.stages.pipeline import fine_stage, on_run
+    from c2fnas.stages.verify import verify_ranking
+
+    if verify is None and verify_iterations is not None:
+        raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
+    wish = FineWish(sampling, choose, candidates, rungs)
+    limits = None if max_macs is None and max_latency is None else Limits(max_macs, max_latency)
+    given = Architecture.load(topology).topology if topology else None
+
+    def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> dict[str, Any]:
+        found = fine_stage(with_wish(setting, wish), executor, reporter, limits=limits, topology=given)
+        facts = ranking_facts(setting, found)
+        if verify is not None:
+            facts |= verify_ranking(
+                setting, executor, reporter, count=verify, iterations=verify_iterations
+            ).to_json()  # fmt: skip
+        return facts
+
+    with Display(quiet=quiet) as display:
+        facts = on_run(run, stage, executor=LocalProcessExecutor, reporter=display)
+    typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
+
+
+def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:
+    """What was found, the Pareto front it was picked from, and what the ranking says of itself."""
+    from c2fnas.files import read_json
+    from c2fnas.runs.ledger import Ledger
+    from c2fnas.stages.fine import STAGE, SUMMARY
+
+    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
+    rows = {
+        trial.architecture: {
+            "architecture": trial.architecture.to_text(), "dice": trial.score,
+            **{name: trial.extra[name] for name in ("cases", "macs", "parameters", "latency_ms")},
+        }
+        for trial in trials
+    }  # fmt: skip
+    front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
+    summary = read_json(setting.folder.fine / SUMMARY)
+    return rows[found] | {"front": sorted(front, key=lambda row: row["macs"]), "ranking": summary}
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """For people: the drawing, the front, and how far to trust the ranking."""
+    from c2fnas.space.architecture import Architecture
+    from c2fnas.space.drawing import draw_text
+
+    lines = [
+        draw_text(Architecture.from_text(facts["architecture"])), facts["architecture"], "",
+        f"{facts['ranking']['candidates']} candidates ranked; best trade-offs, on {facts['cases']} validation cases:",
+        f"{'Dice':>7} {'G MACs':>8} {'M parameters':>13} {'ms':>7}",
+    ]  # fmt: skip
+    for row in facts["front"]:
+        latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
+        chosen = "  ← chosen" if row["architecture"] == facts["architecture"] else ""
+        lines.append(
+            f"{row['dice']:7.4f} {row['macs'] / 1e9:8.3f} {row['parameters'] / 1e6:13.3f} {latency:>7}{chosen}"
+        )
+    audit = facts["ranking"]["audit"]
+    if audit:
+        taus = ", ".join(f"{rung['tau']:.2f} on {rung['cases']}" for rung in audit["rungs"])
+        lines.append(f"Kendall's τ with the ranking on all cases, of {audit['candidates']} at random: {taus} cases.")
+    return "\n".join([*lines, *_trust(facts)])
+
+
+def _trust(facts: dict[str, Any]) -> list[str]:
+    """What retraining says, where it was asked for."""
+    if "tau" not in facts:
+        return []
+    low, high = facts["interval"]
+    noise = "not known" if facts["seed_sd"] is None else f"{facts['seed_sd']:.4f}"
+    trained = sum(bool(each["dice"]) for each in facts["candidates"])
+    return [
+        f"{trained} candidates retrained from scratch, {facts['iterations']} iterations each: Kendall's τ with the "
+        f"ranking {facts['tau']:.2f} (95 % interval {low:.2f} to {high:.2f}).",
+        f"Standard deviation of Dice between candidates {facts['spread_sd']:.4f}, between seeds {noise}.",
+    ]

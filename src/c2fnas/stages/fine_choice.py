@@ -1,0 +1,66 @@
+"""Which of the ranked candidates is the one: the best within what it may cost."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from c2fnas.errors import UserError
+from c2fnas.files import read_json, write_json
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.trial import Trial
+
+CHOICE = "choice.json"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the architecture may cost at most: multiply-accumulates of one window, milliseconds of one on the device."""
+
+    max_macs: float | None = None
+    max_latency: float | None = None
+
+
+def remembered(folder: RunFolder, limits: Limits | None) -> Limits:
+    """``limits``, kept with the run; where there are none now, those that were kept last."""
+    path = folder.fine / CHOICE
+    if limits is not None:
+        write_json(path, asdict(limits))
+        return limits
+    return Limits(**read_json(path)) if path.exists() else Limits()
+
+
+def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
+    """The best of the finalists, those that were scored on the most cases, within ``limits``.
+
+    Only candidates on the Pareto front have a latency; a limit to it leaves the others out.
+
+    Raises:
+        UserError: none is within the limits, or none has a score.
+    """
+    scored = [trial for trial in trials if trial.score is not None]
+    if not scored:
+        raise UserError("No candidate of the fine stage has a score. Search anew in another --run folder.")
+    most = max(trial.extra["cases"] for trial in scored)
+    finalists = [trial for trial in scored if trial.extra["cases"] == most]
+    admitted = [trial for trial in finalists if _within(trial, limits)]
+    if not admitted:
+        raise UserError(_refusal(finalists, limits))
+    return max(admitted, key=lambda trial: (trial.score, -trial.number))
+
+
+def _within(trial: Trial, limits: Limits) -> bool:
+    if limits.max_macs is not None and trial.extra["macs"] > limits.max_macs:
+        return False
+    latency = trial.extra["latency_ms"]
+    return limits.max_latency is None or (latency is not None and latency <= limits.max_latency)
+
+
+def _refusal(finalists: Sequence[Trial], limits: Limits) -> str:
+    cheapest = min(trial.extra["macs"] for trial in finalists)
+    latencies = [latency for trial in finalists if (latency := trial.extra["latency_ms"]) is not None]
+    fastest = f"{min(latencies):.0f} ms" if latencies else "not measured"
+    asked = [f"--max-macs {limits.max_macs:g}"] if limits.max_macs is not None else []
+    asked += [f"--max-latency {limits.max_latency:g}"] if limits.max_latency is not None else []
+    return (
+        f"No candidate is within {' and '.join(asked)}: the cheapest takes {cheapest:.4g} multiply-accumulates, the "
+        f"fastest {fastest}. Raise the limit, or search with a smaller width."
+    )

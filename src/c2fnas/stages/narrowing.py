@@ -1,0 +1,138 @@
+"""From all candidates of the fine stage to the finalists: successive halving over validation cases, and its audit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from c2fnas.execution.executor import Executor
+from c2fnas.search.path_evolution import PathEvolution
+from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.rank_correlation import kendall_tau
+from c2fnas.search.successive_halving import plan_rungs, survivors, work
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import network_cost
+from c2fnas.space.operation import Operation
+from c2fnas.space.topology import Topology
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.ranking import Ranking, ranking_cases, refuse_all_failed
+from c2fnas.stages.setting import Setting
+
+Path = tuple[Operation, ...]
+
+
+@dataclass
+class Narrowed:
+    """What has become of the candidates.
+
+    Attributes:
+        finalists: those scored on all cases that have not failed, best first.
+        reached: on how many cases each candidate was scored, in the order of the candidates.
+        dice: the mean Dice of each on as many; None of one that has failed.
+        device: where each was scored last.
+        audit: how far the rungs agree with a full ranking, of candidates at random; empty without an audit.
+        scored: pairs of candidate and case that were computed.
+    """
+
+    finalists: list[Path]
+    reached: dict[Path, int]
+    dice: dict[Path, float | None] = field(default_factory=dict)
+    device: dict[Path, str] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
+    scored: int = 0
+
+
+class Narrowing:
+    """The candidates of one run on their way through the rungs."""
+
+    def __init__(self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> None:
+        self._setting, self._config = setting, setting.config.fine
+        self.cases = ranking_cases(setting, reporter)
+        self._drawn = random_paths(setting.config.space, self._config.candidates, seed=setting.config.seed)
+        self.rungs = plan_rungs(len(self._drawn), len(self.cases), self._config.rungs)
+        self._audited = self._drawn[: self._config.audit] if len(self.rungs) > 1 else []
+        total = work(self.rungs) + len(self._audited) * len(self.cases)
+        self._ranking = Ranking(setting, topology, executor, reporter, total)
+        self.cost = cache(lambda path: cost_of(setting, Architecture(topology, path, setting.config.width)))
+
+    def run(self) -> Narrowed:
+        """Score, narrow down, audit.
+
+        Raises:
+            UserError: no candidate could be scored.
+        """
+        result = self._narrow(self._first())
+        result.audit = self._audit(result)
+        result.dice = {path: self._ranking.dice(path, self.cases[:count]) for path, count in result.reached.items()}
+        result.device = {path: self._ranking.device(path) for path in result.reached}
+        result.scored = self._ranking.scored
+        self._ranking.close(f"{len(result.reached)} candidates, {len(result.finalists)} on all {len(self.cases)} cases")
+        return result
+
+    def _first(self) -> list[Path]:
+        """The candidates, scored on the first rung's cases: all of them at once, or as evolution proposes them."""
+        cases = self.cases[: self.rungs[0].cases]
+        if self._config.choose == "random":
+            self._ranking.score("rung-1", self._drawn, cases)
+            return self._drawn
+        config = self._setting.config
+        evolution = PathEvolution(config.space, candidates=self._config.candidates, seed=config.seed)
+        found: dict[Path, None] = {}
+        while not evolution.finished:
+            paths = evolution.ask()
+            self._ranking.score(f"generation-{evolution.generation:02d}", paths, cases)
+            scores = {path: self._ranking.dice(path, cases) for path in paths}
+            evolution.tell(
+                {path: None if dice is None else (dice, self.cost(path)[0]) for path, dice in scores.items()}
+            )
+            found |= dict.fromkeys(paths)
+        return list(found)
+
+    def _narrow(self, candidates: list[Path]) -> Narrowed:
+        standing, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
+        for number, rung in enumerate(self.rungs, start=1):
+            cases = self.cases[: rung.cases]
+            if number > 1:
+                self._ranking.score(f"rung-{number}", standing, cases)
+                reached |= dict.fromkeys(standing, rung.cases)
+            scores = {path: self._ranking.dice(path, cases) for path in standing}
+            refuse_all_failed(self._setting, list(scores.values()))
+            keep = self.rungs[number].candidates if number < len(self.rungs) else len(scores)
+            standing = survivors(scores, keep, {path: self.cost(path) for path in standing})
+        return Narrowed(standing, reached)
+
+    def _audit(self, result: Narrowed) -> dict[str, Any]:
+        """Candidates at random on all cases: Kendall's τ of each rung's scores with those, and whether the best is in.
+
+        Empty where there is nothing to tell: one rung alone, or fewer than two candidates.
+        """
+        self._ranking.score("audit", self._audited, self.cases)
+        full = {path: dice for path in self._audited if (dice := self._ranking.dice(path, self.cases)) is not None}
+        if len(full) < 2:
+            return {}
+        best = max(full, key=lambda path: full[path])
+        taus = [
+            {"cases": rung.cases, "tau": kendall_tau(self._scores(list(full), rung.cases), list(full.values()))}
+            for rung in self.rungs[:-1]
+        ]
+        kept = result.reached.get(best) == len(self.cases)
+        self._admit(result, [path for path in full if path in result.reached])
+        return {"candidates": len(full), "rungs": taus, "best_kept": kept}
+
+    def _admit(self, result: Narrowed, paths: Sequence[Path]) -> None:
+        """Candidates that the audit has scored on all cases are finalists too: what is known counts."""
+        result.reached |= dict.fromkeys(paths, len(self.cases))
+        scores = {path: self._ranking.dice(path, self.cases) for path in [*result.finalists, *paths]}
+        result.finalists = survivors(scores, len(scores), {path: self.cost(path) for path in scores})
+
+    def _scores(self, paths: Sequence[Path], cases: int) -> list[float]:
+        found = [self._ranking.dice(path, self.cases[:cases]) for path in paths]
+        return [0.0 if dice is None else dice for dice in found]
+
+
+def cost_of(setting: Setting, architecture: Architecture) -> tuple[int, int]:
+    """Multiply-accumulates of one window, and parameters."""
+    cost = network_cost(
+        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
+    )
+    return cost.macs, cost.parameters

@@ -1,0 +1,142 @@
+"""Scores of candidates with the super-network's weights, case by case, by jobs on all devices (paper Eq. 7)."""
+
+from collections.abc import Iterable, Sequence
+
+from c2fnas.errors import UserError
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.inference.metrics import CaseScores
+from c2fnas.inference.path_ranking import mean_dice, refuse_without_foreground
+from c2fnas.search.successive_halving import case_order
+from c2fnas.space.operation import Operation
+from c2fnas.space.topology import Topology
+from c2fnas.stages.drive import drive
+from c2fnas.stages.fine_jobs import Row
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+
+STAGE = "ranking"
+JOBS_PER_DEVICE = 4
+FEWEST_PATHS = 16
+"""Paths of a job: with fewer, starting it takes longer than its work."""
+
+Path = tuple[Operation, ...]
+
+
+class Ranking:
+    """What is known of candidates so far: a row of Dice per path and case.
+
+    A job that was finished answers at once, so a ranking that is begun again asks for the same scores and is soon where
+    it stopped.
+
+    Args:
+        total: pairs of path and case that will be asked for, for the display.
+    """
+
+    def __init__(
+        self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter, total: float
+    ) -> None:
+        self._setting, self._topology, self._executor, self._reporter = setting, topology, executor, reporter
+        self._rows: dict[Path, dict[str, Row]] = {}
+        self._asked, self._devices = 0, dict[Path, str]()
+        reporter.start(STAGE, total)
+
+    def score(self, label: str, paths: Iterable[Path], cases: Sequence[str]) -> None:
+        """Score ``paths`` on those of ``cases`` that they have no row for; ``label`` names the folder of the jobs."""
+        missing: dict[tuple[str, ...], list[Path]] = {}
+        for path in sorted(set(paths)):
+            lacking = tuple(case for case in cases if case not in self._rows.get(path, {}))
+            if lacking:
+                missing.setdefault(lacking, []).append(path)
+        chunks = [(chunk, lacking) for lacking, group in missing.items() for chunk in self._chunks(group)]
+        self._run([
+            (self._job(f"{label}/{number:04d}", chunk, lacking), chunk, lacking)
+            for number, (chunk, lacking) in enumerate(chunks)
+        ])  # fmt: skip
+
+    def dice(self, path: Path, cases: Sequence[str]) -> float | None:
+        """The mean Dice of a path over cases that it was scored on; None where it has failed."""
+        names = self._setting.class_names[1:]
+        rows = [self._rows[path][case] for case in cases]
+        return mean_dice([
+            None if row is None else CaseScores(case, dict(zip(names, row, strict=True)))
+            for case, row in zip(cases, rows, strict=True)
+        ])  # fmt: skip
+
+    def device(self, path: Path) -> str:
+        """The device that scored a path last."""
+        return self._devices[path]
+
+    @property
+    def scored(self) -> int:
+        """Pairs of path and case that were scored."""
+        return self._asked
+
+    def close(self, note: str) -> None:
+        """The display has seen all of it."""
+        self._reporter.finish(STAGE, note)
+
+    def _run(self, jobs: Sequence[tuple[Job, list[Path], tuple[str, ...]]]) -> None:
+        waiting = list(reversed(jobs))
+        of = {job.id: (chunk, cases) for job, chunk, cases in jobs}
+        drive(
+            self._executor, lambda: waiting.pop()[0] if waiting else None,
+            lambda outcome: self._settle(outcome, *of[outcome.job_id]),
+            folder=self._setting.folder, reporter=self._reporter, stage=STAGE, finished=lambda: self._asked,
+        )  # fmt: skip
+
+    def _settle(self, outcome: Outcome, paths: list[Path], cases: tuple[str, ...]) -> None:
+        """Keep the rows of a job; where it has failed, all of its paths have."""
+        if outcome.value is None:
+            self._reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
+        rows = outcome.value["rows"] if outcome.value else [[None] * len(cases)] * len(paths)
+        for path, own in zip(paths, rows, strict=True):
+            self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))
+            self._devices[path] = outcome.device
+        self._asked += len(paths) * len(cases)
+
+    def _chunks(self, paths: list[Path]) -> list[list[Path]]:
+        """Sorted neighbours stay together, since they share the most; as many chunks as keep all devices busy."""
+        most = JOBS_PER_DEVICE * len(self._setting.config.devices)
+        size = -(-len(paths) // max(1, min(most, len(paths) // FEWEST_PATHS)))
+        return [paths[start : start + size] for start in range(0, len(paths), size)]
+
+    def _job(self, name: str, paths: Sequence[Path], cases: tuple[str, ...]) -> Job:
+        payload = {
+            "run": "../../../..", "code": list(self._topology.code), "cases": list(cases),
+            "paths": [list(path) for path in paths],
+        }  # fmt: skip
+        folder = self._setting.folder.fine / "ranking" / name
+        return Job(name, "c2fnas.stages.fine_jobs:rank_paths", payload, folder)
+
+
+def ranking_cases(setting: Setting, reporter: Reporter) -> list[str]:
+    """The validation cases that rank candidates, in the order in which successive halving adds them.
+
+    Raises:
+        UserError: none of them shows any foreground.
+    """
+    cases = setting.cases(setting.search_split.validation)
+    refuse_without_foreground(cases)
+    shows = [{number for number, voxels in enumerate(case.foreground, start=1) if len(voxels)} for case in cases]
+    absent = [name for number, name in enumerate(setting.class_names) if number and number not in set().union(*shows)]
+    if absent:
+        reporter.say(
+            f"No validation case shows {', '.join(absent)}: in the ranking this counts only where a candidate finds "
+            "what isn't there."
+        )
+    return [cases[number].id for number in case_order(shows)][: setting.config.fine.cases]
+
+
+def refuse_all_failed(setting: Setting, scores: Sequence[float | None]) -> None:
+    """See that one candidate at least has a score.
+
+    Raises:
+        UserError: none has.
+    """
+    if all(score is None for score in scores):
+        raise UserError(
+            f"{setting.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
+            "give no finite scores on any path, or every job failed. Look into fine/ranking, and train the "
+            "super-network anew in a new --run folder."
+        )

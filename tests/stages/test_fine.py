@@ -1,0 +1,342 @@
+"""The fine stage on small networks: every candidate scored, narrowed down, entered, and picked from."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
+
+from c2fnas.errors import Interrupted, UserError
+from c2fnas.inference.evaluate import evaluate_network
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.trial import Trial
+from c2fnas.search.path_ranking import random_paths
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import network_cost
+from c2fnas.space.topology import Topology
+from c2fnas.stages import fine_jobs
+from c2fnas.stages.fine import SUMMARY, search_operations
+from c2fnas.stages.fine_choice import Limits
+from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
+from c2fnas.stages.fine_wish import FineWish, with_wish
+from c2fnas.stages.ranking import ranking_cases
+from c2fnas.stages.setting import Setting
+from c2fnas.training.weights import save_weights
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phantoms(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    setting = prepared_run(tmp_path_factory.mktemp("finished"), dataset)
+    search(setting)
+    return setting
+
+
+def search(setting: Setting, listener: Listener | None = None, limits: Limits | None = None) -> Architecture:
+    with inline() as executor:
+        return search_operations(setting, TOPOLOGY, executor, listener or Listener(), limits)
+
+
+def trials(setting: Setting) -> tuple[Trial, ...]:
+    return Ledger(setting.folder.study, "fine", read_only=True).trials()
+
+
+def results(setting: Setting) -> list[tuple[Architecture, float | None, int]]:
+    return [(trial.architecture, trial.score, trial.extra["cases"]) for trial in trials(setting)]
+
+
+def copy_of(setting: Setting, folder: Path) -> Setting:
+    """The same run elsewhere; nothing in it knows where it lies."""
+    shutil.copytree(setting.folder.root, folder / "run")
+    return Setting.load(folder / "run")
+
+
+def unranked(setting: Setting) -> Setting:
+    """As it was between super-network and ranking."""
+    shutil.rmtree(setting.folder.fine / "ranking")
+    (setting.folder.fine / SUMMARY).unlink()
+    setting.folder.study.unlink()
+    return setting
+
+
+def configured(setting: Setting, devices: tuple[str, ...] = ("cpu",), **fine: object) -> Setting:
+    """Another configuration; jobs read the one on disk, but candidates and cases come with them."""
+    config = setting.config
+    changed = config.model_copy(update={"devices": devices, "fine": config.fine.model_copy(update=fine)})
+    return replace(setting, config=changed)
+
+
+def test_every_candidate_is_in_the_ledger_once(finished: Setting) -> None:
+    entered = [trial.architecture for trial in trials(finished)]
+    paths = random_paths(finished.config.space, 12, seed=0)
+    assert sorted(each.operations for each in entered) == sorted(paths)
+    assert {each.topology for each in entered} == {TOPOLOGY}
+
+
+def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
+    """Every candidate on the cases it has come to be scored on, with the super-network's weights."""
+    supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
+    for trial in trials(finished):
+        network, cases = supernet.extract(trial.architecture.operations), order[: trial.extra["cases"]]
+        expected = evaluate_network(
+            network, finished.cases(cases), finished.window(ranking=True),
+            class_names=finished.class_names, device="cpu",
+        )  # fmt: skip
+        assert trial.score == pytest.approx(expected.mean, abs=1e-12)
+
+
+def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
+    summary = json.loads((finished.folder.fine / SUMMARY).read_text())
+    assert summary["candidates"] == 12
+    assert [rung["cases"] for rung in summary["rungs"]] == [1, 3]
+    assert summary["rungs"][0]["candidates"] == 12
+    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+    assert 4 <= len(finalists) == summary["rungs"][1]["candidates"] < 12
+    assert summary["scored"] < summary["scored_naively"] == 36
+    assert summary["macs_tree"] < summary["macs_naive"]
+    assert summary["audit"]["candidates"] == 4
+    assert -1 <= summary["audit"]["rungs"][0]["tau"] <= 1
+
+
+def test_costs_stand_beside_the_scores(finished: Setting) -> None:
+    for trial in trials(finished):
+        cost = network_cost(
+            trial.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size
+        )  # fmt: skip
+        assert (trial.extra["macs"], trial.extra["parameters"]) == (cost.macs, cost.parameters)
+
+
+def test_the_front_is_one_and_has_latencies(finished: Setting) -> None:
+    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+
+    def values(trial: Trial) -> tuple[float, float, float]:
+        return (-(trial.score or 0), trial.extra["macs"], trial.extra["parameters"])
+
+    for trial in trials(finished):
+        beaten = any(
+            values(other) != values(trial) and all(a <= b for a, b in zip(values(other), values(trial), strict=True))
+            for other in finalists
+        )
+        assert trial.extra["front"] == (trial in finalists and not beaten)
+        assert (trial.extra["latency_ms"] or 0) * trial.extra["front"] == (trial.extra["latency_ms"] or 0)
+        assert not trial.extra["front"] or trial.extra["latency_ms"] > 0
+
+
+def test_sampling_is_told(finished: Setting) -> None:
+    sampling = json.loads((finished.folder.fine / SUMMARY).read_text())["sampling"]
+    assert [sum(row) for row in sampling] == [3] * 12
+    listener = Listener()
+    search(finished, listener)
+    assert any("each operation of each cell trained in 0 to 3 iterations" in text for text in listener.said)
+
+
+def test_the_best_is_picked_and_limits_are_remembered(finished: Setting, tmp_path: Path) -> None:
+    setting = copy_of(finished, tmp_path)
+    finalists = [trial for trial in trials(setting) if trial.extra["cases"] == 3]
+    best = max(finalists, key=lambda trial: trial.score or 0)
+    assert search(setting) == best.architecture
+    cheapest = min(finalists, key=lambda trial: trial.extra["macs"])
+    assert search(setting, limits=Limits(max_macs=cheapest.extra["macs"])) == cheapest.architecture
+    assert search(setting) == cheapest.architecture  # the same command without the limit carries on with it
+    fastest = min(trial.extra["latency_ms"] for trial in finalists if trial.extra["latency_ms"])
+    found = search(setting, limits=Limits(max_latency=fastest))
+    assert [trial.extra["latency_ms"] for trial in finalists if trial.architecture == found] == [fastest]
+    with pytest.raises(UserError, match=r"--max-macs 1: the cheapest takes .* multiply-accumulates"):
+        search(setting, limits=Limits(max_macs=1))
+    assert search(setting, limits=Limits()) == best.architecture
+
+
+def test_a_finished_stage_is_not_run_again(finished: Setting) -> None:
+    before, listener = results(finished), Listener()
+    search(finished, listener)
+    assert results(finished) == before
+    assert "ranking" not in listener.stages
+
+
+class StopsAt(Listener):
+    """Leaves a stop file when a stage begins."""
+
+    def __init__(self, setting: Setting, stage: str) -> None:
+        super().__init__()
+        self._setting, self._stage = setting, stage
+
+    def start(self, stage: str, total: float) -> None:
+        if stage == self._stage:
+            self._setting.folder.stop.touch()
+
+
+@pytest.mark.parametrize("stage", ["ranking", "latency"])
+def test_stopped_between_its_parts_it_carries_on(stage: str, finished: Setting, tmp_path: Path) -> None:
+    setting = unranked(copy_of(finished, tmp_path))
+    with pytest.raises(Interrupted):
+        search(setting, StopsAt(setting, stage))
+    assert not (setting.folder.fine / SUMMARY).exists()
+    setting.folder.clear_stop()
+    search(setting)
+    assert results(setting) == results(finished)
+
+
+def test_a_job_killed_between_two_cases_repeats_none(
+    finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, scored = unranked(copy_of(finished, tmp_path)), list[str]()
+    keep = fine_jobs.append_json_line
+
+    def dies(path: Path, value: dict) -> None:
+        keep(path, value)
+        scored.append(value["case"])
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fine_jobs, "append_json_line", dies)
+    with pytest.raises(KeyboardInterrupt):
+        search(setting)
+    rows = next(setting.folder.fine.rglob("rung-2/*/rows.jsonl"))
+    rows.write_text(rows.read_text()[:-5])  # the line was not whole when the power went
+    search(setting)
+    assert results(setting) == results(finished)
+    assert len(scored) == 1 + 2 + 1 + 2  # rung 1, rung 2, the torn case again, the audit's two
+
+
+def test_rows_of_another_ranking_are_not_taken_for_ones_own(finished: Setting, tmp_path: Path) -> None:
+    setting = copy_of(finished, tmp_path)
+    (setting.folder.fine / SUMMARY).unlink()
+    for result in (setting.folder.fine / "ranking").rglob("result.json"):
+        result.unlink()
+    for rows in (setting.folder.fine / "ranking").rglob("rows.jsonl"):
+        header, *_ = rows.read_text().splitlines()
+        rows.write_text(header.replace('"job": "', '"job": "x') + "\n" + '{"case": "none", "first": 0, "rows": []}\n')
+    search(setting)
+    assert results(setting) == results(finished)
+
+
+def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting, tmp_path: Path) -> None:
+    setting = unranked(copy_of(finished, tmp_path))
+    supernet = trained_supernet(setting, TOPOLOGY.code)
+    with torch.no_grad():
+        for parameter in supernet.cells[4].branches[0].operations["conv3d"].parameters():
+            parameter.fill_(math.nan)
+    save_weights(setting.folder.supernet / WEIGHTS, supernet)
+    found = search(setting)
+    assert found.operations[4] != "3D"
+    for trial in trials(setting):
+        assert (trial.score is None) == (trial.architecture.operations[4] == "3D")
+        assert trial.state == ("failed" if trial.score is None else "succeeded")
+
+
+def test_nothing_but_failures_is_a_readable_error(finished: Setting, tmp_path: Path) -> None:
+    setting = unranked(copy_of(finished, tmp_path))
+    supernet = trained_supernet(setting, TOPOLOGY.code)
+    with torch.no_grad():
+        supernet.stem_in[0][0].weight.fill_(math.nan)
+    save_weights(setting.folder.supernet / WEIGHTS, supernet)
+    with pytest.raises(UserError, match="none of the 12 candidates could be scored"):
+        search(setting)
+
+
+def test_a_job_that_fails_costs_its_candidates(
+    finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=32, audit=0)
+    whole, listener = fine_jobs.score_by_case, Listener()
+    first = sorted(random_paths(setting.config.space, 32, seed=0))[:16]
+
+    def fails_once(supernet, cases, paths, window, **options):
+        if list(paths) == first:
+            raise ValueError("a disk has gone")
+        return whole(supernet, cases, paths, window, **options)
+
+    monkeypatch.setattr(fine_jobs, "score_by_case", fails_once)
+    search(setting, listener)
+    assert any("16 candidates could not be ranked" in text and "a disk has gone" in text for text in listener.said)
+    failed = [trial.architecture.operations for trial in trials(setting) if trial.state == "failed"]
+    assert sorted(failed) == first
+    assert len(trials(setting)) == 32
+
+
+def test_without_foreground_in_validation_there_is_no_ranking(finished: Setting, tmp_path: Path) -> None:
+    setting = unranked(copy_of(finished, tmp_path))
+    for case in setting.cases(setting.search_split.validation):
+        about = json.loads((case.folder / "case.json").read_text())
+        (case.folder / "case.json").write_text(json.dumps(about | {"foreground": [0, 0]}))
+    with pytest.raises(UserError, match="no validation case shows any foreground"):
+        search(Setting.load(setting.folder.root))
+
+
+def test_a_class_that_no_validation_case_shows_is_told(finished: Setting, tmp_path: Path) -> None:
+    setting, listener = copy_of(finished, tmp_path), Listener()
+    for case in setting.cases(setting.search_split.validation):
+        about = json.loads((case.folder / "case.json").read_text())
+        (case.folder / "case.json").write_text(json.dumps(about | {"foreground": [sum(about["foreground"]), 0]}))
+    ranking_cases(Setting.load(setting.folder.root), listener)
+    assert listener.said == [
+        "No validation case shows lesion: in the ranking this counts only where a candidate finds what isn't there."
+    ]
+
+
+@pytest.mark.long
+def test_evolution_finds_as_many_and_carries_on(finished: Setting, tmp_path: Path) -> None:
+    setting = configured(unranked(copy_of(finished, tmp_path)), choose="evolution", candidates=20, audit=0)
+    found = search(setting)
+    entered = results(setting)
+    assert len({architecture for architecture, _, _ in entered}) == len(entered) >= 20
+    assert len(list((setting.folder.fine / "ranking").glob("generation-*"))) >= 3
+    (setting.folder.fine / SUMMARY).unlink()  # as if the end had not come: the jobs answer again, at once
+    setting.folder.study.unlink()
+    assert search(setting) == found
+    assert results(setting) == entered
+
+
+def test_strict_sampling_trains_every_operation_once(dataset: Path, tmp_path: Path) -> None:
+    setting = prepared_run(tmp_path, dataset, sampling="strict", candidates=2, rungs=1)
+    search(setting)
+    assert json.loads((setting.folder.fine / SUMMARY).read_text())["sampling"] == [[1, 1, 1]] * 12
+
+
+def test_wishes_are_fixed_once_the_stage_has_begun(finished: Setting, tmp_path: Path) -> None:
+    setting = copy_of(finished, tmp_path)
+    shutil.rmtree(setting.folder.fine)
+    wished = with_wish(setting, FineWish(sampling="strict", candidates=7))
+    assert (wished.config.fine.sampling, wished.config.fine.candidates) == ("strict", 7)
+    assert Setting.load(setting.folder.root).config == wished.config
+    assert with_wish(finished, FineWish(sampling="uniform", rungs=2)) == finished
+    with pytest.raises(UserError, match="--candidates 12, not 7"):
+        with_wish(finished, FineWish(candidates=7))
+    with pytest.raises(UserError, match="--sampling uniform, not strict"):
+        with_wish(finished, FineWish(sampling="strict"))
+
+
+def test_another_topology_is_refused(finished: Setting) -> None:
+    with inline() as executor, pytest.raises(UserError, match="is one of topology 0 1 1 2 2 3 3 2 1 0 0 0"):
+        search_operations(finished, Topology((1, 2, 3, 3, 3, 3, 3, 3, 2, 1, 0, 0)), executor, Listener())
+
+
+def test_damaged_weights_are_a_readable_error(finished: Setting, tmp_path: Path) -> None:
+    setting = unranked(copy_of(finished, tmp_path))
+    weights = setting.folder.supernet / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match=r"weights\.safetensors"):
+        search(setting)
+
+
+@pytest.mark.long
+def test_two_devices_find_what_one_finds(finished: Setting, tmp_path: Path) -> None:
+    """More devices cut the candidates into other jobs, which changes no score."""
+    two = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=40, audit=0)
+    search(two)
+    first = results(two)
+    assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 2
+    one = configured(unranked(two), devices=(), candidates=40, audit=0)
+    search(one)
+    assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 1
+    assert results(one) == first
