@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from c2fnas.networks.blocks import ConvBlock, Features, concatenate, interpolate
@@ -28,4 +29,31 @@ class StemOut(nn.Module):
 
     def forward(self, outputs: Sequence[Features], size: Sequence[int]) -> Features:
         """Logits of ``size`` (i, j, k) from the last outputs."""
-        return self.classify(interpolate(self.conv(concatenate(outputs)), size))
+        features = self.conv(concatenate(outputs))
+        if one_by_one(features, size):
+            return self._apart(features, size)
+        return self.classify(interpolate(features, size))
+
+    def _apart(self, features: Features, size: Sequence[int]) -> Features:
+        """The same, one sample after the other."""
+        first = self.classify(interpolate(features[:1], size))
+        logits = first.new_empty((len(features), *first.shape[1:]))
+        logits[:1] = first
+        for index in range(1, len(features)):
+            logits[index : index + 1] = self.classify(interpolate(features[index : index + 1], size))
+        return logits
+
+
+FAST_ALONE = 20_480
+"""Filters times the first two sides, from which PyTorch convolves a single sample on its fast path on a CPU."""
+
+
+def one_by_one(features: Features, size: Sequence[int]) -> bool:
+    """Whether samples go through the full resolution one by one: on a CPU, in inference, where it costs no time.
+
+    It takes the memory that a batch needs at its peak down to little more than a single sample's.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    alone = features.shape[1] * size[0] * size[1]
+    return features.device.type == "cpu" and len(features) > 1 and alone > FAST_ALONE
