@@ -10,6 +10,7 @@ from torch import Tensor
 from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
 from c2fnas.inference.ensemble import Fusion, Vote
+from c2fnas.inference.sinks import best_class
 
 
 class RestoringSink:
@@ -71,7 +72,8 @@ class RestoringSink:
         """Label the original planes ``start`` to ``stop`` by the scores of the prepared ones that they need."""
 
         def argmax(scores: Tensor) -> np.ndarray:
-            return _argmax(scores, within, self._along[1], self._along[2])
+            _, along_j, along_k = self._along
+            return best_class(within.apply(along_j.apply(along_k.apply(each.float(), 2), 1), 0) for each in scores)
 
         if self._models == 1:
             self._out[start:stop] = argmax(part)
@@ -80,18 +82,3 @@ class RestoringSink:
         for model in part.chunk(self._models):
             fusion.add(model)
         self._out[start:stop] = fusion.labels()
-
-
-def _argmax(scores: Tensor, along_i: Taps, along_j: Taps, along_k: Taps) -> np.ndarray:
-    """The best class, uint8, of scores ``[classes, i, j, k]`` interpolated one class at a time."""
-    best: Tensor | None = None
-    labels: Tensor | None = None
-    for index, plane in enumerate(scores):
-        values = along_i.apply(along_j.apply(along_k.apply(plane.float(), 2), 1), 0)
-        if best is None or labels is None:
-            best, labels = values, torch.zeros(values.shape, dtype=torch.uint8, device=values.device)
-        else:
-            labels.masked_fill_(values > best, index)
-            best = torch.maximum(best, values)
-    assert labels is not None
-    return labels.cpu().numpy()

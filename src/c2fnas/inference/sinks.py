@@ -1,7 +1,7 @@
 """Where finished slabs of a volume go: labels at once, or scores in as much memory as there may be."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import psutil
@@ -20,9 +20,9 @@ class LabelSink:
         self.labels = np.zeros(shape, dtype=np.uint8)
 
     def __call__(self, planes: slice, logits: Tensor) -> None:
-        """Take the argmax, plane by plane, since torch's has eight bytes a voxel."""
+        """Take the best class, plane by plane, so that nothing of the slab's size is needed besides."""
         for offset, plane in enumerate(range(planes.start, planes.stop)):
-            self.labels[plane] = logits[:, offset].argmax(0).to(torch.uint8).cpu().numpy()
+            self.labels[plane] = best_class(logits[:, offset])
 
 
 class ScoreSink:
@@ -49,6 +49,24 @@ class ScoreSink:
         if self._scores.dtype == torch.float16:
             logits = logits.clamp(-HALF_LIMIT, HALF_LIMIT)
         self._scores[:, planes] = logits.to(self._scores.device, self._scores.dtype)
+
+
+def best_class(scores: Iterable[Tensor]) -> np.ndarray:
+    """The index of the largest of the classes' scores, uint8, ties to the lower; they are asked for one at a time.
+
+    Several times faster than ``argmax`` along the first axis, which walks memory the wrong way.
+    """
+    best: Tensor | None = None
+    labels: Tensor | None = None
+    for index, values in enumerate(scores):
+        if best is None or labels is None:
+            best, labels = values, torch.zeros(values.shape, dtype=torch.uint8, device=values.device)
+        else:
+            labels.masked_fill_(values > best, index)
+            best = torch.maximum(best, values)
+    assert labels is not None
+    found: np.ndarray = labels.cpu().numpy()
+    return found
 
 
 def allocate(shape: Sequence[int], room: int | None = None, *, exact: bool = False) -> Tensor:
