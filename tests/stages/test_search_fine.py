@@ -1,0 +1,78 @@
+"""`c2fnas search fine`, its options and what it prints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fine_run import TOPOLOGY, inline, prepared_run
+from typer.testing import CliRunner, Result
+
+import c2fnas.execution
+from c2fnas.cli import app
+from c2fnas.errors import UserError
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.setting import Setting
+
+TEXT = Architecture.uniform(TOPOLOGY).to_text()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return prepared_run(tmp_path_factory.mktemp("searched"))
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c2fnas.execution, "LocalProcessExecutor", lambda devices: inline())
+
+
+def search(run: Path, *options: str) -> Result:
+    arguments = ["search", "fine", "--run", str(run), "--quiet", *options]
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def facts(run: Path, *options: str) -> Any:
+    return json.loads(search(run, *options, "--json").stdout)
+
+
+def test_the_whole_way(finished: Setting) -> None:
+    run = finished.folder.root
+    with pytest.raises(UserError, match="c2fnas search coarse"):
+        search(run)
+    found = facts(run, "--topology", TEXT, "--candidates", "9", "--sampling", "strict", "--verify", "3",
+                  "--verify-iterations", "2")  # fmt: skip
+    assert Architecture.from_text(found["architecture"]).topology == TOPOLOGY
+    assert found["ranking"]["candidates"] == 9
+    assert found["ranking"]["sampling"] == [[1, 1, 1]] * 12
+    assert found["dice"] == max(row["dice"] for row in found["front"])
+    assert [row["macs"] for row in found["front"]] == sorted(row["macs"] for row in found["front"])
+    assert -1 <= found["interval"][0] <= found["tau"] <= found["interval"][1] <= 1
+    assert found["seed_sd"] > 0
+    assert Setting.load(run).config.fine.sampling == "strict"
+
+
+def test_afterwards_it_answers_at_once(finished: Setting) -> None:
+    run = finished.folder.root
+    found = facts(run)
+    words = search(run).stdout
+    assert found["architecture"] in words
+    assert "← chosen" in words
+    assert "9 candidates ranked" in words
+    cheapest = found["front"][0]
+    limited = facts(run, "--max-macs", str(cheapest["macs"]))
+    assert limited["architecture"] == cheapest["architecture"]
+    assert facts(run)["architecture"] == cheapest["architecture"]
+    retrained = search(run, "--verify", "3", "--verify-iterations", "2").stdout
+    assert "3 candidates retrained from scratch, 2 iterations each: Kendall's τ" in retrained
+
+
+def test_options_that_come_too_late_or_alone(finished: Setting) -> None:
+    run = finished.folder.root
+    with pytest.raises(UserError, match="--choose random, not evolution"):
+        search(run, "--choose", "evolution")
+    with pytest.raises(UserError, match="give --verify as well"):
+        search(run, "--verify-iterations", "5")
+    with pytest.raises(UserError, match="not an architecture"):
+        search(run, "--topology", "nonsense")
+    assert search(run, "--verify", "2").exit_code == 2
