@@ -59,9 +59,7 @@ def read_table(path: Path) -> tuple[Row, ...]:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}, line {number}: not a line of a table of topologies ({error!r}).") from error
         if row.key in rows:
-            raise UserError(
-                f"{path}, line {number}: this topology has a line with seed {row.seed} already; remove one."
-            )
+            raise UserError(f"{path}, line {number}: another line has this topology and seed; remove one.")
         rows[row.key] = row
     return tuple(rows.values())
 
