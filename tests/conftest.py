@@ -1,4 +1,4 @@
-"""One thread for each test process: pytest starts one per core, and threads that spin would only wait for each other."""
+"""One thread for each test process: pytest starts one per core, and threads that spin would wait for each other."""
 
 import os
 
