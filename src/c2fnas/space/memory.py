@@ -1,0 +1,80 @@
+"""What training an architecture takes of a device's memory, predicted in closed form and without torch."""
+
+from dataclasses import dataclass
+from math import prod
+
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import KERNELS, network_cost
+from c2fnas.space.geometry import Size, level_sizes, padded_size
+from c2fnas.space.topology import Move
+
+STATES = 3
+"""Numbers kept for every weight: itself, its gradient, its momentum."""
+
+LOSS_VALUES = 5
+"""Full-resolution numbers of every class that the loss keeps in 32 bits: logits, probabilities and their like."""
+
+PEAK = 1.5
+"""The peak beside what is kept: gradients under way, scratch space of convolutions (1.45 measured on a CPU in fp32)."""
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes: ``states`` whatever the batch, ``activations`` kept for every patch that goes through at a time."""
+
+    states: int
+    activations: int
+
+    def of(self, patches: int) -> int:
+        """Bytes at the peak with so many patches in a micro-batch."""
+        return self.states + round(PEAK * patches * self.activations)
+
+
+def training_memory(
+    architecture: Architecture, *, in_channels: int, classes: int, input_size: Size, value_bytes: int = 4
+) -> TrainingMemory:
+    """Predict what training takes, besides the framework's own hundreds of MB.
+
+    Counted are the weights with gradient and momentum, and what the backward pass needs of the forward one: of every
+    block the convolution's output (the norm's input) and the ReLU's output (the next convolution's input), and
+    whatever is made between blocks by interpolation, addition and concatenation.
+
+    Args:
+        value_bytes: of an activation: 4 in fp32, 2 in bf16 and fp16.
+    """
+    cost = network_cost(architecture, in_channels=in_channels, classes=classes, input_size=input_size)
+    saved = saved_values(architecture, in_channels=in_channels, input_size=input_size)
+    depth = architecture.topology.downsamplings
+    voxels = prod(padded_size(input_size, depth))
+    return TrainingMemory(
+        states=4 * STATES * cost.parameters,
+        activations=value_bytes * saved + 4 * LOSS_VALUES * classes * voxels,
+    )
+
+
+def saved_values(architecture: Architecture, *, in_channels: int, input_size: Size) -> int:
+    """Numbers that one patch leaves behind between the forward and the backward pass, the loss's left out."""
+    topology, depth = architecture.topology, architecture.topology.downsamplings
+    sizes = level_sizes(padded_size(input_size, depth), depth)
+    full, half = architecture.stem_filters
+    voxels, level_0 = prod(sizes[0]), prod(sizes[1])
+    total = in_channels * voxels + 2 * full * voxels + 2 * half * level_0
+    total += sum(_cell(architecture, cell, sizes) for cell in range(topology.cells))
+    joined = half * len(topology.outputs) * level_0 if len(topology.outputs) > 1 else 0
+    return total + joined + 2 * half * level_0 + half * voxels
+
+
+def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> int:
+    topology = architecture.topology
+    level = topology.code[cell]
+    features = architecture.filters(level) * prod(sizes[level + 1])
+    convolutions = 1 + len(KERNELS[architecture.operations[cell]])
+    inputs = len(topology.inputs[cell])
+    total = 2 * features * (inputs * convolutions + 1)
+    if inputs > 1:
+        total += features  # the sum
+    if topology.moves[cell] is Move.DOWN:
+        total += 2 * features
+    elif topology.moves[cell] is Move.UP:
+        total += 2 * features + 2 * features  # interpolated with twice the filters, then the block
+    return total
