@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from c2fnas.training.device import make_fabric
 from c2fnas.training.gradients import share_gradients
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.recipe import Recipe
+from c2fnas.training.small_convolutions import SmallConvolutions
 
 PATIENCE = 50
 """Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
@@ -97,12 +99,17 @@ class Stepper:
         self.optimiser.zero_grad(set_to_none=True)
         size, total = self.recipe.micro_batch or len(image), torch.zeros((), device=self.fabric.device)
         for images, labels in zip(image.split(size), label.split(size), strict=True):
-            with self.fabric.autocast():
+            with self.fabric.autocast(), self._exactly():
                 logits = self._forward(self.network, images, iteration)
             loss = self._loss(logits, labels) * (len(images) / len(image))
             self.fabric.backward(loss)
             total += loss.detach()
         return total
+
+    def _exactly(self) -> AbstractContextManager:
+        """What bf16 needs on a CPU for its gradients to be right."""
+        needed = self.recipe.precision == "bf16" and self.fabric.device.type == "cpu"
+        return SmallConvolutions() if needed else nullcontext()
 
     def _move(self, loss: float, iteration: int) -> float | None:
         """Clip and step; the loss, or None where an overflow was skipped."""
