@@ -25,7 +25,7 @@ def maker(name: str) -> Make:
     return lambda seed, evaluations: make_searcher(name, CLUSTERS, seed=seed, evaluations=evaluations, per_cluster=1)
 
 
-FAST: dict[str, Make] = {name: maker(name) for name in ("clusters", "random", "evolution")}
+FAST: dict[str, Make] = {name: maker(name) for name in ("algorithm1", "random", "regularised-evolution")}
 SLOWER: dict[str, Make] = {name: maker(name) for name in ("surrogate", "optuna-random", "tpe")}
 SLOW: dict[str, Make] = {"gp": maker("gp")}
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from c2fnas.errors import UserError
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
+from c2fnas.search.early_stopping import Standing
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
@@ -223,3 +224,47 @@ def test_trials_are_values(ledger: Ledger) -> None:
     assert isinstance(trial, Trial)
     with pytest.raises(AttributeError):
         trial.score = 1.0  # type: ignore[misc]
+
+
+FIRST = Standing(iteration=100, score=0.4, rank=1, among=1, continues=True)
+LAST = Standing(iteration=200, score=0.45, rank=3, among=3, continues=False)
+
+
+def test_rungs_are_kept_with_the_decision(ledger: Ledger) -> None:
+    number = ledger.start(PANC)
+    assert ledger.reach(number, FIRST).rungs == (FIRST,)
+    assert reopened(ledger).trial(number).rungs == (FIRST,)
+    assert reopened(ledger).trial(number).state == "interrupted"
+    assert ledger.reach(number, LAST).rungs == (FIRST, LAST)
+    stopped = ledger.stop(number, {"seconds": 3.0})
+    assert (stopped.state, stopped.score, stopped.evidence, stopped.order) == ("stopped", None, 0.45, 0)
+    assert reopened(ledger).trials() == (stopped,)
+
+
+def test_a_stopped_trial_is_never_the_best(ledger: Ledger) -> None:
+    stopped = ledger.start(PANC)
+    ledger.reach(stopped, LAST)
+    ledger.stop(stopped)
+    assert ledger.best() is None
+    number = ledger.start(UNIFORM)
+    ledger.succeed(number, 0.1)
+    best = ledger.best()
+    assert best is not None
+    assert best.number == number
+
+
+def test_a_finished_trial_reaches_no_rung(ledger: Ledger) -> None:
+    number = ledger.start(PANC)
+    ledger.succeed(number, 0.5)
+    with pytest.raises(ValueError, match="already succeeded"):
+        ledger.reach(number, FIRST)
+
+
+def test_dashboards_see_what_happened_on_the_way(ledger: Ledger) -> None:
+    number = ledger.start(PANC)
+    ledger.reach(number, FIRST)
+    ledger.reach(number, LAST)
+    ledger.stop(number)
+    study = optuna.load_study(study_name="coarse", storage=f"sqlite:///{ledger.database}")
+    assert study.trials[number].intermediate_values == {100: 0.4, 200: 0.45}
+    assert study.trials[number].state == optuna.trial.TrialState.PRUNED

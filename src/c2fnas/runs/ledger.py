@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from c2fnas.errors import UserError
 from c2fnas.runs.trial import Trial
 from c2fnas.runs.trial_record import new_record, result_attributes, trial_of
+from c2fnas.search.early_stopping import Standing
 from c2fnas.space.architecture import Architecture
 
 Event = tuple[Literal["start", "end"], Trial]
@@ -99,6 +100,22 @@ class Ledger:
     def fail(self, number: int, reason: str, extra: Mapping[str, Any] | None = None) -> Trial:
         """Enter a failure."""
         return self._end(number, State.FAIL, None, reason, extra or {})
+
+    def reach(self, number: int, standing: Standing) -> Trial:
+        """Enter where a running candidate stands at its next rung; the decision is written down, never made again."""
+        trial = self._trials[number]
+        if trial.finished:
+            raise ValueError(f"trial {number} has already {trial.state}")
+        identity, rungs = self._identity(number), (*trial.rungs, standing)
+        with self._writing():
+            self._storage.set_trial_intermediate_value(identity, standing.iteration, standing.score)
+            self._storage.set_trial_user_attr(identity, "rungs", [asdict(each) for each in rungs])
+        self._trials[number] = replace(trial, rungs=rungs)
+        return self._trials[number]
+
+    def stop(self, number: int, extra: Mapping[str, Any] | None = None) -> Trial:
+        """Enter that a candidate was not let on at its last rung. It has no score: Dice in mid-training is none."""
+        return self._end(number, State.PRUNED, None, None, extra or {})
 
     def add_scored(self, scored: Iterable[tuple[Architecture, float, Mapping[str, Any]]]) -> tuple[Trial, ...]:
         """Enter candidates that were scored elsewhere, such as ranked paths; a bad score is entered as a failure."""

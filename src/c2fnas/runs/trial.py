@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from c2fnas.search.early_stopping import Standing
 from c2fnas.space.architecture import Architecture
 
-TrialState = Literal["running", "interrupted", "succeeded", "failed"]
+TrialState = Literal["running", "interrupted", "succeeded", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,16 @@ class Trial:
 
     Attributes:
         number: from 0, in order of start, without gaps.
-        state: ``interrupted`` where the driver that started it is gone; it can be restarted.
+        state: ``interrupted`` where the driver that started it is gone; it can be restarted. ``stopped`` where it was
+            not among the best at a rung.
         score: mean whole-volume Dice in [0, 1] of a success, else None.
         reason: why it failed, else None.
         after: how many trials of the study had ended when this one was proposed. With ``order`` it tells exactly what
             the searcher knew then, so that a replay gives the same proposals.
         order: how many had ended before this one did, or None while it hasn't.
         started: when its first driver started it (UTC).
-        ended: when it succeeded or failed (UTC), or None.
+        ended: when it succeeded, failed or was stopped (UTC), or None.
+        rungs: where it stood on its way, in order; empty without early stopping.
         extra: what the stage keeps with it: cost, cluster, branch, device, seconds, ...
     """
 
@@ -35,12 +38,18 @@ class Trial:
     order: int | None
     started: datetime
     ended: datetime | None
+    rungs: tuple[Standing, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
-        """Whether it succeeded or failed, for good."""
+        """Whether it succeeded, failed or was stopped, for good."""
         return self.order is not None
+
+    @property
+    def evidence(self) -> float | None:
+        """What a searcher learns of it: its score, or the Dice at which it was stopped; None after a failure."""
+        return self.rungs[-1].score if self.state == "stopped" else self.score
 
     @property
     def seconds(self) -> float | None:

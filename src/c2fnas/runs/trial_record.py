@@ -15,11 +15,17 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from c2fnas.runs.trial import Trial, TrialState
+from c2fnas.search.early_stopping import Standing
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 
-_OURS = ("architecture", "after", "order", "reason")
-_STATES: dict[State, TrialState] = {State.RUNNING: "running", State.COMPLETE: "succeeded", State.FAIL: "failed"}
+_OURS = ("architecture", "after", "order", "reason", "rungs")
+_STATES: dict[State, TrialState] = {
+    State.RUNNING: "running",
+    State.COMPLETE: "succeeded",
+    State.FAIL: "failed",
+    State.PRUNED: "stopped",
+}
 
 
 def new_record(
@@ -61,6 +67,7 @@ def trial_of(record: FrozenTrial) -> Trial:
         order=attributes["order"] if finished else None,
         started=_utc(record.datetime_start) or datetime.now(UTC),
         ended=_utc(record.datetime_complete),
+        rungs=tuple(Standing(**standing) for standing in attributes.get("rungs", ())),
         extra={key: value for key, value in attributes.items() if key not in _OURS},
     )
 

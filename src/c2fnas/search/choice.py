@@ -11,10 +11,10 @@ from c2fnas.search.surrogate_evolution import SurrogateEvolution
 from c2fnas.space.clusters import TopologyCluster
 
 SEARCHERS = {
-    "clusters": "Algorithm 1 of the paper",
+    "algorithm1": "Algorithm 1 of the paper",
     "surrogate": "Algorithm 1, a Gaussian process choosing within the cluster",
     "random": "all untrained topologies equally likely",
-    "evolution": "regularised evolution",
+    "regularised-evolution": "regularised evolution",
     "optuna-random": "Optuna's random sampler on the code",
     "tpe": "Optuna's tree-structured Parzen estimator on the code",
     "gp": "Optuna's Gaussian process on the code",
@@ -40,19 +40,19 @@ def make_searcher(
 
     >>> from c2fnas.space.clusters import cluster_topologies
     >>> from c2fnas.space.search_space import SearchSpace
-    >>> searcher = make_searcher("clusters", cluster_topologies(SearchSpace().topologies()), seed=0)
+    >>> searcher = make_searcher("algorithm1", cluster_topologies(SearchSpace().topologies()), seed=0)
     >>> searcher.ask().branch
     'initial'
     """
-    if name in ("clusters", "surrogate"):
-        kind = ClusterEvolution if name == "clusters" else SurrogateEvolution
+    if name in ("algorithm1", "surrogate"):
+        kind = ClusterEvolution if name == "algorithm1" else SurrogateEvolution
         return kind(
             clusters, seed=seed, evaluations=evaluations, per_cluster=per_cluster, random_share=random_share
         )  # fmt: skip
     topologies = sorted(topology for cluster in clusters for topology in cluster.topologies)
     if name == "random":
         return RandomSearch(topologies, seed=seed, evaluations=evaluations)
-    if name == "evolution":
+    if name == "regularised-evolution":
         first = max(1, per_cluster * len(clusters))
         return RegularisedEvolution(topologies, seed=seed, evaluations=evaluations, population=first)
     if name not in SEARCHERS:
