@@ -50,9 +50,11 @@ def run_with_progress(
 
 def finish_line(result: "Result", run: Path, example_input: Path | None = None) -> None:
     """What was found, how good it is, and where it lies."""
+    from c2fnas.space.architecture import Architecture
     from c2fnas.space.drawing import draw_text
 
-    typer.echo(draw_text(result.architecture))
+    if isinstance(result.architecture, Architecture):
+        typer.echo(draw_text(result.architecture))
     typer.echo(result.architecture.to_text())
     for model, evaluation in zip(result.models, result.evaluations, strict=True):
         scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)

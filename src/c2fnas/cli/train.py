@@ -10,7 +10,7 @@ from c2fnas.cli.options import Devices, Quiet, device_names
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.space.architecture import Architecture
+    from c2fnas.inference.designs import Design
     from c2fnas.stages.pipeline import Result
     from c2fnas.stages.train_wish import Wish
 
@@ -21,6 +21,13 @@ def train(
     architecture: Annotated[
         str | None,
         typer.Option("--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet, "
+            "segresnet or dints."
+        ),
     ] = None,
     width: Annotated[float | None, typer.Option(help="Multiplies every filter count; default: as it is.")] = None,
     folds: Annotated[str, typer.Option(help="`all`, `last`, or numbers such as `0,2`.")] = "last",
@@ -53,6 +60,8 @@ def train(
 
     `c2fnas train Task09_Spleen --architecture c2fnas-panc --run runs/spleen --folds all`
 
+    `c2fnas train Task09_Spleen --network unet3d --run runs/spleen-unet --budget hour`
+
     `c2fnas train Task09_Spleen --from runs/pancreas/final/fold-4/model --run runs/tuned --iterations 2000`
 
     `c2fnas train Task09_Spleen --run runs/spleen --folds all --extend 4000`
@@ -63,7 +72,7 @@ def train(
     from c2fnas.stages.train_wish import Wish
 
     wish = Wish(
-        architecture=_architecture(architecture, width, run), start=_package(start), folds=folds, budget=budget,
+        architecture=_design(architecture, network, width, run), start=_package(start), folds=folds, budget=budget,
         recipe=recipe, iterations=iterations, extend=extend, validate_every=validate_every, seed=seed,
     )  # fmt: skip
     result = _train(dataset, run, wish, devices, quiet)
@@ -88,17 +97,31 @@ def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool) ->
         )
 
 
-def _architecture(text: str | None, width: float | None, run: Path) -> "Architecture | None":
-    """The architecture asked for; with a width alone, the run's own in that width."""
+def _design(text: str | None, network: str | None, width: float | None, run: Path) -> "Design | None":
+    """What is asked for; with a width alone, the run's own in that width."""
+    if text is None and network is None and width is None:
+        return None
+    if text is not None and network is not None:
+        raise UserError("Give --architecture or --network, one of the two.")
+    try:
+        design = _asked(text, network, run)
+        return design if width is None else replace(design, width=width)  # type: ignore[type-var]
+    except ValueError as error:
+        raise UserError(f"train: {error}.") from error
+
+
+def _asked(text: str | None, network: str | None, run: Path) -> "Design":
+    from c2fnas.inference.designs import has_design, read_design
+    from c2fnas.networks.baselines import Baseline
+    from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
 
-    if text is None and width is None:
-        return None
-    architecture = Architecture.load(text if text is not None else run)
-    try:
-        return architecture if width is None else replace(architecture, width=width)
-    except ValueError as error:
-        raise UserError(f"--width {width}: {error}.") from error
+    if network is not None:
+        return Baseline(network)
+    final = RunFolder(run).final
+    if text is None and has_design(final):
+        return read_design(final)[1]
+    return Architecture.load(text if text is not None else run)
 
 
 def _package(path: Path | None) -> Path | None:

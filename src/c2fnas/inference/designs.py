@@ -10,11 +10,19 @@ from torch import nn
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.networks import build_network
+from c2fnas.networks.baselines import Baseline, build_baseline
 from c2fnas.space.architecture import Architecture
 
 
 class Design(Protocol):
     """A frozen value that a network can be built from."""
+
+    @property
+    def width(self) -> float:
+        """What its filter counts are multiplied by."""
+
+    def to_text(self) -> str:
+        """One line, for people."""
 
     def to_json(self) -> dict[str, Any]:
         """The design as JSON."""
@@ -37,7 +45,10 @@ class Kind:
     build: Callable[..., nn.Module]
 
 
-KINDS: tuple[Kind, ...] = (Kind("architecture.json", Architecture, Architecture.from_json, build_network),)
+KINDS: tuple[Kind, ...] = (
+    Kind("architecture.json", Architecture, Architecture.from_json, build_network),
+    Kind("network.json", Baseline, Baseline.from_json, build_baseline),
+)
 
 
 def kind_of(design: Design) -> Kind:
@@ -50,6 +61,29 @@ def kind_of(design: Design) -> Kind:
         if isinstance(design, kind.type):
             return kind
     raise TypeError(f"{type(design).__name__} is no design that a package can hold")
+
+
+def build_design(design: Design, *, in_channels: int, classes: int) -> nn.Module:
+    """The network of a design of any kind; ``classes`` counts the background."""
+    return kind_of(design).build(design, in_channels=in_channels, classes=classes)
+
+
+def design_of(value: Any) -> Design:
+    """The design that :meth:`Design.to_json` has given, of whatever kind.
+
+    Raises:
+        ValueError: none of them.
+
+    >>> design_of(Baseline("vnet", 0.5).to_json())
+    Baseline(name='vnet', width=0.5)
+    """
+    network = isinstance(value, dict) and "network" in value
+    return Baseline.from_json(value) if network else Architecture.from_json(value)
+
+
+def has_design(folder: Path) -> bool:
+    """Whether a design of some kind lies in ``folder``."""
+    return any((folder / kind.file).is_file() for kind in KINDS)
 
 
 def read_design(folder: Path) -> tuple[Kind, Design]:

@@ -1,21 +1,22 @@
 """The model card: what a package was trained on, how good it is and what it is not."""
 
+from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import ByClass, Evaluation
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.setting import Setting
 from c2fnas.training.recipe import Recipe
 
 
-def model_card(setting: Setting, architecture: Architecture, recipe: Recipe, fold: int, evaluation: Evaluation) -> str:
+def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation) -> str:
     """The card of a fold's model, in Markdown."""
     split, plan = setting.folds[fold], setting.plan
     grid = f"spacing {_by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {_by(plan.resize or (), ' × ')}"
     channels = ", ".join(channel.name for channel in plan.channels)
     return f"""# {setting.config.dataset}, fold {fold}
 
-A network found by coarse-to-fine architecture search and trained with c2fnas {setting.config.versions["c2fnas"]}.
+{_origin(design)} trained with c2fnas {setting.config.versions["c2fnas"]}.
 
-- **Architecture**: `{architecture.to_text()}`
+- **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
 - **Grid**: {grid}, patch {_by(plan.patch_size, " × ")}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
@@ -23,11 +24,21 @@ A network found by coarse-to-fine architecture search and trained with c2fnas {s
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
 {_scores(evaluation.per_class)}
 
-The search may have seen the validation cases when it chose the architecture. Not a medical device: a research model
-that knows images like those it was trained on.
+{_seen(design)}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
+
+
+def _origin(design: Design) -> str:
+    searched = isinstance(design, Architecture)
+    return "A network found by coarse-to-fine architecture search and" if searched else "A network of a fixed form,"
+
+
+def _seen(design: Design) -> str:
+    """A search was led by its validation cases; a fixed network was not."""
+    searched = isinstance(design, Architecture)
+    return "The search may have seen the validation cases when it chose the architecture. " if searched else ""
 
 
 def _start(setting: Setting) -> str:

@@ -6,11 +6,10 @@ from pathlib import Path
 import torch
 
 from c2fnas.errors import UserError
+from c2fnas.inference.designs import Design, build_design
 from c2fnas.inference.package import load_package
-from c2fnas.networks import build_network
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.space.architecture import Architecture
 from c2fnas.stages.setting import Setting
 from c2fnas.training.weights import compare
 
@@ -34,11 +33,11 @@ def claim_start(start: Path, config: RunConfig, folder: RunFolder) -> None:
     unfinished.rename(folder.start_model)
 
 
-def transfer_report(setting: Setting, architecture: Architecture) -> str:
+def transfer_report(setting: Setting, design: Design) -> str:
     """A paragraph on what is taken over and what is not; nothing is computed."""
     model = load_package(setting.folder.start_model)
     with torch.device("meta"):
-        network = build_network(architecture, in_channels=setting.in_channels, classes=setting.classes)
+        network = build_design(design, in_channels=setting.in_channels, classes=setting.classes)
     plan = compare(model.network.state_dict(), network)
     text = f"Fine-tuning: {len(plan.loaded)} of {len(plan.loaded) + len(plan.left)} tensors come over from the model."
     if plan.left:

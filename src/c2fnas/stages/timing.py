@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 
 from c2fnas.data.plan import Plan
-from c2fnas.networks import build_network
+from c2fnas.inference.designs import Design, build_design
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
@@ -36,10 +36,10 @@ def measure(plan: Plan, space: SearchSpace, width: float, recipe: Recipe, device
     return measure_network(plan, Architecture.uniform(topologies[len(topologies) // 2], width=width), recipe, device)
 
 
-def measure_network(plan: Plan, architecture: Architecture, recipe: Recipe, device: str) -> Timings:
-    """Time a few training steps and windows of ``architecture`` on ``device``."""
+def measure_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:
+    """Time a few training steps and windows of ``design`` on ``device``."""
     channels, classes = len(plan.channels), len(plan.classes)
-    network = build_network(architecture, in_channels=channels, classes=classes)
+    network = build_design(design, in_channels=channels, classes=classes)
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
     seconds = time_iterations(network, lambda a, b: _noise(a, b, plan, patches), timed, TIMED_ITERATIONS, device=device)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
+from c2fnas.inference.designs import Design, has_design, read_design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deploy import ARCHITECTURE, claim, train_final
+from c2fnas.stages.deploy import claim, train_final
 from c2fnas.stages.pipeline import ExecutorFactory, Result
 from c2fnas.stages.prepare import prepare_data
 from c2fnas.stages.progress import Reporter
@@ -41,9 +42,7 @@ def train_architecture(
     return result(setting, architecture, folds)
 
 
-def ready(
-    dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], reporter: Reporter
-) -> tuple[Setting, Architecture]:
+def ready(dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], reporter: Reporter) -> tuple[Setting, Design]:
     """Prepare the run folder for what is asked, or see that what it holds agrees; with the architecture to train."""
     folder = RunFolder(run)
     known = RunConfig.load(folder.config) if folder.config.exists() else None
@@ -65,7 +64,7 @@ def ready(
     return Setting.load(run), architecture
 
 
-def announcement(setting: Setting, architecture: Architecture, folds: tuple[int, ...]) -> str:
+def announcement(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> str:
     """What will be trained, and what of another model comes over."""
     recipe, size = setting.config.deployment.recipe, "×".join(map(str, setting.plan.patch_size))
     text = (
@@ -76,22 +75,21 @@ def announcement(setting: Setting, architecture: Architecture, folds: tuple[int,
     return f"{text}\n{transfer_report(setting, architecture)}" if setting.config.deployment.start else text
 
 
-def result(setting: Setting, architecture: Architecture, folds: tuple[int, ...]) -> Result:
+def result(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> Result:
     """The models of trained folds with their evaluations."""
     models = tuple(setting.folder.final_model(fold) for fold in folds)
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
     return Result(architecture, models, evaluations)
 
 
-def _architecture(wish: Wish, folder: RunFolder) -> Architecture:
+def _architecture(wish: Wish, folder: RunFolder) -> Design:
     """What to train: what is asked for, else what the run has, else that of the model to start from."""
     if wish.architecture is not None:
         return wish.architecture
-    if (folder.final / ARCHITECTURE).exists() or (folder.fine / ARCHITECTURE).exists():
+    if has_design(folder.final):
+        return read_design(folder.final)[1]
+    if has_design(folder.fine):
         return Architecture.load(folder.root)
     if wish.start is None:
         raise UserError(f"{folder.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
-    design = load_package(wish.start).design
-    if not isinstance(design, Architecture):
-        raise UserError(f"{wish.start}: no network of the search space. Give the --architecture to train.")
-    return design
+    return load_package(wish.start).design

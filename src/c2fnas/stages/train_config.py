@@ -4,10 +4,10 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.folds import Split
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
+from c2fnas.inference.designs import Design
 from c2fnas.inference.package import load_package
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.space.architecture import Architecture
 from c2fnas.stages.budget import affordable_iterations, workload
 from c2fnas.stages.configure import first_draft
 from c2fnas.stages.presets import DeploymentPreset, Preset, RecipeChoice, load_preset
@@ -22,7 +22,7 @@ TIME_FOR_FOLDS = 0.95
 
 
 def new_config(
-    dataset: Dataset, plan: Plan, splits: tuple[Split, ...], folder: RunFolder, wish: Wish, architecture: Architecture,
+    dataset: Dataset, plan: Plan, splits: tuple[Split, ...], folder: RunFolder, wish: Wish, architecture: Design,
     devices: tuple[str, ...], reporter: Reporter,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a new run: all of the budget's time goes to the folds."""
@@ -61,7 +61,7 @@ def adapted(config: RunConfig, wish: Wish, folder: RunFolder) -> RunConfig:
     return _with_deployment(config, recipe=config.deployment.recipe.with_iterations(wish.extend), extended=True)
 
 
-def _preset(wish: Wish, architecture: Architecture) -> Preset:
+def _preset(wish: Wish, architecture: Design) -> Preset:
     """The base budget, with the recipe asked for in its deployment and the architecture's width."""
     preset = load_preset(wish.base)
     own = preset.deployment.recipe
@@ -75,7 +75,7 @@ def _of_length(preset: Preset, iterations: int) -> Preset:
     return preset.model_copy(update={"deployment": DeploymentPreset(recipe=recipe)})
 
 
-def _affordable(setting: Setting, architecture: Architecture, hours: float) -> int:
+def _affordable(setting: Setting, architecture: Design, hours: float) -> int:
     """Iterations of every fold within the hours, on all devices."""
     config = setting.config
     timings = measure_network(setting.plan, architecture, config.deployment.recipe, config.devices[0])

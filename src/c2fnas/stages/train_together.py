@@ -6,9 +6,9 @@ from pathlib import Path
 from c2fnas.errors import UserError
 from c2fnas.execution.call import finished, make_call
 from c2fnas.execution.job import Job
+from c2fnas.inference.designs import Design, read_design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
-from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import fold_job
 from c2fnas.stages.jobs import train_fold_network
 from c2fnas.stages.pipeline import Result
@@ -39,7 +39,7 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
             ready(dataset, run, wish, (device,), reporter)
         fabric.barrier()
         setting = Setting.load(run)
-        architecture = Architecture.load(setting.folder.final)
+        architecture = read_design(setting.folder.final)[1]
         folds = chosen_folds(wish.folds, len(setting.folds))
         reporter.say(announcement(setting, architecture, folds))
         for fold in folds:
@@ -51,7 +51,7 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
     return result(setting, architecture, folds) if first else Result(architecture, (), ())
 
 
-def _train(job: Job, setting: Setting, architecture: Architecture, device: str, first: bool) -> None:
+def _train(job: Job, setting: Setting, architecture: Design, device: str, first: bool) -> None:
     if not first:
         recipe = setting.config.deployment.recipe
         train_fold_network(setting, architecture, recipe, job.payload, job.folder, device)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from c2fnas.errors import UserError
 from c2fnas.files import sha256
+from c2fnas.inference.designs import Design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.space.architecture import Architecture
 
 LABEL = "train "
 """What the budget of a run that trains and does not search begins with, so that no search takes it for its own."""
@@ -19,7 +19,7 @@ class Wish:
     """What is None is as the run has it, or by default.
 
     Attributes:
-        architecture: what to train.
+        architecture: what to train, of the search space or a compared network.
         start: a model package to fine-tune; its architecture is the default.
         folds: ``all``, ``last``, or numbers such as ``0,2``.
         budget: its plan and recipe are taken, and its time goes to these folds alone.
@@ -30,7 +30,7 @@ class Wish:
         seed: of the run.
     """
 
-    architecture: Architecture | None = None
+    architecture: Design | None = None
     start: Path | None = None
     folds: str = "last"
     budget: str | None = None

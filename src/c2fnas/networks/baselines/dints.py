@@ -10,7 +10,6 @@ import io
 
 import numpy as np
 import torch
-from monai.networks.nets import DiNTS, TopologyInstance
 from torch import nn
 
 from c2fnas.networks.baselines.parts import scaled
@@ -28,6 +27,8 @@ def dints(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 16.
     """
+    from monai.networks.nets import DiNTS, TopologyInstance  # which takes seconds, so that others need not wait
+
     paths, operations, nodes = u_shape()
     with contextlib.redirect_stdout(io.StringIO()):  # MONAI prints advice
         space = TopologyInstance(
@@ -50,7 +51,7 @@ def u_shape() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     nodes[0, 0] = 1
     for block, (before, level) in enumerate(zip((0, *LEVELS), LEVELS, strict=False)):
         paths[block, path(before, level)] = nodes[block + 1, level] = 1
-        for across in np.flatnonzero(nodes[block]):
+        for across in np.flatnonzero(nodes[block]).tolist():
             if across in LEVELS[block:] and (across, across) != (before, level):
                 paths[block, path(across, across)] = nodes[block + 1, across] = 1
                 # carried as it is until it meets the way up
