@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
-from c2fnas.stages.budget import CASE_OVERHEAD, FEWEST_ITERATIONS, START_SECONDS, Workload, schedule
+from c2fnas.stages.budget import (
+    CASE_OVERHEAD,
+    FEWEST_ITERATIONS,
+    START_SECONDS,
+    Workload,
+    pair_seconds,
+    ranking_pairs,
+    schedule,
+)
 from c2fnas.stages.configure import resolved_recipe
 from c2fnas.stages.presets import BUDGETS, RecipeChoice, load_preset
 from c2fnas.stages.timing import Timings
@@ -23,6 +31,7 @@ def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
     assert (paper.plan, paper.width, paper.hours) == ("paper", 1.0, None)
     assert (paper.coarse.clusters, paper.coarse.per_cluster, paper.coarse.evaluations) == (8, 2, 50)
     assert (paper.coarse.random_share, paper.fine.candidates, paper.fine.cases) == (0.2, 2000, None)
+    assert (paper.fine.sampling, paper.fine.choose, paper.fine.rungs) == ("uniform", "random", 1)
     for stage, choice in (
         ("coarse", paper.coarse.recipe), ("supernet", paper.fine.recipe), ("deployment", paper.deployment.recipe)
     ):  # fmt: skip
@@ -59,4 +68,19 @@ def test_a_schedule_fits_the_shares_of_its_hours(
     assert spent <= seconds * preset.shares.coarse + 1 or coarse == FEWEST_ITERATIONS
     assert derived.fine.recipe.iterations * 2 * patch <= seconds * preset.shares.supernet + 1
     assert 1 <= derived.fine.cases <= cases
+    pairs = ranking_pairs(preset.fine, derived.fine.cases)
+    ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
+    assert ranked <= seconds * preset.shares.ranking + 1 or derived.fine.cases == 1
     assert derived.coarse.evaluations == preset.coarse.evaluations
+
+
+@pytest.mark.parametrize(("rungs", "cases"), [(1, 40), (3, 40), (3, 2), (2, 1)])
+def test_pairs_are_those_that_halving_scores(rungs: int, cases: int) -> None:
+    """Counted one by one: every rung's candidates on the cases they have not seen, then the audit's on all."""
+    fine = load_preset("day").fine.model_copy(update={"candidates": 100, "rungs": rungs, "audit": 10})
+    counts = sorted({-(-cases // 3**below) for below in range(rungs)})
+    pairs, seen = 0, 0
+    for number, count in enumerate(counts):
+        pairs += -(-100 // 3**number) * (count - seen)
+        seen = count
+    assert ranking_pairs(fine, cases) == pairs + (10 * cases if len(counts) > 1 else 0)

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from statistics import mean
 
-from c2fnas.runs.run_config import RunConfig
-from c2fnas.stages.presets import Preset, RecipeChoice
+from c2fnas.runs.run_config import FineConfig, RunConfig
+from c2fnas.search import successive_halving
+from c2fnas.stages.presets import FinePreset, Preset, RecipeChoice
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import Timings
 from c2fnas.training.recipe import Recipe
 
 FEWEST_ITERATIONS = 20
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
+SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
 
 
@@ -52,8 +54,9 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
         return recipe.model_copy(update={"iterations": iterations})
 
     coarse, fine, deployment, shares = preset.coarse, preset.fine, preset.deployment, preset.shares
-    case_seconds = fine.candidates * (work.ranking_windows * timings.window + CASE_OVERHEAD)
-    cases = min(max(1, int(seconds * shares.ranking * work.devices / case_seconds)), work.validation_cases)
+    affordable = seconds * shares.ranking * work.devices / pair_seconds(timings, work)
+    counts = range(1, work.validation_cases + 1)
+    cases = max((count for count in counts if ranking_pairs(fine, count) <= affordable), default=1)
     recipes = {
         "coarse": fitted(coarse.recipe, shares.coarse, coarse.evaluations, work.devices),
         "fine": fitted(fine.recipe, shares.supernet, 1, 1),
@@ -64,6 +67,17 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
         "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
         "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
     })  # fmt: skip
+
+
+def ranking_pairs(fine: FinePreset | FineConfig, cases: int) -> int:
+    """Pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
+    rungs = successive_halving.plan_rungs(fine.candidates, cases, fine.rungs)
+    return successive_halving.work(rungs) + (fine.audit * cases if len(rungs) > 1 else 0)
+
+
+def pair_seconds(timings: Timings, work: Workload) -> float:
+    """What a pair of candidate and case takes, in a tree with others."""
+    return work.ranking_windows * timings.window / SHARED + CASE_OVERHEAD
 
 
 def affordable_iterations(seconds: float, timings: Timings, work: Workload, patches_per_iteration: int) -> int:
@@ -81,8 +95,8 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
         rounds = -(-count // devices)
         return rounds * (START_SECONDS + recipe.iterations * recipe.batch_size * timings.patch + evaluated * evaluation)
 
-    cases = config.fine.cases or work.validation_cases
-    ranking = config.fine.candidates * cases * (work.ranking_windows * timings.window + CASE_OVERHEAD) / work.devices
+    pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
+    ranking = pairs * pair_seconds(timings, work) / work.devices
     return {
         "coarse": networks(config.coarse.recipe, config.coarse.evaluations, work.devices),
         "super-network": networks(config.fine.recipe, 1, 1, evaluated=False),

@@ -30,7 +30,7 @@ def _plans(config: RunConfig) -> dict[str, str]:
     return {
         "coarse": f"{coarse.evaluations} topologies of {config.space.topology_count}, {_training(coarse.recipe)} each",
         "super-network": f"3 operations in {config.cells} cells, {_training(fine.recipe)}",
-        "ranking": f"{fine.candidates} paths on {fine.cases or 'all'} validation cases",
+        "ranking": f"{fine.candidates} paths, the best of them on {fine.cases or 'all'} validation cases",
         "deployment": f"{len(deployment.folds)} of the folds, {_training(deployment.recipe)} each",
     }
 
