@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from c2fnas.errors import UserError
 from c2fnas.inference import forward
-from c2fnas.inference.blend import NonFiniteLogits
+from c2fnas.inference.blend import Blend, NonFiniteLogits
 from c2fnas.inference.host_memory import measured, used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -162,6 +162,36 @@ def test_it_goes_on_with_the_cpu_where_the_device_holds_no_window(caplog: pytest
     assert [record.message for record in caplog.records] == [
         "meta has not enough memory for one window: going on with the CPU."
     ]
+
+
+class Elsewhere(Tensor):
+    """A tensor that says it is on a GPU."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda")
+
+    def to(self, *arguments: object, **options: object) -> Tensor:  # type: ignore[override]
+        return self.as_subclass(Tensor)
+
+
+def test_sums_are_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, refused = torch.zeros, list[object]()
+
+    def zeros(*arguments: object, device: object = "cpu", **options: object) -> Tensor:
+        if torch.device(device).type == "cuda":  # type: ignore[arg-type]
+            refused.append(arguments)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return plain(*arguments, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    sink = ScoreSink((6, 4, 4))
+    blend = Blend((6, 4, 4), importance((4, 4, 4), "gaussian"), sink)
+    for start in (0, 2):
+        blend.add((start, 0, 0), torch.full((2, 4, 4, 4), float(start)).as_subclass(Elsewhere))
+    blend.close()
+    assert len(refused) == 1
+    assert torch.equal(sink.scores[:, [0, 5]], torch.tensor([0.0, 2.0])[:, None, None].expand(2, 2, 4, 4))
 
 
 @pytest.mark.parametrize(

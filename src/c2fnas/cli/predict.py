@@ -22,9 +22,6 @@ SOME_FAILED = 1
 MODEL_PLACES = ("model", "fold-*/model", "final/fold-*/model")
 """Where models lie in the folder of a fold, of a run's final networks and of a run."""
 
-GPU_WINDOWS = 4 * 96**3
-"""Voxels of the windows that a GPU is given at a time; small windows alone would leave it idle."""
-
 
 def predict(
     models: Annotated[
@@ -136,13 +133,13 @@ def parse_bytes(text: str) -> int:
 
 
 def _window(model: "Model", device: str, stride: str | None, precision: str, max_memory: str | None) -> "SlidingWindow":
+    from c2fnas.inference.windows import windows_at_a_time
     from c2fnas.training.precision import resolve_precision
 
-    i, j, k = model.plan.patch_size
     try:
         return model.window(
             stride=parse_stride(stride) if stride else None,
-            batch=max(2, min(64, GPU_WINDOWS // (i * j * k))) if device.startswith("cuda") else 2,
+            batch=windows_at_a_time(model.plan.patch_size, device),
             precision=cast("Precision", resolve_precision(precision, device)),
             max_memory=parse_bytes(max_memory) if max_memory else None,
         )

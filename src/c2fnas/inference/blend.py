@@ -63,25 +63,28 @@ class Blend:
     def close(self) -> None:
         """Hand on what is left, after the last window."""
         self._release(max(self._shape[0], self._patch[0]))
-        self._ring = None
+        self._ring, self._total = None, self._weights.new_zeros(0)
 
     def _allocate(self, logits: Tensor) -> None:
-        """The ring on the logits' device; where that has no room in main memory, or else in a temporary file."""
+        """The ring and the sum of weights, as one more class, on the logits' device.
+
+        Where that has no room they are in main memory, or else in a temporary file.
+        """
         padded = tuple(max(size, side) for size, side in zip(self._shape, self._patch, strict=True))
         size = (self._patch[0], *padded[1:])
-        self._ring, self._total = self._zeros((logits.shape[0], *size), logits.device), torch.empty(0)
-        self._total = self._zeros(size, self._ring.device)
-        self._weights = self._weights.to(self._ring.device)
-
-    def _zeros(self, size: tuple[int, ...], device: torch.device) -> Tensor:
-        if device.type != "cpu":
+        if logits.device.type != "cpu":
             try:
-                return torch.zeros(size, dtype=torch.float32, device=device)
+                self._take(torch.zeros((len(logits) + 1, *size), dtype=torch.float32, device=logits.device))
+                return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             free_memory()
-        return allocate(size, self._room(), exact=True)
+        self._take(allocate((len(logits) + 1, *size), self._room(), exact=True))
+
+    def _take(self, zeros: Tensor) -> None:
+        self._ring, self._total = zeros[:-1], zeros[-1]
+        self._weights = self._weights.to(zeros.device)
 
     def _release(self, until: int) -> None:
         """Finish the planes before ``until``: divide by the weights, cut the padding off, hand on, clear the ring."""

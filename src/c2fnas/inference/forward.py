@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from c2fnas.errors import UserError
 from c2fnas.execution.memory import free_memory, is_out_of_memory
 from c2fnas.inference.host_memory import measured, used_memory
-from c2fnas.training.precision import resolve_precision
 
 Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
@@ -137,6 +136,8 @@ class Forward:
         self.device = torch.device("cpu")
         self._limit = UNLIMITED
         if self._precision != "fp32":  # what a GPU computes fast may be slow here
+            from c2fnas.training.precision import resolve_precision  # imports Fabric, which a prediction needs not
+
             self._precision = cast(Precision, resolve_precision("auto", "cpu"))
         self._network.to(self.device)
 

@@ -2,12 +2,16 @@
 
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Literal
 
 from torch import Tensor
 
 Triple = tuple[int, int, int]
 Weighting = Literal["gaussian", "constant"]
+
+GPU_VOXELS = 4 * 96**3
+"""Voxels of the windows that a GPU is given at a time; a few small windows would leave it idle."""
 
 
 def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
@@ -32,6 +36,15 @@ def padding_before(shape: Triple, patch: Triple) -> Triple:
     """Voxels of zeros before each axis that bring a small volume up to the patch; the odd one comes after."""
     i, j, k = (max(0, side - size) // 2 for size, side in zip(shape, patch, strict=True))
     return i, j, k
+
+
+def windows_at_a_time(patch: Triple, device: str) -> int:
+    """How many windows a device should get at once: two on a CPU; as many small ones as keep a GPU busy.
+
+    >>> windows_at_a_time((96, 96, 96), "cpu"), windows_at_a_time((96, 96, 96), "cuda:0")
+    (2, 4)
+    """
+    return max(2, min(64, GPU_VOXELS // prod(patch))) if device.startswith("cuda") else 2
 
 
 @lru_cache(maxsize=8)
