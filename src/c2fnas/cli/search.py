@@ -7,6 +7,7 @@ import typer
 
 from c2fnas.cli.options import Quiet
 from c2fnas.cli.search_fine import fine
+from c2fnas.cli.search_scale import scale
 
 search = typer.Typer(no_args_is_help=True, help="Run one stage of the search on a prepared run (`c2fnas prepare`).")
 
@@ -25,6 +26,7 @@ def coarse(run: Run, quiet: Quiet = False) -> None:
 
 
 search.command()(fine)
+search.command()(scale)
 
 
 def _surroundings(quiet: bool) -> dict:

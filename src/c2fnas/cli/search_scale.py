@@ -1,0 +1,96 @@
+"""`c2fnas search scale`: the found architecture at every width of a grid (paper 5.3, Table 4)."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2fnas.cli.options import Quiet
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.execution.executor import Executor
+    from c2fnas.stages.progress import Reporter
+    from c2fnas.stages.scale import Scaled
+    from c2fnas.stages.setting import Setting
+
+DEFAULT_WIDTHS = "0.25,0.5,0.75,1,1.25,1.5,1.75,2"
+
+
+def scale(
+    run: Annotated[Path, typer.Option("--run", help="A prepared run folder.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", "-a", help="What to scale; what the fine stage found where left out."),
+    ] = None,
+    widths: Annotated[
+        str, typer.Option(help="Multipliers of the paper's filter counts; the run's own width counts for nothing.")
+    ] = DEFAULT_WIDTHS,
+    patches: Annotated[
+        str, typer.Option(help="Compound scaling: factors of the patch's sides, each with every width.")
+    ] = "1",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train the found architecture at every width under the settings of the final network (paper 5.3).
+
+    Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a patch.
+    Resumable; further widths join those that are there.
+
+    Examples:
+
+    `c2fnas search scale --run runs/pancreas`
+
+    `c2fnas search scale --run runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json`
+    """
+    from c2fnas.cli.display import Display
+    from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.space.architecture import Architecture
+    from c2fnas.stages.pipeline import on_run
+    from c2fnas.stages.scale import search_width
+
+    given = Architecture.load(architecture) if architecture else None
+    grid, factors = numbers("--widths", widths), numbers("--patches", patches)
+
+    def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> tuple["Scaled", ...]:
+        return search_width(setting, executor, reporter, widths=grid, patches=factors, architecture=given)
+
+    with Display(quiet=quiet) as display:
+        rows = on_run(run, stage, executor=LocalProcessExecutor, reporter=display)
+    if json:
+        typer.echo(json_format.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
+    else:
+        typer.echo(table(rows))
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """The numbers of a list with commas.
+
+    Raises:
+        UserError: one of them is none.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"{option} {text}: give numbers with commas, such as 0.5,1,1.5.") from error
+
+
+def table(rows: tuple["Scaled", ...]) -> str:
+    """Table 4 as text: a line for each width, Dice in per cent as the paper prints it."""
+    classes = next((list(row.per_class) for row in rows if row.per_class is not None), [])
+    head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
+    lines = [head, *(_line(row, classes) for row in rows)]
+    spaces = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = "\n".join("  ".join(cell.rjust(space) for cell, space in zip(line, spaces, strict=True)) for line in lines)
+    failures = [f"width {row.width:g} failed: {row.reason}" for row in rows if row.dice is None]
+    return "\n".join([text, *failures])
+
+
+def _line(row: "Scaled", classes: list[str]) -> list[str]:
+    scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
+    return [
+        f"{row.width:g}", "×".join(map(str, row.patch)),
+        *("–" if score is None else f"{100 * score:.2f}" for score in scores),
+        f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.2f}",
+    ]  # fmt: skip
