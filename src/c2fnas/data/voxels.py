@@ -10,6 +10,9 @@ from c2fnas.data.problem import Finding
 WHOLE = 1e-4
 """How far a stored label may lie from a whole number, which scaled integers miss by rounding."""
 
+LARGEST = 2.0**31
+"""Beyond any label."""
+
 SHOWN_VALUES = 5
 
 
@@ -81,7 +84,8 @@ def fraction_finding(stored: np.ndarray) -> Finding | None:
     if stored.dtype.kind != "f":
         return None
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(stored - np.rint(stored)) <= WHOLE)  # NaN compares false, so it is bad
+        # NaN compares false, so it is bad; so is what int64 can't hold.
+        bad = ~((np.abs(stored - np.rint(stored)) <= WHOLE) & (np.abs(stored) < LARGEST))
     if not bad.any():
         return None
     example = float(stored[bad][0])

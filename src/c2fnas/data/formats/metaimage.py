@@ -1,12 +1,16 @@
-"""MetaImage files (.mha, .mhd), through ITK and MONAI's ITKReader (extra ``formats``)."""
+"""MetaImage files (.mha, .mhd): a text header and voxels, raw or zlib-packed.
+
+Read here rather than through ITK, which ends the whole process on some damaged headers (docs/decisions/0030).
+"""
 
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from c2fnas.data.formats.header import Header
-from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings, need
+from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
@@ -14,8 +18,11 @@ TYPES = {
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
+NAMES = {code: name for name, code in TYPES.items() if "MET_LONG" != name != "MET_ULONG"}
 LONGEST_HEADER = 2**16
+CHUNK = 2**20
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+Fields = dict[str, str]
 
 
 def read_header(path: Path) -> Header:
@@ -27,16 +34,21 @@ def read_header(path: Path) -> Header:
     fields, start = _fields(path)
     try:
         sizes = [int(size) for size in fields["DimSize"].split()]
+        channels = int(fields.get("ElementNumberOfChannels", 1))
         dtype = np.dtype(TYPES[fields["ElementType"].removesuffix("_ARRAY")])
         affine = _affine(fields, len(sizes))
-    except (KeyError, ValueError) as error:
+        skipped = int(fields.get("HeaderSize", 0))
+    except (KeyError, ValueError, OverflowError) as error:
         raise CaseError(
             "", path, f"an incomplete MetaImage header ({error})", "DimSize, ElementType and the orientation", AGAIN
         ) from error
-    channels = int(fields.get("ElementNumberOfChannels", 1))
-    shape = (*sizes, channels) if channels > 1 else tuple(sizes)
-    findings = _extent(path, fields, start, int(np.prod(shape, dtype=object)) * dtype.itemsize)
-    return Header(path, shape, dtype, affine, tuple(findings))
+    shape = tuple(sizes) if channels == 1 else (*sizes, channels)
+    findings = _layout_findings(fields, skipped)
+    if not findings and all(size > 0 for size in shape):
+        data, first = _data(path, start)
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        findings = extent_findings(data, first, size, packed=_flag(fields, "CompressedData"))
+    return Header(path, shape, dtype.newbyteorder(">" if _is_big_endian(fields) else "<"), affine, tuple(findings))
 
 
 def read_voxels(header: Header) -> np.ndarray:
@@ -45,21 +57,16 @@ def read_voxels(header: Header) -> np.ndarray:
     Raises:
         CaseError: the file is cut short or damaged.
     """
-    need("itk", header.path)
-    from monai.data.image_reader import ITKReader
-
-    _refuse_damaged(header)
-    try:
-        reader = ITKReader()
-        return np.array(reader.get_data(reader.read(header.path))[0])
-    except Exception as error:  # ITK's errors are RuntimeError and others
-        raise CaseError(
-            "",
-            header.path,
-            f"a file that ITK can't read ({str(error).strip().splitlines()[-1]})",
-            "a MetaImage volume",
-            AGAIN,
-        ) from error
+    fields, start = _fields(header.path)
+    data, first = _data(header.path, start)
+    with data.open("rb") as file:
+        file.seek(first)
+        stored = bytearray(header.bytes)
+        packed = _flag(fields, "CompressedData")
+        read = _unpack(file, stored, header) if packed else file.readinto(stored)
+    if read != header.bytes:
+        raise CaseError("", header.path, f"voxels that end after {read:,} bytes", f"{header.bytes:,} bytes", AGAIN)
+    return _array(stored, header, axes=len(fields["DimSize"].split()))
 
 
 def data_file(path: Path) -> Path | None:
@@ -73,22 +80,38 @@ def data_file(path: Path) -> Path | None:
 
 
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
-    """Write labels ``[i, j, k]`` to a MetaImage file, packed."""
-    itk = need("itk", path)
+    """Write an array ``[i, j, k]`` to a MetaImage file, packed."""
     lps = LPS_TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = itk.image_from_array(np.ascontiguousarray(labels.T))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(lps[:3, :3] / spacing)))
-    itk.imwrite(image, str(path), compression=True)
+    packed = zlib.compress(labels.astype(labels.dtype.newbyteorder("<"), copy=False).tobytes("F"))
+    fields = {
+        "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True", "CompressedDataSize": str(len(packed)),
+        "TransformMatrix": _text((lps[:3, :3] / spacing).T.ravel()), "Offset": _text(lps[:3, 3]),
+        "ElementSpacing": _text(spacing), "DimSize": " ".join(map(str, labels.shape)),
+        "ElementType": NAMES[labels.dtype.str[1:]], "ElementDataFile": "LOCAL",
+    }  # fmt: skip
+    header = "".join(f"{name} = {value}\n" for name, value in fields.items())
+    path.write_bytes(header.encode("ascii") + packed)
 
 
-def _fields(path: Path) -> tuple[dict[str, str], int]:
+def _array(stored: bytearray, header: Header, axes: int) -> np.ndarray:
+    """The first of the file's axes runs fastest; channels of one element run faster still."""
+    sizes, channels = header.shape[:axes], header.shape[axes:]
+    array = np.frombuffer(stored, header.dtype).reshape((*sizes[::-1], *channels))
+    turned = array.transpose(*range(axes)[::-1], *range(axes, array.ndim))
+    return turned if header.dtype.isnative else turned.astype(header.dtype.newbyteorder("="))
+
+
+def _text(numbers: np.ndarray) -> str:
+    return " ".join(repr(float(number)) for number in numbers)
+
+
+def _fields(path: Path) -> tuple[Fields, int]:
     """The header's fields, of which ``ElementDataFile`` is the last, and the byte at which it ends."""
     try:
         with path.open("rb") as file:
-            fields: dict[str, str] = {}
+            fields: Fields = {}
             while "ElementDataFile" not in fields and file.tell() < LONGEST_HEADER:
                 key, separator, value = file.readline(4096).decode("ascii").partition("=")
                 if not separator:
@@ -104,20 +127,18 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, end
 
 
-def _affine(fields: dict[str, str], axes: int) -> np.ndarray:
+def _affine(fields: Fields, axes: int) -> np.ndarray:
     """The affine. A row of TransformMatrix is the direction of an axis, so its transpose is the direction matrix."""
-    direction = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), np.eye(axes).ravel()).reshape(
-        axes, axes
-    )
+    direction = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), np.eye(axes).ravel())
     spacing = _numbers(fields, ("ElementSpacing", "ElementSize"), np.ones(axes))
     affine = np.eye(4)
     if axes >= 3:
-        affine[:3, :3] = direction[:3, :3].T * spacing[:3]
+        affine[:3, :3] = direction.reshape(axes, axes)[:3, :3].T * spacing[:3]
         affine[:3, 3] = _numbers(fields, ("Offset", "Position", "Origin"), np.zeros(axes))[:3]
     return LPS_TO_RAS @ affine
 
 
-def _numbers(fields: dict[str, str], names: tuple[str, ...], default: np.ndarray) -> np.ndarray:
+def _numbers(fields: Fields, names: tuple[str, ...], default: np.ndarray) -> np.ndarray:
     text = next((fields[name] for name in names if name in fields), None)
     return default if text is None else np.array([float(number) for number in text.split()])
 
@@ -127,28 +148,35 @@ def _data(path: Path, start: int) -> tuple[Path, int]:
     return (beside, 0) if beside else (path, start)
 
 
-def _is_packed(fields: dict[str, str]) -> bool:
-    return fields.get("CompressedData", "False").lower() in ("true", "1")
+def _flag(fields: Fields, name: str, default: str = "False") -> bool:
+    return fields.get(name, default).lower() in ("true", "1")
 
 
-def _extent(path: Path, fields: dict[str, str], start: int, size: int) -> list[Finding]:
-    data, first = _data(path, start)
-    return extent_findings(data, first, size, packed=_is_packed(fields))
+def _is_big_endian(fields: Fields) -> bool:
+    return _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
 
 
-def _refuse_damaged(header: Header) -> None:
-    """ITK reads a packed file that is cut short without a word; so the stream is unpacked once, to see that it ends."""
-    fields, start = _fields(header.path)
-    if not _is_packed(fields):
-        return
-    data, first = _data(header.path, start)
+def _layout_findings(fields: Fields, skipped: int) -> list[Finding]:
+    """What the format allows and isn't read here."""
+    mend = "Save the volume again, as binary MetaImage in one file."
+    if not _flag(fields, "BinaryData", "True"):
+        return [Finding("voxels as text", "binary voxels", mend)]
+    if skipped:
+        return [Finding(f"a HeaderSize of {skipped}", "voxels from the first byte on", mend)]
+    return []
+
+
+def _unpack(file: BinaryIO, stored: bytearray, header: Header) -> int:
+    """Fill ``stored`` from a zlib or gzip stream; the bytes it holds, or one more than there is room for.
+
+    A stream that doesn't come to its end, where its checksum is, counts as short.
+    """
     stream, size = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
-    with data.open("rb") as file:
-        file.seek(first)
-        try:
-            while (chunk := file.read(2**20)) and not stream.eof:
-                size += len(stream.decompress(chunk, header.bytes + 1))
-        except zlib.error as error:
-            raise CaseError("", header.path, f"damaged voxels ({error})", f"{header.bytes:,} bytes", AGAIN) from error
-    if not stream.eof or size != header.bytes:
-        raise CaseError("", header.path, f"voxels that end after {size:,} bytes", f"{header.bytes:,} bytes", AGAIN)
+    try:
+        while not stream.eof and size <= len(stored) and (chunk := file.read(CHUNK)):
+            part = stream.decompress(chunk, len(stored) - size + 1)
+            stored[size : size + len(part)] = part[: len(stored) - size]
+            size += len(part)
+    except zlib.error as error:
+        raise CaseError("", header.path, f"damaged voxels ({error})", f"{header.bytes:,} bytes", AGAIN) from error
+    return size if stream.eof or size != len(stored) else size - 1

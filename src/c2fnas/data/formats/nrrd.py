@@ -28,7 +28,7 @@ def read_header(path: Path) -> Header:
         sizes, spatial = [int(size) for size in fields["sizes"]], _spatial_axes(fields)
         dtype = _dtype(fields)
         affine = _affine(fields, spatial, findings)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, need("nrrd", path).NRRDError) as error:
         raise CaseError(
             "", path, f"an incomplete NRRD header ({error})", "sizes, type and space directions", AGAIN
         ) from error

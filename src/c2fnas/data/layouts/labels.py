@@ -7,6 +7,7 @@ from c2fnas.data.dataset import LabelClass
 from c2fnas.data.problem import Finding
 
 MOST_CLASSES = 256  # class indices are kept as uint8
+LARGEST_VALUE = 2**16 - 1  # tables of values stay small
 MEND = "Correct the labels in the manifest."
 
 
@@ -47,8 +48,9 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
         by_value = _integer(key) is not None and (isinstance(value, str) or value is None) and _integer(value) is None
         name, raw = (value, key) if by_value else (key, value)
         values = tuple(_integer(each) for each in (raw if isinstance(raw, list | tuple) else [raw]))
-        if not values or any(each is None or each < 0 for each in values):
-            findings.append(Finding(f"label {key!r}: {value!r}", "values of 0 or above, whole numbers", MEND))
+        if not values or any(each is None or not 0 <= each <= LARGEST_VALUE for each in values):
+            expected = f"whole numbers from 0 to {LARGEST_VALUE}"
+            findings.append(Finding(f"label {key!r}: {value!r}", expected, MEND))
             continue
         known = tuple(each for each in values if each is not None)
         yield str(name or "").strip() or f"label {known[0]}", known, isinstance(raw, list | tuple)

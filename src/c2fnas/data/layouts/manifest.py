@@ -2,15 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.formats import without_suffix
 from c2fnas.data.problem import Finding, Problem
 from c2fnas.data.volume import CaseError, read_header
 
 MANIFEST = "dataset.json"
+SEPARATOR = re.compile(r"([_\-. ])")
 SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
 
 
@@ -102,6 +106,33 @@ def path_finding(error: Exception) -> Finding:
     return Finding(f"{error} in place of a path", "the path of a file", "Correct the entry in the manifest.")
 
 
+def name_of(images: Sequence[Path]) -> str:
+    """An id for a case by its files: their name, without what tells channels apart.
+
+    >>> name_of([Path("a.nii.gz")]), name_of([Path("a_0000.nrrd"), Path("a_0001.nrrd")])
+    ('a', 'a')
+    >>> name_of([Path("17_T1.mha"), Path("17_T2.mha")]), name_of([Path("17/T1.mha"), Path("17/T2.mha")])
+    ('17', 'T1')
+    """
+    names = [without_suffix(path) for path in images]
+    if len(names) == 1:
+        return names[0]
+    parts = zip(*(SEPARATOR.split(name) for name in names), strict=False)
+    return "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, parts)).rstrip("_-. ") or names[0]
+
+
+def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases, those of the same name with their folder's name before it."""
+    files: dict[str, set[Path]] = {}
+    for case in cases:
+        files.setdefault(case.id, set()).add(case.images[0])
+
+    def with_folder(case: Case) -> Case:
+        return replace(case, id=f"{case.images[0].parent.name}_{case.id}")
+
+    return tuple(with_folder(case) if len(files[case.id]) > 1 else case for case in cases)
+
+
 def id_finding(case: str) -> Finding | None:
     """What is wrong with a case's id; results are written to files named after it."""
     if SAFE_ID.fullmatch(case):
@@ -118,7 +149,7 @@ def unique(cases: Iterable[Case], manifest: Path, problems: list[Problem]) -> tu
         finding = id_finding(case.id)
         if case.id in kept:
             finding = Finding(
-                f"the case {case.id} twice", "every case once", "Remove one of the entries, or rename the file."
+                f"the case {case.id} twice", "every case once", "Remove one of the entries, or give it another id."
             )
         if finding:
             problems.append(Problem.of(finding, case.id, manifest))

@@ -17,9 +17,11 @@ from c2fnas.data.layouts.manifest import (
     dataset_problems,
     inside,
     manifest_path,
+    name_of,
     parse_channels,
     path_finding,
     read_manifest,
+    told_apart,
     unique,
 )
 from c2fnas.data.problem import Finding, Problem
@@ -44,6 +46,7 @@ class MsdLayout(Layout):
         channels = parse_channels(content)
         training = [*_cases(content, "training", file, len(channels), problems),
                     *_cases(content, "validation", file, len(channels), problems)]  # fmt: skip
+        test = list(_cases(content, "test", file, len(channels), problems))
         classes, findings = parse_classes(content.get("labels"))
         problems += [Problem.of(finding, "", file) for finding in findings]
         dataset = Dataset(
@@ -51,8 +54,8 @@ class MsdLayout(Layout):
             root=file.parent,
             channels=channels_or_count(channels, training),
             classes=classes,
-            training=unique(training, file, problems),
-            test=unique(_cases(content, "test", file, len(channels), problems), file, problems),
+            training=unique(told_apart(training), file, problems),
+            test=unique(told_apart(test), file, problems),
         )
         problems += dataset_problems(dataset, file, content.get("numTraining"))
         return Reading(dataset, tuple(problems), (file,))
@@ -78,7 +81,7 @@ def _case(entry: Any, key: str, root: Path, channels: int) -> Case:
     label = inside(root, fields["label"]) if fields.get("label") else None
     fold = fields.get("fold", 0 if key == "validation" else None)
     return Case(
-        id=without_suffix(images[0]), images=_split_files(images, channels), label=label,
+        id=name_of(images), images=_split_files(images, channels), label=label,
         fold=int(fold) if isinstance(fold, int) else None,
     )  # fmt: skip
 

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
-from c2fnas.data.formats import without_suffix
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
     channels_or_count,
     dataset_problems,
     inside,
+    name_of,
     parse_channels,
     path_finding,
     read_manifest,
+    told_apart,
     unique,
 )
 from c2fnas.data.problem import CaseError, Finding, Problem
@@ -60,6 +61,8 @@ class TableLayout(Layout):
         cases: dict[str, list[Case]] = {"training": [], "test": []}
         for number, row in enumerate(rows, start=2):
             _add(row, columns, file, number, cases, problems)
+        if "id" not in rows[0]:
+            cases = {split: list(told_apart(each)) for split, each in cases.items()}
         training = unique(cases["training"], file, problems)
         classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
         problems += [Problem.of(finding, "", known if named else file) for finding in findings]
@@ -82,7 +85,7 @@ def _csv(path: Path) -> Path | None:
 
 
 def _rows(file: Path) -> list[Row]:
-    """The rows, with column names in lower case; separated by commas, semicolons or tabs, as the first line is."""
+    """The rows by columns; separated by commas, semicolons or tabs, as the first line is."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -92,9 +95,15 @@ def _rows(file: Path) -> list[Row]:
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(text.splitlines(), delimiter=separator)
     return [
-        {str(key).strip().lower() if key else "": str(value or "").strip() for key, value in row.items()}
+        {_column(str(key or "")): str(value or "").strip() for key, value in row.items()}
         for row in reader if any(row.values())
     ]  # fmt: skip
+
+
+def _column(name: str) -> str:
+    """A column's name in lower case but for that of a channel."""
+    lower = name.strip().lower()
+    return f"image_{name.strip()[6:]}" if lower.startswith("image_") else lower
 
 
 def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
@@ -135,7 +144,7 @@ def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
     if not row.get("fold") and split == "validation":
         fold = 0
     group = next((row[column] for column in GROUPS if row.get(column)), None)
-    return Case(row.get("id") or without_suffix(images[0]), images, label, group, fold)
+    return Case(row.get("id") or name_of(images), images, label, group, fold)
 
 
 def _path(root: Path, text: str) -> Path:

@@ -1,0 +1,83 @@
+"""Whatever the bytes of a file, the check has an answer and no traceback."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_cases import CLASSES
+
+from c2fnas.data.check import check_dataset
+from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.formats import format_of
+
+SUFFIXES = (".nii", ".nrrd", ".mha")
+settings.register_profile("files", suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A small label in every format."""
+    folder, contents = tmp_path_factory.mktemp("sound"), {}
+    label = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) % 3
+    for suffix in SUFFIXES:
+        path = folder / f"a{suffix}"
+        format_of(path).write(path, label, np.diag([1.0, 2.0, 3.0, 1.0]), None)
+        contents[suffix] = path.read_bytes()
+    return contents
+
+
+def problems_of(content: bytes, suffix: str, folder: Path) -> int:
+    path = folder / f"a{suffix}"
+    path.write_bytes(content)
+    case = Case("a", (path,), path)
+    return len(check_dataset(Dataset("a", folder, ("MRI",), CLASSES, (case,), ())))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_sound_file_has_no_problem(suffix: str, sound: dict[str, bytes], tmp_path: Path) -> None:
+    assert problems_of(sound[suffix], suffix, tmp_path) == 0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(settings.get_profile("files"), max_examples=80)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
+    cut=st.one_of(st.none(), st.integers(0, 10**6)),
+)
+def test_changed_bytes_and_a_cut(
+    suffix: str, changes: list[tuple[int, int]], cut: int | None, sound: dict[str, bytes], tmp_path: Path
+) -> None:
+    content = bytearray(sound[suffix])
+    for place, value in changes:
+        content[place % len(content)] = value
+    length = len(content) if cut is None else cut % len(content)
+    assert problems_of(bytes(content[:length]), suffix, tmp_path) >= 0
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".nii.gz", ".mhd", ".nhdr"])
+@settings(settings.get_profile("files"), max_examples=40)
+@given(content=st.binary(max_size=600))
+def test_any_bytes_at_all_are_an_error(suffix: str, content: bytes, tmp_path: Path) -> None:
+    assert problems_of(content, suffix, tmp_path) > 0
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".nrrd", ": "), (".mha", " = ")])
+@settings(settings.get_profile("files"), max_examples=80)
+@given(data=st.data())
+def test_a_field_of_a_text_header_with_another_value(
+    suffix: str, separator: str, data: st.DataObject, sound: dict[str, bytes], tmp_path: Path
+) -> None:
+    lines = sound[suffix].split(b"\n")
+    fields = [number for number, line in enumerate(lines[:14]) if separator.encode() in line]
+    number = data.draw(st.sampled_from(fields))
+    values = st.one_of(
+        st.text(st.characters(codec="ascii", exclude_characters="\n\r"), max_size=12),
+        st.lists(st.floats(), max_size=9).map(lambda floats: " ".join(map(str, floats))),
+        st.lists(st.integers(), max_size=4).map(lambda integers: " ".join(map(str, integers))),
+        st.sampled_from(["none", "MET_FLOAT", "float", "True", "(1,0,0) (0,1,0) none", "/etc/passwd", "LIST"]),
+    )
+    name = lines[number].split(separator.encode())[0]
+    lines[number] = name + separator.encode() + data.draw(values).encode()
+    assert problems_of(b"\n".join(lines), suffix, tmp_path) >= 0

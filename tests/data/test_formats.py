@@ -1,0 +1,253 @@
+"""Volume files: every format reads what another program wrote, writes what others read, and names what is wrong."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import itk
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+
+from c2fnas.data.dataset import LabelClass
+from c2fnas.data.formats import FORMATS, format_of, header_findings
+from c2fnas.data.geometry import Geometry
+from c2fnas.data.problem import CaseError
+from c2fnas.data.volume import label_suffix, read_geometry, read_image, read_label, read_stored, write_label
+
+ONE_FILE = [".nii", ".nii.gz", ".nrrd", ".mha"]
+CLASSES = tuple(LabelClass(str(value), (value,)) for value in range(5))
+
+
+def oblique(spacing: tuple[float, float, float] = (0.7, 0.9, 2.5)) -> np.ndarray:
+    """An affine with turned axes, one of them flipped."""
+    c, s = np.cos(0.3), np.sin(0.3)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[0, c, -s], [0, s, c], [-1, 0, 0]]) * spacing
+    affine[:3, 3] = (-31.5, 12.25, 100)
+    return affine
+
+
+GEOMETRY = Geometry.from_array((5, 6, 7), oblique())
+LABEL = np.random.default_rng(0).integers(0, 5, GEOMETRY.shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ONE_FILE)
+def test_a_label_comes_back(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_label(path, LABEL, GEOMETRY, classes=CLASSES)
+    label, geometry = read_label(path, CLASSES)
+    assert np.array_equal(label, LABEL)
+    assert geometry.affine_difference(GEOMETRY) < 1e-4
+    assert read_geometry(path) == geometry
+    assert header_findings(format_of(path).read_header(path)) == ()
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", ONE_FILE)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
+def test_other_programs_read_it(suffix: str, dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    format_of(path).write(path, LABEL.astype(dtype), GEOMETRY.matrix, None)
+    image = itk.imread(str(path))  # an independent reader of all of them
+    assert np.array_equal(itk.array_from_image(image).T, LABEL)
+    direction = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ GEOMETRY.matrix
+    assert np.allclose(direction, lps[:3, :3], atol=1e-5)
+    assert np.allclose(image.GetOrigin(), lps[:3, 3], atol=1e-4)
+    assert read_stored(path, "")[0].dtype == dtype
+
+
+def write_itk(path: Path, array: np.ndarray, *, compression: bool = False) -> None:
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ GEOMETRY.matrix
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = itk.image_from_array(np.ascontiguousarray(array.T))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(lps[:3, :3] / spacing)))
+    itk.imwrite(image, str(path), compression=compression)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz"])
+@pytest.mark.parametrize("compression", [True, False])
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64", "uint8"])
+def test_what_itk_wrote(suffix: str, compression: bool, dtype: str, tmp_path: Path) -> None:
+    path, array = tmp_path / f"a{suffix}", LABEL.astype(dtype) * 3
+    write_itk(path, array, compression=compression)
+    volume = read_image([path])
+    assert np.array_equal(volume.array[0], array)
+    assert volume.geometry.affine_difference(GEOMETRY) < 1e-4
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+def test_both_versions_and_byte_orders_of_nifti(kind: Any, endianness: str, dtype: str, tmp_path: Path) -> None:
+    header = kind.header_class(endianness=endianness)
+    header.set_data_dtype(np.dtype(dtype).newbyteorder(endianness))
+    nibabel.save(kind(LABEL.astype(dtype), GEOMETRY.matrix, header), tmp_path / "a.nii")
+    volume = read_image([tmp_path / "a.nii"])
+    assert np.array_equal(volume.array[0], LABEL)
+    assert volume.geometry.affine_difference(GEOMETRY) < 1e-4
+
+
+def test_scaled_integers_are_nibabels(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.linspace(-3, 8, 210).reshape(GEOMETRY.shape), GEOMETRY.matrix)
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    expected = nibabel.load(tmp_path / "a.nii.gz").get_fdata()
+    assert np.allclose(read_image([tmp_path / "a.nii.gz"]).array[0], expected, rtol=1e-6, atol=1e-5)
+
+
+def test_big_endian_metaimages(tmp_path: Path) -> None:
+    header = ("ObjectType = Image\nNDims = 3\nBinaryDataByteOrderMSB = True\nDimSize = 5 6 7\nElementSpacing = 1 2 3\n"
+              "ElementType = MET_SHORT\nElementDataFile = LOCAL\n")  # fmt: skip
+    path = tmp_path / "a.mha"
+    path.write_bytes(header.encode() + LABEL.astype(">i2").tobytes("F"))
+    volume = read_image([path])
+    assert np.array_equal(volume.array[0], LABEL)
+    assert volume.geometry.spacing == (1, 2, 3)
+    assert np.array_equal(itk.array_from_image(itk.imread(str(path))).T, LABEL)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_channels_of_a_metaimage_run_fastest_or_are_a_fourth_axis(dtype: str, tmp_path: Path) -> None:
+    array = np.random.default_rng(1).integers(0, 200, (5, 6, 7, 2)).astype(dtype)
+    vector = itk.image_from_array(np.ascontiguousarray(array.transpose(2, 1, 0, 3)), is_vector=True)
+    itk.imwrite(vector, str(tmp_path / "vector.mha"))
+    itk.imwrite(itk.image_from_array(np.ascontiguousarray(array.T)), str(tmp_path / "axis.mha"))
+    for name in ("vector", "axis"):
+        assert np.array_equal(read_image([tmp_path / f"{name}.mha"]).array, np.moveaxis(array, -1, 0))
+
+
+@pytest.mark.parametrize("space", ["right-anterior-superior", "left-posterior-superior", "LAS"])
+def test_nrrds_in_every_space(space: str, tmp_path: Path) -> None:
+    sign = {"right-anterior-superior": (1, 1), "left-posterior-superior": (-1, -1), "LAS": (-1, 1)}[space]
+    to_space = np.diag([*sign, 1.0, 1.0]) @ GEOMETRY.matrix
+    nrrd.write(str(tmp_path / "a.nrrd"), LABEL, {
+        "space": space, "space directions": to_space[:3, :3].T, "space origin": to_space[:3, 3]})  # fmt: skip
+    assert read_geometry(tmp_path / "a.nrrd").affine_difference(GEOMETRY) < 1e-6
+
+
+def test_an_nrrd_without_a_space_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    nrrd.write(str(path), LABEL, {"spacings": [1.0, 2.0, 3.0]})
+    header = format_of(path).read_header(path)
+    assert [(each.severity, each.found) for each in header_findings(header)] == [
+        ("warning", "no anatomical orientation")
+    ]
+    assert read_geometry(path).spacing == (1, 2, 3)
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_voxels_beside_the_header(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_itk(path, LABEL)
+    beside = format_of(path).data_file(path)
+    assert beside is not None
+    assert beside.parent == tmp_path
+    content = beside.read_bytes()
+    beside.write_bytes(content[:-1])
+    with pytest.raises(CaseError, match="bytes"):
+        read_image([path])
+    beside.unlink()
+    with pytest.raises(CaseError, match="no data file"):
+        read_image([path])
+    (tmp_path.parent / "outside.raw").write_bytes(content)
+    for name in ("../outside.raw", str(tmp_path.parent / "outside.raw"), "LIST", "a%03d.raw 1 3 1"):
+        path.write_text(path.read_text().replace(beside.name, name))
+        with pytest.raises(CaseError, match="one data file in the header's own folder"):
+            read_image([path])
+        path.write_text(path.read_text().replace(name, beside.name))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_a_file_cut_short_is_noticed(suffix: str, share: float, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    values = np.random.default_rng(0).integers(0, 2**15, (20, 20, 20), np.int16)
+    format_of(path).write(path, values, np.eye(4), None)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(CaseError, match=rf"a\{suffix}"):
+        read_image([path])
+
+
+@pytest.mark.parametrize("bomb", [LABEL.size + 1, 200_000_000])
+def test_a_metaimage_that_unpacks_to_more_is_refused_early(bomb: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    format_of(path).write(path, LABEL, np.eye(4), None)
+    header = path.read_bytes().partition(b"LOCAL\n")[0] + b"LOCAL\n"
+    path.write_bytes(header + zlib.compress(bytes(bomb), 9))
+    with pytest.raises(CaseError, match="end after"):
+        read_image([path])
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [("BinaryData = False", "voxels as text"), ("HeaderSize = 12", "HeaderSize"), ("ElementType = MET_STRING", "MET_S"),
+     ("DimSize = 5 0 7", "5×0×7"), ("DimSize = 5 x 7", "incomplete"), ("ElementSpacing = 1 0 1", "spacing")],
+)  # fmt: skip
+def test_what_a_metaimage_may_not_say(field: str, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    format_of(path).write(path, LABEL, np.eye(4), None)
+    lines = path.read_bytes().split(b"\n", 12)
+    name = field.split(" ")[0].encode()
+    kept = [line for line in lines[:12] if not line.startswith(name + b" =")]
+    path.write_bytes(b"\n".join([field.encode(), *kept, *lines[12:]]))
+    with pytest.raises(CaseError, match=found):
+        read_image([path])
+
+
+def test_labels_keep_the_codes_and_the_type_of_the_image(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(LABEL.astype(np.int16), GEOMETRY.matrix)
+    image.set_sform(GEOMETRY.matrix, code=4)
+    image.set_qform(GEOMETRY.matrix, code=2)
+    nibabel.save(image, tmp_path / "image.nii.gz")
+    write_label(tmp_path / "label.nii.gz", LABEL, GEOMETRY, template=tmp_path / "image.nii.gz")
+    found = nibabel.load(tmp_path / "label.nii.gz")
+    assert (int(found.header["sform_code"]), int(found.header["qform_code"])) == (4, 2)
+    assert found.get_data_dtype() == np.int16
+    assert read_geometry(tmp_path / "label.nii.gz") == read_geometry(tmp_path / "image.nii.gz")
+
+
+def test_a_type_that_cannot_hold_a_class_is_refused(tmp_path: Path) -> None:
+    classes = (LabelClass("background", (0,)), LabelClass("a", (300,)))
+    with pytest.raises(ValueError, match="300"):
+        write_label(tmp_path / "a.nii", LABEL % 2, GEOMETRY, np.uint8, classes)
+    write_label(tmp_path / "a.nii", LABEL % 2, GEOMETRY, classes=classes)
+    assert np.array_equal(read_stored(tmp_path / "a.nii", "")[0], (LABEL % 2) * np.uint16(300))
+    with pytest.raises(ValueError, match="grid"):
+        write_label(tmp_path / "a.nii", LABEL[1:], GEOMETRY)
+
+
+def test_files_on_two_grids_are_no_image(tmp_path: Path) -> None:
+    for name, shift in (("a", 0.0), ("b", 0.002)):
+        format_of(tmp_path / f"{name}.nii").write(
+            tmp_path / f"{name}.nii", LABEL, GEOMETRY.matrix + shift * np.eye(4), None
+        )
+    with pytest.raises(CaseError, match=r"b\.nii .* differs by 0\.002 mm"):
+        read_image([tmp_path / "a.nii", tmp_path / "b.nii"])
+
+
+def test_filled_voxels(tmp_path: Path) -> None:
+    values = LABEL.astype(np.float32)
+    values[0, 0, 0], values[1, 1, 1] = np.nan, -np.inf
+    format_of(tmp_path / "a.nii").write(tmp_path / "a.nii", values, np.eye(4), None)
+    with pytest.raises(CaseError, match="2 voxels"):
+        read_image([tmp_path / "a.nii"])
+    filled = read_image([tmp_path / "a.nii"], fill=-7).array[0]
+    assert filled[0, 0, 0] == filled[1, 1, 1] == -7
+    assert np.array_equal(filled[2:], values[2:])
+
+
+def test_a_label_for_an_image_has_its_format() -> None:
+    assert {suffix: label_suffix(Path(f"a{suffix}")) for suffix in FORMATS} == {
+        ".nii.gz": ".nii.gz", ".nii": ".nii", ".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha",
+    }  # fmt: skip
+
+
+def test_the_error_of_a_file_names_the_case() -> None:
+    with pytest.raises(CaseError, match=r"none\.nii\.gz \(case seven\): found no such file"):
+        read_image([Path("none.nii.gz")], "seven")

@@ -1,0 +1,317 @@
+"""What manifests look like in the wild: the Decathlon's ten tasks, nnU-Net's both versions, tables of all sorts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_cases import write_case
+from small_datasets import checked
+
+from c2fnas.data.check import check_dataset
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.fingerprint import channel_kind
+from c2fnas.data.layouts import DatasetError, load_dataset, read_dataset
+from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.problem import CaseError
+
+TASKS: dict[str, tuple[dict[str, str], dict[str, str], str, int, int]] = {
+    "BRATS": (
+        {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
+        {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}, "4D", 484, 266),
+    "LeftAtrium": ({"0": "MRI"}, {"0": "background", "1": "left atrium"}, "3D", 20, 10),
+    "Liver": ({"0": "CT"}, {"0": "background", "1": "liver", "2": "cancer"}, "3D", 131, 70),
+    "Hippocampus": ({"0": "MRI"}, {"0": "background", "1": "Anterior", "2": "Posterior"}, "3D", 260, 130),
+    "PROSTATE": ({"0": "T2", "1": "ADC"}, {"0": "background", "1": "PZ", "2": "TZ"}, "4D", 32, 16),
+    "Lung": ({"0": "CT"}, {"0": "background", "1": "cancer"}, "3D", 63, 32),
+    "Pancreas": ({"0": "CT"}, {"0": "background", "1": "pancreas", "2": "cancer"}, "3D", 281, 139),
+    "HepaticVessel": ({"0": "CT"}, {"0": "background", "1": "Vessel", "2": "Tumour"}, "3D", 303, 140),
+    "Spleen": ({"0": "CT"}, {"0": "background", "1": "spleen"}, "3D", 41, 20),
+    "Colon": ({"0": "CT"}, {"0": "background", "1": "colon cancer primaries"}, "3D", 126, 64),
+}  # fmt: skip
+
+
+def write_json(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path.parent
+
+
+def msd(folder: Path, training: list[Any] | None = None, **changes: Any) -> Path:
+    """A manifest of the Decathlon; its files needn't be there."""
+    default = [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}]
+    content = {"name": "Small", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "organ"}}
+    return write_json(folder / "dataset.json", content | {"training": training or default} | changes)
+
+
+def names(dataset: Dataset) -> list[tuple[str, tuple[int, ...]]]:
+    return [(each.name, each.values) for each in dataset.classes]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_decathlons_ten_tasks(name: str, tmp_path: Path) -> None:
+    modality, labels, size, training, test = TASKS[name]
+    stem = name.lower()
+    write_json(tmp_path / "dataset.json", {
+        "name": name, "description": "", "reference": "", "licence": "CC-BY-SA 4.0", "release": "1.0",
+        "tensorImageSize": size, "modality": modality, "labels": labels, "numTraining": training, "numTest": test,
+        "training": [{"image": f"./imagesTr/{stem}_{i:03d}.nii.gz", "label": f"./labelsTr/{stem}_{i:03d}.nii.gz"}
+                     for i in range(training)],
+        "test": [f"./imagesTs/{stem}_{training + i:03d}.nii.gz" for i in range(test)],
+    })  # fmt: skip
+    reading = read_dataset(tmp_path)
+    assert reading.problems == ()
+    dataset = reading.dataset
+    assert (dataset.name, dataset.channels) == (name, tuple(modality.values()))
+    assert names(dataset) == [(label, (int(value),)) for value, label in labels.items()]
+    assert [case.id for case in dataset.training] == [f"{stem}_{index:03d}" for index in range(training)]
+    assert dataset.training[-1].label == tmp_path / "labelsTr" / f"{stem}_{training - 1:03d}.nii.gz"
+    assert len(dataset.test) == test
+    assert dataset.test[0].images == (tmp_path / "imagesTs" / f"{stem}_{training:03d}.nii.gz",)
+    assert {channel_kind(channel) for channel in dataset.channels} == {"ct" if modality["0"] == "CT" else "mr"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"0": "background", "1": "pancreas", "2": "pancreas"}, [("background", (0,)), ("pancreas", (1, 2))]),
+        ({"0": "background", "2": "b", "1": "a"}, [("background", (0,)), ("a", (1,)), ("b", (2,))]),
+        ({0: "background", 1: "a"}, [("background", (0,)), ("a", (1,))]),
+        ({"background": 0, "a": 1}, [("background", (0,)), ("a", (1,))]),
+        ({"background": "0", "a": "1"}, [("background", (0,)), ("a", (1,))]),
+        ({"background": 0, "tumour": [1, 2, 3]}, [("background", (0,)), ("tumour", (1, 2, 3))]),
+        (["background", "a"], [("background", (0,)), ("a", (1,))]),
+        ({"1": "a"}, [("background", (0,)), ("a", (1,))]),
+        ({"0": "background", "1.0": "a"}, [("background", (0,)), ("a", (1,))]),
+        ({"0": "air", "7": ""}, [("air", (0,)), ("label 7", (7,))]),
+        ({"background": 0, "1": 1}, [("background", (0,)), ("1", (1,))]),
+    ],
+)
+def test_labels_in_every_spelling(labels: Any, expected: list[tuple[str, tuple[int, ...]]]) -> None:
+    classes, findings = parse_classes(labels)
+    assert [(each.name, each.values) for each in classes] == expected
+    assert findings == ()
+
+
+def test_nnunets_regions_are_made_classes_with_a_warning() -> None:
+    classes, findings = parse_classes({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]})
+    assert [(each.name, each.values) for each in classes[1:]] == [("whole", (1,)), ("core", (2,)), ("enhancing", (3,))]
+    assert {finding.severity for finding in findings} == {"warning"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ({"background": 0, "a": -1}, "'a'"),
+        ({"background": 0, "a": 0.5}, "'a'"),
+        ({"background": 0, "a": None}, "'a'"),
+        ({"background": 0, "a": 70_000}, "'a'"),
+        ({"background": 0, "a": 1, "b": 1}, "both 'a' and 'b'"),
+        ({"background": 0, "a": [1], "b": [1]}, "no value left for 'a'"),
+        ({"0": "background"}, "no class but the background"),
+        ({str(value): f"c{value}" for value in range(300)}, "300 classes"),
+        ({"background": 0, "a": 1, "ignore": 2}, "ignore label"),
+        (None, "labels None"),
+        ("organ", "labels 'organ'"),
+    ],
+)
+def test_labels_that_cannot_be_meant(labels: Any, found: str) -> None:
+    errors = [finding.found for finding in parse_classes(labels)[1] if finding.severity == "error"]
+    assert any(found in each for each in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("content", "channels"),
+    [
+        ({"modality": {"10": "k", "2": "c", "0": "a"}}, ("a", "c", "k")),
+        ({"modality": {"T2": 0, "ADC": 1}}, ("T2", "ADC")),
+        ({"modality": ["T2", "ADC"]}, ("T2", "ADC")),
+        ({"modality": "CT"}, ("CT",)),
+        ({"modality": None, "channel_names": {"0": "CT"}}, ("CT",)),
+        ({"modality": {}}, ("channel 0",)),
+    ],
+)
+def test_channels_in_every_spelling(content: dict[str, Any], channels: tuple[str, ...], tmp_path: Path) -> None:
+    assert load_dataset(msd(tmp_path, **content)).channels == channels
+
+
+def test_channels_that_nobody_names_are_counted(tmp_path: Path) -> None:
+    write_case(tmp_path, "T1")
+    write_case(tmp_path, "T2")
+    entry = {"image": ["T1.nii.gz", "T2.nii.gz"], "label": "T1_label.nii.gz"}
+    assert load_dataset(msd(tmp_path, [entry], modality={})).channels == ("channel 0", "channel 1")
+
+
+def test_entries_in_every_spelling(tmp_path: Path) -> None:
+    folder = msd(
+        tmp_path,
+        [{"image": "imagesTr\\a.nii.gz", "label": "./labelsTr/../labelsTr/a.nii.gz", "fold": 2}, "./imagesTr/b.nii.gz"],
+        validation=[{"image": "c.nii.gz", "label": "cl.nii.gz"}],
+        test=["./t.nii.gz", {"image": "u.nii.gz"}, "v.nii.gz"],
+    )
+    dataset = load_dataset(folder)
+    a, b, c = dataset.training
+    assert (a.images, a.label, a.fold) == ((tmp_path / "imagesTr/a.nii.gz",), tmp_path / "labelsTr/a.nii.gz", 2)
+    assert (b.label, b.fold) == (None, None)
+    assert (c.id, c.fold) == ("c", 0)
+    assert [case.id for case in dataset.test] == ["t", "u", "v"]
+
+
+@pytest.mark.parametrize("entry", [3, None, {"label": "a.nii.gz"}, {"image": ""}, {"image": []}, {"image": "a\0b"}])
+def test_an_entry_that_is_none_is_listed_and_left_out(entry: Any, tmp_path: Path) -> None:
+    good = {"image": "b.nii.gz", "label": "bl.nii.gz"}
+    reading = read_dataset(msd(tmp_path, [entry, good]))
+    assert [case.id for case in reading.dataset.training] == ["b"]
+    assert [problem.case for problem in reading.problems] == ["training[0]"]
+    with pytest.raises(DatasetError, match=r"dataset\.json"):
+        load_dataset(tmp_path)
+
+
+def test_a_case_listed_twice_is_an_error(tmp_path: Path) -> None:
+    entry = {"image": "a.nii.gz", "label": "l.nii.gz"}
+    reading = read_dataset(msd(tmp_path, [entry, entry]))
+    assert [problem.found for problem in reading.problems] == ["the case a twice"]
+
+
+def test_a_folder_per_patient_tells_files_of_one_name_apart(tmp_path: Path) -> None:
+    entries = [{"image": f"{p}/image.nii.gz", "label": f"{p}/label.nii.gz"} for p in ("p1", "p2")]
+    assert [case.id for case in load_dataset(msd(tmp_path, entries)).training] == ["p1_image", "p2_image"]
+
+
+def test_a_wrong_count_is_a_warning(tmp_path: Path) -> None:
+    assert [each.severity for each in read_dataset(msd(tmp_path, numTraining=2)).problems] == ["warning"]
+
+
+@pytest.mark.parametrize("changes", [{"training": []}, {"training": [], "test": {}}])
+def test_no_cases_is_an_error(changes: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "dataset.json", {"labels": ["background", "a"], **changes})
+    assert "no cases" in [each.found for each in read_dataset(tmp_path).problems]
+
+
+def test_nnunets_first_version_means_numbered_files(tmp_path: Path) -> None:
+    for name in ("a_0000", "a_0001"):
+        write_case(tmp_path / "imagesTr", name)
+    folder = msd(tmp_path, modality={"0": "T2", "1": "ADC"})
+    assert [path.name for path in load_dataset(folder).training[0].images] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+
+
+def nnunet(folder: Path, files: list[str], **changes: Any) -> Path:
+    """nnU-Net's raw layout with empty files."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    content = {"channel_names": {"0": "T2", "1": "ADC"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}
+    return write_json(folder / "dataset.json", content | changes)
+
+
+PAIR = ["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"]
+
+
+def test_nnunets_folders(tmp_path: Path) -> None:
+    files = [*PAIR, "imagesTr/._a_0000.nii.gz", "imagesTs/t_0000.nii.gz", "imagesTs/t_0001.nii.gz", "labelsTs/t.nii.gz"]
+    reading = read_dataset(nnunet(tmp_path / "Dataset001_Small", files, numTraining=1))
+    assert reading.problems == ()
+    assert reading.dataset.name == "Dataset001_Small"
+    assert [case.id for case in reading.dataset.training] == ["a"]
+    assert reading.dataset.test[0].label == tmp_path / "Dataset001_Small/labelsTs/t.nii.gz"
+
+
+def test_nnunets_missing_files_are_problems_of_their_case(tmp_path: Path) -> None:
+    files = ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz", "imagesTr/c_0000.nii.gz"]
+    folder = nnunet(tmp_path, files)
+    absent = [(each.case, Path(each.file).name) for each in check_dataset(folder) if each.found == "no such file"]
+    assert absent == [("a", "a_0001.nii.gz"), ("b", "b_0000.nii.gz"), ("b", "b_0001.nii.gz"), ("c", "c_0001.nii.gz"),
+                      ("c", "c.nii.gz")]  # fmt: skip
+
+
+def test_nnunets_surplus_files_are_told(tmp_path: Path) -> None:
+    reading = read_dataset(nnunet(tmp_path, [*PAIR, "imagesTr/a_0002.nii.gz", "imagesTr/readme.nii.gz"]))
+    assert sorted((each.case, each.severity) for each in reading.problems) == [("a", "error"), ("readme", "warning")]
+
+
+def test_nnunets_own_list_of_files(tmp_path: Path) -> None:
+    listed = {"a": {"images": ["x/1.nii.gz", "x/2.nii.gz"], "label": "x/l.nii.gz"}, "b": {"images": ["../1.nii.gz"]}}
+    reading = read_dataset(nnunet(tmp_path, [], dataset=listed))
+    assert [case.id for case in reading.dataset.training] == ["a"]
+    assert reading.dataset.training[0].images == (tmp_path / "x/1.nii.gz", tmp_path / "x/2.nii.gz")
+    assert [(each.case, "leads out" in each.found) for each in reading.problems] == [("b", True)]
+
+
+def test_an_ending_that_is_not_read(tmp_path: Path) -> None:
+    reading = read_dataset(nnunet(tmp_path, [], file_ending=".png"))
+    assert "file_ending '.png'" in [each.found for each in reading.problems]
+
+
+def table(folder: Path, text: str, about: Any = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    if about is not None:
+        write_json(folder / "cases.json", about)
+    (folder / "cases.csv").write_text(text, encoding="utf-8-sig")
+    return folder / "cases.csv"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_with_all_its_columns(separator: str, tmp_path: Path) -> None:
+    rows = [
+        ["ID", "image_T2", "Image_ADC", "label", "patient", "fold", "split"],
+        ["a", "x/1.nii.gz", "x/2.nii.gz", "x/l.nii.gz", "p1", "3", "train"],
+        ["b", "x/3.nii.gz", "x/4.nii.gz", "x/m.nii.gz", "", "", "val"],
+        ["c", "x/5.nii.gz", "x/6.nii.gz", "", "p2", "", "test"],
+    ]
+    text = "\r\n".join(separator.join(row) for row in rows)
+    dataset = load_dataset(table(tmp_path, text, {"name": "Mine", "labels": {"a": 1}}))
+    assert (dataset.name, dataset.channels) == ("Mine", ("T2", "ADC"))
+    a, b = dataset.training
+    assert (a.id, a.group, a.fold, b.group, b.fold) == ("a", "p1", 3, None, 0)
+    assert a.images == (tmp_path / "x/1.nii.gz", tmp_path / "x/2.nii.gz")
+    assert [(case.id, case.label) for case in dataset.test] == [("c", None)]
+
+
+def test_a_table_finds_its_labels_and_channels(tmp_path: Path) -> None:
+    write_case(tmp_path, "a")
+    dataset = load_dataset(table(tmp_path, "image,label\na.nii.gz,a_label.nii.gz\n"))
+    assert dataset.channels == ("channel 0",)
+    assert names(dataset) == [("background", (0,)), ("label 1", (1,)), ("label 2", (2,))]
+    assert load_dataset(tmp_path) == dataset
+    assert checked(tmp_path).code == 0
+
+
+def test_a_tables_absolute_paths_are_taken_as_they_are(tmp_path: Path) -> None:
+    case = write_case(tmp_path / "elsewhere", "a")
+    path = table(tmp_path / "data", f"image,label\n{case.images[0]},{case.label}\n")
+    assert load_dataset(path).training[0].images == case.images
+    assert checked(path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ("../a.nii.gz,l.nii.gz,,", "leads out of the data set"),
+        (",l.nii.gz,,", "in place of a path"),
+        ("a.nii.gz,l.nii.gz,first,", "fold 'first'"),
+        ("a.nii.gz,l.nii.gz,,later", "split 'later'"),
+    ],
+)
+def test_a_row_that_cannot_be_meant(row: str, found: str, tmp_path: Path) -> None:
+    path = table(tmp_path, f"image,label,fold,split\n{row}\nb.nii.gz,m.nii.gz,,\n", {"labels": {"a": 1}})
+    reading = read_dataset(path)
+    assert [case.id for case in reading.dataset.training] == ["b"]
+    assert [(problem.case, found in problem.found) for problem in reading.problems] == [("line 2", True)]
+
+
+@pytest.mark.parametrize("text", ["", "label\nl.nii.gz\n", "image,label\n"])
+def test_a_table_without_images(text: str, tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="image"):
+        load_dataset(table(tmp_path, text))
+
+
+def test_ids_that_no_file_can_have(tmp_path: Path) -> None:
+    path = table(tmp_path, "id,image,label\n../x,a.nii.gz,l.nii.gz\nb,b.nii.gz,m.nii.gz\n", {"labels": {"a": 1}})
+    assert [problem.case for problem in read_dataset(path).problems] == ["../x"]
+
+
+def test_two_tables_in_a_folder_are_not_guessed_between(tmp_path: Path) -> None:
+    table(tmp_path, "image,label\n")
+    (tmp_path / "more.csv").touch()
+    with pytest.raises(CaseError, match="no data set of a known layout"):
+        load_dataset(tmp_path)
