@@ -1,0 +1,275 @@
+"""Our sliding window against MONAI's and nnU-Net's predictor: the same network, the same windows, labels in the end.
+
+    python benchmarks/sliding_window.py --nnunet-python /path/to/venv/bin/python
+
+nnU-Net's predictor runs in an environment of its own (`pip install torch nnunetv2 jaxtyping`); without the option it is
+left out. Every run is a process of its own, and the three take turns. Time is that from image to labels in memory, as
+wall clock and as processor seconds; memory is the peak above what the process held just before, network, weights and
+image included. Results go to `benchmarks/results/sliding_window.{json,md}`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PATH = "c2fnas-panc"
+TOOLS = ("ours", "monai", "nnunet")
+NAMES = {"ours": "c2fnas", "monai": "MONAI sliding_window_inference", "nnunet": "nnU-Net predictor"}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A volume, a network and its windows; half a patch divides the volume, so all three place the same windows."""
+
+    name: str
+    shape: tuple[int, int, int]
+    patch: tuple[int, int, int]
+    width: float
+    classes: int
+
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        count = 1
+        for size, side in zip(self.shape, self.patch, strict=True):
+            count *= (size - side) // (side // 2) + 1
+        return count
+
+
+WORKLOADS = (
+    Workload("organ", (288, 288, 192), (96, 96, 96), 0.25, 3),
+    Workload("whole body", (336, 336, 240), (96, 96, 96), 0.0625, 25),
+)
+QUICK = (Workload("quick", (64, 64, 48), (32, 32, 32), 0.0625, 5),)
+
+
+def main() -> None:
+    """Run everything and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nnunet-python", help="the Python of an environment with nnunetv2")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--quick", action="store_true", help="a small volume, and no results written")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(work(**json.loads(arguments.worker))))
+        return
+    tools = [tool for tool in TOOLS if tool != "nnunet" or arguments.nnunet_python]
+    if "nnunet" not in tools:
+        print("nnU-Net is left out; give --nnunet-python to compare with it.", file=sys.stderr)
+    rows = [
+        compare(workload, tools, arguments) for workload in (QUICK if arguments.quick else WORKLOADS)
+    ]  # fmt: skip
+    text = table(rows, arguments)
+    print(text)
+    if not arguments.quick:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        facts = {"command": command(arguments), "machine": machine(), "threads": arguments.threads, "workloads": rows}
+        (RESULTS / "sliding_window.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (RESULTS / "sliding_window.md").write_text(text)
+
+
+def compare(workload: Workload, tools: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """All runs of a workload, the tools in turn, and whether their labels agree."""
+    runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
+    for repeat in range(arguments.repeats):
+        for tool in tools if repeat % 2 == 0 else tools[::-1]:
+            runs[tool].append(run(tool, workload, arguments))
+            print(workload.name, tool, {k: runs[tool][-1][k] for k in ("wall", "cpu", "peak")}, file=sys.stderr)
+    medians = {
+        tool: {key: statistics.median(each[key] for each in runs[tool]) for key in ("wall", "cpu", "peak")}
+        for tool in tools
+    }
+    agreement = {tool: agree(runs["ours"][0]["labels"], runs[tool][0]["labels"]) for tool in tools}
+    versions = {tool: runs[tool][0]["version"] for tool in tools}
+    return asdict(workload) | {
+        "windows": workload.windows, "medians": medians, "labels_as_ours": agreement, "versions": versions,
+        "runs": {tool: [{k: each[k] for k in ("wall", "cpu", "peak")} for each in runs[tool]] for tool in tools},
+    }  # fmt: skip
+
+
+def run(tool: str, workload: Workload, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One run in a process of its own."""
+    python = arguments.nnunet_python if tool == "nnunet" else sys.executable
+    payload = asdict(workload) | {"tool": tool, "device": arguments.device, "threads": arguments.threads}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(arguments.threads)}
+    result = subprocess.run(
+        [python, __file__, "--worker", json.dumps(payload)], capture_output=True, text=True, env=environment
+    )
+    if result.returncode:
+        sys.exit(f"{tool} failed:\n{result.stderr}")
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+def work(tool: str, device: str, threads: int, name: str, **workload: Any) -> dict[str, Any]:
+    """What a process does: build, then label the volume once, measured; the labels go to a file."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    case = Workload(name, *(tuple(workload[k]) for k in ("shape", "patch")), workload["width"], workload["classes"])
+    image = np.random.default_rng(0).standard_normal((1, *case.shape), dtype=np.float32)
+    label, version = {"ours": ours, "monai": monai, "nnunet": nnunet}[tool](case, network(case).to(device), device)
+    before = reset_peak()
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    wall, cpu = time.perf_counter(), time.process_time()
+    labels = label(image)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = memory("VmHWM") - before if device == "cpu" else torch.cuda.max_memory_allocated()
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sliding-window-{os.getppid()}-{tool}-{name.replace(' ', '-')}.npy"
+    np.save(path, np.asarray(labels, dtype=np.uint8))
+    return {"wall": wall, "cpu": cpu, "peak": peak, "labels": str(path), "version": version}
+
+
+def network(case: Workload) -> Any:
+    """C2FNAS-Panc with random weights, large enough in the last layer that its labels are no ties."""
+    import torch
+
+    from c2fnas.networks import build_network
+    from c2fnas.space.architecture import Architecture
+
+    panc = Architecture.named(PATH)
+    scaled = Architecture(panc.topology, panc.operations, case.width)
+    built = build_network(scaled, in_channels=1, classes=case.classes).eval()
+    with torch.no_grad():
+        list(built.parameters())[-1].zero_()
+    return built
+
+
+def ours(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], Any], str]:
+    """This package."""
+    import c2fnas
+    from c2fnas.inference.sliding_window import SlidingWindow
+    from c2fnas.inference.windows import importance
+
+    importance(case.patch, "gaussian")  # imports MONAI, which is not what is measured
+    i, j, k = (side // 2 for side in case.patch)
+    window = SlidingWindow(case.patch, (i, j, k))
+    return lambda image: window.labels(network, image, device=device), c2fnas.__version__
+
+
+def monai(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], Any], str]:
+    """MONAI: logits of the whole volume, then the best class."""
+    import monai
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    def label(image: Any) -> Any:
+        with torch.inference_mode():
+            x = torch.from_numpy(image)[None].to(device)
+            return sliding_window_inference(x, case.patch, 2, network, overlap=0.5, mode="gaussian").argmax(1)[0].cpu()
+
+    return label, monai.__version__
+
+
+def nnunet(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], Any], str]:
+    """nnU-Net: logits of the whole volume in half precision, then the best class."""
+    from importlib.metadata import version
+    from types import SimpleNamespace
+
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(
+        tile_step_size=0.5, use_gaussian=True, use_mirroring=False, perform_everything_on_device=True,
+        device=torch.device(device), verbose=False, verbose_preprocessing=False, allow_tqdm=False,
+    )  # fmt: skip
+    predictor.network = network
+    predictor.configuration_manager = SimpleNamespace(patch_size=list(case.patch))
+    predictor.label_manager = SimpleNamespace(num_segmentation_heads=case.classes)
+    predictor.allowed_mirroring_axes = None
+
+    def label(image: Any) -> Any:
+        return predictor.predict_sliding_window_return_logits(torch.from_numpy(image)).argmax(0).cpu()
+
+    return label, version("nnunetv2")
+
+
+def memory(field: str) -> int:
+    """Bytes that the kernel tells of this process."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def reset_peak() -> int:
+    """Have the kernel forget the peak; returns what is held now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
+
+
+def agree(first: str, second: str) -> float:
+    """The share of voxels with the same label."""
+    import numpy as np
+
+    return float((np.load(first, mmap_mode="r") == np.load(second, mmap_mode="r")).mean())
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The command line, with a neutral name for the other environment's Python."""
+    options = ["--repeats", str(arguments.repeats), "--threads", str(arguments.threads), "--device", arguments.device]
+    other = ["--nnunet-python", "NNUNET_PYTHON"] if arguments.nnunet_python else []
+    return shlex.join(["python", "benchmarks/sliding_window.py", *options, *other])
+
+
+def machine() -> str:
+    """Processor, cores, system and versions."""
+    import torch
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    processor = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return (
+        f"{processor}, {os.cpu_count()} cores{gpu}; {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}"
+    )
+
+
+def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
+    """The results as Markdown; ratios to the faster of the others."""
+    lines = [
+        "# Sliding window", "", f"`{command(arguments)}`", "", f"{machine()}; {arguments.threads} threads.", "",
+        f"Medians of {arguments.repeats} alternated runs, each in its own process; image to labels, float32.", "",
+    ]  # fmt: skip
+    for row in rows:
+        by = "×".join(map(str, row["shape"]))
+        lines += [
+            f"## {row['name'].capitalize()}: {by}, {row['classes']} classes, {row['windows']} windows of "
+            f"{'×'.join(map(str, row['patch']))}, C2FNAS-Panc @{row['width']}", "",
+            "| | wall s | processor s | peak MiB | time to the faster other | memory to the same | labels as ours |",
+            "|---|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        medians = row["medians"]
+        others = [tool for tool in medians if tool != "ours"]
+        faster = min(others, key=lambda tool: medians[tool]["cpu"])
+        for tool, found in medians.items():
+            time_ratio, memory_ratio = (found[key] / medians[faster][key] for key in ("cpu", "peak"))
+            lines.append(
+                f"| {NAMES[tool]} {row['versions'][tool]} | {found['wall']:.1f} | {found['cpu']:.1f} | "
+                f"{found['peak'] / 2**20:.0f} | {time_ratio:.2f} | {memory_ratio:.2f} | "
+                f"{100 * row['labels_as_ours'][tool]:.3f} % |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
