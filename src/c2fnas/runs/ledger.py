@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from c2fnas.errors import UserError
 from c2fnas.runs.trial import Trial
-from c2fnas.runs.trial_record import new_record, result_attributes, trial_of
+from c2fnas.runs.trial_record import checked, new_record, result_attributes, trial_of
 from c2fnas.search.early_stopping import Standing
 from c2fnas.space.architecture import Architecture
 
@@ -101,16 +101,19 @@ class Ledger:
         """Enter a failure."""
         return self._end(number, State.FAIL, None, reason, extra or {})
 
-    def reach(self, number: int, standing: Standing) -> Trial:
+    def reach(self, number: int, standing: Standing, extra: Mapping[str, Any] | None = None) -> Trial:
         """Enter where a running candidate stands at its next rung; the decision is written down, never made again."""
         trial = self._trials[number]
         if trial.finished:
             raise ValueError(f"trial {number} has already {trial.state}")
-        identity, rungs = self._identity(number), (*trial.rungs, standing)
+        identity, rungs, kept = self._identity(number), (*trial.rungs, standing), checked(extra or {})
         with self._writing():
             self._storage.set_trial_intermediate_value(identity, standing.iteration, standing.score)
+            for key, value in kept.items():
+                self._storage.set_trial_user_attr(identity, key, value)
+            # Last, so that a driver that dies here finds the rung not reached, and enters it again.
             self._storage.set_trial_user_attr(identity, "rungs", [asdict(each) for each in rungs])
-        self._trials[number] = replace(trial, rungs=rungs)
+        self._trials[number] = replace(trial, rungs=rungs, extra={**trial.extra, **kept})
         return self._trials[number]
 
     def stop(self, number: int, extra: Mapping[str, Any] | None = None) -> Trial:

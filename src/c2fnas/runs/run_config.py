@@ -19,14 +19,41 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class CoarseLimits(Frozen):
+    """What a coarse candidate may cost at most, known before it is trained; None: anything.
+
+    Multiply-accumulates are those of one patch, ``memory`` the predicted bytes of a training.
+    """
+
+    parameters: PositiveInt | None = None
+    macs: PositiveInt | None = None
+    memory: PositiveInt | None = None
+
+
+class EarlyStopping(Frozen):
+    """Rungs at ``shares`` of a candidate's iterations: the best in ``factor`` go on, see `search.early_stopping`."""
+
+    shares: tuple[float, ...] = (0.33, 0.66)
+    factor: int = Field(default=2, ge=2)
+
+
 class CoarseConfig(Frozen):
-    """Coarse stage, Algorithm 1 (paper 3.3)."""
+    """Coarse stage, Algorithm 1 (paper 3.3), and what may take its place.
+
+    Candidates are validated at ``stride`` (None: the plan's, the paper's 16); where it is coarser, the best
+    ``finalists`` of them are scored again at the plan's, and the best of these is taken.
+    """
 
     clusters: PositiveInt
     per_cluster: PositiveInt
     evaluations: PositiveInt
     random_share: float = Field(ge=0, le=1)
     recipe: Recipe
+    sampler: str = "algorithm1"
+    limits: CoarseLimits = CoarseLimits()
+    early_stopping: EarlyStopping | None = None
+    stride: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    finalists: PositiveInt = 5
 
 
 class FineConfig(Frozen):

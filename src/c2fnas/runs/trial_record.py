@@ -44,13 +44,13 @@ def new_record(
         value=score,
         params=parameters(architecture, stage),
         distributions=distributions(architecture, stage),
-        user_attrs={**_as_read(own), **_checked(extra, ("reason", "order"))},
+        user_attrs={**_as_read(own), **checked(extra, ("reason", "order"))},
     )
 
 
 def result_attributes(order: int, reason: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
     """What is added to a trial when it ends."""
-    return {"order": order, **({"reason": reason} if reason else {}), **_checked(extra)}
+    return {"order": order, **({"reason": reason} if reason else {}), **checked(extra)}
 
 
 def trial_of(record: FrozenTrial) -> Trial:
@@ -96,7 +96,8 @@ def distributions(architecture: Architecture, stage: str) -> dict[str, BaseDistr
     return {f"level_{cell:02d}": level for cell in cells}
 
 
-def _checked(extra: Mapping[str, Any], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
+def checked(extra: Mapping[str, Any], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``extra`` as it is read back, refused where it takes a name of the ledger's own."""
     taken = sorted(set(extra) & (set(_OURS) - set(allowed)))
     if taken:
         raise ValueError(f"the ledger keeps {', '.join(taken)} itself")

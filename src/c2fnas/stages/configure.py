@@ -15,6 +15,7 @@ from c2fnas.stages.presets import Preset, RecipeChoice
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import measure
+from c2fnas.stages.validation_stride import with_stride
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
@@ -23,15 +24,16 @@ def configure(
     dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
     devices: tuple[str, ...], reporter: Reporter,
 ) -> RunConfig:  # fmt: skip
-    """Resolve the preset on this machine: width, precision and, for a time budget, iteration counts."""
+    """Resolve the preset on this machine: width, precision, validation stride and, for a time budget, iterations."""
     draft = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
     if preset.hours is None:
-        return draft
+        return with_stride(Setting(folder, draft, plan, folds), preset.coarse.validation_share)
     reporter.say("Timing a few steps to derive iteration counts ...")
     timings = measure(plan, draft.space, draft.width, draft.coarse.recipe, devices[0])
     work = workload(Setting(folder, draft, plan, folds))
     derived = schedule(preset, timings, work, draft.coarse.recipe.batch_size, len(draft.deployment.folds))
-    return first_draft(dataset, plan, folds, derived, folder, budget, seed, devices)
+    fitted = first_draft(dataset, plan, folds, derived, folder, budget, seed, devices)
+    return with_stride(Setting(folder, fitted, plan, folds), preset.coarse.validation_share)
 
 
 def first_draft(
@@ -50,8 +52,8 @@ def first_draft(
         budget=budget, seed=seed, dataset=dataset.name, dataset_path=str(dataset.root),
         fingerprint=sha256(folder.fingerprint), plan=sha256(folder.plan), width=preset.width_on(devices[0]),
         cells=space.cells, downsamplings=space.downsamplings, operations=space.operations, devices=devices,
-        coarse=CoarseConfig(clusters=coarse.clusters, per_cluster=coarse.per_cluster, evaluations=coarse.evaluations,
-                            random_share=coarse.random_share, recipe=recipe(coarse.recipe, "coarse")),
+        coarse=CoarseConfig(**coarse.model_dump(exclude={"recipe", "validation_share"}),
+                            recipe=recipe(coarse.recipe, "coarse")),
         fine=FineConfig(candidates=fine.candidates, cases=fine.cases, recipe=recipe(fine.recipe, "supernet"),
                         sampling=fine.sampling, choose=fine.choose, rungs=fine.rungs, audit=fine.audit),
         deployment=DeploymentConfig(folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),

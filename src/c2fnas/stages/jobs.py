@@ -19,6 +19,7 @@ from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package, save_package
+from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.runs.folder import PACKAGE
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.card import model_card
@@ -29,20 +30,40 @@ from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.step import Forward, plain_forward
-from c2fnas.training.weights import transfer
+from c2fnas.training.weights import load_weights, save_weights, transfer
 
 Json = dict[str, Any]
 PREFETCH_WORKERS = 1
+WEIGHTS = "weights.safetensors"
 
 
 def train_candidate(payload: Json, folder: Path, device: str) -> Json:
-    """Train an architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2, 3)."""
+    """Train an architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2, 3).
+
+    To the end, or ``until`` an iteration: called again with a later one, it carries on. Its weights are kept for the
+    finalists' validation.
+    """
     setting = setting_of(payload, folder)
     network = new_network(setting, Architecture.from_json(payload["architecture"]))
     recipe = fitted(setting.config.coarse.recipe, payload)
-    train_on(setting, network, setting.search_split.training, recipe, folder, device)
+    until = payload.get("until", recipe.iterations)
+    train_on(setting, network, setting.search_split.training, recipe, folder, device, until=until)
+    evaluation = evaluate_on(
+        setting, network, setting.search_split.validation, folder, device, window=setting.coarse_window
+    )
+    if until == recipe.iterations:
+        if setting.config.coarse.stride is not None:
+            save_weights(folder / WEIGHTS, network)
+        forget_checkpoints(folder)
+    return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+
+def score_finalist(payload: Json, folder: Path, device: str) -> Json:
+    """Score a trained coarse candidate at the plan's stride (paper 4.1: 16)."""
+    setting = setting_of(payload, folder)
+    network = new_network(setting, Architecture.from_json(payload["architecture"]))
+    load_weights(setting.folder.coarse_trial(payload["candidate"]) / WEIGHTS, network)
     evaluation = evaluate_on(setting, network, setting.search_split.validation, folder, device)
-    forget_checkpoints(folder)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
 
@@ -123,11 +144,12 @@ def train_on(
 
 
 def evaluate_on(
-    setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str
-) -> Evaluation:
+    setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str,
+    window: SlidingWindow | None = None,
+) -> Evaluation:  # fmt: skip
     """Score on the cases called ``ids`` and leave ``evaluation.json``."""
     evaluation = evaluate_network(
-        network, setting.cases(ids), setting.window(), class_names=setting.class_names, device=device,
+        network, setting.cases(ids), window or setting.window(), class_names=setting.class_names, device=device,
         on_progress=progress_to(folder, "evaluated"),
     )  # fmt: skip
     write_json(folder / "evaluation.json", evaluation.to_json())

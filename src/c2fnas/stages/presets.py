@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from c2fnas.errors import UserError
+from c2fnas.runs.run_config import CoarseLimits, EarlyStopping
 
 BUDGETS = ("demo", "hour", "day", "paper")
 
@@ -35,13 +36,22 @@ class RecipeChoice(Frozen):
 
 
 class CoarsePreset(Frozen):
-    """Algorithm 1's numbers."""
+    """Algorithm 1's numbers and what may take its place, see :class:`c2fnas.runs.run_config.CoarseConfig`.
+
+    A validation may cost ``validation_share`` of a candidate's training, and its stride is chosen by that; None: the
+    plan's stride whatever it costs, as in the paper.
+    """
 
     clusters: PositiveInt = 8
     per_cluster: PositiveInt = 2
     evaluations: PositiveInt = 50
     random_share: float = Field(0.2, ge=0, le=1)
     recipe: RecipeChoice
+    sampler: str = "algorithm1"
+    limits: CoarseLimits = CoarseLimits()
+    early_stopping: EarlyStopping | None = None
+    validation_share: float | None = Field(default=0.1, gt=0)
+    finalists: PositiveInt = 5
 
 
 class FinePreset(Frozen):

@@ -1,7 +1,7 @@
 """What every stage of a run works with: the run's folder, configuration, plan, folds and prepared cases."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -74,6 +74,12 @@ class Setting:
         return SlidingWindow(
             patch_size=self.plan.patch_size, stride=stride, weighting=self.weighting, precision=recipe.precision
         )
+
+    @property
+    def coarse_window(self) -> SlidingWindow:
+        """The sliding window that validates coarse candidates: the plan's, or a coarser one where that is too dear."""
+        window = self.window()
+        return replace(window, stride=self.config.coarse.stride) if self.config.coarse.stride else window
 
     @property
     def weighting(self) -> Weighting:

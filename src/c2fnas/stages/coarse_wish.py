@@ -1,0 +1,62 @@
+"""What a user asks of the coarse stage on a prepared run: fixed, like everything of a run, once it has begun."""
+
+from dataclasses import dataclass, replace
+
+from c2fnas.errors import UserError
+from c2fnas.runs.run_config import EarlyStopping
+from c2fnas.search.choice import SEARCHERS
+from c2fnas.stages.setting import Setting
+
+
+@dataclass(frozen=True)
+class CoarseWish:
+    """Settings to have instead of the budget's, see :class:`c2fnas.runs.run_config.CoarseConfig`; None: as they are."""
+
+    sampler: str | None = None
+    max_parameters: int | None = None
+    max_macs: int | None = None
+    max_memory: int | None = None
+    early_stopping: bool | None = None
+    evaluations: int | None = None
+
+
+def with_coarse_wish(setting: Setting, wish: CoarseWish) -> Setting:
+    """The run with what is wished for, which is written to ``run.yaml``.
+
+    Raises:
+        UserError: an unknown sampler, or the stage has begun with something else.
+    """
+    coarse = setting.config.coarse
+    changed = coarse.model_copy(update=_changes(setting, wish))
+    if changed == coarse:
+        return setting
+    if setting.folder.coarse.exists():
+        raise UserError(
+            f"{setting.folder.config}: the coarse stage of this run has begun with other settings "
+            f"({_difference(coarse.model_dump(), changed.model_dump())}). A run is fixed once it has started: leave "
+            "them out, or choose another --run folder."
+        )
+    config = setting.config.model_copy(update={"coarse": changed})
+    config.save(setting.folder.config)
+    return replace(setting, config=config)
+
+
+def _changes(setting: Setting, wish: CoarseWish) -> dict[str, object]:
+    coarse = setting.config.coarse
+    changes: dict[str, object] = {}
+    if wish.sampler is not None:
+        if wish.sampler not in SEARCHERS:
+            raise UserError(f"--sampler {wish.sampler}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
+        changes["sampler"] = wish.sampler
+    limits = {"parameters": wish.max_parameters, "macs": wish.max_macs, "memory": wish.max_memory}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    changes["limits"] = coarse.limits.model_copy(update=given)
+    if wish.early_stopping is not None:
+        changes["early_stopping"] = (coarse.early_stopping or EarlyStopping()) if wish.early_stopping else None
+    if wish.evaluations is not None:
+        changes["evaluations"] = wish.evaluations
+    return changes
+
+
+def _difference(found: dict[str, object], wanted: dict[str, object]) -> str:
+    return ", ".join(f"{name} {found[name]}, now {wanted[name]}" for name in found if found[name] != wanted[name])
