@@ -224,9 +224,9 @@ def test_a_type_that_cannot_hold_a_class_is_refused(tmp_path: Path) -> None:
 
 def test_files_on_two_grids_are_no_image(tmp_path: Path) -> None:
     for name, shift in (("a", 0.0), ("b", 0.002)):
-        format_of(tmp_path / f"{name}.nii").write(
-            tmp_path / f"{name}.nii", LABEL, GEOMETRY.matrix + shift * np.eye(4), None
-        )
+        affine = GEOMETRY.matrix
+        affine[1, 3] += shift
+        format_of(tmp_path / f"{name}.nii").write(tmp_path / f"{name}.nii", LABEL, affine, None)
     with pytest.raises(CaseError, match=r"b\.nii .* differs by 0\.002 mm"):
         read_image([tmp_path / "a.nii", tmp_path / "b.nii"])
 
