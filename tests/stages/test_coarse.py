@@ -91,7 +91,7 @@ def test_failed_candidates_are_replaced_and_named(run: Callable[..., Setting]) -
 
 def test_nothing_but_failures_ends_the_stage(run: Callable[..., Setting]) -> None:
     oracle = Oracle(lambda job: None)
-    with pytest.raises(UserError, match="every candidate of the coarse stage failed.*the loss is not finite"):
+    with pytest.raises(UserError, match=r"every candidate of the coarse stage failed.*the loss is not finite"):
         search(run(), oracle)
     assert len(oracle.jobs) == 5
 
@@ -187,9 +187,10 @@ def test_a_decision_to_stop_is_not_made_again(run: Callable[..., Setting], monke
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Ledger, "stop", dies)
-        search(setting, Oracle(quality))
+        with pytest.raises(KeyboardInterrupt):
+            search(setting, Oracle(quality))
     left = [trial for trial in trials(setting) if trial.rungs and not trial.rungs[-1].continues]
     assert len(left) == 1
     search(setting, Oracle(quality))
@@ -198,7 +199,7 @@ def test_a_decision_to_stop_is_not_made_again(run: Callable[..., Setting], monke
 
 
 def test_finalists_are_scored_at_the_plans_stride(run: Callable[..., Setting]) -> None:
-    """At the coarse stride the second best looks best; the finer one puts it right. The worst is not looked at again."""
+    """At the coarse stride the second best looks best; the finer one puts it right; the worst are left alone."""
     setting = run(stride=(8, 8, 8), finalists=3)
     ranked = iter([0.5, 0.8, 0.81, 0.2, 0.1, 0.3, 0.7, 0.4])
     fine = {2: 0.79, 1: 0.83, 6: 0.6}
