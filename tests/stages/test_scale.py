@@ -142,7 +142,8 @@ def test_nothing_found_yet(setting) -> None:
 @pytest.mark.parametrize(
     ("widths", "patches", "said"),
     [
-        ((0.25, 0.25), (1.0,), "given twice"), ((0.01,), (1.0,), "whole number of filters"), ((), (1.0,), "at least one"),
+        ((0.25, 0.25), (1.0,), "given twice"), ((0.01,), (1.0,), "whole number of filters"),
+        ((), (1.0,), "at least one"),
         ((-1.0,), (1.0,), "whole number of filters"), ((1.0,), (0.0,), "above 0"), ((1.0,), (float("nan"),), "above 0"),
         ((1.0,), (1.0, 1.0), "given twice"),
     ],

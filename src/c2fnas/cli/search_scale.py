@@ -22,7 +22,7 @@ def scale(
     run: Annotated[Path, typer.Option("--run", help="A prepared run folder.")],
     architecture: Annotated[
         str | None,
-        typer.Option("--architecture", "-a", help="What to scale; what the fine stage found where left out."),
+        typer.Option("--architecture", "-a", help="What to scale; by default what the fine stage found."),
     ] = None,
     widths: Annotated[
         str, typer.Option(help="Multipliers of the paper's filter counts; the run's own width counts for nothing.")
