@@ -1,5 +1,11 @@
-"""One thread for each test process: pytest starts one per core, and threads that spin would wait for each other."""
+"""What every test process starts from."""
 
 import os
+import signal
 
+# pytest starts a process per core, and threads that spin would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what runs in the background deaf to Ctrl-C; tests of Ctrl-C, and what they start, have to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
