@@ -74,7 +74,7 @@ class Recipe(BaseModel):
 
         Linear warm-up, then multiplied by ``gamma`` at milestones, or polynomial decay.
 
-        >>> [paper_recipe("coarse").learning_rate_at(iteration) for iteration in (0, 500, 1000, 8000, 16000)]
+        >>> [round(paper_recipe("coarse").learning_rate_at(step), 5) for step in (0, 500, 1000, 8000, 16000)]
         [0.0025, 0.01125, 0.02, 0.01, 0.005]
         """
         if iteration < self.warmup_iterations:
