@@ -105,7 +105,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_carries_on(dataset, tmp_path):
 @pytest.mark.long
 def test_two_processes_under_torchrun_equal_one(dataset, tmp_path):
     """The same batches, shared. Folds already trained are passed by."""
-    asked = ("--iterations", 5)
+    asked = ("--iterations", 5, "--precision", "fp32")
     alone = c2fnas(*training(dataset, tmp_path / "one", *asked, "--folds", "3,4"))
     assert alone.returncode == 0, alone.stderr
     run = tmp_path / "both"
@@ -125,7 +125,8 @@ def test_two_processes_under_torchrun_equal_one(dataset, tmp_path):
         one, both = (
             load_package(path / f"final/fold-{fold}/model").network.state_dict() for path in (tmp_path / "one", run)
         )
-        torch.testing.assert_close(both, one, rtol=1e-3, atol=1e-4)
+        apart = torch.cat([(both[name] - one[name]).flatten() for name in one]).norm()
+        assert apart < 1e-3 * torch.cat([value.flatten() for value in one.values()]).norm()
 
 
 def test_says_what_it_can_do():

@@ -91,6 +91,7 @@ def test_called_again_it_changes_nothing(dataset, begun):
         ({"architecture": OTHER}, "of another architecture, 0:3D 1:P3D"),
         ({"iterations": 3}, r"another --iterations \(2, now 3\).* or train on with --extend"),
         ({"recipe": "paper"}, r"another --recipe \(modern, now paper\)"),
+        ({"precision": "fp16"}, r"another --precision"),
         ({"budget": "day"}, r"another --budget \(hour, now day\)"),
         ({"seed": 1}, r"another --seed \(0, now 1\)"),
         ({"extend": 1}, "train for 2 iterations already"),

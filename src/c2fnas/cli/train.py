@@ -36,6 +36,9 @@ def train(
         typer.Option(help="demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone."),
     ] = None,
     recipe: Annotated[Literal["paper", "modern"] | None, typer.Option(help="Instead of the budget's recipe.")] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"] | None, typer.Option(help="Instead of what the device computes fast.")
+    ] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Instead of what the budget gives.")] = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="A model to fine-tune; on other channels or classes what fits.")
@@ -73,7 +76,8 @@ def train(
 
     wish = Wish(
         architecture=_design(architecture, network, width, run), start=_package(start), folds=folds, budget=budget,
-        recipe=recipe, iterations=iterations, extend=extend, validate_every=validate_every, seed=seed,
+        recipe=recipe, precision=precision, iterations=iterations, extend=extend, validate_every=validate_every,
+        seed=seed,
     )  # fmt: skip
     result = _train(dataset, run, wish, devices, quiet)
     if result.models:

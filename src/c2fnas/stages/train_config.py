@@ -31,7 +31,8 @@ def new_config(
 
     def resolved(preset: Preset) -> RunConfig:
         draft = first_draft(dataset, plan, splits, preset, folder, LABEL + wish.base, wish.seed or 0, devices)
-        return _with_deployment(draft, folds=folds, start=start, validate_every=wish.validate_every)
+        recipe = draft.deployment.recipe.model_copy(update={"precision": wish.precision} if wish.precision else {})
+        return _with_deployment(draft, folds=folds, start=start, validate_every=wish.validate_every, recipe=recipe)
 
     preset = _preset(wish, architecture)
     if preset.hours is None or wish.iterations is not None:

@@ -9,6 +9,7 @@ from c2fnas.files import sha256
 from c2fnas.inference.designs import Design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
+from c2fnas.training.recipe import Precision
 
 LABEL = "train "
 """What the budget of a run that trains and does not search begins with, so that no search takes it for its own."""
@@ -24,6 +25,7 @@ class Wish:
         folds: ``all``, ``last``, or numbers such as ``0,2``.
         budget: its plan and recipe are taken, and its time goes to these folds alone.
         recipe: instead of the budget's.
+        precision: instead of what the device computes fast.
         iterations: instead of what the budget gives.
         extend: train on, to so many iterations in all.
         validate_every: iterations between validations on whole volumes.
@@ -35,6 +37,7 @@ class Wish:
     folds: str = "last"
     budget: str | None = None
     recipe: Literal["paper", "modern"] | None = None
+    precision: Precision | None = None
     iterations: int | None = None
     extend: int | None = None
     validate_every: int | None = None
@@ -73,6 +76,7 @@ def refuse_conflicts(config: RunConfig, wish: Wish, folder: RunFolder) -> None:
     asked = (
         ("--budget", config.budget.removeprefix(LABEL), wish.budget),
         ("--recipe", recipe.name, wish.recipe),
+        ("--precision", recipe.precision, wish.precision),
         ("--iterations", recipe.iterations, None if wish.extend else wish.iterations),
         ("--seed", config.seed, wish.seed),
         ("plan.yaml", config.plan, sha256(folder.plan)),
