@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
 from c2fnas.cli.options import Budget, Devices, Quiet, device_names
 
 if TYPE_CHECKING:
-    from c2fnas.stages.pipeline import Result
+    from c2fnas.stages.pipeline import ExecutorFactory, Result
 
 
 def run(
@@ -17,6 +18,9 @@ def run(
     budget: Budget = "hour",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     devices: Devices = "auto",
+    backend: Backend = "local",
+    address: Address = None,
+    cpus_per_job: CpusPerJob = 1,
     quiet: Quiet = False,
 ) -> None:
     """Search an architecture on a data set and train it: prepare, coarse, fine, deployment.
@@ -30,22 +34,26 @@ def run(
 
     `c2fnas run Task07_Pancreas --run runs/pancreas --budget day --devices cuda:0,cuda:1`
     """
-    result = run_with_progress(dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet)
+    executor = executor_factory(backend, address, cpus_per_job)
+    result = run_with_progress(
+        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor
+    )
     finish_line(result, run)
 
 
 def run_with_progress(
-    dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False
-) -> "Result":
-    """The pipeline with progress bars, jobs in local processes, one per device."""
+    dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False,
+    executor: "ExecutorFactory | None" = None,
+) -> "Result":  # fmt: skip
+    """The pipeline with progress bars; jobs in local processes, one per device, where no other place is given."""
     from c2fnas.cli.display import Display
-    from c2fnas.execution import LocalProcessExecutor
     from c2fnas.stages.pipeline import run_pipeline
 
     with Display(quiet=quiet) as display:
         return run_pipeline(
-            dataset, run, budget, seed=seed, devices=devices, executor=LocalProcessExecutor, reporter=display
-        )
+            dataset, run, budget, seed=seed, devices=devices, reporter=display,
+            executor=executor or executor_factory("local"),
+        )  # fmt: skip
 
 
 def finish_line(result: "Result", run: Path, example_input: Path | None = None) -> None:

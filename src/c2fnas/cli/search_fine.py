@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
 from c2fnas.cli.options import Quiet
 from c2fnas.errors import UserError
 
@@ -44,6 +45,9 @@ def fine(
     verify_iterations: Annotated[
         int | None, typer.Option(min=1, help="Iterations of each retraining; the final network's where left out.")
     ] = None,
+    backend: Backend = "local",
+    address: Address = None,
+    cpus_per_job: CpusPerJob = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,7 +64,6 @@ def fine(
     `c2fnas search fine --run runs/hippocampus --verify 12 --verify-iterations 300 --json`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.execution import LocalProcessExecutor
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.fine_choice import Limits
     from c2fnas.stages.fine_wish import FineWish, with_wish
@@ -83,7 +86,7 @@ def fine(
         return facts
 
     with Display(quiet=quiet) as display:
-        facts = on_run(run, stage, executor=LocalProcessExecutor, reporter=display)
+        facts = on_run(run, stage, executor=executor_factory(backend, address, cpus_per_job), reporter=display)
     typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
 from c2fnas.cli.options import Quiet
 from c2fnas.errors import UserError
 
@@ -30,6 +31,9 @@ def scale(
     patches: Annotated[
         str, typer.Option(help="Compound scaling: factors of the patch's sides, each with every width.")
     ] = "1",
+    backend: Backend = "local",
+    address: Address = None,
+    cpus_per_job: CpusPerJob = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,7 +49,6 @@ def scale(
     `c2fnas search scale --run runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.execution import LocalProcessExecutor
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.pipeline import on_run
     from c2fnas.stages.scale import search_width
@@ -57,7 +60,7 @@ def scale(
         return search_width(setting, executor, reporter, widths=grid, patches=factors, architecture=given)
 
     with Display(quiet=quiet) as display:
-        rows = on_run(run, stage, executor=LocalProcessExecutor, reporter=display)
+        rows = on_run(run, stage, executor=executor_factory(backend, address, cpus_per_job), reporter=display)
     if json:
         typer.echo(json_format.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
     else:

@@ -1,0 +1,88 @@
+"""`c2fnas search coarse`, and where the jobs of a run are done."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from c2fnas.cli.backend import executor_factory
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import UserError
+from c2fnas.execution import LocalProcessExecutor
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.stages.prepare import prepare
+from c2fnas.stages.progress import Silent
+
+TINY = str(Path(__file__).parent.parent / "stages" / "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("coarse")
+    dataset = write_phantoms(folder / "Task00", cases=5, test_cases=0)
+    prepare(dataset, folder / "run", TINY, seed=0, devices=("cpu",), reporter=Silent())
+    return folder / "run"
+
+
+def coarse(run: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "c2fnas", "search", "coarse", "--run", str(run), *options]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -> None:
+    done = coarse(run, "--sampler", "random", "--evaluations", "2", "--early-stopping", "--max-memory", "8G", "-q")
+    assert done.returncode == 0, done.stderr
+    config = RunConfig.load(run / "run.yaml").coarse
+    assert (config.sampler, config.evaluations, config.limits.memory) == ("random", 2, 8 * 1024**3)
+    assert config.early_stopping is not None
+    states = [trial.state for trial in Ledger(run / "study.db", "coarse", read_only=True).trials()]
+    assert len(states) == 2
+    assert set(states) <= {"succeeded", "stopped"}
+    assert "succeeded" in states
+    again = coarse(run, "-q")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    other = coarse(run, "--sampler", "tpe")
+    assert other.returncode == 2
+    assert "sampler random, now tpe" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--sampler", "hill"], "algorithm1, surrogate, random"),
+        (["--address", "auto"], "--backend ray"),
+        (["--backend", "ray", "--devices", "cpu"], "--backend local"),
+        (["--max-memory", "much"], "8G or 500M"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_paragraph(run: Path, options: list[str], named: str) -> None:
+    done = coarse(run, *options)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_local_jobs_run_on_the_devices_of_the_run_or_on_those_that_are_named() -> None:
+    for devices, expected in ((None, ("cpu:0", "cpu:1")), ("cpu:5", ("cpu:5",))):
+        with executor_factory("local", devices=devices)(("cpu:0", "cpu:1")) as executor:
+            assert isinstance(executor, LocalProcessExecutor)
+            assert executor.devices == expected
+
+
+@pytest.mark.long
+def test_the_coarse_stage_on_a_ray_cluster(tmp_path: Path) -> None:
+    """A cluster of the command's own: without an address Ray starts one on this machine."""
+    pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
+    dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
+    prepare(dataset, tmp_path / "run", TINY, seed=0, devices=("cpu",), reporter=Silent())
+    done = coarse(tmp_path / "run", "--backend", "ray", "-q")
+    assert done.returncode == 0, done.stderr
+    trials = Ledger(tmp_path / "run" / "study.db", "coarse", read_only=True).trials()
+    assert [trial.state for trial in trials] == ["succeeded"] * 3
+
+
+def test_ray_takes_no_devices() -> None:
+    with pytest.raises(UserError, match="Ray chooses"):
+        executor_factory("ray", devices="cpu")
