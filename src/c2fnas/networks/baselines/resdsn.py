@@ -15,8 +15,8 @@ class ResDSN(nn.Module):
     and the encoder's features of that resolution added: the long residual connection. One more convolution at full
     resolution, then the classes. The auxiliary losses are left out: one loss for every network here.
 
-    The paper that compares it prints its cost alone. Decided: of the layouts with these parts and no others, this one
-    comes closest to it (``docs/decisions/0070-compared-networks.md``).
+    The paper that compares it prints its cost alone. Decided: of the regular layouts with these parts, the one
+    that agrees with it (``docs/decisions/0070-compared-networks.md``).
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 8.
 
