@@ -21,10 +21,10 @@ demo: $(READY) ## install, then run the whole pipeline on generated phantoms
 test: lint test-everyday test-long ## every check: lint, types, imports, tests, doctests, README commands
 
 test-everyday: $(READY) ## the tests that take minutes together
-	$(BIN)/pytest -n 2 -m 'not long' --doctest-modules
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' --doctest-modules
 
 test-long: $(READY) ## the long, marked set
-	$(BIN)/pytest -n 2 -m long tests
+	$(BIN)/pytest -n 2 --dist loadfile -m long tests
 
 lint: $(READY) ## ruff, the type checker and the import rules
 	$(BIN)/ruff check .
