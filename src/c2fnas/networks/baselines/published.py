@@ -58,10 +58,10 @@ TABLE_2 = (
         "resdsn", "ResDSN", 10.03e6, 188.37e9,
         "A reconstruction: no table of its filters was at hand. Of the regular layouts with one or two 3×3×3 "
         "convolutions a step, 32 to 256 filters, 4×4×4 transposed convolutions and summed skips, the one within "
-        "both limits. An irregular one (2, 1, 1, 2 convolutions a step of which the last doubles, one more at the lowest level) "
-        "counts 10.08 M and 188.0 G. With transposed convolutions that halve the filters and two convolutions after "
-        "each: 7.29 M and 133.9 G; with two in every encoder step as well: 7.43 M and 170.6 G; and two more at the "
-        "lowest level: 10.97 M and 176.7 G. Auxiliary heads are not counted.",
+        "both limits. An irregular one (2, 1, 1, 2 convolutions a step of which the last doubles, one more at the "
+        "lowest level) counts 10.08 M and 188.0 G. With transposed convolutions that halve the filters and two "
+        "convolutions after each: 7.29 M and 133.9 G; with two in every encoder step as well: 7.43 M and 170.6 G; and "
+        "two more at the lowest level: 10.97 M and 176.7 G. Auxiliary heads are not counted.",
     ),
     Published(
         "attention_unet", "Attention U-Net", 103.88e6, 1162.75e9,
