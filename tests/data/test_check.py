@@ -183,8 +183,6 @@ CLEAN: dict[str, Spoil] = {
     "rounding to float32": lambda f: resave(label(f), lambda a: a, affine(((0, 3), 3e-5))),
     "a single channel as a fourth axis": lambda f: resave(image(f), lambda a: a[..., None]),
     "scaled integers": lambda f: (resave(image(f), lambda a: a.astype(np.int16)), reheader(image(f), scl_slope=0.5)),
-    "an empty label": lambda f: resave(label(f), np.zeros_like),
-    "a bool label": lambda f: resave(label(f), lambda a: (a == 1).astype(np.uint8)),
 }
 
 
@@ -304,6 +302,25 @@ def test_a_class_that_no_case_has(tmp_path: Path) -> None:
     assert [each["severity"] for each in answer.problems] == ["warning"]
     assert "'cyst'" in answer.problems[0]["found"]
     assert "organ 5, lesion 5, cyst 0" in answer.problems[0]["found"]
+
+
+def test_a_class_that_a_fold_lacks(tmp_path: Path) -> None:
+    """A case an own fold: the one without a lesion leaves its fold's validation without."""
+    write_dataset(tmp_path)
+    resave(label(tmp_path), lambda array: np.minimum(array, 1))
+    answer = checked(tmp_path)
+    assert answer.code == 1
+    assert [(each["case"], each["severity"]) for each in answer.problems] == [("", "warning")]
+    assert answer.problems[0]["found"] == (
+        "no validation case of fold 1 holds 'lesion' (cases per class: organ 1, lesion 0)"
+    )
+
+
+def test_a_single_case_makes_no_folds(tmp_path: Path) -> None:
+    training = [{"image": "./a.nii.gz", "label": "./a_label.nii.gz"}]
+    answer = checked(write_dataset(tmp_path, training=training, numTraining=1))
+    assert answer.code == 1
+    assert "1 case can't be divided" in answer.problems[0]["found"]
 
 
 def test_counts_are_those_of_the_voxels(tmp_path: Path) -> None:

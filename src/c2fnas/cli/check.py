@@ -40,6 +40,8 @@ def check(
     `--fix DIR` corrects a label's affine within tolerance of its image's, a label's fourth axis of one voxel, and
     labels stored as real numbers; everything else is copied as it is. Originals are never touched.
 
+    Classes that a fold lacks are told for the folds that `c2fnas run` makes by default.
+
     Examples:
 
     `c2fnas check Task04_Hippocampus`
@@ -49,6 +51,7 @@ def check(
     `c2fnas check Task04_Hippocampus --fix Task04_corrected`
     """
     from c2fnas.cli.display import Display
+    from c2fnas.data.fold_choice import fold_problems
     from c2fnas.data.problem import CaseError
 
     if fill is not None and fix is None:
@@ -60,7 +63,7 @@ def check(
             _unreadable(error, as_json)
             raise typer.Exit(2) from error
         mended = () if fix is None else _mend(inspection, fix, fill, display)
-    problems = inspection.problems
+    problems = (*inspection.problems, *fold_problems(inspection.dataset, inspection.present, inspection.dataset.root))
     if as_json:
         _print_json(inspection, problems, mended if fix else None)
     else:

@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.data.fold_choice import FoldChoice
 
 Devices = Annotated[
     str, typer.Option("--devices", help="`auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`, `cpu`.")
@@ -17,6 +20,32 @@ Budget = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")]
+Folds = Annotated[
+    str | None,
+    typer.Option(
+        "--folds",
+        metavar="sequential|random|column|PATH",
+        help="How cases are divided: in their order (as the paper has it), at random by the seed, by the data set's "
+        "own column `fold`, or as nnU-Net's splits_final.json says. By default the column where there is one, else "
+        "the order.",
+    ),
+]
+FoldCount = Annotated[
+    int | None, typer.Option("--fold-count", min=2, help="Sequential or random folds; by default five.")
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by", help="Keep cases of a group (a patient, say) in one fold: `(.+)_E[DS]` names it in the case's id."
+    ),
+]
+
+
+def fold_choice(folds: str | None, count: int | None, group_by: str | None) -> "FoldChoice":
+    """What ``--folds``, ``--fold-count`` and ``--group-by`` ask for."""
+    from c2fnas.data.fold_choice import FoldChoice
+
+    return FoldChoice(folds, count, group_by)
 
 
 def device_names(devices: str) -> tuple[str, ...]:

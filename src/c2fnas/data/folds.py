@@ -1,6 +1,5 @@
 """Folds: which cases train and which validate. A group (a patient's several scans, say) never stands on both sides."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,8 @@ from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
+
+SPLITS = "splits_final.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]
     >>> [split.validation for split in sequential_folds([Case(name, (), None) for name in "abcde"], folds=2)]
     [('a', 'b', 'c'), ('d', 'e')]
     """
-    return _folds(cases, _units(cases), folds)
+    return _folds(cases, units(cases), folds)
 
 
 def random_folds(cases: Sequence[Case], folds: int = 5, seed: int = 0) -> tuple[Split, ...]:
@@ -50,9 +51,9 @@ def random_folds(cases: Sequence[Case], folds: int = 5, seed: int = 0) -> tuple[
     Raises:
         UserError: there are fewer cases, or groups, than folds.
     """
-    units = _units(cases)
-    order = np.random.default_rng(seed).permutation(len(units))
-    return _folds(cases, [units[index] for index in order], folds)
+    together = units(cases)
+    order = np.random.default_rng(seed).permutation(len(together))
+    return _folds(cases, [together[index] for index in order], folds)
 
 
 def column_folds(cases: Sequence[Case]) -> tuple[Split, ...]:
@@ -86,17 +87,9 @@ def splits_final(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
     return splits
 
 
-def find_splits_final(dataset: Dataset, preprocessed: Path | None = None) -> Path | None:
-    """nnU-Net's ``splits_final.json`` of a data set: beside its manifest, or in nnU-Net's folder of preprocessed data.
-
-    ``preprocessed`` is that folder; by default the environment variable ``nnUNet_preprocessed`` names it.
-    """
-    root = preprocessed or Path(os.environ.get("nnUNet_preprocessed", dataset.root))  # noqa: SIM112 (nnU-Net's name)
-    places = (
-        dataset.root / "splits_final.json",
-        root / dataset.root.name / "splits_final.json",
-        root / "splits_final.json",
-    )
+def find_splits_final(dataset: Dataset, path: Path) -> Path | None:
+    """nnU-Net's ``splits_final.json`` of a data set: the file itself, its folder, or nnU-Net's preprocessed data."""
+    places = (path, path / SPLITS, path / dataset.root.resolve().name / SPLITS)
     return next((place for place in places if place.is_file()), None)
 
 
@@ -116,6 +109,14 @@ def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
     if expression.groups < 1:
         raise UserError(f"--group-by {pattern}: put the part that names the group in parentheses, as in '(.+)_E[DS]'.")
     return tuple(replace(case, group=_group(case.id, expression)) for case in cases)
+
+
+def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
+    """What stays together, in the order of first appearance: a group's cases, or a case alone."""
+    found: dict[tuple[bool, str], set[str]] = {}
+    for case in cases:
+        found.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
+    return tuple(frozenset(unit) for unit in found.values())
 
 
 def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "The folds") -> None:
@@ -155,36 +156,34 @@ def class_counts(
     return tuple(ClassCounts(count(split.training), count(split.validation)) for split in splits)
 
 
-def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], root: Path) -> tuple[Problem, ...]:
-    """A warning for every class that one side of a fold lacks, with the cases that hold each class."""
+def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], file: object) -> tuple[Problem, ...]:
+    """A warning for every class that one side of a fold lacks, with the cases that hold each class.
+
+    A class that no case has at all is no matter of folds. ``file`` is what the warnings name.
+    """
+    exists = [any(count.training[index] + count.validation[index] for count in counts) for index in range(len(classes))]
     return tuple(
-        Problem("", str(root), f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
+        Problem("", str(file), f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
                 "every class on both sides of every fold",
                 "Choose other folds (random with another seed, or a fold column), or add cases.", "warning")
         for number, count in enumerate(counts)
         for side, cases in (("training", count.training), ("validation", count.validation))
         for index, each in enumerate(classes)
-        if index > 0 and cases[index] == 0
+        if index > 0 and exists[index] and cases[index] == 0
     )  # fmt: skip
 
 
-def _units(cases: Sequence[Case]) -> list[frozenset[str]]:
-    """What stays together, in the order of first appearance: a group's cases, or a case alone."""
-    units: dict[tuple[bool, str], set[str]] = {}
-    for case in cases:
-        units.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
-    return [frozenset(unit) for unit in units.values()]
-
-
-def _folds(cases: Sequence[Case], units: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:
-    if folds < 2 or len(units) < folds:
-        what = "groups" if any(case.group for case in cases) else "cases"
-        raise UserError(f"{len(units)} {what} can't be divided into {folds} folds: at least two folds are needed, and "
-                        "a case for each. Add cases, or ask for fewer folds.")  # fmt: skip
-    smaller, larger = divmod(len(units), folds)
+def _folds(cases: Sequence[Case], together: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:
+    if folds < 2 or len(together) < folds:
+        what = ("group" if any(case.group for case in cases) else "case") + ("s" if len(together) != 1 else "")
+        raise UserError(
+            f"{len(together)} {what} can't be divided into {folds} folds: at least two folds are needed, and a case "
+            "for each. Add cases, or ask for fewer folds."
+        )
+    smaller, larger = divmod(len(together), folds)
     ends = np.cumsum([smaller + (fold < larger) for fold in range(folds)]).tolist()
     return tuple(
-        _split(cases, frozenset().union(*units[start:end])) for start, end in zip([0, *ends], ends, strict=False)
+        _split(cases, frozenset().union(*together[start:end])) for start, end in zip([0, *ends], ends, strict=False)
     )
 
 

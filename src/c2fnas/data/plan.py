@@ -21,6 +21,8 @@ PREPARATION = 2
 """Version of the preparation: a change of what it computes makes older caches stale."""
 
 LARGEST_PATCH = 96**3
+PLANNED_BATCH = 2
+"""Patches an iteration where the plan is fitted to the data, as nnU-Net has it for large patches."""
 CROPPED_SHARE = 0.8
 
 
@@ -110,12 +112,15 @@ def make_plan(
             for Prostate and Hippocampus, known by their names. ``planned`` keeps the data's own spacing and fits the
             patch to their size.
         most_voxels: the largest planned patch.
-        batch_size: patches an iteration; by default 16 in the paper, else 2.
+        batch_size: patches an iteration; by default 16 in the paper, else :data:`PLANNED_BATCH`.
         fits: whether a patch fits the memory, by measurement; planned patches shrink until it does.
+
+    Raises:
+        NothingFits: not even the least patch does.
     """
     if style == "paper":
         return _paper_plan(fingerprint, batch_size or 16)
-    return _fitted_plan(fingerprint, most_voxels, batch_size or 2, fits)
+    return _fitted_plan(fingerprint, most_voxels, batch_size or PLANNED_BATCH, fits)
 
 
 def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> Plan:

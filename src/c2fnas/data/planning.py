@@ -10,6 +10,12 @@ Spacing = tuple[float, float, float]
 Fits = Callable[[Triple], bool]
 
 MULTIPLE = 8
+
+
+class NothingFits(ValueError):
+    """Not even the least patch fits the memory."""
+
+
 ANISOTROPY = 3.0
 """nnU-Net's threshold: beyond it, an axis is through-plane and takes a finer spacing than the median."""
 
@@ -75,13 +81,13 @@ def fitted_patch(
     (144, 152, 40)
 
     Raises:
-        ValueError: not even the least patch fits.
+        NothingFits: not even the least patch fits.
     """
     patch = [max(MULTIPLE, -(-round(size) // MULTIPLE) * MULTIPLE) for size in shape]
     while prod(patch) > most_voxels or not fits((patch[0], patch[1], patch[2])):
         reach = [side * mm if side > MULTIPLE else 0.0 for side, mm in zip(patch, spacing, strict=True)]
         if not any(reach):
-            raise ValueError("not even a patch of 8x8x8 voxels fits")
+            raise NothingFits("not even a patch of 8×8×8 voxels fits")
         patch[int(np.argmax(reach))] -= MULTIPLE
     return patch[0], patch[1], patch[2]
 

@@ -67,6 +67,8 @@ def read_image(images: Sequence[Path], case: str = "", *, fill: float | None = N
     for path, volume in zip(images[1:], volumes[1:], strict=True):
         for finding in grid_findings(volume.geometry, volumes[0].geometry, images[0].name):
             raise CaseError.of(finding, case or without_suffix(path), path)
+    if len(volumes) == 1:
+        return volumes[0]  # concatenating would copy it
     return Volume(np.concatenate([volume.array for volume in volumes]), volumes[0].geometry)
 
 

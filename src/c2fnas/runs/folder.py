@@ -40,6 +40,11 @@ class RunFolder:
         return self.root / "folds.json"
 
     @property
+    def check(self) -> Path:
+        """The warnings of the data set's check and of its folds; a data set with errors has no run."""
+        return self.root / "check.json"
+
+    @property
     def study(self) -> Path:
         """The ledger: Optuna studies on SQLite, one per stage."""
         return self.root / "study.db"

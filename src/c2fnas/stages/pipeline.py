@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from c2fnas.data.fold_choice import FoldChoice
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, write_json
@@ -46,6 +47,7 @@ def run_pipeline(
     devices: tuple[str, ...],
     executor: ExecutorFactory,
     reporter: Reporter,
+    folds: FoldChoice = FoldChoice(),
 ) -> Result:
     """Every stage in order. Interrupted at any point and called again, it carries on; finished, it returns at once.
 
@@ -55,7 +57,7 @@ def run_pipeline(
     """
     with RunLock(run):
         RunFolder(run).clear_stop()
-        setting = prepare(dataset, run, budget, seed=seed, devices=devices, reporter=reporter)
+        setting = prepare(dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds)
         reporter.say(forecast(setting))
         with executor(setting.config.devices) as workers:
             coarse_stage(setting, workers, reporter)

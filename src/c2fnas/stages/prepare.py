@@ -1,67 +1,81 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
-import os
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.check import Problem, check_dataset
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
-from c2fnas.data.folds import Split, sequential_folds
+from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import Split
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.plan import Plan, load_plan, make_plan, save_plan
+from c2fnas.data.parallel import usable_cores
+from c2fnas.data.plan import PLANNED_BATCH, Plan, load_plan, make_plan, save_plan
+from c2fnas.data.planning import NothingFits
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.search_space import SearchSpace
 from c2fnas.stages.configure import configure
+from c2fnas.stages.folding import keep_folds
+from c2fnas.stages.memory import MemoryFit, TrainingStep, available_memory
 from c2fnas.stages.presets import Preset, load_preset
 from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting, load_folds
+from c2fnas.stages.setting import Setting
+from c2fnas.training.precision import resolve_precision
 
-FOLDS = 5
 SHOWN_PROBLEMS = 5
 
 
 def prepare(
-    dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter
-) -> Setting:
+    dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter,
+    folds: FoldChoice = FoldChoice(),
+) -> Setting:  # fmt: skip
     """Check, fingerprint, plan, split, preprocess and configure; what an earlier call finished is kept.
 
     Raises:
-        UserError: the data set has errors, or the run folder belongs to another data set, plan, budget or seed.
+        UserError: the data set has errors, or the run folder belongs to another data set, plan, folds, budget or seed.
     """
-    dataset, plan, folds = prepare_data(dataset_path, run, budget, reporter=reporter)
     folder, preset = RunFolder(run), load_preset(budget)
-    if folder.config.exists():
+    started = folder.config.exists()
+    if started:
         _refuse_another(folder, RunConfig.load(folder.config), budget, seed)
-    else:
-        configure(dataset, plan, folds, preset, folder, budget, seed, devices, reporter).save(folder.config)
+    dataset, plan, splits = prepare_data(
+        dataset_path, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds
+    )
+    if not started:
+        configure(dataset, plan, splits, preset, folder, budget, seed, devices, reporter).save(folder.config)
     return Setting.load(run)
 
 
 def prepare_data(
-    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter
-) -> tuple[Dataset, Plan, tuple[Split, ...]]:
+    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, seed: int = 0,
+    devices: tuple[str, ...] = ("cpu",), folds: FoldChoice = FoldChoice(),
+) -> tuple[Dataset, Plan, tuple[Split, ...]]:  # fmt: skip
     """Everything of :func:`prepare` but the configuration."""
-    dataset, plan = prepare_plan(dataset_path, run, budget, reporter=reporter)
     folder = RunFolder(run)
-    folds = _folds(dataset, folder)
+    dataset, plan = prepare_plan(dataset_path, run, budget, devices=devices, reporter=reporter)
+    splits = keep_folds(dataset, _known(folder), folder, folds, seed, reporter)
     _cache(dataset, plan, folder, reporter)
-    return dataset, plan, folds
+    return dataset, plan, splits
 
 
-def prepare_plan(dataset_path: Path, run: Path, budget: str, *, reporter: Reporter) -> tuple[Dataset, Plan]:
+def prepare_plan(
+    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",)
+) -> tuple[Dataset, Plan]:
     """Check and fingerprint a data set and make its plan, which may then be edited by hand."""
     dataset, folder = load_dataset(dataset_path), RunFolder(run)
     fingerprint = _fingerprint(dataset, folder, reporter)
-    return dataset, _plan(fingerprint, load_preset(budget), folder)
+    return dataset, _plan(fingerprint, load_preset(budget), folder, devices, reporter)
 
 
 def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fingerprint:
     """The data set's fingerprint; an unchanged data set is neither checked nor read again."""
     if folder.fingerprint.exists():
-        known = Fingerprint.model_validate(read_json(folder.fingerprint))
+        known = _known(folder)
         if known.describes(dataset):
             return known
         raise UserError(
@@ -89,7 +103,7 @@ def _check(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> None:
     reporter.finish("check", f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
     if errors:
         raise UserError(_refusal(dataset, errors))
-    write_json(folder.root / "check.json", {"problems": [problem.to_json() for problem in problems]})
+    write_json(folder.check, {"problems": [problem.to_json() for problem in problems]})
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
@@ -99,18 +113,39 @@ def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {hint}"
 
 
-def _plan(fingerprint: Fingerprint, preset: Preset, folder: RunFolder) -> Plan:
+def _known(folder: RunFolder) -> Fingerprint:
+    """The fingerprint in the run folder."""
+    try:
+        return Fingerprint.model_validate(read_json(folder.fingerprint))
+    except ValidationError as error:
+        raise UserError(
+            f"{folder.fingerprint}: not a fingerprint of this version of c2fnas. Delete it to have the data set read "
+            "again."
+        ) from error
+
+
+def _plan(
+    fingerprint: Fingerprint, preset: Preset, folder: RunFolder, devices: tuple[str, ...], reporter: Reporter
+) -> Plan:
     """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
     if not folder.plan.exists():
-        save_plan(make_plan(fingerprint, style=preset.plan), folder.plan)
+        fits = _memory_fit(fingerprint, preset, devices, reporter)
+        try:
+            save_plan(make_plan(fingerprint, style=preset.plan, fits=fits), folder.plan)
+        except NothingFits as error:
+            raise UserError(
+                f"{devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another device, "
+                "or choose a budget with a smaller width."
+            ) from error
     return load_plan(folder.plan)
 
 
-def _folds(dataset: Dataset, folder: RunFolder) -> tuple[Split, ...]:
-    if not folder.folds.exists():
-        splits = sequential_folds(dataset.training, folds=min(FOLDS, len(dataset.training)))
-        write_json(folder.folds, [{"training": list(s.training), "validation": list(s.validation)} for s in splits])
-    return load_folds(folder.folds)
+def _memory_fit(fingerprint: Fingerprint, preset: Preset, devices: tuple[str, ...], reporter: Reporter) -> MemoryFit:
+    step = TrainingStep(
+        in_channels=len(fingerprint.channels), classes=len(fingerprint.classes), patches=PLANNED_BATCH,
+        precision=resolve_precision("auto", devices[0]),
+    )  # fmt: skip
+    return MemoryFit(SearchSpace(), preset.width_on(devices[0]), step, devices[0], available_memory(devices), reporter)
 
 
 def _cache(dataset: Dataset, plan: Plan, folder: RunFolder, reporter: Reporter) -> None:
@@ -124,15 +159,11 @@ def _cache(dataset: Dataset, plan: Plan, folder: RunFolder, reporter: Reporter) 
 
 def _refuse_another(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> None:
     """A run folder is one configuration from its first start on."""
+    plan = sha256(folder.plan) if folder.plan.exists() else "none"
     for name, found, asked in (("--budget", config.budget, budget), ("--seed", config.seed, seed),
-                               ("plan.yaml", config.plan, sha256(folder.plan))):  # fmt: skip
+                               ("plan.yaml", config.plan, plan)):  # fmt: skip
         if found != asked:
             raise UserError(
                 f"{folder.config}: this run was started with another {name} ({found}, now {asked}). A run is fixed "
                 "once it has started: give the first value again, or choose another --run folder."
             )
-
-
-def usable_cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,66 @@
+"""The folds of a run: made as the user asks or the data set says, kept in the run folder, fixed once it has started."""
+
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.fold_choice import FoldChoice, make_folds
+from c2fnas.data.folds import ClassCounts, Split, class_counts, missing_classes
+from c2fnas.data.problem import Problem
+from c2fnas.errors import UserError
+from c2fnas.files import read_json, write_json
+from c2fnas.runs.folder import RunFolder
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import load_folds
+
+SHOWN_WARNINGS = 5
+
+
+def keep_folds(
+    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, choice: FoldChoice, seed: int, reporter: Reporter
+) -> tuple[Split, ...]:
+    """The folds in the run folder, made where there are none; warnings about classes they lack go to the reporter.
+
+    Raises:
+        UserError: the folds can't be made, or the run was started with others than are asked for.
+    """
+    known = load_folds(folder.folds) if folder.folds.exists() else None
+    if known is not None and not choice.given:
+        return known
+    folds = make_folds(dataset, choice, seed)
+    if folds == known:
+        return folds
+    if folder.config.exists():
+        raise UserError(
+            f"{folder.folds}: this run was started with other folds. A run is fixed once it has started: leave "
+            "--folds, --fold-count and --group-by out, or choose another --run folder."
+        )
+    write_json(folder.folds, [{"training": list(s.training), "validation": list(s.validation)} for s in folds])
+    _tell_missing(dataset, fingerprint, folder, folds, reporter)
+    return folds
+
+
+def _tell_missing(
+    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
+) -> None:
+    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
+    counts = class_counts(folds, present, len(dataset.classes))
+    warnings = missing_classes(counts, dataset.classes, folder.folds.name)
+    for warning in warnings[:SHOWN_WARNINGS]:
+        reporter.say(f"Warning: {warning.found}. {warning.mend}")
+    if len(warnings) > SHOWN_WARNINGS:
+        reporter.say(f"... and {len(warnings) - SHOWN_WARNINGS} more warnings of this kind, in {folder.check}.")
+    _keep_warnings(dataset, folder, warnings, counts)
+
+
+def _keep_warnings(
+    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
+) -> None:
+    """Add the warnings to those of the check, in place of those about earlier folds."""
+    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
+    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
+    names = [each.name for each in dataset.classes]
+    table = [
+        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
+        for count in counts
+    ]
+    write_json(folder.check, {
+        "problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table})  # fmt: skip
