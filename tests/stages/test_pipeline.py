@@ -123,6 +123,7 @@ def test_an_unknown_budget_names_the_known_ones(dataset: Path, tmp_path: Path) -
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_killed_anywhere_it_carries_on_to_the_same_bits(
     dataset: Path, finished: tuple[Path, Result], tmp_path: Path
 ) -> None:
@@ -134,7 +135,7 @@ def test_killed_anywhere_it_carries_on_to_the_same_bits(
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
     last = _driver(dataset, run)
-    assert last.wait(300) == 0, (tmp_path / "log").read_text()
+    assert last.wait(900) == 0, (tmp_path / "log").read_text()
     assert results(run) == results(finished[0])
 
 
@@ -144,7 +145,7 @@ def _driver(dataset: Path, run: Path) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, *command], stdout=log, stderr=log)
 
 
-def _wait_for(path: Path, driver: subprocess.Popen, seconds: float = 300) -> None:
+def _wait_for(path: Path, driver: subprocess.Popen, seconds: float = 900) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert driver.poll() is None, (path, driver.returncode)
