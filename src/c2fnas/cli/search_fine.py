@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
+from c2fnas.cli.backend import Address, Backend, CpusPerJob, JobDevices, executor_factory
 from c2fnas.cli.options import Quiet
 from c2fnas.errors import UserError
 
@@ -48,6 +48,7 @@ def fine(
     backend: Backend = "local",
     address: Address = None,
     cpus_per_job: CpusPerJob = 1,
+    devices: JobDevices = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,8 +86,9 @@ def fine(
             ).to_json()  # fmt: skip
         return facts
 
+    executor = executor_factory(backend, address, cpus_per_job, devices)
     with Display(quiet=quiet) as display:
-        facts = on_run(run, stage, executor=executor_factory(backend, address, cpus_per_job), reporter=display)
+        facts = on_run(run, stage, executor=executor, reporter=display)
     typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
 
 
