@@ -1,0 +1,246 @@
+"""Folds: a partition, groups whole, the paper's order, others' splits to the letter, and the classes they lack."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_cases import CLASSES
+
+from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.fold_choice import FoldChoice, fold_problems, make_folds
+from c2fnas.data.folds import (
+    ClassCounts,
+    Split,
+    check_splits,
+    class_counts,
+    column_folds,
+    find_splits_final,
+    group_cases,
+    missing_classes,
+    random_folds,
+    sequential_folds,
+    splits_final,
+    units,
+)
+from c2fnas.errors import UserError
+
+
+def case(name: str, group: str | None = None, fold: int | None = None) -> Case:
+    return Case(name, (Path(f"{name}.nii"),), None, group, fold)
+
+
+def cases_of(names: str) -> tuple[Case, ...]:
+    return tuple(case(name) for name in names)
+
+
+def dataset_of(cases: tuple[Case, ...], root: Path = Path("Dataset001_Small")) -> Dataset:
+    return Dataset("Small", root, ("MRI",), CLASSES, cases, ())
+
+
+def write_splits(path: Path, *splits: tuple[str, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([{"train": list(train), "val": list(val)} for train, val in splits]))
+    return path
+
+
+grouped = st.lists(st.one_of(st.none(), st.sampled_from("pqrstu")), min_size=6, max_size=40).map(
+    lambda groups: tuple(case(f"c{number}", group) for number, group in enumerate(groups))
+)
+
+
+@given(grouped, st.integers(2, 6), st.one_of(st.none(), st.integers(0, 2**32)))
+def test_folds_are_a_partition_that_keeps_order_and_groups(
+    cases: tuple[Case, ...], folds: int, seed: int | None
+) -> None:
+    together = units(cases)
+    if len(together) < folds:
+        with pytest.raises(UserError, match="can't be divided"):
+            sequential_folds(cases, folds)
+        return
+    splits = sequential_folds(cases, folds) if seed is None else random_folds(cases, folds, seed)
+    ids = [each.id for each in cases]
+    assert Counter(name for split in splits for name in split.validation) == Counter(ids)
+    for split in splits:
+        assert sorted((*split.training, *split.validation), key=ids.index) == ids
+        assert list(split.validation) == sorted(split.validation, key=ids.index)
+        assert list(split.training) == sorted(split.training, key=ids.index)
+        assert all(unit <= set(split.validation) or unit <= set(split.training) for unit in together)
+    counts = [sum(unit <= set(split.validation) for unit in together) for split in splits]
+    assert max(counts) - min(counts) <= 1
+    check_splits(splits, cases)
+
+
+def test_the_papers_folds_are_neighbours_in_order() -> None:
+    splits = sequential_folds(cases_of("abcdefghijkl"))
+    assert ["".join(split.validation) for split in splits] == ["abc", "def", "gh", "ij", "kl"]
+    assert "".join(splits[-1].training) == "abcdefghij"
+
+
+def test_random_folds_are_those_of_their_seed() -> None:
+    cases = cases_of("abcdefghijklmnopqrst")
+    assert random_folds(cases, seed=3) == random_folds(cases, seed=3)
+    drawn = {random_folds(cases, seed=seed)[0].validation for seed in range(20)}
+    assert len(drawn) > 15
+    assert random_folds(cases, seed=0) != sequential_folds(cases)
+
+
+def test_a_group_of_a_cases_name_is_not_that_case() -> None:
+    assert units([case("a"), case("b", "a"), case("c", "a")]) == ({"a"}, {"b", "c"})
+
+
+def test_the_column_decides() -> None:
+    cases = (case("a", fold=2), case("b", fold=7), case("c"), case("d", fold=2))
+    assert column_folds(cases) == (Split(("b", "c"), ("a", "d")), Split(("a", "c", "d"), ("b",)))
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        (cases_of("ab"), "No case names a fold"),
+        ((case("a", fold=0), case("b", fold=0)), "fold 0 has no case to train on"),
+        ((case("a", "p", 0), case("b", "p", 1), case("c", None, 1)), "fold 0 has p in training and in validation"),
+    ],
+)
+def test_columns_that_make_no_folds(cases: tuple[Case, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        column_folds(cases)
+
+
+def test_nnunets_splits_to_the_letter(tmp_path: Path) -> None:
+    path = write_splits(tmp_path / "splits_final.json", ("cb", "a"), ("a", "cb"))
+    assert splits_final(path, cases_of("abcd")) == (Split(("c", "b"), ("a",)), Split(("a",), ("c", "b")))
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ((("ab", "bc"),), "fold 0 has b in training and in validation"),
+        ((("ab", "c"), ("ax", "c")), "fold 1 names x"),
+        ((("abc", ""),), "fold 0 has no case to validate on"),
+        ((("wxyz", "ab"),), "w, x, y and 1 more"),
+    ],
+)
+def test_splits_that_do_not_fit(splits: tuple[tuple[str, str], ...], message: str, tmp_path: Path) -> None:
+    path = write_splits(tmp_path / "splits_final.json", *splits)
+    with pytest.raises(UserError, match=message) as refusal:
+        splits_final(path, cases_of("abcd"))
+    assert str(path) in str(refusal.value)
+
+
+def test_splits_over_a_group_are_refused(tmp_path: Path) -> None:
+    path = write_splits(tmp_path / "splits_final.json", ("ab", "cd"))
+    with pytest.raises(UserError, match="p in training and in validation"):
+        splits_final(path, (case("a"), case("b", "p"), case("c", "p"), case("d")))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"train": ["a"]}]', "3", '{"train": [], "val": []}'])
+def test_a_file_that_is_no_splits(text: str, tmp_path: Path) -> None:
+    (tmp_path / "splits_final.json").write_text(text)
+    with pytest.raises(UserError, match=r"splits_final\.json"):
+        splits_final(tmp_path / "splits_final.json", cases_of("ab"))
+
+
+def test_where_splits_are_found(tmp_path: Path) -> None:
+    dataset = dataset_of(cases_of("ab"), tmp_path / "raw" / "Dataset001_Small")
+    assert find_splits_final(dataset, tmp_path) is None
+    inside = write_splits(tmp_path / "Dataset001_Small" / "splits_final.json", ("a", "b"))
+    assert find_splits_final(dataset, tmp_path) == find_splits_final(dataset, inside) == inside
+    beside = write_splits(tmp_path / "splits_final.json", ("a", "b"))
+    assert find_splits_final(dataset, tmp_path) == beside
+
+
+def test_grouping_by_an_expression() -> None:
+    cases = group_cases([case("A_01_ED"), case("A_01_ES"), case("B_02_ED", "other")], "(.+)_E[DS]")
+    assert [each.group for each in cases] == ["A_01", "A_01", "B_02"]
+    assert [each.id for each in cases] == ["A_01_ED", "A_01_ES", "B_02_ED"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("(", "not a regular expression"), (".+", "in parentheses"), ("(B.*)", "A_01 doesn't match")],
+)
+def test_expressions_that_make_no_groups(pattern: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        group_cases([case("A_01")], pattern)
+
+
+def test_class_counts_by_hand() -> None:
+    splits = (Split(("a", "b"), ("c",)), Split(("c",), ("a", "b", "unread")))
+    present = {"a": [0, 1], "b": [0, 1, 2], "c": [0]}
+    assert class_counts(splits, present, 4) == (
+        ClassCounts((2, 2, 1, 0), (1, 0, 0, 0)), ClassCounts((1, 0, 0, 0), (2, 2, 1, 0)))  # fmt: skip
+
+
+def test_missing_classes_are_warned_of_on_either_side_with_counts() -> None:
+    counts = (ClassCounts((4, 4, 1), (1, 1, 0)), ClassCounts((4, 4, 0), (1, 0, 1)))
+    warnings = missing_classes(counts, CLASSES, "folds.json")
+    assert [warning.found for warning in warnings] == [
+        "no validation case of fold 0 holds 'lesion' (cases per class: organ 1, lesion 0)",
+        "no training case of fold 1 holds 'lesion' (cases per class: organ 4, lesion 0)",
+        "no validation case of fold 1 holds 'organ' (cases per class: organ 0, lesion 1)",
+    ]
+    assert {(warning.severity, warning.file) for warning in warnings} == {("warning", "folds.json")}
+
+
+def test_a_class_without_a_case_is_no_matter_of_folds() -> None:
+    assert missing_classes((ClassCounts((4, 4, 0), (1, 1, 0)),), CLASSES, "") == ()
+
+
+TWENTY = dataset_of(cases_of("abcdefghijklmnopqrst"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (FoldChoice(), sequential_folds(TWENTY.training, 5)),
+        (FoldChoice("sequential", 3), sequential_folds(TWENTY.training, 3)),
+        (FoldChoice(count=4), sequential_folds(TWENTY.training, 4)),
+        (FoldChoice("random"), random_folds(TWENTY.training, 5, 11)),
+        (FoldChoice("random", 10), random_folds(TWENTY.training, 10, 11)),
+    ],
+)
+def test_what_is_asked_for_is_made(choice: FoldChoice, expected: tuple[Split, ...]) -> None:
+    assert make_folds(TWENTY, choice, seed=11) == expected
+
+
+def test_by_default_the_column_where_there_is_one_and_as_many_as_there_are_cases() -> None:
+    column = (case("a", fold=0), case("b", fold=1), case("c", fold=1))
+    assert make_folds(dataset_of(column)) == column_folds(column)
+    assert make_folds(dataset_of(column), FoldChoice("sequential")) == sequential_folds(column, 3)
+    pairs = tuple(case(f"p{number}_{phase}") for number in range(3) for phase in ("ED", "ES"))
+    folds = make_folds(dataset_of(pairs), FoldChoice(group_by="(p.)_"))
+    assert [split.validation for split in folds] == [(f"p{n}_ED", f"p{n}_ES") for n in range(3)]
+
+
+def test_splits_by_their_path(tmp_path: Path) -> None:
+    path = write_splits(tmp_path / "mine.json", ("abc", "d"))
+    dataset = dataset_of(cases_of("abcd"))
+    assert make_folds(dataset, FoldChoice(str(path))) == (Split(("a", "b", "c"), ("d",)),)
+    with pytest.raises(UserError, match="neither sequential, random, column"):
+        make_folds(dataset, FoldChoice("sequental"))
+    for by in (str(path), "column"):
+        with pytest.raises(UserError, match="Leave it out"):
+            make_folds(dataset, FoldChoice(by, count=3))
+
+
+@pytest.mark.parametrize(("names", "count"), [("ab", 3), ("a", None), ("ab", 1)])
+def test_too_few_cases(names: str, count: int | None) -> None:
+    with pytest.raises(UserError, match="can't be divided"):
+        make_folds(dataset_of(cases_of(names)), FoldChoice(count=count))
+
+
+def test_problems_of_the_default_folds() -> None:
+    everywhere = dict.fromkeys("abc", (0, 1, 2))
+    assert fold_problems(dataset_of(cases_of("abc")), everywhere, "") == ()
+    assert fold_problems(dataset_of(()), {}, "") == ()
+    lacking = fold_problems(dataset_of(cases_of("abc")), everywhere | {"b": (0, 1)}, "d")
+    assert [(each.severity, each.file) for each in lacking] == [("warning", "d")]
+    assert fold_problems(dataset_of(cases_of("abc")), {"a": (0,)}, "") == ()  # labels first
+    (few,) = fold_problems(dataset_of(cases_of("a")), {}, "")
+    assert few.severity == "warning"
+    overlap = dataset_of((case("a", "p", 0), case("b", "p", 1), case("c", fold=1)))
+    (split,) = fold_problems(overlap, dict.fromkeys("abc", (0, 1, 2)), "")
+    assert split.severity == "error"
