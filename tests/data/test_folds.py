@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cases import CLASSES
 
@@ -51,6 +51,7 @@ grouped = st.lists(st.one_of(st.none(), st.sampled_from("pqrstu")), min_size=6, 
 )
 
 
+@settings(deadline=None)
 @given(grouped, st.integers(2, 6), st.one_of(st.none(), st.integers(0, 2**32)))
 def test_folds_are_a_partition_that_keeps_order_and_groups(
     cases: tuple[Case, ...], folds: int, seed: int | None

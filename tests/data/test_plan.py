@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cases import plan_of
 
@@ -93,6 +93,7 @@ def test_ct_channels_carry_the_foregrounds_statistics() -> None:
     assert (mr.clip, mr.mean, mr.std) == (None, None, None)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(*[st.integers(1, 600)] * 3), st.tuples(*[st.floats(0.2, 8)] * 3), st.integers(512, 10**7)
 )  # fmt: skip
@@ -121,6 +122,7 @@ def test_a_patch_shrinks_until_the_measurement_says_it_fits() -> None:
         fitted_patch((50, 50, 50), (1, 1, 1), 10**6, lambda patch: False)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(1, 300)] * 3), st.sampled_from([1 / 2, 3 / 4, 1.0]))
 def test_strides_never_leave_gaps(patch: Shape, share: float) -> None:
     assert all(1 <= step <= side for step, side in zip(part_of(patch, share), patch, strict=True))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
-from c2fnas.cli.options import Budget, Devices, Quiet, device_names
+from c2fnas.cli.options import Budget, Devices, FoldCount, Folds, GroupBy, Quiet, device_names, fold_choice
 
 if TYPE_CHECKING:
+    from c2fnas.data.fold_choice import FoldChoice
     from c2fnas.stages.pipeline import ExecutorFactory, Result
 
 
@@ -17,6 +18,9 @@ def run(
     run: Annotated[Path, typer.Option("--run", help="The run folder; everything of the run is kept there.")],
     budget: Budget = "hour",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    folds: Folds = None,
+    fold_count: FoldCount = None,
+    group_by: GroupBy = None,
     devices: Devices = "auto",
     backend: Backend = "local",
     address: Address = None,
@@ -33,26 +37,30 @@ def run(
     `c2fnas run Task04_Hippocampus --run runs/hippocampus --budget demo`
 
     `c2fnas run Task07_Pancreas --run runs/pancreas --budget day --devices cuda:0,cuda:1`
+
+    `c2fnas run CardiacShortAxis --run runs/cardiac --folds random --group-by '(.+)_E[DS]'`
     """
     executor = executor_factory(backend, address, cpus_per_job)
+    choice = fold_choice(folds, fold_count, group_by)
     result = run_with_progress(
-        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor
+        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor, folds=choice
     )
     finish_line(result, run)
 
 
 def run_with_progress(
     dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False,
-    executor: "ExecutorFactory | None" = None,
+    executor: "ExecutorFactory | None" = None, folds: "FoldChoice | None" = None,
 ) -> "Result":  # fmt: skip
     """The pipeline with progress bars; jobs in local processes, one per device, where no other place is given."""
     from c2fnas.cli.display import Display
+    from c2fnas.data.fold_choice import FoldChoice
     from c2fnas.stages.pipeline import run_pipeline
 
     with Display(quiet=quiet) as display:
         return run_pipeline(
             dataset, run, budget, seed=seed, devices=devices, reporter=display,
-            executor=executor or executor_factory("local"),
+            executor=executor or executor_factory("local"), folds=folds or FoldChoice(),
         )  # fmt: skip
 
 

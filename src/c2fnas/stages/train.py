@@ -50,7 +50,7 @@ def ready(dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], report
         raise UserError(f"{run}: nothing to extend, this run has not begun. Leave --extend out.")
     architecture = _architecture(wish, folder)
     base = known.budget.removeprefix(LABEL) if known else wish.base
-    data = prepare_data(dataset, run, base, reporter=reporter)
+    data = prepare_data(dataset, run, base, devices=devices, reporter=reporter)
     if known is None:
         config = new_config(*data, folder, wish, architecture, devices, reporter)
     else:
