@@ -4,7 +4,8 @@
     python benchmarks/training_step.py --device cuda --patch 96 --batch 2 4 8 --precisions bf16 --variants all
 
 One step is that of `c2fnas.training`: forward, Dice + cross-entropy, backward, SGD. All rows are measured in one run,
-one step of each in turn, so that a busy machine slows them alike; the median counts. A step costs three times the
+one step of each in turn, so that a busy machine slows them alike; the median counts. On a CPU it is that of processor
+seconds by the number of threads, since others may share the machine. A step costs three times the
 forward's multiply-accumulates, two FLOPs each: on a GPU the rate is set against what a large matrix product of that
 precision reaches on the same card. nnU-Net's network is used where `dynamic_network_architectures` can be imported
 (`pip install --no-deps --target DIR dynamic-network-architectures`, DIR in PYTHONPATH), else MONAI's form of it. DiNTS
@@ -84,10 +85,12 @@ class Row:
     parameters: int
     macs: int
     seconds: list[float]
+    processor_seconds: list[float]
 
     @property
     def median(self) -> float:
-        return statistics.median(self.seconds)
+        """Seconds of a step: of the processor where it was read, else of the clock."""
+        return statistics.median(self.processor_seconds or self.seconds)
 
     @property
     def gmacs_per_second(self) -> float:
@@ -153,7 +156,7 @@ def prepared(
         if options.device == "cuda":
             torch.cuda.synchronize()
 
-    return Row(name, variant, precision, batch, parameters, macs, []), step
+    return Row(name, variant, precision, batch, parameters, macs, [], []), step
 
 
 def measure_in_turn(runs: list[tuple[Row, Callable[[], None]]], options: argparse.Namespace) -> list[Row]:
@@ -165,9 +168,11 @@ def measure_in_turn(runs: list[tuple[Row, Callable[[], None]]], options: argpars
         step()
     for _ in range(options.repeats):
         for row, step in runs:
-            start = time.perf_counter()
+            start, processor = time.perf_counter(), time.process_time()
             step()
             row.seconds.append(time.perf_counter() - start)
+            if options.device == "cpu":
+                row.processor_seconds.append((time.process_time() - processor) / options.threads)
     return [row for row, _ in runs]
 
 

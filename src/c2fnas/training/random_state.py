@@ -41,7 +41,7 @@ def random_state() -> dict[str, Tensor]:
 
 def restore_random_state(state: dict[str, Tensor]) -> None:
     """Set every generator that ``state`` knows and this process has."""
-    # Cloned: torch reads from the start of a tensor's memory, wherever in it the tensor itself begins.
+    # Cloned: torch crashes on a tensor that begins in the middle of its memory, as one row of many does.
     torch.set_rng_state(state["torch"].clone())
     *keys, position, has_gauss = state["numpy"].tolist()
     np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, state["numpy_gauss"].item()))
