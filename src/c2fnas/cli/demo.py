@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from c2fnas.cli.options import Devices, Quiet, device_names
+
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the phantoms and the run go.")] = Path(
@@ -12,6 +14,8 @@ def demo(
     ),
     cases: Annotated[int, typer.Option(min=5, help="Labelled phantoms to generate.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the phantoms and of the run.")] = 0,
+    devices: Devices = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """The whole pipeline on generated phantoms: minutes on two CPU cores, no download.
 
@@ -27,5 +31,5 @@ def demo(
     dataset = output / "Task00_Phantoms"
     if not (dataset / "dataset.json").exists():
         write_phantoms(dataset, cases=cases, seed=seed)
-    result = run_with_progress(dataset, output / "run", "demo", seed=seed)
+    result = run_with_progress(dataset, output / "run", "demo", seed=seed, devices=device_names(devices), quiet=quiet)
     finish_line(result, output / "run", example_input=dataset / "imagesTs")
