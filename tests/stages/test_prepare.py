@@ -1,0 +1,315 @@
+"""Preparation: each step once, edits of the plan before the start, and no run folder for two different runs."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import yaml
+
+from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
+from c2fnas.stages import prepare as prepare_module
+from c2fnas.stages.prepare import prepare, prepare_plan
+from c2fnas.stages.progress import Silent
+from c2fnas.stages.setting import Setting, load_folds
+
+
+class Listener(Silent):
+    """Keeps what is said, and which stages have begun."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.begun: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def start(self, stage: str, total: float) -> None:
+        self.begun.append(stage)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms, and a run prepared on them."""
+    root = tmp_path_factory.mktemp("prepare")
+    write_phantoms(root / "data", cases=6, test_cases=1)
+    prepare(root / "data", root / "run", "demo", seed=3, devices=("cpu",), reporter=Silent())
+    return root
+
+
+@pytest.fixture
+def work(kept: Path, tmp_path: Path) -> Path:
+    """A copy of both, to be changed."""
+    return shutil.copytree(kept, tmp_path / "work", copy_function=shutil.copy2)
+
+
+def again(work: Path, budget: str = "demo", seed: int = 3, **options: Any) -> Setting:
+    options = {"reporter": Silent()} | options
+    return prepare(work / "data", work / "run", budget, seed=seed, devices=("cpu",), **options)
+
+
+def start_over(work: Path) -> RunFolder:
+    """The run has been prepared but not configured: it hasn't started."""
+    folder = RunFolder(work / "run")
+    folder.config.unlink()
+    return folder
+
+
+def edit_plan(work: Path, **changes: Any) -> None:
+    path = work / "run" / "plan.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+
+
+def spoil_label(work: Path, name: str, value: int) -> None:
+    path = work / "data" / "labelsTr" / f"{name}.nii.gz"
+    image = nibabel.load(path)
+    array = np.asanyarray(image.dataobj).copy()
+    array[array == 2] = value
+    path.unlink()
+    nibabel.save(nibabel.Nifti1Image(array, image.affine, image.header), path)
+
+
+def test_everything_a_stage_needs_is_there(kept: Path) -> None:
+    setting = Setting.load(kept / "run")
+    assert setting.cache.ids == tuple(f"phantom_{number:03d}" for number in range(6))
+    assert [len(split.validation) for split in setting.folds] == [2, 1, 1, 1, 1]
+    assert setting.search_split.validation == ("phantom_005",)
+    assert json.loads((kept / "run" / "check.json").read_text())["problems"] == []
+    assert setting.config.seed == 3
+
+
+def test_called_again_it_reads_and_writes_nothing_anew(work: Path) -> None:
+    def files() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in (work / "run").rglob("*") if path.is_file()}
+
+    before, listener = files(), Listener()
+    assert again(work, reporter=listener) == Setting.load(work / "run")
+    assert listener.begun == ["prepare cases"]
+    changed = {name for name, time in files().items() if before.get(name) != time}
+    assert {Path(name).name for name in changed} <= {"index.json"}
+
+
+def test_the_run_moves_and_the_data_are_only_named(work: Path, tmp_path: Path) -> None:
+    shutil.move(work / "run", tmp_path / "moved")
+    shutil.rmtree(work / "data")
+    setting = Setting.load(tmp_path / "moved")
+    assert setting.cache["phantom_000"].image.shape[0] == 1
+
+
+@pytest.mark.parametrize(("options", "name"), [({"budget": "hour"}, "--budget"), ({"seed": 4}, "--seed")])
+def test_a_started_run_has_one_budget_and_seed(work: Path, options: dict[str, Any], name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        again(work, **options)
+
+
+def test_the_plan_is_made_once_and_may_be_edited_until_the_start(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+    assert sorted(path.name for path in (work / "run").iterdir()) == ["check.json", "fingerprint.json", "plan.yaml"]
+    edit_plan(work, spacing=[2, 2, 2.5], patch_size=[24, 24, 16], stride=[12, 12, 8], ranking_stride=[24, 24, 16])
+    setting = again(work)
+    assert setting.plan.spacing == (2, 2, 2.5)
+    assert setting.plan.patch_size == (24, 24, 16)
+    assert max(setting.cache["phantom_000"].image.shape[1:]) < 30
+
+
+def test_a_plan_edited_before_the_start_makes_the_old_cache_stale(work: Path) -> None:
+    folder = start_over(work)
+    before = {path.name for path in folder.cache.iterdir()}
+    edit_plan(work, spacing=[2, 2, 2.5])
+    again(work)
+    assert {path.name for path in folder.cache.iterdir()} & before == {"index.json"}
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 3}, {"spacing": [2, 2, 2]}])
+def test_a_plan_edited_after_the_start_is_refused(work: Path, change: dict[str, Any]) -> None:
+    edit_plan(work, **change)
+    with pytest.raises(UserError, match=r"plan\.yaml"):
+        again(work)
+
+
+def test_a_plan_deleted_after_the_start_is_not_made_anew(work: Path) -> None:
+    (work / "run" / "plan.yaml").unlink()
+    with pytest.raises(UserError, match=r"plan\.yaml"):
+        again(work)
+
+
+def test_a_plan_that_makes_no_sense_is_refused_before_anything_is_prepared(work: Path) -> None:
+    folder = start_over(work)
+    shutil.rmtree(folder.cache)
+    edit_plan(work, axes=[0, 0, 1])
+    with pytest.raises(UserError, match="axes is an order"):
+        again(work)
+    assert not folder.cache.exists()
+
+
+def test_another_data_set_is_refused(work: Path) -> None:
+    write_phantoms(work / "other", cases=6, test_cases=0, seed=1)
+    with pytest.raises(UserError, match="belongs to another data set"):
+        prepare(work / "other", work / "run", "demo", seed=3, devices=("cpu",), reporter=Silent())
+
+
+def test_changed_files_are_refused_and_touched_ones_are_not(work: Path) -> None:
+    label = work / "data" / "labelsTr" / "phantom_002.nii.gz"
+    os.utime(label, (1, 1))
+    again(work)
+    spoil_label(work, "phantom_002", 1)
+    with pytest.raises(UserError, match="have changed since"):
+        again(work)
+
+
+def test_a_case_more_is_another_data_set(work: Path) -> None:
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    manifest["training"].pop()
+    manifest["numTraining"] -= 1
+    (work / "data" / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="6 training cases"):
+        again(work)
+
+
+def test_errors_in_the_data_are_refused_with_the_command_that_lists_them(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    spoil_label(work, "phantom_002", 9)
+    with pytest.raises(UserError, match=r"1 errors.*phantom_002.*found label 9.*c2fnas check"):
+        again(work)
+    assert not (work / "run" / "fingerprint.json").exists()
+
+
+def test_warnings_are_kept(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    path = work / "data" / "labelsTr" / "phantom_001.nii.gz"
+    image = nibabel.load(path)
+    array = np.asanyarray(image.dataobj).astype(np.float32)
+    path.unlink()
+    nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
+    again(work)
+    (problem,) = json.loads((work / "run" / "check.json").read_text())["problems"]
+    assert (problem["case"], problem["severity"]) == ("phantom_001", "warning")
+
+
+def validation(work: Path) -> list[tuple[str, ...]]:
+    return [split.validation for split in load_folds(work / "run" / "folds.json")]
+
+
+def test_folds_may_change_until_the_start(work: Path) -> None:
+    before = validation(work)
+    start_over(work)
+    again(work, folds=FoldChoice("random", 3))
+    assert len(validation(work)) == 3
+    assert validation(work) != before
+    again(work)  # what was chosen holds without being said again
+    again(work, folds=FoldChoice("random", 3))
+    assert len(Setting.load(work / "run").folds) == 3
+
+
+@pytest.mark.parametrize(
+    "choice", [FoldChoice("random"), FoldChoice(count=3), FoldChoice(group_by="phantom_00(.)")], ids=str
+)
+def test_a_started_run_has_one_division(work: Path, choice: FoldChoice) -> None:
+    before = validation(work)
+    if choice.group_by:
+        assert again(work, folds=choice).folds == Setting.load(work / "run").folds  # each case its own group: the same
+        return
+    with pytest.raises(UserError, match="started with other folds"):
+        again(work, folds=choice)
+    assert validation(work) == before
+
+
+def test_a_tables_groups_stay_together(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    rows = [f"{each['image']},{each['label']},p{number // 2}" for number, each in enumerate(manifest["training"])]
+    (work / "data" / "cases.csv").write_text("\n".join(["image,label,patient", *rows]))
+    (work / "data" / "dataset.json").unlink()
+    again(work)
+    names = [f"phantom_{number:03d}" for number in range(6)]
+    assert validation(work) == [tuple(names[:2]), tuple(names[2:4]), tuple(names[4:])]
+    start_over(work)
+    with pytest.raises(UserError, match="1 group can't be divided"):
+        again(work, folds=FoldChoice(group_by="(phantom)"))
+
+
+def test_nnunets_splits(work: Path) -> None:
+    start_over(work)
+    names = [f"phantom_{number:03d}" for number in range(6)]
+    splits = [{"train": names[2:], "val": names[:2]}, {"train": names[:2], "val": names[2:]}]
+    (work / "splits_final.json").write_text(json.dumps(splits))
+    again(work, folds=FoldChoice(str(work / "splits_final.json")))
+    assert validation(work) == [tuple(names[:2]), tuple(names[2:])]
+
+
+def test_classes_that_folds_lack_are_told_and_kept_once(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    for number in range(4):
+        spoil_label(work, f"phantom_{number:03d}", 1)
+    listener = Listener()
+    again(work, reporter=listener, folds=FoldChoice(count=3))
+    told = [line for line in listener.said if line.startswith("Warning")]
+    assert len(told) == 3
+    assert "no validation case of fold 0 holds 'lesion'" in told[0]
+    assert "no training case of fold 2 holds 'lesion' (cases per class: organ 4, lesion 0)" in told[2]
+    content = json.loads((work / "run" / "check.json").read_text())
+    assert [problem["severity"] for problem in content["problems"]] == ["warning"] * 3
+    assert content["cases_per_class"][2]["training"] == {"background": 4, "organ": 4, "lesion": 0}
+    start_over(work)
+    again(work, folds=FoldChoice(count=2))
+    content = json.loads((work / "run" / "check.json").read_text())
+    assert len(content["problems"]) == 2  # of the new folds alone
+    listener = Listener()
+    again(work, reporter=listener)
+    assert listener.said == []
+
+
+def test_a_single_case_can_be_planned_but_not_divided(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    manifest |= {"training": manifest["training"][:1], "numTraining": 1}
+    (work / "data" / "dataset.json").write_text(json.dumps(manifest))
+    prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+    with pytest.raises(UserError, match="1 case can't be divided"):
+        again(work)
+
+
+def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(work / "run")
+    tried: list[tuple[int, int, int]] = []
+
+    class Small:
+        available = 0
+
+        def __call__(self, patch: tuple[int, int, int]) -> bool:
+            tried.append(patch)
+            return np.prod(patch) <= 30 * 30 * 24
+
+    monkeypatch.setattr(prepare_module, "_memory_fit", lambda *facts: Small())
+    _, plan = prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+    assert tried[0] == (48, 48, 24)
+    assert tried[-1] == plan.patch_size
+    assert np.prod(plan.patch_size) <= 30 * 30 * 24
+
+
+def test_where_nothing_fits_the_error_says_so(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(work / "run")
+    monkeypatch.setattr(prepare_module, "available_memory", lambda devices: 1000)
+    with pytest.raises(UserError, match=r"cpu: not even a patch of 8×8×8 voxels fits into 0\.0 GB"):
+        prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+
+
+def test_the_papers_plan_does_not_depend_on_the_machine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(work / "run")
+    monkeypatch.setattr(prepare_module, "available_memory", lambda devices: 1000)
+    _, plan = prepare_plan(work / "data", work / "run", "paper", reporter=Silent())
+    assert plan.patch_size == (96, 96, 96)
+
+
+def test_a_fingerprint_of_another_version_is_told(work: Path) -> None:
+    (work / "run" / "fingerprint.json").write_text("{}")
+    with pytest.raises(UserError, match=r"fingerprint\.json: not a fingerprint"):
+        again(work)
