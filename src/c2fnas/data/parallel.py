@@ -50,13 +50,13 @@ def usable_cores() -> int:
 def bounded_workers(
     cases: Sequence[Case], workers: int, prepared_voxels: Callable[[Case], int] = lambda case: 0
 ) -> int:
-    """As many of ``workers`` as there are cases and as can hold the largest at the same time, by the headers; or one.
+    """As many of ``workers`` as can hold the largest case at the same time, by the headers; one at least.
 
     Raises:
         CaseError: a header can't be read.
     """
     largest = max((max(_voxels(case), prepared_voxels(case)) for case in cases), default=0)
-    return fitting_workers(largest * 4 * VOLUMES_EACH, min(workers, len(cases)), psutil.virtual_memory().available)
+    return fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
 
 
 def fitting_workers(bytes_each: int, workers: int, available: int) -> int:
