@@ -49,8 +49,8 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("organ", (240, 192, 192), (96, 96, 96), 0.25, 3),
-    Workload("whole body", (384, 240, 192), (96, 96, 96), 0.0625, 25),
+    Workload("organ", (192, 144, 144), (96, 96, 96), 0.25, 3),
+    Workload("whole body", (336, 192, 144), (96, 96, 96), 0.0625, 25),
 )
 QUICK = (Workload("quick", (64, 64, 48), (32, 32, 32), 0.0625, 5),)
 
