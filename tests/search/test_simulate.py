@@ -132,3 +132,49 @@ def test_a_topology_that_the_table_lacks_is_named():
 def test_no_worker_is_refused():
     with pytest.raises(ValueError, match="at least one worker"):
         simulate(InOrder(A), TABLE, workers=0)  # type: ignore[arg-type]
+
+
+HALVED = {
+    A: Measurement(0.5, cost=4, rungs=((0.25, 0.3), (0.5, 0.4))),
+    B: Measurement(None, cost=4, rungs=((0.25, 0.1), (0.5, 0.1))),
+    C: Measurement(0.7, cost=4, rungs=((0.25, 0.2), (0.5, 0.6))),
+    D: Measurement(0.9, cost=4, rungs=((0.25, 0.4), (0.5, 0.5))),
+}
+
+
+def test_early_stopping_by_hand():
+    """The first goes on; C is second of two at the first rung and stops; D is the best at both and is trained."""
+    searcher = InOrder(A, C, D)
+    run = simulate(searcher, HALVED, factor=2)  # type: ignore[arg-type]
+    assert searcher.events == [Asked(A), Told(A, 0.5), Asked(C), Told(C, 0.2), Asked(D), Told(D, 0.9)]
+    assert run.time.tolist() == run.cost.tolist() == [4, 5, 9]
+    assert run.successes.tolist() == [1, 2, 3]
+    assert run.regret == pytest.approx([0.4, 0.4, 0])
+
+
+def test_a_stopped_network_is_never_returned():
+    """C has 0.7 in the table, but nobody trained it to its end."""
+    assert simulate(InOrder(A, C), HALVED, factor=2).regret == pytest.approx([0.4, 0.4])  # type: ignore[arg-type]
+
+
+def test_rungs_change_nothing_without_early_stopping():
+    plain = {topology: Measurement(entry.score, entry.cost) for topology, entry in HALVED.items()}
+    for workers in (1, 2, 3):
+        with_rungs = simulate(InOrder(A, B, C, D), HALVED, workers=workers)  # type: ignore[arg-type]
+        without = simulate(InOrder(A, B, C, D), plain, workers=workers)  # type: ignore[arg-type]
+        assert with_rungs.topologies == without.topologies
+        assert with_rungs.regret.tolist() == without.regret.tolist()
+        assert with_rungs.cost.tolist() == without.cost.tolist()
+
+
+def test_early_stopping_of_random_search_returns_one_of_the_best_for_less():
+    """Rungs that rank as the end does: the best one seen is never stopped, so the regret is that of full training."""
+    table = {
+        topology: Measurement(entry.score, rungs=((0.25, (entry.score or 0) / 2),)) for topology, entry in RANKS.items()
+    }
+    for seed in range(20):
+        full = simulate(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table)
+        halved = simulate(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table, factor=2)
+        assert halved.topologies == full.topologies
+        assert halved.regret.tolist() == full.regret.tolist()
+        assert halved.cost[-1] < full.cost[-1]

@@ -13,6 +13,7 @@ from c2fnas.cli.predict import predict
 from c2fnas.cli.prepare import prepare
 from c2fnas.cli.run import run
 from c2fnas.cli.search import search
+from c2fnas.cli.simulate import simulate
 from c2fnas.cli.tabulate import tabulate
 from c2fnas.cli.train import train
 from c2fnas.errors import Interrupted, UserError
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, tabulate):
+for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, tabulate, simulate):
     app.command()(command)
 app.add_typer(search, name="search")
 

@@ -1,0 +1,59 @@
+"""The figure of a simulation: regret against evaluated networks and against compute, and Dice against distance."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c2fnas.files import write_atomically
+from c2fnas.search.comparison import Comparison
+from c2fnas.search.simulate import Band
+from c2fnas.space.topology import Topology
+
+INCHES = (15.0, 4.6)
+
+
+def draw_simulation(comparison: Comparison, scores: Mapping[Topology, float], path: Path) -> None:
+    """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF). Bands are 95 % of the mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=INCHES, layout="constrained")
+    colours = {
+        name: f"C{number}" for number, name in enumerate(dict.fromkeys(c.sampler for c in comparison.contenders))
+    }
+    for each in comparison.contenders:
+        look = {"color": colours[each.sampler], "linestyle": "--" if each.early_stopping else "-", "label": each.name}
+        _curve(left, comparison.networks, each.by_networks, look)
+        _curve(middle, comparison.costs, each.by_cost, look)
+    left.set(xlabel="evaluated networks", ylabel="regret (Dice)", title="Against evaluated networks")
+    middle.set(xlabel="processor seconds", title="Against compute")
+    left.legend(fontsize=7)
+    highest = max(float(np.max(each.by_networks.mean)) for each in comparison.contenders)
+    for axes in (left, middle):
+        axes.set_ylim(0, min(1.0, 1.1 * min(highest, _at_first(comparison))))
+    distance, difference = _pairs(scores)
+    right.scatter(distance, difference, s=3, alpha=0.15, linewidths=0)
+    right.set(xlabel="distance of codes", ylabel="difference of Dice", title="Do similar topologies score alike?")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+    pyplot.close(figure)
+
+
+def _curve(axes: object, grid: NDArray, band: Band, look: dict[str, str]) -> None:
+    axes.plot(grid, band.mean, linewidth=1.3, **look)  # type: ignore[attr-defined]
+    axes.fill_between(grid, band.low, band.high, color=look["color"], alpha=0.15, linewidth=0)  # type: ignore[attr-defined]
+
+
+def _at_first(comparison: Comparison) -> float:
+    """The regret after a first network, beyond which nothing is worth showing."""
+    return float(np.mean([each.by_networks.mean[0] for each in comparison.contenders]))
+
+
+def _pairs(scores: Mapping[Topology, float]) -> tuple[NDArray, NDArray]:
+    codes = np.array([topology.code for topology in scores], dtype=float)
+    dice = np.array(list(scores.values()))
+    rows, columns = np.triu_indices(len(dice), k=1)
+    return np.sqrt(((codes[rows] - codes[columns]) ** 2).sum(axis=1)), np.abs(dice[rows] - dice[columns])

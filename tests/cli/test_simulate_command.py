@@ -1,0 +1,62 @@
+"""`c2fnas simulate` on a table made up for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from c2fnas.files import write_json
+from c2fnas.search.table import Row, write_table
+from c2fnas.space.search_space import SearchSpace
+from c2fnas.stages.tabulate import planned_trainings
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    rng = np.random.default_rng(0)
+    rows = [
+        Row(topology, cluster, seed, dice, {30: dice / 3}, {"organ": dice}, 10.0, 1000, 5000)
+        for cluster, topology, seed in planned_trainings(SearchSpace(), per_cluster=2, repeated=1, seeds=2)
+        for dice in [float(rng.uniform(0.3, 0.8))]
+    ]
+    write_table(path, rows)
+    write_json(path.with_suffix(".json"), {"setting": {"iterations": 100}})
+    return path
+
+
+def simulate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "c2fnas", "simulate", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
+    short = ["--samplers", "algorithm1,random", "--repetitions", "20"]
+    for suffix in ("png", "svg"):
+        done = simulate(table, *short, "--json", "--quiet", "--figure", tmp_path / f"figure.{suffix}")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    facts = json.loads(done.stdout)
+    assert [each["name"] for each in facts["contenders"]] == [
+        "algorithm1", "algorithm1 + early stopping", "random", "random + early stopping",
+    ]  # fmt: skip
+    assert (facts["topologies"], facts["trainings"], facts["budget"]["evaluations"]) == (16, 24, 8)
+    words = simulate(table, *short, "--quiet").stdout
+    assert "its regret less random's is" in words
+    assert f"{facts['contenders'][0]['regret']:.4f}" in words
+    assert "Distance of codes against difference of Dice" in words
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [(["--samplers", "hill"], "algorithm1, surrogate"), (["nowhere.csv"], "c2fnas tabulate")]
+)
+def test_what_cannot_be_is_said_in_one_paragraph(table: Path, options: list[str], named: str) -> None:
+    done = simulate(*([table, *options] if options[0].startswith("--") else options))
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
