@@ -54,6 +54,30 @@ def test_accumulation_changes_nothing(tmp_path, micro):
     torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-5)
 
 
+def test_short_of_memory_it_goes_on_in_smaller_parts(tmp_path, caplog):
+    """To the bits of a training that took one patch at a time from the start."""
+
+    def roomy_for_one(network, image, iteration):
+        if len(image) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return network(image)
+
+    short, _ = trained(tmp_path / "short", recipe(6), dropout=0.0, forward=roomy_for_one)
+    frugal, _ = trained(tmp_path / "frugal", recipe(6, micro_batch=1), dropout=0.0)
+    assert same(weights(short), weights(frugal))
+    assert [record.getMessage()[:38] for record in caplog.records if "Out of memory" in record.getMessage()] == [
+        "Out of memory with 4 patches at a time", "Out of memory with 2 patches at a time",
+    ]  # fmt: skip
+
+
+def test_one_patch_that_does_not_fit_is_an_error(tmp_path):
+    def hopeless(network, image, iteration):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(tmp_path, recipe(6), forward=hopeless)
+
+
 def test_idle_parameters_stay_and_have_no_momentum(tmp_path):
     network, _ = trained(tmp_path, recipe(5), forward=second)
     assert torch.equal(network.branches[0].weight, toy().branches[0].weight)

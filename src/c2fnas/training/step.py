@@ -1,5 +1,6 @@
 """One iteration: forward, backward, sharing of gradients, and the optimiser's step."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +19,10 @@ from c2fnas.training.small_convolutions import SmallConvolutions
 
 PATIENCE = 50
 """Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
+ALL = 2**31
+"""More patches than any iteration has."""
 
+log = logging.getLogger(__name__)
 Forward = Callable[[nn.Module, Tensor, int], Tensor]
 
 
@@ -73,6 +77,7 @@ class Stepper:
         )  # fmt: skip
         self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
         self._loss = DiceCrossEntropy(recipe.dice_smoothing)
+        self._at_a_time = recipe.micro_batch or ALL
         self.overflows = 0
 
     @property
@@ -89,15 +94,34 @@ class Stepper:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(iteration)
         image, label = self.fabric.to_device(batch.image), self.fabric.to_device(batch.label)
-        loss = self._accumulate(image, label, iteration)
+        loss = self._in_parts_that_fit(image, label, iteration)
         shared = share_gradients(self.fabric, self.network.parameters(), loss, len(image), flags())
         value = self._move(float(shared.loss), iteration)
         return Stepped(value, shared.flags)
 
-    def _accumulate(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """The gradients of micro-batches, weighted by their patches, add up to those of the whole batch."""
+    def _in_parts_that_fit(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
+        """Accumulate; where a device's memory runs out, with half as many patches at a time from here on."""
+        while (loss := self._accumulate(image, label, iteration)) is None:
+            torch.cuda.empty_cache()
+        return loss
+
+    def _accumulate(self, image: Tensor, label: Tensor, iteration: int) -> Tensor | None:
+        """The loss, or None after halving the micro-batch. An error's own frames would keep the memory it lacked."""
         self.optimiser.zero_grad(set_to_none=True)
-        size, total = self.recipe.micro_batch or len(image), torch.zeros((), device=self.fabric.device)
+        try:
+            return self._backward(image, label, iteration)
+        except torch.OutOfMemoryError:
+            size = min(self._at_a_time, len(image))
+            if size == 1:
+                raise
+            self._at_a_time = -(-size // 2)
+            log.warning("Out of memory with %d patches at a time; going on with %d, which gives the same result.",
+                        size, self._at_a_time)  # fmt: skip
+        return None
+
+    def _backward(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
+        """The gradients of micro-batches, weighted by their patches, add up to those of the whole batch."""
+        size, total = self._at_a_time, torch.zeros((), device=self.fabric.device)
         for images, labels in zip(image.split(size), label.split(size), strict=True):
             with self.fabric.autocast(), self._exactly():
                 logits = self._forward(self.network, images, iteration)
