@@ -4,8 +4,8 @@
 
 DATASET is a Decathlon data set of one MR channel (Hippocampus); a CT-sized phantom is generated beside it. nnU-Net runs
 in an environment of its own (`pip install torch nnunetv2`); without the option it is left out. Every run is a process
-of its own, and the tools take turns. Time is wall clock and processor seconds, without imports. Memory is the sum over
-the process and its workers, sampled: each page counts once however many of them share it, mapped files included.
+of its own, and the tools take turns. Time is wall clock and processor seconds, without imports. Memory is that of
+the process and its workers together, sampled: each page counts once however many share it, mapped files included.
 Results go to `benchmarks/results/preprocessing.{json,md}`.
 """
 
@@ -158,17 +158,30 @@ def watch(process: subprocess.Popen[bytes], samples: list[tuple[float, int]]) ->
         now = time.monotonic()
         if now - since > LOOK_EVERY:
             family, since = descendants(process.pid, process_stats()), now
-        samples.append((now, sum(map(share, family))))
+        samples.append((now, together(family)))
         time.sleep(SAMPLE_EVERY)
 
 
-def share(pid: int) -> int:
-    """A process's proportional share of memory in bytes: pages that n processes map count one n-th."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+def together(family: list[int]) -> int:
+    """Bytes that processes hold together: pages of their own, each once; files, as the one with the most maps them.
+
+    Whether programs beside the benchmark map the same libraries makes no difference.
+    """
+    own, files = 0, 0
+    for pid in family:
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:  # it has ended
+            continue
+        own += kilobytes(rollup, "Pss_Anon") + kilobytes(rollup, "Pss_Shmem")
+        files = max(files, kilobytes(status, "RssFile"))
+    return 1024 * (own + files)
+
+
+def kilobytes(text: str, field: str) -> int:
+    """A field of the kernel's, zero where it is absent."""
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(field + ":")), 0)
 
 
 def command(arguments: argparse.Namespace) -> str:
