@@ -48,6 +48,7 @@ def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
     assert (facts["topologies"], facts["trainings"], facts["budget"]["evaluations"]) == (16, 24, 8)
     words = simulate(table, *short, "--quiet").stdout
     assert "its regret less random's is" in words
+    assert "fewer than 48 topologies" in words
     assert f"{facts['contenders'][0]['regret']:.4f}" in words
     assert "Distance of codes against difference of Dice" in words
 

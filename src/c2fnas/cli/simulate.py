@@ -12,6 +12,9 @@ from c2fnas.errors import UserError
 if TYPE_CHECKING:
     from c2fnas.search.comparison import Comparison
 
+FEWEST = 48
+"""Topologies below which a table says nothing about searchers."""
+
 SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
 
 
@@ -129,6 +132,8 @@ def in_words(facts: dict[str, Any]) -> str:
             f"{each['repetitions']:9}"
         )
     lines.append("")
+    if facts["topologies"] < FEWEST:
+        lines.append(f"With fewer than {FEWEST} topologies none of this can be relied on; `c2fnas tabulate` adds more.")
     lines += [_verdict(name, *values) for name, values in facts["regret_less_that_of_random"].items()]
     lines.append(_estimate("Distance of codes against difference of Dice (Spearman)",
                            facts["distance_predicts_difference"]))  # fmt: skip
