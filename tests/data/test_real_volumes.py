@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from c2fnas.data.cache import PreparedCase, prepare_cases
+from c2fnas.data.check import inspect_dataset
 from c2fnas.data.dataset import Dataset, load_dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
+from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -19,6 +21,34 @@ def dataset(name: str, cases: int) -> Dataset:
         pytest.skip(f"{name} is not at hand")
     whole = load_dataset(DATA / name)
     return replace(whole, training=whole.training[:cases])
+
+
+@pytest.mark.parametrize(
+    ("name", "cases", "warnings"),
+    [
+        ("Task04_Hippocampus", (200, 60), {"labels stored as float32"}),
+        ("CardiacShortAxis", (40, 0), set()),
+        ("LeftAtrium", (12, 0), set()),
+        ("ProstateThick2ch", (2, 0), set()),
+        ("BrainTumour2ch", (2, 0), set()),
+        ("MSLesion4ch", (1, 0), set()),
+        ("SpleenCropCT", (1, 0), set()),
+    ],
+)
+def test_the_check_finds_no_error_in_real_data(name: str, cases: tuple[int, int], warnings: set[str]) -> None:
+    inspection = inspect_dataset(dataset(name, 1000), workers=2)
+    assert (len(inspection.training), len(inspection.test)) == cases
+    assert all(problem.severity == "warning" for problem in inspection.problems)
+    assert {problem.found for problem in inspection.problems} == warnings
+    assert all(inspection.class_cases)
+
+
+def test_the_cardiac_set_is_grouped_by_patient() -> None:
+    folds = make_folds(dataset("CardiacShortAxis", 1000), FoldChoice(group_by="(.+)_E[DS]"))
+    for split in folds:
+        patients = [{case.rsplit("_", 1)[0] for case in side} for side in (split.training, split.validation)]
+        assert not patients[0] & patients[1]
+        assert len(split.validation) == 8
 
 
 def overlaps(case: PreparedCase) -> list[float]:

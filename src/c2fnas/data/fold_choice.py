@@ -50,6 +50,13 @@ def make_folds(dataset: Dataset, choice: FoldChoice = FoldChoice(), seed: int = 
     Raises:
         UserError: the wish can't be met: too few cases, an unknown kind, a group on both sides ...
     """
+    try:
+        return _folds(dataset, choice, seed)
+    except UserError as error:
+        raise UserError(f"{dataset.root}: {error}") from error
+
+
+def _folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Split, ...]:
     cases = group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training
     by = choice.by or ("column" if any(case.fold is not None for case in cases) else "sequential")
     if by == "sequential":
@@ -72,12 +79,13 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
     if not dataset.training:
         return ()
     try:
-        folds = make_folds(dataset)
+        folds = _folds(dataset, FoldChoice(), seed=0)
     except UserError as error:
         own = any(case.fold is not None for case in dataset.training)
         mend = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
         severity: Severity = "error" if own else "warning"
-        return (Problem("", str(file), str(error), "folds to train and validate on", mend, severity),)
+        found = str(error).partition(". ")[0]
+        return (Problem("", str(file), found, "folds to train and validate on", mend, severity),)
     if any(case.id not in present for case in dataset.training):
         return ()
     return missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file)

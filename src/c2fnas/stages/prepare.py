@@ -8,7 +8,7 @@ from c2fnas.data.cache import prepare_cases
 from c2fnas.data.check import Problem, check_dataset
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.parallel import usable_cores
@@ -56,8 +56,10 @@ def prepare_data(
     devices: tuple[str, ...] = ("cpu",), folds: FoldChoice = FoldChoice(),
 ) -> tuple[Dataset, Plan, tuple[Split, ...]]:  # fmt: skip
     """Everything of :func:`prepare` but the configuration."""
-    folder = RunFolder(run)
-    dataset, plan = prepare_plan(dataset_path, run, budget, devices=devices, reporter=reporter)
+    dataset, folder = load_dataset(dataset_path), RunFolder(run)
+    if not folder.folds.exists():
+        make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
+    plan = _planned(dataset, folder, budget, devices, reporter)
     splits = keep_folds(dataset, _known(folder), folder, folds, seed, reporter)
     _cache(dataset, plan, folder, reporter)
     return dataset, plan, splits
@@ -67,9 +69,12 @@ def prepare_plan(
     dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",)
 ) -> tuple[Dataset, Plan]:
     """Check and fingerprint a data set and make its plan, which may then be edited by hand."""
-    dataset, folder = load_dataset(dataset_path), RunFolder(run)
-    fingerprint = _fingerprint(dataset, folder, reporter)
-    return dataset, _plan(fingerprint, load_preset(budget), folder, devices, reporter)
+    dataset = load_dataset(dataset_path)
+    return dataset, _planned(dataset, RunFolder(run), budget, devices, reporter)
+
+
+def _planned(dataset: Dataset, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
+    return _plan(_fingerprint(dataset, folder, reporter), load_preset(budget), folder, devices, reporter)
 
 
 def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fingerprint:
