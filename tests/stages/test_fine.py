@@ -232,6 +232,17 @@ def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting
         assert trial.state == ("failed" if trial.score is None else "succeeded")
 
 
+def test_a_super_network_that_has_learnt_nothing_is_told_of(finished: Setting, tmp_path: Path) -> None:
+    setting, listener = unranked(copy_of(finished, tmp_path)), Listener()
+    supernet = trained_supernet(setting, TOPOLOGY.code)
+    with torch.no_grad():
+        supernet.stem_out.classify.weight.zero_()
+    save_weights(setting.folder.supernet / WEIGHTS, supernet)
+    search(setting, listener)
+    assert any("All 12 candidates have the same Dice, 0.0000" in text for text in listener.said)
+    assert {trial.score for trial in trials(setting)} == {0.0}
+
+
 def test_nothing_but_failures_is_a_readable_error(finished: Setting, tmp_path: Path) -> None:
     setting = unranked(copy_of(finished, tmp_path))
     supernet = trained_supernet(setting, TOPOLOGY.code)

@@ -46,7 +46,7 @@ class Narrowing:
     """The candidates of one run on their way through the rungs."""
 
     def __init__(self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> None:
-        self._setting, self._config = setting, setting.config.fine
+        self._setting, self._config, self._reporter = setting, setting.config.fine, reporter
         self.cases = ranking_cases(setting, reporter)
         self._drawn = random_paths(setting.config.space, self._config.candidates, seed=setting.config.seed)
         self.rungs = plan_rungs(len(self._drawn), len(self.cases), self._config.rungs)
@@ -97,9 +97,18 @@ class Narrowing:
                 reached |= dict.fromkeys(standing, rung.cases)
             scores = {path: self._ranking.dice(path, cases) for path in standing}
             refuse_all_failed(self._setting, list(scores.values()))
+            if number == 1:
+                self._warn_of_one_score(set(scores.values()) - {None}, len(scores))
             keep = self.rungs[number].candidates if number < len(self.rungs) else len(scores)
             standing = survivors(scores, keep, {path: self.cost(path) for path in standing})
         return Narrowed(standing, reached)
+
+    def _warn_of_one_score(self, scores: set[float | None], candidates: int) -> None:
+        if len(scores) == 1 < candidates:
+            self._reporter.say(
+                f"All {candidates} candidates have the same Dice, {scores.pop():.4f}: the super-network has not learnt "
+                "enough to tell them apart, and the choice among them is arbitrary. Train it for more iterations."
+            )
 
     def _audit(self, result: Narrowed) -> dict[str, Any]:
         """Candidates at random on all cases: Kendall's τ of each rung's scores with those, and whether the best is in.
