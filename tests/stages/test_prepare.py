@@ -189,9 +189,11 @@ def test_warnings_are_kept(work: Path) -> None:
     array = np.asanyarray(image.dataobj).astype(np.float32)
     path.unlink()
     nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    (work / "data" / "dataset.json").write_text(json.dumps(manifest | {"numTraining": 9}))
     again(work)
-    (problem,) = json.loads((work / "run" / "check.json").read_text())["problems"]
-    assert (problem["case"], problem["severity"]) == ("phantom_001", "warning")
+    problems = json.loads((work / "run" / "check.json").read_text())["problems"]
+    assert [(each["case"], each["severity"]) for each in problems] == [("", "warning"), ("phantom_001", "warning")]
 
 
 def validation(work: Path) -> list[tuple[str, ...]]:

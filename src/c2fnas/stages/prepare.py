@@ -10,7 +10,7 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
 from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
-from c2fnas.data.layouts import load_dataset
+from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import PLANNED_BATCH, Plan, load_plan, make_plan, save_plan
 from c2fnas.data.planning import NothingFits
@@ -56,10 +56,11 @@ def prepare_data(
     devices: tuple[str, ...] = ("cpu",), folds: FoldChoice = FoldChoice(),
 ) -> tuple[Dataset, Plan, tuple[Split, ...]]:  # fmt: skip
     """Everything of :func:`prepare` but the configuration."""
-    dataset, folder = load_dataset(dataset_path), RunFolder(run)
+    reading, folder = read_dataset(dataset_path), RunFolder(run)
+    dataset = reading.sound(dataset_path)
     if not folder.folds.exists():
         make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
-    plan = _planned(dataset, folder, budget, devices, reporter)
+    plan = _planned(reading, folder, budget, devices, reporter)
     splits = keep_folds(dataset, _known(folder), folder, folds, seed, reporter)
     _cache(dataset, plan, folder, reporter)
     return dataset, plan, splits
@@ -69,16 +70,17 @@ def prepare_plan(
     dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",)
 ) -> tuple[Dataset, Plan]:
     """Check and fingerprint a data set and make its plan, which may then be edited by hand."""
-    dataset = load_dataset(dataset_path)
-    return dataset, _planned(dataset, RunFolder(run), budget, devices, reporter)
+    reading = read_dataset(dataset_path)
+    return reading.sound(dataset_path), _planned(reading, RunFolder(run), budget, devices, reporter)
 
 
-def _planned(dataset: Dataset, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
-    return _plan(_fingerprint(dataset, folder, reporter), load_preset(budget), folder, devices, reporter)
+def _planned(reading: Reading, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
+    return _plan(_fingerprint(reading, folder, reporter), load_preset(budget), folder, devices, reporter)
 
 
-def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fingerprint:
+def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fingerprint:
     """The data set's fingerprint; an unchanged data set is neither checked nor read again."""
+    dataset = reading.dataset
     if folder.fingerprint.exists():
         known = _known(folder)
         if known.describes(dataset):
@@ -87,7 +89,7 @@ def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fin
             f"{folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
             f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
         )
-    _check(dataset, folder, reporter)
+    _check(reading, folder, reporter)
     cases = len(dataset.training)
     reporter.start("fingerprint", cases)
     fingerprint = fingerprint_dataset(
@@ -98,12 +100,12 @@ def _fingerprint(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> Fin
     return fingerprint
 
 
-def _check(dataset: Dataset, folder: RunFolder, reporter: Reporter) -> None:
+def _check(reading: Reading, folder: RunFolder, reporter: Reporter) -> None:
     """Refuse a data set with errors; keep the warnings for the report."""
+    dataset = reading.dataset
     reporter.start("check", len(dataset.training) + len(dataset.test))
-    problems = check_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done)
-    )
+    found = check_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
+    problems = (*reading.problems, *found)
     errors = [problem for problem in problems if problem.severity == "error"]
     reporter.finish("check", f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
     if errors:

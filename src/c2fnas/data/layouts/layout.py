@@ -21,6 +21,17 @@ class Reading:
     files: tuple[Path, ...]
     """The manifest's own files; the first one decides which layout reads it."""
 
+    def sound(self, path: Path) -> Dataset:
+        """The data set, read from ``path``, if its manifest has no errors.
+
+        Raises:
+            DatasetError: it has.
+        """
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        if errors:
+            raise DatasetError(path, errors)
+        return self.dataset
+
 
 class DatasetError(UserError):
     """A manifest with errors, all of them in ``problems``."""
@@ -60,8 +71,4 @@ class Layout(ABC):
         Raises:
             UserError: it has, or can't be read.
         """
-        reading = self.read(path)
-        errors = [problem for problem in reading.problems if problem.severity == "error"]
-        if errors:
-            raise DatasetError(path, errors)
-        return reading.dataset
+        return self.read(path).sound(path)
