@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ def test_in_order_keeps_the_order_and_drops_what_has_not_begun_after_a_failure()
         begun.append(number)
         if number == 3:
             raise ValueError("three")
+        sleep(0.001)  # lets the calling thread learn of the failure
         return number // 2
 
     assert list(in_order(half, [8, 6, 4], workers=3)) == [4, 3, 2]

@@ -121,7 +121,7 @@ def prepare_cases(
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    workers = bounded_workers(cases, workers, lambda case: _prepared_voxels(case, plan))
+    workers = bounded_workers(cases, workers, lambda case: _most_voxels(case, plan))
     # Workers share the cores already; a BLAS that starts its own threads in each of them would only get in the way.
     with threadpool_limits(1 if workers > 1 else None, user_api="blas"):
         keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
@@ -202,6 +202,7 @@ def _open(path: Path) -> np.ndarray:
         raise UserError(f"{path}: damaged ({error}). Delete {path.parent} and prepare the run again.") from error
 
 
-def _prepared_voxels(case: Case, plan: Plan) -> int:
+def _most_voxels(case: Case, plan: Plan) -> int:
+    """Voxels over all channels, as stored or as prepared, whichever are more; by one look at one header."""
     way = Restoration.to_axes(read_geometry(case.images[0], case.id), plan.axes)
-    return len(plan.channels) * prod(prepared_shape(way.shape, way.spacing, plan))
+    return len(plan.channels) * max(prod(way.shape), prod(prepared_shape(way.shape, way.spacing, plan)))

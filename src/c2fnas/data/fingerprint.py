@@ -20,6 +20,9 @@ Triple = tuple[int, int, int]
 SAMPLES_PER_CASE = 10_000
 """Foreground voxels of a case that enter a channel's statistics."""
 
+SLAB_VOXELS = 1 << 18
+"""Voxels whose moments are computed at a time: they fit a processor's cache as doubles."""
+
 CT_NAME = re.compile(r"(?<![a-z])(ce|cb)?cta?(?![a-z])|computed tomography")
 
 
@@ -153,11 +156,17 @@ def _read(case: Case, dataset: Dataset) -> tuple[CaseFingerprint, np.ndarray]:
     box = nonzero_box(way.view(image.array))
     found = CaseFingerprint(
         id=case.id, shape=way.shape, nonzero_shape=way.cropped(box).shape, spacing=way.spacing,
-        voxels=tuple(np.bincount(label.ravel(), minlength=len(dataset.classes)).tolist()),
+        voxels=_class_voxels(label, len(dataset.classes)),
         intensities=tuple(_intensities(channel) for channel in image.array),
         sha256=content_hash(case), files=_stamps(case),
     )  # fmt: skip
     return found, _foreground_sample(image.array, label)
+
+
+def _class_voxels(label: np.ndarray, classes: int) -> tuple[int, ...]:
+    """Voxels of each class, plane by plane: counting turns what it counts into integers of eight bytes."""
+    counts = sum((np.bincount(plane.ravel(), minlength=classes) for plane in label), np.zeros(classes, np.int64))
+    return tuple(counts.tolist())
 
 
 def _intensities(channel: np.ndarray) -> IntensityFingerprint:
@@ -166,10 +175,11 @@ def _intensities(channel: np.ndarray) -> IntensityFingerprint:
 
 
 def moments(array: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation in double precision, plane by plane so that no second volume is needed."""
-    planes = (np.asarray(plane, dtype=np.float64) for plane in array)
-    mean = sum(float(plane.sum()) for plane in planes) / array.size
-    squares = sum(float(np.square(plane - mean).sum()) for plane in (np.asarray(p, dtype=np.float64) for p in array))
+    """Mean and standard deviation in double precision, some planes at a time so that no second volume is needed."""
+    step = max(1, SLAB_VOXELS // max(1, array[0].size))
+    slabs = [array[start : start + step] for start in range(0, len(array), step)]
+    mean = sum(float(slab.sum(dtype=np.float64)) for slab in slabs) / array.size
+    squares = sum(float(np.square(slab - np.float64(mean)).sum()) for slab in slabs)
     return mean, float(np.sqrt(squares / array.size))
 
 

@@ -47,15 +47,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def bounded_workers(
-    cases: Sequence[Case], workers: int, prepared_voxels: Callable[[Case], int] = lambda case: 0
-) -> int:
-    """As many of ``workers`` as can hold the largest case at the same time, by the headers; one at least.
+def bounded_workers(cases: Sequence[Case], workers: int, voxels: Callable[[Case], int] | None = None) -> int:
+    """As many of ``workers`` as can hold the largest case at the same time; one at least.
+
+    ``voxels`` tells how large a case becomes; by default, its voxels are those of its headers.
 
     Raises:
         CaseError: a header can't be read.
     """
-    largest = max((max(_voxels(case), prepared_voxels(case)) for case in cases), default=0)
+    largest = max(map(voxels or _voxels, cases), default=0)
     return fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import psutil
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
@@ -32,10 +32,15 @@ ORDER, PATCH = 0, 1
 
 @dataclass(frozen=True)
 class Batch:
-    """The patches of an iteration; ``label`` holds class indices."""
+    """The patches of an iteration; ``classes`` holds class indices, small as long as a batch waits."""
 
     image: Float[Tensor, "b c i j k"]
-    label: Int[Tensor, "b i j k"]
+    classes: UInt8[Tensor, "b i j k"]
+
+    @property
+    def label(self) -> Int[Tensor, "b i j k"]:
+        """The class indices as int64, as losses take them: a copy."""
+        return self.classes.long()
 
 
 class PatchSampler:
@@ -83,9 +88,8 @@ class PatchSampler:
 
     def batch(self, iteration: int) -> Batch:
         """The patches of ``iteration`` that are this rank's."""
-        patches = [self._make(iteration, slot) for slot in self._slots]
-        images, labels = zip(*patches, strict=True)
-        return Batch(torch.stack(images), torch.stack(labels).long())
+        images, labels = zip(*(self._make(iteration, slot) for slot in self._slots), strict=True)
+        return Batch(torch.stack(images), torch.stack(labels))
 
     def _make(self, iteration: int, slot: int) -> tuple[Tensor, Tensor]:
         number = self._volume(iteration * self._volumes + slot // self._per_volume)

@@ -44,7 +44,9 @@ def resample_image(
         _matrix(n, m, 0 if axis == nearest_axis else SPLINE_ORDER)
         for axis, (n, m) in enumerate(zip(array.shape, shape, strict=True))
     )
-    if first is None:
+    if array.shape == out.shape:
+        out[...] = array
+    elif first is None:
         _resample_planes(array, second, third, out)
     elif shape[0] * array[0].size <= array.shape[0] * out[0].size:  # the smaller of the two arrays in between
         between = np.empty((shape[0], *array.shape[1:]), dtype=np.float32)

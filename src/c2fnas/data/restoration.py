@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 import nibabel
@@ -39,9 +40,7 @@ class Restoration:
     @classmethod
     def to_axes(cls, geometry: Geometry, axes: Sequence[int] = (0, 1, 2)) -> Self:
         """To canonical axes (right, anterior, superior), then ``axes`` of those; nothing cropped or resampled yet."""
-        source_of = {
-            int(to): (axis, bool(step < 0)) for axis, (to, step) in enumerate(nibabel.io_orientation(geometry.matrix))
-        }
+        source_of = _sources(geometry)
         (i, flip_i), (j, flip_j), (k, flip_k) = (source_of[axis] for axis in axes)
         shape = (geometry.shape[i], geometry.shape[j], geometry.shape[k])
         return cls(geometry, (i, j, k), (flip_i, flip_j, flip_k), _whole(shape), shape)
@@ -127,6 +126,12 @@ class Restoration:
             raise ValueError(
                 f"an array of size {tuple(shape)} is none of this case, whose prepared size is {self.shape}"
             )
+
+
+@lru_cache(maxsize=1024)
+def _sources(geometry: Geometry) -> dict[int, tuple[int, bool]]:
+    """Of each canonical axis the array's axis that runs along it, and whether backwards; asked twice of every case."""
+    return {int(to): (axis, bool(step < 0)) for axis, (to, step) in enumerate(nibabel.io_orientation(geometry.matrix))}
 
 
 def _whole(shape: Triple) -> Box:

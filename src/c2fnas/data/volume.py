@@ -15,6 +15,7 @@ from c2fnas.data.formats import Header, format_of, header_findings, suffix_of, w
 from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
 from c2fnas.data.label_file import write_label
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.data.tiles import contiguous
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
 
 __all__ = [
@@ -81,9 +82,8 @@ def read_label(path: Path, classes: Sequence[LabelClass], case: str = "") -> tup
     case = case or without_suffix(path)
     stored, header = read_stored(path, case)
     _raise_first(label_findings(stored, classes), case, path)
-    return class_lookup(classes)[label_integers(stored.reshape(stored.shape[:3]))], Geometry.from_array(
-        stored.shape[:3], header.affine
-    )
+    indices = class_lookup(classes)[label_integers(stored.reshape(stored.shape[:3]))]
+    return contiguous(indices, np.uint8), Geometry.from_array(stored.shape[:3], header.affine)
 
 
 def read_stored(path: Path, case: str) -> tuple[np.ndarray, Header]:
@@ -130,7 +130,7 @@ def _read_channels(path: Path, case: str, fill: float | None) -> Volume:
     stored, header = read_stored(path, case)
     channels = stored.reshape((*stored.shape[:3], -1))
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is found below
-        array = np.ascontiguousarray(np.moveaxis(channels, -1, 0), dtype=np.float32)
+        array = contiguous(np.moveaxis(channels, -1, 0), np.float32)
     if fill is not None:
         array = np.where(np.isfinite(array), array, np.float32(fill))
     _raise_first(image_findings(array), case, path)
