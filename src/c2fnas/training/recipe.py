@@ -20,6 +20,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
+AUGMENTED_FROM = 2000
+"""Iterations from which the modern recipe augments."""
+
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
 
@@ -113,11 +116,14 @@ def modern_recipe(iterations: int) -> Recipe:
     """nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so shorter
-    trainings take 0.95.
+    trainings take 0.95. Short ones go without augmentation, and so without mirrored views, since they have not yet
+    learnt what it varies (docs/decisions/0015).
     """
+    augmented = iterations >= AUGMENTED_FROM
     return Recipe(
         name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=0.01, warmup_from=0.001,
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial", nesterov=True,
-        momentum=0.99 if iterations >= 5000 else 0.95, weight_decay=3e-5, gradient_clip=12.0, augmentation="modern",
-        foreground_rate=1 / 3, mirror=True,
+        momentum=0.99 if iterations >= 5000 else 0.95, weight_decay=3e-5, gradient_clip=12.0,
+        augmentation="modern" if augmented else "none",
+        foreground_rate=1 / 3, mirror=augmented,
     )  # fmt: skip
