@@ -1,8 +1,14 @@
 """What every test process starts from."""
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import filelock
+import pytest
 from hypothesis import HealthCheck, settings
 
 # pytest starts a process per core, and threads that spin would wait for each other.
@@ -15,3 +21,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A busy machine is no fault of the code: nothing here asserts a time.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="module")
+def ray_alone() -> Iterator[None]:
+    """One test file at a time has a Ray cluster, in a folder of its own: Ray joins whichever cluster it finds there."""
+    temporary = Path(tempfile.gettempdir())
+    with filelock.FileLock(temporary / "c2fnas-tests-ray.lock"), pytest.MonkeyPatch.context() as environment:
+        folder = tempfile.mkdtemp(prefix="ray", dir=temporary)  # short: sockets lie there
+        environment.setenv("RAY_TMPDIR", folder)
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.delenv("RAY_ADDRESS", raising=False)
+        yield
+        shutil.rmtree(folder, ignore_errors=True)

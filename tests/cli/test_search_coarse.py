@@ -72,7 +72,7 @@ def test_local_jobs_run_on_the_devices_of_the_run_or_on_those_that_are_named() -
 
 
 @pytest.mark.long
-def test_the_coarse_stage_on_a_ray_cluster(tmp_path: Path) -> None:
+def test_the_coarse_stage_on_a_ray_cluster(ray_alone: None, tmp_path: Path) -> None:
     """A cluster of the command's own: without an address Ray starts one on this machine."""
     pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
     dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)

@@ -46,11 +46,12 @@ def _open(name: str) -> AbstractContextManager[Executor]:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(ray_alone: None) -> Iterator[None]:
     """A real cluster on this machine."""
     import ray
 
     ray.init(
+        "local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

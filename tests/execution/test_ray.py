@@ -16,12 +16,11 @@ ray = pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cluster(ray_alone: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores and one node of one core."""
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", str(TARGETS))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     opened = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     opened.add_node(num_cpus=1)
     yield opened

@@ -41,8 +41,8 @@ class RayExecutor:
     """One worker process per Ray task; Ray chooses the node.
 
     Args:
-        address: of the cluster, such as ``"auto"`` or ``"ray://head:10001"``; None joins the cluster of the environment
-            or starts one on this machine.
+        address: of the cluster, such as ``"auto"`` or ``"ray://head:10001"``; None joins the one that
+            ``RAY_ADDRESS`` names or starts one on this machine, whatever else runs here.
         slots: how many jobs run at a time; None: as many as the cluster has room for, counted anew at every turn, so
             that nodes may come and go.
         cpus: the cores of a job, which are also its threads.
@@ -184,7 +184,7 @@ def _join(address: str | None) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _reach(address)
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise UserError(
             f"The Ray cluster {address or 'of this machine'} cannot be joined ({' '.join(str(error).split())}). Start "
