@@ -93,3 +93,12 @@ def test_an_unsound_case_is_an_error_that_names_it(tmp_path: Path) -> None:
     case.images[0].write_bytes(case.images[0].read_bytes()[:200])
     with pytest.raises(CaseError, match=r"a\.nii\.gz"):
         fingerprint_dataset(dataset_of(tmp_path, (case,)))
+
+
+def test_contents_are_those_of_the_files_whenever_they_were_written(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, (write_case(tmp_path),))
+    first = fingerprint_dataset(dataset)
+    os.utime(dataset.training[0].images[0], (0, 0))
+    later = fingerprint_dataset(dataset)
+    assert (later == first, later.contents == first.contents) == (False, True)
+    assert fingerprint_dataset(dataset_of(tmp_path, (write_case(tmp_path, seed=7),))).contents != first.contents

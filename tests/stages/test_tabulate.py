@@ -1,6 +1,6 @@
 """A table of topologies: what is planned, that it resumes and grows, and one real training."""
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from fine_run import Listener, phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.files import read_json
+from c2fnas.files import read_json, write_json
 from c2fnas.search.table import Row, read_table
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
@@ -86,9 +86,13 @@ def test_another_setting_or_data_set_is_refused(setting: Setting, tmp_path: Path
     tabulate(setting, table, plan, Answers(), Listener(), SMALL)
     with pytest.raises(UserError, match="another setting"):
         tabulate(setting, table, plan, Answers(), Listener(), SMALL.model_copy(update={"cases": 3}))
-    other = replace(setting, config=setting.config.model_copy(update={"fingerprint": "0"}))
-    with pytest.raises(UserError, match="another fingerprint"):
-        tabulate(other, table, plan, Answers(), Listener(), SMALL)
+    other = tmp_path / "other"
+    shutil.copytree(setting.folder.root, other)
+    facts = read_json(other / "fingerprint.json")
+    facts["cases"][0]["sha256"] = "0"
+    write_json(other / "fingerprint.json", facts)
+    with pytest.raises(UserError, match="another contents"):
+        tabulate(Setting.load(other), table, plan, Answers(), Listener(), SMALL)
     assert len(read_table(table)) == 1
 
 

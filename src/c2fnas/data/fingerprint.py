@@ -1,6 +1,7 @@
 """What a data set looks like: sizes, spacings, intensities and class volumes of every case, and hashes of its files."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -88,6 +89,18 @@ class Fingerprint(_Frozen):
     def nonzero_share(self) -> float:
         """The median share of a volume that lies in the box of its non-zero voxels."""
         return float(np.median([np.prod(case.nonzero_shape) / np.prod(case.shape) for case in self.cases]))
+
+    @property
+    def contents(self) -> str:
+        """A SHA-256 of what was read, wherever and whenever: cases with their files' contents, channels, label values.
+
+        Statistics are left out: another version may round them differently.
+        """
+        read = [
+            [[case.id, case.sha256] for case in self.cases], [channel.name for channel in self.channels],
+            [list(each.values) for each in self.classes],
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def describes(self, dataset: Dataset) -> bool:
         """Whether ``dataset`` is the one that was read: the same cases, channels, label values and file contents.

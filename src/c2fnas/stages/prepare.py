@@ -61,7 +61,7 @@ def prepare_data(
     if not folder.folds.exists():
         make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
     plan = _planned(reading, folder, budget, devices, reporter)
-    splits = keep_folds(dataset, _known(folder), folder, folds, seed, reporter)
+    splits = keep_folds(dataset, known_fingerprint(folder), folder, folds, seed, reporter)
     _cache(dataset, plan, folder, reporter)
     return dataset, plan, splits
 
@@ -82,7 +82,7 @@ def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fin
     """The data set's fingerprint; an unchanged data set is neither checked nor read again."""
     dataset = reading.dataset
     if folder.fingerprint.exists():
-        known = _known(folder)
+        known = known_fingerprint(folder)
         if known.describes(dataset):
             return known
         raise UserError(
@@ -120,7 +120,7 @@ def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {hint}"
 
 
-def _known(folder: RunFolder) -> Fingerprint:
+def known_fingerprint(folder: RunFolder) -> Fingerprint:
     """The fingerprint in the run folder."""
     try:
         return Fingerprint.model_validate(read_json(folder.fingerprint))

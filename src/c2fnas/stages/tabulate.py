@@ -19,6 +19,7 @@ from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 from c2fnas.stages.configure import versions
 from c2fnas.stages.drive import drive
+from c2fnas.stages.prepare import known_fingerprint
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting, evenly_spread
 from c2fnas.stages.table_setting import TableSetting
@@ -130,7 +131,7 @@ def _keep_provenance(setting: Setting, table: Path, small: TableSetting) -> str:
 
 def _fixed(setting: Setting, small: TableSetting, precision: str) -> Iterator[tuple[str, Any]]:
     yield "dataset", setting.config.dataset
-    yield "fingerprint", setting.config.fingerprint
+    yield "contents", known_fingerprint(setting.folder).contents
     yield "patch_size", list(setting.plan.patch_size)
     yield "stride", list(setting.plan.stride)
     yield "precision", precision
