@@ -1,5 +1,7 @@
-"""`c2fnas train`: an architecture on a data set."""
+"""`c2fnas train`: an architecture on a data set, or on every data set of a folder."""
 
+import json as json_format
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,12 +14,22 @@ from c2fnas.errors import UserError
 if TYPE_CHECKING:
     from c2fnas.inference.designs import Design
     from c2fnas.stages.pipeline import Result
+    from c2fnas.stages.train_all import TaskScores
     from c2fnas.stages.train_wish import Wish
+
+SOME_FAILED = 1
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="The data set's folder or file: MSD, nnU-Net raw, or a CSV.")],
-    run: Annotated[Path, typer.Option("--run", help="The run folder: a new one, or that of a search on this data.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="The data set's folder or file: MSD, nnU-Net raw, or a CSV; or a folder of several.")
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--run", help="The run folder: a new one, or that of a search on this data; of several, one for each in it."
+        ),
+    ],
     architecture: Annotated[
         str | None,
         typer.Option("--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."),
@@ -50,7 +62,16 @@ def train(
         int | None, typer.Option(min=1, help="Iterations between validations on whole volumes, for the curve.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random; default: 0, or the run's.")] = None,
+    label_tests: Annotated[
+        bool,
+        typer.Option(
+            "--label-tests",
+            help="Then label the data set's test images (imagesTs) by majority vote of the folds, into predictions in "
+            "the run folder.",
+        ),
+    ] = False,
     devices: Devices = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print Dice per class and fold as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an architecture on a data set, a model for each of the folds, without a search.
@@ -58,6 +79,10 @@ def train(
     Resumable: interrupted at any point, the same command carries on; finished, it says so. In the folder of a search
     on the same data, `--folds all` trains the found architecture on the other folds too. Under torchrun the processes
     share every fold's batches.
+
+    In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in --run
+    and has a budget's time for itself; one that fails is told of, the others go on, and the exit code is 1 at the end.
+    The table over tasks and classes (the paper's Table 1, on the validation cases of the folds) goes to table-1.json.
 
     Examples:
 
@@ -69,9 +94,11 @@ def train(
 
     `c2fnas train Task09_Spleen --run runs/spleen --folds all --extend 4000`
 
+    `c2fnas train Decathlon -a c2fnas-panc --run runs/decathlon --folds all --label-tests`
+
     `torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas`
     """
-    from c2fnas.cli.run import finish_line
+    from c2fnas.stages.train_all import datasets_in, table_1, task_scores
     from c2fnas.stages.train_wish import Wish
 
     wish = Wish(
@@ -79,26 +106,76 @@ def train(
         recipe=recipe, precision=precision, iterations=iterations, extend=extend, validate_every=validate_every,
         seed=seed,
     )  # fmt: skip
-    result = _train(dataset, run, wish, devices, quiet)
-    if result.models:
-        finish_line(result, run)
+    several = datasets_in(dataset)
+    if several:
+        rows = _train_all(several, run, wish, devices, quiet, label_tests)
+    else:
+        result = _train(dataset, run, wish, devices, quiet, label_tests)
+        if not result.models:  # under torchrun, one process speaks
+            return
+        rows = (task_scores(dataset.resolve().name, result),)
+    if json:
+        typer.echo(json_format.dumps(table_1(rows), indent=2))
+    elif several:
+        _print(rows, run)
+    else:
+        _finish(result, run)
+    if any(row.failure is not None for row in rows):
+        raise typer.Exit(SOME_FAILED)
 
 
-def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool) -> "Result":
+def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool, label_tests: bool) -> "Result":
     from c2fnas.cli.display import Display
     from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.stages.label_test import label_test_images
     from c2fnas.stages.train import train_architecture
     from c2fnas.training.device import ranks
 
     rank, world = ranks()
     with Display(quiet=quiet or rank > 0) as display:
+        names = device_names(devices)
         if world > 1:
             from c2fnas.stages.train_together import train_together
 
-            return train_together(dataset, run, wish, kind=device_names(devices)[0].partition(":")[0], reporter=display)
-        return train_architecture(
-            dataset, run, wish, devices=device_names(devices), executor=LocalProcessExecutor, reporter=display
-        )
+            result = train_together(dataset, run, wish, kind=names[0].partition(":")[0], reporter=display)
+        else:
+            result = train_architecture(
+                dataset, run, wish, devices=names, executor=LocalProcessExecutor, reporter=display
+            )  # fmt: skip
+        if label_tests and result.models:
+            label_test_images(dataset, run, result.models, names[0], display)
+    return result
+
+
+def _train_all(
+    datasets: Sequence[Path], run: Path, wish: "Wish", devices: str, quiet: bool, label_tests: bool
+) -> "tuple[TaskScores, ...]":
+    from c2fnas.cli.display import Display
+    from c2fnas.execution import LocalProcessExecutor
+    from c2fnas.stages.train_all import train_all
+    from c2fnas.training.device import ranks
+
+    if ranks()[1] > 1:
+        raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
+    with Display(quiet=quiet) as display:
+        return train_all(
+            datasets, run, wish, devices=device_names(devices), executor=LocalProcessExecutor, reporter=display,
+            label_tests=label_tests,
+        )  # fmt: skip
+
+
+def _finish(result: "Result", run: Path) -> None:
+    from c2fnas.cli.run import finish_line
+
+    finish_line(result, run)
+
+
+def _print(rows: "Sequence[TaskScores]", run: Path) -> None:
+    from c2fnas.cli.table_1 import table
+    from c2fnas.stages.train_all import TABLE
+
+    typer.echo(table(rows))
+    typer.echo(f"Everything is in {run}, the table in {run / TABLE}.")
 
 
 def _design(text: str | None, network: str | None, width: float | None, run: Path) -> "Design | None":

@@ -83,6 +83,15 @@ class RunFolder:
         return self.scale / f"{number:04d}"
 
     @property
+    def ablation(self) -> Path:
+        """What other architectures come to in the run's setting."""
+        return self.root / "ablation"
+
+    def ablation_trial(self, number: int) -> Path:
+        """The folder of one architecture on one fold, by its number in the ledger."""
+        return self.ablation / f"{number:04d}"
+
+    @property
     def final(self) -> Path:
         """The deployed networks."""
         return self.root / "final"
@@ -99,6 +108,11 @@ class RunFolder:
     def final_model(self, fold: int) -> Path:
         """The model package of that network."""
         return self.final_fold(fold) / PACKAGE
+
+    @property
+    def predictions(self) -> Path:
+        """Labels of the data set's test images."""
+        return self.root / "predictions"
 
     @property
     def report(self) -> Path:
