@@ -8,6 +8,7 @@ import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
 from c2fnas.cli.options import Quiet
+from c2fnas.cli.text_table import aligned, percent
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,16 +85,13 @@ def table(rows: tuple["Scaled", ...]) -> str:
     classes = next((list(row.per_class) for row in rows if row.per_class is not None), [])
     head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
     lines = [head, *(_line(row, classes) for row in rows)]
-    spaces = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    text = "\n".join("  ".join(cell.rjust(space) for cell, space in zip(line, spaces, strict=True)) for line in lines)
     failures = [f"width {row.width:g} failed: {row.reason}" for row in rows if row.dice is None]
-    return "\n".join([text, *failures])
+    return "\n".join([aligned(lines), *failures])
 
 
 def _line(row: "Scaled", classes: list[str]) -> list[str]:
     scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
     return [
         f"{row.width:g}", "×".join(map(str, row.patch)),
-        *("–" if score is None else f"{100 * score:.2f}" for score in scores),
-        f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.2f}",
+        *map(percent, scores), f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.2f}",
     ]  # fmt: skip

@@ -1,13 +1,13 @@
 """Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
-from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.inference.metrics import ByClass
 from c2fnas.runs.ledger import Ledger
@@ -15,7 +15,7 @@ from c2fnas.runs.trial import Trial
 from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages.drive import drive
+from c2fnas.stages.ledger_grid import LedgerGrid
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.scale_job import with_patch
 from c2fnas.stages.setting import Setting
@@ -74,8 +74,12 @@ def search_width(
         UserError: a width that is none, nothing found yet, or this run has scaled another architecture.
     """
     architecture = architecture or _found(setting)
-    search = _ScalingSearch(setting, reporter, architecture, grid(architecture, widths, patches))
-    return search.run(executor)
+    search = _ScalingGrid(setting, grid(architecture, widths, patches))
+    _refuse_another(setting, search.ledger, architecture)
+    trials = search.run(executor, reporter)
+    rows = tuple(_row(setting, trials[point], point) for point in search.points)
+    write_json(setting.folder.scale / TABLE, [row.to_json() for row in rows])
+    return rows
 
 
 def grid(architecture: Architecture, widths: Sequence[float], patches: Sequence[float]) -> dict[Point, Architecture]:
@@ -95,63 +99,28 @@ def grid(architecture: Architecture, widths: Sequence[float], patches: Sequence[
     return {(each.width, factor): each for factor, each in product(patches, scaled)}
 
 
-class _ScalingSearch:
-    """The third stage of one run: the grid, the ledger and the widths under way."""
+class _ScalingGrid(LedgerGrid[Point]):
+    """The third stage of one run."""
 
-    def __init__(
-        self, setting: Setting, reporter: Reporter, architecture: Architecture, points: dict[Point, Architecture]
-    ) -> None:
-        self._setting, self._reporter, self._points = setting, reporter, points
-        self._ledger = Ledger(setting.folder.study, STAGE)
-        _refuse_another(setting, self._ledger, architecture)
-        self._left_over = [trial.number for trial in self._ledger.interrupted() if _point(trial) in points]
-        self._running: dict[str, Trial] = {}
+    stage = STAGE
 
-    def run(self, executor: Executor) -> tuple[Scaled, ...]:
-        waiting = self._waiting()
-        self._reporter.start(STAGE, len(self._points))
-        drive(
-            executor, lambda: self._propose(waiting), self._settle,
-            folder=self._setting.folder, reporter=self._reporter, stage=STAGE,
-            finished=lambda: float(sum(trial.finished for trial in self._trials().values())),
+    def point(self, trial: Trial) -> Point:
+        return trial.architecture.width, trial.extra["patch_factor"]
+
+    def facts(self, point: Point) -> dict[str, Any]:
+        """What the ledger keeps with a width: its patch and its cost."""
+        setting, factor = self.setting, point[1]
+        patch = with_patch(setting, factor).plan.patch_size
+        cost = network_cost(
+            self.points[point], in_channels=setting.in_channels, classes=setting.classes, input_size=patch
         )  # fmt: skip
-        trials = self._trials()
-        rows = tuple(_row(self._setting, trials[point], point) for point in self._points)
-        write_json(self._setting.folder.scale / TABLE, [row.to_json() for row in rows])
-        self._reporter.finish(STAGE)
-        return rows
+        return {"patch_factor": factor, "patch": list(patch), "parameters": cost.parameters, "macs": cost.macs}
 
-    def _trials(self) -> dict[Point, Trial]:
-        """The ledger's trials of this grid."""
-        return {_point(trial): trial for trial in self._ledger.trials() if _point(trial) in self._points}
+    def job(self, trial: Trial) -> Job:
+        return scaled_job(self.setting, trial)
 
-    def _waiting(self) -> Iterator[Trial]:
-        """What is to be trained: first what a dead driver has left, then what the ledger does not know yet."""
-        known = set(self._trials())
-        yield from (self._ledger.restart(number) for number in self._left_over)
-        for point, architecture in self._points.items():
-            if point not in known:
-                number = self._ledger.start(architecture, _facts(self._setting, architecture, point[1]))
-                yield self._ledger.trial(number)
-
-    def _propose(self, waiting: Iterator[Trial]) -> Job | None:
-        trial = next(waiting, None)
-        if trial is None:
-            return None
-        job = scaled_job(self._setting, trial)
-        self._running[job.id] = trial
-        return job
-
-    def _settle(self, outcome: Outcome) -> None:
-        trial = self._running.pop(outcome.job_id)
-        extra = {"device": outcome.device, "seconds": outcome.seconds}
-        if outcome.value is None:
-            ended = self._ledger.fail(trial.number, outcome.failure or outcome.kind, extra)
-        else:
-            extra["per_class"] = outcome.value["per_class"]
-            ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
-        if ended.score is None:
-            self._reporter.say(f"Width {trial.architecture.width:g} failed and is left out: {ended.reason}")
+    def name(self, trial: Trial) -> str:
+        return f"Width {trial.architecture.width:g}"
 
 
 def scaled_job(setting: Setting, trial: Trial) -> Job:
@@ -185,19 +154,6 @@ def _refuse_another(setting: Setting, ledger: Ledger, architecture: Architecture
                 f"{setting.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
                 "--architecture, or choose another --run folder."
             )
-
-
-def _point(trial: Trial) -> Point:
-    return trial.architecture.width, trial.extra["patch_factor"]
-
-
-def _facts(setting: Setting, architecture: Architecture, factor: float) -> dict[str, Any]:
-    """What the ledger keeps with a width: its patch and its cost."""
-    patch = with_patch(setting, factor).plan.patch_size
-    cost = network_cost(
-        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=patch
-    )  # fmt: skip
-    return {"patch_factor": factor, "patch": list(patch), "parameters": cost.parameters, "macs": cost.macs}
 
 
 def _row(setting: Setting, trial: Trial, point: Point) -> Scaled:
