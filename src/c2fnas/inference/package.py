@@ -102,7 +102,7 @@ def load_package(folder: Path) -> Model:
     kind, design = read_design(folder)
     for name in (kind.file, PLAN):
         _check(folder / name, sums)
-    plan = _read_plan(folder / PLAN)
+    plan = read_plan(folder / PLAN)
     return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
@@ -137,7 +137,12 @@ def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[st
     return network.eval()
 
 
-def _read_plan(path: Path) -> ModelPlan:
+def read_plan(path: Path) -> ModelPlan:
+    """The plan in a package's file.
+
+    Raises:
+        UserError: it can't be read, or has a fault.
+    """
     value: Any = read_json(path)
     try:
         return ModelPlan.model_validate(value)

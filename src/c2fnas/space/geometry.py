@@ -12,7 +12,7 @@ def level_sizes(input_size: Size, downsamplings: int) -> tuple[Size, ...]:
     sizes = [input_size]
     for _ in range(downsamplings + 1):
         i, j, k = sizes[-1]
-        sizes.append(((i + 1) // 2, (j + 1) // 2, (k + 1) // 2))
+        sizes.append(((i - 1) // 2 + 1, (j - 1) // 2 + 1, (k - 1) // 2 + 1))
     return tuple(sizes)
 
 

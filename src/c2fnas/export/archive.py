@@ -1,0 +1,40 @@
+"""A model package as one zip file: the same bytes for the same model, wherever and whenever it is written."""
+
+import zipfile
+from pathlib import Path
+
+from c2fnas.export.place import refuse_taken
+from c2fnas.files import write_atomically
+from c2fnas.inference.designs import KINDS
+from c2fnas.inference.package import CARD, PLAN, SUMS, WEIGHTS, load_package
+
+MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
+"""What a model's zip may hold, at its top level; nothing else has a name that an import accepts."""
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+REGULAR_FILE = 0o100644 << 16
+
+
+def pack(model: Path, archive: Path) -> None:
+    """Write the model package ``model`` as the zip file ``archive``.
+
+    Raises:
+        UserError: ``model`` is damaged, or ``archive`` exists or can't be written.
+    """
+    refuse_taken(archive)
+    load_package(model)
+    names = [name for name in MEMBERS if (model / name).is_file()]
+    write_atomically(archive, lambda temporary: _write(model, names, temporary))
+
+
+def _write(model: Path, names: list[str], path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.external_attr = REGULAR_FILE
+            # Trained weights do not get smaller; text does.
+            info.compress_type = zipfile.ZIP_STORED if name == WEIGHTS else zipfile.ZIP_DEFLATED
+            info.file_size = (model / name).stat().st_size
+            with (model / name).open("rb") as source, file.open(info, "w") as target:
+                while block := source.read(1 << 20):
+                    target.write(block)
