@@ -134,6 +134,19 @@ def test_what_is_neither_is_a_readable_error(source: str):
         Architecture.load(source)
 
 
+def test_a_path_is_told_from_a_text_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("unfinished").mkdir()
+    with pytest.raises(UserError, match=r"no architecture\.json in this folder"):
+        Architecture.load("unfinished")
+    for source in ("mine.json", "runs/liver"):
+        with pytest.raises(UserError, match="no such file or folder"):
+            Architecture.load(source)
+    for source in ("", "0:3D 1:9D 0:3D"):
+        with pytest.raises(UserError, match="cell"):
+            Architecture.load(source)
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(UserError, match="c2fnas-panc"):
         Architecture.named("c2fnas-liver")

@@ -70,6 +70,8 @@ class Architecture:
         if text.lower() in BUILT_IN:
             return cls.named(text)
         path = _file_of(Path(text))
+        if path is None and (missing := _missing(text)):
+            raise UserError(f"{text}: not an architecture: {missing}")
         try:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8"))) if path else cls.from_text(text)
         except (OSError, ValueError, RecursionError) as error:
@@ -149,10 +151,23 @@ def _file_of(path: Path) -> Path | None:
 
 
 def _is_file(path: Path) -> bool:
+    return _exists(path) and path.is_file()
+
+
+def _exists(path: Path) -> bool:
     try:
-        return path.is_file()
-    except OSError:  # the text form of a deep network is too long for a file's name
+        return path.exists()
+    except (OSError, ValueError):  # the text form of a deep network is too long for a file's name
         return False
+
+
+def _missing(text: str) -> str | None:
+    """What there is none of, where ``text`` is a path rather than a text form."""
+    if text and _exists(Path(text)):
+        return "no architecture.json in this folder. A run has one once its coarse stage has finished."
+    if text.endswith(".json") or "/" in text or "\\" in text:
+        return "no such file or folder. Correct the path."
+    return None
 
 
 def _miscounted(operations: int, cells: int) -> str:
