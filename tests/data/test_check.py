@@ -360,3 +360,10 @@ def test_in_words_a_problem_of_many_cases_stands_once(tmp_path: Path) -> None:
     assert "b_label.nii.gz: found labels stored as float32" in lines[0]
     assert lines[1].startswith("error: ")
     assert lines[2] == "Small: 5 training and 0 test cases, 1 errors, 2 warnings."
+
+
+def test_in_words_an_entry_of_the_manifest_is_named(tmp_path: Path) -> None:
+    training = [{"image": f"./{name}.nii.gz", "label": f"./{name}_label.nii.gz"} for name in IDS]
+    training[2]["label"] = "../c_label.nii.gz"
+    result = CliRunner().invoke(app, ["check", str(write_dataset(tmp_path, training=training, numTraining=4))])
+    assert f"error: {tmp_path / 'dataset.json'} (training[2]): found the path" in result.stdout

@@ -167,6 +167,24 @@ def test_an_entry_that_is_none_is_listed_and_left_out(entry: Any, tmp_path: Path
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("fold", "expected"), [(2, 2), ("2", 2), (2.0, 2), ("2.0", 2), (0, 0), (None, None), ("", None)]
+)
+def test_folds_in_every_spelling(fold: Any, expected: int | None, tmp_path: Path) -> None:
+    """pandas writes the whole numbers of a column with gaps as 2.0."""
+    folder = msd(tmp_path, [{"image": "a.nii.gz", "label": "l.nii.gz", "fold": fold}])
+    assert load_dataset(folder).training[0].fold == expected
+    row = f"a.nii.gz,l.nii.gz,{'' if fold is None else fold}"
+    path = table(tmp_path / "table", f"image,label,fold\n{row}\n", {"labels": {"a": 1}})
+    assert load_dataset(path).training[0].fold == expected
+
+
+@pytest.mark.parametrize("fold", ["first", 1.5, -1, True, [1]])
+def test_a_fold_that_is_no_number_is_listed(fold: Any, tmp_path: Path) -> None:
+    reading = read_dataset(msd(tmp_path, [{"image": "a.nii.gz", "label": "l.nii.gz", "fold": fold}]))
+    assert [(each.case, each.found) for each in reading.problems] == [("training[0]", f"fold {fold!r}")]
+
+
 def test_a_case_listed_twice_is_an_error(tmp_path: Path) -> None:
     entry = {"image": "a.nii.gz", "label": "l.nii.gz"}
     reading = read_dataset(msd(tmp_path, [entry, entry]))
@@ -216,6 +234,12 @@ def test_nnunets_folders(tmp_path: Path) -> None:
     assert reading.dataset.test[0].label == tmp_path / "Dataset001_Small/labelsTs/t.nii.gz"
 
 
+def test_nnunets_endings_in_capitals(tmp_path: Path) -> None:
+    files = ["imagesTr/a_0000.NII.GZ", "imagesTr/a_0001.nii.gz", "labelsTr/a.Nii.gz"]
+    (case,) = load_dataset(nnunet(tmp_path, files)).training
+    assert [*case.images, case.label] == [tmp_path / file for file in files]
+
+
 def test_nnunets_missing_files_are_problems_of_their_case(tmp_path: Path) -> None:
     files = ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz", "imagesTr/c_0000.nii.gz"]
     folder = nnunet(tmp_path, files)
@@ -230,11 +254,13 @@ def test_nnunets_surplus_files_are_told(tmp_path: Path) -> None:
 
 
 def test_nnunets_own_list_of_files(tmp_path: Path) -> None:
-    listed = {"a": {"images": ["x/1.nii.gz", "x/2.nii.gz"], "label": "x/l.nii.gz"}, "b": {"images": ["../1.nii.gz"]}}
+    listed = {"a": {"images": ["x/1.nii.gz", "x/2.nii.gz"], "label": "x/l.nii.gz"}, "b": {"images": ["../1.nii.gz"]},
+              "c": {"images": 3}, "d": None}  # fmt: skip
     reading = read_dataset(nnunet(tmp_path, [], dataset=listed))
     assert [case.id for case in reading.dataset.training] == ["a"]
     assert reading.dataset.training[0].images == (tmp_path / "x/1.nii.gz", tmp_path / "x/2.nii.gz")
-    assert [(each.case, "leads out" in each.found) for each in reading.problems] == [("b", True)]
+    assert [(each.case, "leads out" in each.found) for each in reading.problems] == [
+        ("b", True), ("c", False), ("d", False)]  # fmt: skip
 
 
 def test_an_ending_that_is_not_read(tmp_path: Path) -> None:
@@ -302,6 +328,15 @@ def test_a_row_that_cannot_be_meant(row: str, found: str, tmp_path: Path) -> Non
     reading = read_dataset(path)
     assert [case.id for case in reading.dataset.training] == ["b"]
     assert [(problem.case, found in problem.found) for problem in reading.problems] == [("line 2", True)]
+
+
+def test_rows_that_lead_out_are_enough_to_say(tmp_path: Path) -> None:
+    """What follows from them (no cases, no classes) isn't said besides; a file elsewhere has an absolute path."""
+    reading = read_dataset(table(tmp_path / "data", "image,label\n../a.nii.gz,../l.nii.gz\n"))
+    assert [(each.case, "leads out" in each.found) for each in reading.problems] == [("line 2", True)]
+    assert "absolute path" in reading.problems[0].mend
+    with pytest.raises(DatasetError, match=r"cases\.csv \(line 2\): found the path '\.\./a\.nii\.gz'"):
+        reading.sound(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "label\nl.nii.gz\n", "image,label\n"])

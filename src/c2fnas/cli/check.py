@@ -142,7 +142,7 @@ def _print(
     for each in problems:
         groups.setdefault((each.severity, each.found, each.expected, each.mend), []).append(each)
     for (severity, found, expected, mend), same in groups.items():
-        typer.echo(f"{severity}: {_places([each.file for each in same])}: found {found}, expected {expected}. {mend}")
+        typer.echo(f"{severity}: {_places([each.place for each in same])}: found {found}, expected {expected}. {mend}")
     errors = sum(problem.severity == "error" for problem in problems)
     dataset = inspection.dataset
     typer.echo(
@@ -155,6 +155,6 @@ def _print(
         typer.echo(f"{fix} is a copy with {len(mended)} files corrected. `c2fnas check {fix}` tells what is left.")
 
 
-def _places(files: Sequence[str]) -> str:
-    more = len(files) - SHOWN_CASES
-    return ", ".join(files[:SHOWN_CASES]) + (f" and {more} more" if more > 0 else "")
+def _places(places: Sequence[str]) -> str:
+    more = len(places) - SHOWN_CASES
+    return ", ".join(places[:SHOWN_CASES]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """What is wrong with a file of a data set, as a value that can be listed and as an error that can be raised."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 from c2fnas.errors import UserError
@@ -33,6 +34,11 @@ class Problem:
     def of(cls, finding: Finding, case: str, file: object) -> Self:
         """The problem that ``finding`` is for a case's file."""
         return cls(case, str(file), finding.found, finding.expected, finding.mend, finding.severity)
+
+    @property
+    def place(self) -> str:
+        """The file, with the case where the file's name doesn't tell it: an entry of a manifest, say."""
+        return self.file if not self.case or self.case in Path(self.file).name else f"{self.file} ({self.case})"
 
     def to_json(self) -> dict[str, str]:
         """The problem as JSON, with every field."""

@@ -45,9 +45,11 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
         findings.append(Finding(f"labels {labels!r:.60}", 'an object such as {"background": 0, "liver": 1}', MEND))
         return
     for key, value in labels.items():
-        by_value = _integer(key) is not None and (isinstance(value, str) or value is None) and _integer(value) is None
+        by_value = (
+            whole_number(key) is not None and (isinstance(value, str) or value is None) and whole_number(value) is None
+        )
         name, raw = (value, key) if by_value else (key, value)
-        values = tuple(_integer(each) for each in (raw if isinstance(raw, list | tuple) else [raw]))
+        values = tuple(whole_number(each) for each in (raw if isinstance(raw, list | tuple) else [raw]))
         if not values or any(each is None or not 0 <= each <= LARGEST_VALUE for each in values):
             expected = f"whole numbers from 0 to {LARGEST_VALUE}"
             findings.append(Finding(f"label {key!r}: {value!r}", expected, MEND))
@@ -56,8 +58,12 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
         yield str(name or "").strip() or f"label {known[0]}", known, isinstance(raw, list | tuple)
 
 
-def _integer(value: Any) -> int | None:
-    """A whole number written as such, as a float or as text."""
+def whole_number(value: Any) -> int | None:
+    """A whole number written as such, as a float or as text; None for anything else.
+
+    >>> whole_number("2"), whole_number(2.0), whole_number("2.0"), whole_number("two"), whole_number(True)
+    (2, 2, 2, None, None)
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import without_suffix
+from c2fnas.data.layouts.labels import whole_number
 from c2fnas.data.problem import Finding, Problem
 from c2fnas.data.volume import CaseError, read_header
 
@@ -18,8 +19,12 @@ SEPARATOR = re.compile(r"([_\-. ])")
 SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
 
 
-class OutsideError(ValueError):
-    """A path that leads out of the data set."""
+class EntryError(ValueError):
+    """An entry of a manifest that can't be meant; ``finding`` says what is wrong with it."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(finding.found)
 
 
 def manifest_path(path: Path) -> Path | None:
@@ -77,33 +82,50 @@ def channels_or_count(named: tuple[str, ...], cases: Iterable[Case]) -> tuple[st
     return named or ("channel 0",)
 
 
-def inside(root: Path, text: Any) -> Path:
-    """The path below ``root`` that a manifest names.
+def inside(root: Path, text: Any, mend: str = "Correct the manifest, and move the file into the folder.") -> Path:
+    """The path below ``root`` that a manifest names; ``mend`` is told of one that leads elsewhere.
 
     Raises:
-        OutsideError: it is absolute or climbs out of ``root``.
-        TypeError: it is no text.
+        EntryError: it is no text, absolute, or climbs out of ``root``.
     """
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise TypeError(f"{text!r}")
+        found = f"{text!r} in place of a path"
+        raise EntryError(Finding(found, "the path of a file", "Correct the entry in the manifest."))
+    outside = Finding(
+        f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", mend
+    )
     path = PurePosixPath(text.strip().replace("\\", "/"))
     parts: list[str] = []
     for part in path.parts:
         if path.is_absolute() or re.fullmatch(r"[A-Za-z]:", part) or (part == ".." and not parts):
-            raise OutsideError(text)
+            raise EntryError(outside)
         parts = parts[:-1] if part == ".." else [*parts, part]
     if not parts:
-        raise OutsideError(text)
+        raise EntryError(outside)
     return root.joinpath(*parts)
 
 
-def path_finding(error: Exception) -> Finding:
-    """What :func:`inside` refused."""
-    if isinstance(error, OutsideError):
-        found = f"the path {str(error)!r}, which leads out of the data set"
-        mend = "Correct the manifest, and move the file into the folder."
-        return Finding(found, "a path inside the data set's folder", mend)
-    return Finding(f"{error} in place of a path", "the path of a file", "Correct the entry in the manifest.")
+def image_paths(root: Path, listed: Any) -> tuple[Path, ...]:
+    """The files of an image below ``root``, which a manifest names by one path or by a list of them.
+
+    Raises:
+        EntryError: one of them is no such path.
+    """
+    return tuple(inside(root, each) for each in (listed if isinstance(listed, list) and listed else [listed]))
+
+
+def fold_number(value: Any) -> int | None:
+    """The fold that an entry names, as a number or as text (``"1"``; ``1.0``, as pandas has it); None for none.
+
+    Raises:
+        EntryError: it is no whole number from 0.
+    """
+    if value is None or value == "":
+        return None
+    number = whole_number(value)
+    if number is None or number < 0:
+        raise EntryError(Finding(f"fold {value!r}", "a whole number from 0", "Correct the fold, or leave it out."))
+    return number
 
 
 def name_of(images: Sequence[Path]) -> str:
@@ -158,9 +180,14 @@ def unique(cases: Iterable[Case], manifest: Path, problems: list[Problem]) -> tu
     return tuple(kept.values())
 
 
-def dataset_problems(dataset: Dataset, manifest: Path, stated: Any = None) -> list[Problem]:
-    """What is wrong with a data set as a whole: no cases, or not as many as the manifest states."""
+def dataset_problems(dataset: Dataset, manifest: Path, entries: Sequence[Problem], stated: Any = None) -> list[Problem]:
+    """What is wrong with a data set as a whole: no cases, or not as many as the manifest states.
+
+    ``entries`` are the problems of its entries: where those leave no case, they say enough.
+    """
     if not dataset.training and not dataset.test:
+        if any(problem.case and problem.severity == "error" for problem in entries):
+            return []
         found = Finding(
             "no cases", "at least one", "List the cases in the manifest, and put their files where it says."
         )

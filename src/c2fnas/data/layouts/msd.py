@@ -13,13 +13,15 @@ from c2fnas.data.formats import suffix_of, without_suffix
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
+    EntryError,
     channels_or_count,
     dataset_problems,
+    fold_number,
+    image_paths,
     inside,
     manifest_path,
     name_of,
     parse_channels,
-    path_finding,
     read_manifest,
     told_apart,
     unique,
@@ -57,7 +59,7 @@ class MsdLayout(Layout):
             training=unique(told_apart(training), file, problems),
             test=unique(told_apart(test), file, problems),
         )
-        problems += dataset_problems(dataset, file, content.get("numTraining"))
+        problems += dataset_problems(dataset, file, problems, content.get("numTraining"))
         return Reading(dataset, tuple(problems), (file,))
 
 
@@ -70,20 +72,16 @@ def _cases(content: dict[str, Any], key: str, file: Path, channels: int, problem
     for number, entry in enumerate(entries):
         try:
             yield _case(entry, key, file.parent, channels)
-        except (TypeError, ValueError) as error:
-            problems.append(Problem.of(path_finding(error), f"{key}[{number}]", file))
+        except EntryError as error:
+            problems.append(Problem.of(error.finding, f"{key}[{number}]", file))
 
 
 def _case(entry: Any, key: str, root: Path, channels: int) -> Case:
     fields = entry if isinstance(entry, dict) else {"image": entry}
-    listed = fields.get("image")
-    images = tuple(inside(root, each) for each in (listed if isinstance(listed, list) and listed else [listed]))
+    images = image_paths(root, fields.get("image"))
     label = inside(root, fields["label"]) if fields.get("label") else None
     fold = fields.get("fold", 0 if key == "validation" else None)
-    return Case(
-        id=name_of(images), images=_split_files(images, channels), label=label,
-        fold=int(fold) if isinstance(fold, int) else None,
-    )  # fmt: skip
+    return Case(name_of(images), _split_files(images, channels), label, fold=fold_number(fold))
 
 
 def _split_files(images: tuple[Path, ...], channels: int) -> tuple[Path, ...]:

@@ -1,7 +1,7 @@
 """nnU-Net raw (v2): ``imagesTr/CASE_0000.nii.gz``, a file per channel, and a ``dataset.json`` that lists no cases."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from c2fnas.data.formats import FORMATS, suffix_of
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
+    EntryError,
     dataset_problems,
+    image_paths,
     inside,
     manifest_path,
     parse_channels,
-    path_finding,
     read_manifest,
     unique,
 )
@@ -62,7 +63,7 @@ class NnunetLayout(Layout):
             training=unique(training, file, problems),
             test=unique(_folder(file.parent, "Ts", ending, channels, problems), file, problems),
         )  # fmt: skip
-        problems += dataset_problems(dataset, file, content.get("numTraining"))
+        problems += dataset_problems(dataset, file, problems, content.get("numTraining"))
         return Reading(dataset, tuple(problems), (file,))
 
 
@@ -74,30 +75,38 @@ def _ending(root: Path) -> str:
 def _folder(root: Path, which: str, ending: str, channels: tuple[str, ...], problems: list[Problem]) -> Iterator[Case]:
     """The cases of ``imagesTr`` (and ``labelsTr``, for labels without images) or ``imagesTs``, by name."""
     images, labels = root / f"images{which}", root / f"labels{which}"
-    found: dict[str, set[int]] = {}
-    for stem in _stems(images, ending):
+    found: dict[str, dict[int, Path]] = {}
+    for stem, file in _files(images, ending).items():
         match = CHANNEL_FILE.fullmatch(stem)
         if match is None:
             finding = Finding("no channel number", f"CASE_0000{ending}", "Rename the file.", "warning")
-            problems.append(Problem.of(finding, stem, images / f"{stem}{ending}"))
+            problems.append(Problem.of(finding, stem, file))
         else:
-            found.setdefault(match["case"], set()).add(int(match["channel"]))
-    for case in _stems(labels, ending) if which == "Tr" else ():
-        found.setdefault(case, set())
-    for case, numbers in sorted(found.items()):
-        problems += _surplus(case, numbers, channels, images)
-        label = labels / f"{case}{ending}"
-        files = tuple(images / f"{case}_{number:04d}{ending}" for number in range(len(channels)))
-        yield Case(case, files, label if which == "Tr" or label.exists() else None)
+            found.setdefault(match["case"], {})[int(match["channel"])] = file
+    labelled = _files(labels, ending)
+    for case in labelled if which == "Tr" else ():
+        found.setdefault(case, {})
+    for case, numbered in sorted(found.items()):
+        problems += _surplus(case, numbered, channels, images)
+        absent = labels / f"{case}{ending}" if which == "Tr" else None
+        files = tuple(numbered.get(number, images / f"{case}_{number:04d}{ending}") for number in range(len(channels)))
+        yield Case(case, files, labelled.get(case, absent))
 
 
-def _stems(folder: Path, ending: str) -> list[str]:
-    """Names without their ending; files that start with a dot are a file system's own."""
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [name[: -len(ending)] for name in names if name.endswith(ending) and not name.startswith(".")]
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """Files by their names without the ending, in whatever case it is written.
+
+    Files that start with a dot are a file system's own.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        path.name[: -len(ending)]: path
+        for path in paths
+        if path.name.lower().endswith(ending.lower()) and not path.name.startswith(".")
+    }
 
 
-def _surplus(case: str, numbers: set[int], channels: tuple[str, ...], folder: Path) -> list[Problem]:
+def _surplus(case: str, numbers: Iterable[int], channels: tuple[str, ...], folder: Path) -> list[Problem]:
     surplus = sorted(number for number in numbers if number >= len(channels))
     if not surplus:
         return []
@@ -111,8 +120,9 @@ def _surplus(case: str, numbers: set[int], channels: tuple[str, ...], folder: Pa
 def _listed(listed: dict[str, Any], file: Path, problems: list[Problem]) -> Iterator[Case]:
     """The cases of the manifest's own list, ``{"CASE": {"images": [...], "label": ...}}``."""
     for case, fields in listed.items():
+        paths = fields if isinstance(fields, dict) else {}
         try:
-            images = tuple(inside(file.parent, each) for each in fields["images"])
-            yield Case(str(case), images, inside(file.parent, fields["label"]))
-        except (TypeError, ValueError, KeyError) as error:
-            problems.append(Problem.of(path_finding(error), str(case), file))
+            images = image_paths(file.parent, paths.get("images"))
+            yield Case(str(case), images, inside(file.parent, paths.get("label")))
+        except EntryError as error:
+            problems.append(Problem.of(error.finding, str(case), file))

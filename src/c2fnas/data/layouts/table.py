@@ -17,12 +17,13 @@ from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
+    EntryError,
     channels_or_count,
     dataset_problems,
+    fold_number,
     inside,
     name_of,
     parse_channels,
-    path_finding,
     read_manifest,
     told_apart,
     unique,
@@ -38,6 +39,7 @@ SPLITS = {
 }  # fmt: skip
 GROUPS = ("group", "patient", "subject")
 SCAN_WORKERS = 4
+ELSEWHERE = "Name a file outside the CSV's folder by its absolute path."
 Row = dict[str, str]
 
 
@@ -65,7 +67,8 @@ class TableLayout(Layout):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
         training = unique(cases["training"], file, problems)
         classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
-        problems += [Problem.of(finding, "", known if named else file) for finding in findings]
+        if training or "labels" in named:  # without a case, there are no labels to scan
+            problems += [Problem.of(finding, "", known if named else file) for finding in findings]
         channels = parse_channels(named) or tuple(
             column.removeprefix("image_") for column in columns if column != "image"
         )
@@ -74,7 +77,7 @@ class TableLayout(Layout):
             classes=classes, training=training, test=unique(cases["test"], file, problems),
         )  # fmt: skip
         files = (file, known) if known.is_file() else (file,)
-        return Reading(dataset, (*problems, *dataset_problems(dataset, file)), files)
+        return Reading(dataset, (*problems, *dataset_problems(dataset, file, problems)), files)
 
 
 def _csv(path: Path) -> Path | None:
@@ -127,12 +130,8 @@ def _add(
         return
     try:
         case = _case(row, columns, file.parent, split)
-    except (TypeError, ValueError) as error:
-        problems.append(Problem.of(path_finding(error), name, file))
-        return
-    if row.get("fold") and case.fold is None:
-        finding = Finding(f"fold {row['fold']!r}", "a whole number", "Correct the column `fold`, or leave it empty.")
-        problems.append(Problem.of(finding, name, file))
+    except EntryError as error:
+        problems.append(Problem.of(error.finding, name, file))
         return
     cases["test" if split == "test" else "training"].append(case)
 
@@ -140,15 +139,13 @@ def _add(
 def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
     images = tuple(_path(root, row[column]) for column in columns)
     label = _path(root, row["label"]) if row.get("label") else None
-    fold = int(row["fold"]) if row.get("fold", "").isdigit() else None
-    if not row.get("fold") and split == "validation":
-        fold = 0
+    fold = fold_number(row.get("fold") or ("0" if split == "validation" else None))
     group = next((row[column] for column in GROUPS if row.get(column)), None)
     return Case(row.get("id") or name_of(images), images, label, group, fold)
 
 
 def _path(root: Path, text: str) -> Path:
-    return Path(text) if Path(text).is_absolute() else inside(root, text)
+    return Path(text) if Path(text).is_absolute() else inside(root, text, ELSEWHERE)
 
 
 def _scan(cases: Sequence[Case]) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
