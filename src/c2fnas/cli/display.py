@@ -1,14 +1,20 @@
 """Progress in the terminal: a bar with an ETA per stage; plain lines where the output is no terminal."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
-LINE_SECONDS = 30.0
+LEAST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
+"""Seconds between two lines where the output is no terminal: the longer a stage has lasted, the fewer it needs."""
+PAUSE_SHARE = 0.05
 
 
 class Display:
@@ -16,14 +22,14 @@ class Display:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
-        self._bars = Progress(
+        self._bars = _Bars(
             TextColumn("{task.description:14}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False), TextColumn("{task.fields[note]}"),
+            TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False), TextColumn("{task.fields[ending]}"),
             console=self._console, disable=not self._console.is_terminal or quiet, speed_estimate_period=300,
         )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
+        self._paces: dict[str, _Pace] = {}
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -41,29 +47,72 @@ class Display:
 
     def start(self, stage: str, total: float) -> None:
         """Add a bar for ``stage``."""
-        self._tasks[stage] = self._bars.add_task(stage, total=max(total, 1e-9), note="")
-        self._began[stage] = time.monotonic()
+        self._tasks[stage] = self._bars.add_task(stage, total=max(total, 1e-9), note="", ending="")
+        self._paces[stage] = _Pace(max(total, 1e-9), time.monotonic())
         self._last_line = time.monotonic()
 
     def update(self, stage: str, done: float, note: str = "") -> None:
-        """Move the bar of ``stage``; without a terminal, a line every half minute."""
+        """Move the bar of ``stage``; without a terminal, a line now and then."""
+        now, pace = time.monotonic(), self._paces[stage]
+        pace.reach(done, now)
         self._bars.update(self._tasks[stage], completed=done, note=note)
-        if self._bars.disable and time.monotonic() - self._last_line > LINE_SECONDS:
-            self._last_line = time.monotonic()
-            self.say(f"{stage}: {self._position(stage, done)}{note}")
+        if self._bars.disable and now - self._last_line > pause(now - pace.began):
+            self._last_line = now
+            self.say("; ".join(filter(None, [f"{stage}: {pace.position(now)}", note])))
 
     def finish(self, stage: str, note: str = "") -> None:
         """Fill the bar of ``stage``."""
-        task = self._tasks[stage]
-        total = next(each.total for each in self._bars.tasks if each.id == task)
-        self._bars.update(task, completed=total, note=note)
+        pace = self._paces[stage]
+        self._bars.update(self._tasks[stage], completed=pace.total, note="", ending=note)
         if self._bars.disable:
-            took = timedelta(seconds=round(time.monotonic() - self._began[stage]))
+            took = timedelta(seconds=round(time.monotonic() - pace.began))
             self.say(f"{stage}: done in {took}{'; ' + note if note else ''}")
 
-    def _position(self, stage: str, done: float) -> str:
-        total = next(each.total for each in self._bars.tasks if each.id == self._tasks[stage]) or 1
-        share = min(1.0, done / total)
-        elapsed = time.monotonic() - self._began[stage]
-        eta = timedelta(seconds=round(elapsed * (1 - share) / share)) if share > 0 else "?"
-        return f"{100 * share:.0f} %, ETA {eta}; "
+
+def pause(elapsed: float) -> float:
+    """Seconds until the next line of a stage that has lasted ``elapsed`` seconds.
+
+    >>> pause(60), pause(3600), pause(86400)
+    (30.0, 180.0, 600.0)
+    """
+    return min(LONGEST_PAUSE, max(LEAST_PAUSE, PAUSE_SHARE * elapsed))
+
+
+class _Bars(Progress):
+    """Bars, and under them what the running stages do, in the whole width of the terminal."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Padding(Text(task.fields["note"]), (0, 0, 0, 2))
+
+
+@dataclass
+class _Pace:
+    """How fast a stage goes. What it began with, taken over from an earlier command, tells nothing about that."""
+
+    total: float
+    began: float
+    since: float = 0.0
+    first: float | None = None
+    done: float = 0.0
+
+    def reach(self, done: float, now: float) -> None:
+        """Note what is done; where that is less than at first, a job has begun anew, and so does the pace."""
+        if self.first is None or done < self.first:
+            self.first, self.since = done, now
+        self.done = min(done, self.total)
+
+    def position(self, now: float) -> str:
+        """
+        >>> pace = _Pace(total=10, began=0.0)
+        >>> pace.reach(5, now=0.0)
+        >>> pace.reach(6, now=60.0)
+        >>> pace.position(now=60.0)
+        '60 %, ETA 0:04:00'
+        """
+        share, gained = f"{100 * self.done / self.total:.0f} %", self.done - (self.first or 0.0)
+        if gained <= 0:
+            return share
+        return f"{share}, ETA {timedelta(seconds=round((now - self.since) * (self.total - self.done) / gained))}"

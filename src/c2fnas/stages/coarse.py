@@ -58,13 +58,17 @@ class _CoarseSearch:
         drive(
             executor, self._propose, self._settle,
             folder=self._setting.folder, reporter=self._reporter, stage=STAGE,
-            finished=lambda: float(self._searcher.successes),
+            finished=lambda: float(self._searcher.successes), so_far=self._so_far,
         )  # fmt: skip
         best = best_finalist(self._setting, self._ledger, executor, self._reporter)
         if best is None:
             raise UserError(self._all_failed())
         self._reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {best.score:.4f}")
         return best.architecture.topology
+
+    def _so_far(self) -> str:
+        best = self._ledger.best()
+        return "" if best is None else f"best Dice {best.score:.4f} of {self._searcher.successes}"
 
     def _propose(self) -> Job | None:
         """The next rung of a candidate that goes on or was left behind, else a new candidate."""

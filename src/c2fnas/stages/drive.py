@@ -22,6 +22,7 @@ def drive(
     reporter: Reporter,
     stage: str,
     finished: Callable[[], float],
+    so_far: Callable[[], str] = str,
 ) -> None:
     """Run the jobs of a stage until ``propose`` has no more and none is running.
 
@@ -33,6 +34,7 @@ def drive(
         settle: receives every outcome, failures included.
         folder: of the run; a file ``stop`` in it ends the loop, and the executor has its jobs save when it is closed.
         finished: units of work that are settled; the share done of running jobs is added to it for the display.
+        so_far: the best result so far, in words; empty where there is none.
 
     Raises:
         Interrupted: somebody has left a file ``stop``.
@@ -48,7 +50,8 @@ def drive(
         if outcome is not None:
             settle(outcome)
         running = executor.running
-        reporter.update(stage, finished() + sum(map(share_done, running)), " · ".join(map(note_on, running)))
+        notes = [so_far(), *map(note_on, running)]
+        reporter.update(stage, finished() + sum(map(share_done, running)), " · ".join(filter(None, notes)))
 
 
 def run_all(

@@ -62,7 +62,7 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     cases = setting.cases(payload["cases"])
     paths = [tuple(map(Operation, path)) for path in payload["paths"]]
     kept = _kept(folder / ROWS, payload, window)
-    tell = progress_to(folder, "ranked")
+    tell = progress_to(folder, "ranked", device)
     total = len(cases) * len(groups_of(cases, paths, window, setting.classes))
     results = score_by_case(
         trained_supernet(setting, payload["code"]), cases, paths, window,

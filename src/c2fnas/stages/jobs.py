@@ -150,7 +150,7 @@ def evaluate_on(
     """Score on the cases called ``ids`` and leave ``evaluation.json``."""
     evaluation = evaluate_network(
         network, setting.cases(ids), window or setting.window(), class_names=setting.class_names, device=device,
-        on_progress=progress_to(folder, "evaluated"),
+        on_progress=progress_to(folder, "evaluated", device),
     )  # fmt: skip
     write_json(folder / "evaluation.json", evaluation.to_json())
     return evaluation

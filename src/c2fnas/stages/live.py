@@ -8,18 +8,22 @@ from typing import Any
 
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line
+from c2fnas.training.held_memory import held_memory
 from c2fnas.training.metrics_log import METRICS
 
 TAIL_BYTES = 4096
 TRAINING_SHARE = 0.9
 """The part of a job's bar that its training fills, where cases are evaluated after it."""
+SHOWN = {"loss": "loss", "validation": "Dice"}
+"""What is shown of a training's metrics, and its name there."""
 
 
-def progress_to(folder: Path, doing: str) -> Callable[[int, int], None]:
+def progress_to(folder: Path, doing: str, device: str) -> Callable[[int, int], None]:
     """A callback ``(done, total)`` for work on cases, told in the job's metrics file under the name ``doing``."""
 
     def tell(done: int, total: int) -> None:
-        append_json_line(folder / METRICS, {"doing": doing, "done": done, "total": total})
+        line = {"doing": doing, "done": done, "total": total, "memory": held_memory(device)}
+        append_json_line(folder / METRICS, line)
 
     return tell
 
@@ -53,11 +57,15 @@ def share_done(job: Job) -> float:
 
 
 def note_on(job: Job) -> str:
-    """A few words on a running job: where it stands and its loss."""
+    """A few words on a running job: where it stands, its loss or Dice, and the memory it holds on its device."""
     metrics = latest_metrics(job.folder)
     if "doing" in metrics:
-        return f"{job.id}: {metrics['doing']} {metrics['done']}/{metrics['total']} cases"
-    if "iteration" not in metrics:
+        words = [f"{metrics['doing']} {metrics['done']}/{metrics['total']} cases"]
+    elif "iteration" in metrics:
+        words = [f"{metrics['iteration']}/{metrics.get('iterations', '?')}"]
+    else:
         return f"{job.id} starts"
-    loss = f", loss {metrics['loss']:.3f}" if "loss" in metrics else ""
-    return f"{job.id}: {metrics['iteration']}/{metrics.get('iterations', '?')}{loss}"
+    words += [f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics]
+    if "memory" in metrics:
+        words.append(f"{metrics['memory'] / 1e9:.1f} GB")
+    return f"{job.id}: {', '.join(words)}"

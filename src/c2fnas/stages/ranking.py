@@ -38,6 +38,7 @@ class Ranking:
     ) -> None:
         self._setting, self._topology, self._executor, self._reporter = setting, topology, executor, reporter
         self._rows: dict[Path, dict[str, Row]] = {}
+        self._so_far = ""
         self._asked, self._devices = 0, dict[Path, str]()
         reporter.start(STAGE, total)
 
@@ -83,6 +84,7 @@ class Ranking:
             self._executor, lambda: waiting.pop()[0] if waiting else None,
             lambda outcome: self._settle(outcome, *of[outcome.job_id]),
             folder=self._setting.folder, reporter=self._reporter, stage=STAGE, finished=lambda: self._asked,
+            so_far=lambda: self._so_far,
         )  # fmt: skip
 
     def _settle(self, outcome: Outcome, paths: list[Path], cases: tuple[str, ...]) -> None:
@@ -94,6 +96,14 @@ class Ranking:
             self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))
             self._devices[path] = outcome.device
         self._asked += len(paths) * len(cases)
+        self._so_far = self._best_on_most_cases()
+
+    def _best_on_most_cases(self) -> str:
+        """The best candidate among those that have seen the most cases: a mean over few is no match for it."""
+        most = max(map(len, self._rows.values()))
+        scores = [self.dice(path, [*rows]) for path, rows in self._rows.items() if len(rows) == most]
+        best = max((score for score in scores if score is not None), default=None)
+        return "" if best is None else f"best Dice {best:.4f} on {most} cases"
 
     def _chunks(self, paths: list[Path]) -> list[list[Path]]:
         """Sorted neighbours stay together, since they share the most; as many chunks as keep all devices busy."""
