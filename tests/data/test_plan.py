@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_cases import plan_of
 
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
-from c2fnas.data.plan import load_plan, make_plan, save_plan
+from c2fnas.data.plan import differences, load_plan, make_plan, refuse_unfit, save_plan
 from c2fnas.data.planning import fitted_patch, part_of, target_spacing
 from c2fnas.errors import UserError
 
@@ -158,6 +158,11 @@ def test_a_name_that_looks_like_yaml_survives(tmp_path: Path) -> None:
         ("foreground_rate: 0.0", "foreground_rate: 1.5", "foreground_rate"),
         ("kind: mr", "kind: ct", "channels"),
         ("kind: mr", "kind: pet", "channels.0.kind"),
+        ("values: [2]", "values: [1]", "share a value"),
+        ("values: [2]", "values: [-2]", "classes.2.values.0"),
+        ("values: [2]", "values: [99999999]", "classes.2.values.0"),
+        ("name: lesion", "name: organ", "share a value or a name"),
+        ("values: [0]", "values: [7]", "background"),
         ("axes: [0, 1, 2]", "axes: [0, 1", "YAML"),
     ],
 )
@@ -171,6 +176,26 @@ def test_a_faulty_edit_is_refused_by_name(tmp_path: Path, old: str, new: str, na
         load_plan(path)
     assert str(path) in str(error.value)
     assert named in str(error.value)
+
+
+def test_an_edited_plan_must_fit_the_data(tmp_path: Path) -> None:
+    fingerprint = fingerprint_of(HIPPOCAMPUS, channels=("mr", "ct"))
+    plan = make_plan(fingerprint, style="planned")
+    refuse_unfit(plan, fingerprint, tmp_path)
+    background, organ = plan.classes
+    merged = background.model_copy(update={"values": (0, 2)}), organ.model_copy(update={"values": (1,)})
+    refuse_unfit(plan.model_copy(update={"classes": merged}), fingerprint, tmp_path)
+    for change, message in (
+        ({"classes": (background, merged[1])}, "label 2"), ({"channels": plan.channels[:1]}, "the images have 2"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            refuse_unfit(plan.model_copy(update=change), fingerprint, tmp_path)
+
+
+def test_two_plans_differ_in_keys() -> None:
+    plan = plan_of()
+    assert differences(plan, plan) == []
+    assert differences(plan, plan_of(batch_size=7, axes=(1, 0, 2))) == ["axes", "batch_size"]
 
 
 @pytest.mark.parametrize("content", ["", "- a\n- b\n", "\x00", "!!python/object/apply:os.getcwd []"])

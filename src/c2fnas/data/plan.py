@@ -3,13 +3,14 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.layouts.labels import LARGEST_VALUE
 from c2fnas.data.planning import ANISOTROPY, Fits, axis_order, fitted_patch, median_shape, part_of, target_spacing
 from c2fnas.errors import UserError
 from c2fnas.files import write_text
@@ -52,7 +53,7 @@ class ClassPlan(_Frozen):
     """A class and its values in label files; ``values[0]`` is written on export."""
 
     name: str
-    values: tuple[int, ...] = Field(min_length=1)
+    values: tuple[Annotated[int, Field(ge=0, le=LARGEST_VALUE)], ...] = Field(min_length=1)
 
 
 class Plan(_Frozen):
@@ -79,6 +80,11 @@ class Plan(_Frozen):
     def _consistent(self) -> Self:
         if sorted(self.axes) != [0, 1, 2]:
             raise ValueError("axes is an order of 0, 1 and 2")
+        values, names = [value for each in self.classes for value in each.values], {each.name for each in self.classes}
+        if len(set(values)) < len(values) or len(names) < len(self.classes):
+            raise ValueError("classes share a value or a name; each has its own")
+        if 0 not in self.classes[0].values:
+            raise ValueError("the first of classes is the background and has the value 0")
         if (self.spacing is None) == (self.resize is None):
             raise ValueError("exactly one of spacing and resize is set, the other is null")
         for name, stride in (("stride", self.stride), ("ranking_stride", self.ranking_stride)):
@@ -213,3 +219,26 @@ def load_plan(path: Path) -> Plan:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
         raise UserError(f"{path}: {faults}. Correct it, or delete the file to have the plan made anew.") from error
+
+
+def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:
+    """See that a plan, read from ``path``, has a channel for each of the data set's and a class for every label.
+
+    Raises:
+        UserError: it hasn't.
+    """
+    planned, found = len(plan.channels), len(fingerprint.channels)
+    if planned != found:
+        raise UserError(f"{path}: channels: {planned}, but the images have {found}. Give one entry for each.")
+    known = {value for each in plan.classes for value in each.values}
+    left = sorted({value for each in fingerprint.classes for value in each.values} - known)
+    if left:
+        raise UserError(
+            f"{path}: classes: none has the label {', '.join(map(str, left))} of the data set. Add it to the values of "
+            "a class, of the background if it is to be left out."
+        )
+
+
+def differences(plan: Plan, other: Plan) -> list[str]:
+    """The keys in which two plans differ."""
+    return [key for key in type(plan).model_fields if getattr(plan, key) != getattr(other, key)]
