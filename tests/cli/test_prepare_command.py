@@ -49,3 +49,5 @@ def test_a_group_in_a_single_fold(phantoms: Path, tmp_path: Path) -> None:
 def test_plan_only(phantoms: Path, tmp_path: Path) -> None:
     assert "plan.yaml" in prepare(phantoms, tmp_path / "run", "--plan-only")
     assert not (tmp_path / "run" / "cache").exists()
+    prepare(phantoms, tmp_path / "run", "--plan-only", "--folds", "random", "--fold-count", "3")
+    assert [len(validation) for validation in folds(tmp_path / "run")] == [2, 2, 2]

@@ -120,6 +120,28 @@ def test_the_plan_is_made_once_and_may_be_edited_until_the_start(work: Path) -> 
     assert max(setting.cache["phantom_000"].image.shape[1:]) < 30
 
 
+def test_a_plan_that_does_not_fit_the_data_is_refused_at_once(work: Path) -> None:
+    folder = start_over(work)
+    edit_plan(work, classes=[{"name": "background", "values": [0]}, {"name": "organ", "values": [1]}])
+    with pytest.raises(UserError, match=r"plan\.yaml: classes: none has the label 2"):
+        again(work)
+    edit_plan(work, classes=[{"name": "background", "values": [0, 2]}, {"name": "organ", "values": [1]}])
+    assert set(np.unique(again(work).cache["phantom_000"].label)) == {0, 1}
+    assert folder.config.exists()
+
+
+def test_another_plan_than_the_papers_is_told_where_the_paper_is_asked_for(work: Path) -> None:
+    start_over(work)
+    listener = Listener()
+    prepare_plan(work / "data", work / "run", "paper", reporter=listener)
+    (said,) = listener.said
+    assert "spacing, nearest_beyond, patch_size" in said
+    (work / "run" / "plan.yaml").unlink()
+    for _ in range(2):
+        prepare_plan(work / "data", work / "run", "paper", reporter=listener)
+    assert listener.said == [said]
+
+
 def test_a_plan_edited_before_the_start_makes_the_old_cache_stale(work: Path) -> None:
     folder = start_over(work)
     before = {path.name for path in folder.cache.iterdir()}
@@ -180,6 +202,17 @@ def test_errors_in_the_data_are_refused_with_the_command_that_lists_them(work: P
     with pytest.raises(UserError, match=r"1 errors.*phantom_002.*found label 9.*c2fnas check"):
         again(work)
     assert not (work / "run" / "fingerprint.json").exists()
+
+
+def test_errors_in_test_cases_are_told_and_let_pass(work: Path) -> None:
+    """The manifest lists images that many have never downloaded, and no stage reads them."""
+    shutil.rmtree(work / "run")
+    shutil.rmtree(work / "data" / "imagesTs")
+    listener = Listener()
+    prepare_plan(work / "data", work / "run", "demo", reporter=listener)
+    assert any("all in test cases" in text and "c2fnas check" in text for text in listener.said)
+    kept = json.loads((work / "run" / "check.json").read_text())["problems"]
+    assert [(each["case"], each["severity"]) for each in kept] == [("phantom_006", "error")]
 
 
 def test_warnings_are_kept(work: Path) -> None:

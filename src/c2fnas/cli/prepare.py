@@ -37,9 +37,7 @@ def prepare(
     from c2fnas.stages.prepare import prepare, prepare_plan
 
     with RunLock(run), Display(quiet=quiet) as display:
-        if plan_only:
-            prepare_plan(dataset, run, budget, devices=device_names(devices), reporter=display)
-        else:
-            choice = fold_choice(folds, fold_count, group_by)
-            prepare(dataset, run, budget, seed=seed, devices=device_names(devices), reporter=display, folds=choice)
+        choice, places = fold_choice(folds, fold_count, group_by), device_names(devices)
+        work = prepare_plan if plan_only else prepare
+        work(dataset, run, budget, seed=seed, devices=places, reporter=display, folds=choice)
     typer.echo(f"{run / 'plan.yaml'} tells how cases are prepared; edit it before the run if you know better.")

@@ -1,19 +1,21 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.check import Problem, check_dataset
+from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
 from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
-from c2fnas.data.plan import PLANNED_BATCH, Plan, load_plan, make_plan, save_plan
+from c2fnas.data.plan import PLANNED_BATCH, Plan, differences, load_plan, make_plan, refuse_unfit, save_plan
 from c2fnas.data.planning import NothingFits
+from c2fnas.data.problem import Severity
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
 from c2fnas.runs.folder import RunFolder
@@ -67,11 +69,18 @@ def prepare_data(
 
 
 def prepare_plan(
-    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",)
-) -> tuple[Dataset, Plan]:
-    """Check and fingerprint a data set and make its plan, which may then be edited by hand."""
-    reading = read_dataset(dataset_path)
-    return reading.sound(dataset_path), _planned(reading, RunFolder(run), budget, devices, reporter)
+    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",),
+    seed: int = 0, folds: FoldChoice = FoldChoice(),
+) -> tuple[Dataset, Plan]:  # fmt: skip
+    """Check and fingerprint a data set and make its plan, which may then be edited by hand; folds if asked for."""
+    reading, folder = read_dataset(dataset_path), RunFolder(run)
+    dataset = reading.sound(dataset_path)
+    if folds.given:
+        make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
+    plan = _planned(reading, folder, budget, devices, reporter)
+    if folds.given:
+        keep_folds(dataset, known_fingerprint(folder), folder, folds, seed, reporter)
+    return dataset, plan
 
 
 def _planned(reading: Reading, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
@@ -101,23 +110,35 @@ def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fin
 
 
 def _check(reading: Reading, folder: RunFolder, reporter: Reporter) -> None:
-    """Refuse a data set with errors; keep the warnings for the report."""
+    """Refuse a data set with errors, other than in test cases, which no stage reads; keep the rest for the report."""
     dataset = reading.dataset
     reporter.start("check", len(dataset.training) + len(dataset.test))
-    found = check_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
-    problems = (*reading.problems, *found)
-    errors = [problem for problem in problems if problem.severity == "error"]
-    reporter.finish("check", f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
+    found = inspect_dataset(
+        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done)
+    )
+    problems = (*reading.problems, *found.problems)
+    errors, warnings = _of("error", problems), _of("warning", problems)
+    reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
+    hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
+    if hindering:
+        raise UserError(_refusal(dataset, hindering))
     if errors:
-        raise UserError(_refusal(dataset, errors))
+        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
     write_json(folder.check, {"problems": [problem.to_json() for problem in problems]})
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(f"{e.file}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
+    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
-    hint = f"`c2fnas check {dataset.root}` lists every one."
-    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {hint}"
+    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
+
+
+def _hint(dataset: Dataset) -> str:
+    return f"`c2fnas check {dataset.root}` lists every one."
+
+
+def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == severity]
 
 
 def known_fingerprint(folder: RunFolder) -> Fingerprint:
@@ -135,7 +156,8 @@ def _plan(
     fingerprint: Fingerprint, preset: Preset, folder: RunFolder, devices: tuple[str, ...], reporter: Reporter
 ) -> Plan:
     """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
-    if not folder.plan.exists():
+    made = folder.plan.exists()
+    if not made:
         fits = _memory_fit(fingerprint, preset, devices, reporter)
         try:
             save_plan(make_plan(fingerprint, style=preset.plan, fits=fits), folder.plan)
@@ -144,7 +166,20 @@ def _plan(
                 f"{devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another device, "
                 "or choose a budget with a smaller width."
             ) from error
-    return load_plan(folder.plan)
+    plan = load_plan(folder.plan)
+    refuse_unfit(plan, fingerprint, folder.plan)
+    if made and preset.plan == "paper" and not folder.config.exists():
+        _tell_departures(plan, fingerprint, folder, reporter)
+    return plan
+
+
+def _tell_departures(plan: Plan, fingerprint: Fingerprint, folder: RunFolder, reporter: Reporter) -> None:
+    """A plan that was made for another budget, or edited, stands; but the paper's to the letter it is not."""
+    if others := differences(plan, make_plan(fingerprint, style="paper")):
+        reporter.say(
+            f"Warning: {folder.plan} was there already and differs from the paper's in {', '.join(others)}. Delete it "
+            "to have the paper's."
+        )
 
 
 def _memory_fit(fingerprint: Fingerprint, preset: Preset, devices: tuple[str, ...], reporter: Reporter) -> MemoryFit:
