@@ -38,6 +38,8 @@ def prepare(
 
     with RunLock(run), Display(quiet=quiet) as display:
         choice, places = fold_choice(folds, fold_count, group_by), device_names(devices)
-        work = prepare_plan if plan_only else prepare
-        work(dataset, run, budget, seed=seed, devices=places, reporter=display, folds=choice)
+        if plan_only:
+            prepare_plan(dataset, run, budget, seed=seed, devices=places, reporter=display, folds=choice)
+        else:
+            prepare(dataset, run, budget, seed=seed, devices=places, reporter=display, folds=choice)
     typer.echo(f"{run / 'plan.yaml'} tells how cases are prepared; edit it before the run if you know better.")
