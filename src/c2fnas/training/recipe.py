@@ -20,8 +20,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-AUGMENTED_FROM = 2000
-"""Iterations from which the modern recipe augments."""
+SHORT, LONG = 2000, 5000
+"""A modern recipe of fewer iterations than ``SHORT`` is short, one of ``LONG`` or more long."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
@@ -115,15 +115,16 @@ def paper_recipe(stage: PaperStage) -> Recipe:
 def modern_recipe(iterations: int) -> Recipe:
     """nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
-    Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so shorter
-    trainings take 0.95. Short ones go without augmentation, and so without mirrored views, since they have not yet
-    learnt what it varies (docs/decisions/0015).
+    Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so other
+    trainings take 0.95, and 0.05 for its learning rate of 0.01, which is the same step in the long run. Short ones
+    learn at 0.1 (docs/decisions/0016) and go without augmentation, and so without mirrored views, since they have not
+    yet learnt what it varies (docs/decisions/0015).
     """
-    augmented = iterations >= AUGMENTED_FROM
+    short, long = iterations < SHORT, iterations >= LONG
+    rate = 0.1 if short else 0.01 if long else 0.05
     return Recipe(
-        name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=0.01, warmup_from=0.001,
-        warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial", nesterov=True,
-        momentum=0.99 if iterations >= 5000 else 0.95, weight_decay=3e-5, gradient_clip=12.0,
-        augmentation="modern" if augmented else "none",
-        foreground_rate=1 / 3, mirror=augmented,
+        name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=rate,
+        warmup_from=rate / 10, warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial",
+        nesterov=True, momentum=0.99 if long else 0.95, weight_decay=3e-5, gradient_clip=12.0,
+        augmentation="none" if short else "modern", foreground_rate=1 / 3, mirror=not short,
     )  # fmt: skip
