@@ -19,6 +19,7 @@ from c2fnas.data.check import check_dataset, inspect_dataset
 from c2fnas.data.formats import header as header_module
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.volume import read_image, read_label, write_label
+from c2fnas.errors import UserError
 
 Spoil = Callable[[Path], object]
 FIELDS = {"case", "file", "found", "expected", "mend", "severity"}
@@ -265,6 +266,13 @@ def test_a_volume_beyond_the_memory_is_not_read(tmp_path: Path, monkeypatch: pyt
     problems = check_dataset(load_dataset(write_dataset(tmp_path)))
     assert {each.case for each in problems} == set(IDS)
     assert "this machine's memory" in problems[0].expected
+
+
+@pytest.mark.parametrize("text", ["2e9", "-1", ""])
+def test_a_largest_size_that_is_no_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("C2FNAS_MAX_VOXELS", text)
+    with pytest.raises(UserError, match="C2FNAS_MAX_VOXELS"):
+        header_module._largest_voxels()
 
 
 def test_what_follows_the_voxels_is_not_unpacked(tmp_path: Path) -> None:

@@ -10,8 +10,17 @@ import numpy as np
 import psutil
 
 from c2fnas.data.problem import Finding
+from c2fnas.errors import UserError
 
-LARGEST_VOXELS = int(os.environ.get("C2FNAS_MAX_VOXELS", 2**30))
+
+def _largest_voxels() -> int:
+    text = os.environ.get("C2FNAS_MAX_VOXELS", str(2**30))
+    if not text.isdigit():
+        raise UserError(f"C2FNAS_MAX_VOXELS: {text!r} is no number of voxels. Set it to one such as {2**31}.")
+    return int(text)
+
+
+LARGEST_VOXELS = _largest_voxels()
 """Voxels of a file, over all its channels, above which it isn't read: 4 GiB as float32."""
 
 DEFLATE_RATIO = 1032
