@@ -54,6 +54,12 @@ def test_json_keeps_everything(tmp_path: Path) -> None:
     assert Fingerprint.model_validate_json(found.model_dump_json()) == found
 
 
+def test_the_folder_has_its_name_from_within_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = (write_case(tmp_path / "Task05_Prostate", "a"),)
+    monkeypatch.chdir(tmp_path / "Task05_Prostate")
+    assert fingerprint_dataset(dataset_of(Path("."), cases)).folder == "Task05_Prostate"
+
+
 def test_a_copy_is_the_same_data_set_and_a_change_is_not(tmp_path: Path) -> None:
     cases = tuple(write_case(tmp_path / "raw", str(n), seed=n) for n in range(2))
     dataset = dataset_of(tmp_path / "raw", cases)

@@ -125,7 +125,7 @@ def fingerprint_dataset(dataset: Dataset, *, workers: int = 1, progress: Progres
     found = list(in_order(lambda case: _read(case, dataset), dataset.training, workers, progress))
     cases = tuple(case for case, _ in found)
     return Fingerprint(
-        name=dataset.name, folder=dataset.root.name, cases=cases,
+        name=dataset.name, folder=dataset.root.resolve().name, cases=cases,
         channels=_channels(dataset.channels, np.concatenate([sample for _, sample in found], axis=1)),
         classes=tuple(
             ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[index] > 0 for case in cases))
