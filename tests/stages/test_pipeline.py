@@ -41,6 +41,16 @@ def pipeline(dataset: Path, run: Path, seed: int = 0, budget: str = TINY, report
     )  # fmt: skip
 
 
+class Sayings(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+
 class StopsAt(Silent):
     """A user who leaves a stop file when a stage begins."""
 
@@ -87,8 +97,11 @@ def test_search_and_deployment_share_width_and_patch(finished: tuple[Path, Resul
 def test_a_finished_run_is_not_run_again(dataset: Path, finished: tuple[Path, Result]) -> None:
     run, result = finished
     before = results(run)
-    assert pipeline(dataset, run) == result
+    said = Sayings()
+    assert pipeline(dataset, run, reporter=said) == result
     assert results(run) == before
+    assert any("finished already" in text for text in said.texts)
+    assert not any("together" in text for text in said.texts)  # no forecast of what won't be done
 
 
 @pytest.mark.parametrize("stage", ["coarse", "ranking"])

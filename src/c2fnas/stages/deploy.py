@@ -34,6 +34,12 @@ def train_final(
     return [setting.folder.final_model(fold) for fold in folds]
 
 
+def is_deployed(setting: Setting) -> bool:
+    """Whether the network of every fold that the run asks for is trained and evaluated."""
+    folds = map(setting.folder.final_fold, setting.config.deployment.folds)
+    return all((fold / "evaluation.json").exists() for fold in folds)
+
+
 def claim(folder: RunFolder, design: Design) -> None:
     """Leave the design in ``final``: all folds of a run are of one.
 

@@ -16,13 +16,15 @@ from c2fnas.runs.lock import RunLock
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.deploy import train_final
+from c2fnas.stages.deploy import is_deployed, train_final
 from c2fnas.stages.fine import search_operations, topology_begun
 from c2fnas.stages.fine_choice import Limits
 from c2fnas.stages.forecast import forecast
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+
+FINISHED = "This run has finished already: nothing is computed anew."
 
 ExecutorFactory = Callable[[tuple[str, ...]], Executor]
 Found = TypeVar("Found")
@@ -58,7 +60,7 @@ def run_pipeline(
     with RunLock(run):
         RunFolder(run).clear_stop()
         setting = prepare(dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds)
-        reporter.say(forecast(setting))
+        reporter.say(FINISHED if is_deployed(setting) else forecast(setting))
         with executor(setting.config.devices) as workers:
             coarse_stage(setting, workers, reporter)
             architecture = fine_stage(setting, workers, reporter)
