@@ -233,6 +233,13 @@ def test_too_few_cases(names: str, count: int | None) -> None:
         make_folds(dataset_of(cases_of(names)), FoldChoice(count=count))
 
 
+def test_a_column_that_splits_a_group_is_told_in_words() -> None:
+    cases = tuple(Case(name, (), None, group="p", fold=number) for number, name in enumerate("ab"))
+    dataset = Dataset("", Path(), (), (), cases, ())
+    (problem,) = fold_problems(dataset, {}, "cases.csv")
+    assert (problem.found, problem.severity) == ("fold 0 has p in training and in validation", "error")
+
+
 def test_problems_of_the_default_folds() -> None:
     everywhere = dict.fromkeys("abc", (0, 1, 2))
     assert fold_problems(dataset_of(cases_of("abc")), everywhere, "") == ()

@@ -339,6 +339,17 @@ def test_rows_that_lead_out_are_enough_to_say(tmp_path: Path) -> None:
         reading.sound(tmp_path)
 
 
+def test_tables_whose_labels_cannot_be_read_have_no_problem_but_the_files(tmp_path: Path) -> None:
+    path = table(tmp_path, "image,label\na.nii.gz,l.nii.gz\nb.nii.gz,m.nii.gz\n")
+    assert read_dataset(path).problems == ()
+    assert {each.found for each in check_dataset(path)} == {"no such file"}
+
+
+def test_a_table_of_other_columns_names_them(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="found the columns picture, label"):
+        load_dataset(table(tmp_path, "picture,label\na.nii.gz,l.nii.gz\n"))
+
+
 @pytest.mark.parametrize("text", ["", "label\nl.nii.gz\n", "image,label\n"])
 def test_a_table_without_images(text: str, tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="image"):

@@ -119,26 +119,29 @@ def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(unit) for unit in found.values())
 
 
-def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "The folds") -> None:
+def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "") -> None:
     """See that splits hold known cases only, none of them, and none of a group, on both sides.
+
+    ``source`` is the file they come from, for messages.
 
     Raises:
         UserError: they don't.
     """
     groups = {case.id: case.group or case.id for case in cases}
+    of = f"{source}: " if source else ""
     for number, split in enumerate(splits):
         unknown = sorted({*split.training, *split.validation} - groups.keys())
         if unknown:
             raise UserError(
-                f"{source}: fold {number} names {_some(unknown)}, which the data set doesn't have. Remove it or add it."
+                f"{of}fold {number} names {_some(unknown)}, which the data set doesn't have. Remove it or add it."
             )
         if not split.training or not split.validation:
             side = "validate on" if split.training else "train on"
-            raise UserError(f"{source}: fold {number} has no case to {side}. Give every fold both.")
+            raise UserError(f"{of}fold {number} has no case to {side}. Give every fold both.")
         both = sorted({groups[case] for case in split.training} & {groups[case] for case in split.validation})
         if both:
             raise UserError(
-                f"{source}: fold {number} has {_some(both)} in training and in validation. "
+                f"{of}fold {number} has {_some(both)} in training and in validation. "
                 "Put all cases of a group into one fold."
             )
 

@@ -47,7 +47,9 @@ class TableLayout(Layout):
     """A table of files."""
 
     name = "CSV"
-    sign = "a CSV with the columns `image` (or `image_0`, `image_1` ...) and `label`"
+    sign = (
+        "a CSV, given itself or alone in its folder, with the columns `image` (or `image_0`, `image_1` ...) and `label`"
+    )
 
     def recognises(self, path: Path) -> bool:
         """Whether this is a CSV, or a folder with a single one and no manifest."""
@@ -67,8 +69,7 @@ class TableLayout(Layout):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
         training = unique(cases["training"], file, problems)
         classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
-        if training or "labels" in named:  # without a case, there are no labels to scan
-            problems += [Problem.of(finding, "", known if named else file) for finding in findings]
+        problems += [Problem.of(finding, "", known if named else file) for finding in findings]
         channels = parse_channels(named) or tuple(
             column.removeprefix("image_") for column in columns if column != "image"
         )
@@ -113,7 +114,8 @@ def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
     columns = [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("image_")]
     if not columns:
         expected, mend = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
-        raise CaseError("", file, "no rows with an image", expected, mend)
+        found = f"the columns {', '.join(rows[0])}" if rows else "no rows"
+        raise CaseError("", file, found, expected, mend)
     numbered = all(name.removeprefix("image_").isdigit() for name in columns)
     return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
 
@@ -149,11 +151,12 @@ def _path(root: Path, text: str) -> Path:
 
 
 def _scan(cases: Sequence[Case]) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
-    """Classes by the values in the label files; files that can't be read are for the check to report."""
+    """Classes by the values in the label files; where none can be read, that is for the check to report."""
     with ThreadPoolExecutor(SCAN_WORKERS) as threads:
         values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
     labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-    return parse_classes(labels)
+    classes, findings = parse_classes(labels)
+    return classes, findings if values else ()
 
 
 def _values(label: Path) -> list[int]:
