@@ -87,26 +87,9 @@ def test_the_network_measured_is_the_most_demanding_one() -> None:
 
 
 def test_devices_on_the_cpu_share_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Free:
-        available = 12 << 30
-
-    monkeypatch.setattr(memory_module.psutil, "virtual_memory", lambda: Free)
-    monkeypatch.setattr(memory_module, "_container_memory", lambda: 1 << 62)
+    monkeypatch.setattr(memory_module, "free_memory", lambda: 12 << 30)
     assert available_memory(["cpu"]) == 12 << 30
     assert available_memory(["cpu:0", "cpu:1", "cpu:2"]) == 4 << 30
-    monkeypatch.setattr(memory_module, "_container_memory", lambda: 2 << 30)
-    assert available_memory(["cpu"]) == 2 << 30
-
-
-@pytest.mark.parametrize(
-    ("limit", "stat", "expected"),
-    [("1000", "anon 300\nfile 600", 700), ("max", "anon 300", 1 << 62), ("1000", "", 1 << 62), (None, "", 1 << 62)],
-)
-def test_a_containers_limit(limit: str | None, stat: str, expected: int, tmp_path: Path) -> None:
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-        (tmp_path / "memory.stat").write_text(stat)
-    assert memory_module._container_memory(tmp_path) == expected
 
 
 def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:

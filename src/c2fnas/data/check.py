@@ -7,10 +7,10 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import Header, format_of, header_findings
+from c2fnas.data.free_memory import free_memory
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import VOLUMES_EACH, Progress, fitting_workers, in_order
@@ -110,7 +110,7 @@ def inspect_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Prog
     known = reading.dataset
     count, cases = len(known.training), (*known.training, *known.test)
     largest = max(map(_voxels, cases), default=0)
-    fitting = fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
+    fitting = fitting_workers(largest * 4 * VOLUMES_EACH, workers, free_memory())
     numbered = list(enumerate(cases))
     found = list(in_order(lambda each: _inspect(each[1], known, each[0] < count), numbered, fitting, progress))
     return Inspection(known, reading.problems, tuple(found[:count]), tuple(found[count:]), reading.files)

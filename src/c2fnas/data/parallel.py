@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import TypeVar
 
-import psutil
-
 from c2fnas.data.dataset import Case
+from c2fnas.data.free_memory import free_memory
 from c2fnas.data.volume import read_header
 
 Item = TypeVar("Item")
@@ -56,7 +55,7 @@ def bounded_workers(cases: Sequence[Case], workers: int, voxels: Callable[[Case]
         CaseError: a header can't be read.
     """
     largest = max(map(voxels or _voxels, cases), default=0)
-    return fitting_workers(largest * 4 * VOLUMES_EACH, workers, psutil.virtual_memory().available)
+    return fitting_workers(largest * 4 * VOLUMES_EACH, workers, free_memory())
 
 
 def fitting_workers(bytes_each: int, workers: int, available: int) -> int:

@@ -9,13 +9,13 @@ from math import floor
 from typing import TypeVar
 
 import numpy as np
-import psutil
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
+from c2fnas.data.free_memory import free_memory
 
 Triple = tuple[int, int, int]
 Volume = TypeVar("Volume", Tensor, np.ndarray)
@@ -175,7 +175,7 @@ def _resident(cases: Sequence[PreparedCase], device: torch.device | None) -> lis
     """Images and labels on ``device``, or None where they don't fit."""
     if device is None:
         return None
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     pairs = [(case.image, case.label) for case in cases if case.label is not None]
     if sum(image.nbytes + label.nbytes for image, label in pairs) > RESIDENT_SHARE * free:
         return None

@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
+from c2fnas.data.free_memory import free_memory
 from c2fnas.inference.windows import Triple
 
 HALF_LIMIT = 65504.0
@@ -74,7 +74,7 @@ def allocate(shape: Sequence[int], room: int | None = None, *, exact: bool = Fal
 
     With ``exact``, never in half. The file has no name any more when this returns, so it vanishes with the tensor.
     """
-    limit = psutil.virtual_memory().available if room is None else room
+    limit = free_memory() if room is None else room
     voxels = int(np.prod(shape))
     if 4 * voxels <= limit:
         return torch.zeros(tuple(shape), dtype=torch.float32)

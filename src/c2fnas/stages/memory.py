@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from c2fnas.data.free_memory import free_memory
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.data.planning import Triple
 from c2fnas.execution import Job, LocalProcessExecutor
@@ -31,8 +32,6 @@ HOPELESS = 1.5
 
 USED = 0.9
 """The share of the memory that a measured step may take; the super-network and evaluation need a little more."""
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def available_memory(devices: Sequence[str]) -> int:
     if kind == "cuda":
         return int(torch.cuda.mem_get_info(devices[0])[0] * (1 - RESIDENT_SHARE))
     sharing = sum(device.partition(":")[0] == kind for device in devices)
-    return min(psutil.virtual_memory().available, _container_memory()) // sharing
+    return free_memory() // sharing
 
 
 def measure_step(architecture: Architecture, step: TrainingStep, patch: Triple, device: str) -> int | None:
@@ -169,13 +168,3 @@ def _peak(device: torch.device) -> int:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return psutil.Process().memory_info().rss
-
-
-def _container_memory(folder: Path = CGROUP) -> int:
-    """Bytes that a container's processes may still take, caches given back; very many where there is no limit."""
-    try:
-        limit = int((folder / "memory.max").read_text())
-        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return limit - int(fields["anon"])
-    except (OSError, ValueError, KeyError):
-        return 1 << 62
