@@ -28,6 +28,11 @@ class Case:
     group: str | None = None
     fold: int | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image's files, then the label's where there is one."""
+        return (*self.images, *((self.label,) if self.label else ()))
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -136,7 +135,7 @@ def fingerprint_dataset(dataset: Dataset, *, workers: int = 1, progress: Progres
 
 def content_hash(case: Case) -> str:
     """The SHA-256 of the contents of a case's files, in their order."""
-    return hashlib.sha256("".join(sha256(path) for path in _files(case)).encode()).hexdigest()
+    return hashlib.sha256("".join(sha256(path) for path in case.files).encode()).hexdigest()
 
 
 def channel_kind(name: str) -> Literal["ct", "mr"]:
@@ -213,12 +212,8 @@ def _channels(names: tuple[str, ...], samples: np.ndarray) -> tuple[ChannelFinge
     )
 
 
-def _files(case: Case) -> tuple[Path, ...]:
-    return (*case.images, *((case.label,) if case.label else ()))
-
-
 def _stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _files(case))
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in case.files)
 
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:

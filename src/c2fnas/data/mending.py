@@ -7,7 +7,7 @@ as real ones; on request, NaN and infinite voxels are filled. Everything else is
 import csv
 import io
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -71,17 +71,13 @@ def _refuse_unfit(folder: Path, inspection: Inspection) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: not an empty folder. Name a new one for the corrected copies.")
-    needed = sum(path.stat().st_size for path in _files(inspection) if path.is_file())
+    cases = (*inspection.dataset.training, *inspection.dataset.test)
+    needed = sum(path.stat().st_size for case in cases for path in case.files if path.is_file())
     free = shutil.disk_usage(next(parent for parent in (target, *target.parents) if parent.exists())).free
     if needed > free:
         raise UserError(
             f"{folder}: {free:,} bytes free, but the copies take {needed:,}. Free some space, or name another."
         )
-
-
-def _files(inspection: Inspection) -> Iterator[Path]:
-    for case in (*inspection.dataset.training, *inspection.dataset.test):
-        yield from (*case.images, *((case.label,) if case.label else ()))
 
 
 def _mend_case(case: Case, root: Path, folder: Path, fill: float | None, places: dict[Path, Path]) -> list[Mended]:
@@ -90,7 +86,7 @@ def _mend_case(case: Case, root: Path, folder: Path, fill: float | None, places:
     Files outside the data set, which a table may name, are copied only if they are corrected.
     """
     found = []
-    for number, path in enumerate((*case.images, *((case.label,) if case.label else ()))):
+    for number, path in enumerate(case.files):
         outside = not path.is_relative_to(root)  # a table's absolute path
         copy = folder / case.id / f"{number}{suffix_of(path)}" if outside else folder / path.relative_to(root)
         done = _mend_label(path, copy, case) if path == case.label else _fill_image(path, copy, case, fill)

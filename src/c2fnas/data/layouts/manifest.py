@@ -11,8 +11,8 @@ from typing import Any
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import without_suffix
 from c2fnas.data.layouts.labels import whole_number
-from c2fnas.data.problem import Finding, Problem
-from c2fnas.data.volume import CaseError, read_header
+from c2fnas.data.problem import CaseError, Finding, Problem
+from c2fnas.data.volume import read_header
 
 MANIFEST = "dataset.json"
 SEPARATOR = re.compile(r"([_\-. ])")
