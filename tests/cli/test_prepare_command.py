@@ -36,8 +36,10 @@ def test_folds_by_number_and_by_chance(phantoms: Path, tmp_path: Path) -> None:
     prepare(phantoms, tmp_path / "c", "--folds", "random", "--seed", "5")
     prepare(phantoms, tmp_path / "d", "--folds", "random", "--seed", "6")
     assert folds(tmp_path / "b") == folds(tmp_path / "c") != folds(tmp_path / "d")
+    prepare(phantoms, tmp_path / "a", "--fold-count", "3")
+    (tmp_path / "a" / "coarse").mkdir()  # the search has begun
     with pytest.raises(UserError, match="other folds"):
-        prepare(phantoms, tmp_path / "a", "--fold-count", "3")
+        prepare(phantoms, tmp_path / "a", "--fold-count", "2")
 
 
 def test_a_group_in_a_single_fold(phantoms: Path, tmp_path: Path) -> None:

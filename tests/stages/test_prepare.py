@@ -50,6 +50,13 @@ def work(kept: Path, tmp_path: Path) -> Path:
     return shutil.copytree(kept, tmp_path / "work", copy_function=shutil.copy2)
 
 
+@pytest.fixture
+def begun(work: Path) -> Path:
+    """The same, once the first stage has begun."""
+    RunFolder(work / "run").coarse.mkdir()
+    return work
+
+
 def again(work: Path, budget: str = "demo", seed: int = 3, **options: Any) -> Setting:
     options = {"reporter": Silent()} | options
     return prepare(work / "data", work / "run", budget, seed=seed, devices=("cpu",), **options)
@@ -104,9 +111,19 @@ def test_the_run_moves_and_the_data_are_only_named(work: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("options", "name"), [({"budget": "hour"}, "--budget"), ({"seed": 4}, "--seed")])
-def test_a_started_run_has_one_budget_and_seed(work: Path, options: dict[str, Any], name: str) -> None:
+def test_a_started_run_has_one_budget_and_seed(begun: Path, options: dict[str, Any], name: str) -> None:
     with pytest.raises(UserError, match=name):
-        again(work, **options)
+        again(begun, **options)
+
+
+def test_what_is_only_prepared_may_still_change(work: Path) -> None:
+    assert again(work, seed=4).config.seed == 4
+    edit_plan(work, spacing=[2, 2, 2.5])
+    setting = again(work, seed=4)
+    assert setting.plan.spacing == (2, 2, 2.5)
+    assert max(setting.cache["phantom_000"].image.shape[1:]) < 30
+    again(work, seed=4, folds=FoldChoice("random", 2))
+    assert len(Setting.load(work / "run").folds) == 2
 
 
 def test_the_plan_is_made_once_and_may_be_edited_until_the_start(work: Path) -> None:
@@ -151,16 +168,16 @@ def test_a_plan_edited_before_the_start_makes_the_old_cache_stale(work: Path) ->
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 3}, {"spacing": [2, 2, 2]}])
-def test_a_plan_edited_after_the_start_is_refused(work: Path, change: dict[str, Any]) -> None:
-    edit_plan(work, **change)
+def test_a_plan_edited_after_the_start_is_refused(begun: Path, change: dict[str, Any]) -> None:
+    edit_plan(begun, **change)
     with pytest.raises(UserError, match=r"plan\.yaml"):
-        again(work)
+        again(begun)
 
 
-def test_a_plan_deleted_after_the_start_is_not_made_anew(work: Path) -> None:
-    (work / "run" / "plan.yaml").unlink()
+def test_a_plan_deleted_after_the_start_is_not_made_anew(begun: Path) -> None:
+    (begun / "run" / "plan.yaml").unlink()
     with pytest.raises(UserError, match=r"plan\.yaml"):
-        again(work)
+        again(begun)
 
 
 def test_a_plan_that_makes_no_sense_is_refused_before_anything_is_prepared(work: Path) -> None:
@@ -247,14 +264,14 @@ def test_folds_may_change_until_the_start(work: Path) -> None:
 @pytest.mark.parametrize(
     "choice", [FoldChoice("random"), FoldChoice(count=3), FoldChoice(group_by="phantom_00(.)")], ids=str
 )
-def test_a_started_run_has_one_division(work: Path, choice: FoldChoice) -> None:
-    before = validation(work)
-    if choice.group_by:
-        assert again(work, folds=choice).folds == Setting.load(work / "run").folds  # each case its own group: the same
+def test_a_started_run_has_one_division(begun: Path, choice: FoldChoice) -> None:
+    before = validation(begun)
+    if choice.group_by:  # each case its own group: the same
+        assert again(begun, folds=choice).folds == Setting.load(begun / "run").folds
         return
     with pytest.raises(UserError, match="started with other folds"):
-        again(work, folds=choice)
-    assert validation(work) == before
+        again(begun, folds=choice)
+    assert validation(begun) == before
 
 
 def test_a_tables_groups_stay_together(work: Path) -> None:

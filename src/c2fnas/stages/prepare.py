@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -42,6 +43,7 @@ def prepare(
         UserError: the data set has errors, or the run folder belongs to another data set, plan, folds, budget or seed.
     """
     folder, preset = RunFolder(run), load_preset(budget)
+    _forget_draft(folder, budget, seed, folds)
     started = folder.config.exists()
     if started:
         _refuse_another(folder, RunConfig.load(folder.config), budget, seed)
@@ -199,13 +201,27 @@ def _cache(dataset: Dataset, plan: Plan, folder: RunFolder, reporter: Reporter) 
     reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
+def _forget_draft(folder: RunFolder, budget: str, seed: int, folds: FoldChoice) -> None:
+    """A configuration under which no stage has begun gives way to another wish: a plan edited after `prepare`, say."""
+    begun = any(each.exists() for each in (folder.study, folder.coarse, folder.fine, folder.scale, folder.final))
+    if folder.config.exists() and not begun:
+        config = RunConfig.load(folder.config)
+        if folds.given or any(found != asked for _, found, asked in _wishes(folder, config, budget, seed)):
+            folder.config.unlink()
+
+
 def _refuse_another(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> None:
     """A run folder is one configuration from its first start on."""
-    plan = sha256(folder.plan) if folder.plan.exists() else "none"
-    for name, found, asked in (("--budget", config.budget, budget), ("--seed", config.seed, seed),
-                               ("plan.yaml", config.plan, plan)):  # fmt: skip
+    for name, found, asked in _wishes(folder, config, budget, seed):
         if found != asked:
+            values = "" if name == folder.plan.name else f" ({found}, now {asked})"
             raise UserError(
-                f"{folder.config}: this run was started with another {name} ({found}, now {asked}). A run is fixed "
-                "once it has started: give the first value again, or choose another --run folder."
+                f"{folder.config}: this run was started with another {name}{values}. A run is fixed once it has "
+                "started: go back to the first, or choose another --run folder."
             )
+
+
+def _wishes(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> tuple[tuple[str, Any, Any], ...]:
+    """What a run is fixed to: its name, as configured, and as asked for now."""
+    plan = sha256(folder.plan) if folder.plan.exists() else "none"
+    return ("--budget", config.budget, budget), ("--seed", config.seed, seed), (folder.plan.name, config.plan, plan)
