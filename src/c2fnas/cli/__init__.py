@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from c2fnas.cli.ablate import ablate
 from c2fnas.cli.check import check
 from c2fnas.cli.compare import compare
 from c2fnas.cli.demo import demo
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, tabulate, simulate):
+for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, ablate, tabulate, simulate):
     app.command()(command)
 app.add_typer(search, name="search")
 

@@ -1,0 +1,173 @@
+"""Table 3 (paper 5.1, 5.2): coarse winners, fine winners and those of other data sets, trained alike, fold by fold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from c2fnas.errors import UserError
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job
+from c2fnas.files import read_json
+from c2fnas.inference.metrics import Evaluation
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.trial import Trial
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import network_cost
+from c2fnas.stages.ablate_job import EVALUATION
+from c2fnas.stages.ledger_grid import LedgerGrid
+from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
+
+STAGE = "ablation"
+
+Point = tuple[str, int]
+"""An architecture as text, and a fold."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An architecture in the setting of a run.
+
+    Attributes:
+        architecture: in the run's width.
+        parameters: of the network.
+        macs: multiply-accumulates of one patch.
+        evaluations: by fold; those of folds that could not be trained are missing.
+        failures: why not, by fold.
+    """
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    evaluations: dict[int, Evaluation]
+    failures: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What all contenders came to on the data set of one run, by their names."""
+
+    dataset: str
+    run: Path
+    folds: tuple[int, ...]
+    recipe: str
+    iterations: int
+    width: float
+    rows: dict[str, Trained]
+
+
+def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dict[str, Architecture]:
+    """What the runs have found, ``C-`` their coarse winners and ``F-`` their fine ones as the paper names them.
+
+    A run that has found nothing contributes its data set alone. Where several runs are of one data set, names have the
+    run folder's besides.
+
+    Raises:
+        UserError: fewer than two architectures, or two runs whose names can't be told apart.
+    """
+    datasets = [RunConfig.load(RunFolder(run).config).dataset for run in runs]
+    found: dict[str, Architecture] = {}
+    for run, dataset in zip(runs, datasets, strict=True):
+        alone = datasets.count(dataset) == 1
+        for name, architecture in _winners(run, dataset if alone else f"{dataset} ({run.resolve().name})"):
+            if name in found:
+                raise UserError(
+                    f"{run}: another run is called {run.resolve().name} too. Give each once, or rename one."
+                )
+            found[name] = architecture
+    found |= further
+    if len(found) < 2:
+        raise UserError(
+            f"{', '.join(map(str, runs))}: {len(found)} architectures found so far, and it takes two to compare. "
+            "Finish the fine search, or name further runs or an --architecture."
+        )
+    return found
+
+
+def _winners(run: Path, label: str) -> list[tuple[str, Architecture]]:
+    folder = RunFolder(run)
+    paths = (("C", folder.coarse / "architecture.json"), ("F", folder.fine / "architecture.json"))
+    return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in paths if path.exists()]
+
+
+def ablate(
+    setting: Setting, executor: Executor, reporter: Reporter, *, candidates: Mapping[str, Architecture],
+    folds: Sequence[int],
+) -> Column:  # fmt: skip
+    """Train every candidate on every fold of a run, with its deployment recipe, seed and plan, in its width.
+
+    Resumes from the ledger; the run's deployed networks count where they are the same trainings.
+
+    Raises:
+        UserError: the run trains otherwise than when the ablation began, or fine-tunes a model.
+    """
+    here = {name: replace(each, width=setting.config.width) for name, each in candidates.items()}
+    points = {(each.to_text(), fold): each for fold in folds for each in here.values()}
+    grid = _Ablation(setting, points)
+    _refuse_changed(setting, grid.ledger)
+    trials = grid.run(executor, reporter)
+    recipe = setting.config.deployment.recipe
+    return Column(
+        setting.config.dataset, setting.folder.root, tuple(folds), recipe.name, recipe.iterations, setting.config.width,
+        {name: _trained(setting, each, folds, trials) for name, each in here.items()},
+    )  # fmt: skip
+
+
+class _Ablation(LedgerGrid[Point]):
+    """Architectures and folds of one run."""
+
+    stage = STAGE
+
+    def point(self, trial: Trial) -> Point:
+        return trial.architecture.to_text(), trial.extra["fold"]
+
+    def facts(self, point: Point) -> dict[str, Any]:
+        return {"fold": point[1], "iterations": self.setting.config.deployment.recipe.iterations}
+
+    def job(self, trial: Trial) -> Job:
+        payload = {
+            "run": "../..", "architecture": trial.architecture.to_json(), "fold": trial.extra["fold"],
+            "iterations": trial.extra["iterations"], "extend": False, "start": None,
+        }  # fmt: skip
+        folder = self.setting.folder.ablation_trial(trial.number)
+        return Job(f"training {trial.number}", "c2fnas.stages.ablate_job:train_contender", payload, folder)
+
+    def name(self, trial: Trial) -> str:
+        return f"{trial.architecture.to_text()} on fold {trial.extra['fold']}"
+
+
+def _trained(
+    setting: Setting, architecture: Architecture, folds: Sequence[int], trials: Mapping[Point, Trial]
+) -> Trained:
+    cost = network_cost(
+        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
+    )  # fmt: skip
+    own = {fold: trials[architecture.to_text(), fold] for fold in folds}
+    return Trained(
+        architecture, cost.parameters, cost.macs,
+        {
+            fold: Evaluation.from_json(read_json(setting.folder.ablation_trial(trial.number) / EVALUATION))
+            for fold, trial in own.items()
+            if trial.score is not None
+        },
+        {fold: trial.reason or "" for fold, trial in own.items() if trial.score is None},
+    )  # fmt: skip
+
+
+def _refuse_changed(setting: Setting, ledger: Ledger) -> None:
+    """All trainings of a table are alike."""
+    deployment = setting.config.deployment
+    if deployment.start:
+        raise UserError(
+            f"{setting.folder.root}: this run fine-tunes a model, and what is compared here is trained from scratch. "
+            "Choose a run that does so."
+        )
+    others = {trial.extra["iterations"] for trial in ledger.trials()} - {deployment.recipe.iterations}
+    if others:
+        raise UserError(
+            f"{setting.folder.ablation}: architectures were trained for {max(others)} iterations here, and since it "
+            f"was extended the run has {deployment.recipe.iterations}. Compare them in a run folder begun anew."
+        )
