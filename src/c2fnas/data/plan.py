@@ -12,7 +12,7 @@ from c2fnas.data.dataset import LabelClass
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.layouts.labels import LARGEST_VALUE
 from c2fnas.data.planning import ANISOTROPY, Fits, axis_order, fitted_patch, median_shape, part_of, target_spacing
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import write_text
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -213,12 +213,13 @@ def load_plan(path: Path) -> Plan:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({error}).") from error
+        raise UserError(f"{path}: cannot be read as YAML ({in_a_line(error)}).") from error
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
-        raise UserError(f"{path}: {faults}. Correct it, or delete the file to have the plan made anew.") from error
+        raise UserError(
+            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made anew."
+        ) from error
 
 
 def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, ValidationError
 from torch import nn
 
 from c2fnas.data.plan import Plan
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.inference.designs import Design, Kind, kind_of, read_design
 from c2fnas.inference.forward import Precision
@@ -147,8 +147,7 @@ def read_plan(path: Path) -> ModelPlan:
     try:
         return ModelPlan.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
-        raise UserError(f"{path}: no plan that this version of c2fnas reads ({faults}).") from error
+        raise UserError(f"{path}: no plan that this version of c2fnas reads ({in_a_line(error)}).") from error
 
 
 def _sums(folder: Path) -> dict[str, str]:

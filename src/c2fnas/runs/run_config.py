@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import write_text
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
@@ -125,5 +125,7 @@ class RunConfig(Frozen):
         """
         try:
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise UserError(f"{path}: not a run configuration of this version of c2fnas ({error}).") from error
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(
+                f"{path}: not a run configuration of this version of c2fnas ({in_a_line(error)})."
+            ) from error

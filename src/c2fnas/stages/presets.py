@@ -12,11 +12,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.run_config import CoarseLimits, EarlyStopping
 
 BUDGETS = ("demo", "hour", "day", "paper")
@@ -126,5 +125,7 @@ def load_preset(budget: str) -> Preset:
         )
     try:
         return Preset.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError, ValidationError) as error:
-        raise UserError(f"{source}: not a budget ({error}). Compare it with c2fnas/presets/demo.yaml.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{source}: not a budget ({in_a_line(error)}). Compare it with c2fnas/presets/demo.yaml."
+        ) from error

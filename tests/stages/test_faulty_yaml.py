@@ -1,0 +1,36 @@
+"""What users may write as YAML (a budget, a plan, a configuration) is refused in one line that names the fault."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from c2fnas.data.plan import load_plan
+from c2fnas.errors import UserError
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.stages.presets import BUDGETS, load_preset
+
+READERS: list[Callable[[Path], object]] = [load_plan, RunConfig.load, lambda path: load_preset(str(path))]
+
+
+@pytest.mark.parametrize("read", READERS, ids=["plan", "configuration", "budget"])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"a: [1\n", "line 1"), (b"text", "dictionary"), (b"mine: 1\n", "mine: Extra inputs"), (b"\xff\xfe", "decode")],
+)
+def test_one_line_names_the_file_and_the_fault(
+    read: Callable[[Path], object], content: bytes, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read(path)
+    text = str(error.value)
+    assert str(path) in text
+    assert named in text
+    assert "\n" not in text
+    assert "pydantic.dev" not in text
+
+
+def test_budgets_of_the_package_are_read() -> None:
+    assert [load_preset(budget).plan for budget in BUDGETS].count("paper") == 1
