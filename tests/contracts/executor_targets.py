@@ -1,5 +1,6 @@
 """Targets that the executors' tests call, in this process and in others."""
 
+import logging
 import os
 import signal
 import time
@@ -34,6 +35,11 @@ def describe(payload: Payload, folder: Path, device: str) -> Payload:
 
 def fail(payload: Payload, folder: Path, device: str) -> Payload:
     raise ValueError("the candidate cannot be trained:\n  " + payload["why"])
+
+
+def warn(payload: Payload, folder: Path, device: str) -> Payload:
+    logging.getLogger("c2fnas.training.checkpoint").warning("%s: damaged.\nFalling back.", payload["what"])
+    return {}
 
 
 def leave(payload: Payload, folder: Path, device: str) -> Payload:

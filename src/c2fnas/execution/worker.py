@@ -21,6 +21,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, Report, finished, make_call, write_report
 from c2fnas.execution.job import Job
 from c2fnas.execution.memory import offer_to_be_killed_first
+from c2fnas.execution.notices import keep_warnings
 from c2fnas.files import read_json, write_json
 
 JOB_FILE = "job.json"
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
     request = read_json(path)
     job, grace = Job(folder=path.parent, **request["job"]), request["grace"]
     offer_to_be_killed_first()
+    keep_warnings(job.folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background processes ignore it
     threading.Thread(target=_leave_with_the_driver, args=(job.folder, grace), daemon=True).start()
     try:

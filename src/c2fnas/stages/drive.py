@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.notices import Notices
 from c2fnas.runs.folder import RunFolder
 from c2fnas.stages.live import note_on, share_done
 from c2fnas.stages.progress import Reporter
@@ -39,14 +40,19 @@ def drive(
     Raises:
         Interrupted: somebody has left a file ``stop``.
     """
+    notices = Notices()
     while True:
         if folder.stop_requested:
             raise Interrupted(f"{folder.stop} asked for it. Run the same command again to carry on.")
         while executor.idle and (job := propose()) is not None:
+            notices.begin(job)
             executor.submit(job)
         if not executor.running:
             return
+        under_way = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
+        for warning in notices.news(under_way):
+            reporter.say(warning)
         if outcome is not None:
             settle(outcome)
         running = executor.running
