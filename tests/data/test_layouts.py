@@ -324,10 +324,10 @@ def test_a_tables_absolute_paths_are_taken_as_they_are(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_cannot_be_meant(row: str, found: str, tmp_path: Path) -> None:
-    path = table(tmp_path, f"image,label,fold,split\n{row}\nb.nii.gz,m.nii.gz,,\n", {"labels": {"a": 1}})
-    reading = read_dataset(path)
+    text = f"image,label,fold,split\n\n,,,\n{row}\nb.nii.gz,m.nii.gz,,\n"
+    reading = read_dataset(table(tmp_path, text, {"labels": {"a": 1}}))
     assert [case.id for case in reading.dataset.training] == ["b"]
-    assert [(problem.case, found in problem.found) for problem in reading.problems] == [("line 2", True)]
+    assert [(problem.case, found in problem.found) for problem in reading.problems] == [("line 4", True)]
 
 
 def test_rows_that_lead_out_are_enough_to_say(tmp_path: Path) -> None:

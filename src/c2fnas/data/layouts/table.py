@@ -59,13 +59,13 @@ class TableLayout(Layout):
         """Read the CSV, and the labels' values where no JSON beside it names them."""
         file = _csv(path) or path
         rows, problems = _rows(file), list[Problem]()
-        columns = _image_columns(rows, file)
+        columns = _image_columns(tuple(rows.values()), file)
         known = file.with_suffix(".json")
         named = read_manifest(known) if known.is_file() else {}
         cases: dict[str, list[Case]] = {"training": [], "test": []}
-        for number, row in enumerate(rows, start=2):
-            _add(row, columns, file, number, cases, problems)
-        if "id" not in rows[0]:
+        for line, row in rows.items():
+            _add(row, columns, file, line, cases, problems)
+        if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
         training = unique(cases["training"], file, problems)
         classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
@@ -88,8 +88,8 @@ def _csv(path: Path) -> Path | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _rows(file: Path) -> list[Row]:
-    """The rows by columns; separated by commas, semicolons or tabs, as the first line is."""
+def _rows(file: Path) -> dict[int, Row]:
+    """The rows by their lines, each by columns; separated by commas, semicolons or tabs, as the first line is."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,10 +98,11 @@ def _rows(file: Path) -> list[Row]:
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(text.splitlines(), delimiter=separator)
-    return [
-        {_column(str(key or "")): str(value or "").strip() for key, value in row.items()}
-        for row in reader if any(row.values())
-    ]  # fmt: skip
+    rows = {}
+    for row in reader:
+        if any(row.values()):
+            rows[reader.line_num] = {_column(str(key or "")): str(value or "").strip() for key, value in row.items()}
+    return rows
 
 
 def _column(name: str) -> str:
@@ -121,10 +122,10 @@ def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
 
 
 def _add(
-    row: Row, columns: Sequence[str], file: Path, number: int, cases: dict[str, list[Case]], problems: list[Problem]
+    row: Row, columns: Sequence[str], file: Path, line: int, cases: dict[str, list[Case]], problems: list[Problem]
 ) -> None:
     """Add a row's case to the training or test cases, or what is wrong with the row to ``problems``."""
-    name = row.get("id") or f"line {number}"
+    name = row.get("id") or f"line {line}"
     split = SPLITS.get(row.get("split", "").lower())
     if split is None:
         finding = Finding(f"split {row['split']!r}", "training, validation or test", "Correct the column `split`.")
