@@ -107,12 +107,21 @@ def test_limits_hold_for_every_candidate(run: Callable[..., Setting], prepared: 
     assert {"parameters", "macs", "memory"} <= set(trials(setting)[0].extra)
 
 
-def test_a_limit_below_all_says_what_the_least_is(run: Callable[..., Setting], prepared: Setting) -> None:
-    least = min(candidate_cost(prepared, topology)["macs"] for topology in prepared.config.space.topologies())
-    oracle = Oracle(quality)
-    refusal = re.escape(f"No topology is within --max-macs 1000: the least of all are macs {least:.4g}")
+@pytest.mark.parametrize(
+    ("limit", "asked", "unit", "least"),
+    [
+        ({"macs": 1000}, "--max-macs 1000", 1, "{:.4g} multiply-accumulates"),
+        ({"memory": 2**20}, "--max-memory 1M", 2**20, "{:.4g}M of memory"),
+    ],
+)
+def test_a_limit_below_all_says_what_the_least_is(
+    run: Callable[..., Setting], prepared: Setting, limit: dict[str, int], asked: str, unit: int, least: str
+) -> None:
+    (name,), oracle = limit, Oracle(quality)
+    cost = min(candidate_cost(prepared, topology)[name] for topology in prepared.config.space.topologies())
+    refusal = re.escape(f"within {asked}: the least that one takes is {least.format(cost / unit)}, at width")
     with pytest.raises(UserError, match=refusal):
-        search(run(limits=CoarseLimits(macs=1000)), oracle)
+        search(run(limits=CoarseLimits(**limit)), oracle)
     assert not oracle.jobs
 
 

@@ -11,6 +11,8 @@ from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
 from c2fnas.stages.setting import Setting
 
+UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "of memory"}
+
 
 def candidate_cost(setting: Setting, topology: Topology) -> dict[str, int]:
     """``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
@@ -51,9 +53,16 @@ def _within(cost: dict[str, int], limits: CoarseLimits) -> bool:
 
 def _refusal(setting: Setting, limits: CoarseLimits, costs: Iterable[dict[str, int]]) -> str:
     costs = list(costs)
-    asked = ", ".join(f"--max-{name} {limit:.4g}" for name, limit in limits if limit is not None)
-    least = ", ".join(f"{name} {min(cost[name] for cost in costs):.4g}" for name, limit in limits if limit is not None)
+    limited = [(name, limit) for name, limit in limits if limit is not None]
+    asked = ", ".join(f"--max-{name} {_written(name, limit)}" for name, limit in limited)
+    least = ", ".join(f"{_written(name, min(cost[name] for cost in costs))} {UNITS[name]}" for name, _ in limited)
     return (
-        f"No topology is within {asked}: the least of all are {least}, at width {setting.config.width:g} and a patch "
-        f"of {'×'.join(map(str, setting.plan.patch_size))}. Raise the limit, or prepare a run of a smaller width."
+        f"No topology is within {asked}: the least that one takes is {least}, at width {setting.config.width:g} "
+        f"and a patch of {'×'.join(map(str, setting.plan.patch_size))}. Raise the limit, or prepare a run of a "
+        "smaller width."
     )
+
+
+def _written(name: str, amount: int) -> str:
+    """An amount as the option of its limit takes it."""
+    return f"{amount / 2**20:.4g}M" if name == "memory" else f"{amount:.4g}"
