@@ -260,6 +260,8 @@ def test_retries_are_bounded(many: Executor, job: Callable[..., Job]) -> None:
     killed = job("killed_then_resumes", killed_at=[3, 6])
     outcome = run(many, killed)
     assert outcome.kind == "killed"
+    assert outcome.failure is not None
+    assert "at last by SIGKILL: nothing was logged" in outcome.failure
     assert executor_targets.calls(killed.folder) == 2
     assert run(many, job("describe", name="next")).succeeded
 

@@ -9,6 +9,9 @@ from c2fnas.execution.ending import report_of_death
 from c2fnas.execution.memory import kernel_kills
 from c2fnas.execution.worker import end_group, write_job_file
 
+SILENTLY = ("-W", "ignore::RuntimeWarning:runpy")
+"""Python warns of every module that its package has imported; a worker's last line in the log should be its own."""
+
 
 class WorkerProcess:
     """A process at work on ``attempt``, from its start to its report.
@@ -28,7 +31,7 @@ class WorkerProcess:
         job_file = write_job_file(attempt.job, attempt.payload, device, grace)
         with (folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "c2fnas.execution.worker", str(job_file.resolve())],
+                [sys.executable, *SILENTLY, "-P", "-m", "c2fnas.execution.worker", str(job_file.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
