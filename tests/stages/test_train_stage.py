@@ -120,6 +120,15 @@ def test_another_fold_joins(dataset, copy):
     assert sums(copy) == before != sums(copy, fold=0)
 
 
+def test_a_run_needs_the_file_of_its_budget_no_more(dataset, tmp_path):
+    """As where it was copied to another machine, or is called from another folder."""
+    budget = shutil.copy(Path(__file__).with_name("tiny.yaml"), tmp_path)
+    train(dataset, tmp_path / "run", architecture=SMALL, budget=str(budget), iterations=1)
+    Path(budget).unlink()
+    train(dataset, tmp_path / "run", extend=2)
+    assert RunConfig.load(tmp_path / "run/run.yaml").deployment.recipe.iterations == 2
+
+
 def test_extending_goes_on_from_the_checkpoint(dataset, copy):
     before = load_newest(copy / "final/fold-4/checkpoints").tensors
     train(dataset, copy, extend=4)

@@ -86,7 +86,7 @@ def prepare_plan(
 
 
 def _planned(reading: Reading, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
-    return _plan(_fingerprint(reading, folder, reporter), load_preset(budget), folder, devices, reporter)
+    return _plan(_fingerprint(reading, folder, reporter), budget, folder, devices, reporter)
 
 
 def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fingerprint:
@@ -155,11 +155,12 @@ def known_fingerprint(folder: RunFolder) -> Fingerprint:
 
 
 def _plan(
-    fingerprint: Fingerprint, preset: Preset, folder: RunFolder, devices: tuple[str, ...], reporter: Reporter
+    fingerprint: Fingerprint, budget: str, folder: RunFolder, devices: tuple[str, ...], reporter: Reporter
 ) -> Plan:
     """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
     made = folder.plan.exists()
     if not made:
+        preset = load_preset(budget)
         fits = _memory_fit(fingerprint, preset, devices, reporter)
         try:
             save_plan(make_plan(fingerprint, style=preset.plan, fits=fits), folder.plan)
@@ -170,7 +171,7 @@ def _plan(
             ) from error
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
-    if made and preset.plan == "paper" and not folder.config.exists():
+    if made and not folder.config.exists() and load_preset(budget).plan == "paper":
         _tell_departures(plan, fingerprint, folder, reporter)
     return plan
 
