@@ -96,6 +96,10 @@ ERRORS: dict[str, tuple[Spoil, str, str]] = {
     "infinity": (lambda f: resave(image(f), one_voxel(-np.inf)), "b.nii.gz", "infinite"),
     "a value beyond float32": (lambda f: resave(image(f), one_voxel(1e300, np.float64)), "b.nii.gz", "float32"),
     "an overflow by scaling": (lambda f: overflow(image(f)), "b.nii.gz", "float32"),
+    "a scaling that is no number": (
+        lambda f: reheader(image(f), scl_slope=2, scl_inter=np.nan), "b.nii.gz", "scaling"),
+    "an invalid qform and no sform": (
+        lambda f: reheader(image(f), qform_code=1, sform_code=0, quatern_b=1.2), "b.nii.gz", "invalid qform"),
     "complex numbers": (lambda f: resave(image(f), lambda a: a.astype(np.complex64)), "b.nii.gz", "complex"),
     "colours": (lambda f: reheader(image(f), datatype=128, bitpix=24), "b.nii.gz", "data type"),
     "an unknown data type": (lambda f: reheader(image(f), datatype=77), "b.nii.gz", "code 77"),
@@ -160,6 +164,8 @@ WARNINGS: dict[str, tuple[Spoil, str, str]] = {
     "neither qform nor sform": (
         lambda f: [reheader(path, qform_code=0, sform_code=0) for path in (image(f), label(f))],
         "b.nii.gz", "neither qform nor sform"),
+    "an invalid qform beside a sform": (
+        lambda f: reheader(image(f), qform_code=1, quatern_b=1.2), "b.nii.gz", "invalid qform"),
     "a label within tolerance": (
         lambda f: resave(label(f), lambda a: a, affine(((0, 3), 5e-4))), "b_label.nii.gz", "0.0005 mm"),
     "a fourth axis of one voxel": (lambda f: resave(label(f), lambda a: a[..., None]), "b_label.nii.gz", "9×11×7×1"),
@@ -182,6 +188,9 @@ def test_a_warning_tells_and_lets_pass(name: str, tmp_path: Path) -> None:
 CLEAN: dict[str, Spoil] = {
     "as written": lambda f: None,
     "rounding to float32": lambda f: resave(label(f), lambda a: a, affine(((0, 3), 3e-5))),
+    "a handedness of zero, which stands for one": lambda f: reheader(
+        image(f), qform_code=1, pixdim=[0, 1, 1, 1, 0, 0, 0, 0]
+    ),
     "a single channel as a fourth axis": lambda f: resave(image(f), lambda a: a[..., None]),
     "scaled integers": lambda f: (resave(image(f), lambda a: a.astype(np.int16)), reheader(image(f), scl_slope=0.5)),
 }
@@ -256,6 +265,14 @@ def test_a_header_that_lies_takes_no_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
+
+
+def test_a_warning_hides_no_lie(tmp_path: Path) -> None:
+    write_dataset(tmp_path)
+    reheader(image(tmp_path), dim=[3, 1000, 1000, 500, 1, 1, 1, 1], qform_code=1, qoffset_x=30)
+    found = [(each["severity"], each["found"]) for each in checked(tmp_path).problems]
+    assert [severity for severity, _ in found] == ["warning", "error"]
+    assert "packed bytes" in found[1][1]
 
 
 def test_a_volume_beyond_the_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,22 @@ def test_labels_keep_the_codes_and_the_type_of_the_image(tmp_path: Path) -> None
     assert read_geometry(tmp_path / "label.nii.gz") == read_geometry(tmp_path / "image.nii.gz")
 
 
+def test_a_label_beside_an_image_whose_handedness_is_zero(tmp_path: Path) -> None:
+    """The standard takes 0 for 1; nibabel mends it while it loads a file, and refuses it in a header."""
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.diag([1, 2, 3, 1]))
+    image.set_sform(None, code=0)
+    image.set_qform(np.diag([1, 2, 3, 1]), code=1)
+    nibabel.save(image, tmp_path / "image.nii")
+    content = bytearray((tmp_path / "image.nii").read_bytes())
+    content[76:80] = bytes(4)  # pixdim[0]
+    (tmp_path / "image.nii").write_bytes(content)
+    geometry = read_geometry(tmp_path / "image.nii")
+    assert np.array_equal(geometry.matrix, np.diag([1, 2, 3, 1]))
+    labels = np.ones((4, 5, 6), np.uint8)
+    write_label(tmp_path / "label.nii", labels, geometry, template=tmp_path / "image.nii")
+    assert np.array_equal(nibabel.load(tmp_path / "label.nii").affine, np.diag([1, 2, 3, 1]))
+
+
 def test_a_type_that_cannot_hold_a_class_is_refused(tmp_path: Path) -> None:
     classes = (LabelClass("background", (0,)), LabelClass("a", (300,)))
     with pytest.raises(ValueError, match="300"):

@@ -43,8 +43,9 @@ def read_header(path: Path) -> Header:
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
     affine = _affine(raw, findings)
-    findings += _spacing_findings(raw)
-    if not findings and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
+    findings += _spacing_findings(raw) + _scaling_findings(raw)
+    sound = all(finding.severity == "warning" for finding in findings)
+    if sound and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
         findings += _extent_findings(path, raw, int(np.prod(shape)) * dtype.itemsize)
     return Header(path, shape, dtype, affine, tuple(findings))
 
@@ -120,6 +121,7 @@ def _raw_header(path: Path) -> nibabel.Nifti1Header:
         if len(start) >= size and size in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
             header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
             if bytes(header["magic"].tobytes())[:3] in (b"n+1", b"n+2"):
+                header["pixdim"][0] = header["pixdim"][0] or 1  # a handedness of 0 stands for 1
                 return header
     raise CaseError("", path, "no NIfTI header", "a single-file NIfTI volume (.nii or .nii.gz)", AGAIN)
 
@@ -147,8 +149,9 @@ def _offset(raw: nibabel.Nifti1Header) -> int:
 
 
 def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
-    qform = _qform(raw, findings) if int(raw["qform_code"]) > 0 else None
     sform = raw.get_sform() if int(raw["sform_code"]) > 0 else None
+    is_spare = sform is not None
+    qform = _qform(raw, findings, is_spare) if int(raw["qform_code"]) > 0 else None
     if sform is not None and qform is not None:
         findings += _disagreement(sform, qform, raw)
     if sform is None and qform is None:
@@ -160,13 +163,17 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     return sform if sform is not None else cast(np.ndarray, qform)
 
 
-def _qform(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
+def _qform(raw: nibabel.Nifti1Header, findings: list[Finding], is_spare: bool) -> np.ndarray | None:
+    """The qform; where it is invalid, the bare spacing, or None beside a sform, which is used instead."""
     try:
         return raw.get_qform()
     except (HeaderDataError, ValueError) as error:
         mend = "Correct the orientation fields of the header, or convert the volume from its source again."
-        findings.append(Finding(f"an invalid qform ({error})", "a rotation", mend))
-        return raw.get_base_affine()
+        if is_spare:
+            mend = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
+        found = f"an invalid qform ({error})"
+        findings.append(Finding(found, "a rotation", mend, "warning" if is_spare else "error"))
+        return None if is_spare else raw.get_base_affine()
 
 
 def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Header) -> list[Finding]:
@@ -189,6 +196,15 @@ def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
         return []
     mend = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
     return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", mend)]
+
+
+def _scaling_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
+    try:
+        raw.get_slope_inter()
+    except HeaderDataError as error:
+        mend = "Set scl_slope and scl_inter in the header, or convert the volume from its source again."
+        return [Finding(f"an invalid scaling ({error})", "numbers for slope and intercept", mend)]
+    return []
 
 
 def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[Finding]:
