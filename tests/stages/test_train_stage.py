@@ -1,6 +1,7 @@
 """Training an architecture on a data set: what is asked for, what a run that has begun allows, and where it starts."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.errors import UserError
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.package import load_package
@@ -20,6 +21,7 @@ from c2fnas.stages import jobs
 from c2fnas.stages.progress import Silent
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.train import train_architecture
+from c2fnas.stages.train_together import train_together
 from c2fnas.stages.train_wish import Wish
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest
 
@@ -179,6 +181,28 @@ def first_weights(monkeypatch):
 
     monkeypatch.setattr(jobs, "train", spying)
     return seen
+
+
+def test_together_a_stop_file_of_the_run_ends_after_the_iteration(dataset, tmp_path):
+    """As the driver of workers would have it; and progress is told. Called again, it carries on."""
+
+    class Impatient(Listening):
+        reached = 0.0
+
+        def update(self, stage: str, done: float, note: str = "") -> None:
+            if stage == "deployment" and done > self.reached:
+                (tmp_path / "run/stop").touch()
+                self.reached, self.said = done, note
+
+    reporter, saved = Impatient(), [0]
+    for _ in range(2):
+        with pytest.raises(Interrupted, match="stopped after iteration"):
+            train_together(
+                dataset, tmp_path / "run", Wish(architecture=SMALL, iterations=5000), kind="cpu", reporter=reporter
+            )
+        saved.append(load_newest(tmp_path / "run/final/fold-4/checkpoints").iteration)
+        assert re.search(r"fold 4: \d+/5000", reporter.said)
+    assert 0 < saved[1] < saved[2] < 5000
 
 
 def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weights):

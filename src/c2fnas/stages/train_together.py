@@ -1,16 +1,20 @@
 """Several processes, started by torchrun, that train every fold together: one large network on many devices."""
 
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from c2fnas.errors import UserError
-from c2fnas.execution.call import finished, make_call
+from c2fnas.errors import Interrupted, UserError
+from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
 from c2fnas.inference.designs import Design, read_design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
-from c2fnas.stages.deploy import fold_job
+from c2fnas.stages.deploy import STAGE, fold_job
+from c2fnas.stages.drive import REFRESH_SECONDS
 from c2fnas.stages.jobs import train_fold_network
+from c2fnas.stages.live import note_on, share_done
 from c2fnas.stages.pipeline import Result
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
@@ -42,13 +46,41 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
         architecture = read_design(setting.folder.final)[1]
         folds = chosen_folds(wish.folds, len(setting.folds))
         reporter.say(announcement(setting, architecture, folds))
-        for fold in folds:
+        reporter.start(STAGE, len(folds))
+        for number, fold in enumerate(folds):
+            if fabric.broadcast(setting.folder.stop_requested):  # the first process's look decides for all
+                raise Interrupted(f"{setting.folder.stop} asked for it. Run the same command again to carry on.")
             job = fold_job(setting, architecture, fold)
             done = finished(job)
+            if first:
+                clear_stop(job)
             fabric.barrier()  # the first process writes a result no sooner than all have looked
             if not done:
-                _train(job, setting, architecture, device, first)
+                with _looked_after(job, setting.folder, reporter, number) if first else nullcontext():
+                    _train(job, setting, architecture, device, first)
+        reporter.finish(STAGE)
     return result(setting, architecture, folds) if first else Result(architecture, (), ())
+
+
+@contextmanager
+def _looked_after(job: Job, folder: RunFolder, reporter: Reporter, finished_before: int) -> Iterator[None]:
+    """In a thread meanwhile, what a driver does: progress is shown, and a file ``stop`` of the run reaches the job."""
+    ended = threading.Event()
+
+    def look_after() -> None:
+        while not ended.wait(REFRESH_SECONDS):
+            if folder.stop_requested:
+                with suppress(OSError):  # the job may not have made its folder yet
+                    (job.folder / STOP).touch()
+            reporter.update(STAGE, finished_before + share_done(job), note_on(job))
+
+    thread = threading.Thread(target=look_after, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _train(job: Job, setting: Setting, architecture: Design, device: str, first: bool) -> None:
