@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -81,3 +82,24 @@ def test_a_field_of_a_text_header_with_another_value(
     name = lines[number].split(separator.encode())[0]
     lines[number] = name + separator.encode() + data.draw(values).encode()
     assert problems_of(b"\n".join(lines), suffix, tmp_path) >= 0
+
+
+@pytest.mark.parametrize("field", nibabel.Nifti1Header.template_dtype.names)
+def test_a_field_of_a_binary_header_with_odd_values(field: str, sound: dict[str, bytes], tmp_path: Path) -> None:
+    """NaN, infinities, zero and the largest and smallest numbers, in every place of every field of NIfTI-1."""
+    template = nibabel.Nifti1Header(sound[".nii"][:348], check=False)
+    template["scl_slope"], template["scl_inter"], template["qform_code"] = 2, 1, 1
+    kind = template[field].dtype
+    if kind.kind == "f":
+        odd = [np.nan, np.inf, -np.inf, 0, -1, np.finfo(kind).max]
+    elif kind.kind in "iu":
+        odd = [0, 1, np.iinfo(kind).min, np.iinfo(kind).max]
+    else:
+        odd = [b"\xff" * kind.itemsize]
+    for value in odd:
+        for place in range(template[field].size):
+            header = template.copy()
+            values = np.array(header[field]).reshape(-1)
+            values[place] = value
+            header[field] = values.reshape(template[field].shape)
+            problems_of(header.binaryblock + sound[".nii"][348:], ".nii", tmp_path)
