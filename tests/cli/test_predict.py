@@ -67,7 +67,7 @@ def test_a_failed_case_gives_exit_code_1_and_its_name(
     assert call(monkeypatch, "predict", run, "-i", tmp_path / "in", "-o", tmp_path / "out", "-q") == 1
     captured = capsys.readouterr()
     assert str(tmp_path / "in" / "b.nii.gz") in captured.err
-    assert "1 cases failed" in captured.err
+    assert "1 of 2 cases failed" in captured.err
     assert (tmp_path / "out" / "a.nii.gz").exists()
 
 

@@ -167,7 +167,9 @@ def _finish(predicted: "Predicted", output: Path) -> None:
     if predicted.failures:
         for failure in predicted.failures:
             typer.echo(f"c2fnas: case {failure.case} failed: {failure.reason}", err=True)
+        asked = len(predicted.done) + len(predicted.kept) + len(predicted.failures)
         typer.echo(
-            f"c2fnas: {len(predicted.failures)} cases failed. Mend them and run the same command again.", err=True
+            f"c2fnas: {len(predicted.failures)} of {asked} cases failed. Mend them and run the same command again.",
+            err=True,
         )
         raise typer.Exit(SOME_FAILED)
