@@ -1,0 +1,121 @@
+"""A model's network as one ONNX file, for any batch and any size, with its preparation as metadata.
+
+The graph is the network alone: prepared windows to scores. What lies around it, from image files to label files, is
+stated in the file's metadata, in words and as the package's own JSON.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from c2fnas.errors import UserError
+from c2fnas.export.place import refuse_taken
+from c2fnas.export.preparation_text import interpretation, preparation
+from c2fnas.files import write_atomically
+from c2fnas.inference.package import Model
+from c2fnas.networks.baselines.padded import Padded
+from c2fnas.networks.network import SegmentationNetwork
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUT, OUTPUT = "image", "logits"
+FORMAT = "c2fnas-onnx-1"
+
+
+def export_onnx(model: Model, path: Path) -> None:
+    """Write the network of ``model`` as ``path``.
+
+    Its input ``image`` is float32 ``[batch, channels, i, j, k]``, its output ``logits`` ``[batch, classes, i, j, k]``;
+    batch, i, j and k are free (see :func:`size_rule`).
+
+    Raises:
+        UserError: the packages of ``c2fnas[onnx]`` are not installed, or ``path`` exists or can't be written.
+    """
+    refuse_taken(path)
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch.onnx writes with it
+    except ImportError as error:
+        raise UserError(
+            f"--format onnx: the package {error.name} is not installed. pip install 'c2fnas[onnx]'"
+        ) from error
+    proto = _graph(model.network, len(model.plan.channels))
+    onnx.helper.set_model_props(proto, metadata(model))
+    proto.producer_name, proto.doc_string = "c2fnas", f"{model.design.to_text()}: prepared windows to scores"
+    onnx.checker.check_model(proto)
+    write_atomically(path, lambda temporary: onnx.save(proto, str(temporary)))
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """The file's properties: all that is needed to use the network on image files."""
+    from c2fnas import __version__
+
+    plan = model.plan
+    return {
+        "c2fnas.format": FORMAT,
+        "c2fnas.version": __version__,
+        "c2fnas.model": model.checksum,
+        "c2fnas.design": json.dumps(model.design.to_json()),
+        "c2fnas.plan": json.dumps(plan.model_dump(mode="json")),
+        "c2fnas.size": size_rule(model.network),
+        "c2fnas.preprocessing": "\n".join(preparation(plan)),
+        "c2fnas.postprocessing": "\n".join(interpretation(plan)),
+    }
+
+
+def size_rule(network: nn.Module) -> str:
+    """Which sizes of i, j and k the graph takes."""
+    if isinstance(network, SegmentationNetwork):
+        return f"any, but at least one of i, j and k above {_stride(network)}"
+    return f"multiples of {_stride(network)} from {2 * _stride(network)}"
+
+
+def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
+    """The network traced with symbolic sizes."""
+    stride = _stride(network)
+    sides = {axis: _side(name, network) for axis, name in ((2, "i"), (3, "j"), (4, "k"))}
+    batch = torch.export.Dim("batch")
+    example = torch.zeros(2, channels, 2 * stride, 3 * stride, 4 * stride)  # different: equal sides would be tied
+    with _quietly():
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, dynamic_shapes=({0: batch, **sides},),
+            input_names=[INPUT], output_names=[OUTPUT], verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    return program.model_proto
+
+
+def _side(name: str, network: nn.Module) -> object:
+    """A searched network takes every size; others are padded to multiples of their stride, which a graph can't be."""
+    if isinstance(network, SegmentationNetwork):
+        return torch.export.Dim(name, min=_stride(network) + 1)
+    return _stride(network) * torch.export.Dim(f"{name}_strides", min=2)
+
+
+def _stride(network: nn.Module) -> int:
+    if isinstance(network, SegmentationNetwork):
+        return 2 ** (network.topology.downsamplings + 1)
+    assert isinstance(network, Padded)
+    return network.stride
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter warns of packages that are no concern here and of its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,55 @@
+"""A plan in words: what someone who has the network alone must do to images before it, and to scores after it."""
+
+from c2fnas.data.plan import ChannelPlan
+from c2fnas.inference.package import ModelPlan
+
+AXES = ("to the right", "to the front", "to the head")
+
+
+def preparation(plan: ModelPlan) -> tuple[str, ...]:
+    """What is done to an image before the network sees it, in order."""
+    crop = ("Crop to the box of voxels that are not zero in some channel.",) if plan.crop_nonzero else ()
+    channels = ", ".join(f"{channel.name} ({channel.kind})" for channel in plan.channels)
+    return (
+        f"Channels, in this order: {channels}.",
+        f"Turn and flip the axes so that i, j, k run {', '.join(AXES[axis] for axis in plan.axes)}.",
+        *crop,
+        *(_normalisation(channel) for channel in plan.channels),
+        _resampling(plan),
+        f"Cut windows of {_by(plan.patch_size)} voxels, {_by(plan.stride)} apart, the last of an axis shifted back to "
+        "the border; a smaller volume is padded with zeros on both sides.",
+    )
+
+
+def interpretation(plan: ModelPlan) -> tuple[str, ...]:
+    """What is done with the network's scores, in order."""
+    mirror = ("Average the scores over all eight mirrorings of a window, each mirrored back.",) if plan.mirror else ()
+    weights = {"gaussian": "a Gaussian whose standard deviation is an eighth of the side", "constant": "equal weights"}
+    classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))
+    return (
+        *mirror,
+        f"Blend overlapping windows by {weights[plan.weighting]}.",
+        "Resample each class's scores linearly to the image's own grid, and take the class of the highest there.",
+        f"Classes, with the values that label files have for them: {classes}.",
+    )
+
+
+def _normalisation(channel: ChannelPlan) -> str:
+    if channel.clip is None or channel.mean is None or channel.std is None:
+        return f"{channel.name}: subtract the volume's mean, divide by its standard deviation."
+    low, high = channel.clip
+    return f"{channel.name}: clip to {low:g} ... {high:g}, subtract {channel.mean:g}, divide by {channel.std:g}."
+
+
+def _resampling(plan: ModelPlan) -> str:
+    grid = f"{_by(plan.resize)} voxels" if plan.resize else f"a spacing of {_by(plan.spacing or ())} mm"
+    nearest = (
+        f", by nearest neighbour along an axis over {plan.nearest_beyond:g} times coarser than the others"
+        if plan.nearest_beyond
+        else ""
+    )
+    return f"Resample to {grid} by third-order splines, outer corners kept and edges repeated{nearest}."
+
+
+def _by(numbers: tuple[float, ...]) -> str:
+    return " × ".join(f"{number:g}" for number in numbers)

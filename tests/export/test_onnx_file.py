@@ -1,0 +1,166 @@
+"""The ONNX file in ONNX Runtime, against PyTorch in double precision and against our own prediction."""
+
+import builtins
+import json
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+
+from c2fnas.data.preprocess import prepare_image
+from c2fnas.errors import UserError
+from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata, size_rule
+from c2fnas.inference.designs import design_of
+from c2fnas.inference.package import Model, ModelPlan, load_package, save_package
+from c2fnas.networks.baselines import Baseline, build_baseline
+from c2fnas.space.architecture import Architecture
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+from small_models import PLAN, save_small_model, small_plan, write_image
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small model."""
+    folder = tmp_path_factory.mktemp("onnx") / "model"
+    save_small_model(folder)
+    return load_package(folder)
+
+
+class Runtime:
+    """An ONNX file in ONNX Runtime, as a function of tensors."""
+
+    def __init__(self, path: Path) -> None:
+        runtime = pytest.importorskip("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.session.run([OUTPUT], {INPUT: x.numpy()})[0])
+
+    @property
+    def properties(self) -> dict[str, str]:
+        found: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        return found
+
+
+@pytest.fixture(scope="module")
+def runtime(model: Model) -> Runtime:
+    """The small model in ONNX Runtime."""
+    path = model.folder.with_name("model.onnx")
+    export_onnx(model, path)
+    return Runtime(path)
+
+
+SIZES = [(1, 40, 56, 40), (1, 5, 8, 6), (2, 9, 20, 22), (3, 33, 17, 4), (1, 7, 7, 64)]
+
+
+@pytest.mark.long
+def test_it_is_as_exact_as_pytorch_for_any_batch_and_size(model: Model, runtime: Runtime) -> None:
+    exact = deepcopy(model.network).double()
+    generator = torch.Generator().manual_seed(0)
+    ours, its, softmax, labels = [], [], [], []
+    for batch, *size in SIZES:
+        x = torch.randn(batch, 1, *size, generator=generator)
+        with torch.no_grad():
+            truth, mine = exact(x.double()), model.network(x)
+        found = runtime(x)
+        assert found.shape == mine.shape
+        ours.append((mine.double() - truth).abs().flatten())
+        its.append((found.double() - truth).abs().flatten())
+        softmax.append((found.softmax(1) - mine.softmax(1)).abs().flatten())
+        labels.append((found.argmax(1) == mine.argmax(1)).flatten())
+    assert torch.cat(its).max() <= 3 * torch.cat(ours).max()
+    assert torch.cat(its).square().mean().sqrt() <= 3 * torch.cat(ours).square().mean().sqrt()
+    assert torch.cat(softmax).max() <= 1e-3
+    assert torch.cat(labels).double().mean() >= 0.999
+
+
+@pytest.mark.long
+def test_its_metadata_suffices_to_predict_a_volume(model: Model, runtime: Runtime, tmp_path: Path) -> None:
+    plan = ModelPlan.model_validate_json(runtime.properties["c2fnas.plan"])
+    assert plan == model.plan
+    assert design_of(json.loads(runtime.properties["c2fnas.design"])) == model.design
+    assert runtime.properties["c2fnas.model"] == model.checksum
+    write_image(tmp_path / "a.nii.gz", (13, 9, 10))
+    image, _ = prepare_image((tmp_path / "a.nii.gz",), plan)
+    overlap = [max(0.0, 1 - (stride + 0.5) / side) for stride, side in zip(plan.stride, plan.patch_size, strict=True)]
+    scores = sliding_window_inference(
+        torch.from_numpy(image)[None], plan.patch_size, 4, runtime, overlap, plan.weighting
+    )
+    assert isinstance(scores, Tensor)
+    ours = model.window().labels(model.network, image, device="cpu")
+    assert len(np.unique(ours)) > 1
+    assert (scores[0].argmax(0).numpy() == ours).mean() >= 0.999
+
+
+@pytest.mark.long
+def test_other_networks_take_multiples_of_their_stride(tmp_path: Path) -> None:
+    design = Baseline("unet3d", 1 / 16)
+    torch.manual_seed(0)
+    network = build_baseline(design, in_channels=1, classes=3).eval()
+    save_package(tmp_path / "model", network, design, PLAN, card="", weighting="gaussian")
+    model = load_package(tmp_path / "model")
+    export_onnx(model, tmp_path / "model.onnx")
+    runtime = Runtime(tmp_path / "model.onnx")
+    assert runtime.properties["c2fnas.size"] == size_rule(model.network) == "multiples of 8 from 16"
+    x = torch.randn(2, 1, 16, 24, 32)
+    with torch.no_grad():
+        assert torch.allclose(runtime(x), network(x), atol=1e-4)
+
+
+def test_what_is_there_is_not_replaced(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("mine")
+    with pytest.raises(UserError, match="something already"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").read_text() == "mine"
+
+
+def test_without_its_packages_it_says_what_to_install(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = builtins.__import__
+
+    def without(name: str, *arguments: Any, **others: Any) -> Any:
+        if name == "onnxscript":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return imported(name, *arguments, **others)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError, match=r"onnx.*c2fnas\[onnx\]"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_the_preparation_is_said_in_words(tmp_path: Path) -> None:
+    channels = (
+        {"name": "CT", "kind": "ct", "clip": (-96, 215), "mean": 77.5, "std": 75.4},
+        {"name": "T2", "kind": "mr"},
+    )
+    plan = small_plan(channels=channels, axes=(0, 2, 1), crop_nonzero=True, nearest_beyond=3.0)
+    save_small_model(tmp_path / "model", plan=plan, mirror=True)
+    said = metadata(load_package(tmp_path / "model"))
+    before, after = said["c2fnas.preprocessing"], said["c2fnas.postprocessing"]
+    for words in (
+        "CT (ct), T2 (mr)", "to the right, to the head, to the front", "box of voxels that are not zero",
+        "clip to -96 ... 215, subtract 77.5, divide by 75.4", "spacing of 1 × 1 × 1 mm", "over 3 times coarser",
+        "8 × 8 × 8 voxels, 4 × 4 × 4 apart",
+    ):  # fmt: skip
+        assert words in before
+    for words in ("eight mirrorings", "equal weights", "0 background (0), 1 organ (2), 2 lesion (5)"):
+        assert words in after
+    assert said["c2fnas.size"] == "any, but at least one of i, j and k above 4"
+
+
+def test_a_resize_is_said_in_words(tmp_path: Path) -> None:
+    save_small_model(tmp_path / "model", plan=small_plan(spacing=None, resize=(96, 96, 96)))
+    said = metadata(load_package(tmp_path / "model"))
+    assert "Resample to 96 × 96 × 96 voxels" in said["c2fnas.preprocessing"]
+    assert "mirror" not in said["c2fnas.postprocessing"]
+    assert Architecture.from_json(json.loads(said["c2fnas.design"])).width == 0.0625
