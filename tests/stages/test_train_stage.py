@@ -131,6 +131,12 @@ def test_a_run_needs_the_file_of_its_budget_no_more(dataset, tmp_path):
     assert RunConfig.load(tmp_path / "run/run.yaml").deployment.recipe.iterations == 2
 
 
+def test_no_budget_is_refused_before_the_data_set_is_read(dataset, tmp_path):
+    with pytest.raises(UserError, match="Choose demo, hour, day, paper"):
+        train(dataset, tmp_path / "run", architecture=SMALL, budget="week")
+    assert not (tmp_path / "run/fingerprint.json").exists()
+
+
 def test_extending_goes_on_from_the_checkpoint(dataset, copy):
     before = load_newest(copy / "final/fold-4/checkpoints").tensors
     train(dataset, copy, extend=4)

@@ -86,6 +86,8 @@ def prepare_plan(
 
 
 def _planned(reading: Reading, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
+    if not (folder.plan.exists() and folder.config.exists()):
+        load_preset(budget)  # what is no budget is refused before the data set is read
     return _plan(_fingerprint(reading, folder, reporter), budget, folder, devices, reporter)
 
 
