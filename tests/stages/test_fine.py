@@ -151,6 +151,7 @@ def test_the_best_is_picked_and_limits_are_remembered(finished: Setting, tmp_pat
     assert [trial.extra["latency_ms"] for trial in finalists if trial.architecture == found] == [fastest]
     with pytest.raises(UserError, match=r"--max-macs 1: the cheapest takes .* multiply-accumulates"):
         search(setting, limits=Limits(max_macs=1))
+    assert search(setting) == found  # what nothing meets is not kept
     assert search(setting, limits=Limits()) == best.architecture
 
 

@@ -63,6 +63,7 @@ def test_afterwards_it_answers_at_once(finished: Setting) -> None:
     limited = facts(run, "--max-macs", str(cheapest["macs"]))
     assert limited["architecture"] == cheapest["architecture"]
     assert facts(run)["architecture"] == cheapest["architecture"]
+    assert facts(run, "--max-macs", "inf")["architecture"] == found["architecture"]
     retrained = search(run, "--verify", "3", "--verify-iterations", "2").stdout
     assert "3 candidates retrained from scratch, 2 iterations each: Kendall's τ" in retrained
 

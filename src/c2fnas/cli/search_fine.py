@@ -1,6 +1,7 @@
 """`c2fnas search fine`: the operations of every cell, by a super-network and a ranking."""
 
 import json as json_format
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,7 +55,8 @@ def fine(
 ) -> None:
     """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
 
-    Resumable; finished, it prints what it found. Limits pick from what was ranked, and are kept with the run.
+    Resumable; finished, it prints what it found. Limits pick from what was ranked, and are kept with the run until
+    others are given; `--max-macs inf` lifts them.
 
     Examples:
 
@@ -74,7 +76,9 @@ def fine(
     if verify is None and verify_iterations is not None:
         raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
     wish = FineWish(sampling, choose, candidates, rungs)
-    limits = None if max_macs is None and max_latency is None else Limits(max_macs, max_latency)
+    limits = None
+    if max_macs is not None or max_latency is not None:
+        limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
     given = Architecture.load(topology).topology if topology else None
 
     def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> dict[str, Any]:

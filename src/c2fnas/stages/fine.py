@@ -16,7 +16,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages.drive import run_all
-from c2fnas.stages.fine_choice import Limits, pick, remembered
+from c2fnas.stages.fine_choice import Limits, choose
 from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
@@ -48,7 +48,7 @@ def search_operations(
     if not (setting.folder.fine / SUMMARY).exists():
         rank_candidates(setting, topology, sampling, executor, reporter)
     trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
-    return pick(trials, remembered(setting.folder, limits)).architecture
+    return choose(setting.folder, trials, limits).architecture
 
 
 def topology_begun(setting: Setting) -> Topology | None:

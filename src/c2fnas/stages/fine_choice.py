@@ -19,13 +19,20 @@ class Limits:
     max_latency: float | None = None
 
 
-def remembered(folder: RunFolder, limits: Limits | None) -> Limits:
-    """``limits``, kept with the run; where there are none now, those that were kept last."""
+def choose(folder: RunFolder, trials: Sequence[Trial], limits: Limits | None) -> Trial:
+    """The best within ``limits``, which are kept with the run; where none are given, within those that were kept last.
+
+    Limits that nothing meets are not kept.
+
+    Raises:
+        UserError: see :func:`pick`.
+    """
     path = folder.fine / CHOICE
-    if limits is not None:
-        write_json(path, asdict(limits))
-        return limits
-    return Limits(**read_json(path)) if path.exists() else Limits()
+    if limits is None:
+        return pick(trials, Limits(**read_json(path)) if path.exists() else Limits())
+    chosen = pick(trials, limits)
+    write_json(path, asdict(limits))
+    return chosen
 
 
 def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
