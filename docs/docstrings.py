@@ -1,0 +1,24 @@
+"""Docstrings as Markdown: doctests become blocks of code, Sphinx's roles plain names. An extension of Griffe."""
+
+import re
+from typing import Any
+
+import griffe
+
+DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?! *$).*)*", re.MULTILINE)
+ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):(?=`)")
+
+
+def as_markdown(text: str) -> str:
+    """A docstring whose doctests are fenced and whose references are names."""
+    fenced = DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
+    return ROLE.sub("", fenced)
+
+
+class MarkdownDocstrings(griffe.Extension):
+    """Every docstring of the package, as it is read."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Turn the docstring of a module, class, function or attribute."""
+        if obj.docstring:
+            obj.docstring.value = as_markdown(obj.docstring.value)

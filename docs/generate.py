@@ -1,0 +1,72 @@
+"""What the site has beyond the written pages: the command line, the reference and the list of decisions.
+
+A hook of MkDocs (`mkdocs.yml`). All of it is made from the code and the files as they are when the site is built.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+SOURCE = Path(__file__).parents[1] / "src" / "c2fnas"
+ROOMS = {
+    "space": "What may be searched. Needs no torch.",
+    "networks": "How a candidate computes.",
+    "search": "Which candidate next. Needs no torch.",
+    "data": "From files to patches.",
+    "training": "The one training loop.",
+    "inference": "From a network to labels and Dice.",
+    "execution": "Where a job runs.",
+    "runs": "The run folder and its ledger.",
+    "stages": "The paper: coarse, fine, scale, deploy, and the pipeline that chains them.",
+    "report": "From a run to tables, figures and a page.",
+    "export": "Models for other tools.",
+}
+DECISIONS = "<!-- decisions -->"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    pages = {f"reference/{room}.md": _room(room, about) for room, about in ROOMS.items()}
+    pages["reference/command-line.md"] = _command_line()
+    for name, content in pages.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the decisions where a page asks for them, and lead links that leave the documents to the repository."""
+    if DECISIONS in markdown:
+        markdown = markdown.replace(DECISIONS, _decisions(Path(config.docs_dir) / "decisions"))
+    return re.sub(r"\]\((?:\.\./)+((?:src|tests|benchmarks)/[^)]+)\)", rf"]({config.repo_url}/blob/main/\1)", markdown)
+
+
+def _room(room: str, about: str) -> str:
+    """One page for a room, a section for each of its modules."""
+    modules = sorted(_module(path) for path in (SOURCE / room).rglob("*.py") if path.read_text(encoding="utf-8"))
+    return "\n\n".join([f"# {room}", about, *(f"::: {module}" for module in modules)])
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _command_line() -> str:
+    """What Typer says of every command, in Markdown."""
+    command = [sys.executable, "-m", "typer", "c2fnas.cli", "utils", "docs", "--name", "c2fnas"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    return text.replace("# `c2fnas`", "# The command line", 1)
+
+
+def _decisions(folder: Path) -> str:
+    """A list of the decisions by number, each with its title."""
+    lines = []
+    for path in sorted(folder.glob("[0-9]*.md")):
+        number, title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").split(" ", 1)
+        lines.append(f"- [{number}](../decisions/{path.name}) {title}")
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""README, tutorial and how-tos do what they say: their commands run, in order, on phantoms, all on one run folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from c2fnas.data.phantoms import write_phantoms
+from documents import DOCS, PAGES, README, SHELL, blocks, commands
+
+ON_THE_DEMO = [page for page in PAGES if page != README and commands(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_not_run_says_why(page: Path) -> None:
+    from documents import NOT_RUN
+
+    for block in blocks(page):
+        if block.language in SHELL and block.language != "bash":
+            assert block.language == "sh", f"a block of commands is ```bash, or ```sh with a reason:\n{block.text}"
+            assert NOT_RUN.fullmatch(block.before), f"why is this not run?\n{block.text}"
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a block as a reader would, in the environment that the tests run in; what it prints."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=os.environ | {"PATH": path, "PYTHONUTF8": "1"},
+        capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the README's commands have run; its phantoms and its run bear the names that the other pages use."""
+    folder = tmp_path_factory.mktemp("reader")
+    for block in commands(README):
+        # The verdict trains two networks more and has a test of its own.
+        run(block.replace("c2fnas demo", "c2fnas demo --no-verdict"), folder)
+    (folder / "Task04_Hippocampus").symlink_to("c2fnas-demo/Task00_Phantoms")
+    (folder / "runs").mkdir()
+    (folder / "runs" / "hippocampus").symlink_to("../c2fnas-demo/run")
+    write_phantoms(folder / "Task09_Spleen", cases=5, test_cases=1, seed=9)
+    return folder
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_the_commands_of_the_readme_run(demo: Path) -> None:
+    assert (demo / "scores.json").exists()
+    assert len("\n".join(commands(README)).splitlines()) >= 5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("page", ON_THE_DEMO, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(demo: Path, page: Path) -> None:
+    for block in commands(page):
+        run(block, demo)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_the_tutorial_evaluates_what_the_run_has_evaluated(demo: Path, tmp_path: Path) -> None:
+    """Two ways to the same figure: the run's own, and files predicted and compared."""
+    for name in ("Task04_Hippocampus", "runs"):
+        (tmp_path / name).symlink_to(demo / name)
+    evaluating = [block for block in commands(DOCS / "tutorial.md") if "c2fnas evaluate" in block]
+    assert len(evaluating) == 1
+    run(evaluating[0], tmp_path)
+    files = json.loads((tmp_path / "scores.json").read_text())
+    own = json.loads((demo / "runs/hippocampus/final/fold-4/evaluation.json").read_text())
+    assert files["mean"] == pytest.approx(own["mean"], abs=1e-3)

@@ -1,0 +1,19 @@
+"""Local links of every written page lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from documents import DOCS, ROOT
+
+WRITTEN = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
+GENERATED = DOCS / "reference"
+"""Pages that are made with the site; its strict build looks after links to them."""
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_local_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        target = page.parent / link
+        assert target.exists() or GENERATED in target.resolve().parents, link
