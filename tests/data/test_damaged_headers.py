@@ -84,6 +84,7 @@ def test_a_field_of_a_text_header_with_another_value(
     assert problems_of(b"\n".join(lines), suffix, tmp_path) >= 0
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("field", nibabel.Nifti1Header.template_dtype.names)
 def test_a_field_of_a_binary_header_with_odd_values(field: str, sound: dict[str, bytes], tmp_path: Path) -> None:
     """NaN, infinities, zero and the largest and smallest numbers, in every place of every field of NIfTI-1."""

@@ -42,7 +42,8 @@ def read_header(path: Path) -> Header:
     findings: list[Finding] = []
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
-    affine = _affine(raw, findings)
+    with np.errstate(all="ignore"):  # what isn't finite is a finding, not a warning of numpy's
+        affine = _affine(raw, findings)
     findings += _spacing_findings(raw) + _scaling_findings(raw)
     sound = all(finding.severity == "warning" for finding in findings)
     if sound and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
