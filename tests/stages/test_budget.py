@@ -72,6 +72,23 @@ def test_a_schedule_fits_the_shares_of_its_hours(
     ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
     assert ranked <= seconds * preset.shares.ranking + 1 or derived.fine.cases == 1
     assert derived.coarse.evaluations == preset.coarse.evaluations
+    final = derived.deployment.recipe.iterations
+    rounds = 5 / min(devices, 5) + 10 / min(devices, 10)  # a fold each, then the verdict's two networks a fold
+    spent = rounds * (START_SECONDS + evaluation + final * 2 * patch)
+    assert spent <= seconds * preset.shares.deployment + 1 or final == FEWEST_ITERATIONS
+
+
+def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
+    preset, timings, work = load_preset("hour"), Timings(patch=0.05, window=0.01), Workload(10, 8, 4, devices=1)
+    alone = schedule(preset.model_copy(update={"verdict": False}), timings, work, 2, 1)
+    judged = schedule(preset, timings, work, 2, 1)
+    assert (alone.coarse, alone.fine) == (judged.coarse, judged.fine)
+    assert alone.deployment.recipe.iterations > 3 * judged.deployment.recipe.iterations
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_budget_but_the_papers_has_a_verdict(budget: str) -> None:
+    assert load_preset(budget).verdict == (budget != "paper")
 
 
 @pytest.mark.parametrize(("rungs", "cases"), [(1, 40), (3, 40), (3, 2), (2, 1)])

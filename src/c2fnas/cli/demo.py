@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from c2fnas.cli.options import Devices, Quiet, device_names
+from c2fnas.cli.options import Devices, Quiet, Verdict, device_names
 
 
 def demo(
@@ -15,6 +15,7 @@ def demo(
     cases: Annotated[int, typer.Option(min=5, help="Labelled phantoms to generate.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the phantoms and of the run.")] = 0,
     devices: Devices = "auto",
+    verdict: Verdict = None,
     quiet: Quiet = False,
 ) -> None:
     """The whole pipeline on generated phantoms: minutes on two CPU cores, no download.
@@ -31,5 +32,7 @@ def demo(
     dataset = output / "Task00_Phantoms"
     if not (dataset / "dataset.json").exists():
         write_phantoms(dataset, cases=cases, seed=seed)
-    result = run_with_progress(dataset, output / "run", "demo", seed=seed, devices=device_names(devices), quiet=quiet)
+    result = run_with_progress(
+        dataset, output / "run", "demo", seed=seed, devices=device_names(devices), quiet=quiet, verdict=verdict
+    )
     finish_line(result, output / "run", example_input=dataset / "imagesTs")

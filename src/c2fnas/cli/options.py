@@ -19,6 +19,13 @@ Budget = Annotated[
         "Or a YAML file of your own."
     ),
 ]
+Verdict = Annotated[
+    bool | None,
+    typer.Option(
+        "--verdict/--no-verdict",
+        help="Whether to train references too and say if the search was worth it; by default as the budget has it.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")]
 Folds = Annotated[
     str | None,

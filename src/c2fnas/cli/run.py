@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
-from c2fnas.cli.options import Budget, Devices, FoldCount, Folds, GroupBy, Quiet, device_names, fold_choice
+from c2fnas.cli.options import (
+    Budget,
+    Devices,
+    FoldCount,
+    Folds,
+    GroupBy,
+    Quiet,
+    Verdict,
+    device_names,
+    fold_choice,
+)
+from c2fnas.cli.verdict_text import verdict_text
 
 if TYPE_CHECKING:
     from c2fnas.data.fold_choice import FoldChoice
@@ -25,9 +36,13 @@ def run(
     backend: Backend = "local",
     address: Address = None,
     cpus_per_job: CpusPerJob = 1,
+    verdict: Verdict = None,
     quiet: Quiet = False,
 ) -> None:
-    """Search an architecture on a data set and train it: prepare, coarse, fine, deployment.
+    """Search an architecture on a data set and train it: prepare, coarse, fine, deployment, verdict.
+
+    The verdict says whether the search was worth it: a U-Net of equal multiply-accumulates and the median of the random
+    topologies are trained as the found network was, and compared with it case by case.
 
     Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
     stop it from elsewhere, create a file called `stop` in the run folder.
@@ -43,14 +58,15 @@ def run(
     executor = executor_factory(backend, address, cpus_per_job)
     choice = fold_choice(folds, fold_count, group_by)
     result = run_with_progress(
-        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor, folds=choice
-    )
+        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor, folds=choice,
+        verdict=verdict,
+    )  # fmt: skip
     finish_line(result, run)
 
 
 def run_with_progress(
     dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False,
-    executor: "ExecutorFactory | None" = None, folds: "FoldChoice | None" = None,
+    executor: "ExecutorFactory | None" = None, folds: "FoldChoice | None" = None, verdict: bool | None = None,
 ) -> "Result":  # fmt: skip
     """The pipeline with progress bars; jobs in local processes, one per device, where no other place is given."""
     from c2fnas.cli.display import Display
@@ -60,7 +76,7 @@ def run_with_progress(
     with Display(quiet=quiet) as display:
         return run_pipeline(
             dataset, run, budget, seed=seed, devices=devices, reporter=display,
-            executor=executor or executor_factory("local"), folds=folds or FoldChoice(),
+            executor=executor or executor_factory("local"), folds=folds or FoldChoice(), verdict=verdict,
         )  # fmt: skip
 
 
@@ -78,5 +94,7 @@ def finish_line(result: "Result", run: Path, example_input: Path | None = None) 
             f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} "
             f"on {len(evaluation.cases)} validation cases"
         )
+    if result.verdict is not None:
+        typer.echo(verdict_text(result.verdict))
     typer.echo(f"Everything is in {run}; the models are in {run / 'final'}. Next:")
     typer.echo(f"  c2fnas predict {run} --input {example_input or 'IMAGES'} --output PREDICTIONS")

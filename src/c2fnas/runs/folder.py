@@ -115,6 +115,15 @@ class RunFolder:
         return self.root / "predictions"
 
     @property
+    def verdict(self) -> Path:
+        """What the found network is compared with, and what came of it."""
+        return self.root / "verdict"
+
+    def reference(self, name: str, fold: int) -> Path:
+        """The folder of a network to compare with, on a fold."""
+        return self.verdict / name / f"fold-{fold}"
+
+    @property
     def report(self) -> Path:
         """Tables, figures and the page."""
         return self.root / "report"

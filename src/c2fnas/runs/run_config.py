@@ -104,6 +104,7 @@ class RunConfig(Frozen):
     coarse: CoarseConfig
     fine: FineConfig
     deployment: DeploymentConfig
+    verdict: bool = Field(default=False, description="whether references are trained too, to judge the search by")
     versions: dict[str, str]
 
     @property

@@ -13,6 +13,7 @@ from c2fnas.training.recipe import Recipe
 FEWEST_ITERATIONS = 20
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
 SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
+REFERENCES = 2  # networks that a verdict trains on every fold, of about the cost of the found one
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
 
 
@@ -48,9 +49,8 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
     assert preset.shares is not None
     seconds = preset.hours * 3600
 
-    def fitted(recipe: RecipeChoice, share: float, networks: int, devices: int) -> RecipeChoice:
-        each = seconds * share * devices / networks
-        iterations = affordable_iterations(each, timings, work, patches_per_iteration)
+    def fitted(recipe: RecipeChoice, share: float, rounds: float) -> RecipeChoice:
+        iterations = affordable_iterations(seconds * share / rounds, timings, work, patches_per_iteration)
         return recipe.model_copy(update={"iterations": iterations})
 
     coarse, fine, deployment, shares = preset.coarse, preset.fine, preset.deployment, preset.shares
@@ -58,15 +58,21 @@ def schedule(preset: Preset, timings: Timings, work: Workload, patches_per_itera
     counts = range(1, work.validation_cases + 1)
     cases = max((count for count in counts if ranking_pairs(fine, count) <= affordable), default=1)
     recipes = {
-        "coarse": fitted(coarse.recipe, shares.coarse, coarse.evaluations, work.devices),
-        "fine": fitted(fine.recipe, shares.supernet, 1, 1),
-        "deployment": fitted(deployment.recipe, shares.deployment, folds, min(work.devices, folds)),
+        "coarse": fitted(coarse.recipe, shares.coarse, coarse.evaluations / work.devices),
+        "fine": fitted(fine.recipe, shares.supernet, 1),
+        "deployment": fitted(deployment.recipe, shares.deployment, final_rounds(preset, folds, work.devices)),
     }
     return preset.model_copy(update={
         "coarse": coarse.model_copy(update={"recipe": recipes["coarse"]}),
         "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
         "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
     })  # fmt: skip
+
+
+def final_rounds(preset: Preset, folds: int, devices: int) -> float:
+    """Trainings with the deployment's recipe that follow one another on a device: those of a verdict come last."""
+    batches = (folds, REFERENCES * folds) if preset.verdict else (folds,)
+    return sum(count / min(devices, count) for count in batches)
 
 
 def ranking_pairs(fine: FinePreset | FineConfig, cases: int) -> int:
@@ -97,9 +103,12 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
 
     pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
     ranking = pairs * pair_seconds(timings, work) / work.devices
+    folds = len(config.deployment.folds)
+    verdict = {"verdict": networks(config.deployment.recipe, REFERENCES * folds, work.devices)}
     return {
         "coarse": networks(config.coarse.recipe, config.coarse.evaluations, work.devices),
         "super-network": networks(config.fine.recipe, 1, 1, evaluated=False),
         "ranking": START_SECONDS + ranking,
-        "deployment": networks(config.deployment.recipe, len(config.deployment.folds), work.devices),
+        "deployment": networks(config.deployment.recipe, folds, work.devices),
+        **(verdict if config.verdict else {}),
     }

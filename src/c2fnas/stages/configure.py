@@ -58,7 +58,7 @@ def first_draft(
                         sampling=fine.sampling, choose=fine.choose, rungs=fine.rungs, audit=fine.audit),
         deployment=DeploymentConfig(folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),
                                     recipe=recipe(deployment.recipe, "deployment")),
-        versions=versions(),
+        verdict=preset.verdict, versions=versions(),
     )  # fmt: skip
 
 

@@ -27,11 +27,14 @@ def forecast(setting: Setting) -> str:
 def _plans(config: RunConfig) -> dict[str, str]:
     """A line on each stage."""
     coarse, fine, deployment = config.coarse, config.fine, config.deployment
+    final = f"{len(deployment.folds)} of the folds, {_training(deployment.recipe)} each"
+    verdict = {"verdict": f"a U-Net of equal MACs and a random topology, on {final}"}
     return {
         "coarse": f"{coarse.evaluations} topologies of {config.space.topology_count}, {_training(coarse.recipe)} each",
         "super-network": f"3 operations in {config.cells} cells, {_training(fine.recipe)}",
         "ranking": f"{fine.candidates} paths, the best of them on {fine.cases or 'all'} validation cases",
-        "deployment": f"{len(deployment.folds)} of the folds, {_training(deployment.recipe)} each",
+        "deployment": final,
+        **(verdict if config.verdict else {}),
     }
 
 

@@ -11,6 +11,7 @@ from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import Evaluation
+from c2fnas.inference.verdict import Verdict
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.space.architecture import Architecture
@@ -23,6 +24,7 @@ from c2fnas.stages.forecast import forecast
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+from c2fnas.stages.verdict import give_verdict
 
 FINISHED = "This run has finished already: nothing is computed anew."
 
@@ -33,11 +35,12 @@ Stage = Callable[[Setting, Executor, Reporter], Found]
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has found: the architecture, a model package per fold, and each one's evaluation."""
+    """What a run has found: the architecture, a model package per fold, each one's evaluation, what it was worth."""
 
     architecture: Design
     models: tuple[Path, ...]
     evaluations: tuple[Evaluation, ...]
+    verdict: Verdict | None = None
 
 
 def run_pipeline(
@@ -50,6 +53,7 @@ def run_pipeline(
     executor: ExecutorFactory,
     reporter: Reporter,
     folds: FoldChoice = FoldChoice(),
+    verdict: bool | None = None,
 ) -> Result:
     """Every stage in order. Interrupted at any point and called again, it carries on; finished, it returns at once.
 
@@ -59,18 +63,25 @@ def run_pipeline(
     """
     with RunLock(run):
         RunFolder(run).clear_stop()
-        setting = prepare(dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds)
-        reporter.say(FINISHED if is_deployed(setting) else forecast(setting))
+        setting = prepare(
+            dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds, verdict=verdict
+        )  # fmt: skip
+        done = is_deployed(setting) and (
+            not setting.config.verdict or (setting.folder.verdict / "verdict.json").exists()
+        )
+        reporter.say(FINISHED if done else forecast(setting))
         with executor(setting.config.devices) as workers:
             coarse_stage(setting, workers, reporter)
             architecture = fine_stage(setting, workers, reporter)
             models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
+            found = give_verdict(setting, workers, reporter) if setting.config.verdict else None
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
-    return Result(architecture, tuple(models), evaluations)
+    return Result(architecture, tuple(models), evaluations, found)
 
 
 def on_run(run: Path, stage: Stage[Found], *, executor: ExecutorFactory, reporter: Reporter) -> Found:
     """One stage on a prepared run, alone on its folder."""
+    Setting.load(run)  # what is no run is refused before a lock would make its folder
     with RunLock(run):
         RunFolder(run).clear_stop()
         setting = Setting.load(run)

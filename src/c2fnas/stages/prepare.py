@@ -28,6 +28,7 @@ from c2fnas.stages.memory import MemoryFit, TrainingStep, available_memory
 from c2fnas.stages.presets import Preset, load_preset
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+from c2fnas.stages.verdict_wish import ask_for_verdict, with_verdict
 from c2fnas.training.precision import resolve_precision
 
 SHOWN_PROBLEMS = 5
@@ -35,18 +36,21 @@ SHOWN_PROBLEMS = 5
 
 def prepare(
     dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter,
-    folds: FoldChoice = FoldChoice(),
+    folds: FoldChoice = FoldChoice(), verdict: bool | None = None,
 ) -> Setting:  # fmt: skip
     """Check, fingerprint, plan, split, preprocess and configure; what an earlier call finished is kept.
+
+    ``verdict``: whether to have one; None: as the budget or the run says.
 
     Raises:
         UserError: the data set has errors, or the run folder belongs to another data set, plan, folds, budget or seed.
     """
-    folder, preset = RunFolder(run), load_preset(budget)
+    folder, preset = RunFolder(run), with_verdict(load_preset(budget), verdict)
     _forget_draft(folder, budget, seed, folds)
     started = folder.config.exists()
     if started:
         _refuse_another(folder, RunConfig.load(folder.config), budget, seed)
+        ask_for_verdict(folder, verdict)
     dataset, plan, splits = prepare_data(
         dataset_path, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds
     )

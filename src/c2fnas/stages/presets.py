@@ -73,7 +73,10 @@ class DeploymentPreset(Frozen):
 
 
 class Shares(Frozen):
-    """How a time budget is divided; what is left of 1 is slack for preparation and evaluation."""
+    """How a time budget is divided; what is left of 1 is slack for preparation and evaluation.
+
+    ``deployment`` is for all networks that its recipe trains, those of a verdict among them.
+    """
 
     coarse: PositiveFloat
     supernet: PositiveFloat
@@ -88,7 +91,7 @@ class Shares(Frozen):
 
 
 class Preset(Frozen):
-    """One budget. ``hours`` is None where iteration counts are fixed."""
+    """One budget. ``hours`` is None where iteration counts are fixed; ``verdict``: see `c2fnas.stages.verdict`."""
 
     plan: Literal["paper", "planned"]
     width: PositiveFloat | Literal["auto"]
@@ -97,6 +100,7 @@ class Preset(Frozen):
     coarse: CoarsePreset
     fine: FinePreset
     deployment: DeploymentPreset
+    verdict: bool = True
 
     @model_validator(mode="after")
     def _time_is_divided(self) -> "Preset":

@@ -67,7 +67,8 @@ def _preset(wish: Wish, architecture: Design) -> Preset:
     preset = load_preset(wish.base)
     own = preset.deployment.recipe
     recipe = own if wish.recipe in (None, own.name) else RecipeChoice(name=wish.recipe)
-    preset = preset.model_copy(update={"width": architecture.width, "deployment": DeploymentPreset(recipe=recipe)})
+    changes = {"width": architecture.width, "deployment": DeploymentPreset(recipe=recipe), "verdict": False}
+    preset = preset.model_copy(update=changes)
     return preset if wish.iterations is None else _of_length(preset, wish.iterations)
 
 

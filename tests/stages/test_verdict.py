@@ -1,0 +1,322 @@
+"""The verdict: against what the found network is judged, that it carries on, and what it says."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fine_run import Listener, inline
+from typer.testing import CliRunner
+
+import c2fnas.execution
+from c2fnas.cli import app
+from c2fnas.cli.verdict_text import verdict_text
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import Interrupted, UserError
+from c2fnas.execution import InlineExecutor
+from c2fnas.execution.job import Outcome
+from c2fnas.files import read_json, sha256, write_json
+from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
+from c2fnas.inference.package import load_package
+from c2fnas.inference.paired_bootstrap import LEAST_CASES, paired_bootstrap
+from c2fnas.inference.verdict import Verdict
+from c2fnas.networks.baselines import Baseline
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.trial import Trial
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import network_cost
+from c2fnas.space.operation import Operation
+from c2fnas.stages.budget import Workload, estimate
+from c2fnas.stages.deploy import train_final
+from c2fnas.stages.pipeline import run_pipeline
+from c2fnas.stages.prepare import prepare
+from c2fnas.stages.progress import Silent
+from c2fnas.stages.references import FINEST, UNET, cost_of, median_random, unet_of_equal_macs
+from c2fnas.stages.setting import Setting
+from c2fnas.stages.timing import Timings
+from c2fnas.stages.verdict import give_verdict
+from c2fnas.stages.verdict_wish import ask_for_verdict
+
+BUDGET = """
+plan: planned
+width: 0.03125
+hours: null
+coarse: {clusters: 4, per_cluster: 1, evaluations: 6, recipe: {name: modern, iterations: 2}}
+fine: {candidates: 2, recipe: {name: modern, iterations: 2}}
+deployment: {folds: last, recipe: {name: modern, iterations: 2}}
+"""
+SCORES = (("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    """A run whose search is taken as done, with its final network trained."""
+    folder = tmp_path_factory.mktemp("verdict")
+    budget = folder / "budget.yaml"
+    budget.write_text(BUDGET)
+    dataset = write_phantoms(folder / "Task00", cases=5, test_cases=0)
+    setting = prepare(dataset, folder / "run", str(budget), seed=0, devices=("cpu",), reporter=Silent())
+    topologies = setting.config.space.topologies()[::150]
+    ledger = Ledger(setting.folder.study, "coarse")
+    for (branch, score), topology in zip(SCORES, topologies, strict=False):
+        number = ledger.start(Architecture.uniform(topology, width=setting.config.width), {"branch": branch})
+        _ = ledger.fail(number, "broken") if score is None else ledger.succeed(number, score)
+    found = Architecture(topologies[0], (Operation.P3D,) * 12, setting.config.width)
+    write_json(setting.folder.fine / "architecture.json", found.to_json())
+    train_final(setting, found, setting.config.deployment.folds, inline(), Silent())
+    return setting
+
+
+@pytest.fixture(scope="module")
+def judged(trained: Setting) -> tuple[Setting, Verdict]:
+    return trained, give_verdict(trained, inline(), Silent())
+
+
+def copied(setting: Setting, folder: Path) -> Setting:
+    return Setting.load(Path(shutil.copytree(setting.folder.root, folder / "run")))
+
+
+def trial(number: int, branch: str, score: float | None) -> Trial:
+    now, architecture = datetime.now(UTC), Architecture.named("c2fnas-panc")
+    state = "failed" if score is None else "succeeded"
+    return Trial(number, architecture, state, score, None, 0, number, now, now, extra={"branch": branch})
+
+
+def trials(*rows: tuple[str, float | None]) -> Sequence[Trial]:
+    return [trial(number, *row) for number, row in enumerate(rows)]
+
+
+def test_no_width_of_the_unet_comes_nearer(trained: Setting) -> None:
+    """All widths up to an eighth, one by one."""
+    counts = [cost_of(trained, Baseline(UNET, (2 * step + 1) / FINEST)).macs for step in range(96)]
+    assert counts == sorted(counts)
+    for macs in (1, counts[40] + 1, (counts[20] + counts[50]) // 2, counts[90]):
+        found = cost_of(trained, unet_of_equal_macs(trained, macs)).macs
+        assert abs(found - macs) == min(abs(count - macs) for count in counts)
+
+
+def test_costs_are_those_of_the_closed_form(trained: Setting) -> None:
+    architecture = replace(Architecture.named("c2fnas-panc"), width=0.125)
+    closed = network_cost(
+        architecture, in_channels=trained.in_channels, classes=trained.classes, input_size=trained.plan.patch_size
+    )
+    found = cost_of(trained, architecture)
+    assert (found.parameters, found.macs) == (closed.parameters, closed.macs)
+
+
+def test_the_median_is_of_random_draws_that_succeeded() -> None:
+    drawn = trials(("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
+    assert median_random(drawn, "algorithm1") == (drawn[4], 3)
+    assert median_random(drawn[:4], "algorithm1") == (drawn[1], 2), "the lower of the two in the middle"
+    equal = trials(("random", 0.5), ("random", 0.5), ("random", 0.5))
+    assert median_random(equal[::-1], "random") == (equal[1], 3), "equals by number"
+
+
+def test_without_random_draws_it_is_of_the_first_samples() -> None:
+    drawn = trials(("initial", 0.3), ("initial", 0.1), ("random", None), ("initial", 0.2), ("best", 0.9))
+    assert median_random(drawn, "algorithm1") == (drawn[3], 3)
+    assert median_random(trials(("best", 0.9), ("random", None)), "tpe") is None
+    chosen = trials(("initial", 0.3), ("random", 0.9))
+    assert median_random(chosen, "surrogate") == (chosen[0], 1), "a surrogate chooses within a random cluster"
+
+
+def test_the_references_are_trained_as_the_found_network_was(judged: tuple[Setting, Verdict]) -> None:
+    setting, verdict = judged
+    unet, median = verdict.references
+    assert [each.name for each in verdict.references] == ["unet3d", "random_topology"]
+    fold = setting.config.deployment.folds[0]
+    for reference in (unet, median):
+        folder = setting.folder.reference(reference.name, fold)
+        mine, theirs = (read_json(each / "evaluation.json") for each in (setting.folder.final_fold(fold), folder))
+        assert [row["case"] for row in mine["cases"]] == [row["case"] for row in theirs["cases"]]
+        found, expected = reference.difference, paired_bootstrap(*map(Evaluation.from_json, (mine, theirs)))
+        assert found == expected
+        trained = [json.loads(line).get("iteration") for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert setting.config.deployment.recipe.iterations in trained
+        assert load_package(folder / "model").design.to_text() == reference.network.design  # type: ignore[union-attr]
+    assert median.network is not None
+    chosen = Ledger(setting.folder.study, "coarse", read_only=True).trial(4).architecture
+    assert median.network.design == chosen.to_text()
+    assert "candidate 4, the median by coarse Dice of the 3 that were drawn at random" in median.note
+
+
+def test_the_same_network_reaches_the_same_in_either_place(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    """The median topology trained as the final network of another folder: the same weights, to the last bit."""
+    setting, _ = judged
+    again = copied(setting, tmp_path)
+    shutil.rmtree(again.folder.final)
+    chosen = Ledger(setting.folder.study, "coarse", read_only=True).trial(4).architecture
+    (model,) = train_final(again, chosen, again.config.deployment.folds, inline(), Silent())
+    (fold,) = again.config.deployment.folds
+    other = setting.folder.reference("random_topology", fold) / "model"
+    assert sha256(model / "weights.safetensors") == sha256(other / "weights.safetensors")
+
+
+def test_few_cases_are_said_to_be_few(judged: tuple[Setting, Verdict]) -> None:
+    _, verdict = judged
+    assert verdict.cases == 1
+    assert all(each.better is None for each in verdict.references)
+    assert verdict.sentence.startswith("No gain shown over the U-Net of equal MACs: Dice ")
+    assert f"1 case, too few to tell (at least {LEAST_CASES})" in verdict.sentence
+
+
+def test_what_it_leaves_is_what_it_returns(judged: tuple[Setting, Verdict]) -> None:
+    setting, verdict = judged
+    kept = read_json(setting.folder.verdict / "verdict.json")
+    assert Verdict.from_json(kept) == verdict
+    assert kept["sentence"] == verdict.sentence
+    assert [row["sentence"] for row in kept["references"]] == [each.sentence for each in verdict.references]
+
+
+class StopsAfterTheFirst(Silent):
+    """A user who leaves a stop file when a reference is trained."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def update(self, stage: str, done: float, note: str = "") -> None:
+        (self.run / "stop").touch()
+
+
+def test_stopped_and_carried_on_equals_uninterrupted(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    setting, verdict = judged
+    again = copied(setting, tmp_path)
+    shutil.rmtree(again.folder.verdict)
+    with pytest.raises(Interrupted):
+        give_verdict(again, inline(), StopsAfterTheFirst(again.folder.root))
+    (fold,) = again.config.deployment.folds
+    first = again.folder.reference("unet3d", fold) / "model" / "weights.safetensors"
+    before = first.stat().st_mtime_ns
+    assert not again.folder.reference("random_topology", fold).exists()
+    again.folder.clear_stop()
+    assert give_verdict(again, inline(), Silent()) == verdict
+    assert first.stat().st_mtime_ns == before
+    for name in ("unet3d", "random_topology"):
+        old, new = (each.folder.reference(name, fold) / "model/weights.safetensors" for each in (setting, again))
+        assert sha256(old) == sha256(new)
+
+
+class WithoutUNets(InlineExecutor):
+    """A machine on which no U-Net trains."""
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        (job,) = self.running
+        if not job.id.startswith("unet3d"):
+            return super().wait(timeout)
+        self._job = None
+        return Outcome(job.id, None, "TrainingFailed: the loss is not finite", "failed", 1.0, "cpu")
+
+
+def test_a_reference_that_fails_is_a_row_that_says_so(judged: tuple[Setting, Verdict]) -> None:
+    setting, verdict = judged
+    found = give_verdict(setting, WithoutUNets("cpu"), Silent())
+    unet, median = found.references
+    assert unet.difference is None
+    assert unet.network is not None
+    assert unet.network.dice is None
+    assert unet.sentence.startswith("No comparison with the unet3d: it could not be trained; fold 4: TrainingFailed")
+    assert median == verdict.references[1]
+    assert "–" in verdict_text(found)
+    assert give_verdict(setting, inline(), Silent()) == verdict, "tried again, it is there"
+
+
+def test_without_a_random_topology_the_row_says_so(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    again = copied(judged[0], tmp_path)
+    again.folder.study.unlink()
+    ledger = Ledger(again.folder.study, "coarse")
+    topology = again.config.space.topologies()[0]
+    ledger.succeed(ledger.start(Architecture.uniform(topology), {"branch": "best"}), 0.5)
+    found = give_verdict(again, inline(), Silent())
+    assert found.references[0] == judged[1].references[0]
+    assert found.references[1].network is None
+    assert "no random topology of the coarse stage has succeeded" in found.sentence
+    assert Verdict.from_json(read_json(again.folder.verdict / "verdict.json")) == found
+
+
+def evaluation(dice: Sequence[float]) -> Evaluation:
+    return summarise([CaseScores(f"case{number}", {"organ": each}) for number, each in enumerate(dice)])
+
+
+def test_better_and_worse_are_said_as_the_interval_says(judged: tuple[Setting, Verdict]) -> None:
+    _, verdict = judged
+    unet = verdict.references[0]
+    high, low = ([base + 0.01 * (number % 3) for number in range(12)] for base in (0.8, 0.7))
+    better = replace(unet, difference=paired_bootstrap(evaluation(high), evaluation(low)))
+    worse = replace(unet, difference=paired_bootstrap(evaluation(low), evaluation(high)))
+    mixed = paired_bootstrap(evaluation(high), evaluation(high[1:] + high[:1]))
+    assert better.sentence.startswith("Better than the U-Net of equal MACs: Dice +0.1000, 95 % interval +0.1000 to")
+    assert worse.sentence.startswith("Worse than the U-Net of equal MACs: Dice -0.1000")
+    assert replace(unet, difference=mixed).sentence.startswith("No gain shown over the U-Net of equal MACs: Dice ")
+    assert [each.better for each in (better, worse, replace(unet, difference=mixed))] == [True, False, None]
+
+
+def test_there_is_no_verdict_before_there_is_a_network(trained: Setting, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    prolonged = run.config.deployment.recipe.with_iterations(3)
+    deployment = run.config.deployment.model_copy(update={"recipe": prolonged, "extended": True})
+    with pytest.raises(UserError, match="not trained yet on fold 4"):
+        give_verdict(replace(run, config=run.config.model_copy(update={"deployment": deployment})), inline(), Silent())
+    tuned = run.config.deployment.model_copy(update={"start": "0" * 64})
+    with pytest.raises(UserError, match="trained from scratch"):
+        give_verdict(replace(run, config=run.config.model_copy(update={"deployment": tuned})), inline(), Silent())
+    shutil.rmtree(run.folder.final)
+    with pytest.raises(UserError, match="not trained yet on fold 4"):
+        give_verdict(run, inline(), Silent())
+    shutil.rmtree(run.folder.fine)
+    with pytest.raises(UserError, match="no search has finished here"):
+        give_verdict(run, inline(), Silent())
+
+
+def test_whether_there_is_one_is_fixed_with_the_search(trained: Setting, tmp_path: Path) -> None:
+    folder = copied(trained, tmp_path).folder
+    assert RunConfig.load(folder.config).verdict, "a budget has one unless it says otherwise"
+    ask_for_verdict(folder, False)
+    assert not RunConfig.load(folder.config).verdict
+    folder.coarse.mkdir()
+    ask_for_verdict(folder, None)
+    ask_for_verdict(folder, False)
+    with pytest.raises(UserError, match="`c2fnas verdict` gives one afterwards"):
+        ask_for_verdict(folder, True)
+
+
+def test_its_time_is_forecast(trained: Setting) -> None:
+    timings, work = Timings(patch=0.1, window=0.05), Workload(1, 4, 2, devices=1)
+    with_one = estimate(trained.config, timings, work)
+    without = estimate(trained.config.model_copy(update={"verdict": False}), timings, work)
+    assert with_one == without | {"verdict": pytest.approx(2 * without["deployment"])}
+
+
+def test_the_command_shows_it(judged: tuple[Setting, Verdict], monkeypatch: pytest.MonkeyPatch) -> None:
+    setting, verdict = judged
+    monkeypatch.setattr(c2fnas.execution, "LocalProcessExecutor", lambda devices: inline())
+    call = ["verdict", str(setting.folder.root), "--quiet"]
+    assert json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout) == verdict.to_json()
+    shown = CliRunner().invoke(app, call, catch_exceptions=False).stdout
+    assert verdict_text(verdict) in shown
+    assert all(each.sentence in shown for each in verdict.references)
+
+
+@pytest.mark.long
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every stage, then the verdict, which the command line prints; finished, nothing is trained again."""
+    monkeypatch.setattr(c2fnas.execution, "LocalProcessExecutor", lambda devices: inline())
+    (tmp_path / "budget.yaml").write_text(BUDGET)
+    dataset, run = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0), tmp_path / "run"
+    call = ["run", str(dataset), "--run", str(run), "--budget", str(tmp_path / "budget.yaml"), "--devices", "cpu"]
+    shown = CliRunner().invoke(app, call, catch_exceptions=False).output
+    verdict = Verdict.from_json(read_json(run / "verdict" / "verdict.json"))
+    assert verdict_text(verdict) in shown
+    assert "a U-Net of equal MACs and a random topology, on 1 of the folds, 2 iterations" in shown
+    assert verdict.searched.dice == Evaluation.from_json(read_json(run / "final/fold-4/evaluation.json")).mean
+    listener = Listener()
+    result = run_pipeline(
+        dataset, run, str(tmp_path / "budget.yaml"), seed=0, devices=("cpu",), executor=lambda devices: inline(),
+        reporter=listener,
+    )  # fmt: skip
+    assert result.verdict == verdict
+    assert listener.stages[-2:] == ["deployment", "verdict"]
+    assert isinstance(CliRunner().invoke(app, [*call, "--no-verdict"]).exception, UserError)
