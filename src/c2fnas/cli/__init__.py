@@ -17,6 +17,7 @@ from c2fnas.cli.search import search
 from c2fnas.cli.simulate import simulate
 from c2fnas.cli.tabulate import tabulate
 from c2fnas.cli.train import train
+from c2fnas.cli.verdict import verdict
 from c2fnas.errors import Interrupted, UserError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, ablate, tabulate, simulate):
     app.command()(command)
+app.command()(verdict)
 app.add_typer(search, name="search")
 
 USER_ERROR = 2
