@@ -1,5 +1,6 @@
 """The coarse stage with candidates whose Dice are known: samplers, limits, early stopping, finalists, resumption."""
 
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -256,6 +257,16 @@ def test_a_wish_is_written_down_before_the_stage_begins_and_refused_after(run: C
     assert with_coarse_wish(wished, CoarseWish()) == wished
     with pytest.raises(UserError, match="sampler random, now tpe"):
         with_coarse_wish(wished, CoarseWish(sampler="tpe"))
+
+
+def test_a_wish_that_cannot_be_is_not_written_down(run: Callable[..., Setting]) -> None:
+    setting = run(limits=CoarseLimits(macs=10**12))
+    before = setting.folder.config.read_text()
+    with pytest.raises(UserError, match="No topology is within --max-macs 1000"):
+        with_coarse_wish(setting, CoarseWish(max_macs=1000))
+    assert setting.folder.config.read_text() == before
+    lifted = with_coarse_wish(setting, CoarseWish(max_macs=math.inf, max_parameters=2.5e7))
+    assert lifted.config.coarse.limits == CoarseLimits(parameters=25_000_000)
 
 
 def test_an_unknown_sampler_names_the_known_ones(run: Callable[..., Setting]) -> None:

@@ -48,7 +48,8 @@ def coarse(
 ) -> None:
     """Search the topology with Algorithm 1 (paper 3.3). Resumable; finished, it prints what it found.
 
-    Sampler, limits and early stopping are written to run.yaml before the stage begins, and fixed from then on.
+    Sampler, limits and early stopping are written to run.yaml before the stage begins, and fixed from then on; until
+    then `inf` lifts a limit.
 
     Examples:
 
@@ -64,7 +65,7 @@ def coarse(
     from c2fnas.stages.pipeline import coarse_stage, on_run
 
     wish = CoarseWish(
-        sampler=sampler, evaluations=evaluations, max_parameters=_whole(max_parameters), max_macs=_whole(max_macs),
+        sampler=sampler, evaluations=evaluations, max_parameters=max_parameters, max_macs=max_macs,
         max_memory=parse_bytes(max_memory) if max_memory else None, early_stopping=early_stopping,
     )  # fmt: skip
 
@@ -76,7 +77,3 @@ def coarse(
         found = on_run(run, stage, executor=executor, reporter=display)
     typer.echo(draw_text(found))
     typer.echo(found.to_text())
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else round(number)

@@ -1,30 +1,35 @@
 """What a user asks of the coarse stage on a prepared run: fixed, like everything of a run, once it has begun."""
 
+import math
 from dataclasses import dataclass, replace
 
 from c2fnas.errors import UserError
 from c2fnas.runs.run_config import EarlyStopping
 from c2fnas.search.choice import SEARCHERS
+from c2fnas.stages.coarse import new_searcher
 from c2fnas.stages.setting import Setting
 
 
 @dataclass(frozen=True)
 class CoarseWish:
-    """Settings to have instead of the budget's, see :class:`c2fnas.runs.run_config.CoarseConfig`; None: as they are."""
+    """Settings to have instead of the budget's, see :class:`c2fnas.runs.run_config.CoarseConfig`; None: as they are.
+
+    A limit of infinity lifts the one that the run has.
+    """
 
     sampler: str | None = None
-    max_parameters: int | None = None
-    max_macs: int | None = None
+    max_parameters: float | None = None
+    max_macs: float | None = None
     max_memory: int | None = None
     early_stopping: bool | None = None
     evaluations: int | None = None
 
 
 def with_coarse_wish(setting: Setting, wish: CoarseWish) -> Setting:
-    """The run with what is wished for, which is written to ``run.yaml``.
+    """The run with what is wished for, which is written to ``run.yaml`` where it can be searched.
 
     Raises:
-        UserError: an unknown sampler, or the stage has begun with something else.
+        UserError: an unknown sampler, no topology is within the limits, or the stage has begun with something else.
     """
     coarse = setting.config.coarse
     changed = coarse.model_copy(update=_changes(setting, wish))
@@ -37,8 +42,10 @@ def with_coarse_wish(setting: Setting, wish: CoarseWish) -> Setting:
             "them out, or choose another --run folder."
         )
     config = setting.config.model_copy(update={"coarse": changed})
+    wished = replace(setting, config=config)
+    new_searcher(wished)  # refuses what would fix the run to a search that can't be
     config.save(setting.folder.config)
-    return replace(setting, config=config)
+    return wished
 
 
 def _changes(setting: Setting, wish: CoarseWish) -> dict[str, object]:
@@ -49,13 +56,17 @@ def _changes(setting: Setting, wish: CoarseWish) -> dict[str, object]:
             raise UserError(f"--sampler {wish.sampler}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
         changes["sampler"] = wish.sampler
     limits = {"parameters": wish.max_parameters, "macs": wish.max_macs, "memory": wish.max_memory}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
+    given = {name: _whole(limit) for name, limit in limits.items() if limit is not None}
     changes["limits"] = coarse.limits.model_copy(update=given)
     if wish.early_stopping is not None:
         changes["early_stopping"] = (coarse.early_stopping or EarlyStopping()) if wish.early_stopping else None
     if wish.evaluations is not None:
         changes["evaluations"] = wish.evaluations
     return changes
+
+
+def _whole(limit: float) -> int | None:
+    return None if limit == math.inf else round(limit)
 
 
 def _difference(found: dict[str, object], wanted: dict[str, object]) -> str:
