@@ -186,7 +186,7 @@ def test_names_of_what_was_found(prepared, run, tmp_path) -> None:
         contenders([second], {})
     with pytest.raises(UserError, match="another run is called first too"):
         contenders([run, run], {})
-    with pytest.raises(UserError, match="not a run configuration"):
+    with pytest.raises(UserError, match="not a prepared run"):
         contenders([tmp_path / "nowhere"], {})
 
 

@@ -35,13 +35,19 @@ def scale(
     backend: Backend = "local",
     address: Address = None,
     cpus_per_job: CpusPerJob = 1,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to draw Dice against multiply-accumulates: PNG, SVG or PDF; else report/scaling.svg in the run."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train the found architecture at every width under the settings of the final network (paper 5.3).
 
-    Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a patch.
-    Resumable; further widths join those that are there.
+    Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a patch,
+    and draws them. Resumable; further widths join those that are there.
 
     Examples:
 
@@ -50,10 +56,13 @@ def scale(
     `c2fnas search scale --run runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json`
     """
     from c2fnas.cli.display import Display
+    from c2fnas.report.scaling_figure import save_scaling
+    from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.pipeline import on_run
     from c2fnas.stages.scale import search_width
 
+    _refuse_format(figure)
     given = Architecture.load(architecture) if architecture else None
     grid, factors = numbers("--widths", widths), numbers("--patches", patches)
 
@@ -62,10 +71,19 @@ def scale(
 
     with Display(quiet=quiet) as display:
         rows = on_run(run, stage, executor=executor_factory(backend, address, cpus_per_job), reporter=display)
+    save_scaling(rows, figure or RunFolder(run).report / "scaling.svg")
     if json:
         typer.echo(json_format.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
     else:
         typer.echo(table(rows))
+
+
+def _refuse_format(figure: Path | None) -> None:
+    """Before hours of training, not after them."""
+    if figure is not None and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UserError(
+            f"--figure {figure}: no kind of picture that can be drawn. Let its name end in .png, .svg or .pdf."
+        )
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

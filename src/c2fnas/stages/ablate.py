@@ -12,7 +12,6 @@ from c2fnas.files import read_json
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
@@ -66,9 +65,9 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
     run folder's besides.
 
     Raises:
-        UserError: fewer than two architectures, or two runs whose names can't be told apart.
+        UserError: fewer than two architectures, two runs whose names can't be told apart, or a folder that is no run.
     """
-    datasets = [RunConfig.load(RunFolder(run).config).dataset for run in runs]
+    datasets = [Setting.load(run).config.dataset for run in runs]
     found: dict[str, Architecture] = {}
     for run, dataset in zip(runs, datasets, strict=True):
         alone = datasets.count(dataset) == 1
