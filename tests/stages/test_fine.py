@@ -331,6 +331,14 @@ def test_another_topology_is_refused(finished: Setting) -> None:
         search_operations(finished, Topology((1, 2, 3, 3, 3, 3, 3, 3, 2, 1, 0, 0)), executor, Listener())
 
 
+def test_a_topology_of_too_few_cells_is_refused_before_anything_begins(finished: Setting, tmp_path: Path) -> None:
+    setting = copy_of(finished, tmp_path)
+    shutil.rmtree(setting.folder.fine)
+    with inline() as executor, pytest.raises(UserError, match="operations of 12 cells, and topology 0 1 0 has 3"):
+        search_operations(setting, Topology((0, 1, 0)), executor, Listener())
+    assert not setting.folder.fine.exists()
+
+
 def test_damaged_weights_are_a_readable_error(finished: Setting, tmp_path: Path) -> None:
     setting = unranked(copy_of(finished, tmp_path))
     weights = setting.folder.supernet / WEIGHTS

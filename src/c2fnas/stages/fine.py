@@ -61,8 +61,13 @@ def claim_topology(setting: Setting, topology: Topology) -> None:
     """Begin the fine stage with ``topology``, for good.
 
     Raises:
-        UserError: it has begun with another one.
+        UserError: it has begun with another one, or this one has not as many cells as the run searches.
     """
+    if topology.cells != setting.config.cells:
+        raise UserError(
+            f"{setting.folder.config}: this run searches the operations of {setting.config.cells} cells, and topology "
+            f"{_code(topology)} has {topology.cells}. Choose one of {setting.config.cells} cells."
+        )
     known = topology_begun(setting)
     if known is None:
         write_json(setting.folder.fine / TOPOLOGY, {"code": list(topology.code)})
