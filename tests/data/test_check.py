@@ -18,6 +18,7 @@ from c2fnas.cli import app
 from c2fnas.data.check import check_dataset, inspect_dataset
 from c2fnas.data.formats import header as header_module
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.problem import Problem
 from c2fnas.data.volume import read_image, read_label, write_label
 from c2fnas.errors import UserError
 
@@ -385,6 +386,21 @@ def test_in_words_a_problem_of_many_cases_stands_once(tmp_path: Path) -> None:
     assert "b_label.nii.gz: found labels stored as float32" in lines[0]
     assert lines[1].startswith("error: ")
     assert lines[2] == "Small: 5 training and 0 test cases, 1 errors, 2 warnings."
+
+
+@pytest.mark.parametrize(
+    ("case", "file", "place"),
+    [
+        ("", "d/dataset.json", "d/dataset.json"),
+        ("a", "d/a.nii.gz", "d/a.nii.gz"),
+        ("a", "d/a_0000.nii.gz", "d/a_0000.nii.gz"),
+        ("a", "d/imagesTr", "d/imagesTr (a)"),
+        ("i", "d/imagesTr", "d/imagesTr (i)"),
+        ("p1_image", "p1/image.nii.gz", "p1/image.nii.gz (p1_image)"),
+    ],
+)
+def test_a_case_is_named_where_its_file_does_not_tell_it(case: str, file: str, place: str) -> None:
+    assert Problem(case, file, "", "", "").place == place
 
 
 def test_in_words_an_entry_of_the_manifest_is_named(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ class Problem:
     @property
     def place(self) -> str:
         """The file, with the case where the file's name doesn't tell it: an entry of a manifest, say."""
-        return self.file if not self.case or self.case in Path(self.file).name else f"{self.file} ({self.case})"
+        name, end = Path(self.file).name, len(self.case)
+        told = name.startswith(self.case) and not name[end : end + 1].isalnum()
+        return self.file if told or not self.case else f"{self.file} ({self.case})"
 
     def to_json(self) -> dict[str, str]:
         """The problem as JSON, with every field."""
