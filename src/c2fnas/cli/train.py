@@ -76,9 +76,9 @@ def train(
 ) -> None:
     """Train an architecture on a data set, a model for each of the folds, without a search.
 
-    Resumable: interrupted at any point, the same command carries on; finished, it says so. In the folder of a search
-    on the same data, `--folds all` trains the found architecture on the other folds too. Under torchrun the processes
-    share every fold's batches.
+    Resumable: interrupted at any point, by Ctrl-C or by a file called `stop` in the run folder, the same command
+    carries on; finished, it says so. In the folder of a search on the same data, `--folds all` trains the found
+    architecture on the other folds too. Under torchrun the processes share every fold's batches.
 
     In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in --run
     and has a budget's time for itself; one that fails is told of, the others go on, and the exit code is 1 at the end.
