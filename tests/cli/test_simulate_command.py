@@ -53,8 +53,23 @@ def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
     assert "Distance of codes against difference of Dice" in words
 
 
+def test_a_figure_that_cannot_be_written_costs_no_figures(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    few = ("--samplers", "random", "--repetitions", "2", "--quiet")
+    done = simulate(table, *few, "--figure", tmp_path / "file/here.png")
+    assert done.returncode == 2
+    assert "here.png: cannot be written" in done.stderr
+    assert done.stdout == simulate(table, *few).stdout
+
+
 @pytest.mark.parametrize(
-    ("options", "named"), [(["--samplers", "hill"], "algorithm1, surrogate"), (["nowhere.csv"], "c2fnas tabulate")]
+    ("options", "named"),
+    [
+        (["--samplers", "hill"], "algorithm1, surrogate"),
+        (["--samplers", ""], "algorithm1, surrogate"),
+        (["--figure", "simulation.doc"], ".png, .svg, .pdf"),
+        (["nowhere.csv"], "c2fnas tabulate"),
+    ],
 )
 def test_what_cannot_be_is_said_in_one_paragraph(table: Path, options: list[str], named: str) -> None:
     done = simulate(*([table, *options] if options[0].startswith("--") else options))

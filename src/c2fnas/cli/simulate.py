@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FEWEST = 48
 """Topologies below which a table says nothing about searchers."""
 
+FIGURES = (".png", ".svg", ".pdf")
 SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
 
 
@@ -54,10 +55,12 @@ def simulate(
     from c2fnas.search.table import read_table
     from c2fnas.search.table_facts import measurements, seed_noise, table_clusters
 
-    names = [name.strip() for name in samplers.split(",") if name.strip()]
+    names = [name.strip() for name in samplers.split(",")]
     for name in names:
         if name not in SEARCHERS:
             raise UserError(f"--samplers {name}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
+    if figure is not None and figure.suffix.lower() not in FIGURES:
+        raise UserError(f"--figure {figure}: a figure's name ends in {', '.join(FIGURES)}.")
     rows = read_table(table)
     measured, clusters = measurements(rows, _iterations(table)), table_clusters(rows)
     if sum(entry.score is not None for entry in measured.values()) < 4:
@@ -70,12 +73,12 @@ def simulate(
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
         comparison = compare(measured, clusters, names, budget, tell=lambda name: _say(name, quiet))
         facts = summary(rows, comparison, budget)
-    if figure is not None:
+    typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
+    if figure is not None:  # last: where it can't be written, what was computed is not lost
         from c2fnas.report.simulation_figure import draw_simulation
 
         scores = {topology: entry.score for topology, entry in measured.items() if entry.score is not None}
         draw_simulation(comparison, scores, figure)
-    typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
 
 
 def summary(rows: Any, comparison: "Comparison", budget: Any) -> dict[str, Any]:
