@@ -10,6 +10,7 @@ from c2fnas.cli.compare import compare
 from c2fnas.cli.demo import demo
 from c2fnas.cli.describe import describe
 from c2fnas.cli.evaluate import evaluate
+from c2fnas.cli.export import export, import_
 from c2fnas.cli.predict import predict
 from c2fnas.cli.prepare import prepare
 from c2fnas.cli.run import run
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, ablate, tabulate, simulate):
     app.command()(command)
+app.command("export")(export)
+app.command("import")(import_)
 app.command()(verdict)
 app.add_typer(search, name="search")
 

@@ -27,9 +27,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: something is at ``folder``, the disk is full, or the parent folder can't be written.
     """
-    refuse_taken(folder)
+    folder = folder.absolute()  # "." has no name to put another before
     unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
     try:
+        refuse_taken(folder)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         yield unfinished

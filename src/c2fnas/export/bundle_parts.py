@@ -1,0 +1,143 @@
+"""What the configurations of a MONAI Bundle refer to: our reading, preparation and way back, as MONAI's parts.
+
+Preparation and restoration are those of `c2fnas predict`, so a bundle's labels are the same; windows, engines, losses
+and metrics around them are MONAI's own.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import nn
+
+from c2fnas.data.dataset import Case, load_dataset
+from c2fnas.data.plan import Plan
+from c2fnas.data.preprocess import prepare_case
+from c2fnas.data.restoration import Restoration
+from c2fnas.errors import UserError
+from c2fnas.inference.ensemble import Mirrored
+from c2fnas.inference.inputs import find_cases
+from c2fnas.inference.package import CARD, Model, load_package, save_package
+
+Item = dict[str, Any]
+
+
+def package(folder: str) -> Model:
+    """The model package of the bundle, checked against its checksums; weights are safetensors.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return load_package(Path(folder))
+
+
+def views(network: nn.Module, mirror: bool) -> nn.Module:
+    """The network itself, or its mean over mirrored views."""
+    return Mirrored(network) if mirror else network
+
+
+def images(dataset_dir: str, package: Model) -> list[Item]:
+    """The images of a file or folder, without labels.
+
+    Raises:
+        UserError: there are none.
+    """
+    return [_item(case) for case in find_cases(Path(dataset_dir), len(package.plan.channels))]
+
+
+def labelled(dataset_dir: str) -> list[Item]:
+    """The labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
+
+    Raises:
+        UserError: it is no data set, or has fewer than two labelled cases.
+    """
+    cases = [case for case in load_dataset(Path(dataset_dir)).training if case.label]
+    if len(cases) < 2:
+        raise UserError(f"{dataset_dir}: {len(cases)} labelled cases; fine-tuning needs one to train on, one to check.")
+    return [_item(case) for case in cases]
+
+
+class Prepare(Transform):
+    """Paths to tensors: ``image`` float32 ``[channels, i, j, k]`` and, where there is one, ``label`` uint8.
+
+    The label is ``[1, i, j, k]`` of class indices. ``way`` is the way back to the image's own grid, as JSON. The item's
+    ``image`` may be one path, or one per channel.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __call__(self, data: Item) -> Item:
+        """Read and prepare a case."""
+        paths = [data["image"]] if isinstance(data["image"], str | Path) else data["image"]
+        label = Path(data["label"]) if data.get("label") else None
+        case = Case(str(data.get("case", Path(paths[0]).name)), tuple(map(Path, paths)), label)
+        arrays: dict[str, np.ndarray] = {}
+
+        def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+            arrays[name] = np.empty(shape, dtype)
+            return arrays[name]
+
+        way = prepare_case(case, self.plan, allocate)
+        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(way.to_json())}
+        return item if label is None else item | {"label": torch.from_numpy(arrays["label"])[None]}
+
+
+class Restore(Transform):
+    """Scores ``pred`` ``[classes, i, j, k]`` to label values ``[1, i, j, k]`` in the image's own grid."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.values = np.array([each.values[0] for each in plan.classes])
+
+    def __call__(self, data: Item) -> Item:
+        """Go the way back that :class:`Prepare` has noted."""
+        way = Restoration.from_json(json.loads(data["way"]))
+        labels = self.values.astype(np.min_scalar_type(self.values.max()))[way.argmax(torch.as_tensor(data["pred"]))]
+        affine = torch.from_numpy(way.original.matrix)
+        # SaveImaged goes to the original grid, which it is told is this one; it miscounts the axes without.
+        meta = {"filename_or_obj": f"{data['case']}.nii.gz", "original_affine": affine, "spatial_shape": labels.shape}
+        return data | {"pred": MetaTensor(torch.from_numpy(labels)[None], affine=affine, meta=meta)}
+
+
+class SaveBest:
+    """A handler of the validating engine: whenever its metric is the best so far, the network is saved as a package.
+
+    Args:
+        package: The model that the training has started from, which says all but the weights.
+        network: What is trained.
+        folder: Of the new package; `c2fnas predict` takes it, and so does the bundle's ``model_dir``.
+    """
+
+    def __init__(self, package: Model, network: nn.Module, folder: str) -> None:
+        self.package, self.network, self.folder = package, network, Path(folder)
+
+    def attach(self, engine: Any) -> None:
+        """Have the engine call this at the end of every validation."""
+        from ignite.engine import Events
+
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Save, if this validation was the best."""
+        if engine.state.best_metric_epoch != engine.state.epoch:
+            return
+        plan, card = self.package.plan, self.package.folder / CARD
+        text = card.read_text(encoding="utf-8") if card.is_file() else ""
+        text += (
+            f"\nFine-tuned as a MONAI Bundle: Dice {engine.state.best_metric:.4f} after {engine.state.epoch} epochs.\n"
+        )
+        save_package(
+            self.folder, self.network, self.package.design, plan, card=text, weighting=plan.weighting,
+            mirror=plan.mirror,
+        )  # fmt: skip
+
+
+def _item(case: Case) -> Item:
+    paths: Sequence[str] = [str(path) for path in case.images]
+    item: Item = {"case": case.id, "image": paths}
+    return item if case.label is None else item | {"label": str(case.label)}

@@ -1,0 +1,78 @@
+"""`c2fnas export` and `c2fnas import` as a user calls them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from c2fnas import Architecture
+from c2fnas.cli import main
+from c2fnas.inference.package import load_package
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+from small_models import ARCHITECTURE, save_small_model
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder with one fold's model."""
+    save_small_model(tmp_path / "run" / "final" / "fold-0" / "model")
+    return tmp_path / "run"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of a call of the program."""
+    monkeypatch.setattr(sys, "argv", ["c2fnas", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_a_model_goes_into_a_file_and_comes_back(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, "export", run, "--format", "zip", "--output", tmp_path / "model.zip") == 0
+    assert call(monkeypatch, "import", tmp_path / "model.zip", "--output", tmp_path / "model") == 0
+    original = load_package(run / "final" / "fold-0" / "model")
+    assert load_package(tmp_path / "model").checksum == original.checksum
+
+
+@pytest.mark.parametrize("source", ["run", "run/final/fold-0", "run/final/fold-0/model"])
+def test_a_models_architecture_becomes_a_trainer(
+    run: Path, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / source
+    if source == "run":  # which has the architecture that its search has found
+        (run / "final" / "architecture.json").write_bytes(
+            (run / "final" / "fold-0" / "model" / "architecture.json").read_bytes()
+        )
+    assert call(monkeypatch, "export", model, "-f", "nnunet", "-o", tmp_path / "trainer") == 0
+    assert "nnUNet_extTrainer" in capsys.readouterr().out
+    assert Architecture.load(tmp_path / "trainer") == ARCHITECTURE
+
+
+def test_a_built_in_architecture_becomes_a_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, "export", "c2fnas-panc", "-f", "nnunet", "-o", tmp_path / "trainer") == 0
+    assert Architecture.load(tmp_path / "trainer") == Architecture.named("c2fnas-panc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "nowhere", "--format", "zip", "--output", "out"), "no model here"),
+        (("export", "run", "--format", "zip", "--output", "run"), "something already"),
+        (("export", "two", "--format", "zip", "--output", "out"), "2 models lie here"),
+        (("export", "nonsense", "--format", "nnunet", "--output", "out"), "not an architecture"),
+        (("import", "nowhere.zip", "--output", "out"), "cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_paragraph_and_exit_code_2(
+    run: Path, tmp_path: Path, arguments: tuple[str, ...], said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for fold in (0, 1):
+        save_small_model(tmp_path / "two" / "final" / f"fold-{fold}" / "model", seed=fold)
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,237 @@
+"""An exported bundle in MONAI's hands: its own checks, a run from the command line, and a fine-tuning."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
+from monai.inferers import SlidingWindowInferer
+
+from c2fnas.data.preprocess import prepare_image
+from c2fnas.errors import UserError
+from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
+from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
+from c2fnas.export.bundle_parts import Prepare, Restore, labelled
+from c2fnas.inference.inputs import find_cases
+from c2fnas.inference.package import load_package
+from c2fnas.inference.predict import Predictor, predict_cases
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+from small_models import save_small_model, small_plan, write_image, write_labels
+
+LEFT_HANDED = np.array([[-1.0, 0, 0, 30], [0, 0, 2.0, -5], [0, 1.2, 0, 7], [0, 0, 0, 1]])
+"""An image whose axes are flipped and exchanged, with spacings that make it resampled."""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small model that averages mirrored views."""
+    folder = tmp_path_factory.mktemp("bundle")
+    save_small_model(folder / "model", mirror=True, plan=small_plan(stride=(5, 4, 8), foreground_rate=0.3))
+    export_bundle(load_package(folder / "model"), folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="module")
+def images(bundle: Path) -> Path:
+    """Images to predict."""
+    write_image(bundle.parent / "images" / "a.nii.gz", (12, 9, 14), affine=LEFT_HANDED)
+    write_image(bundle.parent / "images" / "b.nii.gz", (7, 11, 9), seed=1)
+    return bundle.parent / "images"
+
+
+@pytest.fixture(scope="module")
+def dataset(bundle: Path) -> Path:
+    """Four labelled cases in the Decathlon's layout."""
+    folder = bundle.parent / "dataset"
+    entries = []
+    for seed, name in enumerate("abcd"):
+        image = write_image(folder / "imagesTr" / f"{name}.nii.gz", (11, 9, 10), seed=seed)
+        write_labels(folder / "labelsTr" / f"{name}.nii.gz", image)
+        entries.append({"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"})
+    manifest = {
+        "name": "Small", "modality": {"0": "MRI"}, "labels": {"0": "background", "2": "organ", "5": "lesion"},
+        "numTraining": 4, "training": entries, "test": [],
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def workflow(bundle: Path, name: str, kind: str, **changes: Any) -> ConfigWorkflow:
+    """A configuration of the bundle as MONAI reads it, initialised."""
+    configs = bundle / "configs"
+    found = ConfigWorkflow(
+        str(configs / f"{name}.json"), str(configs / "metadata.json"), logging_file=False, workflow_type=kind,
+        bundle_root=str(bundle), device="$torch.device('cpu')", **changes,
+    )  # fmt: skip
+    found.initialize()
+    return found
+
+
+def test_the_package_lies_in_it_whole(bundle: Path) -> None:
+    original = load_package(bundle.parent / "model")
+    assert load_package(bundle / MODEL_FOLDER).checksum == original.checksum
+    assert not [path for path in bundle.rglob("*") if path.suffix in (".pt", ".pth", ".ts", ".pkl")]
+    readme = (bundle / "docs" / "README.md").read_text()
+    assert readme.startswith("# Small")
+    assert "monai.bundle run" in readme
+    with pytest.raises(UserError, match="something already"):
+        export_bundle(original, bundle)
+
+
+def test_its_windows_are_those_of_the_plan(bundle: Path) -> None:
+    for patch, stride in (((96, 96, 96), (16, 16, 4)), ((40, 56, 40), (20, 28, 40)), ((7, 9, 11), (1, 2, 3))):
+        model = load_package(bundle / MODEL_FOLDER)
+        config = sliding_window(model.plan.model_copy(update={"patch_size": patch, "stride": stride}))
+        assert [int(side * (1 - overlap)) for side, overlap in zip(patch, config["overlap"], strict=True)] == [*stride]
+
+
+def test_its_scores_are_those_of_our_own_window(bundle: Path, images: Path) -> None:
+    model = load_package(bundle / MODEL_FOLDER)
+    image, _ = prepare_image((images / "a.nii.gz",), model.plan)
+    config = sliding_window(model.plan)
+    config.pop("_target_")
+    with torch.no_grad():
+        theirs = SlidingWindowInferer(**config)(torch.from_numpy(image)[None], model.network)
+    ours = model.window().scores(model.network, image, device="cpu")
+    assert isinstance(theirs, torch.Tensor)
+    assert torch.allclose(theirs[0], ours, atol=1e-4)
+
+
+def test_labels_there_and_back(dataset: Path, bundle: Path) -> None:
+    """Prepared with labels as scores, a case comes back as its label file."""
+    plan = load_package(bundle / MODEL_FOLDER).plan
+    item = Prepare(plan)(labelled(str(dataset))[0])
+    assert item["image"].shape == (1, 11, 9, 10)
+    assert item["image"].dtype == torch.float32
+    scores = torch.nn.functional.one_hot(item["label"][0].long(), 3).permute(3, 0, 1, 2).float()
+    back = Restore(plan)(item | {"pred": scores})["pred"]
+    truth = nibabel.load(dataset / "labelsTr" / "a.nii.gz")
+    assert np.array_equal(back[0].numpy(), np.asarray(truth.dataobj))  # type: ignore[attr-defined]
+    assert np.array_equal(back.affine.numpy(), truth.affine)  # type: ignore[attr-defined]
+
+
+def test_a_data_set_of_one_case_is_refused(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "one")
+    manifest = json.loads((dataset / "dataset.json").read_text())
+    single = {"numTraining": 1, "training": manifest["training"][:1]}
+    (tmp_path / "one" / "dataset.json").write_text(json.dumps(manifest | single))
+    with pytest.raises(UserError, match="1 labelled cases; fine-tuning needs"):
+        labelled(str(tmp_path / "one"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "kind"), [("inference", "infer"), ("train", "train")])
+def test_no_property_is_missing(bundle: Path, images: Path, dataset: Path, name: str, kind: str) -> None:
+    data = images if kind == "infer" else dataset
+    assert workflow(bundle, name, kind, dataset_dir=str(data)).check_properties() == []
+
+
+def test_a_property_by_another_name_would_be_noticed(bundle: Path, images: Path, tmp_path: Path) -> None:
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    config["afterwards"] = config.pop("postprocessing")
+    config["evaluator"]["postprocessing"] = "@afterwards"
+    (tmp_path / "inference.json").write_text(json.dumps(config))
+    other = ConfigWorkflow(
+        str(tmp_path / "inference.json"), str(bundle / "configs" / "metadata.json"), logging_file=False,
+        workflow_type="infer", bundle_root=str(bundle), dataset_dir=str(images),
+    )  # fmt: skip
+    other.initialize()
+    assert other.check_properties() == ["postprocessing"]
+
+
+@pytest.mark.parametrize("name", ["inference", "train"])
+def test_the_network_is_as_the_metadata_says(bundle: Path, name: str) -> None:
+    places = {"meta_file": bundle / "configs" / "metadata.json", "config_file": bundle / "configs" / f"{name}.json"}
+    files = {key: str(path) for key, path in places.items()}
+    verify_net_in_out("network_def", **files, device="cpu", bundle_root=str(bundle))
+    changes = {"_meta_#network_data_format#outputs#pred#num_channels": 4}
+    with pytest.raises(ValueError, match="output channel number"):
+        verify_net_in_out("network_def", **files, device="cpu", bundle_root=str(bundle), **changes)
+
+
+def test_the_metadata_agrees_with_monais_schema(bundle: Path, tmp_path: Path) -> None:
+    try:
+        urllib.request.urlopen(SCHEMA, timeout=5).close()
+    except (urllib.error.URLError, OSError) as error:
+        pytest.skip(f"MONAI's schema can't be reached: {error}")
+    verify_metadata(str(bundle / "configs" / "metadata.json"), filepath=tmp_path / "schema.json")
+
+
+def test_the_metadata_has_what_the_specification_requires(bundle: Path) -> None:
+    """The keys that MONAI's page on bundles lists as required, and JSON's own types."""
+    model = load_package(bundle / MODEL_FOLDER)
+    found = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert found == metadata(model)
+    texts = {"version", "monai_version", "pytorch_version", "numpy_version", "task", "description", "authors",
+             "copyright", "schema"}  # fmt: skip
+    assert all(isinstance(found[key], str) and found[key] for key in texts)
+    assert found["required_packages_version"]["c2fnas"]
+    for place, key, channels in (("inputs", "image", 1), ("outputs", "pred", 3)):
+        tensor = found["network_data_format"][place][key]
+        assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range"} <= set(tensor)
+        assert tensor["num_channels"] == channels == len(tensor["channel_def"])
+        assert tensor["spatial_shape"] == [8, 8, 8]
+
+
+@pytest.mark.long
+def test_from_the_command_line_its_labels_are_ours(bundle: Path, images: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json", "--meta_file",
+        "configs/metadata.json", "--bundle_root", ".", "--dataset_dir", str(images), "--output_dir",
+        str(tmp_path / "theirs"), "--device", "$torch.device('cpu')",
+    ]  # fmt: skip
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    model = load_package(bundle / MODEL_FOLDER)
+    predictor = Predictor((model,), model.window(), mirror=True, device="cpu")
+    predict_cases(predictor, find_cases(images, 1), tmp_path / "ours")
+    for name in ("a.nii.gz", "b.nii.gz"):
+        theirs, ours = (nibabel.load(tmp_path / place / name) for place in ("theirs", "ours"))
+        found, expected = (np.asarray(each.dataobj) for each in (theirs, ours))  # type: ignore[attr-defined]
+        assert len(np.unique(expected)) > 1
+        assert (found == expected).mean() >= 0.999
+        assert np.allclose(theirs.affine, ours.affine)  # type: ignore[attr-defined]
+
+
+@pytest.mark.long
+def test_fine_tuned_it_is_a_package_that_the_bundle_takes(
+    bundle: Path, dataset: Path, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    output = tmp_path / "finetuned"
+    tuning = workflow(
+        bundle, "train", "train", dataset_dir=str(dataset), output_dir=str(output), max_epochs=2, learning_rate=0.05
+    )
+    before = {name: value.clone() for name, value in tuning.network_def.state_dict().items()}
+    tuning.run()
+    assert tuning.trainer.state.epoch == 2
+    assert np.isfinite(tuning.trainer.state.output[0]["loss"])
+    assert [item["image"].shape for item in tuning.trainer.state.output] == 2 * [(1, 8, 8, 8)]
+    tuned = load_package(output)
+    assert tuned.plan == load_package(bundle / MODEL_FOLDER).plan
+    assert any(not torch.equal(value, before[name]) for name, value in tuned.network.state_dict().items())
+    assert "Fine-tuned as a MONAI Bundle" in (output / "README.md").read_text()
+    again = workflow(
+        bundle, "inference", "infer", dataset_dir=str(images), model_dir=str(output), output_dir=str(tmp_path / "out")
+    )
+    again.run()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_the_configurations_hold_nothing_but_json(bundle: Path) -> None:
+    plan = load_package(bundle / MODEL_FOLDER).plan
+    for name, config in (("inference", inference(plan)), ("train", training(plan))):
+        assert json.loads((bundle / "configs" / f"{name}.json").read_text()) == config
