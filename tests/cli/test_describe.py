@@ -68,6 +68,24 @@ def test_in_words() -> None:
     assert "0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 0:2D 0:3D @1" in shown
 
 
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_a_drawing(tmp_path, suffix: str) -> None:
+    file = tmp_path / f"panc.{suffix}"
+    assert described("c2fnas-panc", "--svg", str(file)) == described("c2fnas-panc")
+    content = file.read_bytes()
+    assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    if suffix == "svg":
+        text = content.decode()
+        assert text.count(">P3D</text>") == 3  # two cells and the legend
+        assert "level 3, 1/16" in text
+
+
+@pytest.mark.parametrize("arguments", [("c2fnas-panc", "--svg", "panc.bmp"), ("--space", "--svg", "space.svg")])
+def test_what_cannot_be_drawn(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"\.svg, \.png, \.pdf"):
+        described(*arguments)
+
+
 @pytest.mark.parametrize("arguments", [(), ("c2fnas-panc", "--space")])
 def test_an_architecture_or_the_space(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="one of the two"):

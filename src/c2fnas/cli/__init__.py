@@ -13,6 +13,7 @@ from c2fnas.cli.evaluate import evaluate
 from c2fnas.cli.export import export, import_
 from c2fnas.cli.predict import predict
 from c2fnas.cli.prepare import prepare
+from c2fnas.cli.report import report
 from c2fnas.cli.run import run
 from c2fnas.cli.search import search
 from c2fnas.cli.simulate import simulate
@@ -30,7 +31,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, check, prepare, run, train, predict, evaluate, describe, compare, ablate, tabulate, simulate):
+for command in (
+    demo, check, prepare, run, train, predict, evaluate, report, describe, compare, ablate, tabulate, simulate,
+):  # fmt: skip
     app.command()(command)
 app.command("export")(export)
 app.command("import")(import_)

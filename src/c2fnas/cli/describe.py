@@ -1,11 +1,19 @@
 """`c2fnas describe`: an architecture or the search space, in words, numbers and a drawing."""
 
 import json as json_format
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.space.architecture import Architecture
+    from c2fnas.space.cost import NetworkCost
+
+
+DRAWN = (".svg", ".png", ".pdf")
 
 
 def describe(
@@ -20,6 +28,9 @@ def describe(
     ),
     channels: Annotated[int, typer.Option(min=1, help="Image channels.")] = 1,
     classes: Annotated[int, typer.Option(min=2, help="Classes, the background included.")] = 3,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Draw it into a file too (SVG, PNG or PDF).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show an architecture (drawing, cells, parameters, multiply-accumulates) or the search space (counts).
@@ -30,6 +41,8 @@ def describe(
 
     `c2fnas describe c2fnas-panc --input 40 56 40 --json`
 
+    `c2fnas describe runs/hippocampus --svg network.svg`
+
     `c2fnas describe --space --json`
     """
     if space == (architecture is not None):
@@ -38,11 +51,13 @@ def describe(
         )
     if min(input) < 1:
         raise UserError(f"describe: --input {' '.join(map(str, input))}: every side has at least one voxel.")
+    if svg is not None and (space or svg.suffix.lower() not in DRAWN):
+        raise UserError(f"describe: --svg {svg}: draws an architecture into a file that ends in {', '.join(DRAWN)}.")
     if space:
         facts = space_facts()
         typer.echo(json_format.dumps(facts, indent=2) if json else _lines(facts))
         return
-    _describe_architecture(str(architecture), input, channels, classes, json)
+    _describe_architecture(str(architecture), input, channels, classes, json, svg)
 
 
 def space_facts() -> dict[str, int]:
@@ -61,13 +76,17 @@ def space_facts() -> dict[str, int]:
     }
 
 
-def _describe_architecture(text: str, size: tuple[int, int, int], channels: int, classes: int, as_json: bool) -> None:
+def _describe_architecture(
+    text: str, size: tuple[int, int, int], channels: int, classes: int, as_json: bool, figure: Path | None
+) -> None:
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.cost import network_cost
     from c2fnas.space.drawing import draw_text
 
     architecture = Architecture.load(text)
     cost = network_cost(architecture, in_channels=channels, classes=classes, input_size=size)
+    if figure is not None:
+        _draw(architecture, cost, figure)
     facts: dict[str, Any] = {
         "architecture": architecture.to_text(),
         "parameters": cost.parameters,
@@ -94,6 +113,17 @@ def _describe_architecture(text: str, size: tuple[int, int, int], channels: int,
     typer.echo(facts["architecture"])
     if note:
         typer.echo(note)
+
+
+def _draw(architecture: "Architecture", cost: "NetworkCost", path: Path) -> None:
+    """Figure 5 into a file."""
+    from functools import partial
+
+    from c2fnas.report.figures.architecture import architecture_height, draw_architecture
+    from c2fnas.report.figures.style import save_figure
+
+    draw = partial(draw_architecture, architecture=architecture, cost=cost)
+    save_figure(draw, path, height=architecture_height(architecture))
 
 
 def cell_row(cell: Any) -> dict[str, Any]:

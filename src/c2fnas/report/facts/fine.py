@@ -1,0 +1,147 @@
+"""The fine stage as a report needs it: candidates, sampling, the effect of operations, and how far to trust a rank."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from c2fnas.data.plan import Plan
+from c2fnas.files import read_json
+from c2fnas.report.facts.coarse import trials_of
+from c2fnas.report.facts.jobs import result_of
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.trial import Trial
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import NetworkCost, network_cost
+from c2fnas.space.operation import Operation
+
+STAGE = "fine"
+CONFIDENCE = 1.96
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A ranked path: its Dice with the super-network's weights over ``cases`` cases, and what it costs.
+
+    ``macs`` are of one patch; None, as ``parameters``, where the run has no plan yet. ``latency`` is in ms, of those
+    that were measured.
+    """
+
+    architecture: Architecture
+    dice: float
+    cases: int
+    macs: int | None
+    parameters: int | None
+    latency: float | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a cell's operation does to the Dice: the mean of candidates that have it, less the mean of all.
+
+    ``half_width`` is half of the mean's 95 % interval; None with fewer than two candidates. ``cell`` counts from 1.
+    """
+
+    cell: int
+    operation: Operation
+    candidates: int
+    mean: float
+    half_width: float | None
+
+
+@dataclass(frozen=True)
+class FineFacts:
+    """The fine stage of a run.
+
+    Attributes:
+        candidates: with a score, those on the most cases first, then by Dice.
+        chosen: the architecture that the stage has chosen; None before its end.
+        sampling: how often each cell (row) trained each operation (column); None before the super-network is trained.
+        operations: the columns of ``sampling``.
+        summary: of the ranking, its rungs and audit, as ``fine/ranking.json`` has it; empty where there is none.
+        verification: retrained candidates, as ``fine/verification.json`` has them; None where none were retrained.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: Architecture | None
+    sampling: tuple[tuple[int, ...], ...] | None
+    operations: tuple[Operation, ...]
+    summary: dict[str, Any]
+    verification: dict[str, Any] | None
+
+    @property
+    def finalists(self) -> tuple[Candidate, ...]:
+        """The candidates that were scored on the most cases: their Dice can be compared."""
+        most = max((each.cases for each in self.candidates), default=0)
+        return tuple(each for each in self.candidates if each.cases == most)
+
+    @property
+    def audit(self) -> dict[str, Any]:
+        """How far the rungs of the ranking agree with a full one; empty where that was not looked into."""
+        return self.summary.get("audit") or {}
+
+    @property
+    def comparable(self) -> tuple[Candidate, ...]:
+        """The candidates that effects are told from: the finalists where they are at least half of all, else all."""
+        finalists = self.finalists
+        return finalists if 2 * len(finalists) >= len(self.candidates) else self.candidates
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether the super-network gives more than one Dice."""
+        return len({each.dice for each in self.candidates}) > 1
+
+
+def read_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineFacts:
+    """The fine stage of a run, begun or not."""
+    known = [_candidate(trial, plan) for trial in trials_of(folder, STAGE) if trial.score is not None]
+    chosen, summary = folder.fine / "architecture.json", folder.fine / "ranking.json"
+    trained, verified = result_of(folder.supernet), folder.fine / "verification.json"
+    return FineFacts(
+        candidates=tuple(sorted(known, key=lambda each: (-each.cases, -each.dice))),
+        chosen=Architecture.load(chosen) if chosen.exists() else None,
+        sampling=tuple(map(tuple, trained["sampling"])) if trained else None,
+        operations=config.operations,
+        summary=read_json(summary) if summary.exists() else {},
+        verification=read_json(verified) if verified.exists() else None,
+    )
+
+
+def operation_effects(candidates: Sequence[Candidate], operations: Sequence[Operation]) -> list[Effect]:
+    """The marginal effect of every operation in every cell, over ``candidates``.
+
+    Averages over the other cells, which random candidates draw independently; it says nothing of how operations of
+    two cells act together.
+    """
+    if not candidates:
+        return []
+    overall = fmean(each.dice for each in candidates)
+    cells = range(len(candidates[0].architecture.operations))
+    found = []
+    for cell in cells:
+        for operation in operations:
+            dice = [each.dice for each in candidates if each.architecture.operations[cell] is operation]
+            if dice:
+                half = CONFIDENCE * stdev(dice) / math.sqrt(len(dice)) if len(dice) > 1 else None
+                found.append(Effect(cell + 1, operation, len(dice), fmean(dice) - overall, half))
+    return found
+
+
+def patch_cost(architecture: Architecture, plan: Plan) -> NetworkCost:
+    """What one patch of the plan costs."""
+    return network_cost(
+        architecture, in_channels=len(plan.channels), classes=len(plan.classes), input_size=plan.patch_size
+    )
+
+
+def _candidate(trial: Trial, plan: Plan | None) -> Candidate:
+    macs, parameters = trial.extra.get("macs"), trial.extra.get("parameters")
+    if macs is None and plan is not None:  # a run of an earlier version has not kept them
+        cost = patch_cost(trial.architecture, plan)
+        macs, parameters = cost.macs, cost.parameters
+    assert trial.score is not None
+    return Candidate(
+        trial.architecture, trial.score, trial.extra.get("cases", 0), macs, parameters, trial.extra.get("latency_ms")
+    )

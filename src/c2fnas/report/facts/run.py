@@ -1,0 +1,100 @@
+"""A run read into frozen values: all that its report says, and nothing that has to be computed anew."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from c2fnas.data.plan import Plan, load_plan
+from c2fnas.errors import UserError
+from c2fnas.files import read_json
+from c2fnas.inference.designs import Design
+from c2fnas.report.facts.coarse import CoarseFacts, read_coarse
+from c2fnas.report.facts.cost import Costs, read_costs
+from c2fnas.report.facts.data import DataFacts, ProblemGroup, read_data, read_problems
+from c2fnas.report.facts.final import FinalFacts, read_final
+from c2fnas.report.facts.fine import FineFacts, read_fine
+from c2fnas.report.facts.jobs import Curve, read_curve
+from c2fnas.report.facts.verdict import read_verdict
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run, finished or not. What has not come about yet is None or empty.
+
+    Attributes:
+        folds: (training, validation) cases of each fold.
+        supernet: the training of the super-network.
+        scale: rows of the third stage's table, as ``scale/table.json`` has them.
+        verdict: as ``verdict/verdict.json`` has it.
+        changed: when anything of the run was last written (UTC).
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    plan: Plan | None
+    data: DataFacts | None
+    problems: tuple[ProblemGroup, ...]
+    folds: tuple[tuple[int, int], ...]
+    coarse: CoarseFacts
+    coarse_curves: tuple[tuple[int, Curve], ...]
+    supernet: Curve
+    fine: FineFacts
+    scale: tuple[dict[str, Any], ...]
+    final: FinalFacts
+    costs: Costs
+    verdict: dict[str, Any] | None
+    changed: datetime
+
+    @property
+    def design(self) -> Design | None:
+        """The network that was deployed; before that, the one that the fine stage has chosen."""
+        return self.final.design or self.fine.chosen
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The same where it is an architecture of the search space."""
+        return self.design if isinstance(self.design, Architecture) else None
+
+
+def read_run(root: Path) -> RunFacts:
+    """Read a run folder, finished or not; it is only looked at, a driver at work is not disturbed.
+
+    Raises:
+        UserError: it is no run folder, or a file of it is damaged.
+    """
+    folder = RunFolder(root)
+    if not folder.config.exists():
+        raise UserError(f"{root}: not a run folder, there is no run.yaml in it. Name the --run folder of `c2fnas run`.")
+    config = RunConfig.load(folder.config)
+    plan = load_plan(folder.plan) if folder.plan.exists() else None
+    coarse = read_coarse(folder, config)
+    table = folder.scale / "table.json"
+    return RunFacts(
+        folder=folder, config=config, plan=plan, data=read_data(folder), problems=read_problems(folder),
+        folds=_folds(folder), coarse=coarse,
+        coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
+        supernet=read_curve(folder.supernet), fine=read_fine(folder, config, plan),
+        scale=tuple(read_json(table)) if table.exists() else (), final=read_final(folder),
+        costs=read_costs(folder, config, plan, coarse), verdict=read_verdict(folder), changed=_changed(folder),
+    )  # fmt: skip
+
+
+def _folds(folder: RunFolder) -> tuple[tuple[int, int], ...]:
+    found = read_json(folder.folds) if folder.folds.exists() else []
+    return tuple((len(fold["training"]), len(fold["validation"])) for fold in found)
+
+
+def _changed(folder: RunFolder) -> datetime:
+    """By the files that a run writes as it goes; those that a report leaves do not count."""
+    moving = [
+        folder.study,
+        folder.config,
+        *folder.root.glob("*/**/metrics.jsonl"),
+        *folder.root.glob("*/**/result.json"),
+    ]
+    newest = max(path.stat().st_mtime for path in moving if path.exists())
+    return datetime.fromtimestamp(newest, UTC)

@@ -1,0 +1,210 @@
+"""What Figure 6 shows: the best, the median and the worst case, predicted by the fold that has not seen them.
+
+Everything comes from the run folder: prepared images, truths and model packages. The data set need not be there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from c2fnas.data.cache import Cache, PreparedCase
+from c2fnas.data.resample import resample_image
+from c2fnas.data.restoration import Restoration
+from c2fnas.files import write_atomically
+from c2fnas.inference.ensemble import Mirrored
+from c2fnas.inference.forward import Precision, resolve_device
+from c2fnas.inference.metrics import CaseScores
+from c2fnas.inference.package import load_package
+from c2fnas.inference.restoring import RestoringSink
+from c2fnas.report.facts.final import FinalFacts, FoldFacts
+from c2fnas.runs.folder import RunFolder
+from c2fnas.training.precision import resolve_precision
+
+PLANES = ("sagittal", "coronal", "axial")
+EDGES = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
+"""Left, right, top and bottom of each plane as it is shown: the patient's right on the left."""
+
+THICK = 1.2  # an axis this many times coarser than the others is the one through the slices
+MARGIN_MM = 25.0
+KEPT = "predictions"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice as it is shown: rows downwards, columns to the right.
+
+    Attributes:
+        image: the first channel as it was prepared, float32 ``[rows, columns]``.
+        truth: class indices, uint8, the same size.
+        prediction: class indices, uint8, the same size.
+        aspect: a pixel's height by its width.
+        plane: its name.
+        edges: left, right, top, bottom in the patient.
+        number: of the slice along the axis through it, from 1, of ``count``.
+        why: what it was chosen for.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    aspect: float
+    plane: str
+    edges: tuple[str, str, str, str]
+    number: int
+    count: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A case of Figure 6: ``role`` is best, median or worst."""
+
+    role: str
+    fold: int
+    scores: CaseScores
+    slices: tuple[Slice, ...]
+
+
+def read_overlays(
+    folder: RunFolder, final: FinalFacts, precision: str, *, device: str = "auto", say: Say = lambda text: None
+) -> tuple[Overlay, ...]:
+    """The cases of Figure 6, predicted where an earlier report has not kept them.
+
+    Args:
+        folder: Of the run.
+        final: Its deployment, with one finished fold at least.
+        precision: Of the deployment's recipe; where the device does not compute in it, fp32 takes its place.
+        device: Where to predict.
+        say: Hears of each prediction.
+
+    Raises:
+        UserError: a model package or the cache is damaged or gone.
+    """
+    cache, found = Cache.open(folder.cache), []
+    for role, fold, scores in telling_cases(final):
+        case = cache[scores.case]
+        prediction = _prediction(folder, fold, case, precision, device, say)
+        found.append(Overlay(role, fold.fold, scores, telling_slices(case, prediction)))
+    return tuple(found)
+
+
+def telling_cases(final: FinalFacts) -> list[tuple[str, FoldFacts, CaseScores]]:
+    """The best, the median and the worst case of all folds with a model, by mean Dice; none twice."""
+    rows = [pair for pair in final.worst_first if pair[0].model is not None]
+    places = {"worst": 0, "best": len(rows) - 1, "median": (len(rows) - 1) // 2} if rows else {}
+    roles: dict[int, str] = {}
+    for role, place in places.items():  # of few cases, one may be the worst and the best
+        roles.setdefault(place, role)
+    return [(roles[place], *rows[place]) for place in sorted(roles, reverse=True)]
+
+
+def telling_slices(case: PreparedCase, prediction: np.ndarray) -> tuple[Slice, ...]:
+    """The slice with most structure and the one with most errors, zoomed to what is there.
+
+    Slices lie across the axis with the thickest ones; where none is thicker, they are axial.
+
+    Args:
+        case: A labelled case.
+        prediction: Class indices in its original grid.
+    """
+    way = Restoration.to_axes(case.restoration.original)
+    assert case.truth is not None
+    volumes = [way.view(each) for each in (original_image(case), np.asarray(case.truth), prediction)]
+    axis = through_axis(way.spacing)
+    return tuple(
+        _slice(volumes, way.spacing, axis, index, why) for why, index in _telling(volumes[1], volumes[2], axis).items()
+    )
+
+
+def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, int]:
+    """The slices along ``axis`` that are worth a look, by what for."""
+    others = tuple(each for each in range(3) if each != axis)
+    structure = ((truth > 0) | (prediction > 0)).sum(axis=others)
+    errors = (truth != prediction).sum(axis=others)
+    found = {"most structure": int(structure.argmax())}
+    if errors.any() and errors.argmax() != structure.argmax():
+        found["most errors"] = int(errors.argmax())
+    return found
+
+
+def _slice(
+    volumes: list[np.ndarray], spacing: tuple[float, float, float], axis: int, index: int, why: str
+) -> Slice:  # fmt: skip
+    """A slice of the image, the truth and the prediction, all canonical."""
+    across, down = (spacing[each] for each in range(3) if each != axis)
+    image, truth, prediction = (shown_slice(volume, axis, index) for volume in volumes)
+    box = _zoom(truth + prediction, down, across)
+    return Slice(
+        image=image[box], truth=truth[box], prediction=prediction[box], aspect=down / across, plane=PLANES[axis],
+        edges=EDGES[axis], number=index + 1, count=volumes[0].shape[axis], why=why,
+    )  # fmt: skip
+
+
+def through_axis(spacing: tuple[float, float, float]) -> int:
+    """The canonical axis across which a case is shown.
+
+    >>> through_axis((1.0, 5.0, 1.0)), through_axis((1.0, 1.0, 1.1))
+    (1, 2)
+    """
+    coarsest = int(np.argmax(spacing))
+    return coarsest if spacing[coarsest] > THICK * sorted(spacing)[1] else 2
+
+
+def shown_slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
+    """A slice of a canonical volume (right, anterior, superior) as radiologists see it, see :data:`EDGES`.
+
+    >>> shown_slice(np.arange(8).reshape(2, 2, 2), axis=2, index=0).tolist()
+    [[6, 2], [4, 0]]
+    """
+    return np.take(volume, index, axis=axis).T[::-1, ::-1]
+
+
+def original_image(case: PreparedCase) -> np.ndarray:
+    """The prepared first channel in the original grid, float32; outside of the crop its lowest value."""
+    way, prepared = case.restoration, np.asarray(case.image[0], dtype=np.float32)
+    result = np.full(way.original.shape, prepared.min(), dtype=np.float32)
+    way.view(result)[...] = resample_image(prepared, way.crop_shape, way.nearest_axis) if way.resampled else prepared
+    return result
+
+
+def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, slice]:
+    """The part of a slice that holds what is not background, with a margin in mm; all of it where nothing is."""
+    if not classes.any():
+        return slice(None), slice(None)
+
+    def side(places: np.ndarray, mm: float) -> slice:
+        margin = round(MARGIN_MM / mm)
+        return slice(max(0, int(places.min()) - margin), int(places.max()) + margin + 1)
+
+    rows, columns = np.nonzero(classes)
+    return side(rows, row_mm), side(columns, column_mm)
+
+
+def _prediction(
+    folder: RunFolder, fold: FoldFacts, case: PreparedCase, precision: str, device: str, say: Say
+) -> np.ndarray:
+    """Class indices of a case in its original grid, as the fold's evaluation had them; kept for the next report."""
+    assert fold.model is not None
+    assert fold.checksum is not None
+    kept = folder.report / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
+    if not kept.exists():
+        say(f"Predicting {case.id} with the model of fold {fold.fold} ...")
+        labels = predict_case(fold.model, case, precision, device)
+        write_atomically(kept, lambda path: np.save(path, labels))
+    return np.load(kept, allow_pickle=False)
+
+
+def predict_case(model: Path, case: PreparedCase, precision: str, device: str) -> np.ndarray:
+    """Class indices of a prepared case in its original grid, uint8, by the model package's own window."""
+    place = resolve_device(device)
+    package = load_package(model)
+    usual = resolve_precision("auto", place.type)
+    window = package.window(precision=cast(Precision, precision if precision == usual else "fp32"))
+    network = Mirrored(package.network) if package.plan.mirror else package.network
+    (sink,) = window.stream(network, [(case.image, RestoringSink(case.restoration))], device=place)
+    return sink.labels

@@ -1,0 +1,93 @@
+"""What a run did, in sentences: its state, what each stage was asked for, and the verdict."""
+
+import shlex
+
+from c2fnas.report.facts.cost import TRAIN_LABEL
+from c2fnas.report.facts.fine import patch_cost
+from c2fnas.report.facts.run import RunFacts
+from c2fnas.report.words import by, duration, large, plural, score
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.training.recipe import Recipe
+
+NO_VERDICT = (
+    "No verdict was made: nothing here says whether the searched network is better than a plain one that was trained "
+    "at equal cost."
+)
+
+
+def verdict_sentence(run: RunFacts) -> str:
+    """The verdict; where none was made, that there is none."""
+    return NO_VERDICT if run.verdict is None else str(run.verdict["sentence"])
+
+
+def state(run: RunFacts) -> str:
+    """Where the run stands, in a sentence."""
+    costs = run.costs
+    if costs.finished:
+        return "The run is finished."
+    done = [each.name for each in costs.stages if each.finished]
+    so_far = f"{', '.join(done)} done" if done else "no stage is done yet"
+    eta = "how long the rest takes is not known yet" if costs.eta is None else f"about {duration(costs.eta)} left"
+    return f"The run is not finished: {so_far}; {eta}. The command that started it carries on."
+
+
+def deeds(run: RunFacts) -> list[str]:
+    """What each stage was asked to do, a sentence each."""
+    config = run.config
+    said = [] if _only_trained(run) else _search(config)
+    if _only_trained(run) and run.design is not None:
+        said.append(f"A given network was trained, nothing was searched: {run.design.to_text()}.")
+    folds = f"{len(config.deployment.folds)} of {len(run.folds)} folds" if run.folds else "its folds"
+    start = "from another model" if config.deployment.start else "from scratch"
+    said.append(f"Deployment: the network trained {start} on {folds}, {_training(config.deployment.recipe)} each.")
+    return said
+
+
+def tiles(run: RunFacts) -> list[tuple[str, str, str]]:
+    """The figures at the top: value, what it is, and a remark."""
+    found = []
+    evaluation = run.final.evaluation
+    if evaluation is not None:
+        classes = ", ".join(f"{name} {score(dice)}" for name, dice in evaluation.per_class.items())
+        found.append((score(evaluation.mean), "mean Dice", f"{classes}; {plural(len(evaluation.cases), 'case')}"))
+    elif run.coarse.best is not None:
+        found.append((score(run.coarse.best.score), "best Dice so far", "of a coarse candidate on the validation fold"))
+    if run.architecture is not None and run.plan is not None:
+        cost = patch_cost(run.architecture, run.plan)
+        found.append((large(cost.parameters), "parameters", f"width {run.architecture.width:g}"))
+        found.append((large(cost.macs), "multiply-accumulates", f"a patch of {by(run.plan.patch_size)} voxels"))
+    return found
+
+
+def repeat_command(run: RunFacts) -> str:
+    """The command that starts this run again in another folder."""
+    config, dataset = run.config, shlex.quote(run.config.dataset_path)
+    if _only_trained(run):
+        design = shlex.quote(run.design.to_text()) if run.design else "ARCHITECTURE"
+        folds = ",".join(map(str, config.deployment.folds))
+        return f"c2fnas train {dataset} --architecture {design} --run NEW --folds {folds} --seed {config.seed}"
+    return (
+        f"c2fnas run {dataset} --run NEW --budget {shlex.quote(config.budget)} --seed {config.seed} "
+        f"--devices {','.join(config.devices)}"
+    )
+
+
+def _only_trained(run: RunFacts) -> bool:
+    return run.config.budget.startswith(TRAIN_LABEL)
+
+
+def _search(config: RunConfig) -> list[str]:
+    coarse, fine = config.coarse, config.fine
+    how = "by Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"by the sampler {coarse.sampler}"
+    stopping = "" if coarse.early_stopping is None else ", the weaker ones stopped early"
+    cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
+    return [
+        f"Coarse: {plural(coarse.evaluations, 'topology', 'topologies')} of {config.space.topology_count}, chosen "
+        f"{how} among {coarse.clusters} clusters, each trained from scratch for {_training(coarse.recipe)}{stopping}.",
+        f"Fine: a super-network of {len(config.operations)} operations in {config.cells} cells trained for "
+        f"{_training(fine.recipe)} with {fine.sampling} sampling; then {fine.candidates} paths ranked on {cases}.",
+    ]
+
+
+def _training(recipe: Recipe) -> str:
+    return f"{plural(recipe.iterations, 'iteration')} of {plural(recipe.batch_size, 'patch', 'patches')}"

@@ -1,0 +1,105 @@
+"""Figures: they draw what there is, the same facts give the same bytes, and several fit into one page."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from report_runs import finished_run
+
+from c2fnas.report.facts.fine import Candidate
+from c2fnas.report.facts.run import read_run
+from c2fnas.report.figures.architecture import architecture_height, draw_architecture
+from c2fnas.report.figures.candidates import pareto_front
+from c2fnas.report.figures.dice import spread
+from c2fnas.report.figures.style import OPERATION_COLOURS, picture
+from c2fnas.report.figures.topology_map import TopologyMap
+from c2fnas.report.gallery import draw_gallery
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import network_cost
+from c2fnas.space.operation import Operation
+from c2fnas.space.search_space import SearchSpace
+
+
+def drawn(architecture: Architecture) -> Figure:
+    figure = Figure(figsize=(9, architecture_height(architecture)))
+    draw_architecture(figure, architecture, network_cost(architecture, in_channels=1, classes=3, input_size=(96,) * 3))
+    return figure
+
+
+def test_the_architecture_has_its_cells_and_arrows() -> None:
+    panc = Architecture.named("c2fnas-panc")
+    path, costs = drawn(panc).axes
+    texts = [text.get_text() for text in path.texts]
+    assert texts == ["stem", *(operation.value for operation in panc.operations), "out"]
+    arrows = [patch for patch in path.patches if type(patch).__name__ == "FancyArrowPatch"]
+    second = sum(len(inputs) - 1 for inputs in (*panc.topology.inputs, panc.topology.outputs))
+    assert len(arrows) == panc.topology.cells + 1 + second
+    assert len(costs.patches) == panc.topology.cells + 2
+    shares = sum(bar.get_height() for bar in costs.patches)  # type: ignore[attr-defined]
+    assert shares == pytest.approx(149.6, abs=0.05)  # G multiply-accumulates, as `c2fnas describe` counts them
+
+
+@pytest.mark.parametrize("text", ["0:3D @1", "1:3D 0:2D @0.25", "0:2D 0:3D 1:P3D 1:3D 0:3D 0:2D @0.5"])
+def test_small_architectures_are_drawn_too(text: str) -> None:
+    drawn(Architecture.from_text(text)).draw_without_rendering()
+
+
+def test_every_topology_has_a_place_and_distances_do_not_grow(tmp_path: Path) -> None:
+    coarse = read_run(finished_run(tmp_path).root).coarse
+    plane = TopologyMap(coarse)
+    topologies = SearchSpace(cells=4, downsamplings=1).topologies()
+    places = plane.places(topologies)
+    assert places.shape == (len(topologies), 2)
+    assert 0 < plane.kept <= 1
+    for one, here in zip(topologies, places, strict=True):
+        for other, there in zip(topologies, places, strict=True):
+            assert np.linalg.norm(here - there) <= one.distance(other) + 1e-9
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    architecture = Architecture.named("c2fnas-panc")
+    points = [(0.5, 10), (0.6, 20), (0.55, 30), (0.7, 40), (0.4, 5), (0.4, 6)]
+    candidates = [Candidate(architecture, dice, 1, macs, None, None) for dice, macs in points]
+    assert [(each.dice, each.macs) for each in pareto_front(candidates)] == [(0.4, 5), (0.5, 10), (0.6, 20), (0.7, 40)]
+
+
+def test_equal_values_are_set_apart() -> None:
+    offsets = spread([0.5] * 7 + [0.9])
+    assert len(set(offsets[:7].tolist())) == 7
+    assert abs(offsets).max() <= 0.26
+    assert offsets[7] == 0
+
+
+def test_colours_of_operations_differ_in_lightness() -> None:
+    """Told apart in grey too, as on a printed page or by the colour-blind."""
+    lightness = []
+    for operation in Operation:
+        red, green, blue = (int(OPERATION_COLOURS[operation][start : start + 2], 16) for start in (1, 3, 5))
+        lightness.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    gaps = np.diff(sorted(lightness))
+    assert min(gaps) > 15
+
+
+def test_the_same_facts_give_the_same_bytes_and_pages_hold_many(tmp_path: Path) -> None:
+    run = read_run(finished_run(tmp_path).root)
+    first, second = (
+        [each for section in draw_gallery(run).values() for each in section] for _ in range(2)
+    )  # fmt: skip
+    assert [each.svg for each in first] == [each.svg for each in second]
+    assert len(first) == len({each.name for each in first}) >= 11
+    page = ElementTree.fromstring(f"<div>{''.join(each.inline for each in first)}</div>")
+    names = [element.attrib["id"] for element in page.iter() if "id" in element.attrib]
+    assert len(names) == len(set(names))
+    known = set(names)
+    for each in first:
+        for target in re.findall(r'(?:xlink:href="|url\()#([^")]+)', each.inline):
+            assert target in known
+
+
+def test_text_stays_text() -> None:
+    shown = picture("a", lambda figure: figure.subplots().set_xlabel("Dice"), caption="", alt="x")
+    assert ">Dice</text>" in shown.svg
+    assert shown.png.startswith(b"\x89PNG")

@@ -1,0 +1,145 @@
+"""The page of runs in every state: whole, self-contained, and true."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_runs import begun_run, finished_run, searching_run
+from typer.testing import CliRunner
+
+from c2fnas.cli.report import report
+from c2fnas.files import write_json
+from c2fnas.report.story import NO_VERDICT
+from c2fnas.report.write import write_report
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Strict(HTMLParser):
+    """Refuses elements that are not closed, and collects links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.links, self.text, self.ids = list[str](), list[str](), list[str](), list[str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        values = dict(attrs)
+        self.links += [str(values[name]) for name in ("href", "src") if name in values]
+        if "id" in values:
+            self.ids.append(str(values["id"]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [str(value) for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(page: Path) -> tuple[Strict, str]:
+    """The page, parsed, and its text."""
+    parser = Strict()
+    parser.feed(page.read_text(encoding="utf-8"))
+    assert not parser.open
+    return parser, re.sub(r"\s+", " ", "".join(parser.text))
+
+
+def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    _, text = read(write_report(begun_run(tmp_path).root))
+    assert "The run is not finished: no stage is done yet" in text
+    assert NO_VERDICT in text
+    assert "Phantoms & <others>" in text
+
+
+def test_a_search_under_way(tmp_path: Path) -> None:
+    page, text = read(write_report(searching_run(tmp_path).root))
+    assert "4 of 6 topologies" in text
+    assert "the loss is not finite" in text
+    assert "left" in text
+    assert "figure-4-cluster-shares" in page.ids
+    assert "2 files: found labels as <f4>, expected an integer type. Use --fix." in text
+
+
+def test_a_finished_run_is_whole(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    page, text = read(write_report(folder.root, overlays=False))
+    assert "The run is finished." in text
+    assert "c2fnas run /data/Task00 --run NEW --budget demo --seed 0 --devices cpu" in text
+    assert folder.config.read_text().splitlines()[1] in text
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids, link
+        else:  # nothing is fetched: links lead to the figures beside the page
+            assert link == "data:," or (folder.report / link).is_file(), link
+    drawn = {path.name for path in (folder.report / "figures").iterdir()}
+    assert {"figure-5-architecture.svg", "figure-5-architecture.png", "fine-pareto.png", "dice-by-case.svg"} <= drawn
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
+    html = write_report(finished_run(tmp_path).root, overlays=False).read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
+    assert not re.findall(r"@import|url\((?!#)", html)
+
+
+def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    network = {"title": "searched network", "parameters": 1200, "macs": 5e6, "dice": 0.6}
+    unet = {"name": "unet", "network": network | {"title": "U-Net of equal MACs"}, "sentence": "No gain shown over it."}
+    none = {"name": "random_topology", "network": None, "sentence": "No comparison."}
+    write_json(folder.verdict / "verdict.json", {
+        "sentence": "No gain shown over the U-Net.", "searched": network, "references": [unet, none],
+        "details": ["Why."],
+    })  # fmt: skip
+    _, text = read(write_report(folder.root, overlays=False))
+    assert NO_VERDICT not in text
+    assert text.index("No gain shown over the U-Net.") < text.index("What was done")
+    assert "random topology" in text
+
+
+def test_a_super_network_that_has_learnt_nothing_is_told_of(tmp_path: Path) -> None:
+    page, text = read(write_report(finished_run(tmp_path, ranked=[0.25] * 20).root, overlays=False))
+    assert "All 20 candidates have the same Dice, 0.250" in text
+    assert "fine-pareto" not in page.ids
+
+
+def test_cases_that_cannot_be_shown_are_told_of(tmp_path: Path) -> None:
+    """The page says why, and is made all the same."""
+    _, text = read(write_report(finished_run(tmp_path).root))
+    assert "Cases are not shown: no fold has a model package." in text
+
+
+def test_figures_of_an_older_report_go(tmp_path: Path) -> None:
+    folder = begun_run(tmp_path)
+    stale = folder.report / "figures" / "fine-pareto.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    write_report(folder.root)
+    assert not stale.exists()
+
+
+def test_the_command_prints_where_the_page_is(tmp_path: Path) -> None:
+    import typer
+
+    app = typer.Typer()
+    app.command()(report)
+    result = CliRunner().invoke(app, [str(begun_run(tmp_path).root), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "report" / "index.html")
+
+
+@pytest.mark.parametrize("sampler", ["algorithm1", "random"])
+def test_the_sampler_is_named(tmp_path: Path, sampler: str) -> None:
+    from c2fnas.runs.run_config import RunConfig
+
+    folder = begun_run(tmp_path)
+    config = RunConfig.load(folder.config)
+    coarse = config.coarse.model_copy(update={"sampler": sampler})
+    config.model_copy(update={"coarse": coarse}).save(folder.config)
+    _, text = read(write_report(folder.root))
+    assert ("Algorithm 1 of the paper" if sampler == "algorithm1" else "the sampler random") in text
