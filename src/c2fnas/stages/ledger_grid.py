@@ -54,6 +54,7 @@ class LedgerGrid(ABC, Generic[Point]):
             executor, lambda: self._propose(waiting), lambda outcome: self._settle(outcome, reporter),
             folder=self.setting.folder, reporter=reporter, stage=self.stage,
             finished=lambda: float(sum(trial.finished for trial in self._trials().values())),
+            so_far=self._so_far,
         )  # fmt: skip
         reporter.finish(self.stage)
         return self._trials()
@@ -61,6 +62,10 @@ class LedgerGrid(ABC, Generic[Point]):
     def _trials(self) -> dict[Point, Trial]:
         """The ledger's trials of these points."""
         return {self.point(trial): trial for trial in self.ledger.trials() if self.point(trial) in self.points}
+
+    def _so_far(self) -> str:
+        scores = [trial.score for trial in self._trials().values() if trial.score is not None]
+        return f"best Dice {max(scores):.4f} of {len(scores)}" if scores else ""
 
     def _waiting(self) -> Iterator[Trial]:
         """What is to be trained: first what a dead driver has left, then what the ledger does not know yet."""
