@@ -64,6 +64,13 @@ def test_what_cannot_be_is_said_in_one_paragraph(run: Path, options: list[str], 
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_that_is_no_run_is_not_made(tmp_path: Path) -> None:
+    done = coarse(tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert f"c2fnas prepare DATASET --run {tmp_path / 'nowhere'}" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_local_jobs_run_on_the_devices_of_the_run_or_on_those_that_are_named() -> None:
     for devices, expected in ((None, ("cpu:0", "cpu:1")), ("cpu:5", ("cpu:5",))):
         with executor_factory("local", devices=devices)(("cpu:0", "cpu:1")) as executor:

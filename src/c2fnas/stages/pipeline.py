@@ -81,7 +81,8 @@ def run_pipeline(
 
 def on_run(run: Path, stage: Stage[Found], *, executor: ExecutorFactory, reporter: Reporter) -> Found:
     """One stage on a prepared run, alone on its folder."""
-    Setting.load(run)  # what is no run is refused before a lock would make its folder
+    if not run.exists():
+        Setting.load(run)  # refuses it, before the lock would make the folder
     with RunLock(run):
         RunFolder(run).clear_stop()
         setting = Setting.load(run)

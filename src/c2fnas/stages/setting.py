@@ -35,7 +35,10 @@ class Setting:
         """
         folder = RunFolder(run)
         if not folder.config.exists():
-            raise UserError(f"{run}: not a prepared run. Start one with `c2fnas run DATASET --run {run}`.")
+            raise UserError(
+                f"{run}: not a prepared run. `c2fnas prepare DATASET --run {run}` makes one, `c2fnas run` goes through "
+                "all stages."
+            )
         return cls(folder, RunConfig.load(folder.config), load_plan(folder.plan), load_folds(folder.folds))
 
     @property
