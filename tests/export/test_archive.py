@@ -230,6 +230,12 @@ def test_a_pickle_under_a_models_name_is_never_read(model: Path, tmp_path: Path,
     assert not planted.exists()
 
 
+@pytest.mark.parametrize("name", [DESIGN, PLAN])
+def test_json_without_an_end_is_refused(model: Path, tmp_path: Path, name: str) -> None:
+    files = summed({**content(model), name: b"[" * 16000})
+    refused(zipped(tmp_path / "evil.zip", files), tmp_path / "out", "damaged zip file|JSON")
+
+
 def test_two_designs_are_refused(model: Path, tmp_path: Path) -> None:
     files = {**content(model), "network.json": b'{"network": "vnet", "width": 1}'}
     refused(zipped(tmp_path / "evil.zip", files), tmp_path / "out", "one of architecture.json and network.json")

@@ -122,6 +122,15 @@ def test_labels_there_and_back(dataset: Path, bundle: Path) -> None:
     assert np.array_equal(back.affine.numpy(), truth.affine)  # type: ignore[attr-defined]
 
 
+def test_large_label_values_are_kept(dataset: Path, bundle: Path) -> None:
+    plan = load_package(bundle / MODEL_FOLDER).plan
+    classes = (*plan.classes[:2], plan.classes[2].model_copy(update={"values": (70_000,)}))
+    item = Prepare(plan)(labelled(str(dataset))[0])
+    scores = torch.nn.functional.one_hot(torch.full((11, 9, 10), 2), 3).permute(3, 0, 1, 2).float()
+    back = Restore(plan.model_copy(update={"classes": classes}))(item | {"pred": scores})["pred"]
+    assert back.unique().tolist() == [70_000]
+
+
 def test_a_data_set_of_one_case_is_refused(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "one")
     manifest = json.loads((dataset / "dataset.json").read_text())

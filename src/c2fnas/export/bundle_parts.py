@@ -92,12 +92,13 @@ class Restore(Transform):
     """Scores ``pred`` ``[classes, i, j, k]`` to label values ``[1, i, j, k]`` in the image's own grid."""
 
     def __init__(self, plan: Plan) -> None:
-        self.values = np.array([each.values[0] for each in plan.classes])
+        values = np.array([each.values[0] for each in plan.classes])
+        self.values = values.astype(np.uint8 if values.max() < 256 else np.int32)
 
     def __call__(self, data: Item) -> Item:
         """Go the way back that :class:`Prepare` has noted."""
         way = Restoration.from_json(json.loads(data["way"]))
-        labels = self.values.astype(np.min_scalar_type(self.values.max()))[way.argmax(torch.as_tensor(data["pred"]))]
+        labels = self.values[way.argmax(torch.as_tensor(data["pred"]))]
         affine = torch.from_numpy(way.original.matrix)
         # SaveImaged goes to the original grid, which it is told is this one; it miscounts the axes without.
         meta = {"filename_or_obj": f"{data['case']}.nii.gz", "original_affine": affine, "spatial_shape": labels.shape}

@@ -25,7 +25,7 @@ from c2fnas.inference.package import CARD, PLAN, SUMS, WEIGHTS, load_package, re
 
 DESIGNS = tuple(kind.file for kind in KINDS)
 KIB = 1 << 10
-MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 64 * KIB)
+MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 16 * KIB)
 """Bytes that a file of text may have."""
 MOST_INFLATED = 20
 """How many times the archive's size its weights may have: trained ones shrink by a tenth."""
@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path) -> None:
             _refuse_other_size(unfinished, weights.file_size)
             _extract(file, weights, unfinished)
             load_package(unfinished)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RecursionError) as error:  # the last: JSON nested too deep
             raise UserError(f"{archive}: a damaged zip file ({error}). {WHOLE}") from error
         except _Refused as error:
             raise UserError(f"{archive}: refused, because {error}. {WHOLE}") from error
