@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -39,6 +40,7 @@ def cost_of(setting: Setting, design: Design) -> Cost:
 def unet_of_equal_macs(setting: Setting, macs: int) -> Baseline:
     """The 3D U-Net whose multiply-accumulates of a patch are nearest to ``macs``, as near as whole filters allow."""
 
+    @cache
     def at(step: int) -> tuple[Baseline, int]:
         unet = Baseline(UNET, (2 * step + 1) / FINEST)
         return unet, cost_of(setting, unet).macs
