@@ -257,6 +257,8 @@ def test_a_wish_is_written_down_before_the_stage_begins_and_refused_after(run: C
     assert with_coarse_wish(wished, CoarseWish()) == wished
     with pytest.raises(UserError, match="sampler random, now tpe"):
         with_coarse_wish(wished, CoarseWish(sampler="tpe"))
+    with pytest.raises(UserError, match=r"\(limits macs 1000000000000, now None, early_stopping .*, now None\)"):
+        with_coarse_wish(wished, CoarseWish(max_macs=math.inf, early_stopping=False))
 
 
 def test_a_wish_that_cannot_be_is_not_written_down(run: Callable[..., Setting]) -> None:

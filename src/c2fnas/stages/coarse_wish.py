@@ -1,6 +1,7 @@
 """What a user asks of the coarse stage on a prepared run: fixed, like everything of a run, once it has begun."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from c2fnas.errors import UserError
@@ -36,10 +37,10 @@ def with_coarse_wish(setting: Setting, wish: CoarseWish) -> Setting:
     if changed == coarse:
         return setting
     if setting.folder.coarse.exists():
+        differences = ", ".join(_differences(coarse.model_dump(), changed.model_dump()))
         raise UserError(
-            f"{setting.folder.config}: the coarse stage of this run has begun with other settings "
-            f"({_difference(coarse.model_dump(), changed.model_dump())}). A run is fixed once it has started: leave "
-            "them out, or choose another --run folder."
+            f"{setting.folder.config}: the coarse stage of this run has begun with other settings ({differences}). A "
+            "run is fixed once it has started: leave them out, or choose another --run folder."
         )
     config = setting.config.model_copy(update={"coarse": changed})
     wished = replace(setting, config=config)
@@ -69,5 +70,10 @@ def _whole(limit: float) -> int | None:
     return None if limit == math.inf else round(limit)
 
 
-def _difference(found: dict[str, object], wanted: dict[str, object]) -> str:
-    return ", ".join(f"{name} {found[name]}, now {wanted[name]}" for name in found if found[name] != wanted[name])
+def _differences(found: dict[str, object], wanted: dict[str, object], within: str = "") -> Iterator[str]:
+    for name, value in found.items():
+        other = wanted[name]
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differences(value, other, f"{within}{name} ")
+        elif value != other:
+            yield f"{within}{name} {value}, now {other}"
