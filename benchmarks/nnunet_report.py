@@ -1,0 +1,62 @@
+"""The Markdown of `nnunet_beside_us.py`."""
+
+from typing import Any
+
+
+def table(facts: dict[str, Any]) -> str:
+    """The results, Dice in per cent."""
+    theirs, ours = facts["nnunet"], facts["c2fnas"]
+    minutes, folds = facts["minutes"], ", ".join(map(str, facts["folds"]))
+    versions = (
+        f"nnunetv2 {theirs['versions']['nnunetv2']} (torch {theirs['versions']['torch']}), "
+        f"c2fnas {ours['versions']['c2fnas']} (torch {ours['versions']['torch']})"
+    )
+    lines = [
+        "# nnU-Net beside us", "", f"`{facts['command']}`", "",
+        f"{facts['machine']}; trained on: {facts['device']}. {versions}.", "",
+        f"{facts['data_set']}, fold {folds}, {ours['cases']} validation cases; {minutes:g} minutes to train a fold.",
+        "",
+        "| class | nnU-Net | c2fnas | difference (95 %) | shown to be better |", "|---|---|---|---|---|",
+        *_scores(theirs, ours, facts["c2fnas_less_nnunet"]), "",
+        "| | patch | patches a step | steps a fold | wall-clock minutes a fold |", "|---|---|---|---|---|",
+        _training("nnU-Net", theirs, [each["iterations"] for each in theirs["trainings"].values()],
+                  [each["whole"]["wall"] for each in theirs["trainings"].values()]),
+        _training("c2fnas", ours, [ours["iterations"]], list(ours["seconds"].values())), "",
+        "Wall-clock minutes are of the training and the prediction of the validation cases together. That prediction "
+        "comes out of c2fnas's budget and is added to nnU-Net's. nnU-Net trains by its own recipe, its "
+        "schedule ended by the clock; intervals are of a paired bootstrap over the cases, and say nothing of what "
+        "other seeds or a longer training would give.", "",
+        f"c2fnas trained `{ours['architecture']}` in {ours['precision']}.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _scores(theirs: dict[str, Any], ours: dict[str, Any], difference: dict[str, Any] | None) -> list[str]:
+    """A line for each class and the mean."""
+    apart = difference or {"per_class": {}, "mean": None}
+    rows = [
+        (their["name"], their["dice"], our["dice"], apart["per_class"].get(their["name"]))
+        for their, our in zip(theirs["classes"], ours["classes"], strict=True)
+    ]
+    rows.append(("mean", theirs["mean"]["dice"], ours["mean"]["dice"], apart["mean"]))
+    return [f"| {name} | {_percent(a)} | {_percent(b)} | {_interval(each)} |" for name, a, b, each in rows]
+
+
+def _interval(each: dict[str, Any] | None) -> str:
+    """The difference with its interval, and who is better."""
+    if each is None:
+        return "– | –"
+    better = {"first": "c2fnas", "second": "nnU-Net", None: "neither"}[each["better"]]
+    if each["low"] is None:
+        return f"{100 * each['mean']:+.2f} | {better}"
+    return f"{100 * each['mean']:+.2f} ({100 * each['low']:+.2f} to {100 * each['high']:+.2f}) | {better}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _training(name: str, facts: dict[str, Any], steps: list[int], seconds: list[float]) -> str:
+    size = "×".join(map(str, facts["patch"]))
+    counts = ", ".join(map(str, steps))
+    return f"| {name} | {size} | {facts['batch']} | {counts} | {', '.join(f'{each / 60:.1f}' for each in seconds)} |"
