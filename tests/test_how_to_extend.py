@@ -35,7 +35,7 @@ def python(source: Path, *arguments: str | Path) -> subprocess.CompletedProcess[
     )
 
 
-def test_an_operation_is_added_in_three_places(tmp_path: Path) -> None:
+def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
     source = changed_copy("add-an-operation.md", tmp_path)
     code = (
         "import c2fnas, doctest, sys; assert c2fnas.__file__.startswith(sys.argv[1]); "
