@@ -26,7 +26,8 @@ ROOMS = {
     "report": "From a run to tables, figures and a page.",
     "export": "Models for other tools.",
 }
-DECISIONS = "<!-- decisions -->"
+LISTS = {"<!-- decisions -->": "decisions", "<!-- results -->": "results"}
+"""What a page writes where it wants a list of the pages in a folder."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -39,9 +40,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the decisions where a page asks for them, and lead links that leave the documents to the repository."""
-    if DECISIONS in markdown:
-        markdown = markdown.replace(DECISIONS, _decisions(Path(config.docs_dir) / "decisions"))
+    """Put lists of pages where a page asks for them, and lead links that leave the documents to the repository."""
+    for mark, folder in LISTS.items():
+        markdown = markdown.replace(mark, _listed(Path(config.docs_dir) / folder))
     return re.sub(r"\]\((?:\.\./)+((?:src|tests|benchmarks)/[^)]+)\)", rf"]({config.repo_url}/blob/main/\1)", markdown)
 
 
@@ -63,10 +64,7 @@ def _command_line() -> str:
     return text.replace("# `c2fnas`", "# The command line", 1)
 
 
-def _decisions(folder: Path) -> str:
-    """A list of the decisions by number, each with its title."""
-    lines = []
-    for path in sorted(folder.glob("[0-9]*.md")):
-        number, title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").split(" ", 1)
-        lines.append(f"- [{number}](../decisions/{path.name}) {title}")
-    return "\n".join(lines)
+def _listed(folder: Path) -> str:
+    """The titles of a folder's pages by name, each a link."""
+    titles = {path: path.read_text(encoding="utf-8").partition("\n")[0] for path in sorted(folder.glob("*.md"))}
+    return "\n".join(f"- [{title.removeprefix('# ')}](../{folder.name}/{path.name})" for path, title in titles.items())

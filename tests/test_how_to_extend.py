@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from c2fnas.data.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +48,7 @@ def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
     assert done.stdout.split() == ["0", str(examples)], done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_layout_is_added_in_one_file(tmp_path: Path) -> None:
     source = changed_copy("add-a-dataset-layout.md", tmp_path)
     phantoms = write_phantoms(tmp_path / "Task00", cases=5, test_cases=1)

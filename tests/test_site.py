@@ -55,11 +55,12 @@ def test_docstrings_are_rendered_as_they_are_meant(site: Path) -> None:
     assert '<span class="gp">&gt;&gt;&gt; </span>' in page
 
 
-def test_every_decision_is_listed_with_its_title(site: Path) -> None:
-    shown = text_of(site / "explanation" / "decisions" / "index.html")
-    for page in (DOCS / "decisions").glob("*.md"):
+@pytest.mark.parametrize("folder", ["decisions", "results"])
+def test_every_decision_and_result_is_listed_with_its_title(site: Path, folder: str) -> None:
+    shown = text_of(site / "explanation" / folder / "index.html")
+    for page in (DOCS / folder).glob("*.md"):
         title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").replace("`", "")
-        assert title.partition(" ")[2] in shown
+        assert title in shown
 
 
 def test_no_page_asks_another_host_for_anything(site: Path) -> None:
