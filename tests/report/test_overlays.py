@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from report_runs import PLAN, deployed_run
 
 from c2fnas.data.cache import Cache, PreparedCase
@@ -12,10 +13,12 @@ from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
 from c2fnas.inference.metrics import CaseScores, Evaluation, dice_per_class
+from c2fnas.report import write
 from c2fnas.report.facts.final import FinalFacts, FoldFacts, read_final
 from c2fnas.report.facts.jobs import Curve
+from c2fnas.report.figures.overlay import draw_overlay, overlay_height
+from c2fnas.report.gallery import SECTIONS
 from c2fnas.report.overlays import original_image, predict_case, read_overlays, telling_cases, telling_slices
-from c2fnas.report.write import write_report
 from c2fnas.runs.folder import RunFolder
 
 CLASSES = [each.name for each in PLAN.classes]
@@ -57,11 +60,14 @@ def test_the_image_is_that_of_the_file(deployed: RunFolder) -> None:
         assert np.corrcoef(shown.ravel(), stored.ravel())[0, 1] > 0.8
 
 
-def test_the_page_has_its_cases(deployed: RunFolder) -> None:
-    html = write_report(deployed.root, device="cpu").read_text(encoding="utf-8")
-    for role in ("best", "median", "worst"):
-        assert f'id="figure-6-{role}"' in html
-    assert "Cases are not shown" not in html
+def test_every_case_is_drawn(deployed: RunFolder) -> None:
+    shown = read_overlays(deployed, read_final(deployed), "fp32", device="cpu")
+    assert [each.role for each in shown] == ["best", "median", "worst"]
+    for each in shown:
+        figure = Figure(figsize=(5, overlay_height(each, 5)))
+        draw_overlay(figure, each, CLASSES)
+        figure.draw_without_rendering()
+        assert len(figure.axes) == 3 * len(each.slices)
 
 
 def fold_of(dice: dict[str, float | None], model: Path | None = Path("model")) -> FoldFacts:
@@ -86,12 +92,13 @@ def test_best_median_and_worst(dice: dict[str, float | None], expected: list[tup
     assert [(role, row.case) for role, _, row in found] == expected
 
 
-def test_a_damaged_cache_is_told_of(deployed: RunFolder) -> None:
+def test_a_damaged_cache_is_told_of(deployed: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "draw_gallery", lambda run, overlays: dict.fromkeys(SECTIONS, ()))
     index = deployed.cache / "index.json"
     content = index.read_text()
     index.write_text("{")
     try:
-        html = write_report(deployed.root, device="cpu").read_text(encoding="utf-8")
+        html = write.write_report(deployed.root, device="cpu").read_text(encoding="utf-8")
     finally:
         index.write_text(content)
     assert "Cases are not shown" in html

@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 
 from c2fnas.cli.report import report
 from c2fnas.files import write_json
+from c2fnas.report.facts.run import read_run
+from c2fnas.report.gallery import SECTIONS
+from c2fnas.report.page import render_page
 from c2fnas.report.story import NO_VERDICT
 from c2fnas.report.write import write_report
 
@@ -41,6 +44,16 @@ class Strict(HTMLParser):
         self.text.append(data)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a finished run whose models have gone."""
+    folder = finished_run(tmp_path_factory.mktemp("finished"))
+    row = {"patch": [16, 16, 8], "parameters": 10, "macs": 99, "per_class": {"organ": 0.5}, "reason": None}
+    failed = {"per_class": None, "dice": None, "reason": "no memory"}
+    write_json(folder.scale / "table.json", [{"width": 0.5, "dice": 0.5, **row}, {"width": 1.0, **row, **failed}])
+    return write_report(folder.root)
+
+
 def read(page: Path) -> tuple[Strict, str]:
     """The page, parsed, and its text."""
     parser = Strict()
@@ -65,53 +78,56 @@ def test_a_search_under_way(tmp_path: Path) -> None:
     assert "2 files: found labels as <f4>, expected an integer type. Use --fix." in text
 
 
-def test_a_finished_run_is_whole(tmp_path: Path) -> None:
-    folder = finished_run(tmp_path)
-    page, text = read(write_report(folder.root, overlays=False))
+def test_a_finished_run_is_whole(finished: Path) -> None:
+    page, text = read(finished)
     assert "The run is finished." in text
+    assert "no memory" in text
+    assert "table-4-widths" in page.ids
     assert "c2fnas run /data/Task00 --run NEW --budget demo --seed 0 --devices cpu" in text
-    assert folder.config.read_text().splitlines()[1] in text
+    assert finished.parent.with_name("run.yaml").read_text().splitlines()[1] in text
     for link in page.links:
         if link.startswith("#"):
             assert link[1:] in page.ids, link
         else:  # nothing is fetched: links lead to the figures beside the page
-            assert link == "data:," or (folder.report / link).is_file(), link
-    drawn = {path.name for path in (folder.report / "figures").iterdir()}
+            assert link == "data:," or (finished.parent / link).is_file(), link
+    drawn = {path.name for path in (finished.parent / "figures").iterdir()}
     assert {"figure-5-architecture.svg", "figure-5-architecture.png", "fine-pareto.png", "dice-by-case.svg"} <= drawn
 
 
-def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
-    html = write_report(finished_run(tmp_path).root, overlays=False).read_text(encoding="utf-8")
+def test_nothing_is_loaded_from_elsewhere(finished: Path) -> None:
+    html = finished.read_text(encoding="utf-8")
     assert "<script" not in html
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
     assert not re.findall(r"@import|url\((?!#)", html)
 
 
+def test_cases_that_cannot_be_shown_are_told_of(finished: Path) -> None:
+    """The page says why, and is made all the same."""
+    _, text = read(finished)
+    assert "Cases are not shown: no fold has a model package." in text
+
+
 def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
-    folder = finished_run(tmp_path)
-    network = {"title": "searched network", "parameters": 1200, "macs": 5e6, "dice": 0.6}
-    unet = {"name": "unet", "network": network | {"title": "U-Net of equal MACs"}, "sentence": "No gain shown over it."}
+    folder = begun_run(tmp_path)
+    found = {"title": "searched network", "parameters": 1200, "macs": 5e6, "dice": 0.6}
+    unet = {"name": "unet", "network": found | {"title": "U-Net of equal MACs"}, "sentence": "No gain shown over it."}
     none = {"name": "random_topology", "network": None, "sentence": "No comparison."}
     write_json(folder.verdict / "verdict.json", {
-        "sentence": "No gain shown over the U-Net.", "searched": network, "references": [unet, none],
-        "details": ["Why."],
+        "sentence": "No gain shown over the U-Net.", "searched": found, "references": [unet, none], "details": ["Why."],
     })  # fmt: skip
-    _, text = read(write_report(folder.root, overlays=False))
+    _, text = read(write_report(folder.root))
     assert NO_VERDICT not in text
     assert text.index("No gain shown over the U-Net.") < text.index("What was done")
+    assert "U-Net of equal MACs" in text
     assert "random topology" in text
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(tmp_path: Path) -> None:
-    page, text = read(write_report(finished_run(tmp_path, ranked=[0.25] * 20).root, overlays=False))
+    run = read_run(finished_run(tmp_path, ranked=[0.25] * 20).root)
+    page = tmp_path / "page.html"
+    page.write_text(render_page(run, dict.fromkeys(SECTIONS, ())), encoding="utf-8")
+    _, text = read(page)
     assert "All 20 candidates have the same Dice, 0.250" in text
-    assert "fine-pareto" not in page.ids
-
-
-def test_cases_that_cannot_be_shown_are_told_of(tmp_path: Path) -> None:
-    """The page says why, and is made all the same."""
-    _, text = read(write_report(finished_run(tmp_path).root))
-    assert "Cases are not shown: no fold has a model package." in text
 
 
 def test_figures_of_an_older_report_go(tmp_path: Path) -> None:

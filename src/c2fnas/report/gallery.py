@@ -19,19 +19,21 @@ from c2fnas.report.figures.style import NARROW, Picture, picture
 from c2fnas.report.figures.topology_map import TopologyMap, draw_cluster_map, draw_dice_map
 from c2fnas.report.figures.trust import draw_trust
 from c2fnas.report.overlays import Overlay
+from c2fnas.report.scaling_figure import draw_scaling
 from c2fnas.report.words import by, score
 
 SHOWN_CASES = 24
 """Cases in the figure, the worst; the table has them all."""
 
 Gallery = dict[str, tuple[Picture, ...]]
+SECTIONS = ("architecture", "widths", "coarse", "fine", "training", "dice", "overlays")
 
 
 def draw_gallery(run: RunFacts, overlays: Sequence[Overlay] = ()) -> Gallery:
     """Draw what there is; a section that has nothing to show is empty."""
     return {
-        "architecture": _architecture(run), "coarse": _coarse(run), "fine": _fine(run), "training": _training(run),
-        "dice": _dice(run), "overlays": tuple(_overlay(run, overlay) for overlay in overlays),
+        "architecture": _architecture(run), "widths": _widths(run), "coarse": _coarse(run), "fine": _fine(run),
+        "training": _training(run), "dice": _dice(run), "overlays": tuple(_overlay(run, each) for each in overlays),
     }  # fmt: skip
 
 
@@ -45,6 +47,15 @@ def _architecture(run: RunFacts) -> tuple[Picture, ...]:
         caption="The network (the paper's Figure 5). Rows are levels of resolution, columns are cells. Dashed arrows "
         "are encoder–decoder skips, arcs are second inputs from the output before the previous one. Below each cell: "
         f"multiply-accumulates of one patch of {by(run.plan.patch_size)} voxels, and parameters.",
+    ),)  # fmt: skip
+
+
+def _widths(run: RunFacts) -> tuple[Picture, ...]:
+    if not any(row.dice is not None for row in run.widths):
+        return ()
+    return (picture(
+        "table-4-widths", partial(draw_scaling, rows=run.widths), alt="Dice of every width against its cost",
+        caption="Dice against multiply-accumulates of the network at every width (the paper's Table 4).",
     ),)  # fmt: skip
 
 

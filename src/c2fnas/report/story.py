@@ -40,6 +40,11 @@ def deeds(run: RunFacts) -> list[str]:
     folds = f"{len(config.deployment.folds)} of {len(run.folds)} folds" if run.folds else "its folds"
     start = "from another model" if config.deployment.start else "from scratch"
     said.append(f"Deployment: the network trained {start} on {folds}, {_training(config.deployment.recipe)} each.")
+    if config.verdict:
+        said.append(
+            "Verdict: a U-Net of equal multiply-accumulates and the median of the random topologies, trained alike and "
+            "compared case by case."
+        )
     return said
 
 

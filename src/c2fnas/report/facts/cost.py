@@ -144,9 +144,7 @@ def _ranking(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: Pace
     else:
         left = pace.cases(total, plan.ranking_stride) if plan and total else None
     done = min(pairs, total) if not finished else total
-    return StageCost(
-        "ranking", done, total, "pairs of candidate and case", seconds, left, len(config.devices), finished
-    )
+    return StageCost("ranking", done, total, "candidate–case pairs", seconds, left, len(config.devices), finished)
 
 
 def _pairs(payload: dict, cases: int) -> int:

@@ -15,6 +15,7 @@ from c2fnas.report.facts.data import DataFacts, ProblemGroup, read_data, read_pr
 from c2fnas.report.facts.final import FinalFacts, read_final
 from c2fnas.report.facts.fine import FineFacts, read_fine
 from c2fnas.report.facts.jobs import Curve, read_curve
+from c2fnas.report.facts.scale import Width, read_widths
 from c2fnas.report.facts.verdict import read_verdict
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
@@ -28,7 +29,7 @@ class RunFacts:
     Attributes:
         folds: (training, validation) cases of each fold.
         supernet: the training of the super-network.
-        scale: rows of the third stage's table, as ``scale/table.json`` has them.
+        widths: what the third stage has trained.
         verdict: as ``verdict/verdict.json`` has it.
         changed: when anything of the run was last written (UTC).
     """
@@ -43,7 +44,7 @@ class RunFacts:
     coarse_curves: tuple[tuple[int, Curve], ...]
     supernet: Curve
     fine: FineFacts
-    scale: tuple[dict[str, Any], ...]
+    widths: tuple[Width, ...]
     final: FinalFacts
     costs: Costs
     verdict: dict[str, Any] | None
@@ -72,13 +73,12 @@ def read_run(root: Path) -> RunFacts:
     config = RunConfig.load(folder.config)
     plan = load_plan(folder.plan) if folder.plan.exists() else None
     coarse = read_coarse(folder, config)
-    table = folder.scale / "table.json"
     return RunFacts(
         folder=folder, config=config, plan=plan, data=read_data(folder), problems=read_problems(folder),
         folds=_folds(folder), coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
         supernet=read_curve(folder.supernet), fine=read_fine(folder, config, plan),
-        scale=tuple(read_json(table)) if table.exists() else (), final=read_final(folder),
+        widths=read_widths(folder), final=read_final(folder),
         costs=read_costs(folder, config, plan, coarse), verdict=read_verdict(folder), changed=_changed(folder),
     )  # fmt: skip
 
