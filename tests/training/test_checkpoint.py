@@ -53,6 +53,15 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, damage, caplog):
     assert "checkpoint before" in caplog.text
 
 
+def test_a_damaged_one_that_was_passed_over_takes_no_whole_ones_place(tmp_path):
+    """Else one good checkpoint alone would be kept until the training is past the damaged one."""
+    save(tmp_path, 5, 10)
+    _flip(tmp_path / "0000010.safetensors")
+    save(tmp_path, load_newest(tmp_path).iteration + 2)
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["0000005.json", "0000007.json"]
+    assert load_newest(tmp_path).iteration == 7
+
+
 def test_all_damaged_starts_anew_and_says_so(tmp_path, caplog):
     save(tmp_path, 5, 10)
     for path in tmp_path.glob("*.json"):

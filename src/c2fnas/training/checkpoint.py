@@ -28,7 +28,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write a checkpoint, then remove all but the two newest. The JSON comes last: without it there is no checkpoint.
+    """Write a checkpoint, then remove all but it and the one before. The JSON comes last: without it there is none.
 
     Raises:
         UserError: the disk is full; the checkpoints before are intact, and it says which.
@@ -38,10 +38,12 @@ def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor],
         checksum = write_tensors(_weights(folder, iteration), tensors)
         write_json(_facts(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
     except UserError as error:
-        kept = _iterations(folder)
+        kept = [number for number in _iterations(folder) if number < iteration]
         raise UserError(f"{error} {_carry_on(kept[-1]) if kept else NOTHING_SAVED}") from error
-    for old in _iterations(folder)[:-KEPT]:
-        _remove(folder, old)
+    found = _iterations(folder)
+    passed_over = [number for number in found if number > iteration]  # damaged: a whole one would have been taken up
+    for number in passed_over + [number for number in found if number <= iteration][:-KEPT]:
+        _remove(folder, number)
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
