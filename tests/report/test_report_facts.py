@@ -19,7 +19,7 @@ from c2fnas.space.operation import Operation
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     run = read_run(begun_run(tmp_path).root)
-    assert (run.plan, run.data, run.problems, run.folds) == (None, None, (), ())
+    assert (run.plan, run.data, run.problems, run.folds, run.folds_checksum) == (None, None, (), (), None)
     assert (run.coarse.trials, run.fine.candidates, run.final.folds, run.design) == ((), (), (), None)
     assert run.costs.eta is None
     assert run.costs.seconds == 0

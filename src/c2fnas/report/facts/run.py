@@ -7,7 +7,7 @@ from typing import Any
 
 from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
-from c2fnas.files import read_json
+from c2fnas.files import read_json, sha256
 from c2fnas.inference.designs import Design
 from c2fnas.report.facts.coarse import CoarseFacts, read_coarse
 from c2fnas.report.facts.cost import Costs, read_costs
@@ -28,6 +28,7 @@ class RunFacts:
 
     Attributes:
         folds: (training, validation) cases of each fold.
+        folds_checksum: SHA-256 of ``folds.json``; None before it is there.
         supernet: the training of the super-network.
         widths: what the third stage has trained.
         verdict: as ``verdict/verdict.json`` has it.
@@ -40,6 +41,7 @@ class RunFacts:
     data: DataFacts | None
     problems: tuple[ProblemGroup, ...]
     folds: tuple[tuple[int, int], ...]
+    folds_checksum: str | None
     coarse: CoarseFacts
     coarse_curves: tuple[tuple[int, Curve], ...]
     supernet: Curve
@@ -75,7 +77,7 @@ def read_run(root: Path) -> RunFacts:
     coarse = read_coarse(folder, config)
     return RunFacts(
         folder=folder, config=config, plan=plan, data=read_data(folder), problems=read_problems(folder),
-        folds=_folds(folder), coarse=coarse,
+        folds=_folds(folder), folds_checksum=sha256(folder.folds) if folder.folds.exists() else None, coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
         supernet=read_curve(folder.supernet), fine=read_fine(folder, config, plan),
         widths=read_widths(folder), final=read_final(folder),

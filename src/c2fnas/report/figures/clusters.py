@@ -1,6 +1,7 @@
 """Figure 4: the share of every cluster among the networks evaluated so far."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,9 +17,8 @@ def draw_cluster_shares(figure: Figure, coarse: CoarseFacts) -> None:
     indices = [each.index for each in coarse.clusters]
     shares = np.array(cluster_shares(owners, len(indices)))
     axes = figure.subplots()
-    steps = np.arange(1, len(shares) + 1)
-    # A share holds from one network to the next.
-    edges, held = np.append(steps, len(shares) + 1), np.vstack([shares, shares[-1]])
+    # The share after n networks is drawn as wide as a network, about n.
+    edges, held = np.arange(len(shares) + 1) + 0.5, np.vstack([shares, shares[-1]])
     low = np.zeros(len(held))
     for index in indices:
         high = low + held[:, index]
@@ -27,15 +27,15 @@ def draw_cluster_shares(figure: Figure, coarse: CoarseFacts) -> None:
         )
         _number(axes, index, low, high, len(shares))
         low = high
-    axes.set(xlim=(1, len(shares) + 1), ylim=(0, 1), xlabel="evaluated networks", ylabel="share of each cluster")
+    axes.set(xlim=(0.5, len(shares) + 0.5), ylim=(0, 1), xlabel="evaluated networks", ylabel="share of each cluster")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(False)
 
 
-def _number(axes: object, index: int, low: np.ndarray, high: np.ndarray, networks: int) -> None:
+def _number(axes: Axes, index: int, low: np.ndarray, high: np.ndarray, networks: int) -> None:
     """Write a cluster's number at the right end of its band, where that is high enough."""
     if high[-1] - low[-1] > 0.04:
-        axes.text(  # type: ignore[attr-defined]
-            networks + 0.9, (low[-1] + high[-1]) / 2, str(index + 1), ha="right", va="center", fontweight="bold",
+        axes.text(
+            networks + 0.4, (low[-1] + high[-1]) / 2, str(index + 1), ha="right", va="center", fontweight="bold",
             color="black" if COLOURS[index % len(COLOURS)] in LIGHT else "white",
         )  # fmt: skip
