@@ -1,5 +1,6 @@
 """What a report reads from a run folder, by closed forms and by counting."""
 
+import shutil
 import statistics
 from datetime import UTC
 from itertools import product
@@ -13,6 +14,7 @@ from c2fnas.report.facts.coarse import best_so_far, cluster_shares
 from c2fnas.report.facts.fine import Candidate, operation_effects
 from c2fnas.report.facts.jobs import read_curve
 from c2fnas.report.facts.run import read_run
+from c2fnas.report.story import deeds
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 
@@ -84,6 +86,14 @@ def test_a_verdict_that_is_planned_is_waited_for(tmp_path: Path) -> None:
     assert (verdict.name, verdict.done, verdict.total) == ("verdict", 0, 2)
     assert verdict.left == pytest.approx(2 * 36)  # each reference takes what the found network took
     assert not costs.finished
+
+
+def test_folds_that_are_trained_later_are_deployed_but_not_the_verdicts(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path, verdict=True)
+    shutil.copytree(folder.final_fold(1), folder.final_fold(0))
+    run = read_run(folder.root)
+    assert [(each.name, each.total) for each in run.costs.stages[-2:]] == [("deployment", 2), ("verdict", 2)]
+    assert "on 2 of 2 folds" in " ".join(deeds(run))
 
 
 def test_a_training_that_is_extended_has_no_evaluation(tmp_path: Path) -> None:

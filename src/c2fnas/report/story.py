@@ -37,7 +37,8 @@ def deeds(run: RunFacts) -> list[str]:
     said = [] if _only_trained(run) else _search(config)
     if _only_trained(run) and run.design is not None:
         said.append(f"A given network was trained, nothing was searched: {run.design.to_text()}.")
-    folds = f"{len(config.deployment.folds)} of {len(run.folds)} folds" if run.folds else "its folds"
+    trained = len({*config.deployment.folds, *(each.fold for each in run.final.folds)})
+    folds = f"{trained} of {len(run.folds)} folds" if run.folds else "its folds"
     start = "from another model" if config.deployment.start else "from scratch"
     said.append(f"Deployment: the network trained {start} on {folds}, {_training(config.deployment.recipe)} each.")
     if config.verdict:

@@ -173,7 +173,8 @@ def _deployment(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: P
 def _verdict(folder: RunFolder, config: RunConfig, deployment: StageCost) -> StageCost:
     """Each reference is trained on each fold as the found network is, and takes about as long."""
     jobs = job_folders(folder.verdict)
-    done, total = sum(result_of(job) is not None for job in jobs), max(len(jobs), REFERENCES * deployment.total)
+    done, total = sum(result_of(job) is not None for job in jobs), REFERENCES * len(config.deployment.folds)
+    total = max(len(jobs), total)  # folds that are trained later, for an ensemble, are not the verdict's
     finished, left = (folder.verdict / VERDICT).exists(), None
     if deployment.left is not None:
         left = (deployment.seconds + deployment.left) / max(1, deployment.total) * (total - done)
