@@ -11,7 +11,7 @@ derives its iterations; its evaluation and the start of its process come out of 
 validation does not. Preparation is counted for neither. Both predict the validation cases in their original grid, both
 mirrored, and are scored by the same code. The difference of each class has a paired bootstrap interval over the cases.
 
-`--architecture` may be a run folder of a search on these data; what the search cost is then told, not counted.
+`--architecture` may be a run folder of a search on these data; the time of the search is not counted then.
 `--work FOLDER` keeps what is done, so that the same call carries on. Results go to
 `benchmarks/results/nnunet_beside_us.{json,md}`.
 """

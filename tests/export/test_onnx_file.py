@@ -116,6 +116,18 @@ def test_other_networks_take_multiples_of_their_stride(tmp_path: Path) -> None:
         assert torch.allclose(runtime(x), network(x), atol=1e-4)
 
 
+@pytest.mark.long
+def test_a_network_that_pytorch_cannot_trace_is_told_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    design = Baseline("dints", 1 / 8)
+    network = build_baseline(design, in_channels=1, classes=3)
+    save_package(tmp_path / "model", network, design, PLAN, card="", weighting="gaussian")
+    with pytest.raises(UserError, match=r"cannot write dints @0.125 as ONNX"):
+        export_onnx(load_package(tmp_path / "model"), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
 def test_what_is_there_is_not_replaced(model: Model, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("mine")
     with pytest.raises(UserError, match="something already"):

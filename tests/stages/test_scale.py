@@ -183,5 +183,6 @@ def test_trained_for_real_from_the_command_line(dataset, tmp_path) -> None:
         evaluation = json.loads((setting.folder.scale_trial(number) / "evaluation.json").read_text())
         assert set(row["per_class"]) <= {cls for case in evaluation["cases"] for cls in case["dice"]}
         assert 0 <= row["dice"] <= 1
+    assert "<svg" in (setting.folder.report / "scaling.svg").read_text()
     again = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert json.loads(again.output)["rows"] == rows

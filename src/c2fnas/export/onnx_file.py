@@ -4,11 +4,12 @@ The graph is the network alone: prepared windows to scores. What lies around it,
 stated in the file's metadata, in words and as the package's own JSON.
 """
 
+import io
 import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ def export_onnx(model: Model, path: Path) -> None:
     batch, i, j and k are free (see :func:`size_rule`).
 
     Raises:
-        UserError: the packages of ``c2fnas[onnx]`` are not installed, or ``path`` exists or can't be written.
+        UserError: the packages of ``c2fnas[onnx]`` are not installed, PyTorch can't trace the network, or ``path``
+            exists or can't be written.
     """
     refuse_taken(path)
     try:
@@ -47,7 +49,13 @@ def export_onnx(model: Model, path: Path) -> None:
         raise UserError(
             f"--format onnx: the package {error.name} is not installed. pip install 'c2fnas[onnx]'"
         ) from error
-    proto = _graph(model.network, len(model.plan.channels))
+    try:
+        proto = _graph(model.network, len(model.plan.channels))
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(
+            f"{model.folder}: PyTorch cannot write {model.design.to_text()} as ONNX: it can't follow what the network "
+            "does with its tensors. Use --format bundle, or train another network."
+        ) from error
     onnx.helper.set_model_props(proto, metadata(model))
     proto.producer_name, proto.doc_string = "c2fnas", f"{model.design.to_text()}: prepared windows to scores"
     onnx.checker.check_model(proto)
@@ -109,13 +117,15 @@ def _stride(network: nn.Module) -> int:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """The exporter warns of packages that are no concern here and of its own deprecations."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter tells of packages that are no concern here, of its own deprecations, and prints what it traced."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
