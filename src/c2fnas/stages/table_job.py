@@ -14,6 +14,7 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
+from c2fnas.stages.jobs import fitted
 from c2fnas.stages.setting import Setting, evenly_spread
 from c2fnas.stages.table_setting import TableSetting
 from c2fnas.training.checkpoint import forget_checkpoints
@@ -46,7 +47,7 @@ def _train_until(
     iteration: int, network: torch.nn.Module, setting: Setting, small: TableSetting, payload: Json, folder: Path,
     device: str,
 ) -> None:  # fmt: skip
-    recipe = small.recipe(payload["precision"])
+    recipe = fitted(small.recipe(payload["precision"]), payload)
     sampler = PatchSampler(
         setting.cases(setting.search_split.training), patch_size=setting.plan.patch_size, volumes=recipe.volumes,
         patches_per_volume=recipe.patches_per_volume, seed=payload["seed"], foreground_rate=recipe.foreground_rate,
