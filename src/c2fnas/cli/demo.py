@@ -33,6 +33,14 @@ def demo(
     if not (dataset / "dataset.json").exists():
         write_phantoms(dataset, cases=cases, seed=seed)
     result = run_with_progress(
-        dataset, output / "run", "demo", seed=seed, devices=device_names(devices), quiet=quiet, verdict=verdict
-    )
+        dataset, output / "run", "demo", seed=seed, devices=_side_by_side(device_names(devices)), quiet=quiet,
+        verdict=verdict,
+    )  # fmt: skip
     finish_line(result, output / "run", example_input=dataset / "imagesTs")
+
+
+def _side_by_side(devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Two candidates at a time on the CPU: phantoms are so small that a second thread is of more use to another one."""
+    from c2fnas.data.parallel import usable_cores
+
+    return ("cpu:0", "cpu:1") if devices == ("cpu",) and usable_cores() > 1 else devices
