@@ -33,14 +33,15 @@ def demo(
     if not (dataset / "dataset.json").exists():
         write_phantoms(dataset, cases=cases, seed=seed)
     result = run_with_progress(
-        dataset, output / "run", "demo", seed=seed, devices=_side_by_side(device_names(devices)), quiet=quiet,
+        dataset, output / "run", "demo", seed=seed, devices=_side_by_side(devices), quiet=quiet,
         verdict=verdict,
     )  # fmt: skip
     finish_line(result, output / "run", example_input=dataset / "imagesTs")
 
 
-def _side_by_side(devices: tuple[str, ...]) -> tuple[str, ...]:
-    """Two candidates at a time on the CPU: phantoms are so small that a second thread is of more use to another one."""
+def _side_by_side(devices: str) -> tuple[str, ...]:
+    """By itself, two jobs at a time on the CPU: with such small patches a second thread is of more use to another."""
     from c2fnas.data.parallel import usable_cores
 
-    return ("cpu:0", "cpu:1") if devices == ("cpu",) and usable_cores() > 1 else devices
+    names = device_names(devices)
+    return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names

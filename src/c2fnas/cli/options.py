@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from c2fnas.data.fold_choice import FoldChoice
 
 Devices = Annotated[
-    str, typer.Option("--devices", help="`auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`, `cpu`.")
+    str,
+    typer.Option(
+        "--devices",
+        help="`auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`. `cpu:0,cpu:1` shares the cores "
+        "among two jobs at a time, which small patches gain by; which ends first may then decide what is tried next.",
+    ),
 ]
 Budget = Annotated[
     str,
