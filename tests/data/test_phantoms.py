@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.dataset import Dataset, load_dataset
+from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import THROUGH_PLANE, make_phantom, write_phantoms
 from c2fnas.data.plan import make_plan
 from c2fnas.data.volume import read_image, read_label

@@ -8,9 +8,10 @@ import pytest
 
 from c2fnas.data.cache import PreparedCase, prepare_cases
 from c2fnas.data.check import inspect_dataset
-from c2fnas.data.dataset import Dataset, load_dataset
+from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.fold_choice import FoldChoice, make_folds
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

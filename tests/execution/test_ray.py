@@ -87,6 +87,22 @@ def test_workers_leave_with_a_killed_driver(tmp_path: Path, cluster: Any) -> Non
     until(lambda: not alive(worker))
 
 
+def test_without_an_address_a_cluster_that_runs_here_is_left_alone(cluster: Any) -> None:
+    from c2fnas.execution.ray import RayExecutor
+
+    with RayExecutor():
+        assert ray.get_runtime_context().gcs_address != cluster.address
+
+
+def test_a_cluster_of_the_environment_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from c2fnas.errors import UserError
+    from c2fnas.execution.ray import RayExecutor
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match=r"The Ray cluster 127\.0\.0\.1:1 cannot be joined"):
+        RayExecutor()
+
+
 def test_a_cluster_that_is_not_there_is_named() -> None:
     from c2fnas.errors import UserError
     from c2fnas.execution.ray import RayExecutor

@@ -11,8 +11,8 @@ import torch
 
 from c2fnas import Architecture, build_network
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.dataset import load_dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan, save_plan
 from c2fnas.files import write_json

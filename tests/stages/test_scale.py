@@ -10,13 +10,14 @@ from typer.testing import CliRunner
 from c2fnas.cli import app
 from c2fnas.cli.search_scale import DEFAULT_WIDTHS, numbers, table
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.inference.scaled import Scaled
 from c2fnas.runs.ledger import Ledger
 from c2fnas.search.scaling_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.stages import scale_job
 from c2fnas.stages.progress import Silent
-from c2fnas.stages.scale import STAGE, Scaled, grid, search_width
+from c2fnas.stages.scale import STAGE, grid, search_width
 from c2fnas.stages.scale_job import with_patch
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")

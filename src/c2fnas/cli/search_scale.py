@@ -13,8 +13,8 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
+    from c2fnas.inference.scaled import Scaled
     from c2fnas.stages.progress import Reporter
-    from c2fnas.stages.scale import Scaled
     from c2fnas.stages.setting import Setting
 
 DEFAULT_WIDTHS = "0.25,0.5,0.75,1,1.25,1.5,1.75,2"

@@ -44,15 +44,3 @@ class Dataset:
     classes: tuple[LabelClass, ...]
     training: tuple[Case, ...]
     test: tuple[Case, ...]
-
-
-def load_dataset(path: Path) -> Dataset:
-    """Read the data set at ``path`` (a folder, manifest or CSV), choosing the layout that recognises it.
-
-    Raises:
-        UserError: no layout recognises ``path``, or its manifest has errors.
-    """
-    # The layouts build the values of this module, so they can't be imported above it.
-    from c2fnas.data.layouts import load_dataset as load
-
-    return load(path)

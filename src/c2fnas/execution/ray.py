@@ -26,6 +26,8 @@ except ImportError as error:
     raise UserError("The Ray backend needs an extra package: pip install 'c2fnas[ray]'.") from error
 
 _POLL = 0.1  # seconds
+LOCAL = "local"
+"""A cluster of this process's own; without an address Ray would join whichever it finds on the machine."""
 
 
 @dataclass(frozen=True)
@@ -182,20 +184,22 @@ def _join(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     try:
         _reach(address)
-        ray.init(address=address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False)
+        ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        named = "of this machine" if address == LOCAL else address
         raise UserError(
-            f"The Ray cluster {address or 'of this machine'} cannot be joined ({' '.join(str(error).split())}). Start "
+            f"The Ray cluster {named} cannot be joined ({' '.join(str(error).split())}). Start "
             "one with `ray start --head`, or give the address of a running one with --address."
         ) from error
     return True
 
 
-def _reach(address: str | None) -> None:
+def _reach(address: str) -> None:
     """Raise OSError where nobody answers at ``host:port``; Ray itself would try for many minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 

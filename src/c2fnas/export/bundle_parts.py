@@ -15,7 +15,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import nn
 
-from c2fnas.data.dataset import Case, load_dataset
+from c2fnas.data.dataset import Case
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import Plan
 from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration

@@ -7,6 +7,8 @@ from typing import Any, Self
 from c2fnas.inference.metrics import ByClass, Evaluation
 from c2fnas.inference.paired_bootstrap import LEAST_CASES, PairedDifference
 
+REFERENCES = 2
+"""Networks that a verdict compares the found one with, trained on each of its folds."""
 CAVEAT = "The interval is over cases: another seed would train other networks."
 
 

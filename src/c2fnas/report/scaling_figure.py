@@ -1,50 +1,25 @@
 """The figure of the third stage: Dice against multiply-accumulates (paper 5.3, Table 4 drawn)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from c2fnas.files import write_atomically
+from c2fnas.inference.scaled import Scaled
+from c2fnas.report.figures.style import BLACK, save_figure, series_look
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#222222")
-"""Okabe and Ito's palette, which colour-blind readers tell apart; markers tell classes apart in print too."""
-MARKERS, DASHES = ("s", "^", "D", "v", "P", "X", "*"), ("-", "--", ":", "-.")
-MEAN = {"color": "#222222", "marker": "o", "linewidth": 2.0}
+DASHES = ("-", "--", ":", "-.")
+MEAN = {"color": BLACK, "marker": "h", "linewidth": 2.0}  # no class has this marker
 INCHES = (6.4, 4.2)
-
-Triple = tuple[int, int, int]
-
-
-class Scaled(Protocol):
-    """A width at a patch; ``macs`` are of one patch, ``dice`` is None where its training has failed."""
-
-    @property
-    def width(self) -> float: ...
-
-    @property
-    def patch(self) -> Triple: ...
-
-    @property
-    def macs(self) -> int: ...
-
-    @property
-    def dice(self) -> float | None: ...
-
-    @property
-    def per_class(self) -> Mapping[str, float | None] | None: ...
 
 
 def save_scaling(rows: Sequence[Scaled], path: Path) -> None:
     """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF)."""
-    figure = Figure(figsize=INCHES, layout="constrained")
-    draw_scaling(figure, rows)
-    undated = {"Date": None} if path.suffix.lower() == ".svg" else None
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=160, metadata=undated))
+    save_figure(partial(draw_scaling, rows=rows), path, width=INCHES[0], height=INCHES[1])
 
 
 def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
@@ -57,16 +32,14 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
         own = [row for row in scored if row.patch == patch]
         size = f", {'×'.join(map(str, patch))}" if len(patches) > 1 else ""
         _line(axes, own, [row.dice for row in own], {**MEAN, "label": f"mean{size}", "linestyle": dash})
-        for name, colour, marker in zip(names if len(names) > 1 else [], cycle(COLOURS), cycle(MARKERS), strict=False):
-            look = {"color": colour, "marker": marker, "linewidth": 1.2, "linestyle": dash}
-            _line(axes, own, [(row.per_class or {}).get(name) for row in own], {**look, "label": f"{name}{size}"})
+        for index, name in enumerate(names if len(names) > 1 else []):
+            look = {**series_look(index), "linewidth": 1.2, "linestyle": dash, "label": f"{name}{size}"}
+            _line(axes, own, [(row.per_class or {}).get(name) for row in own], look)
         _widths(axes, own)
     axes.set(xscale="log", xlabel="multiply-accumulates of a patch", ylabel="Dice (%)")
     axes.xaxis.set_major_formatter(EngFormatter())
-    axes.grid(color="#E8E8E8", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
     if scored:
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
 
 def _line(axes: Axes, rows: Sequence[Scaled], dice: Sequence[float | None], look: dict[str, object]) -> None:

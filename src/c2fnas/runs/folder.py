@@ -83,6 +83,11 @@ class RunFolder:
         return self.scale / f"{number:04d}"
 
     @property
+    def scale_table(self) -> Path:
+        """The rows of Table 4."""
+        return self.scale / "table.json"
+
+    @property
     def ablation(self) -> Path:
         """What other architectures come to in the run's setting."""
         return self.root / "ablation"
@@ -118,6 +123,11 @@ class RunFolder:
     def verdict(self) -> Path:
         """What the found network is compared with, and what came of it."""
         return self.root / "verdict"
+
+    @property
+    def verdict_file(self) -> Path:
+        """The verdict itself."""
+        return self.verdict / "verdict.json"
 
     def reference(self, name: str, fold: int) -> Path:
         """The folder of a network to compare with, on a fold."""

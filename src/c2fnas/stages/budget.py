@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import mean
 
+from c2fnas.inference.verdict import REFERENCES
 from c2fnas.runs.run_config import FineConfig, RunConfig
 from c2fnas.search import successive_halving
 from c2fnas.stages.presets import FinePreset, Preset, RecipeChoice
@@ -13,7 +14,6 @@ from c2fnas.training.recipe import Recipe
 FEWEST_ITERATIONS = 20
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
 SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
-REFERENCES = 2  # networks that a verdict trains on every fold, of about the cost of the found one
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
 
 

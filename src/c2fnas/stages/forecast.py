@@ -31,7 +31,7 @@ def _plans(config: RunConfig) -> dict[str, str]:
     verdict = {"verdict": f"a U-Net of equal MACs and a random topology, on {final}"}
     return {
         "coarse": f"{coarse.evaluations} topologies of {config.space.topology_count}, {_training(coarse.recipe)} each",
-        "super-network": f"3 operations in {config.cells} cells, {_training(fine.recipe)}",
+        "super-network": f"{len(config.operations)} operations in {config.cells} cells, {_training(fine.recipe)}",
         "ranking": f"{fine.candidates} paths, the best of them on {fine.cases or 'all'} validation cases",
         "deployment": final,
         **(verdict if config.verdict else {}),

@@ -66,9 +66,8 @@ def run_pipeline(
         setting = prepare(
             dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds, verdict=verdict
         )  # fmt: skip
-        done = is_deployed(setting) and (
-            not setting.config.verdict or (setting.folder.verdict / "verdict.json").exists()
-        )
+        judged = not setting.config.verdict or setting.folder.verdict_file.exists()
+        done = is_deployed(setting) and judged
         reporter.say(FINISHED if done else forecast(setting))
         with executor(setting.config.devices) as workers:
             coarse_stage(setting, workers, reporter)

@@ -1,7 +1,6 @@
 """Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -9,7 +8,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.inference.metrics import ByClass
+from c2fnas.inference.scaled import Scaled
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
 from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
@@ -21,34 +20,10 @@ from c2fnas.stages.scale_job import with_patch
 from c2fnas.stages.setting import Setting
 
 STAGE = "scale"
-TABLE = "table.json"
 SAME_PATCH = (1.0,)
 
 Point = tuple[float, float]
 """A width and a factor of the plan's patch."""
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """A row of Table 4: a width, what it costs and what it reaches on the validation fold of the search.
-
-    ``dice`` and ``per_class`` are None where its training has failed, for ``reason``. ``macs`` are of one patch.
-    """
-
-    width: float
-    patch: tuple[int, int, int]
-    parameters: int
-    macs: int
-    dice: float | None
-    per_class: ByClass | None
-    reason: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "width": self.width, "patch": list(self.patch), "parameters": self.parameters, "macs": self.macs,
-            "dice": self.dice, "per_class": self.per_class, "reason": self.reason,
-        }  # fmt: skip
 
 
 def search_width(
@@ -78,7 +53,7 @@ def search_width(
     _refuse_another(setting, search.ledger, architecture)
     trials = search.run(executor, reporter)
     rows = tuple(_row(setting, trials[point], point) for point in search.points)
-    write_json(setting.folder.scale / TABLE, [row.to_json() for row in rows])
+    write_json(setting.folder.scale_table, [row.to_json() for row in rows])
     return rows
 
 

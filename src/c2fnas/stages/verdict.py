@@ -26,7 +26,6 @@ from c2fnas.stages.references import UNET, cost_of, median_random, unet_of_equal
 from c2fnas.stages.setting import Setting
 
 STAGE = "verdict"
-FILE = "verdict.json"
 MEDIAN = "random_topology"
 
 
@@ -50,7 +49,7 @@ def give_verdict(setting: Setting, executor: Executor, reporter: Reporter) -> Ve
     outcomes = dict(zip(jobs, run_all(executor, [*jobs.values()], setting.folder, reporter, STAGE), strict=True))
     references = tuple(_judged(setting, rival, own, jobs, outcomes) for rival in rivals)
     verdict = Verdict(found, references, len(own.cases), folds, _training(setting), _caveats(setting))
-    write_json(setting.folder.verdict / FILE, verdict.to_json())
+    write_json(setting.folder.verdict_file, verdict.to_json())
     return verdict
 
 

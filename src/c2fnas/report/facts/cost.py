@@ -5,17 +5,14 @@ from pathlib import Path
 
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json
+from c2fnas.inference.verdict import REFERENCES
 from c2fnas.report.facts.coarse import CoarseFacts
 from c2fnas.report.facts.jobs import job_folders, job_seconds, payload_of, read_curve, result_of, seconds_under
 from c2fnas.report.facts.pace import Pace, read_pace
-from c2fnas.report.facts.verdict import VERDICT
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
-
-REFERENCES = 2
-"""Networks that a verdict compares the found one with."""
 
 TRAIN_LABEL = "train "
 """How the budget of a run begins that trains a given architecture and searches none."""
@@ -175,7 +172,7 @@ def _verdict(folder: RunFolder, config: RunConfig, deployment: StageCost) -> Sta
     jobs = job_folders(folder.verdict)
     done, total = sum(result_of(job) is not None for job in jobs), REFERENCES * len(config.deployment.folds)
     total = max(len(jobs), total)  # folds that are trained later, for an ensemble, are not the verdict's
-    finished, left = (folder.verdict / VERDICT).exists(), None
+    finished, left = folder.verdict_file.exists(), None
     if deployment.left is not None:
         left = (deployment.seconds + deployment.left) / max(1, deployment.total) * (total - done)
     seconds, devices = sum(map(job_seconds, jobs)), min(len(config.devices), max(1, total - done))

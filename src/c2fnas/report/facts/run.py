@@ -9,13 +9,14 @@ from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
 from c2fnas.inference.designs import Design
+from c2fnas.inference.scaled import Scaled
 from c2fnas.report.facts.coarse import CoarseFacts, read_coarse
 from c2fnas.report.facts.cost import Costs, read_costs
 from c2fnas.report.facts.data import DataFacts, ProblemGroup, read_data, read_problems
 from c2fnas.report.facts.final import FinalFacts, read_final
 from c2fnas.report.facts.fine import FineFacts, read_fine
 from c2fnas.report.facts.jobs import Curve, read_curve
-from c2fnas.report.facts.scale import Width, read_widths
+from c2fnas.report.facts.scale import read_widths
 from c2fnas.report.facts.verdict import read_verdict
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
@@ -46,7 +47,7 @@ class RunFacts:
     coarse_curves: tuple[tuple[int, Curve], ...]
     supernet: Curve
     fine: FineFacts
-    widths: tuple[Width, ...]
+    widths: tuple[Scaled, ...]
     final: FinalFacts
     costs: Costs
     verdict: dict[str, Any] | None

@@ -5,10 +5,7 @@ from typing import Any
 from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
 
-VERDICT = "verdict.json"
-
 
 def read_verdict(folder: RunFolder) -> dict[str, Any] | None:
     """What ``verdict/verdict.json`` says; None where no verdict was made."""
-    path = folder.verdict / VERDICT
-    return read_json(path) if path.exists() else None
+    return read_json(folder.verdict_file) if folder.verdict_file.exists() else None
