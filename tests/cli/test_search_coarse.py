@@ -43,9 +43,9 @@ def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -
     assert "succeeded" in states
     again = coarse(run, "-q")
     assert (again.returncode, again.stdout) == (0, done.stdout)
-    other = coarse(run, "--sampler", "tpe")
+    other = coarse(run, "--sampler", "tpe", "--max-memory", "inf")
     assert other.returncode == 2
-    assert "sampler random, now tpe" in other.stderr
+    assert f"sampler random, now tpe, limits memory {8 * 1024**3}, now None" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """What users may write as YAML (a budget, a plan, a configuration) is refused in one line that names the fault."""
 
+import re
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
+import yaml
 
 from c2fnas.data.plan import load_plan
 from c2fnas.errors import UserError
@@ -30,6 +33,25 @@ def test_one_line_names_the_file_and_the_fault(
     assert named in text
     assert "\n" not in text
     assert "pydantic.dev" not in text
+
+
+@pytest.mark.parametrize(
+    ("coarse", "named"),
+    [
+        ({"clusters": 1000}, "coarse.clusters: Input should be less than or equal to 924"),
+        ({"sampler": "hill"}, "hill is no sampler, choose among algorithm1"),
+        ({"early_stopping": {"shares": [0.5, 2]}}, "coarse.early_stopping.shares.1: Input should be less than 1"),
+        ({"early_stopping": {"factor": 1}}, "coarse.early_stopping.factor"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_the_data_are_prepared(
+    coarse: dict, named: str, tmp_path: Path
+) -> None:
+    budget = yaml.safe_load((resources.files("c2fnas.presets") / "demo.yaml").read_text())
+    budget["coarse"] |= coarse
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(budget))
+    with pytest.raises(UserError, match=re.escape(named)):
+        load_preset(str(tmp_path / "mine.yaml"))
 
 
 def test_budgets_of_the_package_are_read() -> None:

@@ -1,5 +1,6 @@
 """`c2fnas search coarse`: the topology, by Algorithm 1 or another sampler."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +67,7 @@ def coarse(
 
     wish = CoarseWish(
         sampler=sampler, evaluations=evaluations, max_parameters=max_parameters, max_macs=max_macs,
-        max_memory=parse_bytes(max_memory) if max_memory else None, early_stopping=early_stopping,
+        max_memory=_bytes_or_inf(max_memory), early_stopping=early_stopping,
     )  # fmt: skip
 
     def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> "Architecture":
@@ -77,3 +78,9 @@ def coarse(
         found = on_run(run, stage, executor=executor, reporter=display)
     typer.echo(draw_text(found))
     typer.echo(found.to_text())
+
+
+def _bytes_or_inf(text: str | None) -> float | None:
+    if text is None:
+        return None
+    return math.inf if text.strip().lower() == "inf" else parse_bytes(text)

@@ -1,7 +1,7 @@
 """The resolved configuration of a run: everything that decides its result, written once and then fixed."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -33,7 +33,7 @@ class CoarseLimits(Frozen):
 class EarlyStopping(Frozen):
     """Rungs at ``shares`` of a candidate's iterations: the best in ``factor`` go on, see `search.early_stopping`."""
 
-    shares: tuple[float, ...] = (0.33, 0.66)
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.33, 0.66)
     factor: int = Field(default=2, ge=2)
 
 

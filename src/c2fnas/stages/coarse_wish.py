@@ -21,7 +21,7 @@ class CoarseWish:
     sampler: str | None = None
     max_parameters: float | None = None
     max_macs: float | None = None
-    max_memory: int | None = None
+    max_memory: float | None = None
     early_stopping: bool | None = None
     evaluations: int | None = None
 

@@ -12,11 +12,14 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.run_config import CoarseLimits, EarlyStopping
+from c2fnas.search.choice import SEARCHERS
+from c2fnas.space.search_space import SearchSpace
 
 BUDGETS = ("demo", "hour", "day", "paper")
 
@@ -41,7 +44,7 @@ class CoarsePreset(Frozen):
     plan's stride whatever it costs, as in the paper.
     """
 
-    clusters: PositiveInt = 8
+    clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)
     per_cluster: PositiveInt = 2
     evaluations: PositiveInt = 50
     random_share: float = Field(0.2, ge=0, le=1)
@@ -51,6 +54,13 @@ class CoarsePreset(Frozen):
     early_stopping: EarlyStopping | None = None
     validation_share: float | None = Field(default=0.1, gt=0)
     finalists: PositiveInt = 5
+
+    @field_validator("sampler")
+    @classmethod
+    def _is_known(cls, sampler: str) -> str:
+        if sampler not in SEARCHERS:
+            raise ValueError(f"{sampler} is no sampler, choose among {', '.join(SEARCHERS)}")
+        return sampler
 
 
 class FinePreset(Frozen):
