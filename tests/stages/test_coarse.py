@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from coarse_run import Oracle, prepared_run
-from fine_run import Listener, phantoms
+from fine_run import Listener, inline, phantoms
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
@@ -19,7 +19,9 @@ from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run_config import CoarseLimits, EarlyStopping
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import SEARCHERS
+from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
+from c2fnas.stages import coarse
 from c2fnas.stages.coarse import search_topology
 from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from c2fnas.stages.feasible import candidate_cost
@@ -188,6 +190,61 @@ def test_a_driver_that_dies_anywhere_repeats_and_loses_nothing(
     assert worked == [(job.id, job.payload.get("until")) for job in uninterrupted.jobs]
     told = [(t.architecture, t.state, t.score, t.rungs) for t in trials(setting)]
     assert told == [(t.architecture, t.state, t.score, t.rungs) for t in trials(straight)]
+
+
+def test_checkpoints_stay_until_the_result_is_in_the_ledger(
+    run: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the end of a training and its entry costs no training; nor does one after it leave anything."""
+    setting = run()
+
+    def leaves_a_checkpoint(job: Job) -> float:
+        for suffix in ("json", "safetensors"):
+            (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (job.folder / "checkpoints" / f"0000008.{suffix}").touch()
+        return quality(job)
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for place, left in ((Ledger, 1), (coarse, 1)):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, "succeed" if place is Ledger else "forget_checkpoints", dies)
+            with pytest.raises(KeyboardInterrupt):
+                search(setting, Oracle(leaves_a_checkpoint))
+        assert len([*setting.folder.coarse.rglob("*.safetensors")]) == left
+    search(setting, Oracle(leaves_a_checkpoint))
+    assert len(trials(setting)) == 8
+    assert not [*setting.folder.coarse.rglob("checkpoints/*")]
+
+
+def test_a_real_candidate_is_not_trained_twice(run: Callable[..., Setting]) -> None:
+    """Its worker ended between the training and the report."""
+    setting = run()
+    ledger = Ledger(setting.folder.study, "coarse")
+    topology = setting.config.space.topologies()[0]
+    trial = ledger.trial(ledger.start(Architecture.uniform(topology, width=setting.config.width)))
+    job = coarse.candidate_job(setting, trial)
+    told = []
+    for _ in range(2):
+        with inline() as executor:
+            executor.submit(job)
+            told.append(executor.wait())
+        (job.folder / "result.json").unlink()
+    assert told[0].value == told[1].value
+    lines = [line for line in (job.folder / "metrics.jsonl").read_text().splitlines() if "loss" in line]
+    assert len(lines) == 2  # the first iteration and the last, once
+
+
+def test_where_none_was_trained_to_its_end_both_reasons_are_given(run: Callable[..., Setting]) -> None:
+    """The first leads at every rung, and fails at last; the others were stopped for being behind it."""
+
+    def dice(job: Job) -> float | None:
+        number = int(job.folder.name)
+        return (None if "until" not in job.payload else 0.9) if number == 0 else 0.8 - 0.01 * number
+
+    with pytest.raises(UserError, match=r"failed, but 8 that were stopped early; .* the loss is not finite"):
+        search(run(early_stopping=EARLY), Oracle(dice))
 
 
 def test_a_decision_to_stop_is_not_made_again(run: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch) -> None:

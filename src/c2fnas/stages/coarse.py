@@ -49,6 +49,8 @@ class _CoarseSearch:
         self._searcher = new_searcher(setting)
         self._ledger = Ledger(setting.folder.study, STAGE)
         self._end_what_was_stopped()
+        for trial in self._ledger.completed():
+            forget_checkpoints(setting.folder.coarse_trial(trial.number))
         self._searcher.replay(_history(self._ledger))
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
@@ -62,7 +64,7 @@ class _CoarseSearch:
         )  # fmt: skip
         best = best_finalist(self._setting, self._ledger, executor, self._reporter)
         if best is None:
-            raise UserError(self._all_failed())
+            raise UserError(self._none_left())
         self._reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {best.score:.4f}")
         return best.architecture.topology
 
@@ -132,6 +134,7 @@ class _CoarseSearch:
         self._searcher.tell(ended.architecture.topology, ended.score)
         if ended.score is None:
             self._reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
+        forget_checkpoints(self._setting.folder.coarse_trial(ended.number))
         forget_weights(self._setting, self._ledger)
 
     def _end_what_was_stopped(self) -> None:
@@ -143,12 +146,13 @@ class _CoarseSearch:
     def _failures(self) -> int:
         return sum(trial.state == "failed" for trial in self._ledger.trials())
 
-    def _all_failed(self) -> str:
-        last = max(
-            (trial for trial in self._ledger.trials() if trial.reason), key=lambda trial: trial.number, default=None
-        )
+    def _none_left(self) -> str:
+        trials = self._ledger.trials()
+        last = max((trial for trial in trials if trial.reason), key=lambda trial: trial.number, default=None)
+        stopped = sum(trial.state == "stopped" for trial in trials)
+        others = f", but {stopped} that were stopped early" if stopped else ""
         return (
-            f"{self._setting.folder.coarse}: every candidate of the coarse stage failed; the last one said: "
+            f"{self._setting.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
             f"{last.reason if last else 'nothing'} Mend the cause and start again with a new --run folder."
         )
 

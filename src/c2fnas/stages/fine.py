@@ -20,6 +20,7 @@ from c2fnas.stages.fine_choice import Limits, choose
 from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+from c2fnas.training.checkpoint import forget_checkpoints
 
 STAGE = "fine"
 SUPERNET_STAGE = "super-network"
@@ -88,7 +89,11 @@ def train_supernet(setting: Setting, topology: Topology, executor: Executor, rep
     job = Job("super-network", "c2fnas.stages.fine_jobs:train_supernet", payload, setting.folder.supernet)
     (outcome,) = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
     if outcome.value is None:
-        raise UserError(f"{job.folder}: the super-network could not be trained: {outcome.failure}")
+        raise UserError(
+            f"{job.folder}: the super-network could not be trained: {outcome.failure}. Mend the cause and give the "
+            "same command again; where the training itself diverges, prepare another run with another --seed."
+        )
+    forget_checkpoints(job.folder)  # not before the result is known, lest a kill cost the training
     sampling: Sampling = outcome.value["sampling"]
     reporter.say(f"Super-network: {describe_fairness(sampling)}.")
     return sampling

@@ -48,7 +48,6 @@ def train_supernet(payload: Json, folder: Path, device: str) -> Json:
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )  # fmt: skip
     save_weights(folder / WEIGHTS, supernet)
-    forget_checkpoints(folder)
     return {"sampling": paths.counts(recipe.iterations)}
 
 

@@ -41,7 +41,7 @@ def train_candidate(payload: Json, folder: Path, device: str) -> Json:
     """Train an architecture of the coarse stage from scratch and score it on the validation fold (paper Eq. 2, 3).
 
     To the end, or ``until`` an iteration: called again with a later one, it carries on. Its weights are kept for the
-    finalists' validation.
+    finalists' validation; its checkpoints until the driver knows of the result, lest a kill cost the training.
     """
     setting = setting_of(payload, folder)
     network = new_network(setting, Architecture.from_json(payload["architecture"]))
@@ -51,10 +51,8 @@ def train_candidate(payload: Json, folder: Path, device: str) -> Json:
     evaluation = evaluate_on(
         setting, network, setting.search_split.validation, folder, device, window=setting.coarse_window
     )
-    if until == recipe.iterations:
-        if setting.config.coarse.stride is not None:
-            save_weights(folder / WEIGHTS, network)
-        forget_checkpoints(folder)
+    if until == recipe.iterations and setting.config.coarse.stride is not None:
+        save_weights(folder / WEIGHTS, network)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
 
