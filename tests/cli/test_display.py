@@ -95,8 +95,11 @@ def test_a_terminal_shows_stage_eta_candidate_dice_and_memory(
 def test_the_note_on_a_job_is_its_last_line(tmp_path: Path) -> None:
     job = Job("candidate 3", "nowhere:nothing", {}, tmp_path)
     assert note_on(job) == "candidate 3 starts"
-    append_json_line(tmp_path / METRICS, {"iteration": 20, "iterations": 50, "loss": 0.51234, "memory": 1_234_000_000})
+    line = {"iteration": 20, "iterations": 50, "loss": 0.51234, "memory": 1_234_000_000}
+    append_json_line(tmp_path / METRICS, line)
     assert note_on(job) == "candidate 3: 20/50, loss 0.512, 1.2 GB"
+    append_json_line(tmp_path / METRICS, line | {"seconds_per_iteration": 4.2})
+    assert note_on(job) == "candidate 3: 20/50, ETA 0:02:06, loss 0.512, 1.2 GB"  # 30 iterations
     append_json_line(tmp_path / METRICS, {"iteration": 20, "iterations": 50, "validation": 0.75})
     assert note_on(job) == "candidate 3: 20/50, Dice 0.750"
     progress_to(tmp_path, "evaluated", "cpu")(2, 9)

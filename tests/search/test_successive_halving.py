@@ -53,11 +53,13 @@ def test_a_cheap_network_is_not_lost() -> None:
     assert survivors(scores, 3, costs) == [*PATHS[:3], PATHS[15]]
 
 
-def test_equal_scores_are_told_apart_by_the_paths() -> None:
+def test_equal_scores_are_told_apart_by_cost_then_by_the_paths() -> None:
+    """The first is on the front: it is the one that is chosen."""
     told = dict.fromkeys(PATHS, 0.5)
     backwards = dict.fromkeys(reversed(PATHS), 0.5)
-    costs = {path: (float(path != PATHS[0]),) for path in PATHS}
-    assert survivors(told, 5, costs) == survivors(backwards, 5, costs)
+    costs = {path: (float(path != PATHS[7]),) for path in PATHS}
+    others = sorted(path for path in PATHS if path != PATHS[7])
+    assert survivors(told, 5, costs) == [PATHS[7], *others[:4]] == survivors(backwards, 5, costs)
 
 
 @given(st.lists(st.sets(st.integers(1, 4)), max_size=40))

@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from c2fnas.execution import Job, LocalProcessExecutor
+from c2fnas.execution.inline import InlineExecutor
+from c2fnas.execution.job import Outcome
+from c2fnas.files import append_json_line
 from c2fnas.runs.folder import RunFolder
-from c2fnas.stages.drive import run_all
+from c2fnas.stages.drive import drive, run_all
 from c2fnas.stages.progress import Silent
+from c2fnas.training.metrics_log import METRICS
 
 TARGETS = Path(__file__).parents[1] / "contracts"
 
@@ -17,6 +21,10 @@ class Listening(Silent):
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.shown: list[float] = []
+
+    def update(self, stage: str, done: float, note: str = "") -> None:
+        self.shown.append(done)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -38,3 +46,27 @@ def test_warnings_of_workers_are_told_once(tmp_path: Path, monkeypatch: pytest.M
     assert said_of(tmp_path, "a", "b") == [f"candidate {what}: {what}: damaged. Falling back." for what in "ab"]
     assert "damaged" in (tmp_path / "coarse/a/worker.log").read_text()
     assert said_of(tmp_path, "a again", "b") == ["candidate a again: a again: damaged. Falling back."]
+
+
+class HalfWay(InlineExecutor):
+    """Its job is seen at half its cases once before it ends."""
+
+    seen = False
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        if not self.seen:
+            self.seen = True
+            append_json_line(self.running[0].folder / METRICS, {"doing": "ranked", "done": 2, "total": 4})
+            return None
+        return super().wait(timeout)
+
+
+def test_a_job_counts_by_its_units_while_it_runs(tmp_path: Path) -> None:
+    """So that an hour's job of a thousand pairs moves the bar, and gives an ETA, before it ends."""
+    reporter, ended = Listening(), list[Outcome]()
+    waiting = [Job("one", "c2fnas.execution.call:echo", {}, tmp_path / "one")]
+    drive(
+        HalfWay(), lambda: waiting.pop() if waiting else None, ended.append, folder=RunFolder(tmp_path),
+        reporter=reporter, stage="ranking", finished=lambda: 300.0 * len(ended), units=lambda job: 300.0,
+    )  # fmt: skip
+    assert reporter.shown == [150.0, 300.0]

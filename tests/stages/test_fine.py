@@ -11,6 +11,7 @@ import torch
 from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.execution import InlineExecutor
 from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
@@ -18,13 +19,14 @@ from c2fnas.search.path_ranking import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.topology import Topology
-from c2fnas.stages import fine_jobs
+from c2fnas.stages import fine, fine_jobs
 from c2fnas.stages.fine import SUMMARY, search_operations
 from c2fnas.stages.fine_choice import Limits
 from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
 from c2fnas.stages.fine_wish import FineWish, with_wish
-from c2fnas.stages.ranking import ranking_cases
+from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.setting import Setting
+from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import save_weights
 
 
@@ -217,6 +219,63 @@ def test_rows_of_another_ranking_are_not_taken_for_ones_own(finished: Setting, t
         rows.write_text(header.replace('"job": "', '"job": "x') + "\n" + '{"case": "none", "first": 0, "rows": []}\n')
     search(setting)
     assert results(setting) == results(finished)
+
+
+def test_checkpoints_of_the_super_network_stay_until_its_end_is_known(
+    finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [*(finished.folder.supernet / "checkpoints").glob("*")]
+    setting = copy_of(finished, tmp_path)
+    shutil.rmtree(setting.folder.fine)
+
+    def dies(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fine, "forget_checkpoints", dies)
+        with pytest.raises(KeyboardInterrupt):
+            search(setting)
+    assert has_checkpoint(setting.folder.supernet)
+    (setting.folder.supernet / "result.json").unlink()  # the report had not been written
+    with monkeypatch.context() as patched:
+        patched.setattr(fine_jobs, "save_weights", lambda path, network: dies(path))
+        with pytest.raises(KeyboardInterrupt):
+            search(setting)
+    lines = (setting.folder.supernet / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 2  # the first iteration and the last, once
+
+
+def test_a_super_network_that_fails_is_named_with_the_mend(
+    finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = copy_of(finished, tmp_path)
+    shutil.rmtree(setting.folder.fine)
+
+    def diverges(*_: object, **__: object) -> None:
+        raise ArithmeticError("the loss is nan")
+
+    monkeypatch.setattr(fine_jobs, "train_on", diverges)
+    with pytest.raises(UserError, match=r"fine/supernet: .*the loss is nan .* same command again; .* another --seed"):
+        search(setting)
+
+
+class Cluster(InlineExecutor):
+    """Takes many jobs at a time."""
+
+    idle = 3
+
+
+def test_the_ranking_is_cut_for_the_devices_that_there_are_when_it_begins(finished: Setting, tmp_path: Path) -> None:
+    """A cluster's too, of which run.yaml says nothing; and taken up elsewhere it asks for the same jobs."""
+    setting = unranked(copy_of(finished, tmp_path))
+    paths = random_paths(setting.config.space, 160, seed=0)
+
+    def jobs(executor: InlineExecutor, setting: Setting) -> int:
+        return len(Ranking(setting, TOPOLOGY, executor, Listener(), 1.0)._chunks(paths))
+
+    assert jobs(Cluster(), setting) == jobs(inline(), setting) == 10  # of 16 paths at least
+    shutil.rmtree(setting.folder.fine / "ranking")
+    assert jobs(inline(), setting) == 4
 
 
 def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting, tmp_path: Path) -> None:

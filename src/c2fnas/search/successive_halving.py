@@ -50,10 +50,12 @@ def survivors(scores: Mapping[Path, float | None], keep: int, costs: Mapping[Pat
     """Who enters the next rung, best first: the ``keep`` best, and behind them the rest of the Pareto front.
 
     The front is that of score against ``costs``, so that a cheap network is not lost for being second best. A candidate
-    that has failed (None) is out; equals go by their order as paths.
+    that has failed (None) is out. Equals go by their costs, so that the first of all is on the front, then by their
+    order as paths.
     """
     alive = sorted(
-        (path for path, score in scores.items() if score is not None), key=lambda path: (-_score(scores, path), path)
+        (path for path, score in scores.items() if score is not None),
+        key=lambda path: (-_score(scores, path), *costs[path], path),
     )
     front = is_on_front([(-_score(scores, path), *costs[path]) for path in alive])
     return [path for place, path in enumerate(alive) if place < keep or front[place]]

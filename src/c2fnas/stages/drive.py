@@ -24,6 +24,7 @@ def drive(
     stage: str,
     finished: Callable[[], float],
     so_far: Callable[[], str] = str,
+    units: Callable[[Job], float] = lambda job: 1.0,
 ) -> None:
     """Run the jobs of a stage until ``propose`` has no more and none is running.
 
@@ -36,6 +37,7 @@ def drive(
         folder: of the run; a file ``stop`` in it ends the loop, and the executor has its jobs save when it is closed.
         finished: units of work that are settled; the share done of running jobs is added to it for the display.
         so_far: the best result so far, in words; empty where there is none.
+        units: of work in a job.
 
     Raises:
         Interrupted: somebody has left a file ``stop``.
@@ -49,15 +51,16 @@ def drive(
             executor.submit(job)
         if not executor.running:
             return
-        under_way = executor.running
+        waited_for = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
-        for warning in notices.news(under_way):
+        for warning in notices.news(waited_for):
             reporter.say(warning)
         if outcome is not None:
             settle(outcome)
         running = executor.running
         notes = [so_far(), *map(note_on, running)]
-        reporter.update(stage, finished() + sum(map(share_done, running)), " · ".join(filter(None, notes)))
+        under_way = sum(units(job) * share_done(job) for job in running)
+        reporter.update(stage, finished() + under_way, " · ".join(filter(None, notes)))
 
 
 def run_all(
@@ -79,6 +82,7 @@ def run_all(
     drive(
         executor, lambda: waiting.popleft() if waiting else None, settle,
         folder=folder, reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
+        units=lambda job: weight[job.id],
     )  # fmt: skip
     reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

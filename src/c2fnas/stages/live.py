@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,23 @@ def share_done(job: Job) -> float:
 
 
 def note_on(job: Job) -> str:
-    """A few words on a running job: where it stands, its loss or Dice, and the memory it holds on its device."""
+    """A few words on a running job: where it stands, how long it has to train, its loss or Dice, and its memory."""
     metrics = latest_metrics(job.folder)
     if "doing" in metrics:
         words = [f"{metrics['doing']} {metrics['done']}/{metrics['total']} cases"]
     elif "iteration" in metrics:
-        words = [f"{metrics['iteration']}/{metrics.get('iterations', '?')}"]
+        words = [f"{metrics['iteration']}/{metrics.get('iterations', '?')}", *_eta(metrics)]
     else:
         return f"{job.id} starts"
     words += [f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics]
     if "memory" in metrics:
         words.append(f"{metrics['memory'] / 1e9:.1f} GB")
     return f"{job.id}: {', '.join(words)}"
+
+
+def _eta(metrics: dict[str, Any]) -> list[str]:
+    """Of a training, without the evaluation that follows."""
+    if "seconds_per_iteration" not in metrics:
+        return []
+    left = metrics["seconds_per_iteration"] * (metrics["iterations"] - metrics["iteration"])
+    return [f"ETA {timedelta(seconds=round(left))}"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.files import read_json, write_json
 from c2fnas.inference.metrics import CaseScores
 from c2fnas.inference.path_ranking import mean_dice, refuse_without_foreground
 from c2fnas.search.successive_halving import case_order
@@ -37,6 +38,7 @@ class Ranking:
         self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter, total: float
     ) -> None:
         self._setting, self._topology, self._executor, self._reporter = setting, topology, executor, reporter
+        self._jobs = JOBS_PER_DEVICE * _devices(setting, executor)
         self._rows: dict[Path, dict[str, Row]] = {}
         self._so_far = ""
         self._asked, self._devices = 0, dict[Path, str]()
@@ -84,7 +86,7 @@ class Ranking:
             self._executor, lambda: waiting.pop()[0] if waiting else None,
             lambda outcome: self._settle(outcome, *of[outcome.job_id]),
             folder=self._setting.folder, reporter=self._reporter, stage=STAGE, finished=lambda: self._asked,
-            so_far=lambda: self._so_far,
+            so_far=lambda: self._so_far, units=lambda job: len(of[job.id][0]) * len(of[job.id][1]),
         )  # fmt: skip
 
     def _settle(self, outcome: Outcome, paths: list[Path], cases: tuple[str, ...]) -> None:
@@ -107,8 +109,7 @@ class Ranking:
 
     def _chunks(self, paths: list[Path]) -> list[list[Path]]:
         """Sorted neighbours stay together, since they share the most; as many chunks as keep all devices busy."""
-        most = JOBS_PER_DEVICE * len(self._setting.config.devices)
-        size = -(-len(paths) // max(1, min(most, len(paths) // FEWEST_PATHS)))
+        size = -(-len(paths) // max(1, min(self._jobs, len(paths) // FEWEST_PATHS)))
         return [paths[start : start + size] for start in range(0, len(paths), size)]
 
     def _job(self, name: str, paths: Sequence[Path], cases: tuple[str, ...]) -> Job:
@@ -118,6 +119,18 @@ class Ranking:
         }  # fmt: skip
         folder = self._setting.folder.fine / "ranking" / name
         return Job(name, "c2fnas.stages.fine_jobs:rank_paths", payload, folder)
+
+
+def _devices(setting: Setting, executor: Executor) -> int:
+    """On how many devices the ranking began, be they the run's, others that were named, or a cluster's.
+
+    It is written down: cut into other jobs, what has been scored would be asked for anew.
+    """
+    path = setting.folder.fine / "ranking" / "devices.json"
+    if not path.exists():
+        write_json(path, {"devices": max(len(setting.config.devices), executor.idle)})
+    devices: int = read_json(path)["devices"]
+    return devices
 
 
 def ranking_cases(setting: Setting, reporter: Reporter) -> list[str]:
