@@ -5,7 +5,7 @@
 Every variant is the modern recipe of so many iterations with what its name says, trained with each seed on the first
 folds and scored on whole volumes of the last one. All see the same number of patches. A second call with the same --run
 carries on. Dice, the spread over seeds and the seconds of a training go to `results/training_study.{json,md}`; with
---supernet, those of a super-network to `results/training_study_supernet.{json,md}`.
+--supernet, those of a super-network to `results/training_study_supernet.{json,md}`; --suffix keeps others apart.
 """
 
 import argparse
@@ -39,18 +39,26 @@ from c2fnas.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-RATE = {f"learning rate {rate:g}": {"learning_rate": rate} for rate in (0.01, 0.02, 0.05, 0.1)}
-MIDDLE = {"learning_rate": 0.05}
-VARIANTS: dict[str, dict[str, Any]] = RATE | {
-    "learning rate 0.05, momentum 0.9": MIDDLE | {"momentum": 0.9},
-    "learning rate 0.05, 4 patches": MIDDLE | {"volumes": 4},
-    "learning rate 0.05, 1 patch": MIDDLE | {"volumes": 1},
-    "learning rate 0.05, no foreground sampling": MIDDLE | {"foreground_rate": 0.0},
-    "learning rate 0.05, foreground in 2 of 3": MIDDLE | {"foreground_rate": 2 / 3},
-    "learning rate 0.05, no warm-up": MIDDLE | {"warmup_iterations": 0},
-    "learning rate 0.05, no Nesterov": MIDDLE | {"nesterov": False},
-    "learning rate 0.05, augmentation": MIDDLE | {"augmentation": "modern"},
-}
+SGD: dict[str, Any] = {"optimiser": "sgd", "momentum": 0.95, "nesterov": True, "weight_decay": 3e-5}
+ADAMW: dict[str, Any] = {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
+RATE = {f"learning rate {rate:g}": SGD | {"learning_rate": rate} for rate in (0.01, 0.02, 0.05, 0.1)}
+ADAMW_RATE = {f"AdamW, learning rate {rate:g}": ADAMW | {"learning_rate": rate} for rate in (0.001, 0.002, 0.004)}
+MIDDLE = SGD | {"learning_rate": 0.05}
+VARIANTS: dict[str, dict[str, Any]] = (
+    RATE
+    | ADAMW_RATE
+    | {
+        "learning rate 0.05, momentum 0.9": MIDDLE | {"momentum": 0.9},
+        "learning rate 0.05, 4 patches": MIDDLE | {"volumes": 4},
+        "learning rate 0.05, 1 patch": MIDDLE | {"volumes": 1},
+        "learning rate 0.05, no foreground sampling": MIDDLE | {"foreground_rate": 0.0},
+        "learning rate 0.05, foreground in 2 of 3": MIDDLE | {"foreground_rate": 2 / 3},
+        "learning rate 0.05, no warm-up": MIDDLE | {"warmup_iterations": 0},
+        "learning rate 0.05, no Nesterov": MIDDLE | {"nesterov": False},
+        "learning rate 0.05, augmentation": MIDDLE | {"augmentation": "modern"},
+        "AdamW, learning rate 0.002, augmentation": ADAMW | {"learning_rate": 0.002, "augmentation": "modern"},
+    }
+)
 PATHS = 6
 
 
@@ -157,7 +165,7 @@ def in_words(found: dict[str, Any]) -> str:
 {recipe["volumes"]} patches (others see as many patches), Dice on {found["cases"]} whole volumes of the validation
 fold{what}, seeds {", ".join(map(str, found["seeds"]))}.
 
-Where nothing else is said: momentum {recipe["momentum"]:g}, Nesterov, polynomial decay, augmentation
+Where nothing else is said: SGD, momentum 0.95, Nesterov, polynomial decay, augmentation
 {recipe["augmentation"]}, foreground in {recipe["foreground_rate"]:.2f} of the patches.
 
 | changed | mean Dice | by seed | difference | seconds |
@@ -177,8 +185,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--supernet", action="store_true", help="train the topology's super-network instead")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="variants, all where left out")
-    found = measure(parser.parse_args())
-    name = "training_study_supernet" if found["supernet"] else "training_study"
+    parser.add_argument("--suffix", default="", help="of the results' file names")
+    arguments = parser.parse_args()
+    found = measure(arguments)
+    name = ("training_study_supernet" if found["supernet"] else "training_study") + arguments.suffix
     write_json(RESULTS / f"{name}.json", found)
     write_text(RESULTS / f"{name}.md", in_words(found))
     print(in_words(found))

@@ -13,6 +13,8 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.loop import TrainingFailed, time_iterations, train
 
+ADAMW = {"optimiser": "adamw", "nesterov": False}
+
 
 def trained(folder, rule, *, seed=0, dropout=0.1, **options):
     network = toy(dropout=dropout)
@@ -31,13 +33,17 @@ def test_learns(tmp_path):
     ]
 
 
-def test_equals_plain_pytorch(tmp_path):
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_equals_plain_pytorch(tmp_path, name):
     """The same steps written down without any of our machinery but the loss."""
     from c2fnas.training.losses import DiceCrossEntropy
 
-    rule = recipe(6)
+    rule = recipe(6, optimiser=name, nesterov=name == "sgd")
     network, reference = trained(tmp_path, rule, dropout=0.0)[0], toy(dropout=0.0)
-    optimiser = torch.optim.SGD(reference.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    optimiser = {
+        "sgd": torch.optim.SGD(reference.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        "adamw": torch.optim.AdamW(reference.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=1e-3),
+    }[name]
     for iteration, batch in enumerate(batches(0, 6)):
         optimiser.param_groups[0]["lr"] = rule.learning_rate_at(iteration)
         optimiser.zero_grad()
@@ -78,31 +84,34 @@ def test_one_patch_that_does_not_fit_is_an_error(tmp_path):
         trained(tmp_path, recipe(6), forward=hopeless)
 
 
-def test_idle_parameters_stay_and_have_no_momentum(tmp_path):
-    network, _ = trained(tmp_path, recipe(5), forward=second)
+@pytest.mark.parametrize(("changes", "kept"), [({}, {"momentum"}), (ADAMW, {"exp_avg", "exp_avg_sq", "step"})])
+def test_idle_parameters_stay_and_have_no_momentum(tmp_path, changes, kept):
+    network, _ = trained(tmp_path, recipe(5, **changes), forward=second)
     assert torch.equal(network.branches[0].weight, toy().branches[0].weight)
     assert not torch.equal(network.branches[1].weight, toy().branches[1].weight)
-    momenta = {name for name in load_newest(tmp_path / "checkpoints").tensors if name.startswith("momentum/")}
+    tensors = load_newest(tmp_path / "checkpoints").tensors
+    momenta = {name for name in tensors if not name.startswith(("model/", "random/"))}
     assert momenta == {
-        f"momentum/{name}" for name, _ in network.named_parameters() if not name.startswith("branches.0")
+        f"{each}/{name}" for each in kept for name, _ in network.named_parameters() if not name.startswith("branches.0")
     }
 
 
-def test_a_branch_moves_in_its_own_iterations_alone(tmp_path):
+@pytest.mark.parametrize("changes", [{}, ADAMW])
+def test_a_branch_moves_in_its_own_iterations_alone(tmp_path, changes):
     """Momentum and weight decay of earlier iterations do not move a branch that is not taken."""
     network, history = toy(), []
     train(
-        network, batches, recipe(8), folder=tmp_path, device="cpu", forward=alternating,
+        network, batches, recipe(8, **changes), folder=tmp_path, device="cpu", forward=alternating,
         on_progress=lambda progress: history.append([branch.weight.detach().clone() for branch in network.branches]),
     )  # fmt: skip
     moved = [[not torch.equal(a, b) for a, b in zip(then, now, strict=True)] for then, now in pairwise(history)]
     assert moved == [[bool(iteration % 2 == 0), bool(iteration % 2)] for iteration in range(1, 8)]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"precision": "fp16"}, ADAMW])
 @pytest.mark.parametrize("stop_at", [1, 5, 11])
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path, precision, stop_at):
-    rule = recipe(12, precision=precision)
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path, changes, stop_at):
+    rule = recipe(12, **changes)
     straight, _ = trained(tmp_path / "straight", rule, forward=alternating)
 
     def ask(progress):
@@ -193,6 +202,30 @@ def test_extending_by_an_unchanged_schedule_equals_a_longer_training(tmp_path):
     trained(tmp_path / "short", recipe(6, **steady))
     extended, _ = trained(tmp_path / "short", recipe(9, **steady), extend=True)
     assert same(weights(extended), weights(trained(tmp_path / "long", recipe(9, **steady))[0]))
+
+
+def test_extending_by_another_optimiser_begins_its_momentum_anew(tmp_path):
+    """A short recipe prolonged to a long one: weights stay, the new optimiser knows nothing of the old one's steps."""
+    trained(tmp_path, recipe(4, **ADAMW))
+    reached = load_newest(tmp_path / "checkpoints").tensors
+    network = toy()
+    train(network, batches, recipe(5), folder=tmp_path, device="cpu", extend=True)
+    tensors = load_newest(tmp_path / "checkpoints").tensors
+    assert {name.split("/")[0] for name in tensors} == {"model", "random", "momentum"}
+    assert not torch.equal(tensors["model/stem.weight"], reached["model/stem.weight"])
+
+
+def test_a_checkpoint_of_before_there_was_a_choice_of_optimiser_is_taken_up(tmp_path):
+    """Its recipe says nothing of one, and it was SGD."""
+    trained(tmp_path / "straight", recipe(8))
+    trained(tmp_path / "old", recipe(8), until=4)
+    (file,) = (tmp_path / "old" / "checkpoints").glob("*.json")
+    facts = json.loads(file.read_text())
+    del facts["meta"]["recipe"]["optimiser"]
+    file.write_text(json.dumps(facts))
+    resumed, _ = trained(tmp_path / "old", recipe(8))
+    straight, _ = trained(tmp_path / "straight", recipe(8))
+    assert same(weights(resumed), weights(straight))
 
 
 def test_a_damaged_newest_checkpoint_costs_no_bit(tmp_path, caplog):

@@ -66,7 +66,7 @@ def test_milestones_keep_their_share(iterations):
 @pytest.mark.parametrize(
     "change",
     [{"milestones": (5, 5)}, {"momentum": 1.0}, {"precision": "tf32"}, {"learning_rate": 0}, {"iteration": 3},
-     {"nesterov": True, "momentum": 0.0}],
+     {"nesterov": True, "momentum": 0.0}, {"nesterov": True, "optimiser": "adamw"}, {"optimiser": "adam"}],
 )  # fmt: skip
 def test_refuses(change):
     with pytest.raises(ValidationError):

@@ -8,8 +8,8 @@ from c2fnas.space.cost import KERNELS, network_cost
 from c2fnas.space.geometry import Size, level_sizes, padded_size
 from c2fnas.space.topology import Move
 
-STATES = 3
-"""Numbers kept for every weight: itself, its gradient, its momentum."""
+STATES = 4
+"""Numbers kept for every weight: itself, its gradient, and AdamW's two averages; SGD has its momentum alone."""
 
 LOSS_VALUES = 5
 """Full-resolution numbers of every class that the loss keeps in 32 bits: logits, probabilities and their like."""

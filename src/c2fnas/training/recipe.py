@@ -1,7 +1,7 @@
 """Training recipes: the paper's to the letter, and a modern one (paper 4.1)."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,10 @@ from pydantic import (
 
 PaperStage = Literal["coarse", "supernet", "deployment"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Optimiser = Literal["sgd", "adamw"]
+
+SECOND_MOMENTUM = 0.99
+"""AdamW's average of squared gradients; PyTorch's 0.999 looks further back than a short training lasts."""
 
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
@@ -33,6 +37,8 @@ class Recipe(BaseModel):
     An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a
     time go through the network, gradients are accumulated, and the result is that of the whole batch. ``mirror``:
     whether a deployed network's predictions are averaged over mirrored views; it must have seen flips in training.
+    ``momentum`` is SGD's, or AdamW's average of gradients; ``weight_decay`` is added to SGD's gradients and taken off
+    AdamW's weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +55,7 @@ class Recipe(BaseModel):
     milestones: tuple[NonNegativeInt, ...] = ()
     gamma: PositiveFloat = 0.5
     power: PositiveFloat = 0.9
+    optimiser: Optimiser = "sgd"
     momentum: float = Field(ge=0, lt=1)
     nesterov: bool
     weight_decay: NonNegativeFloat
@@ -63,8 +70,8 @@ class Recipe(BaseModel):
     def _consistent(self) -> Self:
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ValueError(f"milestones must rise, found {self.milestones}")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
+        if self.nesterov and (self.momentum == 0 or self.optimiser != "sgd"):
+            raise ValueError("nesterov needs SGD with a momentum above 0")
         return self
 
     @property
@@ -117,14 +124,18 @@ def modern_recipe(iterations: int) -> Recipe:
 
     Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so other
     trainings take 0.95, and 0.05 for its learning rate of 0.01, which is the same step in the long run. Short ones
-    learn at 0.1 (docs/decisions/0016) and go without augmentation, and so without mirrored views, since they have not
-    yet learnt what it varies (docs/decisions/0015).
+    take AdamW instead (docs/decisions/0018) and go without augmentation, and so without mirrored views, since they have
+    not yet learnt what it varies (docs/decisions/0015).
     """
     short, long = iterations < SHORT, iterations >= LONG
-    rate = 0.1 if short else 0.01 if long else 0.05
+    rate = 0.002 if short else 0.01 if long else 0.05
+    stepping: dict[str, Any] = (
+        {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01} if short else
+        {"optimiser": "sgd", "momentum": 0.99 if long else 0.95, "nesterov": True, "weight_decay": 3e-5}
+    )  # fmt: skip
     return Recipe(
         name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=rate,
         warmup_from=rate / 10, warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial",
-        nesterov=True, momentum=0.99 if long else 0.95, weight_decay=3e-5, gradient_clip=12.0,
-        augmentation="none" if short else "modern", foreground_rate=1 / 3, mirror=not short,
+        gradient_clip=12.0, augmentation="none" if short else "modern", foreground_rate=1 / 3, mirror=not short,
+        **stepping,
     )  # fmt: skip

@@ -14,7 +14,10 @@ from c2fnas.training.random_state import random_state, restore_random_state
 from c2fnas.training.recipe import RESULT_FREE, Recipe
 from c2fnas.training.step import Stepper, TrainingFailed
 
-MODEL, MOMENTUM, RANDOM = "model/", "momentum/", "random/"
+MODEL, RANDOM = "model/", "random/"
+MOMENTA = {"momentum_buffer": "momentum/", "exp_avg": "exp_avg/", "exp_avg_sq": "exp_avg_sq/", "step": "step/"}
+"""What SGD and AdamW keep of a parameter, by PyTorch's names, and where it lies in a checkpoint."""
+
 log = logging.getLogger(__name__)
 
 
@@ -31,9 +34,8 @@ def state_tensors(stepper: Stepper) -> dict[str, Tensor]:
     if broken:
         raise TrainingFailed(f"weights are not finite any more, such as {broken[0].removeprefix(MODEL)}")
     for name, parameter in stepper.network.named_parameters():
-        momentum = stepper.optimiser.state.get(parameter, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[MOMENTUM + name] = momentum
+        kept = stepper.optimiser.state.get(parameter, {})
+        tensors |= {MOMENTA[key] + name: value for key, value in kept.items() if value is not None}
     return tensors | {RANDOM + name: _of_all_ranks(stepper, value) for name, value in random_state().items()}
 
 
@@ -56,10 +58,8 @@ def restore(stepper: Stepper, checkpoint: Checkpoint, threads: int, folder: Path
         stepper.network.load_state_dict(_under(MODEL, checkpoint.tensors))
     except RuntimeError as error:
         raise UserError(f"{folder}: its checkpoint is of another network ({error}). Choose another folder.") from error
-    momenta = _under(MOMENTUM, checkpoint.tensors)
-    for name, parameter in stepper.network.named_parameters():
-        if name in momenta:
-            stepper.optimiser.state[parameter]["momentum_buffer"] = momenta[name].to(parameter.device)
+    if checkpoint.meta["recipe"].get("optimiser", "sgd") == stepper.recipe.optimiser:
+        _restore_momenta(stepper, checkpoint)
     stepper.overflows = checkpoint.meta["overflows"]
     if stepper.scaler and checkpoint.meta["scaler"]:
         stepper.scaler.load_state_dict(checkpoint.meta["scaler"])
@@ -79,7 +79,7 @@ def refuse_another(checkpoint: Checkpoint, recipe: Recipe, seed: int, folder: Pa
     Raises:
         UserError: another seed or recipe where it is not to be extended, or one that ends before the checkpoint.
     """
-    known = {**checkpoint.meta["recipe"], "seed": checkpoint.meta["seed"]}
+    known = {"optimiser": "sgd", **checkpoint.meta["recipe"], "seed": checkpoint.meta["seed"]}
     wanted = {**recipe.model_dump(mode="json"), "seed": seed}
     changed = [name for name in wanted if name not in RESULT_FREE and known.get(name) != wanted[name]]
     if changed and not extend:
@@ -92,6 +92,17 @@ def refuse_another(checkpoint: Checkpoint, recipe: Recipe, seed: int, folder: Pa
         raise UserError(
             f"{folder}: {checkpoint.iteration} iterations are done, more than the {recipe.iterations} asked for."
         )
+
+
+def _restore_momenta(stepper: Stepper, checkpoint: Checkpoint) -> None:
+    """Not those of another optimiser, which an extension may bring: the new one begins with none."""
+    for key, prefix in MOMENTA.items():
+        kept = _under(prefix, checkpoint.tensors)
+        for name, parameter in stepper.network.named_parameters():
+            if name in kept:
+                # AdamW counts a parameter's steps on the CPU.
+                place = "cpu" if key == "step" else parameter.device
+                stepper.optimiser.state[parameter][key] = kept[name].to(place)
 
 
 def _restore_random(stepper: Stepper, checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.training.device import make_fabric
 from c2fnas.training.gradients import share_gradients
 from c2fnas.training.losses import DiceCrossEntropy
-from c2fnas.training.recipe import Recipe
+from c2fnas.training.recipe import SECOND_MOMENTUM, Recipe
 from c2fnas.training.small_convolutions import SmallConvolutions
 
 PATIENCE = 50
@@ -55,6 +55,14 @@ def plain_forward(network: nn.Module, image: Tensor, iteration: int) -> Tensor:
     return network(image)
 
 
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; a parameter without gradient is left alone by either, whatever its momentum."""
+    parameters, rate, decay = network.parameters(), recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, betas=(recipe.momentum, SECOND_MOMENTUM), weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay)
+
+
 class Stepper:
     """A network on its device with optimiser and loss, moved by one iteration at a time.
 
@@ -71,10 +79,7 @@ class Stepper:
                 f"{recipe.batch_size} patches. Start {recipe.batch_size} at most."
             )
         self.network = self.fabric.to_device(network)
-        self.optimiser = torch.optim.SGD(
-            network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-        )  # fmt: skip
+        self.optimiser = make_optimiser(network, recipe)
         self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
         self._loss = DiceCrossEntropy(recipe.dice_smoothing)
         self._at_a_time = recipe.micro_batch or ALL
