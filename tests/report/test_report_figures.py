@@ -15,6 +15,7 @@ from c2fnas.report.facts.run import read_run
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
 from c2fnas.report.figures.candidates import pareto_front
 from c2fnas.report.figures.dice import spread
+from c2fnas.report.figures.progress import draw_best_so_far
 from c2fnas.report.figures.style import OPERATION_COLOURS, picture
 from c2fnas.report.figures.topology_map import TopologyMap
 from c2fnas.report.gallery import SECTIONS, draw_gallery
@@ -58,6 +59,17 @@ def test_every_topology_has_a_place_and_distances_do_not_grow(tmp_path: Path) ->
     for one, here in zip(topologies, places, strict=True):
         for other, there in zip(topologies, places, strict=True):
             assert np.linalg.norm(here - there) <= one.distance(other) + 1e-9
+
+
+def test_the_legend_hides_no_candidate(tmp_path: Path) -> None:
+    """Not even a last one that is far below the others."""
+    coarse = read_run(finished_run(tmp_path).root).coarse
+    figure = Figure(figsize=(5, 3.3), layout="constrained")
+    draw_best_so_far(figure, coarse)
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert axes.get_legend() is None
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
 
 
 def test_the_front_is_what_nothing_beats() -> None:

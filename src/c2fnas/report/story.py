@@ -2,6 +2,8 @@
 
 import shlex
 
+from c2fnas.inference.designs import Design
+from c2fnas.networks.baselines import Baseline
 from c2fnas.report.facts.cost import TRAIN_LABEL
 from c2fnas.report.facts.fine import patch_cost
 from c2fnas.report.facts.run import RunFacts
@@ -13,6 +15,12 @@ NO_VERDICT = (
     "No verdict was made: nothing here says whether the searched network is better than a plain one that was trained "
     "at equal cost."
 )
+
+
+def lead(run: RunFacts) -> str:
+    """What kind of run it is."""
+    what = "Training of a given network" if _only_trained(run) else "Coarse-to-fine architecture search"
+    return f"{what}, budget {_budget(run)}, seed {run.config.seed}."
 
 
 def verdict_sentence(run: RunFacts) -> str:
@@ -37,7 +45,7 @@ def deeds(run: RunFacts) -> list[str]:
     said = [] if _only_trained(run) else _search(config)
     if _only_trained(run) and run.design is not None:
         said.append(f"A given network was trained, nothing was searched: {run.design.to_text()}.")
-    trained = len({*config.deployment.folds, *(each.fold for each in run.final.folds)})
+    trained = len(_folds(run))
     folds = f"{trained} of {len(run.folds)} folds" if run.folds else "its folds"
     start = "from another model" if config.deployment.start else "from scratch"
     said.append(f"Deployment: the network trained {start} on {folds}, {_training(config.deployment.recipe)} each.")
@@ -67,15 +75,39 @@ def tiles(run: RunFacts) -> list[tuple[str, str, str]]:
 
 def repeat_command(run: RunFacts) -> str:
     """The command that starts this run again in another folder."""
-    config, dataset = run.config, shlex.quote(run.config.dataset_path)
+    config = run.config
     if _only_trained(run):
-        design = shlex.quote(run.design.to_text()) if run.design else "ARCHITECTURE"
-        folds = ",".join(map(str, config.deployment.folds))
-        return f"c2fnas train {dataset} --architecture {design} --run NEW --folds {folds} --seed {config.seed}"
-    return (
-        f"c2fnas run {dataset} --run NEW --budget {shlex.quote(config.budget)} --seed {config.seed} "
-        f"--devices {','.join(config.devices)}"
-    )
+        return _train_command(run)
+    return shlex.join([
+        "c2fnas", "run", config.dataset_path, "--run", "NEW", "--budget", config.budget, "--seed", str(config.seed),
+        "--devices", ",".join(config.devices),
+    ])  # fmt: skip
+
+
+def _train_command(run: RunFacts) -> str:
+    """All that decides the weights is said: a time budget would find other iterations elsewhere."""
+    config, recipe = run.config, run.config.deployment.recipe
+    begun = ["--from", str(run.folder.start_model)] if config.deployment.start else []
+    return shlex.join([
+        "c2fnas", "train", config.dataset_path, *_design(run.design), *begun, "--run", "NEW", "--budget", _budget(run),
+        "--recipe", recipe.name, "--precision", recipe.precision, "--iterations", str(recipe.iterations),
+        "--folds", ",".join(map(str, _folds(run))), "--seed", str(config.seed), "--devices", ",".join(config.devices),
+    ])  # fmt: skip
+
+
+def _design(design: Design | None) -> list[str]:
+    if isinstance(design, Baseline):
+        return ["--network", design.name, "--width", str(design.width)]
+    return ["--architecture", design.to_text() if design else "ARCHITECTURE"]
+
+
+def _budget(run: RunFacts) -> str:
+    return run.config.budget.removeprefix(TRAIN_LABEL)
+
+
+def _folds(run: RunFacts) -> list[int]:
+    """Those that the run began with and those that were asked for later."""
+    return sorted({*run.config.deployment.folds, *(each.fold for each in run.final.folds)})
 
 
 def _only_trained(run: RunFacts) -> bool:

@@ -21,4 +21,4 @@ def draw_best_so_far(figure: Figure, coarse: CoarseFacts) -> None:
     axes.set(xlabel="evaluated networks", ylabel="mean Dice")
     axes.set_ylim(bottom=min(0.0, *scores) if min(scores) < 0.1 else None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper left")

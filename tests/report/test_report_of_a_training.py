@@ -1,0 +1,61 @@
+"""The report of a run that trained and did not search: its page, and a command that trains the same weights again."""
+
+import re
+import shlex
+from html import unescape
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from c2fnas.cli import app
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.execution import InlineExecutor
+from c2fnas.files import sha256
+from c2fnas.inference.designs import Design
+from c2fnas.networks.baselines import Baseline
+from c2fnas.report.facts.run import read_run
+from c2fnas.report.gallery import SECTIONS
+from c2fnas.report.page import render_page
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.progress import Silent
+from c2fnas.stages.train import train_architecture
+from c2fnas.stages.train_wish import Wish
+
+SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
+UNET = Baseline("unet3d", 1 / 16)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantoms(tmp_path_factory.mktemp("a data set") / "phantoms", cases=5, test_cases=1)
+
+
+def train(dataset: Path, run: Path, architecture: Design | None, start: Path | None = None) -> Path:
+    """Train two iterations of the first fold; the model."""
+    wish = Wish(architecture, start, folds="0", budget="demo", iterations=2, seed=3)
+    result = train_architecture(
+        dataset, run, wish, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent()
+    )
+    return result.models[0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("design", "tuned"), [(UNET, False), (SMALL, True)])
+def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tuned, tmp_path, monkeypatch) -> None:
+    model = train(dataset, tmp_path / "first", design)
+    if tuned:
+        model = train(dataset, tmp_path / "tuned", None, start=model)
+    page = render_page(read_run(model.parents[2]), dict.fromkeys(SECTIONS, ()))
+    assert "Training of a given network, budget demo, seed 3." in page
+    assert "architecture search" not in page
+    shown = re.search(r'<pre class="wrap">(.*?)</pre>', page, re.DOTALL)
+    assert shown
+    words = shlex.split(unescape(shown[1]))
+    assert words[0] == "c2fnas"
+    again = [str(tmp_path / "again") if word == "NEW" else word for word in words[1:]]
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: InlineExecutor(devices[0]))
+    result = CliRunner().invoke(app, [*again, "--quiet"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    weights = tmp_path / "again/final/fold-0/model/weights.safetensors"
+    assert sha256(weights) == sha256(model / weights.name)
