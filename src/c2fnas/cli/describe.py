@@ -79,11 +79,12 @@ def space_facts() -> dict[str, int]:
 def _describe_architecture(
     text: str, size: tuple[int, int, int], channels: int, classes: int, as_json: bool, figure: Path | None
 ) -> None:
+    from c2fnas.inference.pretrained import with_design
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.cost import network_cost
     from c2fnas.space.drawing import draw_text
 
-    architecture = Architecture.load(text)
+    architecture = Architecture.load(with_design(text))
     cost = network_cost(architecture, in_channels=channels, classes=classes, input_size=size)
     if figure is not None:
         _draw(architecture, cost, figure)

@@ -27,7 +27,8 @@ def evaluate(
         typer.Option(
             "--labels",
             help="The classes: a dataset.json, a model, or names of the values 1, 2, ... such as `liver,tumour` "
-            "(`liver=1,tumour=4` for other values). By default the dataset.json beside LABELS, else the values found.",
+            "(`liver=1,tumour=4` for other values, and for a class that has the name of a model that comes with "
+            "c2fnas). By default the dataset.json beside LABELS, else the values found.",
         ),
     ] = None,
     surface_tolerance: Annotated[
@@ -76,13 +77,14 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
         UserError: it names none.
     """
     from c2fnas.inference.evaluate_files import found_classes
+    from c2fnas.inference.pretrained import on_disk_or_pretrained
 
     folder = labels if labels.is_dir() else labels.parent
     manifests = (folder / "dataset.json", folder.parent / "dataset.json")
     if source is None:
         manifest = next((path for path in manifests if path.is_file()), None)
         return found_classes(pairs) if manifest is None else _of_manifest(manifest)
-    path = Path(source)
+    path = on_disk_or_pretrained(Path(source))
     if path.is_dir() and not (path / "dataset.json").is_file():
         from c2fnas.cli.predict import model_folders
         from c2fnas.inference.package import load_package

@@ -1,6 +1,7 @@
-"""`c2fnas export` and `c2fnas import`: models for other people's tools, and as one file."""
+"""`c2fnas export` and `c2fnas import`: models for other people's tools, and to pass on as a folder or one file."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,19 +13,29 @@ from c2fnas.errors import UserError
 if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture
 
-Format = Literal["bundle", "onnx", "nnunet", "zip"]
+Format = Literal["bundle", "onnx", "nnunet", "zip", "model"]
 
 
 def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model folder, or a run folder that holds one model. With `--format nnunet` an architecture will "
-            "do: a name, a JSON file, the text form."
+            help="A model folder, or a run folder that holds one model; with `--format model` it may hold several. A "
+            "model that comes with c2fnas goes by its name (`hippocampus/fold-0`). With `--format nnunet` an "
+            "architecture will do: a name, a JSON file, the text form."
         ),
     ],
     format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder or file to write; nothing is replaced.")],
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights in half precision, half the size; for `model` and `zip`.")
+    ] = False,
+    about: Annotated[
+        str, typer.Option(help="A paragraph for the cards of `model`: where the data are from, what images it is for.")
+    ] = "",
+    licence: Annotated[
+        str, typer.Option(help="A paragraph for the cards of `model`: the licence of the weights.")
+    ] = "",
 ) -> None:
     """Write a trained model for other tools.
 
@@ -37,6 +48,9 @@ def export(
 
     `zip`: the model folder as one file, which `c2fnas import` checks and unpacks.
 
+    `model`: a folder to pass on, which `c2fnas predict` takes: a copy of the model or, of a run with several folds,
+    all of their models, with a card on what they come to.
+
     Examples:
 
     `c2fnas export runs/hippocampus/final/fold-0/model --format onnx --output hippocampus.onnx`
@@ -44,9 +58,16 @@ def export(
     `c2fnas export runs/hippocampus/final/fold-0 --format bundle --output HippocampusBundle`
 
     `c2fnas export c2fnas-panc --format nnunet --output trainer`
+
+    `c2fnas export runs/hippocampus --format model --half --output models/hippocampus --licence "CC-BY-SA 4.0"`
     """
+    if half and format not in ("model", "zip"):
+        raise UserError(f"--half --format {format}: half precision is for `model` and `zip`. Leave one of the two out.")
+    if (about or licence) and format != "model":
+        raise UserError(f"--format {format}: --about and --licence write on the cards of `--format model` alone.")
     writers: dict[Format, Callable[[str, Path], str]] = {
-        "bundle": _bundle, "onnx": _onnx, "nnunet": _nnunet, "zip": _zip,
+        "bundle": _bundle, "onnx": _onnx, "nnunet": _nnunet, "zip": partial(_zip, half=half),
+        "model": partial(_folder, half=half, about=about, licence=licence),
     }  # fmt: skip
     typer.echo(f"{output}: {writers[format](model, output)}")
 
@@ -106,18 +127,28 @@ def _nnunet(model: str, output: Path) -> str:
     return f"set nnUNet_extTrainer to this folder, then `nnUNetv2_train DATASET 3d_fullres FOLD -tr {TRAINER}`"
 
 
-def _zip(model: str, output: Path) -> str:
+def _folder(model: str, output: Path, *, half: bool, about: str, licence: str) -> str:
+    from c2fnas.export.model_folder import export_folder
+
+    models = model_folders([Path(model)])
+    export_folder(models, output, half=half, about=about, licence=licence)
+    text = "a model" if len(models) == 1 else f"{len(models)} models that vote"
+    return f"{text}, `c2fnas predict {output} --input IMAGES --output LABELS`"
+
+
+def _zip(model: str, output: Path, *, half: bool) -> str:
     from c2fnas.export.archive import pack
 
-    pack(one_model(model), output)
+    pack(one_model(model), output, half=half)
     return f"`c2fnas import {output} --output FOLDER` unpacks it"
 
 
 def _architecture(text: str) -> "Architecture":
+    from c2fnas.inference.pretrained import with_design
     from c2fnas.space.architecture import Architecture
 
     try:
-        return Architecture.load(text)
+        return Architecture.load(with_design(text))
     except UserError as error:
         if (Path(text) / "network.json").is_file():
             raise UserError(

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from c2fnas.inference.sliding_window import SlidingWindow
 
 SOME_FAILED = 1
-MODEL_PLACES = ("model", "fold-*/model", "final/fold-*/model")
-"""Where models lie in the folder of a fold, of a run's final networks and of a run."""
+MODEL_PLACES = ("model", "fold-*", "fold-*/model", "final/fold-*/model")
+"""Where models lie in the folder of a fold, of models that vote, of a run's final networks and of a run."""
 
 
 def predict(
     models: Annotated[
-        list[Path], typer.Argument(help="Model folders, or a run folder, which stands for its folds' models.")
+        list[Path],
+        typer.Argument(
+            help="Model folders, a run folder, which stands for its folds' models, or the name of models that come "
+            "with c2fnas, such as `hippocampus`; a folder of this name on disk goes before."
+        ),
     ],
     input: Annotated[Path, typer.Option("--input", "-i", help="An image, or a folder of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder that the labels go to.")],
@@ -62,6 +66,8 @@ def predict(
 
     Examples:
 
+    `c2fnas predict hippocampus --input Task04_Hippocampus/imagesTs --output predictions`
+
     `c2fnas predict runs/hippocampus --input Task04_Hippocampus/imagesTs --output predictions`
 
     `c2fnas predict runs/hippocampus/final/fold-0/model --input scan.nii.gz --output predictions --mirror`
@@ -78,30 +84,40 @@ def predict(
     window = _window(packages[0], place, stride, precision, max_memory)
     predictor = Predictor(packages, window, vote, packages[0].plan.mirror if mirror is None else mirror, place)
     with Display(quiet=quiet) as display:
-        display.say(f"{len(cases)} cases, {len(folders)} models: {', '.join(map(str, folders))}")
+        display.say(f"{len(cases)} cases, {len(folders)} models: {', '.join(map(str, models))}")
         predicted = _run(predictor, cases, output, overwrite, display)
     _finish(predicted, output)
 
 
 def model_folders(paths: Sequence[Path]) -> list[Path]:
-    """The model packages that paths stand for: packages themselves, a run's or a fold's.
+    """The model packages that paths stand for: packages themselves, a run's, a fold's, or those of a name.
 
     Raises:
-        UserError: a path holds no model.
+        UserError: a path holds no model, and is no name of one that comes with c2fnas.
     """
     from c2fnas.inference.package import is_package
+    from c2fnas.inference.pretrained import on_disk_or_pretrained
 
     found: list[Path] = []
     for path in paths:
-        places = [place for pattern in MODEL_PLACES for place in sorted(path.glob(pattern))]
-        packages = [place for place in [path, *places] if is_package(place)]
+        folder = on_disk_or_pretrained(path)
+        places = [place for pattern in MODEL_PLACES for place in sorted(folder.glob(pattern))]
+        packages = [place for place in [folder, *places] if is_package(place)]
         if not packages:
-            raise UserError(
-                f"{path}: no model here. Name a model folder, such as runs/liver/final/fold-0/model, or the folder of "
-                "a run that has trained its final networks."
-            )
+            raise UserError(f"{path}: no model here. {_where_models_are(path)}")
         found += [package for package in packages if package not in found]
     return found
+
+
+def _where_models_are(path: Path) -> str:
+    from c2fnas.inference.pretrained import pretrained, pretrained_names
+
+    if path.exists() and pretrained(path):
+        return "It hides the models of this name that come with c2fnas: rename it, or run this in another folder."
+    return (
+        "Name a model folder, such as runs/liver/final/fold-0/model, the folder of a run that has trained its final "
+        f"networks, or a model that comes with c2fnas ({', '.join(pretrained_names()) or 'there is none'})."
+    )
 
 
 def parse_stride(text: str) -> tuple[int, int, int]:

@@ -32,7 +32,9 @@ def train(
     ],
     architecture: Annotated[
         str | None,
-        typer.Option("--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run folder, or text."),
+        typer.Option(
+            "--architecture", "-a", help="A name (`c2fnas-panc`), a JSON file, a run or model folder, or text."
+        ),
     ] = None,
     network: Annotated[
         str | None,
@@ -53,7 +55,12 @@ def train(
     ] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Instead of what the budget gives.")] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="A model to fine-tune; on other channels or classes what fits.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A model to fine-tune, or one that comes with c2fnas (`hippocampus/fold-0`); on other channels or "
+            "classes what fits.",
+        ),
     ] = None,
     extend: Annotated[
         int | None, typer.Option(min=1, help="Train on from a finished run, to so many iterations in all.")
@@ -193,6 +200,7 @@ def _design(text: str | None, network: str | None, width: float | None, run: Pat
 
 def _asked(text: str | None, network: str | None, run: Path) -> "Design":
     from c2fnas.inference.designs import has_design, read_design
+    from c2fnas.inference.pretrained import with_design
     from c2fnas.networks.baselines import Baseline
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
@@ -202,7 +210,7 @@ def _asked(text: str | None, network: str | None, run: Path) -> "Design":
     final = RunFolder(run).final
     if text is None and has_design(final):
         return read_design(final)[1]
-    return Architecture.load(text if text is not None else run)
+    return Architecture.load(with_design(text) if text is not None else run)
 
 
 def _package(path: Path | None) -> Path | None:

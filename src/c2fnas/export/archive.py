@@ -2,7 +2,9 @@
 
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from c2fnas.export.half import save_half
 from c2fnas.export.place import refuse_taken
 from c2fnas.files import write_atomically
 from c2fnas.inference.designs import KINDS
@@ -15,13 +17,17 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 REGULAR_FILE = 0o100644 << 16
 
 
-def pack(model: Path, archive: Path) -> None:
-    """Write the model package ``model`` as the zip file ``archive``.
+def pack(model: Path, archive: Path, *, half: bool = False) -> None:
+    """Write the model package ``model`` as the zip file ``archive``, on request with weights in half precision.
 
     Raises:
-        UserError: ``model`` is damaged, or ``archive`` exists or can't be written.
+        UserError: ``model`` is damaged or half precision can't hold it, or ``archive`` exists or can't be written.
     """
     refuse_taken(archive)
+    if half:
+        with TemporaryDirectory() as place:
+            save_half(model, Path(place) / "model")
+            return pack(Path(place) / "model", archive)
     load_package(model)
     names = [name for name in MEMBERS if (model / name).is_file()]
     write_atomically(archive, lambda temporary: _write(model, names, temporary))

@@ -1,0 +1,145 @@
+"""The card of a run's folds together: what they were trained on, how good each is and what they are not."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.plan import Plan
+from c2fnas.errors import UserError
+from c2fnas.files import read_json
+from c2fnas.inference.cross_validation import CrossValidation, cross_validated
+from c2fnas.inference.designs import Design, build_design, has_design, read_design
+from c2fnas.inference.metrics import Evaluation
+from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.architecture import Architecture
+from c2fnas.training.weights import read_tensors
+
+
+def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written: Path) -> str:
+    """The card, in Markdown; every figure is read from a file.
+
+    Args:
+        run: What the models were trained in.
+        models: Their packages, by fold.
+        name: What the card calls them in its example.
+        written: The folder with the packages as they are passed on, for their size and precision.
+
+    Raises:
+        UserError: a fold was not evaluated, or a file of the run can't be read.
+    """
+    evaluations = {fold: _evaluation(model.parent / "evaluation.json") for fold, model in models.items()}
+    scores = cross_validated(evaluations)
+    config = RunConfig.load(run.config)
+    first = models[min(models)]
+    design, plan = read_design(first)[1], read_plan(first / PLAN)
+    data = Fingerprint.model_validate(read_json(run.fingerprint))
+    return f"""# {config.dataset}: {len(models)} models that vote
+
+{_origin(design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
+Together the models vote on every voxel:
+
+```
+c2fnas predict {name} --input IMAGES --output LABELS
+```
+
+{_facts(config, data, design, plan)}
+{_weights(written)}
+
+## Dice
+
+Of whole volumes in their own geometry. Every row is of cases that its network was not trained on.
+
+{_table(scores, evaluations)}
+
+{_seen(run)}
+
+## Limits
+
+- Not a medical device: a research model. Look at what it labels.
+- It knows images like those that it was trained on: {_images(data)}.
+- Its classes are {_listed([each.name for each in data.classes[1:]])}; anything else in an image is background to it.
+"""
+
+
+def _evaluation(path: Path) -> Evaluation:
+    if not path.is_file():
+        raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
+    return Evaluation.from_json(read_json(path))
+
+
+def _origin(design: Design) -> str:
+    searched = isinstance(design, Architecture)
+    return "A network found by coarse-to-fine architecture search," if searched else "A network of a fixed form,"
+
+
+def _facts(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
+    recipe = config.deployment.recipe
+    with torch.device("meta"):
+        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    grid = f"spacing {_by(plan.spacing)} mm" if plan.spacing else f"resized to {_by(plan.resize or ())}"
+    other = config.deployment.start
+    start = f"fine-tuned from another model ({other[:12]})" if other else "from scratch"
+    channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
+    return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
+- **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
+  {_listed([each.name for each in data.classes[1:]])}
+- **Grid**: {grid}, patch {_by(plan.patch_size)}
+- **Training**: recipe `{recipe.name}`, {recipe.optimiser}, {recipe.iterations} iterations of {recipe.batch_size} patches,
+  {recipe.precision}, seed {config.seed}, {start}"""
+
+
+def _weights(written: Path) -> str:
+    files = sorted(written.glob(f"*/{WEIGHTS}"))
+    types = {str(tensor.dtype) for file in files for tensor in read_tensors(file, None).values()}
+    half = "torch.float16" in types
+    size = sum(file.stat().st_size for file in files) / 1e6
+    precision = "half precision (float16); Dice is that before rounding" if half else "single precision"
+    return f"- **Weights**: {len(files)} files of together {size:.1f} MB, in {precision}"
+
+
+def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> str:
+    names = list(scores.per_class)
+    head = [_row(["fold", "cases", *names, "mean"]), _row(["---"] * (len(names) + 3))]
+    folds = [
+        _row([fold, len(each.cases), *(each.per_class[name] for name in names), each.mean])
+        for fold, each in sorted(evaluations.items())
+    ]
+    together = [scores.per_class[name].dice for name in names]
+    return "\n".join([*head, *folds, _row(["together", scores.cases, *together, scores.mean.dice])])
+
+
+def _row(cells: Sequence[str | int | float | None]) -> str:
+    shown = ("-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells)
+    return f"| {' | '.join(shown)} |"
+
+
+def _seen(run: RunFolder) -> str:
+    text = "The models voting together have no Dice here: of any case, all of them but one have seen the label."
+    if has_design(run.fine):
+        text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
+    return text
+
+
+def _images(data: Fingerprint) -> str:
+    sizes = [_range([case.shape[axis] for case in data.cases]) for axis in range(3)]
+    spacings = [_range([round(case.spacing[axis], 3) for case in data.cases]) for axis in range(3)]
+    channels = _listed([channel.name for channel in data.channels])
+    return f"{channels} of {' × '.join(sizes)} voxels of {' × '.join(spacings)} mm"
+
+
+def _range(numbers: Sequence[float]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:g}" if low == high else f"{low:g}–{high:g}"
+
+
+def _by(numbers: Sequence[float]) -> str:
+    return " × ".join(f"{number:g}" for number in numbers)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,75 @@
+"""Models as folders to pass on: one as it is, the folds of a run together with a card on what they come to."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from c2fnas.errors import UserError
+from c2fnas.export.archive import MEMBERS
+from c2fnas.export.ensemble_card import ensemble_card
+from c2fnas.export.half import save_half
+from c2fnas.export.place import new_folder
+from c2fnas.files import write_text
+from c2fnas.inference.package import CARD, load_package
+from c2fnas.runs.folder import PACKAGE, RunFolder
+
+
+def export_folder(
+    models: Sequence[Path], folder: Path, *, half: bool = False, about: str = "", licence: str = ""
+) -> None:
+    """Write model packages to ``folder``: one as the folder itself, several of a run as ``fold-0``, ``fold-1`` ...
+
+    Args:
+        models: Packages; several are the folds of one run, or of a folder that this has written.
+        folder: It must not hold anything.
+        half: Whether weights are rounded to half precision.
+        about: A paragraph for the cards, on where the data are from, say.
+        licence: The same on the licence.
+
+    Raises:
+        UserError: a package is damaged, half precision can't hold it, a fold has no evaluation, something is at
+            ``folder``, or it can't be written.
+    """
+    sections = "".join(f"\n## {title}\n\n{text}\n" for title, text in (("Data", about), ("Licence", licence)) if text)
+    with new_folder(folder) as unfinished:
+        if len(models) == 1:
+            _write(models[0], unfinished, half, sections)
+            return
+        for model in models:
+            _write(model, unfinished / _name(model), half, sections)
+        write_text(unfinished / CARD, _card(models, folder.absolute().name, unfinished).rstrip() + "\n" + sections)
+
+
+def _write(model: Path, folder: Path, half: bool, sections: str) -> None:
+    if half:
+        save_half(model, folder)
+    else:
+        load_package(model)
+        folder.mkdir(exist_ok=True)
+        for name in MEMBERS:
+            if (model / name).is_file():
+                shutil.copyfile(model / name, folder / name)
+    if sections:
+        card = folder / CARD
+        text = card.read_text(encoding="utf-8").rstrip() + "\n" if card.is_file() else ""
+        write_text(card, text + sections)
+
+
+def _name(model: Path) -> str:
+    """``fold-0`` of ``run/final/fold-0/model``, and of ``folder/fold-0``."""
+    return model.parent.name if model.name == PACKAGE else model.name
+
+
+def _card(models: Sequence[Path], name: str, written: Path) -> str:
+    """A new card from the files of a run; that of a folder of folds as it is."""
+    there = models[0].parent / CARD
+    if models[0].name != PACKAGE and there.is_file():
+        return there.read_text(encoding="utf-8")
+    run = RunFolder(models[0].absolute().parents[2])
+    folds = {int(fold): model for model in models if (fold := _name(model).removeprefix("fold-")).isdigit()}
+    if not run.config.is_file() or len(folds) < len(models):
+        raise UserError(
+            f"{models[0]}: not a fold of a run, and a card on {len(models)} models is made from a run's own files. "
+            "Name the folder of a run, or one of these models."
+        )
+    return ensemble_card(run, folds, name, written)
