@@ -100,6 +100,8 @@ def test_the_note_on_a_job_is_its_last_line(tmp_path: Path) -> None:
     assert note_on(job) == "candidate 3: 20/50, loss 0.512, 1.2 GB"
     append_json_line(tmp_path / METRICS, line | {"seconds_per_iteration": 4.2})
     assert note_on(job) == "candidate 3: 20/50, ETA 0:02:06, loss 0.512, 1.2 GB"  # 30 iterations
+    append_json_line(tmp_path / METRICS, line | {"seconds_per_iteration": 4.2, "iteration": 50})
+    assert note_on(job) == "candidate 3: 50/50, loss 0.512, 1.2 GB"
     append_json_line(tmp_path / METRICS, {"iteration": 20, "iterations": 50, "validation": 0.75})
     assert note_on(job) == "candidate 3: 20/50, Dice 0.750"
     progress_to(tmp_path, "evaluated", "cpu")(2, 9)

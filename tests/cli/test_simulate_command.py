@@ -16,11 +16,15 @@ from c2fnas.stages.tabulate import planned_trainings
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("table") / "table.csv"
+    return made_up(tmp_path_factory.mktemp("table"), per_cluster=2)
+
+
+def made_up(folder: Path, per_cluster: int) -> Path:
+    path = folder / "table.csv"
     rng = np.random.default_rng(0)
     rows = [
         Row(topology, cluster, seed, dice, {30: dice / 3}, {"organ": dice}, 10.0, 1000, 5000)
-        for cluster, topology, seed in planned_trainings(SearchSpace(), per_cluster=2, repeated=1, seeds=2)
+        for cluster, topology, seed in planned_trainings(SearchSpace(), per_cluster=per_cluster, repeated=1, seeds=2)
         for dice in [float(rng.uniform(0.3, 0.8))]
     ]
     write_table(path, rows)
@@ -76,3 +80,14 @@ def test_what_cannot_be_is_said_in_one_paragraph(table: Path, options: list[str]
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_table_that_says_too_little_is_refused(tmp_path: Path) -> None:
+    few = made_up(tmp_path, per_cluster=1)  # one topology of each of 8 clusters
+    done = simulate(few)
+    assert done.returncode == 2
+    assert "has 8 topologies with a Dice; four are needed, two of them of one cluster" in done.stderr
+    write_json(few.with_suffix(".json"), {"setting": {}})
+    done = simulate(few)
+    assert done.returncode == 2
+    assert "table.json: does not say how many iterations" in done.stderr

@@ -18,12 +18,14 @@ from c2fnas.runs.trial import Trial
 from c2fnas.search.path_ranking import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
+from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages import fine, fine_jobs
+from c2fnas.stages import fine, fine_jobs, ranking
 from c2fnas.stages.fine import SUMMARY, search_operations
 from c2fnas.stages.fine_choice import Limits
 from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
 from c2fnas.stages.fine_wish import FineWish, with_wish
+from c2fnas.stages.narrowing import Narrowed
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import has_checkpoint
@@ -116,20 +118,31 @@ def test_costs_stand_beside_the_scores(finished: Setting) -> None:
         assert (trial.extra["macs"], trial.extra["parameters"]) == (cost.macs, cost.parameters)
 
 
-def test_the_front_is_one_and_has_latencies(finished: Setting) -> None:
+def test_the_front_is_one_of_dice_and_every_cost(finished: Setting) -> None:
     finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
 
-    def values(trial: Trial) -> tuple[float, float, float]:
-        return (-(trial.score or 0), trial.extra["macs"], trial.extra["parameters"])
+    def values(trial: Trial) -> tuple[float, ...]:
+        return (-(trial.score or 0), trial.extra["macs"], trial.extra["parameters"], trial.extra["latency_ms"])
 
     for trial in trials(finished):
+        if trial not in finalists:
+            assert (trial.extra["front"], trial.extra["latency_ms"]) == (False, None)
+            continue
         beaten = any(
             values(other) != values(trial) and all(a <= b for a, b in zip(values(other), values(trial), strict=True))
             for other in finalists
         )
-        assert trial.extra["front"] == (trial in finalists and not beaten)
-        assert (trial.extra["latency_ms"] or 0) * trial.extra["front"] == (trial.extra["latency_ms"] or 0)
-        assert not trial.extra["front"] or trial.extra["latency_ms"] > 0
+        assert trial.extra["latency_ms"] > 0
+        assert trial.extra["front"] == (not beaten)
+
+
+def test_a_fast_candidate_is_on_the_front_however_much_it_computes(finished: Setting) -> None:
+    cheap, dear, beaten = ((operation,) * 12 for operation in (Operation.CONV2D, Operation.CONV3D, Operation.P3D))
+    dice = {cheap: 0.5, dear: 0.5, beaten: 0.4}
+    result = Narrowed([*dice], dict.fromkeys(dice, 3), {**dice})
+    milliseconds: dict[tuple[Operation, ...], float | None] = {cheap: 5.0, dear: 4.0, beaten: 9.0}
+    assert fine.front_of(finished, TOPOLOGY, result, milliseconds) == {cheap, dear}
+    assert fine.front_of(finished, TOPOLOGY, result, dict.fromkeys(dice)) == {cheap}
 
 
 def test_sampling_is_told(finished: Setting) -> None:
@@ -290,6 +303,8 @@ def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting
     for trial in trials(setting):
         assert (trial.score is None) == (trial.architecture.operations[4] == "3D")
         assert trial.state == ("failed" if trial.score is None else "succeeded")
+        assert trial.reason == (None if trial.score is not None else
+                                "With the super-network's weights its logits are not finite.")  # fmt: skip
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(finished: Setting, tmp_path: Path) -> None:
@@ -331,6 +346,7 @@ def test_a_job_that_fails_costs_its_candidates(
     failed = [trial.architecture.operations for trial in trials(setting) if trial.state == "failed"]
     assert sorted(failed) == first
     assert len(trials(setting)) == 32
+    assert all("a disk has gone" in (trial.reason or "") for trial in trials(setting) if trial.state == "failed")
 
 
 def test_without_foreground_in_validation_there_is_no_ranking(finished: Setting, tmp_path: Path) -> None:
@@ -409,13 +425,14 @@ def test_damaged_weights_are_a_readable_error(finished: Setting, tmp_path: Path)
 
 
 @pytest.mark.long
-def test_two_devices_find_what_one_finds(finished: Setting, tmp_path: Path) -> None:
+def test_two_devices_find_what_one_finds(finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More devices cut the candidates into other jobs, which changes no score."""
+    monkeypatch.setattr(ranking, "JOBS_PER_DEVICE", 1)
     two = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=40, audit=0)
     search(two)
     first = results(two)
     assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 2
-    one = configured(unranked(two), devices=(), candidates=40, audit=0)
+    one = configured(unranked(two), candidates=40, audit=0)
     search(one)
     assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 1
     assert results(one) == first

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, JobDevices, executor_factory
-from c2fnas.cli.options import Quiet
+from c2fnas.cli.options import Quiet, device_names
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
+    from c2fnas.space.topology import Topology
+    from c2fnas.stages.fine_wish import FineWish
     from c2fnas.stages.progress import Reporter
     from c2fnas.stages.setting import Setting
 
@@ -56,7 +58,8 @@ def fine(
     """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
 
     Resumable; finished, it prints what it found. Limits pick from what was ranked, and are kept with the run until
-    others are given; `--max-macs inf` lifts them.
+    others are given; `--max-macs inf` lifts them. Under torchrun the processes share the super-network's batches and
+    end with its training; the same command without torchrun goes on from there.
 
     Examples:
 
@@ -65,6 +68,8 @@ def fine(
     `c2fnas search fine --run runs/hippocampus --max-macs 2e9`
 
     `c2fnas search fine --run runs/hippocampus --verify 12 --verify-iterations 300 --json`
+
+    `torchrun --nproc-per-node 8 -m -- c2fnas search fine --run runs/pancreas`
     """
     from c2fnas.cli.display import Display
     from c2fnas.space.architecture import Architecture
@@ -72,6 +77,7 @@ def fine(
     from c2fnas.stages.fine_wish import FineWish, with_wish
     from c2fnas.stages.pipeline import fine_stage, on_run
     from c2fnas.stages.verify import verify_ranking
+    from c2fnas.training.device import ranks
 
     if verify is None and verify_iterations is not None:
         raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
@@ -80,6 +86,9 @@ def fine(
     if max_macs is not None or max_latency is not None:
         limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
     given = Architecture.load(topology).topology if topology else None
+    if ranks()[1] > 1:
+        _supernet_together(run, wish, given, devices, quiet)
+        return
 
     def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> dict[str, Any]:
         found = fine_stage(with_wish(setting, wish), executor, reporter, limits=limits, topology=given)
@@ -94,6 +103,23 @@ def fine(
     with Display(quiet=quiet) as display:
         facts = on_run(run, stage, executor=executor, reporter=display)
     typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
+
+
+def _supernet_together(
+    run: Path, wish: "FineWish", topology: "Topology | None", devices: str | None, quiet: bool
+) -> None:  # fmt: skip
+    """What a process under torchrun does."""
+    from c2fnas.cli.display import Display
+    from c2fnas.stages.setting import Setting
+    from c2fnas.stages.supernet_together import train_supernet_together
+    from c2fnas.training.device import ranks
+
+    rank, world = ranks()
+    names = device_names(devices) if devices else Setting.load(run).config.devices
+    with Display(quiet=quiet or rank > 0) as display:
+        train_supernet_together(run, wish, topology=topology, kind=names[0].partition(":")[0], reporter=display)
+    if rank == 0:
+        typer.echo(f"The super-network is trained, by {world} processes. `c2fnas search fine --run {run}` goes on.")
 
 
 def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:

@@ -63,8 +63,12 @@ def simulate(
         raise UserError(f"--figure {figure}: a figure's name ends in {', '.join(FIGURES)}.")
     rows = read_table(table)
     measured, clusters = measurements(rows, _iterations(table)), table_clusters(rows)
-    if sum(entry.score is not None for entry in measured.values()) < 4:
-        raise UserError(f"{table}: has fewer than four topologies with a Dice; `c2fnas tabulate` adds more.")
+    scored = [sum(measured[each].score is not None for each in cluster.topologies) for cluster in clusters]
+    if sum(scored) < 4 or max(scored, default=0) < 2:
+        raise UserError(
+            f"{table}: has {sum(scored)} topologies with a Dice; four are needed, two of them of one cluster. `c2fnas "
+            "tabulate` adds more."
+        )
     spread = seed_noise(rows) or 0.0
     budget = Budget(
         evaluations=min(evaluations or max(1, min(50, len(measured) // 2)), len(measured)), workers=workers,
@@ -163,7 +167,12 @@ def _iterations(table: Path) -> int:
         raise UserError(
             f"{beside}: is missing; it says in what setting the table was made. Copy it along with the table."
         )
-    return int(read_json(beside)["setting"]["iterations"])
+    try:
+        return int(read_json(beside)["setting"]["iterations"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{beside}: does not say how many iterations a training had ({error!r}). Copy it anew along with the table."
+        ) from error
 
 
 def _say(name: str, quiet: bool) -> None:

@@ -121,14 +121,16 @@ class Ledger:
         return self._end(number, State.PRUNED, None, None, extra or {})
 
     def add_scored(self, scored: Iterable[tuple[Architecture, float, Mapping[str, Any]]]) -> tuple[Trial, ...]:
-        """Enter candidates that were scored elsewhere, such as ranked paths; a bad score is entered as a failure."""
+        """Enter candidates that were scored elsewhere, such as ranked paths; a bad score is entered as a failure.
+
+        ``reason`` among what is kept with such a one says why.
+        """
         numbers = []
         for architecture, score, extra in scored:
             valid = math.isfinite(score) and 0.0 <= score <= 1.0
             finished = self._finished()
-            result = {"order": finished, **extra}
-            if not valid:
-                result["reason"] = f"The score {score} is not within [0, 1]."
+            reason = {} if valid else {"reason": f"The score {score} is not within [0, 1]."}
+            result = {"order": finished, **reason, **extra}
             numbers.append(
                 self._add(
                     new_record(

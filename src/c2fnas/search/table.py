@@ -50,8 +50,9 @@ def read_table(path: Path) -> tuple[Row, ...]:
     """
     try:
         lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}). `c2fnas tabulate` makes one.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({why}). `c2fnas tabulate` makes one.") from error
     rows: dict[tuple[Topology, int], Row] = {}
     for number, line in enumerate(lines, start=2):
         try:

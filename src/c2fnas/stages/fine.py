@@ -85,8 +85,7 @@ def train_supernet(setting: Setting, topology: Topology, executor: Executor, rep
     Raises:
         UserError: it failed.
     """
-    payload = {"run": "../..", "code": list(topology.code)}
-    job = Job("super-network", "c2fnas.stages.fine_jobs:train_supernet", payload, setting.folder.supernet)
+    job = supernet_job(setting, topology)
     (outcome,) = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
     if outcome.value is None:
         raise UserError(
@@ -99,6 +98,12 @@ def train_supernet(setting: Setting, topology: Topology, executor: Executor, rep
     return sampling
 
 
+def supernet_job(setting: Setting, topology: Topology) -> Job:
+    """The training of the super-network."""
+    payload = {"run": "../..", "code": list(topology.code)}
+    return Job("super-network", "c2fnas.stages.fine_jobs:train_supernet", payload, setting.folder.supernet)
+
+
 def rank_candidates(
     setting: Setting, topology: Topology, sampling: Sampling, executor: Executor, reporter: Reporter
 ) -> None:
@@ -109,7 +114,7 @@ def rank_candidates(
     """
     narrowing = Narrowing(setting, topology, executor, reporter)
     result = narrowing.run()
-    latencies = measure_front(setting, topology, result, executor, reporter)
+    latencies = measure_latencies(setting, topology, result.finalists, executor, reporter)
     _enter(setting, topology, result, latencies)
     summary = {"candidates": len(result.reached), "cases": len(narrowing.cases), "sampling": sampling}
     rungs = [
@@ -126,22 +131,26 @@ def rank_candidates(
     })  # fmt: skip
 
 
-def measure_front(
-    setting: Setting, topology: Topology, result: Narrowed, executor: Executor, reporter: Reporter
+def measure_latencies(
+    setting: Setting, topology: Topology, finalists: Sequence[Path], executor: Executor, reporter: Reporter
 ) -> dict[Path, float | None]:
-    """Milliseconds on the user's device of the finalists on the front of Dice, multiply-accumulates, parameters."""
-    points = [
-        (-(result.dice[path] or 0), *cost_of(setting, Architecture(topology, path, setting.config.width)))
-        for path in result.finalists
-    ]
-    front = [path for path, on in zip(result.finalists, is_on_front(points), strict=True) if on]
-    payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in front]}
+    """Milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
+    payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
     job = Job("latency", "c2fnas.stages.fine_jobs:measure_latency", payload, setting.folder.fine / "latency")
     (outcome,) = run_all(executor, [job], setting.folder, reporter, LATENCY_STAGE)
     if outcome.value is None:
         reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
-    times: Sequence[float | None] = outcome.value["milliseconds"] if outcome.value else [None] * len(front)
-    return dict(zip(front, times, strict=True))
+    times: Sequence[float | None] = outcome.value["milliseconds"] if outcome.value else [None] * len(finalists)
+    return dict(zip(finalists, times, strict=True))
+
+
+def front_of(setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None]) -> set[Path]:
+    """The finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
+    points = [
+        (-(result.dice[path] or 0), *cost_of(setting, Architecture(topology, path, setting.config.width)), ms or 0.0)
+        for path, ms in latencies.items()
+    ]
+    return {path for path, on in zip(latencies, is_on_front(points), strict=True) if on}
 
 
 def _code(topology: Topology) -> str:
@@ -152,6 +161,7 @@ def _enter(setting: Setting, topology: Topology, result: Narrowed, latencies: di
     """All candidates into the ledger, finalists first; what an interrupted call has entered stays."""
     ledger = Ledger(setting.folder.study, STAGE)
     entered = {trial.architecture.operations for trial in ledger.trials()}
+    front = front_of(setting, topology, result, latencies)
     others = sorted(result.reached, key=lambda path: -result.reached[path])
 
     def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
@@ -161,9 +171,11 @@ def _enter(setting: Setting, topology: Topology, result: Narrowed, latencies: di
             architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
             macs, parameters = cost_of(setting, architecture)
             extra = {
-                "cases": result.reached[path], "macs": macs, "parameters": parameters, "front": path in latencies,
+                "cases": result.reached[path], "macs": macs, "parameters": parameters, "front": path in front,
                 "latency_ms": latencies.get(path), "device": result.device[path],
             }  # fmt: skip
+            if dice is None:
+                extra["reason"] = result.failures[path]
             # Not a number is entered as a failure.
             yield architecture, math.nan if dice is None else dice, extra
 

@@ -38,7 +38,7 @@ def choose(folder: RunFolder, trials: Sequence[Trial], limits: Limits | None) ->
 def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
     """The best of the finalists, those that were scored on the most cases, within ``limits``.
 
-    Only candidates on the Pareto front have a latency; a limit to it leaves the others out.
+    Where the latency could not be measured, a limit to it leaves all out.
 
     Raises:
         UserError: none is within the limits, or none has a score.

@@ -38,6 +38,16 @@ Row = list[float | None] | None
 
 def train_supernet(payload: Json, folder: Path, device: str) -> Json:
     """Train the super-network of a topology by single-path one-shot (paper 3.4, Eq. 6)."""
+    supernet, sampling = train_supernet_network(payload, folder, device)
+    save_weights(folder / WEIGHTS, supernet)
+    return {"sampling": sampling}
+
+
+def train_supernet_network(payload: Json, folder: Path, device: str) -> tuple[SuperNetwork, list[list[int]]]:
+    """The trained super-network, and how often each cell has trained each operation.
+
+    Where several processes train together, each of them calls this.
+    """
     setting = setting_of(payload, folder)
     config = setting.config
     supernet = new_supernet(setting, payload["code"])
@@ -47,8 +57,7 @@ def train_supernet(payload: Json, folder: Path, device: str) -> Json:
         setting, supernet, setting.search_split.training, recipe, folder, device,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )  # fmt: skip
-    save_weights(folder / WEIGHTS, supernet)
-    return {"sampling": paths.counts(recipe.iterations)}
+    return supernet, paths.counts(recipe.iterations)
 
 
 def rank_paths(payload: Json, folder: Path, device: str) -> Json:
@@ -84,12 +93,14 @@ def measure_latency(payload: Json, folder: Path, device: str) -> Json:
     place, window = resolve_device(device), setting.window(ranking=True)
     supernet = trained_supernet(setting, payload["code"]).to(place).eval()
     image = torch.randn(1, setting.in_channels, *window.patch_size, device=place)
+    tell = progress_to(folder, "timed", device)
     latencies = []
     with torch.inference_mode(), autocast(place, window.precision):
         for path in payload["paths"]:
             operations = tuple(map(Operation, path))
             seconds = [_timed(supernet, image, operations) for _ in range(1 + TIMED)]
             latencies.append(1000 * median(seconds[1:]))
+            tell(len(latencies), len(payload["paths"]))
     return {"milliseconds": latencies}
 
 

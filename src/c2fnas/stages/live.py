@@ -15,6 +15,8 @@ from c2fnas.training.metrics_log import METRICS
 TAIL_BYTES = 4096
 TRAINING_SHARE = 0.9
 """The part of a job's bar that its training fills, where cases are evaluated after it."""
+WHOLE = {"ranked": "cases", "timed": "candidates"}
+"""Work that is a job of its own, and what it counts."""
 SHOWN = {"loss": "loss", "validation": "Dice"}
 """What is shown of a training's metrics, and its name there."""
 
@@ -50,7 +52,7 @@ def latest_metrics(folder: Path) -> dict[str, Any]:
 def share_done(job: Job) -> float:
     """How much of a job is done, between 0 and just under 1."""
     metrics = latest_metrics(job.folder)
-    if metrics.get("doing") == "ranked":
+    if metrics.get("doing") in WHOLE:
         return min(0.99, metrics["done"] / metrics["total"])
     if "doing" in metrics:
         return min(0.99, TRAINING_SHARE + (1 - TRAINING_SHARE) * metrics["done"] / metrics["total"])
@@ -61,7 +63,7 @@ def note_on(job: Job) -> str:
     """A few words on a running job: where it stands, how long it has to train, its loss or Dice, and its memory."""
     metrics = latest_metrics(job.folder)
     if "doing" in metrics:
-        words = [f"{metrics['doing']} {metrics['done']}/{metrics['total']} cases"]
+        words = [f"{metrics['doing']} {metrics['done']}/{metrics['total']} {WHOLE.get(metrics['doing'], 'cases')}"]
     elif "iteration" in metrics:
         words = [f"{metrics['iteration']}/{metrics.get('iterations', '?')}", *_eta(metrics)]
     else:
@@ -74,7 +76,5 @@ def note_on(job: Job) -> str:
 
 def _eta(metrics: dict[str, Any]) -> list[str]:
     """Of a training, without the evaluation that follows."""
-    if "seconds_per_iteration" not in metrics:
-        return []
-    left = metrics["seconds_per_iteration"] * (metrics["iterations"] - metrics["iteration"])
-    return [f"ETA {timedelta(seconds=round(left))}"]
+    left = metrics.get("seconds_per_iteration", 0) * (metrics.get("iterations", 0) - metrics["iteration"])
+    return [f"ETA {timedelta(seconds=round(left))}"] if left > 0 else []

@@ -30,6 +30,7 @@ class Narrowed:
         reached: on how many cases each candidate was scored, in the order of the candidates.
         dice: the mean Dice of each on as many; None of one that has failed.
         device: where each was scored last.
+        failures: why each one has failed that has.
         audit: how far the rungs agree with a full ranking, of candidates at random; empty without an audit.
         scored: pairs of candidate and case that were computed.
     """
@@ -38,6 +39,7 @@ class Narrowed:
     reached: dict[Path, int]
     dice: dict[Path, float | None] = field(default_factory=dict)
     device: dict[Path, str] = field(default_factory=dict)
+    failures: dict[Path, str] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     scored: int = 0
 
@@ -65,6 +67,7 @@ class Narrowing:
         result.audit = self._audit(result)
         result.dice = {path: self._ranking.dice(path, self.cases[:count]) for path, count in result.reached.items()}
         result.device = {path: self._ranking.device(path) for path in result.reached}
+        result.failures = {path: self._ranking.failure(path) for path, dice in result.dice.items() if dice is None}
         result.scored = self._ranking.scored
         self._ranking.close(f"{len(result.reached)} candidates, {len(result.finalists)} on all {len(self.cases)} cases")
         return result

@@ -106,14 +106,23 @@ def fine_stage(
     Raises:
         UserError: the coarse stage has not found a topology yet.
     """
+    topology = topology_to_search(setting, topology)
+    return _keep(search_operations(setting, topology, executor, reporter, limits), setting.folder.fine)
+
+
+def topology_to_search(setting: Setting, topology: Topology | None = None) -> Topology:
+    """The topology whose operations are searched: the one given, that of a stage begun, or the coarse stage's.
+
+    Raises:
+        UserError: the coarse stage has not found one yet.
+    """
     topology = topology or topology_begun(setting)
     found = setting.folder.coarse / "architecture.json"
     if topology is None and not found.exists():
         raise UserError(
             f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first."
         )
-    topology = topology or Architecture.load(found).topology
-    return _keep(search_operations(setting, topology, executor, reporter, limits), setting.folder.fine)
+    return topology or Architecture.load(found).topology
 
 
 def _keep(architecture: Architecture, folder: Path) -> Architecture:

@@ -41,7 +41,7 @@ class Ranking:
         self._jobs = JOBS_PER_DEVICE * _devices(setting, executor)
         self._rows: dict[Path, dict[str, Row]] = {}
         self._so_far = ""
-        self._asked, self._devices = 0, dict[Path, str]()
+        self._asked, self._devices, self._failures = 0, dict[Path, str](), dict[Path, str]()
         reporter.start(STAGE, total)
 
     def score(self, label: str, paths: Iterable[Path], cases: Sequence[str]) -> None:
@@ -70,6 +70,10 @@ class Ranking:
         """The device that scored a path last."""
         return self._devices[path]
 
+    def failure(self, path: Path) -> str:
+        """Why a path that has failed has."""
+        return self._failures.get(path, "With the super-network's weights its logits are not finite.")
+
     @property
     def scored(self) -> int:
         """Pairs of path and case that were scored."""
@@ -93,6 +97,7 @@ class Ranking:
         """Keep the rows of a job; where it has failed, all of its paths have."""
         if outcome.value is None:
             self._reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
+            self._failures |= dict.fromkeys(paths, outcome.failure or outcome.kind)
         rows = outcome.value["rows"] if outcome.value else [[None] * len(cases)] * len(paths)
         for path, own in zip(paths, rows, strict=True):
             self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))

@@ -56,14 +56,16 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
                 clear_stop(job)
             fabric.barrier()  # the first process writes a result no sooner than all have looked
             if not done:
-                with _looked_after(job, setting.folder, reporter, number) if first else nullcontext():
+                with looked_after(job, setting.folder, reporter, STAGE, number) if first else nullcontext():
                     _train(job, setting, architecture, device, first)
         reporter.finish(STAGE)
     return result(setting, architecture, folds) if first else Result(architecture, (), ())
 
 
 @contextmanager
-def _looked_after(job: Job, folder: RunFolder, reporter: Reporter, finished_before: int) -> Iterator[None]:
+def looked_after(
+    job: Job, folder: RunFolder, reporter: Reporter, stage: str, finished_before: int = 0
+) -> Iterator[None]:  # fmt: skip
     """In a thread meanwhile, what a driver does: progress is shown, and a file ``stop`` of the run reaches the job."""
     ended = threading.Event()
 
@@ -72,7 +74,7 @@ def _looked_after(job: Job, folder: RunFolder, reporter: Reporter, finished_befo
             if folder.stop_requested:
                 with suppress(OSError):  # the job may not have made its folder yet
                     (job.folder / STOP).touch()
-            reporter.update(STAGE, finished_before + share_done(job), note_on(job))
+            reporter.update(stage, finished_before + share_done(job), note_on(job))
 
     thread = threading.Thread(target=look_after, daemon=True)
     thread.start()

@@ -128,7 +128,7 @@ def modern_recipe(iterations: int) -> Recipe:
     not yet learnt what it varies (docs/decisions/0015).
     """
     short, long = iterations < SHORT, iterations >= LONG
-    rate = 0.002 if short else 0.01 if long else 0.05
+    rate = 0.004 if short else 0.01 if long else 0.05
     stepping: dict[str, Any] = (
         {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01} if short else
         {"optimiser": "sgd", "momentum": 0.99 if long else 0.95, "nesterov": True, "weight_decay": 3e-5}
