@@ -23,10 +23,12 @@ from c2fnas.training.checkpoint import has_checkpoint
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Setting:
-    """In fp32, and of two iterations: further ones multiply what rounding has set apart."""
+    """fp32, SGD, two iterations: AdamW's first steps, or further ones, multiply what rounding has set apart."""
     setting = prepared_run(tmp_path, candidates=3, rungs=1, audit=0)
     fine = setting.config.fine
-    recipe = fine.recipe.model_copy(update={"precision": "fp32", "iterations": 2})
+    recipe = fine.recipe.model_copy(
+        update={"precision": "fp32", "iterations": 2, "optimiser": "sgd", "weight_decay": 0.0}
+    )
     setting.config.model_copy(update={"fine": fine.model_copy(update={"recipe": recipe})}).save(setting.folder.config)
     return Setting.load(setting.folder.root)
 
