@@ -59,3 +59,16 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
     assert result.exit_code == 0, result.output
     weights = tmp_path / "again/final/fold-0/model/weights.safetensors"
     assert sha256(weights) == sha256(model / weights.name)
+
+
+@pytest.mark.long
+def test_after_an_extension_the_report_says_that_weights_will_differ(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(dataset, run, SMALL)
+    told = "trained further with <code>--extend</code>"
+    assert told not in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
+    wish = Wish(folds="0", extend=3)
+    train_architecture(
+        dataset, run, wish, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent()
+    )
+    assert told in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
