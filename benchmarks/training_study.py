@@ -34,6 +34,7 @@ from c2fnas.stages.fine_jobs import new_supernet
 from c2fnas.stages.jobs import new_network, train_on
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Silent
+from c2fnas.stages.scale_job import with_patch
 from c2fnas.stages.setting import Setting, evenly_spread
 from c2fnas.training.recipe import Recipe
 
@@ -42,8 +43,11 @@ RESULTS = HERE / "results"
 SGD: dict[str, Any] = {"optimiser": "sgd", "momentum": 0.95, "nesterov": True, "weight_decay": 3e-5}
 ADAMW: dict[str, Any] = {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
 RATE = {f"learning rate {rate:g}": SGD | {"learning_rate": rate} for rate in (0.01, 0.02, 0.05, 0.1)}
-ADAMW_RATE = {f"AdamW, learning rate {rate:g}": ADAMW | {"learning_rate": rate} for rate in (0.001, 0.002, 0.004)}
+ADAMW_RATE = {
+    f"AdamW, learning rate {rate:g}": ADAMW | {"learning_rate": rate} for rate in (0.001, 0.002, 0.004, 0.008)
+}
 MIDDLE = SGD | {"learning_rate": 0.05}
+NOW = ADAMW | {"learning_rate": 0.004}
 VARIANTS: dict[str, dict[str, Any]] = (
     RATE
     | ADAMW_RATE
@@ -56,9 +60,16 @@ VARIANTS: dict[str, dict[str, Any]] = (
         "learning rate 0.05, no warm-up": MIDDLE | {"warmup_iterations": 0},
         "learning rate 0.05, no Nesterov": MIDDLE | {"nesterov": False},
         "learning rate 0.05, augmentation": MIDDLE | {"augmentation": "modern"},
-        "AdamW, learning rate 0.002, augmentation": ADAMW | {"learning_rate": 0.002, "augmentation": "modern"},
+        "AdamW, no warm-up": NOW | {"warmup_iterations": 0},
+        "AdamW, 1 patch": NOW | {"volumes": 1},
+        "AdamW, 4 patches": NOW | {"volumes": 4},
+        "AdamW, sides of a patch x 0.75": NOW | {"sides": 0.75},
+        "AdamW, no foreground sampling": NOW | {"foreground_rate": 0.0},
+        "AdamW, foreground in 2 of 3": NOW | {"foreground_rate": 2 / 3},
+        "AdamW, augmentation": NOW | {"augmentation": "modern"},
     }
 )
+"""Fields of a recipe; ``sides`` is no such, it multiplies the patch's."""
 PATHS = 6
 
 
@@ -67,7 +78,9 @@ def train_variant(payload: dict[str, Any], folder: Path, device: str) -> dict[st
     setting = Setting.load(folder / "../..")
     setting = replace(setting, config=setting.config.model_copy(update={"seed": payload["seed"]}))
     base = setting.config.deployment.recipe
-    recipe = base.with_iterations(payload["iterations"]).model_copy(update=payload["changed"])
+    changed = dict(payload["changed"])
+    setting = with_patch(setting, changed.pop("sides", 1.0))
+    recipe = base.with_iterations(payload["iterations"]).model_copy(update=changed)
     recipe = recipe.model_copy(update={"warmup_from": recipe.learning_rate / 10})
     if recipe.volumes != base.volumes:
         recipe = recipe.with_iterations(payload["iterations"] * base.volumes // recipe.volumes)
@@ -162,11 +175,11 @@ def in_words(found: dict[str, Any]) -> str:
 `{found["command"]}`, one thread a training, torch {found["versions"]["torch"]}.
 
 {found["dataset"]}, `{found["architecture"]}`, patch {found["patch"]}, {found["iterations"]} iterations of
-{recipe["volumes"]} patches (others see as many patches), Dice on {found["cases"]} whole volumes of the validation
+{recipe["volumes"]} patches (with more or fewer, as many in all), Dice on {found["cases"]} whole volumes of the validation
 fold{what}, seeds {", ".join(map(str, found["seeds"]))}.
 
-Where nothing else is said: SGD, momentum 0.95, Nesterov, polynomial decay, augmentation
-{recipe["augmentation"]}, foreground in {recipe["foreground_rate"]:.2f} of the patches.
+Where nothing else is said: SGD with momentum 0.95 and Nesterov or AdamW with learning rate 0.004, polynomial decay,
+augmentation {recipe["augmentation"]}, foreground in {recipe["foreground_rate"]:.2f} of the patches.
 
 | changed | mean Dice | by seed | difference | seconds |
 |---|---|---|---|---|
