@@ -175,8 +175,8 @@ def in_words(found: dict[str, Any]) -> str:
 `{found["command"]}`, one thread a training, torch {found["versions"]["torch"]}.
 
 {found["dataset"]}, `{found["architecture"]}`, patch {found["patch"]}, {found["iterations"]} iterations of
-{recipe["volumes"]} patches (with more or fewer, as many in all), Dice on {found["cases"]} whole volumes of the validation
-fold{what}, seeds {", ".join(map(str, found["seeds"]))}.
+{recipe["volumes"]} patches (with more or fewer, as many in all), Dice on {found["cases"]} whole volumes of the
+validation fold{what}, seeds {", ".join(map(str, found["seeds"]))}.
 
 Where nothing else is said: SGD with momentum 0.95 and Nesterov or AdamW with learning rate 0.004, polynomial decay,
 augmentation {recipe["augmentation"]}, foreground in {recipe["foreground_rate"]:.2f} of the patches.
