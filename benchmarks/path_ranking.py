@@ -61,7 +61,7 @@ def ready(arguments: argparse.Namespace) -> Setting:
     budget.write_text(yaml.safe_dump({
         "plan": "planned", "width": arguments.width, "hours": None,
         "coarse": {"recipe": recipe}, "deployment": {"recipe": recipe},
-        "fine": {"candidates": arguments.candidates, "cases": arguments.cases, "recipe": recipe, "rungs": 3},
+        "fine": {"candidates": arguments.candidates, "cases": arguments.cases, "recipe": recipe},
     }))  # fmt: skip
     setting = prepare(arguments.dataset, arguments.run, str(budget), seed=0, devices=("cpu",), reporter=Silent())
     if arguments.learning_rate:
@@ -127,7 +127,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     setting = ready(arguments)
     paths = random_paths(setting.config.space, arguments.candidates, seed=0)
-    fast, fast_seconds, cases = narrowed(setting, "fast", rungs=3)
+    fast, fast_seconds, cases = narrowed(setting, "fast", rungs=arguments.rungs)
     order = sorted(fast.reached, key=lambda path: (-fast.reached[path], -(fast.dice[path] or 0)))
     some = [order[place] for place in spread_places(arguments.naive, len(order))]
     naive_scores, naive_some = naive(setting, some, cases)
@@ -138,7 +138,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     place = sorted(dice, key=lambda path: -dice[path]).index(winner) + 1
     first = [fast.dice[path] or 0.0 for path in paths]
     return {
-        "candidates": len(paths), "cases": len(cases), "width": setting.config.width,
+        "candidates": len(paths), "cases": len(cases), "rungs": arguments.rungs, "width": setting.config.width,
         "patch": list(setting.plan.patch_size), "stride": list(setting.plan.stride),
         "ranking_stride": list(setting.plan.ranking_stride), "precision": setting.window().precision,
         "tree": tree_alone(setting, paths, arguments.repeats),
@@ -173,9 +173,9 @@ def in_words(found: dict[str, Any]) -> str:
 |---|---|---|---|
 {rows}
 
-Naive: measured on {found["naive_measured_on"]} candidates and scaled. c2fnas scores {found["scored"]} pairs of
-candidate and case instead of {found["scored_naively"]} and takes {found["share"]["cpu"]:.3f} of the naive CPU time
-({found["share"]["wall"]:.3f} of the wall time).
+Naive: measured on {found["naive_measured_on"]} candidates and scaled. c2fnas, with {found["rungs"]} rungs, scores
+{found["scored"]} pairs of candidate and case instead of {found["scored_naively"]}, in {found["share"]["cpu"]:.3f} of
+the naive CPU time ({found["share"]["wall"]:.3f} of the wall time).
 
 - **Tree** (one batch, no halving): {tree["predicted_prefixes"]:.2f} × fewer multiply-accumulates by shared beginnings,
   {tree["predicted"]:.2f} × with shared skips; measured {tree["measured"]:.2f} × less CPU time.
@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="a folder for data and super-network")
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--cases", type=int, default=40)
+    parser.add_argument("--rungs", type=int, default=4, help="of successive halving over cases")
     parser.add_argument("--width", type=float, default=0.125)
     parser.add_argument("--iterations", type=int, default=1500, help="of the super-network")
     parser.add_argument("--learning-rate", type=float, help="of the super-network, instead of the recipe's")
