@@ -25,6 +25,7 @@ from c2fnas.training.checkpoint import forget_checkpoints
 STAGE = "fine"
 SUPERNET_STAGE = "super-network"
 LATENCY_STAGE = "latency"
+LEDGER_STAGE = "ledger"
 TOPOLOGY = "topology.json"
 SUMMARY = "ranking.json"
 
@@ -115,7 +116,7 @@ def rank_candidates(
     narrowing = Narrowing(setting, topology, executor, reporter)
     result = narrowing.run()
     latencies = measure_latencies(setting, topology, result.finalists, executor, reporter)
-    _enter(setting, topology, result, latencies)
+    _enter(setting, topology, result, latencies, reporter)
     summary = {"candidates": len(result.reached), "cases": len(narrowing.cases), "sampling": sampling}
     rungs = [
         {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
@@ -157,15 +158,21 @@ def _code(topology: Topology) -> str:
     return " ".join(map(str, topology.code))
 
 
-def _enter(setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None]) -> None:
-    """All candidates into the ledger, finalists first; what an interrupted call has entered stays."""
+def _enter(
+    setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None], reporter: Reporter
+) -> None:
+    """All candidates into the ledger, finalists first; what an interrupted call has entered stays.
+
+    Optuna takes some 20 ms for each, so progress is shown.
+    """
     ledger = Ledger(setting.folder.study, STAGE)
     entered = {trial.architecture.operations for trial in ledger.trials()}
     front = front_of(setting, topology, result, latencies)
     others = sorted(result.reached, key=lambda path: -result.reached[path])
 
     def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
-        for path in dict.fromkeys([*result.finalists, *others]):
+        for done, path in enumerate(dict.fromkeys([*result.finalists, *others])):
+            reporter.update(LEDGER_STAGE, done)
             if path in entered:
                 continue
             architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
@@ -179,4 +186,6 @@ def _enter(setting: Setting, topology: Topology, result: Narrowed, latencies: di
             # Not a number is entered as a failure.
             yield architecture, math.nan if dice is None else dice, extra
 
+    reporter.start(LEDGER_STAGE, len(result.reached))
     ledger.add_scored(entries())
+    reporter.finish(LEDGER_STAGE)
