@@ -9,6 +9,7 @@ import torch
 
 from c2fnas.data.plan import Plan
 from c2fnas.inference.designs import Design, build_design
+from c2fnas.inference.forward import autocast
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
@@ -43,7 +44,7 @@ def measure_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> 
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
     seconds = time_iterations(network, lambda a, b: _noise(a, b, plan, patches), timed, TIMED_ITERATIONS, device=device)
-    return Timings(patch=seconds / patches, window=_time_window(network, plan, patches, device) / patches)
+    return Timings(patch=seconds / patches, window=_time_window(network, plan, patches, recipe, device) / patches)
 
 
 def _noise(start: int, stop: int, plan: Plan, patches: int) -> Iterator[SimpleNamespace]:
@@ -55,11 +56,11 @@ def _noise(start: int, stop: int, plan: Plan, patches: int) -> Iterator[SimpleNa
         yield SimpleNamespace(image=image, label=label)
 
 
-def _time_window(network: torch.nn.Module, plan: Plan, windows: int, device: str) -> float:
-    """Seconds of one forward of ``windows`` windows, after a warm-up."""
+def _time_window(network: torch.nn.Module, plan: Plan, windows: int, recipe: Recipe, device: str) -> float:
+    """Seconds of one forward of ``windows`` windows in the recipe's precision, after a warm-up."""
     network = network.to(device).eval()
     image = torch.randn(windows, len(plan.channels), *plan.patch_size, device=device)
-    with torch.no_grad():
+    with torch.inference_mode(), autocast(torch.device(device), recipe.precision):
         network(image).sum().item()
         start = time.perf_counter()
         network(image).sum().item()
