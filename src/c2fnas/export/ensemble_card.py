@@ -89,8 +89,8 @@ def _facts(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> 
 - **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
   {_listed([each.name for each in data.classes[1:]])}
 - **Grid**: {grid}, patch {_by(plan.patch_size)}
-- **Training**: recipe `{recipe.name}`, {recipe.optimiser}, {recipe.iterations} iterations of
-  {recipe.batch_size} patches, {recipe.precision}, seed {config.seed}, {start}"""
+- **Training**: recipe `{recipe.name}`, {recipe.optimiser},
+  {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed}, {start}"""
 
 
 def _weights(written: Path) -> str:
