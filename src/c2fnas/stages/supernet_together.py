@@ -1,11 +1,10 @@
 """Several processes, started by torchrun, that train the super-network together: many devices, one path at a time."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
-from c2fnas.errors import UserError
-from c2fnas.execution.call import clear_stop, finished, make_call
-from c2fnas.execution.job import Job
+from c2fnas.execution.call import clear_stop, finished
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.space.topology import Topology
@@ -15,7 +14,7 @@ from c2fnas.stages.fine_wish import FineWish, with_wish
 from c2fnas.stages.pipeline import topology_to_search
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
-from c2fnas.stages.train_together import looked_after
+from c2fnas.stages.train_together import do_together, looked_after
 from c2fnas.training.device import local_device, make_fabric, ranks
 
 
@@ -55,14 +54,6 @@ def train_supernet_together(
         reporter.start(SUPERNET_STAGE, 1.0)
         if not done:
             with looked_after(job, setting.folder, reporter, SUPERNET_STAGE) if first else nullcontext():
-                _train(job, device, first)
+                share = partial(train_supernet_network, job.payload, job.folder, device)
+                do_together(job, device, None if first else share)
         reporter.finish(SUPERNET_STAGE)
-
-
-def _train(job: Job, device: str, first: bool) -> None:
-    if not first:
-        train_supernet_network(job.payload, job.folder, device)
-        return
-    outcome = make_call(job, job.payload, device).outcome(job, device)
-    if not outcome.succeeded:
-        raise UserError(f"{job.folder}: the super-network could not be trained: {outcome.failure}")

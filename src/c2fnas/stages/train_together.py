@@ -1,14 +1,15 @@
 """Several processes, started by torchrun, that train every fold together: one large network on many devices."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
-from c2fnas.inference.designs import Design, read_design
+from c2fnas.inference.designs import read_design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.stages.deploy import STAGE, fold_job
@@ -57,7 +58,9 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
             fabric.barrier()  # the first process writes a result no sooner than all have looked
             if not done:
                 with looked_after(job, setting.folder, reporter, STAGE, number) if first else nullcontext():
-                    _train(job, setting, architecture, device, first)
+                    recipe = setting.config.deployment.recipe
+                    share = partial(train_fold_network, setting, architecture, recipe, job.payload, job.folder, device)
+                    do_together(job, device, None if first else share)
         reporter.finish(STAGE)
     return result(setting, architecture, folds) if first else Result(architecture, (), ())
 
@@ -85,10 +88,14 @@ def looked_after(
         thread.join()
 
 
-def _train(job: Job, setting: Setting, architecture: Design, device: str, first: bool) -> None:
-    if not first:
-        recipe = setting.config.deployment.recipe
-        train_fold_network(setting, architecture, recipe, job.payload, job.folder, device)
+def do_together(job: Job, device: str, share: Callable[[], object] | None) -> None:
+    """A job in every process: the first one does all of it (``share`` is None), the others only train their share.
+
+    Raises:
+        UserError: the job failed.
+    """
+    if share is not None:
+        share()
         return
     outcome = make_call(job, job.payload, device).outcome(job, device)
     if not outcome.succeeded:
