@@ -177,12 +177,19 @@ def device(name: str) -> str:
 def command(arguments: argparse.Namespace) -> str:
     """The command line, with neutral names for folders."""
     options: list[object] = ["--minutes", f"{arguments.minutes:g}", "--folds", arguments.folds]
-    searched = Path(arguments.architecture).exists()
-    options += ["--architecture", "RUN" if searched else arguments.architecture, "--device", arguments.device]
+    options += ["--architecture", architecture(arguments.architecture), "--device", arguments.device]
     options += ["--width", f"{arguments.width:g}"] if arguments.width is not None else []
     options += ["--cases", arguments.cases] if arguments.cases else []
     options += ["--nnunet-python", "NNUNET_PYTHON"] if arguments.nnunet_python else []
     return shlex.join(["python", "benchmarks/nnunet_beside_us.py", arguments.dataset.name, *map(str, options)])
+
+
+def architecture(given: str) -> str:
+    """The option as anybody can repeat it: a file of the repository by its place there, any other as RUN."""
+    place = Path(given).resolve()
+    if not place.exists():
+        return given
+    return str(place.relative_to(ROOT)) if place.is_relative_to(ROOT) else "RUN"
 
 
 if __name__ == "__main__":
