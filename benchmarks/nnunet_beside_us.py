@@ -8,18 +8,20 @@ it, else it is installed into the work folder (several gigabytes). It plans and 
 trains by its own recipe, but for the schedule, which ends when the time is over (`nnunet_budget.py`): at its default of
 1000 epochs a fold takes days on two cores. Then `c2fnas train` gets the same time as a time budget, from which it
 derives its iterations; its evaluation and the start of its process come out of that time, while nnU-Net's
-validation does not. Preparation is counted for neither. Both predict the validation cases in their original grid, both
-mirrored, and are scored by the same code. The difference of each class has a paired bootstrap interval over the cases.
+validation does not. Preparation is counted for neither. Both predict the validation cases in their original grid, nnU-Net
+over mirrored views and c2fnas as its recipe has it, and are scored by the same code. The difference of each class has a
+paired bootstrap interval over the cases.
 
 `--architecture` may be a run folder of a search on these data; the time of the search is not counted then.
-`--work FOLDER` keeps what is done, so that the same call carries on. Results go to
-`benchmarks/results/nnunet_beside_us.{json,md}`.
+`--work FOLDER` keeps what is done, so that the same call carries on; a training that was interrupted begins anew, since
+its time would not be known. Results go to `benchmarks/results/nnunet_beside_us.{json,md}`.
 """
 
 import argparse
 import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from importlib import resources
@@ -51,6 +53,7 @@ def main() -> None:
     arguments = parsed()
     with tempfile.TemporaryDirectory(prefix="nnunet-beside-us-") as temporary:
         work = (arguments.work or Path(temporary)).resolve()
+        keep_to(work, arguments)
         data = subset(arguments.dataset.resolve(), work / "data", arguments.cases)
         facts = compare(data, work, arguments)
     text = table(facts)
@@ -75,6 +78,20 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="a folder to keep: the same call carries on from what is there")
     parser.add_argument("--cases", type=int, help="the first so many cases alone, to try it; no results are written")
     return parser.parse_args()
+
+
+def keep_to(work: Path, arguments: argparse.Namespace) -> None:
+    """See that what lies in the work folder was asked for in the same words: trainings of other lengths don't compare."""
+    asked = {
+        "data_set": str(arguments.dataset.resolve()),
+        **{name: getattr(arguments, name) for name in ("minutes", "folds", "architecture", "width", "device", "cases")},
+    }
+    path = work / "asked.json"
+    if path.exists() and (before := json.loads(path.read_text())) != asked:
+        changed = ", ".join(f"{name} was {before[name]}" for name in asked if before[name] != asked[name])
+        sys.exit(f"{work}: holds trainings of another call ({changed}). Choose another --work folder.")
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asked))
 
 
 def subset(dataset: Path, folder: Path, cases: int | None) -> Path:
@@ -144,8 +161,9 @@ def train_ours(
         *(["--width", f"{width:g}"] if width is not None else []),
     ]  # fmt: skip
     whole = run.parent / "c2fnas.json"
-    spent = timed(call, os.environ | {"PYTHONPATH": str(ROOT / "src")}, run.parent / "c2fnas.log")
-    if not whole.exists():  # called again, nothing is trained, and that took no time
+    if not whole.exists():
+        shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted
+        spent = timed(call, os.environ | {"PYTHONPATH": str(ROOT / "src")}, run.parent / "c2fnas.log")
         whole.write_text(json.dumps(spent))
     setting = Setting.load(run)
     if [list(split.validation) for split in setting.folds] != [split["val"] for split in splits]:
@@ -159,6 +177,7 @@ def train_ours(
     facts = {
         "architecture": Architecture.load(run).to_text(), "versions": setting.config.versions,
         "patch": list(setting.plan.patch_size), "batch": recipe.batch_size, "precision": recipe.precision,
+        "mirror": recipe.mirror,
         "iterations": recipe.iterations, "whole": json.loads(whole.read_text()),
         "seconds": {f: json.loads((place / "result.json").read_text())["seconds"] for f, place in places.items()},
     }  # fmt: skip

@@ -26,7 +26,8 @@ def table(facts: dict[str, Any]) -> str:
         "comes out of c2fnas's budget and is added to nnU-Net's. nnU-Net trains by its own recipe, its "
         "schedule ended by the clock; intervals are of a paired bootstrap over the cases, and say nothing of what "
         "other seeds or a longer training would give.", "",
-        f"c2fnas trained `{ours['architecture']}` in {ours['precision']}.",
+        f"c2fnas trained `{ours['architecture']}` in {ours['precision']}, and predicted "
+        f"{'over' if ours['mirror'] else 'without'} mirrored views; nnU-Net predicts over them.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 

@@ -53,9 +53,9 @@ def export(
 
     Examples:
 
-    `c2fnas export runs/hippocampus/final/fold-0/model --format onnx --output hippocampus.onnx`
+    `c2fnas export runs/hippocampus/final/fold-4/model --format onnx --output hippocampus.onnx`
 
-    `c2fnas export runs/hippocampus/final/fold-0 --format bundle --output HippocampusBundle`
+    `c2fnas export runs/hippocampus/final/fold-4 --format bundle --output HippocampusBundle`
 
     `c2fnas export c2fnas-panc --format nnunet --output trainer`
 
