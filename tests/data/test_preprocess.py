@@ -87,6 +87,12 @@ def test_an_empty_volume_is_not_cropped(tmp_path: Path) -> None:
     assert prepare_image(case.images, plan_of(crop_nonzero=True))[0].shape == (1, 9, 11, 7)
 
 
+def test_a_volume_that_no_memory_holds_once_resampled_is_refused(tmp_path: Path) -> None:
+    case = write_case(tmp_path)
+    with pytest.raises(CaseError, match=r"9000000×11000000×7000000 voxels after resampling from a spacing of 1×1×1 mm"):
+        prepare_image(case.images, plan_of(spacing=(1e-6, 1e-6, 1e-6)))
+
+
 def test_a_channel_too_few_names_the_channels(tmp_path: Path) -> None:
     case = write_case(tmp_path)
     with pytest.raises(CaseError, match=r"1 channels.*2 \(T2, ADC\)"):

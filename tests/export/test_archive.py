@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c2fnas.errors import UserError
-from c2fnas.export.archive import MEMBERS, pack
+from c2fnas.export.archive import pack
 from c2fnas.export.unpacking import unpack
-from c2fnas.inference.package import CARD, PLAN, SUMS, WEIGHTS, load_package
+from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
 from small_models import save_small_model
@@ -247,6 +247,43 @@ def test_unusual_compression_and_encryption_are_refused(model: Path, archive: Pa
     data[data.index(b"PK\x01\x02") + 8] |= 1  # of the first file, in the directory
     (tmp_path / "secret.zip").write_bytes(data)
     refused(tmp_path / "secret.zip", tmp_path / "out", "encrypted")
+
+
+@pytest.mark.parametrize("flag", [0x20, 0x40])
+def test_patched_data_and_strong_encryption_are_refused(archive: Path, tmp_path: Path, flag: int) -> None:
+    data = bytearray(archive.read_bytes())
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(sign) + at] |= flag
+    (tmp_path / "evil.zip").write_bytes(data)
+    refused(tmp_path / "evil.zip", tmp_path / "out", "unusual")
+
+
+def test_a_name_before_the_file_that_is_no_text_is_refused(archive: Path, tmp_path: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    data[7] |= 0x08  # of the first file: its name is UTF-8
+    data[30] = 0xFF
+    (tmp_path / "evil.zip").write_bytes(data)
+    refused(tmp_path / "evil.zip", tmp_path / "out", "damaged zip file")
+
+
+def test_a_file_that_begins_beyond_all_files_is_refused(archive: Path, tmp_path: Path) -> None:
+    """A directory that sends the reader, by its 64-bit field, to where no file reaches."""
+    data = archive.read_bytes()
+    end, first = data.rindex(b"PK\x05\x06"), data.index(b"PK\x01\x02")
+    name = struct.unpack("<H", data[first + 28 : first + 30])[0]
+    entry = bytearray(data[first : first + 46 + name])
+    entry[30:32], entry[42:46] = struct.pack("<H", 12), b"\xff" * 4
+    entry += struct.pack("<HHQ", 1, 8, 1 << 63)
+    tail = bytearray(data[end:])
+    tail[12:16] = struct.pack("<L", struct.unpack("<L", tail[12:16])[0] + 12)
+    (tmp_path / "evil.zip").write_bytes(data[:first] + entry + data[first + 46 + name : end] + tail)
+    refused(tmp_path / "evil.zip", tmp_path / "out", "damaged zip file")
+
+
+def test_a_patch_that_no_memory_holds_is_refused(model: Path, tmp_path: Path) -> None:
+    plan = json.loads(content(model)[PLAN]) | {"patch_size": [4096, 4096, 16]}
+    files = summed({**content(model), PLAN: json.dumps(plan).encode()})
+    refused(zipped(tmp_path / "evil.zip", files), tmp_path / "out", "patch of 268,435,456 voxels")
 
 
 def test_what_is_no_zip_file_is_refused(archive: Path, tmp_path: Path) -> None:

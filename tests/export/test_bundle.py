@@ -24,7 +24,7 @@ from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
 from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
 from c2fnas.export.bundle_parts import Prepare, Restore, labelled
 from c2fnas.inference.inputs import find_cases
-from c2fnas.inference.package import load_package
+from c2fnas.inference.package import CARD, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
@@ -88,6 +88,15 @@ def test_the_package_lies_in_it_whole(bundle: Path) -> None:
     assert "monai.bundle run" in readme
     with pytest.raises(UserError, match="something already"):
         export_bundle(original, bundle)
+
+
+def test_what_lies_beside_a_model_stays_there_and_any_card_will_do(tmp_path: Path) -> None:
+    save_small_model(tmp_path / "model")
+    (tmp_path / "model" / "notes.pkl").write_bytes(b"mine")
+    (tmp_path / "model" / CARD).write_bytes("# Größe".encode("latin-1"))
+    export_bundle(load_package(tmp_path / "model"), tmp_path / "bundle")
+    assert not list((tmp_path / "bundle").rglob("*.pkl"))
+    assert (tmp_path / "bundle" / "docs" / "README.md").read_text().startswith("# Gr\ufffd\ufffde")
 
 
 def test_its_windows_are_those_of_the_plan(bundle: Path) -> None:

@@ -1,9 +1,11 @@
 """From files to what networks see: axes, crop, normalisation, resampling (paper 4.1), with the way back kept."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import moments, nonzero_box
@@ -89,6 +91,7 @@ def _prepare_image(images: Sequence[Path], plan: Plan, case: str, allocate: Allo
     if plan.crop_nonzero:
         way = way.cropped(nonzero_box(way.view(volume.array)))
     way = way.to_shape(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
+    _refuse_beyond_memory(len(volume.array), way, images, case)
     prepared = allocate("image", (len(volume.array), *way.shape), np.float32)
     for source, target, channel in zip(way.view(volume.array), prepared, plan.channels, strict=True):
         normalise(source, channel)
@@ -101,6 +104,16 @@ def _check_channels(found: int, images: Sequence[Path], plan: Plan, case: str) -
         names = ", ".join(channel.name for channel in plan.channels)
         mend = "Give the same channels, in the same order, as the training images have."
         raise CaseError(case, images[0], f"{found} channels", f"{len(plan.channels)} ({names})", mend)
+
+
+def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path], case: str) -> None:
+    """A wrong spacing, in a header or in a plan of unknown origin, makes a volume that no memory holds."""
+    needed, memory = 4 * channels * prod(way.shape), psutil.virtual_memory().total
+    if needed > memory:
+        sides, mm = ("×".join(map(str, sides)) for sides in (way.shape, map("{:g}".format, way.spacing)))
+        found = f"{sides} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
+        mend = "Correct the spacing in the file's header, or else in the plan that it is resampled by."
+        raise CaseError(case, images[0], found, f"at most {memory:,} bytes, this machine's memory", mend)
 
 
 def _in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:

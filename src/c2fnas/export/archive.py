@@ -7,11 +7,7 @@ from tempfile import TemporaryDirectory
 from c2fnas.export.half import save_half
 from c2fnas.export.place import refuse_taken
 from c2fnas.files import write_atomically
-from c2fnas.inference.designs import KINDS
-from c2fnas.inference.package import CARD, PLAN, SUMS, WEIGHTS, load_package
-
-MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
-"""What a model's zip may hold, at its top level; nothing else has a name that an import accepts."""
+from c2fnas.inference.package import MEMBERS, WEIGHTS, load_package
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 REGULAR_FILE = 0o100644 << 16

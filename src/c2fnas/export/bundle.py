@@ -4,14 +4,13 @@ The package lies in ``models/``, whole and with its checksums, and the configura
 stay safetensors, and `c2fnas predict BUNDLE/models` works as well.
 """
 
-import shutil
 from pathlib import Path
 
 from c2fnas.export.bundle_configs import inference, metadata, training
 from c2fnas.export.place import new_folder
 from c2fnas.export.preparation_text import interpretation, preparation
 from c2fnas.files import write_json, write_text
-from c2fnas.inference.package import CARD, Model
+from c2fnas.inference.package import Model, copy_package, read_card
 
 MODEL_FOLDER = "models"
 
@@ -23,7 +22,7 @@ def export_bundle(model: Model, folder: Path) -> None:
         UserError: something is at ``folder``, or it can't be written.
     """
     with new_folder(folder) as unfinished:
-        shutil.copytree(model.folder, unfinished / MODEL_FOLDER)
+        copy_package(model.folder, unfinished / MODEL_FOLDER)
         configs = {"metadata": metadata(model), "inference": inference(model.plan), "train": training(model.plan)}
         for name, config in configs.items():
             write_json(unfinished / "configs" / f"{name}.json", config)
@@ -31,8 +30,7 @@ def export_bundle(model: Model, folder: Path) -> None:
 
 
 def _readme(model: Model) -> str:
-    card = model.folder / CARD
-    about = card.read_text(encoding="utf-8").rstrip() if card.is_file() else "# A model of c2fnas"
+    about = read_card(model.folder) or "# A model of c2fnas"
     steps = [*preparation(model.plan), "The network.", *interpretation(model.plan)]
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
     return f"""{about}

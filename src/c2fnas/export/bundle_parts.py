@@ -23,7 +23,7 @@ from c2fnas.data.restoration import Restoration
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.inputs import find_cases
-from c2fnas.inference.package import CARD, Model, load_package, save_package
+from c2fnas.inference.package import Model, load_package, read_card, save_package
 
 Item = dict[str, Any]
 
@@ -128,11 +128,8 @@ class SaveBest:
         """Save, if this validation was the best."""
         if engine.state.best_metric_epoch != engine.state.epoch:
             return
-        plan, card = self.package.plan, self.package.folder / CARD
-        text = card.read_text(encoding="utf-8") if card.is_file() else ""
-        text += (
-            f"\nFine-tuned as a MONAI Bundle: Dice {engine.state.best_metric:.4f} after {engine.state.epoch} epochs.\n"
-        )
+        plan, best = self.package.plan, f"{engine.state.best_metric:.4f} after {engine.state.epoch} epochs"
+        text = f"{read_card(self.package.folder)}\n\nFine-tuned as a MONAI Bundle: Dice {best}.\n"
         save_package(
             self.folder, self.network, self.package.design, plan, card=text, weighting=plan.weighting,
             mirror=plan.mirror,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from c2fnas.errors import UserError
-from c2fnas.inference.package import CARD, WEIGHTS, load_package, save_package
+from c2fnas.inference.package import WEIGHTS, load_package, read_card, save_package
 
 NOTE = "Weights are stored in half precision (float16) and loaded into single precision; Dice is that before rounding."
 """What the card of such a model says of it."""
@@ -21,7 +21,7 @@ def save_half(model: Path, folder: Path) -> None:
     whole = load_package(model)
     _refuse_beyond_half(whole.network, model / WEIGHTS)
     save_package(
-        folder, whole.network.half(), whole.design, whole.plan, card=_noted(model / CARD),
+        folder, whole.network.half(), whole.design, whole.plan, card=_noted(read_card(model)),
         weighting=whole.plan.weighting, mirror=whole.plan.mirror,
     )  # fmt: skip
 
@@ -36,6 +36,5 @@ def _refuse_beyond_half(network: nn.Module, path: Path) -> None:
             )
 
 
-def _noted(card: Path) -> str:
-    text = card.read_text(encoding="utf-8").rstrip() if card.is_file() else "# A model of c2fnas"
-    return text if NOTE in text else f"{text}\n\n{NOTE}\n"
+def _noted(card: str) -> str:
+    return card if NOTE in card else f"{card or '# A model of c2fnas'}\n\n{NOTE}\n"

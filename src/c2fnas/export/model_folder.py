@@ -1,16 +1,14 @@
 """Models as folders to pass on: one as it is, the folds of a run together with a card on what they come to."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from c2fnas.errors import UserError
-from c2fnas.export.archive import MEMBERS
 from c2fnas.export.ensemble_card import ensemble_card
 from c2fnas.export.half import save_half
 from c2fnas.export.place import new_folder
 from c2fnas.files import write_text
-from c2fnas.inference.package import CARD, load_package
+from c2fnas.inference.package import CARD, copy_package, load_package, read_card
 from c2fnas.runs.folder import PACKAGE, RunFolder
 
 
@@ -45,14 +43,9 @@ def _write(model: Path, folder: Path, half: bool, sections: str) -> None:
         save_half(model, folder)
     else:
         load_package(model)
-        folder.mkdir(exist_ok=True)
-        for name in MEMBERS:
-            if (model / name).is_file():
-                shutil.copyfile(model / name, folder / name)
+        copy_package(model, folder)
     if sections:
-        card = folder / CARD
-        text = card.read_text(encoding="utf-8").rstrip() + "\n" if card.is_file() else ""
-        write_text(card, text + sections)
+        write_text(folder / CARD, f"{read_card(folder)}\n{sections}".lstrip("\n"))
 
 
 def _name(model: Path) -> str:
@@ -62,9 +55,9 @@ def _name(model: Path) -> str:
 
 def _card(models: Sequence[Path], name: str, written: Path) -> str:
     """A new card from the files of a run; that of a folder of folds as it is."""
-    there = models[0].parent / CARD
-    if models[0].name != PACKAGE and there.is_file():
-        return there.read_text(encoding="utf-8")
+    there = read_card(models[0].parent)
+    if models[0].name != PACKAGE and there:
+        return there
     run = RunFolder(models[0].absolute().parents[2])
     folds = {int(fold): model for model in models if (fold := _name(model).removeprefix("fold-")).isdigit()}
     if not run.config.is_file() or len(folds) < len(models):

@@ -18,10 +18,9 @@ from pathlib import Path
 import torch
 
 from c2fnas.errors import UserError
-from c2fnas.export.archive import MEMBERS
 from c2fnas.export.place import new_folder
 from c2fnas.inference.designs import KINDS, read_design
-from c2fnas.inference.package import CARD, PLAN, SUMS, WEIGHTS, load_package, read_plan
+from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
 
 DESIGNS = tuple(kind.file for kind in KINDS)
 KIB = 1 << 10
@@ -31,6 +30,12 @@ MOST_INFLATED = 20
 """How many times the archive's size its weights may have: trained ones shrink by a tenth."""
 MOST_HEADER = 1024 * KIB
 """Bytes that the names and shapes of the weights may take."""
+LARGEST_PATCH = 512**3
+"""Voxels that a network may be made to see at a time."""
+DEFLATE_LEVEL, SIZES_BEHIND, UTF8_NAME = 0x6, 0x8, 0x800
+USUAL_FLAGS = DEFLATE_LEVEL | SIZES_BEHIND | UTF8_NAME
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError, RecursionError)
+"""What damaged or crafted archives make of `zipfile`, and, the last, JSON nested too deep of its reader."""
 WHOLE = "Ask for the file again, or have it written again with `c2fnas export --format zip`."
 
 
@@ -49,7 +54,7 @@ def unpack(archive: Path, folder: Path) -> None:
             _refuse_other_size(unfinished, weights.file_size)
             _extract(file, weights, unfinished)
             load_package(unfinished)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RecursionError) as error:  # the last: JSON nested too deep
+        except UNREADABLE as error:
             raise UserError(f"{archive}: a damaged zip file ({error}). {WHOLE}") from error
         except _Refused as error:
             raise UserError(f"{archive}: refused, because {error}. {WHOLE}") from error
@@ -98,7 +103,7 @@ def _refuse_entry(member: zipfile.ZipInfo, archive_size: int) -> None:
         raise _Refused(f"{name!r} is none of the files of a model ({', '.join(MEMBERS)})")
     if kind not in (0, stat.S_IFREG):
         raise _Refused(f"{name} is a link or a device, not a regular file")
-    if member.flag_bits & 0x1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if member.flag_bits & ~USUAL_FLAGS or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _Refused(f"{name} is encrypted, or compressed in an unusual way")
     if size > MOST_TEXT.get(name, MOST_INFLATED * archive_size):
         raise _Refused(f"{name} would take {size} bytes, far more than such a file needs")
@@ -108,6 +113,8 @@ def _refuse_other_size(folder: Path, found: int) -> None:
     """See, before weights are written or a network is allocated, that the weights are as large as the network's."""
     kind, design = read_design(folder)
     plan = read_plan(folder / PLAN)
+    if prod(plan.patch_size) > LARGEST_PATCH:
+        raise _Refused(f"{PLAN} has a patch of {prod(plan.patch_size):,} voxels, far more than any memory holds")
     try:
         with torch.device("meta"):
             network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
@@ -120,5 +127,9 @@ def _refuse_other_size(folder: Path, found: int) -> None:
 
 def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
     """Write a member: `zipfile` hands out no byte more than is declared, and then finds the checksum wrong."""
-    with file.open(member) as source, (folder / member.filename).open("xb") as target:
+    try:
+        opened = file.open(member)
+    except OSError as error:  # of the archive: one of the folder means another mend
+        raise zipfile.BadZipFile(str(error)) from error
+    with opened as source, (folder / member.filename).open("xb") as target:
         shutil.copyfileobj(source, target, 1 << 20)

@@ -18,13 +18,15 @@ from torch import nn
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.inference.designs import Design, Kind, kind_of, read_design
+from c2fnas.inference.designs import KINDS, Design, Kind, kind_of, read_design
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Triple, Weighting
 from c2fnas.training.weights import read_tensors, write_tensors
 
 WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
+MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
+"""The files that a package may have; one of the first ones."""
 
 
 class ModelPlan(Plan):
@@ -104,6 +106,20 @@ def load_package(folder: Path) -> Model:
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
     return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+
+
+def copy_package(package: Path, folder: Path) -> None:
+    """Copy the files of a package, and nothing that lies beside them, into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in MEMBERS:
+        if (package / name).is_file():
+            shutil.copyfile(package / name, folder / name)
+
+
+def read_card(package: Path) -> str:
+    """The model card, which people may have edited in any encoding; empty where there is none."""
+    card = package / CARD
+    return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
 
 
 def is_package(folder: Path) -> bool:
