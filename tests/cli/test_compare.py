@@ -39,7 +39,8 @@ def test_every_network_of_table_2_is_within_what_is_printed() -> None:
 def test_another_input_has_no_printed_figure_to_compare_with() -> None:
     small, full = rows("--input", "48", "48", "48"), rows()
     for name, row in small.items():
-        assert row["paper_macs"] is None
+        assert (row["paper_macs"], row["note"]) == (None, None)
+        assert row["paper_parameters"] == full[name]["paper_parameters"]
         assert row["parameters"] == full[name]["parameters"]
         assert row["macs"] * 8 == full[name]["macs"]
 
@@ -49,11 +50,28 @@ def test_channels_and_classes_count() -> None:
     assert all(row["parameters"] > plain[name]["parameters"] for name, row in more.items())
 
 
+@pytest.mark.parametrize("other", [("--channels", "4"), ("--classes", "14")])
+def test_another_network_has_none_at_all(other) -> None:
+    for row in rows(*other).values():
+        assert (row["paper_parameters"], row["paper_macs"], row["note"]) == (None, None, None)
+    text = compared(*other)
+    assert "%" not in text
+    assert "3 classes at each" not in text
+
+
 def test_the_printed_table_has_both_figures() -> None:
-    text = compared()
-    assert "103.88" in text
-    assert "1162.75" in text
-    assert "C2FNAS-Panc" in text
+    title, *lines = compared().splitlines()
+    assert title == "Parameters and multiply-accumulates at 96×96×96, 1 channel, 3 classes"
+    unet, ours = lines[1], lines[6]
+    assert unet.split() == ["3D", "U-Net", "19.07", "19.07", "(+0.0%)", "824.35", "825.30", "(-0.1%)"]
+    assert ours.startswith("C2FNAS-Panc")
+    assert lines[7].startswith("3D U-Net: The paper's filters")
+
+
+def test_help_says_how_to_train_each() -> None:
+    help_ = " ".join(compared("--help").split())
+    assert all(f"{name}" in help_ for name in rows() if name != "c2fnas_panc")
+    assert "train --architecture c2fnas-panc" in help_
 
 
 def test_no_empty_side() -> None:

@@ -144,6 +144,13 @@ def test_json_round_trip() -> None:
             assert Baseline.from_json(Baseline(name, width).to_json()) == Baseline(name, width)
 
 
+@pytest.mark.parametrize("width", [1, 2, 0.1, 0.25, 1 / 3, 207 / 2048])
+def test_the_text_gives_the_same_width_again(width: float) -> None:
+    name, _, written = Baseline("unet3d", width).to_text().partition(" @")
+    assert Baseline(name, float(written or 1)) == Baseline("unet3d", width)
+    assert len(written) <= len(str(width)), "and is as short as it can be"
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from c2fnas.cli.text_table import aligned
 from c2fnas.errors import UserError
 
 
@@ -16,8 +17,9 @@ def compare(
 ) -> None:
     """Count parameters and multiply-accumulates of 3D U-Net, V-Net, VoxResNet, ResDSN, Attention U-Net and C2FNAS-Panc.
 
-    Beside them what the paper prints, at 96×96×96. Nothing is computed or allocated. `c2fnas train --network NAME`
-    trains any of them.
+    Beside them what the paper prints, which is of 96×96×96 voxels, 1 channel and 3 classes. Nothing is computed or
+    allocated. `c2fnas train --network unet3d` (vnet, voxresnet, resdsn, attention_unet) trains one of them,
+    `c2fnas train --architecture c2fnas-panc` the last.
 
     Examples:
 
@@ -31,43 +33,47 @@ def compare(
     if json:
         typer.echo(json_format.dumps({"input": list(input), "networks": rows}, indent=2))
     else:
-        _print(rows, input)
+        typer.echo(_in_words(rows, input, channels, classes))
 
 
 def compared(size: tuple[int, int, int], channels: int, classes: int) -> list[dict[str, Any]]:
-    """A row for each network of Table 2; the paper's multiply-accumulates at its own input size alone."""
-    from c2fnas.networks.baselines.published import PAPER_SIZE, TABLE_2
+    """A row for each network of Table 2, with the paper's figures and what is known of them where they are comparable.
+
+    Parameters depend on channels and classes, multiply-accumulates on the size too; a note speaks of all of it.
+    """
+    from c2fnas.networks.baselines.published import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
     from c2fnas.networks.count import count_network
 
+    same_network = (channels, classes) == (PAPER_CHANNELS, PAPER_CLASSES)
+    same = same_network and size == PAPER_SIZE
     rows = []
     for published in TABLE_2:
         network = published.build(in_channels=channels, classes=classes)
         parameters, macs = count_network(network, in_channels=channels, input_size=size)
         rows.append({
             "name": published.name, "title": published.title, "parameters": parameters, "macs": macs,
-            "paper_parameters": round(published.parameters),
-            "paper_macs": round(published.macs) if size == PAPER_SIZE else None, "note": published.note,
+            "paper_parameters": round(published.parameters) if same_network else None,
+            "paper_macs": round(published.macs) if same else None, "note": published.note if same else None,
         })  # fmt: skip
     return rows
 
 
-def _print(rows: list[dict[str, Any]], size: tuple[int, int, int]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"Parameters and multiply-accumulates at {size[0]}×{size[1]}×{size[2]}", title_justify="left")
-    for name in ("network", "params (M)", "paper", "MACs (G)", "paper"):
-        table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(
+def _in_words(rows: list[dict[str, Any]], size: tuple[int, int, int], channels: int, classes: int) -> str:
+    title = (
+        f"Parameters and multiply-accumulates at {'×'.join(map(str, size))}, "
+        f"{channels} channel{'s' if channels > 1 else ''}, {classes} classes"
+    )
+    head = ["network", "params (M)", "paper", "MACs (G)", "paper"]
+    lines = [
+        [
             row["title"],
             f"{row['parameters'] / 1e6:.2f}", _beside(row["parameters"], row["paper_parameters"], 1e6),
             f"{row['macs'] / 1e9:.2f}", _beside(row["macs"], row["paper_macs"], 1e9),
-        )  # fmt: skip
-    console = Console()
-    console.print(table)
-    for row in rows:
-        console.print(f"{row['title']}: {row['note']}", highlight=False)
+        ]
+        for row in rows
+    ]  # fmt: skip
+    notes = [f"{row['title']}: {row['note']}" for row in rows if row["note"] is not None]
+    return "\n".join([title, aligned([head, *lines], left=1), *notes])
 
 
 def _beside(counted: float, printed: float | None, unit: float) -> str:

@@ -13,12 +13,12 @@ def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int,
     """
     macs = 0
 
-    def add(conv: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def add(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs
         assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
         taps = math.prod(conv.kernel_size) * conv.in_channels // conv.groups
         if isinstance(conv, nn.ConvTranspose3d):
-            macs += math.prod(_inputs[0].shape[2:]) * taps * conv.out_channels
+            macs += math.prod(inputs[0].shape[2:]) * taps * conv.out_channels
         else:
             macs += math.prod(output.shape[2:]) * taps * conv.out_channels
 

@@ -64,10 +64,11 @@ class Baseline:
     def to_text(self) -> str:
         """The name, with the width where it is not 1.
 
-        >>> Baseline("vnet").to_text(), Baseline("unet3d", 0.25).to_text()
-        ('vnet', 'unet3d @0.25')
+        >>> Baseline("vnet").to_text(), Baseline("unet3d", 207 / 2048).to_text()
+        ('vnet', 'unet3d @0.10107421875')
         """
-        return self.name if self.width == 1 else f"{self.name} @{self.width:g}"
+        # As many digits as it takes to give the same width again; here, unlike an architecture's, it may be 0.1.
+        return self.name if self.width == 1 else f"{self.name} @{float(self.width)!r}".removesuffix(".0")
 
 
 def build_baseline(baseline: Baseline, *, in_channels: int, classes: int) -> Padded:

@@ -9,7 +9,8 @@ from c2fnas.networks.baselines.design import Baseline, build_baseline
 from c2fnas.networks.network import build_network
 from c2fnas.space.architecture import Architecture
 
-PAPER_SIZE = (96, 96, 96)
+PAPER_SIZE, PAPER_CHANNELS, PAPER_CLASSES = (96, 96, 96), 1, 3
+"""What Table 2 is of: a patch of one image channel, into background, pancreas and tumour."""
 OURS = "c2fnas_panc"
 
 
