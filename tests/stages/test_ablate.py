@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -50,30 +51,34 @@ def found(run: Path, coarse: Architecture = COARSE, fine: Architecture | None = 
     return run
 
 
-@pytest.fixture
-def quick(monkeypatch):
+@dataclass
+class Quick:
     """Training left out: Dice is 0.5, 0.01 more for each cell that is not 3D, and 0.1 more for each fold."""
-    trained: list[tuple[str, int]] = []
 
-    def train_fold(payload, folder, device):
+    trained: list[tuple[str, int]] = field(default_factory=list)
+    failing: set[tuple[str, int]] = field(default_factory=set)
+    stopping: set[tuple[str, int]] = field(default_factory=set)
+
+    def train_fold(self, payload, folder, device):
+        """Leaves an evaluation; notes what was asked."""
         architecture, setting = Architecture.from_json(payload["architecture"]), Setting.load(folder / payload["run"])
         asked = architecture.to_text(), payload["fold"]
-        if asked in quick.failing:
+        if asked in self.failing:
             raise ArithmeticError("the loss is nan")
-        if asked in quick.stopping:
+        if asked in self.stopping:
             raise Interrupted("stopped")
         dice = 0.5 + 0.01 * sum(str(each) != "3D" for each in architecture.operations) + 0.1 * payload["fold"]
         cases = setting.folds[payload["fold"]].validation
         evaluation = summarise([CaseScores(case, {"organ": dice, "lesion": None}) for case in cases])
         write_json(folder / "evaluation.json", evaluation.to_json())
-        trained.append(asked)
+        self.trained.append(asked)
         return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
-    def quick():
-        return trained
 
-    quick.failing, quick.stopping = set[tuple[str, int]](), set[tuple[str, int]]()
-    monkeypatch.setattr(ablate_job, "train_fold", train_fold)
+@pytest.fixture
+def quick(monkeypatch) -> Quick:
+    quick = Quick()
+    monkeypatch.setattr(ablate_job, "train_fold", quick.train_fold)
     return quick
 
 
@@ -86,7 +91,7 @@ def ablated(run: Path, folds=(0, 1), **further):
 def test_coarse_against_fine(run, quick) -> None:
     column = ablated(run, folds=(0, 1, 2))
     assert list(column.rows) == ["C-Phantoms", "F-Phantoms"]
-    assert quick() == [(each.to_text(), fold) for fold in (0, 1, 2) for each in (COARSE, FINE)]
+    assert quick.trained == [(each.to_text(), fold) for fold in (0, 1, 2) for each in (COARSE, FINE)]
     setting = Setting.load(run)
     for name, architecture in (("C-Phantoms", COARSE), ("F-Phantoms", FINE)):
         row = column.rows[name]
@@ -114,7 +119,7 @@ def test_called_again_it_trains_nothing_and_further_ones_join(run, quick) -> Non
     more = ablated(run, folds=(0, 1), panc=OTHER)
     here = Architecture.from_text("0:2D 0:2D 0:3D @0.0625")
     assert more.rows["panc"].architecture == here, "in the run's width"
-    assert sorted(quick()) == sorted((each.to_text(), fold) for each in (COARSE, FINE, here) for fold in (0, 1))
+    assert sorted(quick.trained) == sorted((each.to_text(), fold) for each in (COARSE, FINE, here) for fold in (0, 1))
     assert more.rows["F-Phantoms"].evaluations[0] == first.rows["F-Phantoms"].evaluations[0]
 
 
@@ -128,7 +133,7 @@ def test_stopped_in_the_middle_it_goes_on_under_the_same_number(run, quick) -> N
     assert [(trial.architecture, trial.extra["fold"]) for trial in trials] == [
         (COARSE, 0), (FINE, 0), (COARSE, 1), (FINE, 1),
     ]  # fmt: skip
-    assert len(quick()) == 4
+    assert len(quick.trained) == 4
 
 
 def test_a_training_that_fails_leaves_the_folds_that_both_have(run, quick) -> None:
@@ -168,7 +173,7 @@ def test_an_extended_run_is_trained_anew(run, quick) -> None:
     with InlineExecutor("cpu") as executor:
         train_final(Setting.load(run), FINE, [4], executor, Silent())
     ablated(run, folds=(4,))
-    assert quick() == [(COARSE.to_text(), 4), (FINE.to_text(), 4)]
+    assert quick.trained == [(COARSE.to_text(), 4), (FINE.to_text(), 4)]
     again = longer.model_copy(update={"recipe": deployment.recipe.with_iterations(5)})
     RunConfig.load(run / "run.yaml").model_copy(update={"deployment": again}).save(run / "run.yaml")
     with pytest.raises(UserError, match=r"trained for 3 iterations here.*has 5"):
@@ -186,6 +191,8 @@ def test_names_of_what_was_found(prepared, run, tmp_path) -> None:
         contenders([second], {})
     with pytest.raises(UserError, match="another run is called first too"):
         contenders([run, run], {})
+    with pytest.raises(UserError, match="F-Phantoms is the name of what a run has found"):
+        contenders([run], {"F-Phantoms": OTHER})
     with pytest.raises(UserError, match="not a prepared run"):
         contenders([tmp_path / "nowhere"], {})
 
@@ -214,11 +221,71 @@ def test_two_runs_from_the_command_line(prepared, run, quick, tmp_path, monkeypa
     assert table == read_json(run / "ablation/table-3.json")
     names = ["C-Phantoms (first)", "F-Phantoms (first)", "C-Phantoms (second)", "F-Phantoms (second)"]
     assert [[row["name"] for row in column["rows"]] for column in table["data_sets"]] == [names, names]
-    assert len(quick()) == 2 * 3 * 2, "data sets, different architectures, folds"
+    assert len(quick.trained) == 2 * 3 * 2, "data sets, different architectures, folds"
     text = CliRunner().invoke(app, arguments, catch_exceptions=False).output
     assert "F-Phantoms (second) less C-Phantoms (second): the same network." in text
     assert "F-Phantoms (first) less C-Phantoms (first): +2.00 (+2.00 to +2.00) on 6 cases" in text
     assert "57.00" in text
-    assert len(quick()) == 12
+    assert len(quick.trained) == 12
     wrong = CliRunner().invoke(app, [*arguments[:3], "--folds", "9"])
     assert isinstance(wrong.exception, UserError)
+
+
+@pytest.mark.parametrize("unfit", ["fewer folds", "fine-tunes", "extended"])
+def test_a_run_that_can_be_no_column_is_refused_before_the_first_is_trained(
+    prepared, run, quick, tmp_path, monkeypatch, unfit
+) -> None:
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: inline())
+    second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=OTHER)
+    if unfit == "fewer folds":
+        write_json(second / "folds.json", read_json(second / "folds.json")[:3])
+    elif unfit == "fine-tunes":
+        deployed_otherwise(second, start="a checksum")
+    else:
+        ablate(Setting.load(second), inline(), Silent(), candidates={"one": COARSE}, folds=[4])
+        deployed_otherwise(second, recipe=RunConfig.load(second / "run.yaml").deployment.recipe.with_iterations(9))
+        quick.trained.clear()
+    with pytest.raises(UserError, match=str(second) if unfit != "fewer folds" else "from 0 to 2"):
+        CliRunner().invoke(app, ["ablate", str(run), str(second), "--folds", "4", "--quiet"], catch_exceptions=False)
+    assert quick.trained == []
+
+
+def deployed_otherwise(run: Path, **changes: object) -> None:
+    config = RunConfig.load(run / "run.yaml")
+    config.model_copy(update={"deployment": config.deployment.model_copy(update=changes)}).save(run / "run.yaml")
+
+
+def test_a_later_column_that_stops_leaves_the_table_of_those_before(
+    prepared, run, quick, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: inline())
+    second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=None)
+    right = quick.train_fold
+
+    def stopped_in_the_second(payload, folder, device):
+        if second in folder.parents:
+            raise Interrupted("stopped")
+        return right(payload, folder, device)
+
+    monkeypatch.setattr(ablate_job, "train_fold", stopped_in_the_second)
+    stopped = CliRunner().invoke(app, ["ablate", str(run), str(second), "--folds", "0", "--quiet"])
+    assert isinstance(stopped.exception, Interrupted)
+    (column,) = read_json(run / "ablation/table-3.json")["data_sets"]
+    assert [len(row["folds"]) for row in column["rows"]] == [1, 1, 1]
+
+
+def test_files_of_one_name_are_told_apart(run, quick, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: inline())
+    files = [tmp_path / "a/architecture.json", tmp_path / "b/architecture.json", tmp_path / "other.json"]
+    for file, each in zip(files, (COARSE, FINE, OTHER), strict=True):
+        write_json(file, each.to_json())
+    arguments = ["ablate", str(run), "--folds", "0", "--quiet", "--json"]
+    given = [part for file in files for part in ("-a", str(file))]
+    printed = CliRunner().invoke(app, [*arguments, *given], catch_exceptions=False)
+    rows = {row["name"]: row["architecture"] for row in json.loads(printed.output)["data_sets"][0]["rows"]}
+    assert rows == {
+        "C-Phantoms": COARSE.to_text(), "F-Phantoms": FINE.to_text(),
+        str(files[0]): COARSE.to_text(), str(files[1]): FINE.to_text(), "other": "0:2D 0:2D 0:3D @0.0625",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="given twice"):
+        CliRunner().invoke(app, [*arguments, *given[:2], *given[:2]], catch_exceptions=False)

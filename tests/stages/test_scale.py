@@ -1,24 +1,28 @@
 """The third stage: every width once under the same settings, through the ledger; resumed, extended, failures kept."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
-from fine_run import inline, phantoms, prepared_run
+from fine_run import Listener, inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
 from c2fnas.cli.search_scale import DEFAULT_WIDTHS, numbers, table
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.files import append_json_line
+from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
 from c2fnas.inference.scaled import Scaled
 from c2fnas.runs.ledger import Ledger
 from c2fnas.search.scaling_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages import scale_job
+from c2fnas.stages import scale, scale_job
 from c2fnas.stages.progress import Silent
-from c2fnas.stages.scale import STAGE, grid, search_width
+from c2fnas.stages.scale import STAGE, grid, patch_factors, search_width
 from c2fnas.stages.scale_job import with_patch
+from c2fnas.stages.setting import Setting
+from c2fnas.training.metrics_log import METRICS
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
@@ -34,30 +38,34 @@ def setting(dataset, tmp_path):
     return prepared_run(tmp_path, dataset)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Training and evaluation left out: a width's Dice is the width itself. Counts what is trained."""
-    trained: list[tuple[float, tuple[int, int, int]]] = []
+@dataclass
+class Quick:
+    """Training and evaluation left out: a width's Dice is a quarter of the width."""
 
-    class Evaluation:
-        def __init__(self, dice: float) -> None:
-            self.mean, self.per_class = dice, {"organ": dice, "lesion": None}
+    trained: list[tuple[float, tuple[int, int, int]]] = field(default_factory=list)
+    failing: set[float] = field(default_factory=set)
+    stopping: set[float] = field(default_factory=set)
 
-    def training(setting, network, ids, recipe, folder, device):
-        if network.architecture.width in quick.failing:
+    def train(self, setting, network, ids, recipe, folder, device) -> None:
+        """Notes the width and its patch; leaves the metrics' last line."""
+        width = network.architecture.width
+        if width in self.failing:
             raise ArithmeticError("the loss is nan")
-        if network.architecture.width in quick.stopping:
+        if width in self.stopping:
             raise Interrupted("stopped")
-        trained.append((network.architecture.width, setting.plan.patch_size))
+        append_json_line(folder / METRICS, {"iteration": recipe.iterations, "iterations": recipe.iterations})
+        self.trained.append((width, setting.plan.patch_size))
 
-    def quick():
-        return trained
+    def evaluate(self, setting, network, ids, folder, device) -> Evaluation:
+        """Of one case."""
+        return summarise([CaseScores("a", {"organ": network.architecture.width / 4, "lesion": None})])
 
-    quick.failing, quick.stopping = set[float](), set[float]()
-    monkeypatch.setattr(scale_job, "train_on", training)
-    monkeypatch.setattr(
-        scale_job, "evaluate_on", lambda setting, network, *_: Evaluation(network.architecture.width / 4)
-    )
+
+@pytest.fixture
+def quick(monkeypatch) -> Quick:
+    quick = Quick()
+    monkeypatch.setattr(scale_job, "train_on", quick.train)
+    monkeypatch.setattr(scale_job, "evaluate_on", quick.evaluate)
     return quick
 
 
@@ -68,7 +76,7 @@ def scaled(setting, **options):
 def test_the_papers_grid_is_the_default(setting, quick) -> None:
     rows = scaled(setting)
     assert tuple(row.width for row in rows) == WIDTHS == numbers("--widths", DEFAULT_WIDTHS)
-    assert [width for width, _ in quick()] == list(WIDTHS)
+    assert [width for width, _ in quick.trained] == list(WIDTHS)
     assert [row.dice for row in rows] == [width / 4 for width in WIDTHS]
     for row in rows:
         cost = network_cost(
@@ -81,10 +89,42 @@ def test_the_papers_grid_is_the_default(setting, quick) -> None:
 def test_called_again_it_trains_nothing_and_further_widths_join(setting, quick) -> None:
     first = scaled(setting, widths=(0.25, 0.5))
     assert scaled(setting, widths=(0.25, 0.5)) == first
-    rows = scaled(setting, widths=(1.0, 0.25))
-    assert [row.width for row in rows] == [1.0, 0.25]
-    assert [width for width, _ in quick()] == [0.25, 0.5, 1.0]
-    assert json.loads((setting.folder.scale / "table.json").read_text()) == [row.to_json() for row in rows]
+    rows = scaled(setting, widths=(1.0, 0.125))
+    assert [row.width for row in rows] == [0.125, 0.25, 0.5, 1.0]
+    assert rows[1:3] == first
+    assert [width for width, _ in quick.trained] == [0.25, 0.5, 1.0, 0.125]
+    assert json.loads(setting.folder.scale_table.read_text()) == [row.to_json() for row in rows]
+
+
+def test_one_table_is_of_one_length(setting, quick) -> None:
+    scaled(setting, widths=(0.25,))
+    with pytest.raises(UserError, match=r"trained for 2 iterations here.*has 7"):
+        scaled(extended(setting), widths=(0.25, 0.5))
+    assert len(quick.trained) == 1
+
+
+def test_a_ledger_that_does_not_say_how_long_asks_the_metrics(setting, quick, monkeypatch) -> None:
+    facts = scale._ScalingGrid.facts
+
+    def facts_of_before(self, point):
+        return {key: value for key, value in facts(self, point).items() if key != "iterations"}
+
+    monkeypatch.setattr(scale._ScalingGrid, "facts", facts_of_before)
+    scaled(setting, widths=(0.25,))
+    assert "iterations" not in Ledger(setting.folder.study, STAGE).trial(0).extra
+    assert len(scaled(setting, widths=(0.25, 0.5))) == 2
+    with pytest.raises(UserError, match=r"trained for 2 iterations here.*has 7"):
+        scaled(extended(setting), widths=(0.25,))
+    for number in (0, 1):
+        (setting.folder.scale_trial(number) / METRICS).unlink()
+    assert len(scaled(extended(setting), widths=(0.25,))) == 2, "nothing tells, so it counts as alike"
+
+
+def extended(setting: Setting) -> Setting:
+    """The run as `train --extend 7` leaves it."""
+    deployment = setting.config.deployment
+    longer = deployment.model_copy(update={"recipe": deployment.recipe.with_iterations(7), "extended": True})
+    return replace(setting, config=setting.config.model_copy(update={"deployment": longer}))
 
 
 def test_a_failed_width_is_a_row_without_a_score(setting, quick) -> None:
@@ -92,7 +132,8 @@ def test_a_failed_width_is_a_row_without_a_score(setting, quick) -> None:
     rows = scaled(setting, widths=(0.25, 0.5, 1.0))
     assert [row.dice is None for row in rows] == [False, True, False]
     assert "the loss is nan" in (rows[1].reason or "")
-    assert "width 0.5 failed" in table(rows)
+    patch = "×".join(map(str, setting.plan.patch_size))
+    assert f"width 0.5, patch {patch}, failed: " in table(rows)
 
 
 def test_stopped_in_the_middle_it_goes_on_under_the_same_number(setting, quick) -> None:
@@ -105,7 +146,7 @@ def test_stopped_in_the_middle_it_goes_on_under_the_same_number(setting, quick) 
     assert [row.width for row in rows] == [0.25, 0.5, 1.0]
     trials = Ledger(setting.folder.study, STAGE).trials()
     assert [(trial.number, trial.architecture.width) for trial in trials] == [(0, 0.25), (1, 0.5), (2, 1.0)]
-    assert [width for width, _ in quick()] == [0.25, 0.5, 1.0]
+    assert [width for width, _ in quick.trained] == [0.25, 0.5, 1.0]
 
 
 def test_compound_scaling_is_every_width_with_every_patch(setting, quick) -> None:
@@ -114,9 +155,32 @@ def test_compound_scaling_is_every_width_with_every_patch(setting, quick) -> Non
     assert [(row.width, row.patch) for row in rows] == [
         (0.25, (i, j, k)), (0.5, (i, j, k)), (0.25, (2 * i, 2 * j, 2 * k)), (0.5, (2 * i, 2 * j, 2 * k)),
     ]  # fmt: skip
-    assert quick() == [(row.width, row.patch) for row in rows]
+    assert quick.trained == [(row.width, row.patch) for row in rows]
     assert rows[2].parameters == rows[0].parameters
     assert rows[2].macs == 8 * rows[0].macs
+
+
+def test_a_failure_is_told_with_its_patch(setting, quick) -> None:
+    quick.failing.add(0.25)
+    said = Listener()
+    search_width(setting, inline(), said, architecture=SMALL, widths=(0.25,), patches=(2.0,))
+    patch = "×".join(str(2 * side) for side in setting.plan.patch_size)
+    assert said.said[0].startswith(f"Width 0.25, patch {patch}, failed and is left out: ")
+
+
+def test_rows_are_in_order_whatever_was_asked_first(setting, quick) -> None:
+    scaled(setting, widths=(0.5, 0.25), patches=(2.0,))
+    rows = scaled(setting, widths=(0.5, 0.25), patches=(1.0,))
+    assert [(row.patch > setting.plan.patch_size, row.width) for row in rows] == [
+        (False, 0.25), (False, 0.5), (True, 0.25), (True, 0.5),
+    ]  # fmt: skip
+
+
+def test_factors_that_round_to_one_patch_are_one(setting, quick) -> None:
+    with pytest.raises(UserError, match=r"1 and 1\.05 both give patches of \d+×"):
+        scaled(setting, widths=(0.25,), patches=(1.0, 1.05))
+    assert scaled(setting, widths=(0.25,)) == scaled(setting, widths=(0.25,), patches=(1.05,))
+    assert len(quick.trained) == 1
 
 
 def test_a_scaled_patch_is_a_valid_plan(setting) -> None:
@@ -141,17 +205,24 @@ def test_nothing_found_yet(setting) -> None:
 
 
 @pytest.mark.parametrize(
-    ("widths", "patches", "said"),
+    ("widths", "said"),
     [
-        ((0.25, 0.25), (1.0,), "given twice"), ((0.01,), (1.0,), "whole number of filters"),
-        ((), (1.0,), "at least one"),
-        ((-1.0,), (1.0,), "whole number of filters"), ((1.0,), (0.0,), "above 0"), ((1.0,), (float("nan"),), "above 0"),
-        ((1.0,), (1.0, 1.0), "given twice"),
+        ((0.25, 0.25), "given twice"), ((0.01,), "whole number of filters"), ((-1.0,), "whole number of filters"),
+        ((), "at least one"),
     ],
 )  # fmt: skip
-def test_a_grid_that_is_none(widths, patches, said) -> None:
+def test_widths_that_are_none(widths, said) -> None:
     with pytest.raises(UserError, match=said):
-        grid(SMALL, widths, patches)
+        grid(SMALL, widths, [(32, 32, 32)])
+
+
+@pytest.mark.parametrize(
+    ("patches", "said"),
+    [((), "at least one"), ((0.0,), "above 0"), ((float("nan"),), "above 0"), ((1.0, 1.0), "1 and 1 both")],
+)
+def test_patches_that_are_none(setting, patches, said) -> None:
+    with pytest.raises(UserError, match=said):
+        patch_factors(setting, patches)
 
 
 def test_the_table_prints_what_the_rows_hold() -> None:
@@ -163,7 +234,7 @@ def test_the_table_prints_what_the_rows_hold() -> None:
 
 
 def test_a_width_costs_about_its_square() -> None:
-    points = grid(Architecture.named("c2fnas-panc"), WIDTHS, (1.0,))
+    points = grid(Architecture.named("c2fnas-panc"), WIDTHS, [(96, 96, 96)])
     costs = [network_cost(each, in_channels=1, classes=3, input_size=(96, 96, 96)).macs for each in points.values()]
     assert costs[7] / costs[3] == pytest.approx(4, rel=0.05)
     assert costs == sorted(costs)
@@ -174,7 +245,7 @@ def test_trained_for_real_from_the_command_line(dataset, tmp_path) -> None:
     setting = prepared_run(tmp_path, dataset)
     arguments = [
         "search", "scale", "--run", str(setting.folder.root), "-a", SMALL.to_text(), "--json", "--quiet",
-        "--widths", ",".join(map(str, TINY_WIDTHS)),
+        "--widths", ",".join(map(str, TINY_WIDTHS)), "--devices", "cpu",
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
+from c2fnas.cli.backend import Address, Backend, CpusPerJob, JobDevices, executor_factory
 from c2fnas.cli.options import Quiet
 from c2fnas.cli.text_table import aligned, percent
 from c2fnas.errors import UserError
+from c2fnas.search.scaling_grid import WIDTHS
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from c2fnas.stages.progress import Reporter
     from c2fnas.stages.setting import Setting
 
-DEFAULT_WIDTHS = "0.25,0.5,0.75,1,1.25,1.5,1.75,2"
+DEFAULT_WIDTHS = ",".join(f"{width:g}" for width in WIDTHS)
 
 
 def scale(
@@ -35,6 +36,7 @@ def scale(
     backend: Backend = "local",
     address: Address = None,
     cpus_per_job: CpusPerJob = 1,
+    devices: JobDevices = None,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -47,16 +49,17 @@ def scale(
     """Train the found architecture at every width under the settings of the final network (paper 5.3).
 
     Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a patch,
-    and draws them. Resumable; further widths join those that are there.
+    and draws them. Resumable; further widths join those that are there: the table, scale/table.json and the figure have
+    every width that this run has trained so far.
 
     Examples:
 
-    `c2fnas search scale --run runs/pancreas`
+    `c2fnas search scale --run runs/pancreas --devices cuda:0,cuda:1`
 
     `c2fnas search scale --run runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.report.scaling_figure import save_scaling
+    from c2fnas.report.figures.scaling import save_scaling
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.pipeline import on_run
@@ -69,8 +72,9 @@ def scale(
     def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> tuple["Scaled", ...]:
         return search_width(setting, executor, reporter, widths=grid, patches=factors, architecture=given)
 
+    executor = executor_factory(backend, address, cpus_per_job, devices)
     with Display(quiet=quiet) as display:
-        rows = on_run(run, stage, executor=executor_factory(backend, address, cpus_per_job), reporter=display)
+        rows = on_run(run, stage, executor=executor, reporter=display)
     save_scaling(rows, figure or RunFolder(run).report / "scaling.svg")
     if json:
         typer.echo(json_format.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
@@ -103,13 +107,19 @@ def table(rows: tuple["Scaled", ...]) -> str:
     classes = next((list(row.per_class) for row in rows if row.per_class is not None), [])
     head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
     lines = [head, *(_line(row, classes) for row in rows)]
-    failures = [f"width {row.width:g} failed: {row.reason}" for row in rows if row.dice is None]
+    failures = [
+        f"width {row.width:g}, patch {_sides(row)}, failed: {row.reason}" for row in rows if row.dice is None
+    ]  # fmt: skip
     return "\n".join([aligned(lines), *failures])
 
 
 def _line(row: "Scaled", classes: list[str]) -> list[str]:
     scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
     return [
-        f"{row.width:g}", "×".join(map(str, row.patch)),
+        f"{row.width:g}", _sides(row),
         *map(percent, scores), f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.2f}",
     ]  # fmt: skip
+
+
+def _sides(row: "Scaled") -> str:
+    return "×".join(map(str, row.patch))

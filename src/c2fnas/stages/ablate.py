@@ -11,7 +11,7 @@ from c2fnas.execution.job import Job
 from c2fnas.files import read_json
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.lock import RunLock
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
@@ -19,6 +19,7 @@ from c2fnas.stages.ablate_job import EVALUATION
 from c2fnas.stages.ledger_grid import LedgerGrid
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+from c2fnas.stages.train_wish import chosen_folds
 
 STAGE = "ablation"
 
@@ -65,7 +66,7 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
     run folder's besides.
 
     Raises:
-        UserError: fewer than two architectures, two runs whose names can't be told apart, or a folder that is no run.
+        UserError: fewer than two architectures, two whose names can't be told apart, or a folder that is no run.
     """
     datasets = [Setting.load(run).config.dataset for run in runs]
     found: dict[str, Architecture] = {}
@@ -77,6 +78,11 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
                     f"{run}: another run is called {run.resolve().name} too. Give each once, or rename one."
                 )
             found[name] = architecture
+    taken = sorted(found.keys() & further.keys())
+    if taken:
+        raise UserError(
+            f"--architecture: {taken[0]} is the name of what a run has found. Rename the file, or give its text."
+        )
     found |= further
     if len(found) < 2:
         raise UserError(
@@ -84,6 +90,20 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
             "Finish the fine search, or name further runs or an --architecture."
         )
     return found
+
+
+def refuse_unfit(runs: Sequence[Path], folds: str) -> None:
+    """See that each of ``runs`` can be a column, before hours go into the first.
+
+    Raises:
+        UserError: one has no such fold, is another process's, fine-tunes a model, or was extended since its ablation
+            began.
+    """
+    for run in runs:
+        with RunLock(run):
+            setting = Setting.load(run)
+            chosen_folds(folds, len(setting.folds))
+            _refuse_changed(_Ablation(setting, {}))
 
 
 def _winners(run: Path, label: str) -> list[tuple[str, Architecture]]:
@@ -106,7 +126,7 @@ def ablate(
     here = {name: replace(each, width=setting.config.width) for name, each in candidates.items()}
     points = {(each.to_text(), fold): each for fold in folds for each in here.values()}
     grid = _Ablation(setting, points)
-    _refuse_changed(setting, grid.ledger)
+    _refuse_changed(grid)
     trials = grid.run(executor, reporter)
     recipe = setting.config.deployment.recipe
     return Column(
@@ -156,17 +176,12 @@ def _trained(
     )  # fmt: skip
 
 
-def _refuse_changed(setting: Setting, ledger: Ledger) -> None:
+def _refuse_changed(grid: _Ablation) -> None:
     """All trainings of a table are alike."""
-    deployment = setting.config.deployment
-    if deployment.start:
+    setting = grid.setting
+    if setting.config.deployment.start:
         raise UserError(
             f"{setting.folder.root}: this run fine-tunes a model, and what is compared here is trained from scratch. "
             "Choose a run that does so."
         )
-    others = {trial.extra["iterations"] for trial in ledger.trials()} - {deployment.recipe.iterations}
-    if others:
-        raise UserError(
-            f"{setting.folder.ablation}: architectures were trained for {max(others)} iterations here, and since it "
-            f"was extended the run has {deployment.recipe.iterations}. Compare them in a run folder begun anew."
-        )
+    grid.refuse_another_length()

@@ -4,14 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.files import read_json_lines
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.drive import drive
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
+from c2fnas.training.metrics_log import METRICS
 
 Point = TypeVar("Point", bound=Hashable)
 
@@ -44,7 +47,22 @@ class LedgerGrid(ABC, Generic[Point]):
 
     @abstractmethod
     def name(self, trial: Trial) -> str:
-        """The trial in words, such as "Width 0.5"."""
+        """The trial in words, such as "Width 0.5, patch 96×96×96,"."""
+
+    def refuse_another_length(self) -> None:
+        """See that all trials, of these points and others, were trained for as long as the run now trains.
+
+        Raises:
+            UserError: the run was extended since, so that rows of one table would not be alike.
+        """
+        now = self.setting.config.deployment.recipe.iterations
+        for trial in self.ledger.trials():
+            then = self._iterations(trial)
+            if then not in (None, now):
+                raise UserError(
+                    f"{self.setting.folder.root / self.stage}: networks were trained for {then} iterations here, and "
+                    f"since it was extended the run has {now}. Compare them in a run folder begun anew."
+                )
 
     def run(self, executor: Executor, reporter: Reporter) -> dict[Point, Trial]:
         """Train what is missing; returns every point's trial, those that have failed among them."""
@@ -58,6 +76,13 @@ class LedgerGrid(ABC, Generic[Point]):
         )  # fmt: skip
         reporter.finish(self.stage)
         return self._trials()
+
+    def _iterations(self, trial: Trial) -> int | None:
+        """How long a trial is trained; of ledgers that don't say so, what its own metrics tell, if they do."""
+        if "iterations" in trial.extra:
+            return int(trial.extra["iterations"])
+        lines = [line for line in read_json_lines(self.job(trial).folder / METRICS) if isinstance(line, dict)]
+        return max((line["iterations"] for line in lines if "iterations" in line), default=None)
 
     def _trials(self) -> dict[Point, Trial]:
         """The ledger's trials of these points."""

@@ -1,6 +1,6 @@
 """Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -22,8 +22,9 @@ from c2fnas.stages.setting import Setting
 STAGE = "scale"
 SAME_PATCH = (1.0,)
 
-Point = tuple[float, float]
-"""A width and a factor of the plan's patch."""
+Patch = tuple[int, int, int]
+Point = tuple[float, Patch]
+"""A width and a patch."""
 
 
 def search_width(
@@ -43,35 +44,56 @@ def search_width(
         architecture: what the run's fine stage has found where None.
 
     Returns:
-        A row for each of the grid, by patch factor, then by width.
+        A row for each that was trained in this call or an earlier one, by patch, then by width.
 
     Raises:
-        UserError: a width that is none, nothing found yet, or this run has scaled another architecture.
+        UserError: a width that is none, nothing found yet, or this run has scaled another architecture or trained
+            widths for another number of iterations.
     """
     architecture = architecture or _found(setting)
-    search = _ScalingGrid(setting, grid(architecture, widths, patches))
+    factors = patch_factors(setting, patches)
+    search = _ScalingGrid(setting, grid(architecture, widths, factors), factors)
     _refuse_another(setting, search.ledger, architecture)
-    trials = search.run(executor, reporter)
-    rows = tuple(_row(setting, trials[point], point) for point in search.points)
+    search.refuse_another_length()
+    search.run(executor, reporter)
+    trained = {search.point(trial): trial for trial in search.ledger.trials() if trial.finished}
+    rows = tuple(_row(trained[point]) for point in sorted(trained, key=lambda point: (point[1], point[0])))
     write_json(setting.folder.scale_table, [row.to_json() for row in rows])
     return rows
 
 
-def grid(architecture: Architecture, widths: Sequence[float], patches: Sequence[float]) -> dict[Point, Architecture]:
+def patch_factors(setting: Setting, patches: Sequence[float]) -> dict[Patch, float]:
+    """The patches to train with, and the factor that gives each.
+
+    Raises:
+        UserError: none, a factor that gives no patch, or two that give the same one.
+    """
+    if not patches or any(not 0 < factor < 8 for factor in patches):
+        raise UserError("--patches: give at least one factor, above 0 and below 8.")
+    factors: dict[Patch, float] = {}
+    for factor in patches:
+        patch = with_patch(setting, factor).plan.patch_size
+        if patch in factors:
+            raise UserError(
+                f"--patches: {factors[patch]:g} and {factor:g} both give patches of {_sides(patch)}. Leave one out."
+            )
+        factors[patch] = factor
+    return factors
+
+
+def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Patch]) -> dict[Point, Architecture]:
     """What there is to train.
 
     Raises:
-        UserError: no width, one that gives no whole number of filters or is given twice, or a patch of no size.
+        UserError: no width, or one that gives no whole number of filters or is given twice.
     """
     try:
         scaled = scaling_grid(architecture, widths)
     except ValueError as error:
         raise UserError(f"--widths: {error}.") from error
-    if not scaled or not patches or any(not 0 < factor < 8 for factor in patches):
-        raise UserError("search scale: give at least one width, and patch factors above 0 and below 8.")
-    if len(set(patches)) != len(patches):
-        raise UserError(f"--patches: a factor is given twice among {', '.join(f'{each:g}' for each in patches)}.")
-    return {(each.width, factor): each for factor, each in product(patches, scaled)}
+    if not scaled:
+        raise UserError("--widths: give at least one.")
+    return {(each.width, patch): each for patch, each in product(patches, scaled)}
 
 
 class _ScalingGrid(LedgerGrid[Point]):
@@ -79,23 +101,29 @@ class _ScalingGrid(LedgerGrid[Point]):
 
     stage = STAGE
 
+    def __init__(self, setting: Setting, points: Mapping[Point, Architecture], factors: Mapping[Patch, float]) -> None:
+        super().__init__(setting, points)
+        self._factors = factors
+
     def point(self, trial: Trial) -> Point:
-        return trial.architecture.width, trial.extra["patch_factor"]
+        return trial.architecture.width, _patch(trial)
 
     def facts(self, point: Point) -> dict[str, Any]:
-        """What the ledger keeps with a width: its patch and its cost."""
-        setting, factor = self.setting, point[1]
-        patch = with_patch(setting, factor).plan.patch_size
+        """What the ledger keeps with a width: its patch, its cost and how long it is trained."""
+        setting, patch = self.setting, point[1]
         cost = network_cost(
             self.points[point], in_channels=setting.in_channels, classes=setting.classes, input_size=patch
         )  # fmt: skip
-        return {"patch_factor": factor, "patch": list(patch), "parameters": cost.parameters, "macs": cost.macs}
+        return {
+            "patch_factor": self._factors[patch], "patch": list(patch), "parameters": cost.parameters,
+            "macs": cost.macs, "iterations": setting.config.deployment.recipe.iterations,
+        }  # fmt: skip
 
     def job(self, trial: Trial) -> Job:
         return scaled_job(self.setting, trial)
 
     def name(self, trial: Trial) -> str:
-        return f"Width {trial.architecture.width:g}"
+        return f"Width {trial.architecture.width:g}, patch {_sides(_patch(trial))},"
 
 
 def scaled_job(setting: Setting, trial: Trial) -> Job:
@@ -131,9 +159,18 @@ def _refuse_another(setting: Setting, ledger: Ledger, architecture: Architecture
             )
 
 
-def _row(setting: Setting, trial: Trial, point: Point) -> Scaled:
+def _row(trial: Trial) -> Scaled:
     return Scaled(
-        width=trial.architecture.width, patch=with_patch(setting, point[1]).plan.patch_size,
-        parameters=trial.extra["parameters"], macs=trial.extra["macs"], dice=trial.score,
+        width=trial.architecture.width, patch=_patch(trial), parameters=trial.extra["parameters"],
+        macs=trial.extra["macs"], dice=trial.score,
         per_class=trial.extra.get("per_class") if trial.score is not None else None, reason=trial.reason,
     )  # fmt: skip
+
+
+def _patch(trial: Trial) -> Patch:
+    first, second, third = trial.extra["patch"]
+    return first, second, third
+
+
+def _sides(patch: Patch) -> str:
+    return "×".join(map(str, patch))
