@@ -240,6 +240,23 @@ def test_a_width_costs_about_its_square() -> None:
     assert costs == sorted(costs)
 
 
+def test_the_command_prints_every_row_and_trains_on_the_devices_asked_for(setting, quick, monkeypatch) -> None:
+    asked = []
+
+    def executor(devices):
+        asked.append(devices)
+        return inline()
+
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", executor)
+    for width in ("0.25", "0.125"):
+        arguments = ["--widths", width, "--devices", "cpu:0,cpu:1", "-a", SMALL.to_text(), "--quiet"]
+        printed = CliRunner().invoke(
+            app, ["search", "scale", "--run", str(setting.folder.root), *arguments], catch_exceptions=False
+        )
+    assert asked == [("cpu:0", "cpu:1")] * 2
+    assert [line.split()[0] for line in printed.output.splitlines()] == ["width", "0.125", "0.25"]
+
+
 @pytest.mark.long
 def test_trained_for_real_from_the_command_line(dataset, tmp_path) -> None:
     setting = prepared_run(tmp_path, dataset)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from c2fnas.errors import Interrupted
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json
 from c2fnas.inference.metrics import Evaluation
+from c2fnas.inference.package import load_package
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import train_all as stage
+from c2fnas.stages.deploy import STAGE as DEPLOYMENT
 from c2fnas.stages.progress import Silent
 from c2fnas.stages.train_all import datasets_in, table_1, train_all
 from c2fnas.stages.train_wish import Wish
@@ -44,10 +47,10 @@ def trained(collection, tmp_path_factory) -> Path:
     return run
 
 
-def train(collection: Path, run: Path, label_tests: bool = False, **wish: object):
+def train(collection: Path, run: Path, label_tests: bool = False, reporter: Silent | None = None, **wish: object):
     return train_all(
         datasets_in(collection), run, Wish(**{"architecture": SMALL, "iterations": 1, "folds": "0,4"} | wish),
-        devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent(),
+        devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=reporter or Silent(),
         label_tests=label_tests,
     )  # fmt: skip
 
@@ -147,6 +150,62 @@ def test_a_request_to_stop_ends_it_between_data_sets(collection, trained, tmp_pa
     with pytest.raises(Interrupted, match="carry on"):
         train(collection, run)
     assert [row["task"] for row in read_json(run / "table-1.json")["tasks"]] == ["Task01"]
+
+
+class StopsOnce(Silent):
+    """Asks the whole run to stop when a fold has been trained, and goes on when the data set's own run hears of it."""
+
+    def __init__(self, run: Path, task: str) -> None:
+        self.run, self.task = run, task
+
+    def update(self, stage: str, done: float, note: str = "") -> None:
+        """Wait a little: the request is handed on by another thread."""
+        if stage != DEPLOYMENT or (self.run / "stop").exists():
+            return
+        (self.run / "stop").touch()
+        end = time.monotonic() + 20
+        while not (self.run / self.task / "stop").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def test_a_request_to_stop_reaches_the_data_set_under_way(collection, tmp_path) -> None:
+    run, alone = tmp_path / "run", tmp_path / "alone"
+    shutil.copytree(collection / "Task01", alone / "Task01")
+    with pytest.raises(Interrupted, match="carry on"):
+        train(alone, run, reporter=StopsOnce(run, "Task01"))
+    assert [fold.name for fold in (run / "Task01/final").glob("fold-*")] == ["fold-0"]
+    (row,) = train(alone, run)
+    assert row.to_json()["folds"] == [0, 4]
+
+
+def test_a_fold_trained_later_joins_the_vote_of_those_before(collection, trained, tmp_path) -> None:
+    run, alone = shutil.copytree(trained, tmp_path / "run"), tmp_path / "alone"
+    shutil.copytree(collection / "Task01", alone / "Task01")
+    train(alone, run, label_tests=True, folds="1")
+    assert len(read_json(run / "Task01/predictions/prediction.json")["models"]) == 3
+
+
+def test_folds_that_an_extension_left_behind_have_no_vote(collection, trained, tmp_path) -> None:
+    run, alone = shutil.copytree(trained, tmp_path / "run"), tmp_path / "alone"
+    shutil.copytree(collection / "Task01", alone / "Task01")
+    train(alone, run, label_tests=True, folds="4", iterations=None, extend=2)
+    (voter,) = read_json(run / "Task01/predictions/prediction.json")["models"]
+    assert voter == load_package(run / "Task01/final/fold-4/model").checksum
+
+
+def test_one_data_set_of_several_folds_has_the_table_too(collection, trained, tmp_path) -> None:
+    run = shutil.copytree(trained / "Task03", tmp_path / "run")
+    arguments = ["train", str(collection / "Task03"), "--run", str(run), "--devices", "cpu", "--quiet"]
+    shown = CliRunner().invoke(app, [*arguments, "--folds", "0,4"], catch_exceptions=False).stdout
+    row = read_json(trained / "table-1.json")["tasks"][2]
+    assert ["mean", *_percent(row["mean"]["dice"], row["mean"]["spread"], *row["mean"]["folds"])] in [
+        line.split() for line in shown.splitlines()
+    ]  # fmt: skip
+    assert "mean over" not in shown, "of one data set it would be the same figure"
+    assert f"the models are in {run / 'final'}" in shown
+    assert read_json(run / "table-1.json")["tasks"] == [row]
+    single = CliRunner().invoke(app, [*arguments, "--folds", "4"], catch_exceptions=False).stdout
+    assert "fold-4: Dice organ" in single
 
 
 def test_from_the_command_line(collection, trained, tmp_path) -> None:

@@ -36,7 +36,7 @@ def demo(
         dataset, output / "run", "demo", seed=seed, devices=_side_by_side(devices), quiet=quiet,
         verdict=verdict,
     )  # fmt: skip
-    finish_line(result, output / "run", example_input=dataset / "imagesTs")
+    finish_line(result, output / "run", dataset, example_input=dataset / "imagesTs")
 
 
 def _side_by_side(devices: str) -> tuple[str, ...]:

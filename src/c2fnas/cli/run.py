@@ -17,6 +17,7 @@ from c2fnas.cli.options import (
     device_names,
     fold_choice,
 )
+from c2fnas.cli.table_1 import table
 from c2fnas.cli.verdict_text import verdict_text
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run(
         dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor, folds=choice,
         verdict=verdict,
     )  # fmt: skip
-    finish_line(result, run)
+    finish_line(result, run, dataset)
 
 
 def run_with_progress(
@@ -80,7 +81,7 @@ def run_with_progress(
         )  # fmt: skip
 
 
-def finish_line(result: "Result", run: Path, example_input: Path | None = None) -> None:
+def finish_line(result: "Result", run: Path, dataset: Path, example_input: Path | None = None) -> None:
     """What was found, how good it is, and where it lies."""
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.drawing import draw_text
@@ -88,13 +89,19 @@ def finish_line(result: "Result", run: Path, example_input: Path | None = None) 
     if isinstance(result.architecture, Architecture):
         typer.echo(draw_text(result.architecture))
     typer.echo(result.architecture.to_text())
-    for model, evaluation in zip(result.models, result.evaluations, strict=True):
-        scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)
-        typer.echo(
-            f"{model.parent.name}: Dice {scores}; mean {evaluation.mean:.4f} "
-            f"on {len(evaluation.cases)} validation cases"
-        )
+    typer.echo(_scores(result, dataset))
     if result.verdict is not None:
         typer.echo(verdict_text(result.verdict))
     typer.echo(f"Everything is in {run}; the models are in {run / 'final'}. Next:")
     typer.echo(f"  c2fnas predict {run} --input {example_input or 'IMAGES'} --output PREDICTIONS")
+
+
+def _scores(result: "Result", dataset: Path) -> str:
+    """A line for a single fold; for several the table of their cross-validation."""
+    if len(result.folds) > 1:
+        from c2fnas.stages.train_all import task_scores
+
+        return table([task_scores(dataset.resolve().name, result)])
+    (fold,), (evaluation,) = result.folds, result.evaluations
+    scores = ", ".join(f"{name} {dice:.4f}" for name, dice in evaluation.per_class.items() if dice is not None)
+    return f"fold-{fold}: Dice {scores}; mean {evaluation.mean:.4f} on {len(evaluation.cases)} validation cases"

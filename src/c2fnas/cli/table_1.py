@@ -13,13 +13,15 @@ HEAD = ["task", "class", "Dice", "± folds", "each fold", "cases"]
 
 
 def table(rows: Sequence["TaskScores"]) -> str:
-    """A line for each class and each task's mean, Dice in per cent, then the averages and what has failed."""
+    """A line for each class and each task's mean, Dice in per cent, then averages of several and what has failed."""
     from c2fnas.stages.train_all import table_1
 
     whole = table_1(rows)
     scored = [line for row in rows for line in _lines(row)]
     averages = [
-        ["", f"mean over {what}", percent(whole[f"mean_over_{what}"]), "", "", ""] for what in ("tasks", "classes")
+        ["", f"mean over {what}", percent(whole[f"mean_over_{what}"]), "", "", ""]
+        for what in ("tasks", "classes")
+        if len(rows) > 1
     ]
     failures = [f"{row.name}: {row.failure}" for row in rows if row.failure is not None]
     return "\n".join([aligned([HEAD, *scored, *averages], left=2), *failures])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from c2fnas.cli.options import Devices, Quiet, device_names
+from c2fnas.cli.run import finish_line
+from c2fnas.cli.table_1 import table
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,8 +75,8 @@ def train(
         bool,
         typer.Option(
             "--label-tests",
-            help="Then label the data set's test images (imagesTs) by majority vote of the folds, into predictions in "
-            "the run folder.",
+            help="Then label the data set's test images (imagesTs) by majority vote of all folds trained so far, into "
+            "predictions in the run folder.",
         ),
     ] = False,
     devices: Devices = "auto",
@@ -84,7 +86,8 @@ def train(
     """Train an architecture on a data set, a model for each of the folds, without a search.
 
     Resumable: interrupted at any point, by Ctrl-C or by a file called `stop` in the run folder, the same command
-    carries on; finished, it says so. In the folder of a search on the same data, `--folds all` trains the found
+    carries on; finished, it says so. Of several folds it prints the mean over their validation cases and how they
+    differ, and leaves both in table-1.json. In the folder of a search on the same data, `--folds all` trains the found
     architecture on the other folds too. Under torchrun the processes share every fold's batches.
 
     In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in --run
@@ -105,7 +108,7 @@ def train(
 
     `torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas`
     """
-    from c2fnas.stages.train_all import datasets_in, table_1, task_scores
+    from c2fnas.stages.train_all import datasets_in, keep_table, table_1, task_scores
     from c2fnas.stages.train_wish import Wish
 
     wish = Wish(
@@ -121,12 +124,14 @@ def train(
         if not result.models:  # under torchrun, one process speaks
             return
         rows = (task_scores(dataset.resolve().name, result),)
+        if len(result.folds) > 1:
+            keep_table(rows, run)
     if json:
         typer.echo(json_format.dumps(table_1(rows), indent=2))
     elif several:
         _print(rows, run)
     else:
-        _finish(result, run)
+        finish_line(result, run, dataset)
     if any(row.failure is not None for row in rows):
         raise typer.Exit(SOME_FAILED)
 
@@ -150,7 +155,7 @@ def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool, la
                 dataset, run, wish, devices=names, executor=LocalProcessExecutor, reporter=display
             )  # fmt: skip
         if label_tests and result.models:
-            label_test_images(dataset, run, result.models, names[0], display)
+            label_test_images(dataset, run, names[0], display)
     return result
 
 
@@ -171,14 +176,7 @@ def _train_all(
         )  # fmt: skip
 
 
-def _finish(result: "Result", run: Path) -> None:
-    from c2fnas.cli.run import finish_line
-
-    finish_line(result, run)
-
-
 def _print(rows: "Sequence[TaskScores]", run: Path) -> None:
-    from c2fnas.cli.table_1 import table
     from c2fnas.stages.train_all import TABLE
 
     typer.echo(table(rows))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.execution.call import finished
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
@@ -38,6 +39,12 @@ def is_deployed(setting: Setting) -> bool:
     """Whether the network of every fold that the run asks for is trained and evaluated."""
     folds = map(setting.folder.final_fold, setting.config.deployment.folds)
     return all((fold / "evaluation.json").exists() for fold in folds)
+
+
+def trained_folds(setting: Setting) -> tuple[int, ...]:
+    """The folds whose final network is trained as the run now says; not those that an extension has left behind."""
+    design = read_design(setting.folder.final)[1]
+    return tuple(fold for fold in range(len(setting.folds)) if finished(fold_job(setting, design, fold)))
 
 
 def claim(folder: RunFolder, design: Design) -> None:

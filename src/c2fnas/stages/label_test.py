@@ -1,6 +1,5 @@
 """The images that a data set keeps for testing, labelled by the models of its folds by majority vote (paper 4.2)."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -12,17 +11,19 @@ from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_folder import RECORD
 from c2fnas.inference.windows import windows_at_a_time
-from c2fnas.runs.folder import RunFolder
+from c2fnas.stages.deploy import trained_folds
 from c2fnas.stages.progress import Reporter
+from c2fnas.stages.setting import Setting
 from c2fnas.training.precision import resolve_precision
 
 STAGE = "predict"
 
 
-def label_test_images(dataset: Path, run: Path, models: Sequence[Path], device: str, reporter: Reporter) -> Path | None:
+def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter) -> Path | None:
     """Label the test images of ``dataset`` into ``run / predictions``; None where it has none.
 
-    What is labelled already by the same models is kept; where a fold was added or trained on, all are labelled again.
+    Every fold has its vote that the run has trained, in this call or before, for as long as it now trains. What is
+    labelled already by the same models is kept; where a fold was added or trained on, all are labelled again.
 
     Raises:
         UserError: cases could not be labelled; the others are.
@@ -30,10 +31,11 @@ def label_test_images(dataset: Path, run: Path, models: Sequence[Path], device: 
     cases = load_dataset(dataset).test
     if not cases:
         return None
-    packages = tuple(load_package(model) for model in models)
+    setting = Setting.load(run)
+    packages = tuple(load_package(setting.folder.final_model(fold)) for fold in trained_folds(setting))
     plan, precision = packages[0].plan, cast("Precision", resolve_precision("auto", device))
     window = packages[0].window(batch=windows_at_a_time(plan.patch_size, device), precision=precision)
-    predictor, output = Predictor(packages, window, mirror=plan.mirror, device=device), RunFolder(run).predictions
+    predictor, output = Predictor(packages, window, mirror=plan.mirror, device=device), setting.folder.predictions
     reporter.start(STAGE, len(cases))
     predicted = predict_cases(
         predictor, cases, output, overwrite=_of_other_models(output, predictor),

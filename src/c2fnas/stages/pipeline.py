@@ -38,6 +38,7 @@ class Result:
     """What a run has found: the architecture, a model package per fold, each one's evaluation, what it was worth."""
 
     architecture: Design
+    folds: tuple[int, ...]
     models: tuple[Path, ...]
     evaluations: tuple[Evaluation, ...]
     verdict: Verdict | None = None
@@ -75,7 +76,7 @@ def run_pipeline(
             models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
             found = give_verdict(setting, workers, reporter) if setting.config.verdict else None
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
-    return Result(architecture, tuple(models), evaluations, found)
+    return Result(architecture, setting.config.deployment.folds, tuple(models), evaluations, found)
 
 
 def on_run(run: Path, stage: Stage[Found], *, executor: ExecutorFactory, reporter: Reporter) -> Found:

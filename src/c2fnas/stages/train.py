@@ -79,7 +79,7 @@ def result(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> Re
     """The models of trained folds with their evaluations."""
     models = tuple(setting.folder.final_model(fold) for fold in folds)
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
-    return Result(architecture, models, evaluations)
+    return Result(architecture, folds, models, evaluations)
 
 
 def _architecture(wish: Wish, folder: RunFolder) -> Design:

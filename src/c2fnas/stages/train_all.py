@@ -14,6 +14,7 @@ from c2fnas.inference.cross_validation import CrossValidation, average, cross_va
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.stages.label_test import label_test_images
+from c2fnas.stages.meanwhile import hand_on_stop, meanwhile
 from c2fnas.stages.pipeline import ExecutorFactory, Result
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.train import train_architecture
@@ -71,6 +72,9 @@ def train_all(
         reporter: hears of the progress.
         label_tests: whether to label each data set's test images by majority vote of its folds' models.
 
+    Returns:
+        A row for each data set, in their order.
+
     Raises:
         Interrupted: stopped on request, by a file ``stop`` in ``run`` or in a data set's own folder.
     """
@@ -84,7 +88,7 @@ def train_all(
             reporter.say(f"{dataset.name}:")
             row = _row(dataset, run, wish, devices, executor, reporter, label_tests)
             rows.append(row)
-            write_json(run / TABLE, table_1(rows))
+            keep_table(rows, run)
             if row.failure is not None:
                 reporter.say(f"{dataset.name} failed: {row.failure}")
     return tuple(rows)
@@ -92,8 +96,13 @@ def train_all(
 
 def task_scores(name: str, result: Result, failure: str | None = None) -> TaskScores:
     """The row of a trained data set."""
-    folds = [int(model.parent.name.removeprefix("fold-")) for model in result.models]
-    return TaskScores(name, cross_validated(dict(zip(folds, result.evaluations, strict=True))), failure)
+    return TaskScores(name, cross_validated(dict(zip(result.folds, result.evaluations, strict=True))), failure)
+
+
+def keep_table(rows: Sequence[TaskScores], run: Path) -> Path:
+    """Leave the table in a run folder; returns its file."""
+    write_json(run / TABLE, table_1(rows))
+    return run / TABLE
 
 
 def table_1(rows: Sequence[TaskScores]) -> dict[str, Any]:
@@ -113,13 +122,14 @@ def _row(
     own = run / dataset.name
 
     def trained() -> Result:
-        return train_architecture(dataset, own, wish, devices=devices, executor=executor, reporter=reporter)
+        with meanwhile(lambda: hand_on_stop(RunFolder(run), RunFolder(own).stop)):
+            return train_architecture(dataset, own, wish, devices=devices, executor=executor, reporter=reporter)
 
     result, failure = _attempt(trained, own)
     if result is None:
         return TaskScores(dataset.name, None, failure)
     if label_tests:
-        _, failure = _attempt(lambda: label_test_images(dataset, own, result.models, devices[0], reporter), own)
+        _, failure = _attempt(lambda: label_test_images(dataset, own, devices[0], reporter), own)
     return task_scores(dataset.name, result, failure)
 
 

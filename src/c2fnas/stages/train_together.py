@@ -1,8 +1,7 @@
 """Several processes, started by torchrun, that train every fold together: one large network on many devices."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from c2fnas.inference.designs import read_design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.stages.deploy import STAGE, fold_job
-from c2fnas.stages.drive import REFRESH_SECONDS
 from c2fnas.stages.jobs import train_fold_network
 from c2fnas.stages.live import note_on, share_done
+from c2fnas.stages.meanwhile import hand_on_stop, meanwhile
 from c2fnas.stages.pipeline import Result
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
@@ -62,7 +61,7 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
                     share = partial(train_fold_network, setting, architecture, recipe, job.payload, job.folder, device)
                     do_together(job, device, None if first else share)
         reporter.finish(STAGE)
-    return result(setting, architecture, folds) if first else Result(architecture, (), ())
+    return result(setting, architecture, folds) if first else Result(architecture, (), (), ())
 
 
 @contextmanager
@@ -70,22 +69,13 @@ def looked_after(
     job: Job, folder: RunFolder, reporter: Reporter, stage: str, finished_before: int = 0
 ) -> Iterator[None]:  # fmt: skip
     """In a thread meanwhile, what a driver does: progress is shown, and a file ``stop`` of the run reaches the job."""
-    ended = threading.Event()
 
-    def look_after() -> None:
-        while not ended.wait(REFRESH_SECONDS):
-            if folder.stop_requested:
-                with suppress(OSError):  # the job may not have made its folder yet
-                    (job.folder / STOP).touch()
-            reporter.update(stage, finished_before + share_done(job), note_on(job))
+    def look() -> None:
+        hand_on_stop(folder, job.folder / STOP)
+        reporter.update(stage, finished_before + share_done(job), note_on(job))
 
-    thread = threading.Thread(target=look_after, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(look):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def do_together(job: Job, device: str, share: Callable[[], object] | None) -> None:
