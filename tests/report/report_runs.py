@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from c2fnas import Architecture, build_network
@@ -84,8 +83,13 @@ def searching_run(root: Path, **changes: Any) -> RunFolder:
     return folder
 
 
-def finished_run(root: Path, *, ranked: Sequence[float] | None = None, **changes: Any) -> RunFolder:
-    """A run whose stages are done, but for its cache and model packages; ``ranked`` are the candidates' Dice."""
+def finished_run(
+    root: Path, *, ranked: Sequence[float] | None = None, kept: Sequence[dict[str, Any]] = (), **changes: Any
+) -> RunFolder:  # fmt: skip
+    """A run whose stages are done, but for its cache and model packages.
+
+    ``ranked`` are the candidates' Dice, and ``kept`` is what the ledger has with each of them besides.
+    """
     folder = searching_run(root, **changes)
     found = Architecture.uniform(SPACE.topologies()[3], width=WIDTH)
     paths = random_paths(SPACE, 20, seed=0)
@@ -95,9 +99,10 @@ def finished_run(root: Path, *, ranked: Sequence[float] | None = None, **changes
     write_result(folder.supernet, {"sampling": [[13, 14, 13]] * SPACE.cells}, seconds=12.0)
     ranked_paths = [Architecture(found.topology, path, WIDTH) for path in paths]
     costs = [{"cases": 2, "macs": 1000 + 10 * n, "parameters": 7, "front": False} for n in range(len(paths))]
+    costs = [own | more for own, more in zip(costs, kept or [{}] * len(costs), strict=True)]
     Ledger(folder.study, "fine").add_scored(list(zip(ranked_paths, scores, costs, strict=True)))
-    write_result(folder.fine / "ranking" / "rung-1" / "0000", {"rows": []}, seconds=5.0)
-    chosen = ranked_paths[int(np.argmax(scores))]
+    write_result(folder.ranking / "rung-1" / "0000", {"rows": []}, seconds=5.0)
+    chosen = ranked_paths[max(range(len(paths)), key=lambda n: (costs[n]["cases"], scores[n]))]
     write_json(folder.fine / "architecture.json", chosen.to_json())
     write_json(folder.final / "architecture.json", chosen.to_json())
     write_training(folder.final_fold(1), pace=0.5)
@@ -129,9 +134,10 @@ def write_training(folder: Path, *, pace: float, until: int = ITERATIONS) -> Non
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def write_result(folder: Path, value: dict[str, Any], *, seconds: float) -> None:
-    """The result of a job that is done."""
-    report = {"job": "0" * 64, "kind": "done", "value": value, "failure": None, "seconds": seconds}
+def write_result(folder: Path, value: dict[str, Any] | None, *, seconds: float, **more: Any) -> None:
+    """The result of a job that is done, or has failed where ``value`` is None."""
+    kind, failure = ("failed", "the loss is not finite") if value is None else ("done", None)
+    report = {"job": "0" * 64, "kind": kind, "value": value, "failure": failure, "seconds": seconds, **more}
     write_json(folder / "result.json", report)
 
 

@@ -64,7 +64,7 @@ def test_every_case_is_drawn(deployed: RunFolder) -> None:
     shown = read_overlays(deployed, read_final(deployed), "fp32", device="cpu")
     assert [each.role for each in shown] == ["best", "median", "worst"]
     for each in shown:
-        figure = Figure(figsize=(5, overlay_height(each, 5)))
+        figure = Figure(figsize=(5, overlay_height(each, 5, CLASSES)))
         draw_overlay(figure, each, CLASSES)
         figure.draw_without_rendering()
         assert len(figure.axes) == 3 * len(each.slices)

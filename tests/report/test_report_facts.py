@@ -7,9 +7,19 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from report_runs import COARSE, SPACE, begun_run, finished_run, planned_run, searching_run, write_training
+from report_runs import (
+    COARSE,
+    SPACE,
+    begun_run,
+    evaluation,
+    finished_run,
+    planned_run,
+    searching_run,
+    write_training,
+)
 
 from c2fnas.errors import UserError
+from c2fnas.files import write_json
 from c2fnas.report.facts.coarse import best_so_far, cluster_shares
 from c2fnas.report.facts.fine import Candidate, operation_effects
 from c2fnas.report.facts.jobs import read_curve
@@ -105,8 +115,18 @@ def test_a_training_that_is_extended_has_no_evaluation(tmp_path: Path) -> None:
 
 
 def test_a_training_alone_has_no_search(tmp_path: Path) -> None:
-    costs = read_run(planned_run(tmp_path, budget="train demo").root).costs
+    costs = read_run(planned_run(tmp_path, kind="training").root).costs
     assert [each.name for each in costs.stages] == ["deployment"]
+
+
+def test_cases_without_any_scored_class_come_last(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    scores = evaluation([0.7, 0.5])
+    scores["cases"].insert(0, {"case": "empty", "dice": {"organ": None, "lesion": None}, "false_positive": []})
+    write_json(folder.final_fold(1) / "evaluation.json", scores)
+    final = read_run(folder.root).final
+    assert [row.case for _, row in final.every_case] == ["phantom_002", "phantom_001", "empty"]
+    assert [row.case for _, row in final.worst_first] == ["phantom_002", "phantom_001"]
 
 
 def test_equal_warnings_stand_together(tmp_path: Path) -> None:

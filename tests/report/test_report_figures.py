@@ -2,27 +2,38 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from report_runs import finished_run
 
+from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
 from c2fnas.report.facts.fine import Candidate
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
 from c2fnas.report.figures.candidates import pareto_front
-from c2fnas.report.figures.dice import spread
+from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class, spread
+from c2fnas.report.figures.overlay import class_look
 from c2fnas.report.figures.progress import draw_best_so_far
-from c2fnas.report.figures.style import OPERATION_COLOURS, picture
+from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, picture, series_look
 from c2fnas.report.figures.topology_map import TopologyMap
 from c2fnas.report.gallery import SECTIONS, draw_gallery
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
+
+ORGANS = (
+    "spleen", "right kidney", "left kidney", "gallbladder", "oesophagus", "liver", "stomach", "aorta", "postcava",
+    "pancreas", "right adrenal gland", "left adrenal gland", "duodenum", "bladder",
+)  # fmt: skip
 
 
 def drawn(architecture: Architecture) -> Figure:
@@ -94,6 +105,45 @@ def test_colours_of_operations_differ_in_lightness() -> None:
         lightness.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
     gaps = np.diff(sorted(lightness))
     assert min(gaps) > 15
+
+
+def test_many_series_and_classes_look_different() -> None:
+    series = [tuple(series_look(index).values()) for index in range(72)]
+    assert len(set(series)) == 72
+    classes = [class_look(index) for index in range(1, 43)]
+    assert len(set(classes)) == 42
+
+
+def many_classes(names: Sequence[str], cases: int = 12) -> Evaluation:
+    dice = np.random.default_rng(0).beta(8, 2, (cases, len(names)))
+    return summarise([CaseScores(f"case_{n}", dict(zip(names, row, strict=True))) for n, row in enumerate(dice)])
+
+
+def overlapping(texts: Sequence[Text]) -> bool:
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    return any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_names_of_many_classes_stand_apart() -> None:
+    evaluation = many_classes(ORGANS)
+    figure = Figure(figsize=(NARROW, by_class_height(len(ORGANS))), layout="constrained")
+    draw_by_class(figure, evaluation)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(ORGANS)
+    assert not overlapping([*axes.get_yticklabels(), *axes.texts])
+
+
+def test_a_legend_of_many_classes_stays_on_the_figure() -> None:
+    rows = many_classes(ORGANS).cases
+    with rc_context(STYLE):
+        figure = Figure(figsize=(NARROW, by_case_height(len(rows), ORGANS)), layout="constrained")
+        draw_by_case(figure, rows)
+        figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert figure.axes[0].get_window_extent().height > 0.5 * figure.bbox.height
 
 
 def test_the_same_facts_give_the_same_bytes() -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser: every figure has a box with something in it, on a desk and on a phone, and no error."""
+"""The page in a real browser: on a desk and a phone every figure has a box, without errors; printed, all is there."""
 
 import html
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import deployed_run, searching_run
+from report_runs import deployed_run, finished_run, searching_run
 
 from c2fnas.report.write import write_report
 
@@ -78,6 +78,28 @@ def test_a_run_under_way_is_seen(tmp_path: Path) -> None:
     assert found["errors"] == []
     assert {"figure-4-cluster-shares", "coarse-best-so-far"} <= set(found["boxes"])
     assert found["sideways"] <= 0
+
+
+def printed(page: Path, profile: Path) -> str:
+    """The text of a page as it is printed, in one line."""
+    pdf = page.with_suffix(".pdf")
+    command = [str(CHROMIUM), *SWITCHES, f"--user-data-dir={profile}", "--no-pdf-header-footer",
+               f"--print-to-pdf={pdf}", page.as_uri()]  # fmt: skip
+    subprocess.run(command, capture_output=True, check=True, timeout=500)
+    text = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, encoding="utf-8").stdout
+    return " ".join(text.split())
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+def test_what_folds_away_is_printed(tmp_path: Path) -> None:
+    page = write_report(finished_run(tmp_path / "run").root)
+    text = printed(page, tmp_path / "profile")
+    assert "the loss is not finite" in text, "every candidate"
+    assert "found where there is none" in text, "every case"
+    assert "a.nii.gz, b.nii.gz" in text, "which files"
+    assert "dataset_path: /data/Task00" in text, "the configuration"
+    assert text.count("What was done") == 1, "links to sections are of no use on paper"
 
 
 @pytest.mark.timeout(1200)

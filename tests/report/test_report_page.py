@@ -3,17 +3,19 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_runs import begun_run, finished_run, searching_run
 from typer.testing import CliRunner
 
+from c2fnas import __version__
 from c2fnas.cli.report import report
-from c2fnas.files import write_json
+from c2fnas.files import read_json, write_json
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.gallery import SECTIONS
 from c2fnas.report.page import render_page
-from c2fnas.report.story import NO_VERDICT
+from c2fnas.report.story import NO_VERDICT, deeds, repeatability
 from c2fnas.report.write import write_report
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -120,6 +122,42 @@ def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
     assert text.index("No gain shown over the U-Net.") < text.index("What was done")
     assert "U-Net of equal MACs" in text
     assert "random topology" in text
+
+
+def test_a_verdict_that_was_given_afterwards_was_done_too(tmp_path: Path) -> None:
+    folder = begun_run(tmp_path)
+    assert not any(deed.startswith("Verdict") for deed in deeds(read_run(folder.root)))
+    write_json(folder.verdict_file, {"sentence": "No gain shown.", "searched": {}, "references": [], "details": []})
+    assert any(deed.startswith("Verdict") for deed in deeds(read_run(folder.root)))
+
+
+def test_the_page_names_its_maker_and_the_runs_versions(tmp_path: Path) -> None:
+    _, text = read(write_report(begun_run(tmp_path, versions={"python": "3.11", "c2fnas": "0.0.7"}).root))
+    assert f"Made by c2fnas {__version__} on" in text
+    assert "c2fnas 0.0.7" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "the same network, bit for bit."),
+        ({"devices": ("cpu:0", "cpu:1")}, "the candidate that ends first decides what is tried next"),
+        ({"devices": ("cpu:0", "cpu:1"), "kind": "training"}, "the same network, bit for bit."),
+        ({"devices": ("cuda:0",)}, "need not give the same network: GPU libraries add in varying order."),
+    ],
+)
+def test_what_repeats_is_said(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    assert expected in repeatability(read_run(begun_run(tmp_path, **changes).root))
+
+
+def test_a_cluster_and_processes_together_do_not_repeat(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    assert "bit for bit" in repeatability(read_run(folder.root))
+    write_json(folder.ranking_devices, {"devices": 3})
+    assert "ends first" in repeatability(read_run(folder.root))
+    result = folder.supernet / "result.json"
+    write_json(result, read_json(result) | {"processes": 2})
+    assert "2 processes trained together" in repeatability(read_run(folder.root))
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from c2fnas.cli.search_scale import scale
 from c2fnas.errors import UserError
-from c2fnas.report.scaling_figure import draw_scaling, save_scaling
+from c2fnas.report.figures.scaling import draw_scaling, save_scaling
 
 PATCH, LARGER = (32, 32, 32), (64, 64, 64)
 

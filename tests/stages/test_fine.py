@@ -21,7 +21,7 @@ from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages import fine, fine_jobs, ranking
-from c2fnas.stages.fine import SUMMARY, search_operations
+from c2fnas.stages.fine import search_operations
 from c2fnas.stages.fine_choice import Limits
 from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
 from c2fnas.stages.fine_wish import FineWish, with_wish
@@ -65,8 +65,8 @@ def copy_of(setting: Setting, folder: Path) -> Setting:
 
 def unranked(setting: Setting) -> Setting:
     """As it was between super-network and ranking."""
-    shutil.rmtree(setting.folder.fine / "ranking")
-    (setting.folder.fine / SUMMARY).unlink()
+    shutil.rmtree(setting.folder.ranking)
+    setting.folder.ranking_file.unlink()
     setting.folder.study.unlink()
     return setting
 
@@ -97,8 +97,20 @@ def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
         assert trial.score == pytest.approx(expected.mean, abs=1e-12)
 
 
+def test_all_candidates_share_the_first_rungs_scale(finished: Setting) -> None:
+    """Those that went on too, whose own score is one over more cases."""
+    supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
+    for trial in trials(finished):
+        assert trial.extra["first_rung_cases"] == 1
+        alone = evaluate_network(
+            supernet.extract(trial.architecture.operations), finished.cases(order[:1]), finished.window(ranking=True),
+            class_names=finished.class_names, device="cpu",
+        )  # fmt: skip
+        assert trial.extra["first_rung_dice"] == pytest.approx(alone.mean, abs=1e-12)
+
+
 def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
-    summary = json.loads((finished.folder.fine / SUMMARY).read_text())
+    summary = json.loads(finished.folder.ranking_file.read_text())
     assert summary["candidates"] == 12
     assert [rung["cases"] for rung in summary["rungs"]] == [1, 3]
     assert summary["rungs"][0]["candidates"] == 12
@@ -146,7 +158,7 @@ def test_a_fast_candidate_is_on_the_front_however_much_it_computes(finished: Set
 
 
 def test_sampling_is_told(finished: Setting) -> None:
-    sampling = json.loads((finished.folder.fine / SUMMARY).read_text())["sampling"]
+    sampling = json.loads(finished.folder.ranking_file.read_text())["sampling"]
     assert [sum(row) for row in sampling] == [3] * 12
     listener = Listener()
     search(finished, listener)
@@ -194,7 +206,7 @@ def test_stopped_between_its_parts_it_carries_on(stage: str, finished: Setting, 
     setting = unranked(copy_of(finished, tmp_path))
     with pytest.raises(Interrupted):
         search(setting, StopsAt(setting, stage))
-    assert not (setting.folder.fine / SUMMARY).exists()
+    assert not setting.folder.ranking_file.exists()
     setting.folder.clear_stop()
     search(setting)
     assert results(setting) == results(finished)
@@ -224,10 +236,10 @@ def test_a_job_killed_between_two_cases_repeats_none(
 
 def test_rows_of_another_ranking_are_not_taken_for_ones_own(finished: Setting, tmp_path: Path) -> None:
     setting = copy_of(finished, tmp_path)
-    (setting.folder.fine / SUMMARY).unlink()
-    for result in (setting.folder.fine / "ranking").rglob("result.json"):
+    setting.folder.ranking_file.unlink()
+    for result in setting.folder.ranking.rglob("result.json"):
         result.unlink()
-    for rows in (setting.folder.fine / "ranking").rglob("rows.jsonl"):
+    for rows in setting.folder.ranking.rglob("rows.jsonl"):
         header, *_ = rows.read_text().splitlines()
         rows.write_text(header.replace('"job": "', '"job": "x') + "\n" + '{"case": "none", "first": 0, "rows": []}\n')
     search(setting)
@@ -287,7 +299,7 @@ def test_the_ranking_is_cut_for_the_devices_that_there_are_when_it_begins(finish
         return len(Ranking(setting, TOPOLOGY, executor, Listener(), 1.0)._chunks(paths))
 
     assert jobs(Cluster(), setting) == jobs(inline(), setting) == 10  # of 16 paths at least
-    shutil.rmtree(setting.folder.fine / "ranking")
+    shutil.rmtree(setting.folder.ranking)
     assert jobs(inline(), setting) == 4
 
 
@@ -375,8 +387,8 @@ def test_evolution_finds_as_many_and_carries_on(finished: Setting, tmp_path: Pat
     found = search(setting)
     entered = results(setting)
     assert len({architecture for architecture, _, _ in entered}) == len(entered) >= 20
-    assert len(list((setting.folder.fine / "ranking").glob("generation-*"))) >= 3
-    (setting.folder.fine / SUMMARY).unlink()  # as if the end had not come: the jobs answer again, at once
+    assert len(list(setting.folder.ranking.glob("generation-*"))) >= 3
+    setting.folder.ranking_file.unlink()  # as if the end had not come: the jobs answer again, at once
     setting.folder.study.unlink()
     assert search(setting) == found
     assert results(setting) == entered
@@ -385,7 +397,7 @@ def test_evolution_finds_as_many_and_carries_on(finished: Setting, tmp_path: Pat
 def test_strict_sampling_trains_every_operation_once(dataset: Path, tmp_path: Path) -> None:
     setting = prepared_run(tmp_path, dataset, sampling="strict", candidates=2, rungs=1)
     search(setting)
-    assert json.loads((setting.folder.fine / SUMMARY).read_text())["sampling"] == [[1, 1, 1]] * 12
+    assert json.loads(setting.folder.ranking_file.read_text())["sampling"] == [[1, 1, 1]] * 12
 
 
 def test_wishes_are_fixed_once_the_stage_has_begun(finished: Setting, tmp_path: Path) -> None:
@@ -431,8 +443,8 @@ def test_two_devices_find_what_one_finds(finished: Setting, tmp_path: Path, monk
     two = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=40, audit=0)
     search(two)
     first = results(two)
-    assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 2
+    assert len(list((two.folder.ranking / "rung-1").iterdir())) == 2
     one = configured(unranked(two), candidates=40, audit=0)
     search(one)
-    assert len(list((two.folder.fine / "ranking" / "rung-1").iterdir())) == 1
+    assert len(list((two.folder.ranking / "rung-1").iterdir())) == 1
     assert results(one) == first

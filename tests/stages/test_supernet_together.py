@@ -1,5 +1,6 @@
 """`c2fnas search fine` under torchrun: the processes train the super-network, a command without torchrun goes on."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -57,6 +58,7 @@ def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Setting, tmp_
     ours, theirs = weights(prepared), weights(both)
     apart = torch.cat([(theirs[name] - ours[name]).flatten() for name in ours]).norm()
     assert apart < 1e-3 * torch.cat([value.flatten() for value in ours.values()]).norm()
+    assert json.loads((both.folder.supernet / "result.json").read_text())["processes"] == 2
     told = (both.folder.supernet / "metrics.jsonl").read_text()
     with inline() as executor:
         found = fine_stage(both, executor, Listener())

@@ -111,7 +111,7 @@ def test_a_run_that_has_begun_is_fixed(dataset, begun, wish, said):
 def test_no_search_takes_it_for_its_own(dataset, begun):
     from c2fnas.stages.prepare import prepare
 
-    with pytest.raises(UserError, match="another --budget"):
+    with pytest.raises(UserError, match=r"another kind \(training, now search\)"):
         prepare(dataset, begun, "hour", seed=0, devices=("cpu",), reporter=Silent())
 
 
@@ -300,5 +300,5 @@ def test_the_paper_to_the_letter(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("c2fnas.stages.train.result", lambda *_: None)
     train(dataset, tmp_path, architecture=SMALL, recipe="paper")
     config = RunConfig.load(tmp_path / "run.yaml")
-    assert (config.budget, config.deployment.recipe.iterations) == ("train paper", 40_000)
+    assert (config.kind, config.budget, config.deployment.recipe.iterations) == ("training", "paper", 40_000)
     assert config.deployment.recipe.milestones == (16_000, 32_000)

@@ -48,6 +48,8 @@ def test_tau_and_noise_are_of_the_values_told(finished: Setting, verified: Verif
     assert told == verified.to_json()
     rows = told["candidates"]
     assert [len(row["dice"]) for row in rows] == [2, 2, 1, 2, 2]
+    trials = Ledger(finished.folder.study, "fine", read_only=True).trials()
+    assert [trials[row["number"]].architecture.to_text() for row in rows] == [row["architecture"] for row in rows]
     assert told["tau"] == kendall_tau([row["ranked"] for row in rows], [row["dice"][0] for row in rows])
     assert told["interval"][0] <= told["tau"] <= told["interval"][1]
     assert told["seed_sd"] == pooled_sd([row["dice"] for row in rows])

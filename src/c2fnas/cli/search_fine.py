@@ -126,7 +126,7 @@ def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:
     """What was found, the Pareto front it was picked from, and what the ranking says of itself."""
     from c2fnas.files import read_json
     from c2fnas.runs.ledger import Ledger
-    from c2fnas.stages.fine import STAGE, SUMMARY
+    from c2fnas.stages.fine import STAGE
 
     trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
     rows = {
@@ -137,7 +137,7 @@ def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:
         for trial in trials
     }  # fmt: skip
     front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
-    summary = read_json(setting.folder.fine / SUMMARY)
+    summary = read_json(setting.folder.ranking_file)
     return rows[found] | {"front": sorted(front, key=lambda row: row["macs"]), "ranking": summary}
 
 

@@ -79,10 +79,10 @@ def simulate(
         facts = summary(rows, comparison, budget)
     typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
     if figure is not None:  # last: where it can't be written, what was computed is not lost
-        from c2fnas.report.simulation_figure import draw_simulation
+        from c2fnas.report.figures.simulation import save_simulation
 
         scores = {topology: entry.score for topology, entry in measured.items() if entry.score is not None}
-        draw_simulation(comparison, scores, figure)
+        save_simulation(comparison, scores, figure)
 
 
 def summary(rows: Any, comparison: "Comparison", budget: Any) -> dict[str, Any]:

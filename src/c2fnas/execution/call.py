@@ -5,7 +5,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +23,16 @@ Target = Callable[[dict[str, Any], Path, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Report:
-    """How one attempt ended, as written to ``result.json``."""
+    """How one attempt ended, as written to ``result.json``.
+
+    ``processes`` is how many did it together, each on a device of its own; ``seconds`` are by the clock.
+    """
 
     kind: Kind | Literal["interrupted", "user_error"]
     value: dict[str, Any] | None
     failure: str | None
     seconds: float
+    processes: int = 1
 
     def outcome(self, job: Job, device: str, seconds: float | None = None) -> Outcome:
         """The outcome of ``job``.
@@ -46,10 +50,11 @@ class Report:
         )
 
 
-def make_call(job: Job, payload: dict[str, Any], device: str) -> Report:
+def make_call(job: Job, payload: dict[str, Any], device: str, processes: int = 1) -> Report:
     """Call the target and report; the report is written to the job's folder before it is returned.
 
-    ``payload`` is the job's own but for what a retry adds to it. KeyboardInterrupt passes.
+    ``payload`` is the job's own but for what a retry adds to it. The caller knows of how many ``processes`` this is the
+    one that reports. KeyboardInterrupt passes.
     """
     start = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +63,7 @@ def make_call(job: Job, payload: dict[str, Any], device: str) -> Report:
         report = Report("done", _through_json(value), None, time.monotonic() - start)
     except (Exception, SystemExit) as error:
         report = _report_of(error, job, time.monotonic() - start)
+    report = replace(report, processes=processes)
     write_report(job, report)
     return report
 

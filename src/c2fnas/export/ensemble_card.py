@@ -13,9 +13,10 @@ from c2fnas.inference.cross_validation import CrossValidation, cross_validated
 from c2fnas.inference.designs import Design, build_design, has_design, read_design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
 from c2fnas.training.weights import read_tensors
 
 
@@ -31,7 +32,7 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     Raises:
         UserError: a fold was not evaluated, or a file of the run can't be read.
     """
-    evaluations = {fold: _evaluation(model.parent / "evaluation.json") for fold, model in models.items()}
+    evaluations = {fold: _evaluation(model.parent / EVALUATION) for fold, model in models.items()}
     scores = cross_validated(evaluations)
     config = RunConfig.load(run.config)
     first = models[min(models)]
@@ -61,7 +62,7 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 - Not a medical device: a research model. Look at what it labels.
 - It knows images like those that it was trained on: {_images(data)}.
-- Its classes are {_listed([each.name for each in data.classes[1:]])}; anything else in an image is background to it.
+- Its classes are {", ".join(each.name for each in data.classes[1:])}; anything else in an image is background to it.
 """
 
 
@@ -81,14 +82,14 @@ def _facts(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> 
     with torch.device("meta"):
         network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    grid = f"spacing {_by(plan.spacing)} mm" if plan.spacing else f"resized to {_by(plan.resize or ())}"
+    grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     other = config.deployment.start
     start = f"fine-tuned from another model ({other[:12]})" if other else "from scratch"
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
 - **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
-  {_listed([each.name for each in data.classes[1:]])}
-- **Grid**: {grid}, patch {_by(plan.patch_size)}
+  {", ".join(each.name for each in data.classes[1:])}
+- **Grid**: {grid}, patch {by(plan.patch_size, " × ")}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},
   {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed}, {start}"""
 
@@ -128,18 +129,10 @@ def _seen(run: RunFolder) -> str:
 def _images(data: Fingerprint) -> str:
     sizes = [_range([case.shape[axis] for case in data.cases]) for axis in range(3)]
     spacings = [_range([round(case.spacing[axis], 3) for case in data.cases]) for axis in range(3)]
-    channels = _listed([channel.name for channel in data.channels])
+    channels = ", ".join(channel.name for channel in data.channels)
     return f"{channels} of {' × '.join(sizes)} voxels of {' × '.join(spacings)} mm"
 
 
 def _range(numbers: Sequence[float]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low:g}" if low == high else f"{low:g}–{high:g}"
-
-
-def _by(numbers: Sequence[float]) -> str:
-    return " × ".join(f"{number:g}" for number in numbers)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -2,7 +2,9 @@
 
 from c2fnas.data.plan import ChannelPlan
 from c2fnas.inference.package import ModelPlan
+from c2fnas.space.geometry import by
 
+SIGN = " × "
 AXES = ("to the right", "to the front", "to the head")
 
 
@@ -16,8 +18,8 @@ def preparation(plan: ModelPlan) -> tuple[str, ...]:
         *crop,
         *(_normalisation(channel) for channel in plan.channels),
         _resampling(plan),
-        f"Cut windows of {_by(plan.patch_size)} voxels, {_by(plan.stride)} apart, the last of an axis shifted back to "
-        "the border; a smaller volume is padded with zeros on both sides.",
+        f"Cut windows of {by(plan.patch_size, SIGN)} voxels, {by(plan.stride, SIGN)} apart, the last of an axis "
+        "shifted back to the border; a smaller volume is padded with zeros on both sides.",
     )
 
 
@@ -42,14 +44,10 @@ def _normalisation(channel: ChannelPlan) -> str:
 
 
 def _resampling(plan: ModelPlan) -> str:
-    grid = f"{_by(plan.resize)} voxels" if plan.resize else f"a spacing of {_by(plan.spacing or ())} mm"
+    grid = f"{by(plan.resize, SIGN)} voxels" if plan.resize else f"a spacing of {by(plan.spacing or (), SIGN)} mm"
     nearest = (
         f", by nearest neighbour along an axis over {plan.nearest_beyond:g} times coarser than the others"
         if plan.nearest_beyond
         else ""
     )
     return f"Resample to {grid} by third-order splines, outer corners kept and edges repeated{nearest}."
-
-
-def _by(numbers: tuple[float, ...]) -> str:
-    return " × ".join(f"{number:g}" for number in numbers)

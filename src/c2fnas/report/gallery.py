@@ -5,22 +5,23 @@ from functools import partial
 from typing import Any
 
 from c2fnas.report.facts.final import case_dice
-from c2fnas.report.facts.fine import patch_cost
+from c2fnas.report.facts.fine import FineFacts, patch_cost
 from c2fnas.report.facts.run import RunFacts
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
 from c2fnas.report.figures.candidates import draw_distribution, draw_pareto
 from c2fnas.report.figures.clusters import draw_cluster_shares
 from c2fnas.report.figures.curves import draw_candidate_losses, draw_losses
-from c2fnas.report.figures.dice import by_case_height, draw_by_case, draw_by_class
+from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class
 from c2fnas.report.figures.operations import draw_effects, draw_fairness
 from c2fnas.report.figures.overlay import draw_overlay, overlay_height
 from c2fnas.report.figures.progress import draw_best_so_far
+from c2fnas.report.figures.scaling import draw_scaling
 from c2fnas.report.figures.style import NARROW, Picture, picture
 from c2fnas.report.figures.topology_map import TopologyMap, draw_cluster_map, draw_dice_map
 from c2fnas.report.figures.trust import draw_trust
 from c2fnas.report.overlays import Overlay
-from c2fnas.report.scaling_figure import draw_scaling
-from c2fnas.report.words import by, score
+from c2fnas.report.words import plural, score
+from c2fnas.space.geometry import by
 
 SHOWN_CASES = 24
 """Cases in the figure, the worst; the table has them all."""
@@ -99,24 +100,23 @@ def _fine(run: RunFacts) -> tuple[Picture, ...]:
             caption="In how many iterations each operation of each cell was trained. Line: the mean; band: where 95 % "
             "of the counts of uniform sampling fall.",
         ))  # fmt: skip
-    if fine.candidates and fine.tells_apart:
+    if len(fine.comparable) > 1 and fine.tells_apart:
         found += [
             picture(
                 "fine-candidates", partial(draw_distribution, fine=fine), alt="Distribution of the candidates' Dice",
-                caption="Dice of the ranked candidates with the super-network's weights. It ranks them; it is not what "
-                "they reach when they are trained for themselves.",
+                caption=f"Dice of {_compared(fine)} with the super-network's weights. Such Dice ranks them; it is not "
+                "what they reach when they are trained for themselves.",
             ),
             picture(
                 "fine-effects", partial(draw_effects, fine=fine), alt="Effect of each operation in each cell",
-                caption="Marginal effect of each operation in each cell: mean Dice of the candidates that have it, "
-                "less the mean of all. Bars: 95 % intervals; what crosses zero may be chance.",
+                caption=_effects(run),
             ),
         ]  # fmt: skip
         if any(each.macs is not None for each in fine.finalists):
             found.append(picture(
                 "fine-pareto", partial(draw_pareto, fine=fine), alt="Dice against cost, with the Pareto front",
-                caption="Dice against multiply-accumulates. On the front, no other candidate is better in one without "
-                "being worse in the other.",
+                caption="Dice of the finalists against multiply-accumulates. On the front, no other finalist is better "
+                "in one without being worse in the other.",
             ))  # fmt: skip
     if fine.verification is not None:
         found.append(picture(
@@ -124,6 +124,30 @@ def _fine(run: RunFacts) -> tuple[Picture, ...]:
             caption=_trust(fine.verification),
         ))  # fmt: skip
     return tuple(found)
+
+
+def _compared(fine: FineFacts) -> str:
+    """Which candidates are compared, and on what."""
+    shown = fine.comparable
+    if len(shown) == len(fine.candidates) == len(fine.finalists):
+        return "all candidates"
+    cases = plural(shown[0].cases, "case")
+    if len(shown) == len(fine.candidates):
+        return f"all {len(shown):,} candidates on the {cases} of the first rung (the one scale that they share)"
+    return f"the {len(shown):,} finalists on {cases} (those dropped before have no Dice on as many)"
+
+
+def _effects(run: RunFacts) -> str:
+    caution = "what crosses zero may be chance."
+    if run.config.fine.choose == "evolution":
+        caution = (
+            "evolution has bred the candidates from each other, so they are no independent draws: operations that did "
+            "well early come together, and the intervals are too narrow."
+        )
+    return (
+        f"Marginal effect of each operation in each cell, over {_compared(run.fine)}: mean Dice of those that have it, "
+        f"less the mean of all. Bars: 95 % intervals; {caution}"
+    )
 
 
 def _trust(found: dict[str, Any]) -> str:
@@ -167,7 +191,7 @@ def _training(run: RunFacts) -> tuple[Picture, ...]:
 
 def _dice(run: RunFacts) -> tuple[Picture, ...]:
     evaluation = run.final.evaluation
-    if evaluation is None:
+    if evaluation is None or not run.final.worst_first:
         return ()
     rows = [row for _, row in run.final.worst_first][:SHOWN_CASES]
     some = "" if len(rows) == len(run.final.worst_first) else f" The worst {SHOWN_CASES}; the table has all."
@@ -175,12 +199,13 @@ def _dice(run: RunFacts) -> tuple[Picture, ...]:
     return (
         picture(
             "dice-by-class", partial(draw_by_class, evaluation=evaluation), alt="Dice by class",
-            height=by_case_height(len(rows)),
+            height=by_class_height(len(evaluation.per_class)),
             caption="Dice of every validation case by class, on whole volumes in their original geometry; bars are "
             "means.",
         ),
         picture(
-            "dice-by-case", partial(draw_by_case, rows=rows), height=by_case_height(len(rows)), alt="Dice by case",
+            "dice-by-case", partial(draw_by_case, rows=rows), alt="Dice by case",
+            height=by_case_height(len(rows), list(worst.dice)),
             caption=f"Dice by case, the worst first: {worst.case} with {score(case_dice(worst))}.{some}",
         ),
     )  # fmt: skip
@@ -192,7 +217,7 @@ def _overlay(run: RunFacts, overlay: Overlay) -> Picture:
     each = ", ".join(f"{name} {score(dice)}" for name, dice in overlay.scores.dice.items())
     return picture(
         f"figure-6-{overlay.role}", partial(draw_overlay, overlay=overlay, classes=classes),
-        height=overlay_height(overlay, NARROW), alt=f"Image, truth and prediction of {overlay.scores.case}",
+        height=overlay_height(overlay, NARROW, classes), alt=f"Image, truth and prediction of {overlay.scores.case}",
         caption=f"The {overlay.role} case (the paper's Figure 6): {overlay.scores.case}, predicted by the network of "
         f"fold {overlay.fold}, which has not seen it. Dice {each}.",
     )  # fmt: skip

@@ -9,11 +9,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from c2fnas import __version__
 from c2fnas.report import story, words
 from c2fnas.report.facts.final import case_dice
 from c2fnas.report.facts.run import RunFacts
 from c2fnas.report.figures.style import Picture
 from c2fnas.report.gallery import Gallery
+from c2fnas.space.geometry import by
 
 TEMPLATE = "page.html.j2"
 
@@ -31,14 +33,14 @@ def render_page(run: RunFacts, gallery: Gallery, notes: Sequence[str] = ()) -> s
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals |= {
-        name: getattr(words, name) for name in ("score", "duration", "device_hours", "large", "plural", "by", "value")
+        name: getattr(words, name) for name in ("score", "duration", "device_hours", "large", "plural", "value")
     }
-    environment.globals |= {"case_dice": case_dice, "inline": _inline}
+    environment.globals |= {"by": by, "case_dice": case_dice, "inline": _inline}
     environment.filters["code"] = code
     style = resources.files("c2fnas.report").joinpath("templates/style.css").read_text(encoding="utf-8")
     return environment.get_template(TEMPLATE).render(
         run=run, gallery=gallery, notes=notes, style=Markup(style), made=datetime.now(UTC), story=story,
-        config_text=_text(run.folder.config), plan_text=_text(run.folder.plan),
+        config_text=_text(run.folder.config), plan_text=_text(run.folder.plan), version=__version__,
     )  # fmt: skip
 
 

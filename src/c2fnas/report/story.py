@@ -4,11 +4,11 @@ import shlex
 
 from c2fnas.inference.designs import Design
 from c2fnas.networks.baselines import Baseline
-from c2fnas.report.facts.cost import TRAIN_LABEL
 from c2fnas.report.facts.fine import patch_cost
 from c2fnas.report.facts.run import RunFacts
-from c2fnas.report.words import by, duration, large, plural, score
+from c2fnas.report.words import duration, large, plural, score
 from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
 NO_VERDICT = (
@@ -20,7 +20,7 @@ NO_VERDICT = (
 def lead(run: RunFacts) -> str:
     """What kind of run it is."""
     what = "Training of a given network" if _only_trained(run) else "Coarse-to-fine architecture search"
-    return f"{what}, budget {_budget(run)}, seed {run.config.seed}."
+    return f"{what}, budget {run.config.budget}, seed {run.config.seed}."
 
 
 def verdict_sentence(run: RunFacts) -> str:
@@ -49,7 +49,7 @@ def deeds(run: RunFacts) -> list[str]:
     folds = f"{trained} of {len(run.folds)} folds" if run.folds else "its folds"
     start = "from another model" if config.deployment.start else "from scratch"
     said.append(f"Deployment: the network trained {start} on {folds}, {_training(config.deployment.recipe)} each.")
-    if config.verdict:
+    if config.verdict or run.verdict is not None:
         said.append(
             "Verdict: a U-Net of equal multiply-accumulates and the median of the random topologies, trained alike and "
             "compared case by case."
@@ -73,6 +73,21 @@ def tiles(run: RunFacts) -> list[tuple[str, str, str]]:
     return found
 
 
+def repeatability(run: RunFacts) -> str:
+    """What the command of :func:`repeat_command` gives, beside this run's network."""
+    same = "The same command on the same data, with the same versions, the same kind of processor and as many cores,"
+    reasons = []
+    if any(device.startswith("cuda") for device in run.config.devices):
+        reasons.append("GPU libraries add in varying order")
+    if run.workers > 1 and not _only_trained(run):
+        reasons.append("with several devices, the candidate that ends first decides what is tried next")
+    if run.processes > 1:
+        reasons.append(f"{run.processes} processes trained together, where the command starts one")
+    if not reasons:
+        return f"{same} gives the same network, bit for bit."
+    return f"{same} need not give the same network: {'; '.join(reasons)}."
+
+
 def repeat_command(run: RunFacts) -> str:
     """The command that starts this run again in another folder."""
     config = run.config
@@ -89,7 +104,7 @@ def _train_command(run: RunFacts) -> str:
     config, recipe = run.config, run.config.deployment.recipe
     begun = ["--from", str(run.folder.start_model)] if config.deployment.start else []
     return shlex.join([
-        "c2fnas", "train", config.dataset_path, *_design(run.design), *begun, "--run", "NEW", "--budget", _budget(run),
+        "c2fnas", "train", config.dataset_path, *_design(run.design), *begun, "--run", "NEW", "--budget", config.budget,
         "--recipe", recipe.name, "--precision", recipe.precision, "--iterations", str(recipe.iterations),
         "--folds", ",".join(map(str, _folds(run))), "--seed", str(config.seed), "--devices", ",".join(config.devices),
     ])  # fmt: skip
@@ -101,17 +116,13 @@ def _design(design: Design | None) -> list[str]:
     return ["--architecture", design.to_text() if design else "ARCHITECTURE"]
 
 
-def _budget(run: RunFacts) -> str:
-    return run.config.budget.removeprefix(TRAIN_LABEL)
-
-
 def _folds(run: RunFacts) -> list[int]:
     """Those that the run began with and those that were asked for later."""
     return sorted({*run.config.deployment.folds, *(each.fold for each in run.final.folds)})
 
 
 def _only_trained(run: RunFacts) -> bool:
-    return run.config.budget.startswith(TRAIN_LABEL)
+    return run.config.kind == "training"
 
 
 def _search(config: RunConfig) -> list[str]:

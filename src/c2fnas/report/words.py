@@ -1,6 +1,5 @@
 """Numbers as people read them."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 
@@ -68,12 +67,3 @@ def plural(count: int, word: str, several: str | None = None) -> str:
     ('1 case', '3,000 cases', '2 patches')
     """
     return f"{count:,} {word if count == 1 else several or word + 's'}"
-
-
-def by(values: Iterable[float]) -> str:
-    """Sizes or spacings with crosses between.
-
-    >>> by((40, 56, 40)), by((1.0, 0.8, 2.5))
-    ('40×56×40', '1×0.8×2.5')
-    """
-    return "×".join(f"{value:g}" for value in values)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = "model"
+EVALUATION = "evaluation.json"
+"""What a network has scored on the validation cases, in the folder of the job that trained it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,31 @@ class RunFolder:
     def supernet(self) -> Path:
         """The training of the super-network."""
         return self.fine / "supernet"
+
+    @property
+    def ranking(self) -> Path:
+        """The scoring of candidates with the super-network's weights."""
+        return self.fine / "ranking"
+
+    @property
+    def ranking_devices(self) -> Path:
+        """On how many devices the ranking began: its jobs are cut by that."""
+        return self.ranking / "devices.json"
+
+    @property
+    def ranking_file(self) -> Path:
+        """What the ranking came to; it comes last."""
+        return self.fine / "ranking.json"
+
+    @property
+    def verification(self) -> Path:
+        """The retraining of ranked candidates."""
+        return self.fine / "verification"
+
+    @property
+    def verification_file(self) -> Path:
+        """How far retrained candidates agree with the ranking."""
+        return self.fine / "verification.json"
 
     @property
     def scale(self) -> Path:

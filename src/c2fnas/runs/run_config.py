@@ -1,7 +1,7 @@
 """The resolved configuration of a run: everything that decides its result, written once and then fixed."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -90,6 +90,7 @@ class DeploymentConfig(Frozen):
 class RunConfig(Frozen):
     """What a run does. Search and deployment share ``width`` and the plan's patch: the paper's point."""
 
+    kind: Literal["search", "training"] = Field(default="search", description="or of a given network, without search")
     budget: str
     seed: int
     dataset: str
@@ -125,8 +126,15 @@ class RunConfig(Frozen):
             UserError: unreadable, or a key is missing, unknown or out of range.
         """
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            return cls.model_validate(_with_kind(yaml.safe_load(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(
                 f"{path}: not a run configuration of this version of c2fnas ({in_a_line(error)})."
             ) from error
+
+
+def _with_kind(values: Any) -> Any:
+    """Versions that had no ``kind`` wrote "train " before the budget of a training."""
+    if not isinstance(values, dict) or "kind" in values or not str(values.get("budget")).startswith("train "):
+        return values
+    return values | {"kind": "training", "budget": values["budget"].removeprefix("train ")}

@@ -1,4 +1,6 @@
-"""Sizes of the resolution levels for any input size (paper 4.1)."""
+"""Sizes of the resolution levels for any input size (paper 4.1), and how sizes are written."""
+
+from collections.abc import Iterable
 
 Size = tuple[int, int, int]
 
@@ -28,3 +30,12 @@ def padded_size(input_size: Size, downsamplings: int) -> Size:
     if any(size > stride for size in input_size):
         return input_size
     return (stride + 1, stride + 1, stride + 1)
+
+
+def by(values: Iterable[float], sign: str = "×") -> str:
+    """Sizes or spacings with crosses between.
+
+    >>> by((40, 56, 40)), by((1.0, 0.8, 2.5), " × ")
+    ('40×56×40', '1 × 0.8 × 2.5')
+    """
+    return sign.join(f"{value:g}" for value in values)

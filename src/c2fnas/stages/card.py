@@ -3,6 +3,7 @@
 from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import ByClass, Evaluation
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
 from c2fnas.stages.setting import Setting
 from c2fnas.training.recipe import Recipe
 
@@ -10,7 +11,7 @@ from c2fnas.training.recipe import Recipe
 def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation) -> str:
     """The card of a fold's model, in Markdown."""
     split, plan = setting.folds[fold], setting.plan
-    grid = f"spacing {_by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {_by(plan.resize or (), ' × ')}"
+    grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     channels = ", ".join(channel.name for channel in plan.channels)
     return f"""# {setting.config.dataset}, fold {fold}
 
@@ -18,7 +19,7 @@ def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, eval
 
 - **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
-- **Grid**: {grid}, patch {_by(plan.patch_size, " × ")}
+- **Grid**: {grid}, patch {by(plan.patch_size, " × ")}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
   {recipe.precision}, seed {setting.config.seed}, {_start(setting)}
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
@@ -50,7 +51,3 @@ def _scores(per_class: ByClass) -> str:
     return "\n".join(
         f"  - {name}: {'not present' if dice is None else f'{dice:.4f}'}" for name, dice in per_class.items()
     )
-
-
-def _by(numbers: tuple[float, ...], sign: str) -> str:
-    return sign.join(f"{number:g}" for number in numbers)

@@ -9,7 +9,7 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.inference.designs import Design, has_design, kind_of, read_design
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.stages.drive import run_all
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
@@ -38,7 +38,7 @@ def train_final(
 def is_deployed(setting: Setting) -> bool:
     """Whether the network of every fold that the run asks for is trained and evaluated."""
     folds = map(setting.folder.final_fold, setting.config.deployment.folds)
-    return all((fold / "evaluation.json").exists() for fold in folds)
+    return all((fold / EVALUATION).exists() for fold in folds)
 
 
 def trained_folds(setting: Setting) -> tuple[int, ...]:

@@ -27,7 +27,6 @@ SUPERNET_STAGE = "super-network"
 LATENCY_STAGE = "latency"
 LEDGER_STAGE = "ledger"
 TOPOLOGY = "topology.json"
-SUMMARY = "ranking.json"
 
 Path = tuple[Operation, ...]
 Sampling = list[list[int]]
@@ -47,7 +46,7 @@ def search_operations(
     """
     claim_topology(setting, topology)
     sampling = train_supernet(setting, topology, executor, reporter)
-    if not (setting.folder.fine / SUMMARY).exists():
+    if not setting.folder.ranking_file.exists():
         rank_candidates(setting, topology, sampling, executor, reporter)
     trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
     return choose(setting.folder, trials, limits).architecture
@@ -126,7 +125,7 @@ def rank_candidates(
         topology, tuple(result.reached), setting.in_channels, setting.classes, setting.plan.patch_size,
         setting.config.width,
     )  # fmt: skip
-    write_json(setting.folder.fine / SUMMARY, {
+    write_json(setting.folder.ranking_file, {
         **summary, "rungs": rungs, "audit": result.audit, "scored": result.scored,
         "scored_naively": len(result.reached) * len(narrowing.cases), "macs_naive": macs.naive, "macs_tree": macs.tree,
     })  # fmt: skip
@@ -178,7 +177,8 @@ def _enter(
             architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
             macs, parameters = cost_of(setting, architecture)
             extra = {
-                "cases": result.reached[path], "macs": macs, "parameters": parameters, "front": path in front,
+                "cases": result.reached[path], "first_rung_dice": result.first_dice[path],
+                "first_rung_cases": result.first_cases, "macs": macs, "parameters": parameters, "front": path in front,
                 "latency_ms": latencies.get(path), "device": result.device[path],
             }  # fmt: skip
             if dice is None:

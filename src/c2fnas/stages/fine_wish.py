@@ -40,4 +40,4 @@ def with_wish(setting: Setting, wish: FineWish) -> Setting:
 
 
 def _begun(setting: Setting, name: str) -> Path:
-    return setting.folder.supernet if name == "sampling" else setting.folder.fine / "ranking"
+    return setting.folder.supernet if name == "sampling" else setting.folder.ranking

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from c2fnas.runs.run_config import RunConfig
+from c2fnas.space.geometry import by
 from c2fnas.stages.budget import estimate, workload
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import measure
@@ -18,7 +19,7 @@ def forecast(setting: Setting) -> str:
     rows.append(("together", f"on {', '.join(config.devices)}", _duration(sum(seconds.values()))))
     width = max(len(text) for _, text, _ in rows)
     head = (
-        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {_by(setting.plan.patch_size)}, "
+        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(setting.plan.patch_size)}, "
         f"{config.coarse.recipe.precision}, seed {config.seed}"
     )
     return "\n".join([head, *(f"  {stage:14} {text:{width}}  {time:>9}" for stage, text, time in rows)])
@@ -40,10 +41,6 @@ def _plans(config: RunConfig) -> dict[str, str]:
 
 def _training(recipe: Recipe) -> str:
     return f"{recipe.iterations} iterations of {recipe.batch_size} patches"
-
-
-def _by(size: tuple[int, int, int]) -> str:
-    return "×".join(map(str, size))
 
 
 def _duration(seconds: float) -> str:

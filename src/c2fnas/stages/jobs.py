@@ -20,7 +20,7 @@ from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.runs.folder import PACKAGE
+from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.card import model_card
 from c2fnas.stages.live import progress_to
@@ -150,5 +150,5 @@ def evaluate_on(
         network, setting.cases(ids), window or setting.window(), class_names=setting.class_names, device=device,
         on_progress=progress_to(folder, "evaluated", device),
     )  # fmt: skip
-    write_json(folder / "evaluation.json", evaluation.to_json())
+    write_json(folder / EVALUATION, evaluation.to_json())
     return evaluation

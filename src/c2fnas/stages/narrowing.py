@@ -29,6 +29,8 @@ class Narrowed:
         finalists: those scored on all cases that have not failed, best first.
         reached: on how many cases each candidate was scored, in the order of the candidates.
         dice: the mean Dice of each on as many; None of one that has failed.
+        first_dice: the same on the first rung's cases alone: the one scale that all candidates share.
+        first_cases: how many cases those are.
         device: where each was scored last.
         failures: why each one has failed that has.
         audit: how far the rungs agree with a full ranking, of candidates at random; empty without an audit.
@@ -38,6 +40,8 @@ class Narrowed:
     finalists: list[Path]
     reached: dict[Path, int]
     dice: dict[Path, float | None] = field(default_factory=dict)
+    first_dice: dict[Path, float | None] = field(default_factory=dict)
+    first_cases: int = 0
     device: dict[Path, str] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +70,9 @@ class Narrowing:
         result = self._narrow(self._first())
         result.audit = self._audit(result)
         result.dice = {path: self._ranking.dice(path, self.cases[:count]) for path, count in result.reached.items()}
+        result.first_cases = self.rungs[0].cases
+        first = self.cases[: result.first_cases]
+        result.first_dice = {path: self._ranking.dice(path, first) for path in result.reached}
         result.device = {path: self._ranking.device(path) for path in result.reached}
         result.failures = {path: self._ranking.failure(path) for path, dice in result.dice.items() if dice is None}
         result.scored = self._ranking.scored

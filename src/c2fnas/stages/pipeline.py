@@ -12,7 +12,7 @@ from c2fnas.files import read_json, write_json
 from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.verdict import Verdict
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
@@ -75,7 +75,7 @@ def run_pipeline(
             architecture = fine_stage(setting, workers, reporter)
             models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
             found = give_verdict(setting, workers, reporter) if setting.config.verdict else None
-    evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
+    evaluations = tuple(Evaluation.from_json(read_json(model.parent / EVALUATION)) for model in models)
     return Result(architecture, setting.config.deployment.folds, tuple(models), evaluations, found)
 
 

@@ -231,4 +231,7 @@ def _refuse_another(folder: RunFolder, config: RunConfig, budget: str, seed: int
 def _wishes(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> tuple[tuple[str, Any, Any], ...]:
     """What a run is fixed to: its name, as configured, and as asked for now."""
     plan = sha256(folder.plan) if folder.plan.exists() else "none"
-    return ("--budget", config.budget, budget), ("--seed", config.seed, seed), (folder.plan.name, config.plan, plan)
+    return (
+        ("kind", config.kind, "search"), ("--budget", config.budget, budget), ("--seed", config.seed, seed),
+        (folder.plan.name, config.plan, plan),
+    )  # fmt: skip

@@ -122,7 +122,7 @@ class Ranking:
             "run": "../../../..", "code": list(self._topology.code), "cases": list(cases),
             "paths": [list(path) for path in paths],
         }  # fmt: skip
-        folder = self._setting.folder.fine / "ranking" / name
+        folder = self._setting.folder.ranking / name
         return Job(name, "c2fnas.stages.fine_jobs:rank_paths", payload, folder)
 
 
@@ -131,7 +131,7 @@ def _devices(setting: Setting, executor: Executor) -> int:
 
     It is written down: cut into other jobs, what has been scored would be asked for anew.
     """
-    path = setting.folder.fine / "ranking" / "devices.json"
+    path = setting.folder.ranking_devices
     if not path.exists():
         write_json(path, {"devices": max(len(setting.config.devices), executor.idle)})
     devices: int = read_json(path)["devices"]

@@ -7,7 +7,7 @@ from c2fnas.files import read_json
 from c2fnas.inference.designs import Design, has_design, read_design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
@@ -18,7 +18,7 @@ from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.start_model import claim_start, transfer_report
 from c2fnas.stages.train_config import adapted, new_config
-from c2fnas.stages.train_wish import LABEL, Wish, chosen_folds, refuse_conflicts
+from c2fnas.stages.train_wish import Wish, chosen_folds, refuse_conflicts
 
 
 def train_architecture(
@@ -49,7 +49,7 @@ def ready(dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], report
     if known is None and wish.extend:
         raise UserError(f"{run}: nothing to extend, this run has not begun. Leave --extend out.")
     architecture = _architecture(wish, folder)
-    base = known.budget.removeprefix(LABEL) if known else wish.base
+    base = known.budget if known else wish.base
     data = prepare_data(dataset, run, base, devices=devices, reporter=reporter)
     if known is None:
         config = new_config(*data, folder, wish, architecture, devices, reporter)
@@ -78,7 +78,7 @@ def announcement(setting: Setting, architecture: Design, folds: tuple[int, ...])
 def result(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> Result:
     """The models of trained folds with their evaluations."""
     models = tuple(setting.folder.final_model(fold) for fold in folds)
-    evaluations = tuple(Evaluation.from_json(read_json(model.parent / "evaluation.json")) for model in models)
+    evaluations = tuple(Evaluation.from_json(read_json(model.parent / EVALUATION)) for model in models)
     return Result(architecture, folds, models, evaluations)
 
 

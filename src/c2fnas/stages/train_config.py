@@ -14,7 +14,7 @@ from c2fnas.stages.presets import DeploymentPreset, Preset, RecipeChoice, load_p
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import measure_network
-from c2fnas.stages.train_wish import LABEL, Wish, chosen_folds
+from c2fnas.stages.train_wish import Wish, chosen_folds
 from c2fnas.training.checkpoint import has_checkpoint
 
 TIME_FOR_FOLDS = 0.95
@@ -30,7 +30,8 @@ def new_config(
     folds = chosen_folds(wish.folds, len(splits))
 
     def resolved(preset: Preset) -> RunConfig:
-        draft = first_draft(dataset, plan, splits, preset, folder, LABEL + wish.base, wish.seed or 0, devices)
+        draft = first_draft(dataset, plan, splits, preset, folder, wish.base, wish.seed or 0, devices)
+        draft = draft.model_copy(update={"kind": "training"})
         recipe = draft.deployment.recipe.model_copy(update={"precision": wish.precision} if wish.precision else {})
         return _with_deployment(draft, folds=folds, start=start, validate_every=wish.validate_every, recipe=recipe)
 

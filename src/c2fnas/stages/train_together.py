@@ -87,6 +87,6 @@ def do_together(job: Job, device: str, share: Callable[[], object] | None) -> No
     if share is not None:
         share()
         return
-    outcome = make_call(job, job.payload, device).outcome(job, device)
+    outcome = make_call(job, job.payload, device, ranks()[1]).outcome(job, device)
     if not outcome.succeeded:
         raise UserError(f"{job.folder}: could not be trained: {outcome.failure}")

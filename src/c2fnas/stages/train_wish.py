@@ -11,9 +11,6 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.training.recipe import Precision
 
-LABEL = "train "
-"""What the budget of a run that trains and does not search begins with, so that no search takes it for its own."""
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -74,7 +71,7 @@ def refuse_conflicts(config: RunConfig, wish: Wish, folder: RunFolder) -> None:
     """
     recipe = config.deployment.recipe
     asked = (
-        ("--budget", config.budget.removeprefix(LABEL), wish.budget),
+        ("--budget", config.budget, wish.budget),
         ("--recipe", recipe.name, wish.recipe),
         ("--precision", recipe.precision, wish.precision),
         ("--iterations", recipe.iterations, None if wish.extend else wish.iterations),

@@ -15,12 +15,11 @@ from c2fnas.runs.trial import Trial
 from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.drive import run_all
-from c2fnas.stages.fine import STAGE, SUMMARY
+from c2fnas.stages.fine import STAGE
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.setting import Setting
 
-VERIFICATION = "verification.json"
 FEWEST = 3
 REPEATED = 4
 """Candidates that are trained a second time with another seed: the noise that no ranking can beat."""
@@ -30,10 +29,11 @@ REPEATED = 4
 class Verified:
     """A candidate of the ranking: its place (from 1), Dice with the super-network's weights, and trained from scratch.
 
-    ``dice`` has a value per seed; none where the training has failed.
+    ``number`` is the ledger's. ``dice`` has a value per seed; none where the training has failed.
     """
 
     architecture: Architecture
+    number: int
     place: int
     ranked: float
     dice: tuple[float, ...]
@@ -41,8 +41,8 @@ class Verified:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "architecture": self.architecture.to_text(), "place": self.place, "ranked": self.ranked,
-            "dice": list(self.dice),
+            "architecture": self.architecture.to_text(), "number": self.number, "place": self.place,
+            "ranked": self.ranked, "dice": list(self.dice),
         }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def verify_ranking(
     """
     if count < FEWEST:
         raise UserError(f"--verify {count}: at least {FEWEST} candidates are needed for a rank correlation.")
-    if not (setting.folder.fine / SUMMARY).exists():
+    if not setting.folder.ranking_file.exists():
         raise UserError(f"{setting.folder.root}: nothing to verify, the fine stage has not finished.")
     order = _ranked(Ledger(setting.folder.study, STAGE, read_only=True).trials())
     places = spread_places(count, len(order))
@@ -96,11 +96,11 @@ def verify_ranking(
     steps = iterations or setting.config.deployment.recipe.iterations
     dice = _retrained(setting, chosen, steps, executor, reporter)
     found = [
-        Verified(trial.architecture, place + 1, score, tuple(values))
+        Verified(trial.architecture, trial.number, place + 1, score, tuple(values))
         for trial, place, score, values in zip(chosen, places, scores, dice, strict=True)
     ]
     result = _summary(setting, found, steps)
-    write_json(setting.folder.fine / VERIFICATION, result.to_json())
+    write_json(setting.folder.verification_file, result.to_json())
     return result
 
 
@@ -144,7 +144,7 @@ def _job(setting: Setting, trial: Trial, seed: int, iterations: int) -> Job:
         "run": "../../../..", "architecture": trial.architecture.to_json(), "seed": seed, "iterations": iterations,
     }  # fmt: skip
     name = f"{trial.number:04d}-seed-{seed}"
-    folder = setting.folder.fine / "verification" / f"{iterations}-iterations" / name
+    folder = setting.folder.verification / f"{iterations}-iterations" / name
     return Job(f"verification {name}", "c2fnas.stages.fine_jobs:retrain_candidate", payload, folder)
 
 
@@ -152,7 +152,7 @@ def _summary(setting: Setting, found: Sequence[Verified], iterations: int) -> Ve
     trained = [each for each in found if each.dice]
     if len(trained) < FEWEST:
         raise UserError(
-            f"{setting.folder.fine / 'verification'}: {len(trained)} of {len(found)} candidates could be trained; a "
+            f"{setting.folder.verification}: {len(trained)} of {len(found)} candidates could be trained; a "
             f"rank correlation needs {FEWEST}. Look into the folders for what went wrong."
         )
     ranked, dice = [each.ranked for each in trained], [each.dice[0] for each in trained]

@@ -2,20 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json
 from c2fnas.inference.verdict import REFERENCES
-from c2fnas.report.facts.coarse import CoarseFacts
-from c2fnas.report.facts.jobs import job_folders, job_seconds, payload_of, read_curve, result_of, seconds_under
+from c2fnas.report.facts.coarse import CoarseFacts, trials_of
+from c2fnas.report.facts.jobs import (
+    job_folders,
+    job_seconds,
+    payload_of,
+    processes_of,
+    read_curve,
+    result_of,
+    seconds_under,
+    training_seconds,
+)
 from c2fnas.report.facts.pace import Pace, read_pace
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
-
-TRAIN_LABEL = "train "
-"""How the budget of a run begins that trains a given architecture and searches none."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +81,20 @@ def read_costs(folder: RunFolder, config: RunConfig, plan: Plan | None, coarse: 
     """The stages of a run, each with what is done and left of it."""
     pace = read_pace(folder, config, plan.stride) if plan else Pace(None, None, (1, 1, 1))
     validation = _validation_cases(folder)
-    searched = not config.budget.startswith(TRAIN_LABEL)
+    searched = config.kind == "search"
     stages = []
     if searched or coarse.trials:
         stages.append(_coarse(folder, config, coarse, pace))
     if searched or folder.supernet.exists():
         stages.append(_supernet(folder, config, pace))
         stages.append(_ranking(folder, config, plan, pace, validation))
-    for name, root in (("verification", folder.fine / "verification"), ("widths", folder.scale)):
-        if root.exists():
-            stages.append(_on_request(name, root))
+    stages += _verification(folder)
+    stages += _trained(folder, "widths", "scale", folder.scale)
     deployment = _deployment(folder, config, plan, pace, validation)
     stages.append(deployment)
     if config.verdict or folder.verdict.exists():
         stages.append(_verdict(folder, config, deployment))
+    stages += _trained(folder, "ablation", "ablation", folder.ablation)
     return Costs(tuple(stages))
 
 
@@ -115,25 +122,25 @@ def _supernet(folder: RunFolder, config: RunConfig, pace: Pace) -> StageCost:
     curve, recipe = read_curve(folder.supernet), config.fine.recipe
     finished = result_of(folder.supernet) is not None
     if curve.done and not finished:
-        left: float | None = (recipe.iterations - curve.done) * curve.seconds / curve.done
+        left: float | None = (recipe.iterations - curve.done) * training_seconds(folder.supernet) / curve.done
     else:
         left = 0.0 if finished else pace.training(recipe, recipe.iterations)
     return StageCost(
         "super-network", recipe.iterations if finished else curve.done, recipe.iterations, "iterations",
-        job_seconds(folder.supernet), left, 1, finished,
+        job_seconds(folder.supernet), left, processes_of(folder.supernet), finished,
     )  # fmt: skip
 
 
 def _ranking(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: Pace, validation: int) -> StageCost:
     """Counted in pairs of candidate and case."""
-    fine, root = config.fine, folder.fine / "ranking"
+    fine, root = config.fine, folder.ranking
     cases = min(fine.cases or validation, validation)
     rungs = successive_halving.plan_rungs(fine.candidates, cases, fine.rungs) if cases else []
     total = successive_halving.work(rungs) + (fine.audit * cases if len(rungs) > 1 else 0) if cases else 0
-    jobs = [job for job in job_folders(root) if not job.parent.name.startswith("verify")]
+    jobs = [job for job in job_folders(root) if not _is_of_verification(job)]
     seconds = sum(map(job_seconds, jobs)) + seconds_under(folder.fine / "latency")
     pairs = sum(_pairs(payload_of(job), cases) for job in jobs if result_of(job) is not None)
-    finished = (folder.fine / "ranking.json").exists() or (folder.fine / "architecture.json").exists()
+    finished = folder.ranking_file.exists() or (folder.fine / "architecture.json").exists()
     if finished:
         left: float | None = 0.0
     elif pairs:
@@ -142,6 +149,11 @@ def _ranking(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: Pace
         left = pace.cases(total, plan.ranking_stride) if plan and total else None
     done = min(pairs, total) if not finished else total
     return StageCost("ranking", done, total, "candidate–case pairs", seconds, left, len(config.devices), finished)
+
+
+def _is_of_verification(ranking_job: Path) -> bool:
+    """Whether it has scored candidates that were to be retrained."""
+    return ranking_job.parent.name.startswith("verify")
 
 
 def _pairs(payload: dict, cases: int) -> int:
@@ -157,11 +169,13 @@ def _deployment(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: P
     for fold in open_:
         curve = read_curve(folder.final_fold(fold))
         rest = recipe.iterations - curve.done
-        training = rest * curve.seconds / curve.done if curve.done else pace.training(recipe, rest)
+        own = training_seconds(folder.final_fold(fold))
+        training = rest * own / curve.done if curve.done else pace.training(recipe, rest)
         checking = pace.cases(validation, plan.stride, mirror=recipe.mirror) if plan else None
         left = None if left is None or training is None else left + training + (checking or 0.0)
     seconds = sum(job_seconds(folder.final_fold(fold)) for fold in wanted)
-    devices = min(len(config.devices), max(1, len(open_)))
+    together = max((processes_of(folder.final_fold(fold)) for fold in wanted), default=1)
+    devices = max(together, min(len(config.devices), len(open_)))
     return StageCost(
         "deployment", len(wanted) - len(open_), len(wanted), "folds", seconds, left, devices, not open_
     )  # fmt: skip
@@ -179,11 +193,42 @@ def _verdict(folder: RunFolder, config: RunConfig, deployment: StageCost) -> Sta
     return StageCost("verdict", done, total, "trainings", seconds, 0.0 if finished else left, devices, finished)
 
 
-def _on_request(name: str, root: Path) -> StageCost:
-    """A stage that a user asks for: it counts the jobs that have begun, since nothing says how many there will be."""
-    jobs = job_folders(root)
-    done = sum(result_of(job) is not None for job in jobs)
-    return StageCost(name, done, len(jobs), "jobs", sum(map(job_seconds, jobs)), 0.0, 1, done == len(jobs))
+def _verification(folder: RunFolder) -> list[StageCost]:
+    """Candidates scored on all cases and retrained, where a user has asked for it.
+
+    It counts jobs that have begun, since nothing says how many there will be. One that failed is left out for good once
+    the result is there.
+    """
+    jobs = job_folders(folder.verification)
+    jobs += [job for job in job_folders(folder.ranking) if _is_of_verification(job)]
+    if not jobs:
+        return []
+    told = read_json(folder.verification_file) if folder.verification_file.exists() else None
+    done = sum(result_of(job) is not None or _is_left_out(job, told) for job in jobs)
+    finished = told is not None and done == len(jobs)
+    seconds, left = sum(map(job_seconds, jobs)), 0.0 if finished else None
+    return [StageCost("verification", done, len(jobs), "jobs", seconds, left, 1, finished)]
+
+
+def _is_left_out(job: Path, told: dict[str, Any] | None) -> bool:
+    """Whether the result, without which nothing is settled, was made without this job."""
+    if told is None:
+        return False
+    if _is_of_verification(job):
+        return job.parent.name == f"verify-{len(told['candidates'])}"
+    numbers = {each.get("number") for each in told["candidates"]}
+    known = numbers == {None} or int(job.name.split("-")[0]) in numbers  # an earlier version has not told numbers
+    return known and job.parent.name == f"{told['iterations']}-iterations"
+
+
+def _trained(folder: RunFolder, name: str, stage: str, root: Path) -> list[StageCost]:
+    """Trainings that a user has asked for, as the ledger has them: one that failed is never tried again."""
+    trials = trials_of(folder, stage)
+    if not trials:
+        return []
+    done = sum(trial.finished for trial in trials)
+    left = 0.0 if done == len(trials) else None
+    return [StageCost(name, done, len(trials), "trainings", seconds_under(root), left, 1, done == len(trials))]
 
 
 def _validation_cases(folder: RunFolder) -> int:

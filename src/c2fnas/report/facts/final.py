@@ -8,9 +8,7 @@ from c2fnas.inference.designs import Design, has_design, read_design
 from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
 from c2fnas.inference.package import SUMS, is_package
 from c2fnas.report.facts.jobs import Curve, read_curve, result_of
-from c2fnas.runs.folder import RunFolder
-
-EVALUATION = "evaluation.json"
+from c2fnas.runs.folder import EVALUATION, RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,24 @@ class FinalFacts:
     @property
     def evaluation(self) -> Evaluation | None:
         """All validation cases of all finished folds together: each was predicted by a network that never saw it."""
-        rows = [row for each in self.folds if each.evaluation for row in each.evaluation.cases]
+        rows = [row for _, row in self._validated]
         return summarise(rows) if rows else None
 
     @property
     def worst_first(self) -> tuple[tuple[FoldFacts, CaseScores], ...]:
         """Every case with a Dice and the fold that validated it, the lowest mean Dice first."""
-        rows = [(each, row) for each in self.folds if each.evaluation for row in each.evaluation.cases]
-        scored = [pair for pair in rows if case_dice(pair[1]) is not None]
+        scored = [pair for pair in self._validated if case_dice(pair[1]) is not None]
         return tuple(sorted(scored, key=lambda pair: (case_dice(pair[1]), pair[1].case)))
+
+    @property
+    def every_case(self) -> tuple[tuple[FoldFacts, CaseScores], ...]:
+        """The same, and behind them the cases in which no class counts."""
+        unscored = [pair for pair in self._validated if case_dice(pair[1]) is None]
+        return *self.worst_first, *sorted(unscored, key=lambda pair: pair[1].case)
+
+    @property
+    def _validated(self) -> list[tuple[FoldFacts, CaseScores]]:
+        return [(each, row) for each in self.folds if each.evaluation for row in each.evaluation.cases]
 
 
 def case_dice(row: CaseScores) -> float | None:

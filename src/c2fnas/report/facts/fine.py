@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -26,7 +26,8 @@ class Candidate:
     """A ranked path: its Dice with the super-network's weights over ``cases`` cases, and what it costs.
 
     ``macs`` are of one patch; None, as ``parameters``, where the run has no plan yet. ``latency`` is in ms, of those
-    that were measured.
+    that were measured. ``first`` is the Dice on the first rung's cases and how many these are; None where an earlier
+    version has not kept it.
     """
 
     architecture: Architecture
@@ -35,6 +36,7 @@ class Candidate:
     macs: int | None
     parameters: int | None
     latency: float | None
+    first: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,27 @@ class FineFacts:
 
     @property
     def comparable(self) -> tuple[Candidate, ...]:
-        """The candidates that effects are told from: the finalists where they are at least half of all, else all."""
-        finalists = self.finalists
-        return finalists if 2 * len(finalists) >= len(self.candidates) else self.candidates
+        """All candidates on one scale, the first rung's cases; where that was not kept, the finalists on theirs.
+
+        A mean over few cases says nothing beside one over others: candidates that were dropped early would look good
+        or bad by the cases alone.
+        """
+        known = [(each, each.first) for each in self.candidates if each.first is not None]
+        if len(known) < len(self.candidates):
+            return self.finalists
+        return tuple(replace(each, dice=dice, cases=cases) for each, (dice, cases) in known)
 
     @property
     def tells_apart(self) -> bool:
-        """Whether the super-network gives more than one Dice."""
-        return len({each.dice for each in self.candidates}) > 1
+        """Whether the super-network gives more than one Dice, where there are several candidates to compare."""
+        return len({each.dice for each in self.comparable}) > 1 or len(self.comparable) == 1
 
 
 def read_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineFacts:
     """The fine stage of a run, begun or not."""
     known = [_candidate(trial, plan) for trial in trials_of(folder, STAGE) if trial.score is not None]
-    chosen, summary = folder.fine / "architecture.json", folder.fine / "ranking.json"
-    trained, verified = result_of(folder.supernet), folder.fine / "verification.json"
+    chosen, summary, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
+    trained = result_of(folder.supernet)
     return FineFacts(
         candidates=tuple(sorted(known, key=lambda each: (-each.cases, -each.dice))),
         chosen=Architecture.load(chosen) if chosen.exists() else None,
@@ -142,6 +150,8 @@ def _candidate(trial: Trial, plan: Plan | None) -> Candidate:
         cost = patch_cost(trial.architecture, plan)
         macs, parameters = cost.macs, cost.parameters
     assert trial.score is not None
+    first = trial.extra.get("first_rung_dice")
     return Candidate(
-        trial.architecture, trial.score, trial.extra.get("cases", 0), macs, parameters, trial.extra.get("latency_ms")
-    )
+        trial.architecture, trial.score, trial.extra.get("cases", 0), macs, parameters, trial.extra.get("latency_ms"),
+        None if first is None else (first, trial.extra["first_rung_cases"]),
+    )  # fmt: skip

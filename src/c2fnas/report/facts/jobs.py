@@ -61,8 +61,13 @@ def _seconds(lines: list[dict[str, Any]]) -> float:
 
 def result_of(folder: Path) -> dict[str, Any] | None:
     """What the job in ``folder`` has returned; None where it has not succeeded."""
-    report = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
+    report = _report(folder)
     return report["value"] if report.get("kind") == "done" else None
+
+
+def processes_of(folder: Path) -> int:
+    """How many processes do the job in ``folder`` together, each on a device; 1 before one session of it has ended."""
+    return int(_report(folder).get("processes", 1))
 
 
 def payload_of(folder: Path) -> dict[str, Any]:
@@ -78,10 +83,19 @@ def job_folders(root: Path) -> list[Path]:
 
 def job_seconds(folder: Path) -> float:
     """Device-seconds of a job: of its last session as it said itself, or of its training, whichever is more."""
-    report = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
-    return max(float(report.get("seconds", 0.0)), read_curve(folder).seconds)
+    return processes_of(folder) * max(float(_report(folder).get("seconds", 0.0)), read_curve(folder).seconds)
+
+
+def training_seconds(folder: Path) -> float:
+    """Device-seconds of a job's training, without what came before and after."""
+    return processes_of(folder) * read_curve(folder).seconds
 
 
 def seconds_under(root: Path) -> float:
     """Device-seconds of all jobs under ``root``, failed and unfinished ones included."""
     return sum(map(job_seconds, job_folders(root)))
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
+    return report

@@ -6,9 +6,8 @@ from pathlib import Path
 from statistics import median
 
 from c2fnas.files import read_json
-from c2fnas.report.facts.final import EVALUATION
-from c2fnas.report.facts.jobs import job_seconds, read_curve, result_of
-from c2fnas.runs.folder import RunFolder
+from c2fnas.report.facts.jobs import job_seconds, read_curve, result_of, training_seconds
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.training.recipe import Recipe
 
@@ -59,8 +58,9 @@ def read_pace(folder: RunFolder, config: RunConfig, stride: Stride) -> Pace:
 
 
 def _patch(folders: list[Path], batch_size: int) -> float | None:
-    curves = [curve for curve in map(read_curve, folders) if curve.done and curve.seconds]
-    return median(curve.seconds / curve.done / batch_size for curve in curves) if curves else None
+    known = [(training_seconds(folder), curve.done) for folder in folders if (curve := read_curve(folder)).done]
+    paces = [seconds / done / batch_size for seconds, done in known if seconds]
+    return median(paces) if paces else None
 
 
 def _case(folders: list[Path]) -> float | None:
@@ -69,7 +69,7 @@ def _case(folders: list[Path]) -> float | None:
     for folder in folders:
         if result_of(folder) is None or not (folder / EVALUATION).exists():
             continue
-        rest = job_seconds(folder) - read_curve(folder).seconds
+        rest = job_seconds(folder) - training_seconds(folder)
         if rest > 0:  # a job that was interrupted tells of its last session alone
             found.append(rest / len(read_json(folder / EVALUATION)["cases"]))
     return median(found) if found else None

@@ -15,7 +15,7 @@ from c2fnas.report.facts.cost import Costs, read_costs
 from c2fnas.report.facts.data import DataFacts, ProblemGroup, read_data, read_problems
 from c2fnas.report.facts.final import FinalFacts, read_final
 from c2fnas.report.facts.fine import FineFacts, read_fine
-from c2fnas.report.facts.jobs import Curve, read_curve
+from c2fnas.report.facts.jobs import Curve, processes_of, read_curve
 from c2fnas.report.facts.scale import read_widths
 from c2fnas.report.facts.verdict import read_verdict
 from c2fnas.runs.folder import RunFolder
@@ -33,6 +33,8 @@ class RunFacts:
         supernet: the training of the super-network.
         widths: what the third stage has trained.
         verdict: as ``verdict/verdict.json`` has it.
+        workers: devices that worked at the search at a time, its own or a cluster's.
+        processes: of those that trained one network together, as torchrun starts them; 1 where none did.
         changed: when anything of the run was last written (UTC).
     """
 
@@ -51,6 +53,8 @@ class RunFacts:
     final: FinalFacts
     costs: Costs
     verdict: dict[str, Any] | None
+    workers: int
+    processes: int
     changed: datetime
 
     @property
@@ -82,8 +86,16 @@ def read_run(root: Path) -> RunFacts:
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
         supernet=read_curve(folder.supernet), fine=read_fine(folder, config, plan),
         widths=read_widths(folder), final=read_final(folder),
-        costs=read_costs(folder, config, plan, coarse), verdict=read_verdict(folder), changed=_changed(folder),
+        costs=read_costs(folder, config, plan, coarse), verdict=read_verdict(folder),
+        workers=_workers(folder, config, coarse),
+        processes=max(map(processes_of, (folder.supernet, *folder.final.glob("fold-*")))), changed=_changed(folder),
     )  # fmt: skip
+
+
+def _workers(folder: RunFolder, config: RunConfig, coarse: CoarseFacts) -> int:
+    """As many as the run was given, as the candidates were trained on, and as the ranking was cut for."""
+    ranking = read_json(folder.ranking_devices)["devices"] if folder.ranking_devices.exists() else 1
+    return max(len(config.devices), len({trial.device for trial in coarse.evaluated}), ranking)
 
 
 def _folds(folder: RunFolder) -> tuple[tuple[int, int], ...]:

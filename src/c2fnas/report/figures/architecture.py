@@ -132,7 +132,7 @@ def _costs(axes: Axes, architecture: Architecture, cost: NetworkCost) -> None:
     values = [part.macs / unit for part in parts]
     axes.bar(range(len(parts)), values, width=2 * HALF_WIDTH, color=colours)
     for place, (value, part) in enumerate(zip(values, parts, strict=True)):
-        text = f"{_short(value)}\n{_count(part.parameters)}"
+        text = f"{_digits(value)}\n{_count(part.parameters)}"
         axes.text(place, value, text, ha="center", va="bottom", fontsize=8, linespacing=1.1)
     axes.set(ylim=(0, 1.75 * max(values)), yticks=[], ylabel=f"MACs ({name})\nparameters")
     axes.yaxis.label.set(rotation=0, ha="right", va="center")
@@ -144,7 +144,7 @@ def _costs(axes: Axes, architecture: Architecture, cost: NetworkCost) -> None:
     axes.set_xlabel("cell")
 
 
-def _short(value: float) -> str:
+def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 

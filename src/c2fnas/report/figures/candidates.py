@@ -1,4 +1,6 @@
-"""The fine stage's candidates: how their Dice is distributed, and Dice against cost with the Pareto front."""
+"""The fine stage's candidates: how their Dice is distributed, and the finalists' Dice against cost with the front."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,44 +8,43 @@ from matplotlib.ticker import MaxNLocator
 
 from c2fnas.report.facts.fine import Candidate, FineFacts
 from c2fnas.report.figures.style import BLUE, PALE, SKY, VERMILION
+from c2fnas.report.words import plural
 from c2fnas.search.pareto import is_on_front
 
 
 def draw_distribution(figure: Figure, fine: FineFacts) -> None:
-    """A histogram of Dice; candidates that were scored on fewer cases are pale, the chosen one is marked."""
+    """A histogram of Dice on the same cases for all; those that were dropped are pale, the chosen one is marked."""
     axes = figure.subplots()
-    finalists = fine.finalists
-    others = fine.candidates[len(finalists) :]
-    bins = np.histogram_bin_edges(
-        [each.dice for each in fine.candidates], bins=min(30, max(8, len(fine.candidates) // 6))
-    )
-    groups, colours, names = [[each.dice for each in finalists]], [BLUE], [_scored_on(finalists)]
-    if others:
-        groups.append([each.dice for each in others])
-        colours.append(PALE)
-        names.append("on fewer cases")
+    shown = fine.comparable
+    bins = np.histogram_bin_edges([each.dice for each in shown], bins=min(30, max(8, len(shown) // 6)))
+    finalists = {each.architecture for each in fine.finalists}
+    dropped = [each.dice for each in shown if each.architecture not in finalists]
+    groups = [[each.dice for each in shown if each.architecture in finalists], *([dropped] if dropped else [])]
+    colours, names = [BLUE, PALE][: len(groups)], ["finalists", "dropped before"][: len(groups)]
     axes.hist(groups, bins=list(bins), stacked=True, color=colours, label=names, edgecolor="white", linewidth=0.5)
-    chosen = chosen_candidate(fine)
+    chosen = chosen_candidate(fine, shown)
     if chosen is not None:
         axes.axvline(chosen.dice, color=VERMILION, linestyle="dashed", label="chosen")
-    axes.set(xlabel="mean Dice with the super-network's weights", ylabel="candidates")
+    cases = f" on {plural(shown[0].cases, 'case')}" if shown[0].cases else ""
+    axes.set(xlabel=f"mean Dice with the super-network's weights{cases}", ylabel="candidates")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     figure.legend(loc="outside upper left", ncols=3)
 
 
 def draw_pareto(figure: Figure, fine: FineFacts) -> None:
-    """Dice against multiply-accumulates; the front is what no other comparable candidate beats in both."""
+    """Dice of the finalists against multiply-accumulates; the front is what none of them beats in both.
+
+    Those that were dropped before have a Dice on other cases, which no axis of this one can show.
+    """
     axes = figure.subplots()
     known = [each for each in fine.finalists if each.macs is not None]
     unit, name = _unit(known)
-    others = [each for each in fine.candidates[len(fine.finalists) :] if each.macs is not None]
-    axes.scatter(*_points(others, unit), s=14, color=PALE, linewidths=0, label="on fewer cases" if others else None)
-    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=_scored_on(fine.finalists))
+    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=_scored_on(known))
     front = pareto_front(known)
     axes.plot(*_points(front, unit), color=BLUE, marker="o", markersize=5, drawstyle="steps-post", label="front")
-    chosen = chosen_candidate(fine)
-    if chosen is not None and chosen.macs is not None:
+    chosen = chosen_candidate(fine, known)
+    if chosen is not None:
         axes.scatter(*_points([chosen], unit), s=130, facecolors="none", edgecolors=VERMILION, linewidths=2, zorder=4)
         axes.scatter([], [], s=60, facecolors="none", edgecolors=VERMILION, linewidths=2, label="chosen")
     axes.set(xlabel=f"multiply-accumulates of a patch ({name})", ylabel="mean Dice")
@@ -60,12 +61,12 @@ def pareto_front(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(front, key=lambda each: (each.macs or 0, each.dice))
 
 
-def chosen_candidate(fine: FineFacts) -> Candidate | None:
-    """The candidate that the stage has chosen."""
-    return next((each for each in fine.candidates if each.architecture == fine.chosen), None)
+def chosen_candidate(fine: FineFacts, among: Sequence[Candidate]) -> Candidate | None:
+    """The one of some candidates that the stage has chosen; None where it is not among them."""
+    return next((each for each in among if each.architecture == fine.chosen), None)
 
 
-def _scored_on(candidates: tuple[Candidate, ...]) -> str:
+def _scored_on(candidates: Sequence[Candidate]) -> str:
     cases = candidates[0].cases
     return f"on all {cases} cases" if cases else "candidates"
 

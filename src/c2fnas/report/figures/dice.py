@@ -1,5 +1,6 @@
 """Dice on the validation cases: by class, and by case from the worst to the best."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,26 +8,31 @@ from matplotlib.figure import Figure
 
 from c2fnas.inference.metrics import CaseScores, Evaluation
 from c2fnas.report.facts.final import case_dice
-from c2fnas.report.figures.style import BLACK, COLOURS, series_look
+from c2fnas.report.figures.style import BLACK, legend_columns, series_look
+from c2fnas.report.words import score
 
 LONGEST_NAME = 24
 
 
 def draw_by_class(figure: Figure, evaluation: Evaluation) -> None:
-    """A dot for each case, side by side where they would hide each other; the bar is the mean."""
+    """A row for each class: a dot for each case, apart where they would hide each other; the bar is the mean."""
     axes = figure.subplots()
     for place, (name, mean) in enumerate(evaluation.per_class.items()):
         values = sorted(dice for row in evaluation.cases if (dice := row.dice[name]) is not None)
-        axes.scatter(
-            place + spread(values), values, s=20, alpha=0.75, color=COLOURS[place % len(COLOURS)], linewidths=0
-        )
+        axes.scatter(values, place + spread(values), s=20, alpha=0.75, linewidths=0, color=series_look(place)["color"])
         if mean is not None:
-            axes.plot([place - 0.3, place + 0.3], [mean, mean], color=BLACK, linewidth=2)
-            axes.text(place + 0.33, mean, f"{mean:.3f}", va="center", fontsize=9)
+            axes.plot([mean, mean], [place - 0.32, place + 0.32], color=BLACK, linewidth=2)
+        axes.text(1.02, place, score(mean), transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     names = list(evaluation.per_class)
-    axes.set_xticks(range(len(names)), names)
-    axes.set(ylabel="Dice", xlim=(-0.6, len(names) - 0.2))
-    axes.grid(axis="x", visible=False)
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+    axes.set(xlabel="Dice", ylim=(len(names) - 0.4, -0.6))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+
+
+def by_class_height(classes: int) -> float:
+    """Inches that suit so many rows."""
+    return max(2.2, 0.7 + 0.3 * classes)
 
 
 def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
@@ -39,18 +45,25 @@ def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
         known = [(dice, place) for place, row in enumerate(rows) if (dice := row.dice[name]) is not None]
         values, at = [dice for dice, _ in known], [place for _, place in known]
         axes.scatter(values, at, s=18, alpha=0.8, linewidths=0, label=name, **series_look(number))
-    axes.set_yticks(places, [_short(row.case) for row in rows], fontsize=8)
+    axes.set_yticks(places, [shortened(row.case) for row in rows], fontsize=8)
     axes.set(xlabel="Dice", ylim=(len(rows) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper left", ncols=4, handletextpad=0.2, columnspacing=1.2)
+    columns = legend_columns(["mean", *rows[0].dice])
+    figure.legend(loc="outside upper left", ncols=columns, handletextpad=0.2, columnspacing=1.2)
 
 
-def by_case_height(cases: int) -> float:
-    """Inches that suit so many rows."""
-    return max(3.3, 1.1 + 0.17 * cases)
+def by_case_height(cases: int, classes: Sequence[str]) -> float:
+    """Inches that suit so many rows with a legend of ``classes``."""
+    lines = math.ceil((1 + len(classes)) / legend_columns(["mean", *classes]))
+    return max(3.3, 0.9 + 0.17 * cases + 0.2 * lines)
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name with its beginning left out where it is long: what tells cases apart mostly stands at the end.
+
+    >>> shortened("hippocampus_001"), shortened("patient-0000017-visit-3-echo-2")
+    ('hippocampus_001', '…00017-visit-3-echo-2')
+    """
     return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 

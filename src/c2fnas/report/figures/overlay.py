@@ -1,6 +1,8 @@
 """Figure 6: image, truth and prediction on the most telling slices of a case."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,12 +10,20 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from c2fnas.report.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from c2fnas.report.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, legend_columns
 from c2fnas.report.overlays import Overlay, Slice
 
-CLASS_COLOURS = (ORANGE, SKY, YELLOW, PURPLE, GREEN, VERMILION, BLUE)
-"""On grey images; the lightest first."""
+CLASS_COLOURS = (
+    ORANGE, SKY, YELLOW, PURPLE, GREEN, VERMILION, BLUE,
+    "#FF4FD8", "#7CFC3A", "#8A4B08", "#B59CFF", "#00E5E5", "#B00020", "#FFC9B5",
+)  # fmt: skip
+"""On grey images; the seven that the colour-blind tell apart come first, the lightest of them first."""
 
+Outline = Literal["solid", "dashed", "dotted"]
+OUTLINES: tuple[Outline, ...] = ("solid", "dashed", "dotted")
+"""Of the first seven classes, the next seven, and so on: with the colours, 42 classes look different."""
+
+LEGEND_SIZE = 11
 OPACITY = 0.45
 
 
@@ -30,20 +40,27 @@ def draw_overlay(figure: Figure, overlay: Overlay, classes: Sequence[str]) -> No
         row[0].set_ylabel(f"{part.plane} {part.number} of {part.count}\n{part.why}", fontsize=10)
     for axes, title in zip(grid[0], ("image", "truth", "prediction"), strict=True):
         axes.set_title(title, fontsize=12)
-    handles = [Patch(color=class_colour(index), label=name) for index, name in enumerate(classes) if index]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=11)
+    handles = [_handle(index, name) for index, name in enumerate(classes) if index]
+    columns = legend_columns(classes[1:], size=LEGEND_SIZE)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=LEGEND_SIZE)
 
 
-def overlay_height(overlay: Overlay, width: float) -> float:
-    """Inches that suit the slices on ``width`` inches."""
+def overlay_height(overlay: Overlay, width: float, classes: Sequence[str]) -> float:
+    """Inches that suit the slices on ``width`` inches, with a legend of ``classes``."""
     column = (width - 0.5) / 3
     heights = [column * part.image.shape[0] * part.aspect / part.image.shape[1] for part in overlay.slices]
-    return min(9.0, 0.72 + sum(heights) + 0.05 * len(heights))
+    rows = math.ceil((len(classes) - 1) / legend_columns(classes[1:], size=LEGEND_SIZE))
+    return min(9.0, 0.5 + sum(heights) + 0.05 * len(heights)) + 0.22 * rows
 
 
-def class_colour(index: int) -> str:
-    """The colour of a class, from 1."""
-    return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)]
+def class_look(index: int) -> tuple[str, Outline]:
+    """The colour and the outline of a class, from 1."""
+    return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)], OUTLINES[(index - 1) // 7 % len(OUTLINES)]
+
+
+def _handle(index: int, name: str) -> Patch:
+    colour, line = class_look(index)
+    return Patch(facecolor=(colour, OPACITY), edgecolor=colour, linestyle=line, linewidth=1.4, label=name)
 
 
 def _show(axes: Axes, part: Slice, labels: np.ndarray | None) -> None:
@@ -53,7 +70,7 @@ def _show(axes: Axes, part: Slice, labels: np.ndarray | None) -> None:
     )
     if labels is not None:
         highest = max(1, int(labels.max()))
-        colours = ListedColormap([class_colour(index) for index in range(1, highest + 1)])
+        colours = ListedColormap([class_look(index)[0] for index in range(1, highest + 1)])
         inside = np.ma.masked_equal(labels, 0)
         axes.imshow(
             inside,
@@ -67,7 +84,8 @@ def _show(axes: Axes, part: Slice, labels: np.ndarray | None) -> None:
         for index in np.unique(labels[labels > 0]):
             own = labels == index
             if min(labels.shape) > 1 and not own.all():
-                axes.contour(own, levels=[0.5], colors=class_colour(int(index)), linewidths=1.1)
+                colour, line = class_look(int(index))
+                axes.contour(own, levels=[0.5], colors=colour, linestyles=line, linewidths=1.1)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)

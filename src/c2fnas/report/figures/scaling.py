@@ -11,6 +11,7 @@ from matplotlib.ticker import EngFormatter
 
 from c2fnas.inference.scaled import Scaled
 from c2fnas.report.figures.style import BLACK, save_figure, series_look
+from c2fnas.space.geometry import by
 
 DASHES = ("-", "--", ":", "-.")
 MEAN = {"color": BLACK, "marker": "h", "linewidth": 2.0}  # no class has this marker
@@ -30,7 +31,7 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
     names = list(dict.fromkeys(name for row in scored for name in row.per_class or {}))
     for patch, dash in zip(patches, cycle(DASHES), strict=False):
         own = [row for row in scored if row.patch == patch]
-        size = f", {'×'.join(map(str, patch))}" if len(patches) > 1 else ""
+        size = f", {by(patch)}" if len(patches) > 1 else ""
         _line(axes, own, [row.dice for row in own], {**MEAN, "label": f"mean{size}", "linestyle": dash})
         for index, name in enumerate(names if len(names) > 1 else []):
             look = {**series_look(index), "linewidth": 1.2, "linestyle": dash, "label": f"{name}{size}"}

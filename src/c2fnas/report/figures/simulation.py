@@ -1,12 +1,15 @@
 """The figure of a simulation: regret against evaluated networks and against compute, and Dice against distance."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from c2fnas.files import write_atomically
+from c2fnas.report.figures.style import BLUE, COLOURS, save_figure
 from c2fnas.search.comparison import Comparison
 from c2fnas.search.simulate import Band
 from c2fnas.space.topology import Topology
@@ -14,19 +17,25 @@ from c2fnas.space.topology import Topology
 INCHES = (15.0, 4.6)
 
 
-def draw_simulation(comparison: Comparison, scores: Mapping[Topology, float], path: Path) -> None:
-    """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF). Bands are 95 % of the mean."""
-    import matplotlib
+def save_simulation(comparison: Comparison, scores: Mapping[Topology, float], path: Path) -> None:
+    """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF)."""
+    draw = partial(draw_simulation, comparison=comparison, scores=scores)
+    save_figure(draw, path, width=INCHES[0], height=INCHES[1])
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=INCHES, layout="constrained")
-    colours = {
-        name: f"C{number}" for number, name in enumerate(dict.fromkeys(c.sampler for c in comparison.contenders))
-    }
+def draw_simulation(figure: Figure, comparison: Comparison, scores: Mapping[Topology, float]) -> None:
+    """Three panels; bands are 95 % of the mean, dashed lines are searches with early stopping.
+
+    Args:
+        figure: To draw on; wide rather than high.
+        comparison: The replayed searches.
+        scores: Dice of the table's topologies.
+    """
+    left, middle, right = figure.subplots(1, 3)
+    samplers = list(dict.fromkeys(each.sampler for each in comparison.contenders))
     for each in comparison.contenders:
-        look = {"color": colours[each.sampler], "linestyle": "--" if each.early_stopping else "-", "label": each.name}
+        colour = COLOURS[samplers.index(each.sampler) % len(COLOURS)]
+        look = {"color": colour, "linestyle": "--" if each.early_stopping else "-", "label": each.name}
         _curve(left, comparison.networks, each.by_networks, look)
         _curve(middle, comparison.costs, each.by_cost, look)
     left.set(xlabel="evaluated networks", ylabel="regret (Dice)", title="Against evaluated networks")
@@ -36,15 +45,13 @@ def draw_simulation(comparison: Comparison, scores: Mapping[Topology, float], pa
     for axes in (left, middle):
         axes.set_ylim(0, min(1.0, 1.1 * min(highest, _at_first(comparison))))
     distance, difference = _pairs(scores)
-    right.scatter(distance, difference, s=3, alpha=0.15, linewidths=0)
+    right.scatter(distance, difference, s=3, alpha=0.15, linewidths=0, color=BLUE)
     right.set(xlabel="distance of codes", ylabel="difference of Dice", title="Do similar topologies score alike?")
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
-    pyplot.close(figure)
 
 
-def _curve(axes: object, grid: NDArray, band: Band, look: dict[str, str]) -> None:
-    axes.plot(grid, band.mean, linewidth=1.3, **look)  # type: ignore[attr-defined]
-    axes.fill_between(grid, band.low, band.high, color=look["color"], alpha=0.15, linewidth=0)  # type: ignore[attr-defined]
+def _curve(axes: Axes, grid: NDArray, band: Band, look: dict[str, str]) -> None:
+    axes.plot(grid, band.mean, linewidth=1.3, **look)  # type: ignore[arg-type]
+    axes.fill_between(grid, band.low, band.high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def _at_first(comparison: Comparison) -> float:

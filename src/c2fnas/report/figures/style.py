@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -21,7 +21,9 @@ BLACK, GREY, PALE = "#222222", "#7A7A7A", "#DDDDDD"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, YELLOW)
 """Okabe and Ito's palette, safe for all common kinds of colour blindness, grey for its black; the palest comes last."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+"""One more than colours: a pair of both comes again after 72 only."""
+
 OPERATION_COLOURS = {Operation.CONV3D: BLUE, Operation.P3D: ORANGE, Operation.CONV2D: GREEN}
 OPERATION_MARKERS = {Operation.CONV3D: "s", Operation.P3D: "D", Operation.CONV2D: "o"}
 DICE_MAP = "cividis"
@@ -38,6 +40,16 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6, "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.dpi": 160,
     "svg.fonttype": "none",
 }  # fmt: skip
+
+
+def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> int:
+    """How many columns of a legend with these names go onto a narrow figure, in letters of ``size`` points.
+
+    >>> legend_columns(["liver", "spleen"]), legend_columns(["left atrial appendage"] * 9)
+    (2, 2)
+    """
+    column = (4 + 0.5 * max(map(len, names), default=0)) * size / 72  # inches: handle and gaps, then the longest name
+    return max(1, min(most, len(names), int(NARROW / column)))
 
 
 def series_look(index: int) -> dict[str, Any]:
