@@ -10,12 +10,11 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json
 from c2fnas.inference.metrics import Evaluation
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages.ablate_job import EVALUATION
 from c2fnas.stages.ledger_grid import LedgerGrid
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting

@@ -5,12 +5,11 @@ from pathlib import Path
 from c2fnas.execution.call import finished
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.designs import design_of
+from c2fnas.runs.folder import EVALUATION
 from c2fnas.stages.deploy import fold_job
 from c2fnas.stages.jobs import Json, setting_of, train_fold
 from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
-
-EVALUATION = "evaluation.json"
 
 
 def train_contender(payload: Json, folder: Path, device: str) -> Json:

@@ -16,6 +16,7 @@ from c2fnas.inference.designs import Design, read_design
 from c2fnas.inference.metrics import Evaluation, summarise
 from c2fnas.inference.paired_bootstrap import paired_bootstrap
 from c2fnas.inference.verdict import CAVEAT, Contestant, Reference, Verdict
+from c2fnas.runs.folder import EVALUATION
 from c2fnas.runs.ledger import Ledger
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.coarse import STAGE as COARSE
@@ -39,7 +40,7 @@ def give_verdict(setting: Setting, executor: Executor, reporter: Reporter) -> Ve
     """
     searched = _searched(setting)
     folds = setting.config.deployment.folds
-    own = _together([read_json(setting.folder.final_fold(fold) / "evaluation.json") for fold in folds])
+    own = _together([read_json(setting.folder.final_fold(fold) / EVALUATION) for fold in folds])
     found = _contestant(setting, "searched network", searched).with_scores(own)
     rivals = _rivals(setting, found.macs)
     jobs = {
@@ -79,7 +80,7 @@ def _searched(setting: Setting) -> Design:
             f"{run}: its final networks began with another model; a verdict compares networks trained from scratch. "
             "Judge the run that the search was made in."
         )
-    missing = [fold for fold in deployment.folds if not (setting.folder.final_fold(fold) / "evaluation.json").exists()]
+    missing = [fold for fold in deployment.folds if not (setting.folder.final_fold(fold) / EVALUATION).exists()]
     if missing:
         raise UserError(_untrained(setting, missing))
     kind, design = read_design(setting.folder.final)
@@ -128,7 +129,7 @@ def _judged(
     failures = [f"fold {fold}: {outcome.failure}" for (_, fold), outcome in mine.items() if outcome.value is None]
     if failures:
         return Reference(rival.name, network, rival.note, None, f"it could not be trained; {'; '.join(failures)}")
-    theirs = _together([read_json(jobs[key].folder / "evaluation.json") for key in mine])
+    theirs = _together([read_json(jobs[key].folder / EVALUATION) for key in mine])
     difference = paired_bootstrap(own, theirs, seed=setting.config.seed)
     return Reference(rival.name, network.with_scores(theirs), rival.note, difference)
 
