@@ -8,11 +8,14 @@ from c2fnas.search.history import nearest
 from c2fnas.search.optuna_sampler import ClusterEvolutionSampler, suggest_topology
 from c2fnas.search.optuna_search import (
     ATTEMPTS,
+    FIRST_SCORES,
     OptunaSearch,
+    Sampling,
     level_distributions,
     level_parameters,
     optuna_sampler,
 )
+from c2fnas.search.searcher import Proposal
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
@@ -120,7 +123,7 @@ class Stubborn(optuna.samplers.RandomSampler):
 
 
 def search_with(sampler: Callable[[int], optuna.samplers.BaseSampler]) -> OptunaSearch:
-    return OptunaSearch(TOPOLOGIES, sampler, seed=0, evaluations=len(TOPOLOGIES))
+    return OptunaSearch(TOPOLOGIES, Sampling(sampler, None), seed=0, evaluations=len(TOPOLOGIES))
 
 
 @pytest.mark.parametrize("score", [0.5, None, "running"])
@@ -170,3 +173,31 @@ def test_tpe_learns():
         scores.append(sum(proposal.topology.code) / 36)
         searcher.tell(proposal.topology, scores[-1])
     assert sum(scores[-10:]) / 10 > sum(scores[:10]) / 10 + 0.1
+
+
+def proposals(name: str, score: Callable[[Topology], float | None], count: int = 16) -> list[Proposal]:
+    """The first ones of a search, told one by one."""
+    searcher, found = OptunaSearch(TOPOLOGIES, optuna_sampler(name), seed=1, evaluations=60), list[Proposal]()
+    while len(found) < count:
+        proposal = searcher.ask()
+        assert proposal is not None
+        found.append(proposal)
+        searcher.tell(proposal.topology, score(proposal.topology))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [("random", 16), ("tpe", FIRST_SCORES), pytest.param("gp", FIRST_SCORES, marks=pytest.mark.long)],
+)
+def test_what_no_score_leads_is_of_the_random_branch(name: str, drawn: int) -> None:
+    """Random are exactly the proposals that other scores would not have changed."""
+    found, others = proposals(name, dice), proposals(name, lambda topology: 1 - dice(topology))
+    assert [each.branch for each in found] == ["random"] * drawn + ["best"] * (16 - drawn)
+    assert [each.topology for each in found[:drawn]] == [each.topology for each in others[:drawn]]
+    assert drawn == 16 or found[drawn:] != others[drawn:]
+
+
+def test_draws_stay_random_until_there_are_scores() -> None:
+    failing = proposals("tpe", lambda topology: None)
+    assert {each.branch for each in failing} == {"random"}

@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from c2fnas.search.asynchronous import AsynchronousSearcher, Choice
 from c2fnas.search.history import nearest
+from c2fnas.search.searcher import Branch
 from c2fnas.space.topology import Topology
 
 if TYPE_CHECKING:
@@ -19,6 +21,29 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 """How often a sampler that repeats itself is asked again."""
 
+FIRST_SCORES = 10
+"""TPE and the Gaussian process draw at random until they have so many; it is Optuna's default too."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an Optuna sampler is made, and when it is led by scores.
+
+    Args:
+        new: Makes it of a seed.
+        scores: How many it awaits before they lead it; until then it draws at random. None: it always does.
+    """
+
+    new: "Callable[[int], BaseSampler]"
+    scores: int | None
+
+    def is_random(self, study: "Study") -> bool:
+        """Whether its next suggestion for ``study`` is a random one."""
+        from optuna.trial import TrialState
+
+        told = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return self.scores is None or len(told) < self.scores
+
 
 class OptunaSearch(AsynchronousSearcher):
     """A search by an Optuna sampler, the topology parametrised by its code: one whole number per cell.
@@ -26,19 +51,20 @@ class OptunaSearch(AsynchronousSearcher):
     The sampler knows nothing of the two priors, so what it suggests stands for the topology with the nearest code.
     One that was proposed before is asked for again, ``attempts`` times in all, and then replaced by the untrained
     topology nearest to the suggestion. Every proposal comes from a new sampler with a seed of its own and a study
-    rebuilt from the history: no state is hidden in the sampler, and a replay gives the same proposals.
+    rebuilt from the history: no state is hidden in the sampler, and a replay gives the same proposals. What it draws
+    before scores lead it is a proposal of the random branch.
     """
 
     def __init__(
         self,
         topologies: Sequence[Topology],
-        sampler: "Callable[[int], BaseSampler]",
+        sampler: Sampling,
         *,
         seed: int,
         evaluations: int = 50,
         attempts: int = ATTEMPTS,
     ) -> None:
-        """Search among ``topologies`` with the sampler that ``sampler`` makes of a seed."""
+        """Search among ``topologies`` with the sampler that ``sampler`` makes."""
         super().__init__(topologies, seed=seed, evaluations=evaluations)
         self._topologies = tuple(topologies)
         self._sampler, self._attempts = sampler, attempts
@@ -48,17 +74,18 @@ class OptunaSearch(AsynchronousSearcher):
         study = self._study()
         untrained = self._history.untrained
         for _ in range(self._attempts):
+            branch: Branch = "random" if self._sampler.is_random(study) else "best"
             trial = self._suggestion(study, int(rng.integers(2**31)))
             code = [trial.params[name] for name in self._distributions]
             topology = nearest(self._topologies, code)
             if topology in untrained:
-                return topology, None, "best"
+                return topology, None, branch
             self._tell_repeated(study, trial, topology)
-        return nearest(untrained, code), None, "best"
+        return nearest(untrained, code), None, branch
 
     def _suggestion(self, study: "Study", seed: int) -> "Trial":
         """The code that a new sampler suggests."""
-        study.sampler = self._sampler(seed)
+        study.sampler = self._sampler.new(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # samplers announce that they are experimental, at every trial
             return study.ask(dict(self._distributions))
@@ -94,20 +121,26 @@ class OptunaSearch(AsynchronousSearcher):
         )
 
 
-def optuna_sampler(name: str) -> "Callable[[int], BaseSampler]":
-    """What makes Optuna's sampler ``name`` of a seed: ``random``, ``tpe`` or ``gp``.
+def optuna_sampler(name: str) -> Sampling:
+    """Optuna's sampler ``name``: ``random``, ``tpe`` or ``gp``.
 
     Raises:
         ValueError: an unknown name.
     """
     import optuna
 
-    samplers: dict[str, Callable[[int], BaseSampler]] = {
-        "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    first = FIRST_SCORES
+    samplers = {
+        "random": Sampling(lambda seed: optuna.samplers.RandomSampler(seed=seed), None),
         # The constant liar keeps asynchronous workers apart: a running candidate counts as a poor one.
-        "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
-        "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
-    }
+        "tpe": Sampling(
+            lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=first, constant_liar=True), first
+        ),
+        "gp": Sampling(
+            lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=first, deterministic_objective=False),
+            first,
+        ),
+    }  # fmt: skip
     if name not in samplers:
         raise ValueError(f"{name}: no such sampler; choose among {', '.join(samplers)}")
     return samplers[name]
