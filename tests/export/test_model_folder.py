@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from c2fnas.errors import UserError
 from c2fnas.export.model_folder import export_folder
 from c2fnas.files import write_json
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
+from c2fnas.space.architecture import Architecture
 from c2fnas.training.weights import read_tensors
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
@@ -79,8 +81,23 @@ def test_the_card_says_what_the_files_of_the_run_say(run: Path, tmp_path: Path) 
         "c2fnas predict out --input", "## Data\n\nFrom a scanner.", "## Licence\n\nCC0.", "Not a medical device",
     ):  # fmt: skip
         assert said in card, said
-    assert "The search has chosen" not in card  # an architecture that was given
+    assert "A network of the C2FNAS search space, trained" in card  # an architecture that was given
+    assert "The search has chosen" not in card
     assert "## Licence\n\nCC0." in (tmp_path / "out" / "fold-1" / CARD).read_text()  # a fold may go on alone
+
+
+def test_the_card_says_what_a_search_has_found(run: Path, tmp_path: Path) -> None:
+    write_json(run / "fine/architecture.json", replace(ARCHITECTURE, width=2 * ARCHITECTURE.width).to_json())
+    export_folder(model_folders([run]), tmp_path / "found")
+    card = (tmp_path / "found" / CARD).read_text()
+    assert "A network found by coarse-to-fine architecture search, trained" in card
+    assert "The search has chosen" in card
+    other = Architecture(ARCHITECTURE.topology, ARCHITECTURE.operations[::-1], ARCHITECTURE.width)
+    write_json(run / "fine/architecture.json", other.to_json())
+    export_folder(model_folders([run]), tmp_path / "given")
+    card = (tmp_path / "given" / CARD).read_text()
+    assert "found by" not in card
+    assert "The search has chosen" not in card
 
 
 def test_half_precision_is_said_and_done(run: Path, tmp_path: Path) -> None:

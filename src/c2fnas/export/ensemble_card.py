@@ -10,10 +10,11 @@ from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.inference.cross_validation import CrossValidation, cross_validated
-from c2fnas.inference.designs import Design, build_design, has_design, read_design
+from c2fnas.inference.designs import Design, build_design, read_design
 from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.runs.found import was_found
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
@@ -40,7 +41,7 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     data = Fingerprint.model_validate(read_json(run.fingerprint))
     return f"""# {config.dataset}: {len(models)} models that vote
 
-{_origin(design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
+{_origin(run, design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
 Together the models vote on every voxel:
 
 ```
@@ -56,7 +57,7 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 {_table(scores, evaluations)}
 
-{_seen(run)}
+{_seen(run, design)}
 
 ## Limits
 
@@ -72,9 +73,13 @@ def _evaluation(path: Path) -> Evaluation:
     return Evaluation.from_json(read_json(path))
 
 
-def _origin(design: Design) -> str:
-    searched = isinstance(design, Architecture)
-    return "A network found by coarse-to-fine architecture search," if searched else "A network of a fixed form,"
+def _origin(run: RunFolder, design: Design) -> str:
+    """What it is; that a search has found it is said where the run's own has."""
+    if not isinstance(design, Architecture):
+        return "A network of a fixed form,"
+    if was_found(run, design):
+        return "A network found by coarse-to-fine architecture search,"
+    return "A network of the C2FNAS search space,"
 
 
 def _facts(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
@@ -119,9 +124,9 @@ def _row(cells: Sequence[str | int | float | None]) -> str:
     return f"| {' | '.join(shown)} |"
 
 
-def _seen(run: RunFolder) -> str:
+def _seen(run: RunFolder, design: Design) -> str:
     text = "The models voting together have no Dice here: of any case, all of them but one have seen the label."
-    if has_design(run.fine):
+    if was_found(run, design):
         text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
     return text
 

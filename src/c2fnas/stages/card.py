@@ -2,6 +2,7 @@
 
 from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import ByClass, Evaluation
+from c2fnas.runs.found import was_found
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.stages.setting import Setting
@@ -15,7 +16,7 @@ def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, eval
     channels = ", ".join(channel.name for channel in plan.channels)
     return f"""# {setting.config.dataset}, fold {fold}
 
-{_origin(design)} trained with c2fnas {setting.config.versions["c2fnas"]}.
+{_origin(setting, design)} trained with c2fnas {setting.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
@@ -25,21 +26,28 @@ def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, eval
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
 {_scores(evaluation.per_class)}
 
-{_seen(design)}Not a medical device: a research model that knows images like those it was trained on.
+{_seen(setting, design)}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
 
 
-def _origin(design: Design) -> str:
-    searched = isinstance(design, Architecture)
-    return "A network found by coarse-to-fine architecture search and" if searched else "A network of a fixed form,"
+def _origin(setting: Setting, design: Design) -> str:
+    """What it is; that a search has found it is said where the run's own has."""
+    if not isinstance(design, Architecture):
+        return "A network of a fixed form,"
+    if was_found(setting.folder, design):
+        return "A network found by coarse-to-fine architecture search and"
+    return "A network of the C2FNAS search space,"
 
 
-def _seen(design: Design) -> str:
-    """A search was led by its validation cases; a fixed network was not."""
-    searched = isinstance(design, Architecture)
-    return "The search may have seen the validation cases when it chose the architecture. " if searched else ""
+def _seen(setting: Setting, design: Design) -> str:
+    """A search was led by its validation cases; a fixed network was not; of a network that was given nobody knows."""
+    if not isinstance(design, Architecture):
+        return ""
+    if was_found(setting.folder, design):
+        return "The search may have seen the validation cases when it chose the architecture. "
+    return "If a search on these data chose the architecture, it may have seen the validation cases. "
 
 
 def _start(setting: Setting) -> str:

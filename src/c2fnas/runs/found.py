@@ -1,0 +1,18 @@
+"""Whether a network is what the search of a run has found."""
+
+from c2fnas.inference.designs import Design
+from c2fnas.runs.folder import RunFolder
+from c2fnas.space.architecture import Architecture
+
+
+def was_found(run: RunFolder, design: Design) -> bool:
+    """Whether the fine stage of ``run`` has found ``design``, in this width or another one (paper 5.3).
+
+    Raises:
+        UserError: the fine stage's file can't be read.
+    """
+    path = run.fine / "architecture.json"
+    if not isinstance(design, Architecture) or not path.exists():
+        return False
+    found = Architecture.load(path)
+    return (found.topology, found.operations) == (design.topology, design.operations)
