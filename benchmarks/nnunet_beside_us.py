@@ -35,8 +35,8 @@ from c2fnas.data.layouts import load_dataset
 from c2fnas.inference.cross_validation import cross_validated
 from c2fnas.inference.evaluate_files import evaluate_files, pair_files
 from c2fnas.inference.metrics import Evaluation
+from c2fnas.inference.paired_folds import difference
 from c2fnas.space.architecture import BUILT_IN, Architecture
-from c2fnas.stages.ablation_table import difference
 from c2fnas.stages.setting import Setting
 from nnunet_report import table
 from nnunet_side import Nnunet, timed

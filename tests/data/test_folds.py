@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_cases import CLASSES
 
 from c2fnas.data.dataset import Case, Dataset
-from c2fnas.data.fold_choice import FoldChoice, fold_problems, make_folds
+from c2fnas.data.fold_choice import FoldChoice, chosen_groups, fold_problems, make_folds
 from c2fnas.data.folds import (
     ClassCounts,
     Split,
@@ -90,6 +90,14 @@ def test_random_folds_are_those_of_their_seed() -> None:
 
 def test_a_group_of_a_cases_name_is_not_that_case() -> None:
     assert units([case("a"), case("b", "a"), case("c", "a")]) == ({"a"}, {"b", "c"})
+
+
+def test_groups_of_one_are_none() -> None:
+    cases = (case("a_1"), case("a_2"), case("b_1"))
+    dataset = dataset_of(cases)
+    assert chosen_groups(dataset) == {}
+    assert chosen_groups(dataset, FoldChoice(group_by="(.)_.")) == {"a_1": "a", "a_2": "a"}
+    assert chosen_groups(dataset_of((case("a", "p"), case("b", "p"), case("c")))) == {"a": "p", "b": "p"}
 
 
 def test_the_column_decides() -> None:

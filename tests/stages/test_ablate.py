@@ -10,19 +10,19 @@ from fine_run import inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
+from c2fnas.cli.ablation_text import in_words
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
 from c2fnas.inference.package import load_package
-from c2fnas.inference.paired_bootstrap import paired_bootstrap
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.stages import ablate_job
 from c2fnas.stages.ablate import STAGE, ablate, contenders
-from c2fnas.stages.ablation_table import difference, write_table_3
+from c2fnas.stages.ablation_table import write_table_3
 from c2fnas.stages.deploy import train_final
 from c2fnas.stages.progress import Silent
 from c2fnas.stages.setting import Setting
@@ -197,17 +197,15 @@ def test_names_of_what_was_found(prepared, run, tmp_path) -> None:
         contenders([tmp_path / "nowhere"], {})
 
 
-def test_a_difference_pairs_cases_within_their_folds() -> None:
-    def evaluation(*dice: float) -> Evaluation:
-        return summarise([CaseScores(f"case {place}", {"organ": each}) for place, each in enumerate(dice)])
-
-    first = {0: evaluation(0.9, 0.8), 1: evaluation(0.4, 0.3), 2: evaluation(0.1)}
-    second = {0: evaluation(0.7, 0.7), 1: evaluation(0.4, 0.2)}
-    found = difference(first, second)
-    assert found is not None
-    expected = paired_bootstrap(evaluation(0.9, 0.8, 0.4, 0.3), evaluation(0.7, 0.7, 0.4, 0.2))
-    assert found.mean == expected.mean
-    assert difference(first, {3: evaluation(0.1)}) is None
+def test_the_cases_of_a_patient_are_drawn_together(prepared, run, quick) -> None:
+    folds = read_json(run / "folds.json")
+    for fold in folds:
+        fold["groups"] = {case: f"patient {place // 2}" for place, case in enumerate(fold["validation"])}
+    write_json(run / "folds.json", folds)
+    table = write_table_3([ablated(run, folds=(0,))], run)
+    mean = table["data_sets"][0]["differences"][0]["difference"]["mean"]
+    assert (mean["cases"], mean["groups"]) == (3, 2)
+    assert "on 3 cases of 2 groups, no gain shown" in in_words(table)
 
 
 def test_two_runs_from_the_command_line(prepared, run, quick, tmp_path, monkeypatch) -> None:

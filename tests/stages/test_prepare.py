@@ -283,9 +283,40 @@ def test_a_tables_groups_stay_together(work: Path) -> None:
     again(work)
     names = [f"phantom_{number:03d}" for number in range(6)]
     assert validation(work) == [tuple(names[:2]), tuple(names[2:4]), tuple(names[4:])]
+    assert Setting.load(work / "run").groups == {name: f"p{number // 2}" for number, name in enumerate(names)}
     start_over(work)
     with pytest.raises(UserError, match="1 group can't be divided"):
         again(work, folds=FoldChoice(group_by="(phantom)"))
+
+
+FOUR_AND_TWO = FoldChoice("random", 2, group_by="phantom_(00[45]?)")
+
+
+def test_groups_are_kept_with_the_folds(work: Path) -> None:
+    assert again(work).groups == {}
+    start_over(work)
+    four = {f"phantom_00{number}": "00" for number in range(4)}
+    assert again(work, folds=FOUR_AND_TWO).groups == four
+    before = (work / "run" / "folds.json").read_bytes()
+    RunFolder(work / "run").coarse.mkdir()
+    assert again(work).groups == four
+    assert again(work, folds=FOUR_AND_TWO).groups == four
+    assert (work / "run" / "folds.json").read_bytes() == before
+    three = FoldChoice("random", 2, group_by="phantom_(00[345]?)")
+    with pytest.raises(UserError, match="started with other"):
+        again(work, folds=three)
+
+
+def test_a_run_that_kept_no_groups_gets_them_with_its_own_folds(work: Path) -> None:
+    start_over(work)
+    again(work, folds=FOUR_AND_TWO)
+    RunFolder(work / "run").coarse.mkdir()
+    path = work / "run" / "folds.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps([{side: fold[side] for side in ("training", "validation")} for fold in kept]))
+    assert again(work).groups == {}
+    assert len(again(work, folds=FOUR_AND_TWO).groups) == 4
+    assert json.loads(path.read_text()) == kept
 
 
 def test_nnunets_splits(work: Path) -> None:

@@ -4,8 +4,8 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fine_run import Listener, inline
@@ -21,23 +21,25 @@ from c2fnas.execution.job import Outcome
 from c2fnas.files import read_json, sha256, write_json
 from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
 from c2fnas.inference.package import load_package
-from c2fnas.inference.paired_bootstrap import LEAST_CASES, paired_bootstrap
+from c2fnas.inference.paired_bootstrap import LEAST_GROUPS, paired_bootstrap
 from c2fnas.inference.verdict import Verdict
 from c2fnas.networks.baselines import Baseline
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
+from c2fnas.stages import jobs
 from c2fnas.stages.budget import Workload, estimate
 from c2fnas.stages.deploy import train_final
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.progress import Silent
-from c2fnas.stages.references import FINEST, UNET, cost_of, median_random, unet_of_equal_macs
+from c2fnas.stages.references import FINEST, UNET, cost_of, unet_of_equal_macs
 from c2fnas.stages.setting import Setting
 from c2fnas.stages.timing import Timings
+from c2fnas.stages.train import train_architecture
+from c2fnas.stages.train_wish import Wish
 from c2fnas.stages.verdict import give_verdict
 from c2fnas.stages.verdict_wish import ask_for_verdict
 
@@ -80,16 +82,6 @@ def copied(setting: Setting, folder: Path) -> Setting:
     return Setting.load(Path(shutil.copytree(setting.folder.root, folder / "run")))
 
 
-def trial(number: int, branch: str, score: float | None) -> Trial:
-    now, architecture = datetime.now(UTC), Architecture.named("c2fnas-panc")
-    state = "failed" if score is None else "succeeded"
-    return Trial(number, architecture, state, score, None, 0, number, now, now, extra={"branch": branch})
-
-
-def trials(*rows: tuple[str, float | None]) -> Sequence[Trial]:
-    return [trial(number, *row) for number, row in enumerate(rows)]
-
-
 def test_no_width_of_the_unet_comes_nearer(trained: Setting) -> None:
     """All widths up to a twentieth, one by one."""
     counts = [cost_of(trained, Baseline(UNET, (2 * step + 1) / FINEST)).macs for step in range(52)]
@@ -106,22 +98,6 @@ def test_costs_are_those_of_the_closed_form(trained: Setting) -> None:
     )
     found = cost_of(trained, architecture)
     assert (found.parameters, found.macs) == (closed.parameters, closed.macs)
-
-
-def test_the_median_is_of_random_draws_that_succeeded() -> None:
-    drawn = trials(("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
-    assert median_random(drawn, "algorithm1") == (drawn[4], 3)
-    assert median_random(drawn[:4], "algorithm1") == (drawn[1], 2), "the lower of the two in the middle"
-    equal = trials(("random", 0.5), ("random", 0.5), ("random", 0.5))
-    assert median_random(equal[::-1], "random") == (equal[1], 3), "equals by number"
-
-
-def test_without_random_draws_it_is_of_the_first_samples() -> None:
-    drawn = trials(("initial", 0.3), ("initial", 0.1), ("random", None), ("initial", 0.2), ("best", 0.9))
-    assert median_random(drawn, "algorithm1") == (drawn[3], 3)
-    assert median_random(trials(("best", 0.9), ("random", None)), "tpe") is None
-    chosen = trials(("initial", 0.3), ("random", 0.9))
-    assert median_random(chosen, "surrogate") == (chosen[0], 1), "a surrogate chooses within a random cluster"
 
 
 def test_the_references_are_trained_as_the_found_network_was(judged: tuple[Setting, Verdict]) -> None:
@@ -144,6 +120,21 @@ def test_the_references_are_trained_as_the_found_network_was(judged: tuple[Setti
     assert "candidate 4, the median by coarse Dice of the 3 that were drawn at random" in median.note
 
 
+def test_cards_say_what_a_search_has_found(judged: tuple[Setting, Verdict]) -> None:
+    setting, _ = judged
+    (fold,) = setting.config.deployment.folds
+    found = (setting.folder.final_model(fold) / "README.md").read_text()
+    assert "A network found by coarse-to-fine architecture search and trained" in found
+    assert "The search may have seen the validation cases" in found
+    drawn = (setting.folder.reference("random_topology", fold) / "model" / "README.md").read_text()
+    assert "A network of the C2FNAS search space, trained" in drawn
+    assert "If a search on these data chose the architecture, it may have seen" in drawn
+    unet = (setting.folder.reference("unet3d", fold) / "model" / "README.md").read_text()
+    assert "A network of a fixed form, trained" in unet
+    assert "architecture search" not in unet
+    assert "may have seen" not in unet
+
+
 def test_the_same_network_reaches_the_same_in_either_place(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
     """The median topology trained as the final network of another folder: the same weights, to the last bit."""
     setting, _ = judged
@@ -161,7 +152,7 @@ def test_few_cases_are_said_to_be_few(judged: tuple[Setting, Verdict]) -> None:
     assert verdict.cases == 1
     assert all(each.better is None for each in verdict.references)
     assert verdict.sentence.startswith("No gain shown over the U-Net of equal MACs: Dice ")
-    assert f"1 case, too few to tell (at least {LEAST_CASES})" in verdict.sentence
+    assert f"1 case, too few to tell (at least {LEAST_GROUPS})" in verdict.sentence
 
 
 def test_what_it_leaves_is_what_it_returns(judged: tuple[Setting, Verdict]) -> None:
@@ -218,7 +209,10 @@ def test_a_reference_that_fails_is_a_row_that_says_so(judged: tuple[Setting, Ver
     assert unet.difference is None
     assert unet.network is not None
     assert unet.network.dice is None
-    assert unet.sentence.startswith("No comparison with the unet3d: it could not be trained; fold 4: TrainingFailed")
+    assert unet.sentence == (
+        "No comparison with the U-Net of equal MACs: it could not be trained; fold 4: TrainingFailed: the loss is not "
+        "finite."
+    )
     assert median == verdict.references[1]
     assert "–" in verdict_text(found)
     assert give_verdict(setting, inline(), Silent()) == verdict, "tried again, it is there"
@@ -233,8 +227,76 @@ def test_without_a_random_topology_the_row_says_so(judged: tuple[Setting, Verdic
     found = give_verdict(again, inline(), Silent())
     assert found.references[0] == judged[1].references[0]
     assert found.references[1].network is None
-    assert "no random topology of the coarse stage has succeeded" in found.sentence
+    assert "No comparison with the random topology: the coarse stage has drawn no topology at random." in found.sentence
     assert Verdict.from_json(read_json(again.folder.verdict / "verdict.json")) == found
+    again.folder.study.unlink()
+    Ledger(again.folder.study, "fine")  # a topology was given, and its operations searched
+    assert give_verdict(again, inline(), Silent()) == found
+
+
+def test_cases_of_two_folds_are_paired_within_each_and_groups_are_drawn(
+    judged: tuple[Setting, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All networks are alike, and the case that validates two folds has another Dice in each."""
+    scores = {0: {"a": 0.9, "b": 0.5}, 1: {"a": 0.5, "c": 0.6}}
+
+    def train_fold(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+        rows = [CaseScores(case, {"organ": dice}) for case, dice in scores[payload["fold"]].items()]
+        write_json(folder / "evaluation.json", summarise(rows).to_json())
+        return {}
+
+    monkeypatch.setattr(jobs, "train_fold", train_fold)
+    again = copied(judged[0], tmp_path)
+    shutil.rmtree(again.folder.final)
+    shutil.rmtree(again.folder.verdict)
+    groups = {"groups": {"b": "patient", "c": "patient"}}
+    write_json(again.folder.folds, [{"training": ["d"], "validation": list(scores[fold])} | groups for fold in scores])
+    deployment = again.config.deployment.model_copy(update={"folds": (0, 1)})
+    again.config.model_copy(update={"deployment": deployment}).save(again.folder.config)
+    again = Setting.load(again.folder.root)
+    train_final(again, Architecture.load(again.folder.fine), (0, 1), inline(), Silent())
+    found = give_verdict(again, inline(), Silent())
+    for reference in found.references:
+        assert reference.difference is not None
+        mean = reference.difference.mean
+        assert (mean.mean, mean.low, mean.high, mean.cases, mean.groups) == (0, 0, 0, 4, 2)
+        assert "4 cases of 2 groups, too few to tell" in reference.sentence
+    assert found.cases == 4
+    assert found.caveats[0].startswith("The interval is over groups of cases")
+
+
+def test_only_what_the_search_has_found_is_judged(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    """A verdict would call another architecture the searched network; the found one in another width may be judged."""
+    again = copied(judged[0], tmp_path)
+    found = Architecture.load(again.folder.fine)
+    other = replace(found, operations=(Operation.CONV3D, *found.operations[1:]))
+    write_json(again.folder.fine / "architecture.json", other.to_json())
+    with pytest.raises(UserError, match=r"are of 0:.*, and the search has found 0:.*in a copy of the run folder"):
+        give_verdict(again, inline(), Silent())
+    write_json(again.folder.fine / "architecture.json", replace(found, width=0.25).to_json())
+    assert give_verdict(again, inline(), Silent()) == judged[1]
+
+
+def test_the_median_topology_has_the_found_networks_width(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    again = copied(judged[0], tmp_path)
+    shutil.rmtree(again.folder.final)
+    shutil.rmtree(again.folder.verdict)
+    wide = replace(Architecture.load(again.folder.fine), width=0.0625)
+    train_final(again, wide, again.config.deployment.folds, inline(), Silent())
+    unet, median = give_verdict(again, inline(), Silent()).references
+    assert unet.network is not None
+    assert median.network is not None
+    assert median.network.design.endswith("@0.0625")
+    assert unet.network.macs > 2 * judged[1].references[0].network.macs  # type: ignore[union-attr]
+
+
+def test_the_verdict_comes_before_an_extension(judged: tuple[Setting, Verdict], tmp_path: Path) -> None:
+    again = copied(judged[0], tmp_path)
+    prolonged = again.config.deployment.recipe.with_iterations(3)
+    deployment = again.config.deployment.model_copy(update={"recipe": prolonged, "extended": True})
+    extended = replace(again, config=again.config.model_copy(update={"deployment": deployment}))
+    with pytest.raises(UserError, match=r"were extended.*A verdict comes before `--extend`"):
+        give_verdict(extended, inline(), Silent())
 
 
 def evaluation(dice: Sequence[float]) -> Evaluation:
@@ -257,7 +319,7 @@ def test_better_and_worse_are_said_as_the_interval_says(judged: tuple[Setting, V
 def test_there_is_no_verdict_before_there_is_a_network(trained: Setting, tmp_path: Path) -> None:
     run = copied(trained, tmp_path)
     prolonged = run.config.deployment.recipe.with_iterations(3)
-    deployment = run.config.deployment.model_copy(update={"recipe": prolonged, "extended": True})
+    deployment = run.config.deployment.model_copy(update={"recipe": prolonged})
     with pytest.raises(UserError, match="not trained yet on fold 4"):
         give_verdict(replace(run, config=run.config.model_copy(update={"deployment": deployment})), inline(), Silent())
     tuned = run.config.deployment.model_copy(update={"start": "0" * 64})
@@ -298,6 +360,9 @@ def test_the_command_shows_it(judged: tuple[Setting, Verdict], monkeypatch: pyte
     shown = CliRunner().invoke(app, call, catch_exceptions=False).stdout
     assert verdict_text(verdict) in shown
     assert all(each.sentence in shown for each in verdict.references)
+    for each in verdict.references:
+        assert each.network is not None
+        assert f"{each.network.title}: {each.note}." in shown
 
 
 @pytest.mark.long
@@ -320,3 +385,12 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.verdict == verdict
     assert listener.stages[-2:] == ["deployment", "verdict"]
     assert isinstance(CliRunner().invoke(app, [*call, "--no-verdict"]).exception, UserError)
+    train_architecture(
+        dataset, run, Wish(extend=3), devices=("cpu",), executor=lambda devices: inline(), reporter=Silent()
+    )  # fmt: skip
+    extended = run_pipeline(
+        dataset, run, str(tmp_path / "budget.yaml"), seed=0, devices=("cpu",), executor=lambda devices: inline(),
+        reporter=Silent(),
+    )  # fmt: skip
+    assert extended.verdict is None, "it was of the networks before"
+    assert Verdict.from_json(read_json(run / "verdict" / "verdict.json")) == verdict

@@ -3,6 +3,7 @@
 from typing import Any
 
 from c2fnas.cli.text_table import aligned, percent
+from c2fnas.inference.verdict import counted
 
 
 def in_words(table: dict[str, Any]) -> str:
@@ -46,7 +47,7 @@ def _difference(pair: dict[str, Any]) -> str:
     verdict = {"first": f"{pair['first']} is better", "second": f"{pair['second']} is better", None: "no gain shown"}
     by_class = [f"{name} {_interval(each)}" for name, each in classes.items() if each is not None]
     more = f"; {', '.join(by_class)}" if len(by_class) > 1 else ""
-    return f"{names}: {_interval(mean)} on {mean['cases']} cases, {verdict[mean['better']]}{more}."
+    return f"{names}: {_interval(mean)} on {counted(mean['cases'], mean['groups'])}, {verdict[mean['better']]}{more}."
 
 
 def _interval(each: dict[str, Any]) -> str:

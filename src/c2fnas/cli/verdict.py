@@ -24,8 +24,9 @@ def verdict(
 
     A U-Net of equal multiply-accumulates and the median of the random topologies of the coarse stage are trained as the
     found network was: same recipe, folds, seed. Their Dice is compared with its own, case by case, with a paired
-    bootstrap interval. "No gain shown" is an ordinary answer. `c2fnas run` does the same at its end; here it is done
-    for runs that left it out, and shown again. Resumable; it goes to verdict/verdict.json in the run folder.
+    bootstrap interval over cases, or over the groups that the run was divided by. "No gain shown" is an ordinary
+    answer. `c2fnas run` does the same at its end; here it is done for runs that left it out, and shown again. It comes
+    before `train --extend`. Resumable; it goes to verdict/verdict.json in the run folder.
 
     Examples:
 

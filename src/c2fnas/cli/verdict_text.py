@@ -1,4 +1,4 @@
-"""A verdict as text: a line for each network, then what it says of each pair."""
+"""A verdict as text: a line for each network, then what it says of each pair, and how that came about."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def verdict_text(verdict: "Verdict") -> str:
-    """The table, a sentence for each reference, and what to know before believing them."""
+    """The table, a sentence for each reference, how each was chosen, and what to know before believing them."""
     folds = f"fold{'s' if len(verdict.folds) > 1 else ''} {', '.join(map(str, verdict.folds))}"
     networks = [verdict.searched, *(each.network for each in verdict.references if each.network is not None)]
     classes = list(verdict.searched.per_class or {})
@@ -17,7 +17,7 @@ def verdict_text(verdict: "Verdict") -> str:
     return "\n".join([
         f"Verdict: {verdict.training}, on {verdict.cases} validation cases of {folds}",
         aligned([head, *(_line(network, classes) for network in networks)], left=1),
-        *(each.sentence for each in verdict.references), " ".join(verdict.caveats),
+        *(each.sentence for each in verdict.references), *verdict.notes, " ".join(verdict.caveats),
     ])  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from c2fnas.data.folds import (
     missing_classes,
     random_folds,
     sequential_folds,
+    shared_groups,
     splits_final,
     units,
 )
@@ -56,8 +57,21 @@ def make_folds(dataset: Dataset, choice: FoldChoice = FoldChoice(), seed: int = 
         raise UserError(f"{dataset.root}: {error}") from error
 
 
+def chosen_groups(dataset: Dataset, choice: FoldChoice = FoldChoice()) -> dict[str, str]:
+    """The group of every training case that shares it with another one, by the case's id.
+
+    Raises:
+        UserError: the expression that names groups is invalid, or an id doesn't match.
+    """
+    return shared_groups(_grouped(dataset, choice))
+
+
+def _grouped(dataset: Dataset, choice: FoldChoice) -> tuple[Case, ...]:
+    return group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training
+
+
 def _folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Split, ...]:
-    cases = group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training
+    cases = _grouped(dataset, choice)
     by = choice.by or ("column" if any(case.fold is not None for case in cases) else "sequential")
     if by == "sequential":
         return sequential_folds(cases, _count(choice, cases))

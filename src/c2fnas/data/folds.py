@@ -1,6 +1,7 @@
 """Folds: which cases train and which validate. A group (a patient's several scans, say) never stands on both sides."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,6 +118,16 @@ def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
     for case in cases:
         found.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
     return tuple(frozenset(unit) for unit in found.values())
+
+
+def shared_groups(cases: Sequence[Case]) -> dict[str, str]:
+    """The group of every case that shares it with another one, by the case's id.
+
+    >>> shared_groups([Case("a", (), None, "p"), Case("b", (), None, "p"), Case("c", (), None, "q")])
+    {'a': 'p', 'b': 'p'}
+    """
+    sizes = Counter(case.group for case in cases)
+    return {case.id: case.group for case in cases if case.group is not None and sizes[case.group] > 1}
 
 
 def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "") -> None:

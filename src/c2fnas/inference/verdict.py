@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from c2fnas.inference.metrics import ByClass, Evaluation
-from c2fnas.inference.paired_bootstrap import LEAST_CASES, PairedDifference
+from c2fnas.inference.paired_bootstrap import LEAST_GROUPS, PairedDifference
 
 REFERENCES = 2
 """Networks that a verdict compares the found one with, trained on each of its folds."""
-CAVEAT = "The interval is over cases: another seed would train other networks."
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Reference:
     Args:
         name: A word for programs.
         network: What it is; None where there is none of the kind.
-        note: How it was chosen.
+        note: How it was chosen, without a full stop.
         difference: Of the searched network minus this one; None where this one has no Dice.
         reason: Why it has none, else None.
     """
@@ -67,7 +66,8 @@ class Reference:
     def sentence(self) -> str:
         """The verdict on this pair."""
         if self.network is None or self.difference is None:
-            return f"No comparison with the {self.name.replace('_', ' ')}: {self.reason}"
+            title = self.network.title if self.network else self.name.replace("_", " ")
+            return f"No comparison with the {title}: {(self.reason or '').rstrip('.')}."
         words = {True: "Better than", False: "Worse than", None: "No gain shown over"}[self.better]
         return f"{words} the {self.network.title}: {in_words(self.difference)}."
 
@@ -115,14 +115,18 @@ class Verdict:
         """In one line, for whoever reads no further."""
         return " ".join(reference.sentence for reference in self.references)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How each reference was chosen."""
+        return tuple(f"{each.network.title}: {each.note}." for each in self.references if each.network)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value that :meth:`from_json` reads; sentences are in it for those who only show them."""
-        notes = [f"{each.network.title}: {each.note}." for each in self.references if each.network]
         return {
             "sentence": self.sentence, "searched": asdict(self.searched),
             "references": [reference.to_json() for reference in self.references], "cases": self.cases,
             "folds": list(self.folds), "training": self.training, "caveats": list(self.caveats),
-            "details": [*notes, f"All were trained with {self.training}.", *self.caveats],
+            "details": [*self.notes, f"All were trained with {self.training}.", *self.caveats],
         }  # fmt: skip
 
     @classmethod
@@ -136,14 +140,25 @@ class Verdict:
 
 
 def in_words(found: PairedDifference) -> str:
-    """The mean difference with its interval; where there are few cases, that they are few.
+    """The mean difference with its interval; where there are few cases, or groups of them, that they are few.
 
     >>> from c2fnas.inference.paired_bootstrap import Difference
-    >>> in_words(PairedDifference(Difference(0.0123, 0.001, 0.0234, 40), {}, 0.95))
-    'Dice +0.0123, 95 % interval +0.0010 to +0.0234, 40 cases'
+    >>> in_words(PairedDifference(Difference(0.0123, 0.001, 0.0234, 40, 20), {}, 0.95))
+    'Dice +0.0123, 95 % interval +0.0010 to +0.0234, 40 cases of 20 groups'
     """
-    mean, cases = found.mean, f"{found.mean.cases} case{'s' if found.mean.cases > 1 else ''}"
-    few = f", too few to tell (at least {LEAST_CASES})" if mean.cases < LEAST_CASES else ""
+    mean = found.mean
+    few = f", too few to tell (at least {LEAST_GROUPS})" if mean.groups < LEAST_GROUPS else ""
     if mean.low is None or mean.high is None:
-        return f"Dice {mean.mean:+.4f}, {cases}{few}"
-    return f"Dice {mean.mean:+.4f}, {100 * found.level:g} % interval {mean.low:+.4f} to {mean.high:+.4f}, {cases}{few}"
+        return f"Dice {mean.mean:+.4f}, {counted(mean.cases, mean.groups)}{few}"
+    interval = f"{100 * found.level:g} % interval {mean.low:+.4f} to {mean.high:+.4f}"
+    return f"Dice {mean.mean:+.4f}, {interval}, {counted(mean.cases, mean.groups)}{few}"
+
+
+def counted(cases: int, groups: int) -> str:
+    """How many cases, and of how many groups where some belong together.
+
+    >>> counted(40, 20), counted(5, 5), counted(2, 1)
+    ('40 cases of 20 groups', '5 cases', '2 cases of 1 group')
+    """
+    text = f"{cases} case{'s' if cases > 1 else ''}"
+    return text if groups == cases else f"{text} of {groups} group{'s' if groups > 1 else ''}"

@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def folds(self) -> Path:
-        """Which cases train and which validate, fold by fold."""
+        """Which cases train and which validate, fold by fold, and which of the latter belong together."""
         return self.root / "folds.json"
 
     @property

@@ -1,15 +1,18 @@
 """The folds of a run: made as the user asks or the data set says, kept in the run folder, fixed once it has started."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_choice import FoldChoice, make_folds
+from c2fnas.data.fold_choice import FoldChoice, chosen_groups, make_folds
 from c2fnas.data.folds import ClassCounts, Split, class_counts, missing_classes
 from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.folder import RunFolder
 from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import load_folds
+from c2fnas.stages.setting import load_folds, load_groups
 
 SHOWN_WARNINGS = 5
 
@@ -19,6 +22,9 @@ def keep_folds(
 ) -> tuple[Split, ...]:
     """The folds in the run folder, made where there are none; warnings about classes they lack go to the reporter.
 
+    The groups that cases share are kept with them. A run of an earlier version, which kept none, gets them when the
+    same folds are asked for again.
+
     Raises:
         UserError: the folds can't be made, or the run was started with others than are asked for.
     """
@@ -26,16 +32,30 @@ def keep_folds(
     if known is not None and not choice.given:
         return known
     folds = make_folds(dataset, choice, seed)
-    if folds == known:
+    groups = _of_validation(folds, chosen_groups(dataset, choice))
+    kept = {} if known is None else load_groups(folder.folds)
+    if (folds, groups) == (known, kept):
         return folds
-    if folder.config.exists():
+    if folder.config.exists() and (folds != known or kept):
+        what = "folds" if folds != known else "groups"
         raise UserError(
-            f"{folder.folds}: this run was started with other folds. A run is fixed once it has started: leave "
+            f"{folder.folds}: this run was started with other {what}. A run is fixed once it has started: leave "
             "--folds, --fold-count and --group-by out, or choose another --run folder."
         )
-    write_json(folder.folds, [{"training": list(s.training), "validation": list(s.validation)} for s in folds])
+    write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, fingerprint, folder, folds, reporter)
     return folds
+
+
+def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
+    return {case: groups[case] for split in folds for case in split.validation if case in groups}
+
+
+def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
+    """A fold as the file has it; with groups where validation cases share some."""
+    row = {"training": list(split.training), "validation": list(split.validation)}
+    own = _of_validation([split], groups)
+    return {**row, "groups": own} if own else row
 
 
 def _tell_missing(

@@ -67,14 +67,15 @@ def run_pipeline(
         setting = prepare(
             dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds, verdict=verdict
         )  # fmt: skip
-        judged = not setting.config.verdict or setting.folder.verdict_file.exists()
+        judging = setting.config.verdict and not setting.config.deployment.extended  # it comes before an extension
+        judged = not judging or setting.folder.verdict_file.exists()
         done = is_deployed(setting) and judged
         reporter.say(FINISHED if done else forecast(setting))
         with executor(setting.config.devices) as workers:
             coarse_stage(setting, workers, reporter)
             architecture = fine_stage(setting, workers, reporter)
             models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
-            found = give_verdict(setting, workers, reporter) if setting.config.verdict else None
+            found = give_verdict(setting, workers, reporter) if judging else None
     evaluations = tuple(Evaluation.from_json(read_json(model.parent / EVALUATION)) for model in models)
     return Result(architecture, setting.config.deployment.folds, tuple(models), evaluations, found)
 

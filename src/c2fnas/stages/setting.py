@@ -46,6 +46,11 @@ class Setting:
         """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
         return self.folds[-1]
 
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of every validation case that shares it with another one, by the case's id."""
+        return load_groups(self.folder.folds)
+
     @property
     def classes(self) -> int:
         """Classes, the background included."""
@@ -93,6 +98,11 @@ class Setting:
 def load_folds(path: Path) -> tuple[Split, ...]:
     """Read the folds of a run."""
     return tuple(Split(tuple(fold["training"]), tuple(fold["validation"])) for fold in read_json(path))
+
+
+def load_groups(path: Path) -> dict[str, str]:
+    """Read the groups of a run's validation cases; none where cases stand alone, or earlier versions kept none."""
+    return {case: group for fold in read_json(path) for case, group in fold.get("groups", {}).items()}
 
 
 def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:

@@ -4,27 +4,26 @@ At the same recipe, folds and seed as the found network, a U-Net of equal multip
 random topologies are trained and evaluated on the same validation cases.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from c2fnas.errors import UserError
-from c2fnas.execution.call import finished
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.inference.designs import Design, read_design
+from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import Evaluation, summarise
-from c2fnas.inference.paired_bootstrap import paired_bootstrap
-from c2fnas.inference.verdict import CAVEAT, Contestant, Reference, Verdict
+from c2fnas.inference.paired_folds import difference
+from c2fnas.inference.verdict import Contestant, Reference, Verdict
+from c2fnas.report.facts.coarse import trials_of
 from c2fnas.runs.folder import EVALUATION
-from c2fnas.runs.ledger import Ledger
-from c2fnas.space.architecture import Architecture
 from c2fnas.stages.coarse import STAGE as COARSE
 from c2fnas.stages.deploy import fold_job
 from c2fnas.stages.drive import run_all
 from c2fnas.stages.progress import Reporter
-from c2fnas.stages.references import UNET, cost_of, median_random, unet_of_equal_macs
+from c2fnas.stages.references import UNET, cost_of, median_random, no_median, unet_of_equal_macs
 from c2fnas.stages.setting import Setting
+from c2fnas.stages.verdict_subject import searched_design
 
 STAGE = "verdict"
 MEDIAN = "random_topology"
@@ -36,20 +35,21 @@ def give_verdict(setting: Setting, executor: Executor, reporter: Reporter) -> Ve
     Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so.
 
     Raises:
-        UserError: the run was no search, or its found network is not trained yet.
+        UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
-    searched = _searched(setting)
+    searched = searched_design(setting)
     folds = setting.config.deployment.folds
-    own = _together([read_json(setting.folder.final_fold(fold) / EVALUATION) for fold in folds])
-    found = _contestant(setting, "searched network", searched).with_scores(own)
-    rivals = _rivals(setting, found.macs)
+    own = {fold: _evaluation(setting.folder.final_fold(fold)) for fold in folds}
+    together = _together(own)
+    found = _contestant(setting, "searched network", searched).with_scores(together)
+    rivals = _unet(setting, found.macs), _median(setting, searched.width)
     jobs = {
         (rival.name, fold): reference_job(setting, rival.name, rival.design, fold)
         for rival in rivals if rival.design for fold in folds
     }  # fmt: skip
     outcomes = dict(zip(jobs, run_all(executor, [*jobs.values()], setting.folder, reporter, STAGE), strict=True))
     references = tuple(_judged(setting, rival, own, jobs, outcomes) for rival in rivals)
-    verdict = Verdict(found, references, len(own.cases), folds, _training(setting), _caveats(setting))
+    verdict = Verdict(found, references, len(together.cases), folds, _training(setting), _caveats(setting))
     write_json(setting.folder.verdict_file, verdict.to_json())
     return verdict
 
@@ -70,55 +70,25 @@ class _Rival:
     note: str
 
 
-def _searched(setting: Setting) -> Design:
-    """The design of the run's final networks, all of which are there."""
-    run, deployment = setting.folder.root, setting.config.deployment
-    if not (setting.folder.fine / "architecture.json").exists():
-        raise UserError(f"{run}: no search has finished here, so there is nothing to judge. Start with `c2fnas run`.")
-    if deployment.start:
-        raise UserError(
-            f"{run}: its final networks began with another model; a verdict compares networks trained from scratch. "
-            "Judge the run that the search was made in."
-        )
-    missing = [fold for fold in deployment.folds if not (setting.folder.final_fold(fold) / EVALUATION).exists()]
-    if missing:
-        raise UserError(_untrained(setting, missing))
-    kind, design = read_design(setting.folder.final)
-    if not isinstance(design, Architecture):
-        raise UserError(f"{setting.folder.final / kind.file}: its final networks are not of a searched architecture.")
-    behind = [fold for fold in deployment.folds if finished(fold_job(setting, design, fold)) is None]
-    if behind:
-        raise UserError(_untrained(setting, behind))
-    return design
-
-
-def _untrained(setting: Setting, folds: list[int]) -> str:
-    return (
-        f"{setting.folder.final}: the found network is not trained yet on fold {', '.join(map(str, folds))}. "
-        "`c2fnas run` comes first; a verdict follows."
-    )
-
-
-def _rivals(setting: Setting, macs: int) -> tuple[_Rival, ...]:
+def _unet(setting: Setting, macs: int) -> _Rival:
     unet = unet_of_equal_macs(setting, macs)
     more = cost_of(setting, unet).macs / macs - 1
     near = f"as near as whole filters allow: {abs(more):.1%} {'more' if more > 0 else 'fewer'} multiply-accumulates"
-    trials = Ledger(setting.folder.study, COARSE, read_only=True).trials()
-    median = median_random(trials, setting.config.coarse.sampler)
+    return _Rival(UNET, "U-Net of equal MACs", unet, near)
+
+
+def _median(setting: Setting, width: float) -> _Rival:
+    """In the width of the found network, which may have been scaled since the coarse stage."""
+    title, sampler = "median random topology", setting.config.coarse.sampler
+    trials = trials_of(setting.folder, COARSE)
+    median = median_random(trials, sampler)
     if median is None:
-        none = "no random topology of the coarse stage has succeeded."
-        return _Rival(UNET, "U-Net of equal MACs", unet, near), _Rival(MEDIAN, "median random topology", None, none)
-    trial, count = median
-    drawn = "first of their clusters" if trial.extra["branch"] == "initial" else "drawn at random"
-    of = f"candidate {trial.number}, the median by coarse Dice of the {count} that were {drawn}; 3D in every cell"
-    return (
-        _Rival(UNET, "U-Net of equal MACs", unet, near),
-        _Rival(MEDIAN, "median random topology", trial.architecture, of),
-    )
+        return _Rival(MEDIAN, title, None, no_median(trials, sampler))
+    return _Rival(MEDIAN, title, replace(median.trial.architecture, width=width), median.note)
 
 
 def _judged(
-    setting: Setting, rival: _Rival, own: Evaluation, jobs: Mapping[tuple[str, int], Job],
+    setting: Setting, rival: _Rival, own: Mapping[int, Evaluation], jobs: Mapping[tuple[str, int], Job],
     outcomes: Mapping[tuple[str, int], Outcome],
 ) -> Reference:  # fmt: skip
     """A reference with its scores and the difference, or with the reason why there is none."""
@@ -129,9 +99,9 @@ def _judged(
     failures = [f"fold {fold}: {outcome.failure}" for (_, fold), outcome in mine.items() if outcome.value is None]
     if failures:
         return Reference(rival.name, network, rival.note, None, f"it could not be trained; {'; '.join(failures)}")
-    theirs = _together([read_json(jobs[key].folder / EVALUATION) for key in mine])
-    difference = paired_bootstrap(own, theirs, seed=setting.config.seed)
-    return Reference(rival.name, network.with_scores(theirs), rival.note, difference)
+    theirs = {fold: _evaluation(jobs[name, fold].folder) for name, fold in mine}
+    found = difference(own, theirs, groups=setting.groups, seed=setting.config.seed)
+    return Reference(rival.name, network.with_scores(_together(theirs)), rival.note, found)
 
 
 def _contestant(setting: Setting, title: str, design: Design) -> Contestant:
@@ -139,9 +109,13 @@ def _contestant(setting: Setting, title: str, design: Design) -> Contestant:
     return Contestant(title, design.to_text(), cost.parameters, cost.macs, None, None)
 
 
-def _together(evaluations: Sequence[Mapping[str, object]]) -> Evaluation:
-    """The evaluations of all folds as one of all their cases."""
-    return summarise([row for each in evaluations for row in Evaluation.from_json(each).cases])
+def _evaluation(folder: Path) -> Evaluation:
+    return Evaluation.from_json(read_json(folder / EVALUATION))
+
+
+def _together(evaluations: Mapping[int, Evaluation]) -> Evaluation:
+    """What all folds amount to."""
+    return summarise([row for each in evaluations.values() for row in each.cases])
 
 
 def _training(setting: Setting) -> str:
@@ -154,6 +128,8 @@ def _training(setting: Setting) -> str:
 
 def _caveats(setting: Setting) -> tuple[str, ...]:
     """The search has chosen by validation cases of its own split, which are among those of the verdict."""
+    over = "groups of cases" if setting.groups else "cases"
+    seed = f"The interval is over {over}: another seed would train other networks."
     if len(setting.folds) - 1 not in setting.config.deployment.folds:
-        return (CAVEAT,)
-    return CAVEAT, "The search chose by the validation cases of the last fold, which favours what it found."
+        return (seed,)
+    return seed, "The search chose by the validation cases of the last fold, which favours what it found."
