@@ -198,7 +198,7 @@ def test_many_groups_give_students_interval_of_their_means() -> None:
 @pytest.mark.long
 def test_without_groups_the_intervals_of_alike_cases_are_too_short() -> None:
     assert missed(volumes_of_patients) == pytest.approx(15, abs=0.5)
-    assert missed(volumes_of_patients, groups=in_pairs([0.0] * 40)) == pytest.approx(5, abs=0.5)
+    assert missed(volumes_of_patients, groups=in_pairs([0.0] * 40)) == pytest.approx(6, abs=0.5)
 
 
 def test_few_groups_show_nothing_however_many_cases() -> None:
