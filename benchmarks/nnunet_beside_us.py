@@ -8,9 +8,9 @@ it, else it is installed into the work folder (several gigabytes). It plans and 
 trains by its own recipe, but for the schedule, which ends when the time is over (`nnunet_budget.py`): at its default of
 1000 epochs a fold takes days on two cores. Then `c2fnas train` gets the same time as a time budget, from which it
 derives its iterations; its evaluation and the start of its process come out of that time, while nnU-Net's
-validation does not. Preparation is counted for neither. Both predict the validation cases in their original grid, nnU-Net
-over mirrored views and c2fnas as its recipe has it, and are scored by the same code. The difference of each class has a
-paired bootstrap interval over the cases.
+validation does not. Preparation is counted for neither. Both predict the validation cases in their original grid,
+nnU-Net over mirrored views and c2fnas as its recipe has it, and are scored by the same code. The difference of each
+class has a paired bootstrap interval over the cases.
 
 `--architecture` may be a run folder of a search on these data; the time of the search is not counted then.
 `--work FOLDER` keeps what is done, so that the same call carries on; a training that was interrupted begins anew, since
@@ -81,7 +81,7 @@ def parsed() -> argparse.Namespace:
 
 
 def keep_to(work: Path, arguments: argparse.Namespace) -> None:
-    """See that what lies in the work folder was asked for in the same words: trainings of other lengths don't compare."""
+    """See that the work folder is of the same call: trainings of other lengths don't compare."""
     asked = {
         "data_set": str(arguments.dataset.resolve()),
         **{name: getattr(arguments, name) for name in ("minutes", "folds", "architecture", "width", "device", "cases")},

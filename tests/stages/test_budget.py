@@ -17,13 +17,18 @@ from c2fnas.stages.budget import (
 from c2fnas.stages.configure import resolved_recipe
 from c2fnas.stages.presets import BUDGETS, RecipeChoice, load_preset
 from c2fnas.stages.timing import Timings
-from c2fnas.training.recipe import modern_recipe, paper_recipe
+from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
     channels=(ChannelPlan(name="MRI", kind="mr"),), classes=(ClassPlan(name="a", values=(0,)),
     ClassPlan(name="b", values=(1,))), spacing=(1, 1, 1), patch_size=(40, 56, 40), stride=(20, 28, 20),
     ranking_stride=(40, 56, 40), batch_size=4, foreground_rate=0.5,
 )  # fmt: skip
+
+
+def resolve(choice: RecipeChoice, stage: PaperStage) -> Recipe:
+    """The recipe of a choice, with batches of two patches."""
+    return resolved_recipe(choice, stage, PLAN.model_copy(update={"batch_size": 2}), "fp32")
 
 
 def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
@@ -53,20 +58,24 @@ def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
 
 
 @given(
-    patch=st.floats(1e-3, 1.0), share=st.floats(0.05, 1.0), devices=st.integers(1, 8), cases=st.integers(1, 60),
-    windows=st.floats(1, 30), budget=st.sampled_from(["hour", "day"]),
+    patch=st.floats(1e-3, 1.0), share=st.floats(0.05, 1.0), augmented=st.floats(0, 2), devices=st.integers(1, 8),
+    cases=st.integers(1, 60), windows=st.floats(1, 30), budget=st.sampled_from(["hour", "day"]),
 )  # fmt: skip
 def test_a_schedule_fits_the_shares_of_its_hours(
-    patch: float, share: float, devices: int, cases: int, windows: float, budget: str
+    patch: float, share: float, augmented: float, devices: int, cases: int, windows: float, budget: str
 ) -> None:
-    preset, timings = load_preset(budget), Timings(patch=patch, window=patch * share)
-    derived = schedule(preset, timings, Workload(cases, windows, windows / 2, devices), 2, 5)
+    preset, timings = load_preset(budget), Timings(patch=patch, window=patch * share, augmentation=patch * augmented)
+    derived = schedule(preset, timings, Workload(cases, windows, windows / 2, devices), resolve, 5)
     seconds = preset.hours * 3600
+
+    def training(iterations: int) -> float:
+        return iterations * 2 * patch * (1 + (modern_recipe(iterations).augmentation == "modern") * augmented)
+
     evaluation = cases * (windows * timings.window + CASE_OVERHEAD)
     coarse = derived.coarse.recipe.iterations
-    spent = preset.coarse.evaluations * (START_SECONDS + evaluation + coarse * 2 * patch) / devices
+    spent = preset.coarse.evaluations * (START_SECONDS + evaluation + training(coarse)) / devices
     assert spent <= seconds * preset.shares.coarse + 1 or coarse == FEWEST_ITERATIONS
-    assert derived.fine.recipe.iterations * 2 * patch <= seconds * preset.shares.supernet + 1
+    assert training(derived.fine.recipe.iterations) <= seconds * preset.shares.supernet + 1
     assert 1 <= derived.fine.cases <= cases
     pairs = ranking_pairs(preset.fine, derived.fine.cases)
     ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
@@ -74,14 +83,15 @@ def test_a_schedule_fits_the_shares_of_its_hours(
     assert derived.coarse.evaluations == preset.coarse.evaluations
     final = derived.deployment.recipe.iterations
     rounds = 5 / min(devices, 5) + 10 / min(devices, 10)  # a fold each, then the verdict's two networks a fold
-    spent = rounds * (START_SECONDS + evaluation + final * 2 * patch)
+    mirrored = cases * 7 * windows * timings.window if modern_recipe(final).mirror else 0  # seven views more
+    spent = rounds * (START_SECONDS + evaluation + mirrored + training(final))
     assert spent <= seconds * preset.shares.deployment + 1 or final == FEWEST_ITERATIONS
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
     preset, timings, work = load_preset("hour"), Timings(patch=0.05, window=0.01), Workload(10, 8, 4, devices=1)
-    alone = schedule(preset.model_copy(update={"verdict": False}), timings, work, 2, 1)
-    judged = schedule(preset, timings, work, 2, 1)
+    alone = schedule(preset.model_copy(update={"verdict": False}), timings, work, resolve, 1)
+    judged = schedule(preset, timings, work, resolve, 1)
     assert (alone.coarse, alone.fine) == (judged.coarse, judged.fine)
     assert alone.deployment.recipe.iterations > 3 * judged.deployment.recipe.iterations
 

@@ -10,7 +10,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages.timing import measure_network
 from c2fnas.training.recipe import modern_recipe
 
-PLAN = SimpleNamespace(channels=("MR",), classes=("background", "organ"), patch_size=(16, 16, 16))
+PLAN = SimpleNamespace(channels=("MR",), classes=("background", "organ"), patch_size=(16, 16, 16), spacing=(1, 1, 1))
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
@@ -27,3 +27,4 @@ def test_a_window_is_timed_in_the_recipe_s_precision(precision: str, dtype: torc
     assert seen == {dtype}
     assert timings.patch > 0
     assert timings.window > 0
+    assert timings.augmentation > 0

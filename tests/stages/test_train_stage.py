@@ -24,6 +24,7 @@ from c2fnas.stages.train import train_architecture
 from c2fnas.stages.train_together import train_together
 from c2fnas.stages.train_wish import Wish
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest
+from c2fnas.training.recipe import AUGMENTED
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 OTHER = Architecture.from_text("0:3D 1:3D 0:2D @0.0625")
@@ -291,6 +292,19 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     expected = (3600 * 0.95 / 2 - 8) / (0.1 * recipe.batch_size)
     assert recipe.iterations == pytest.approx(expected, abs=1)
+
+
+def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, tmp_path, monkeypatch):
+    """0.2 s an iteration leaves time for 8,510; with augmentation, at 1 s, for fewer than where it begins."""
+    from c2fnas.stages import train_config
+    from c2fnas.stages.timing import Timings
+
+    timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
+    monkeypatch.setattr(train_config, "measure_network", lambda *_: timings)
+    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
+    train(dataset, tmp_path, architecture=SMALL, budget="hour", folds="0,1")
+    recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
+    assert (recipe.iterations, recipe.augmentation) == (AUGMENTED - 1, "none")
 
 
 def test_the_paper_to_the_letter(dataset, tmp_path, monkeypatch):

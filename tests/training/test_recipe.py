@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from c2fnas.training.recipe import Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import AUGMENTED, LONG, Recipe, modern_recipe, paper_recipe
 
 LAST_OF_WARMUP = 0.0025 + 0.0175 * 999 / 1000
 BOUNDARIES = {
@@ -53,6 +53,16 @@ def test_polynomial_rate_rises_in_the_warmup_then_falls_towards_zero(iterations)
 
 def test_polynomial_rate_in_closed_form():
     assert modern_recipe(10_000).learning_rate_at(5000) == pytest.approx(0.01 * 0.5**0.9)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "optimiser", "augmentation"),
+    [(20, "adamw", "none"), (AUGMENTED - 1, "adamw", "none"), (AUGMENTED, "adamw", "modern"),
+     (LONG - 1, "adamw", "modern"), (LONG, "sgd", "modern"), (250_000, "sgd", "modern")],
+)  # fmt: skip
+def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, augmentation):
+    recipe = modern_recipe(iterations)
+    assert (recipe.optimiser, recipe.augmentation, recipe.mirror) == (optimiser, augmentation, augmentation != "none")
 
 
 @given(st.integers(20, 10**6))

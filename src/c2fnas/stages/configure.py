@@ -31,7 +31,12 @@ def configure(
     reporter.say("Timing a few steps to derive iteration counts ...")
     timings = measure(plan, draft.space, draft.width, draft.coarse.recipe, devices[0])
     work = workload(Setting(folder, draft, plan, folds))
-    derived = schedule(preset, timings, work, draft.coarse.recipe.batch_size, len(draft.deployment.folds))
+    precision = draft.deployment.recipe.precision
+
+    def resolve(choice: RecipeChoice, stage: PaperStage) -> Recipe:
+        return resolved_recipe(choice, stage, plan, precision)
+
+    derived = schedule(preset, timings, work, resolve, len(draft.deployment.folds))
     fitted = first_draft(dataset, plan, folds, derived, folder, budget, seed, devices)
     return with_stride(Setting(folder, fitted, plan, folds), preset.coarse.validation_share)
 

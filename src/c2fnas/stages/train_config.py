@@ -8,7 +8,7 @@ from c2fnas.inference.designs import Design
 from c2fnas.inference.package import load_package
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
-from c2fnas.stages.budget import affordable_iterations, workload
+from c2fnas.stages.budget import affordable_iterations, network_seconds, workload
 from c2fnas.stages.configure import first_draft
 from c2fnas.stages.presets import DeploymentPreset, Preset, RecipeChoice, load_preset
 from c2fnas.stages.progress import Reporter
@@ -40,7 +40,16 @@ def new_config(
         return resolved(preset)
     reporter.say("Timing a few steps to derive the number of iterations ...")
     setting = Setting(folder, resolved(preset), plan, splits)
-    return resolved(_of_length(preset, _affordable(setting, architecture, preset.hours)))
+    timings = measure_network(plan, architecture, setting.config.deployment.recipe, devices[0])
+    work, rounds = workload(setting), -(-len(folds) // len(devices))
+
+    def cost(iterations: int) -> float:
+        return network_seconds(
+            resolved(_of_length(preset, iterations)).deployment.recipe, timings, work, "deployment"
+        )  # fmt: skip
+
+    affordable = affordable_iterations(preset.hours * 3600 * TIME_FOR_FOLDS / rounds, cost)
+    return resolved(_of_length(preset, affordable))
 
 
 def adapted(config: RunConfig, wish: Wish, folder: RunFolder) -> RunConfig:
@@ -76,15 +85,6 @@ def _preset(wish: Wish, architecture: Design) -> Preset:
 def _of_length(preset: Preset, iterations: int) -> Preset:
     recipe = preset.deployment.recipe.model_copy(update={"iterations": iterations})
     return preset.model_copy(update={"deployment": DeploymentPreset(recipe=recipe)})
-
-
-def _affordable(setting: Setting, architecture: Design, hours: float) -> int:
-    """Iterations of every fold within the hours, on all devices."""
-    config = setting.config
-    timings = measure_network(setting.plan, architecture, config.deployment.recipe, config.devices[0])
-    rounds = -(-len(config.deployment.folds) // len(config.devices))
-    seconds = hours * 3600 * TIME_FOR_FOLDS / rounds
-    return affordable_iterations(seconds, timings, workload(setting), config.deployment.recipe.batch_size)
 
 
 def _refuse_without_checkpoint(folder: RunFolder) -> None:

@@ -24,8 +24,8 @@ SECOND_MOMENTUM = 0.99
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-SHORT, LONG = 2000, 5000
-"""A modern recipe of fewer iterations than ``SHORT`` is short, one of ``LONG`` or more long."""
+AUGMENTED, LONG = 4_000, 10_000
+"""Iterations from which on a modern recipe augments, and from which on its optimiser is nnU-Net's."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
@@ -122,20 +122,19 @@ def paper_recipe(stage: PaperStage) -> Recipe:
 def modern_recipe(iterations: int) -> Recipe:
     """nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
-    Momentum is nnU-Net's 0.99 where there are iterations enough for it; it averages over a hundred of them, so other
-    trainings take 0.95, and 0.05 for its learning rate of 0.01, which is the same step in the long run. Short ones
-    take AdamW instead (docs/decisions/0018) and go without augmentation, and so without mirrored views, since they have
+    Its momentum of 0.99 averages over a hundred iterations and needs many; below ``LONG`` AdamW takes its place
+    (docs/decisions/0018). Below ``AUGMENTED`` there is no augmentation, and so no mirrored views: such trainings have
     not yet learnt what it varies (docs/decisions/0015).
     """
-    short, long = iterations < SHORT, iterations >= LONG
-    rate = 0.004 if short else 0.01 if long else 0.05
+    augmented, long = iterations >= AUGMENTED, iterations >= LONG
+    rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
-        {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01} if short else
-        {"optimiser": "sgd", "momentum": 0.99 if long else 0.95, "nesterov": True, "weight_decay": 3e-5}
+        {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5} if long else
+        {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
     )  # fmt: skip
     return Recipe(
         name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=rate,
         warmup_from=rate / 10, warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial",
-        gradient_clip=12.0, augmentation="none" if short else "modern", foreground_rate=1 / 3, mirror=not short,
+        gradient_clip=12.0, augmentation="modern" if augmented else "none", foreground_rate=1 / 3, mirror=augmented,
         **stepping,
     )  # fmt: skip
