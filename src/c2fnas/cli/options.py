@@ -48,7 +48,9 @@ FoldCount = Annotated[
 GroupBy = Annotated[
     str | None,
     typer.Option(
-        "--group-by", help="Keep cases of a group (a patient, say) in one fold: `(.+)_E[DS]` names it in the case's id."
+        "--group-by",
+        help="Keep cases of a group (a patient, say) in one fold, and count them as one in intervals: `(.+)_E[DS]` "
+        "names it in the case's id.",
     ),
 ]
 
