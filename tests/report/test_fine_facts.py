@@ -56,6 +56,7 @@ def test_of_an_older_ledger_the_finalists_are_compared(tmp_path: Path) -> None:
     fine, told = facts(folder), captions(folder)
     assert fine.comparable == fine.finalists
     assert "the 5 finalists on 4 cases" in told["fine-effects"]
+    assert "no independent draws" in told["fine-effects"]
     assert "the 5 finalists on 4 cases" in told["fine-candidates"]
 
 
@@ -63,7 +64,7 @@ def test_candidates_that_evolution_bred_are_no_independent_draws(tmp_path: Path)
     folder = halved_run(tmp_path)
     told = captions(folder)
     assert "all 20 candidates on the 1 case of the first rung" in told["fine-effects"]
-    assert "evolution" not in told["fine-effects"]
+    assert "no independent draws" not in told["fine-effects"]
     config = RunConfig.load(folder.config)
     config.model_copy(update={"fine": config.fine.model_copy(update={"choose": "evolution"})}).save(folder.config)
     assert "no independent draws" in captions(folder)["fine-effects"]

@@ -144,6 +144,11 @@ def _effects(run: RunFacts) -> str:
             "evolution has bred the candidates from each other, so they are no independent draws: operations that did "
             "well early come together, and the intervals are too narrow."
         )
+    elif len(run.fine.comparable) < len(run.fine.candidates):
+        caution = (
+            "finalists were picked by their Dice on fewer cases, so they are no independent draws, and the intervals "
+            "are too narrow."
+        )
     return (
         f"Marginal effect of each operation in each cell, over {_compared(run.fine)}: mean Dice of those that have it, "
         f"less the mean of all. Bars: 95 % intervals; {caution}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from c2fnas.inference.metrics import CaseScores, Evaluation
 from c2fnas.report.facts.final import case_dice
@@ -26,6 +27,7 @@ def draw_by_class(figure: Figure, evaluation: Evaluation) -> None:
     names = list(evaluation.per_class)
     axes.set_yticks(range(len(names)), [shortened(name) for name in names])
     axes.set(xlabel="Dice", ylim=(len(names) - 0.4, -0.6))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
 
