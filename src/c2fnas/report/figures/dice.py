@@ -64,7 +64,7 @@ def shortened(name: str) -> str:
     """A name with its beginning left out where it is long: what tells cases apart mostly stands at the end.
 
     >>> shortened("hippocampus_001"), shortened("patient-0000017-visit-3-echo-2")
-    ('hippocampus_001', '…00017-visit-3-echo-2')
+    ('hippocampus_001', '…-0000017-visit-3-echo-2')
     """
     return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
