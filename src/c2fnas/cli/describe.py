@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2fnas.errors import UserError
+from c2fnas.report.words import plural
 
 if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.cost import NetworkCost
-
 
 DRAWN = (".svg", ".png", ".pdf")
 
@@ -109,7 +109,7 @@ def _describe_architecture(
     typer.echo(draw_text(architecture))
     typer.echo(
         f"\n{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} G multiply-accumulates "
-        f"at {size[0]}×{size[1]}×{size[2]}, {channels} channels, {classes} classes"
+        f"at {size[0]}×{size[1]}×{size[2]}, {plural(channels, 'channel')}, {classes} classes"
     )
     typer.echo(facts["architecture"])
     if note:

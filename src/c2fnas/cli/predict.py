@@ -9,6 +9,7 @@ import typer
 
 from c2fnas.cli.options import Quiet, device_names
 from c2fnas.errors import UserError
+from c2fnas.report.words import plural
 
 if TYPE_CHECKING:
     from c2fnas.cli.display import Display
@@ -84,7 +85,8 @@ def predict(
     window = _window(packages[0], place, stride, precision, max_memory)
     predictor = Predictor(packages, window, vote, packages[0].plan.mirror if mirror is None else mirror, place)
     with Display(quiet=quiet) as display:
-        display.say(f"{len(cases)} cases, {len(folders)} models: {', '.join(map(str, models))}")
+        counts = f"{plural(len(cases), 'case')}, {plural(len(folders), 'model')}"
+        display.say(f"{counts}: {', '.join(map(str, models))}")
         predicted = _run(predictor, cases, output, overwrite, display)
     _finish(predicted, output)
 
@@ -179,7 +181,7 @@ def _run(
 
 def _finish(predicted: "Predicted", output: Path) -> None:
     kept = f", {len(predicted.kept)} were there already" if predicted.kept else ""
-    typer.echo(f"{len(predicted.done)} cases predicted{kept}: {output}")
+    typer.echo(f"{plural(len(predicted.done), 'case')} predicted{kept}: {output}")
     if predicted.failures:
         for failure in predicted.failures:
             typer.echo(f"c2fnas: case {failure.case} failed: {failure.reason}", err=True)
