@@ -52,7 +52,7 @@ def test_polynomial_rate_rises_in_the_warmup_then_falls_towards_zero(iterations)
 
 
 def test_polynomial_rate_in_closed_form():
-    assert modern_recipe(10_000).learning_rate_at(5000) == pytest.approx(0.01 * 0.5**0.9)
+    assert modern_recipe(LONG).learning_rate_at(LONG // 2) == pytest.approx(0.01 * 0.5**0.9)
 
 
 @pytest.mark.parametrize(

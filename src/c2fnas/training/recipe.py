@@ -24,7 +24,7 @@ SECOND_MOMENTUM = 0.99
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-AUGMENTED, LONG = 4_000, 10_000
+AUGMENTED, LONG = 4_000, 20_000
 """Iterations from which on a modern recipe augments, and from which on its optimiser is nnU-Net's."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
