@@ -48,7 +48,8 @@ def main(dataset: str, fold: str, device: str, seconds: str) -> None:
     """What `nnUNetv2_train` does, without its search for a trainer, which imports every one that nnU-Net has."""
     nnUNetTrainerBudget.seconds = float(seconds)
     run_training.recursive_find_trainer_class_by_name = lambda name: nnUNetTrainerBudget
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(cores if device == "cpu" else 1)
     run_training.run_training(
         dataset, "3d_fullres", int(fold), trainer_class_name="nnUNetTrainerBudget", device=torch.device(device)
     )  # fmt: skip

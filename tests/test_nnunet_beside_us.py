@@ -14,9 +14,10 @@ from nnunet_report import table
 ASKED = {"minutes": 4.0, "folds": "4", "architecture": "c2fnas-panc", "width": None, "device": "cpu", "cases": None}
 
 
-def test_the_recorded_page_is_that_of_the_recorded_figures() -> None:
-    recorded = json.loads((RESULTS / "nnunet_beside_us.json").read_text())
-    assert (RESULTS / "nnunet_beside_us.md").read_text() == table(recorded)
+@pytest.mark.parametrize("suffix", ["", "_sgd"])
+def test_the_recorded_page_is_that_of_the_recorded_figures(suffix: str) -> None:
+    recorded = json.loads((RESULTS / f"nnunet_beside_us{suffix}.json").read_text())
+    assert (RESULTS / f"nnunet_beside_us{suffix}.md").read_text() == table(recorded)
 
 
 def test_the_same_call_carries_on_in_a_work_folder(tmp_path: Path) -> None:

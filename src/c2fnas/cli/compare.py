@@ -7,6 +7,8 @@ import typer
 
 from c2fnas.cli.text_table import aligned
 from c2fnas.errors import UserError
+from c2fnas.report.words import plural
+from c2fnas.space.geometry import by
 
 
 def compare(
@@ -59,10 +61,7 @@ def compared(size: tuple[int, int, int], channels: int, classes: int) -> list[di
 
 
 def _in_words(rows: list[dict[str, Any]], size: tuple[int, int, int], channels: int, classes: int) -> str:
-    title = (
-        f"Parameters and multiply-accumulates at {'×'.join(map(str, size))}, "
-        f"{channels} channel{'s' if channels > 1 else ''}, {classes} classes"
-    )
+    title = f"Parameters and multiply-accumulates at {by(size)}, {plural(channels, 'channel')}, {classes} classes"
     head = ["network", "params (M)", "paper", "MACs (G)", "paper"]
     lines = [
         [

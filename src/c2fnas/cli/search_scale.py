@@ -11,6 +11,7 @@ from c2fnas.cli.options import Quiet
 from c2fnas.cli.text_table import aligned, percent
 from c2fnas.errors import UserError
 from c2fnas.search.scaling_grid import WIDTHS
+from c2fnas.space.geometry import by
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
@@ -122,4 +123,4 @@ def _line(row: "Scaled", classes: list[str]) -> list[str]:
 
 
 def _sides(row: "Scaled") -> str:
-    return "×".join(map(str, row.patch))
+    return by(row.patch)

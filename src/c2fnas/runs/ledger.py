@@ -13,6 +13,7 @@ from optuna.trial import TrialState as State
 from sqlalchemy.exc import SQLAlchemyError
 
 from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.trial import Trial
 from c2fnas.runs.trial_record import checked, new_record, result_attributes, trial_of
 from c2fnas.search.early_stopping import Standing
@@ -218,3 +219,15 @@ class Ledger:
     def _refuse_readers(self) -> None:
         if self._read_only:
             raise RuntimeError("this ledger was opened to be read")
+
+
+def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
+    """The ledger's trials of a stage; none where it has not begun."""
+    if not folder.study.exists():
+        return ()
+    try:
+        return Ledger(folder.study, stage, read_only=True).trials()
+    except UserError as error:
+        if "has not begun" in str(error):
+            return ()
+        raise

@@ -14,9 +14,10 @@ def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, eval
     split, plan = setting.folds[fold], setting.plan
     grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     channels = ", ".join(channel.name for channel in plan.channels)
+    what, seen = _origin(setting, design)
     return f"""# {setting.config.dataset}, fold {fold}
 
-{_origin(setting, design)} trained with c2fnas {setting.config.versions["c2fnas"]}.
+{what} trained with c2fnas {setting.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
@@ -26,28 +27,21 @@ def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, eval
 - **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
 {_scores(evaluation.per_class)}
 
-{_seen(setting, design)}Not a medical device: a research model that knows images like those it was trained on.
+{seen}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
 
 
-def _origin(setting: Setting, design: Design) -> str:
-    """What it is; that a search has found it is said where the run's own has."""
+def _origin(setting: Setting, design: Design) -> tuple[str, str]:
+    """What it is, and whether a search was led by its validation cases; of a network that was given nobody knows."""
     if not isinstance(design, Architecture):
-        return "A network of a fixed form,"
+        return "A network of a fixed form,", ""
     if was_found(setting.folder, design):
-        return "A network found by coarse-to-fine architecture search and"
-    return "A network of the C2FNAS search space,"
-
-
-def _seen(setting: Setting, design: Design) -> str:
-    """A search was led by its validation cases; a fixed network was not; of a network that was given nobody knows."""
-    if not isinstance(design, Architecture):
-        return ""
-    if was_found(setting.folder, design):
-        return "The search may have seen the validation cases when it chose the architecture. "
-    return "If a search on these data chose the architecture, it may have seen the validation cases. "
+        what = "A network found by coarse-to-fine architecture search and"
+        return what, "The search may have seen the validation cases when it chose the architecture. "
+    what = "A network of the C2FNAS search space,"
+    return what, "If a search on these data chose the architecture, it may have seen the validation cases. "
 
 
 def _start(setting: Setting) -> str:

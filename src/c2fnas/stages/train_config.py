@@ -9,7 +9,7 @@ from c2fnas.inference.package import load_package
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.stages.budget import affordable_iterations, network_seconds, workload
-from c2fnas.stages.configure import first_draft
+from c2fnas.stages.configure import first_draft, resolved_recipe
 from c2fnas.stages.presets import DeploymentPreset, Preset, RecipeChoice, load_preset
 from c2fnas.stages.progress import Reporter
 from c2fnas.stages.setting import Setting
@@ -39,14 +39,15 @@ def new_config(
     if preset.hours is None or wish.iterations is not None:
         return resolved(preset)
     reporter.say("Timing a few steps to derive the number of iterations ...")
-    setting = Setting(folder, resolved(preset), plan, splits)
-    timings = measure_network(plan, architecture, setting.config.deployment.recipe, devices[0])
-    work, rounds = workload(setting), -(-len(folds) // len(devices))
+    draft = resolved(preset)
+    timed = draft.deployment.recipe
+    timings = measure_network(plan, architecture, timed, devices[0])
+    work, rounds = workload(Setting(folder, draft, plan, splits)), -(-len(folds) // len(devices))
 
     def cost(iterations: int) -> float:
-        return network_seconds(
-            resolved(_of_length(preset, iterations)).deployment.recipe, timings, work, "deployment"
-        )  # fmt: skip
+        choice = _of_length(preset, iterations).deployment.recipe
+        recipe = resolved_recipe(choice, "deployment", plan, timed.precision)
+        return network_seconds(recipe, timings, work, "deployment")
 
     affordable = affordable_iterations(preset.hours * 3600 * TIME_FOR_FOLDS / rounds, cost)
     return resolved(_of_length(preset, affordable))

@@ -15,8 +15,8 @@ from c2fnas.inference.designs import Design
 from c2fnas.inference.metrics import Evaluation, summarise
 from c2fnas.inference.paired_folds import difference
 from c2fnas.inference.verdict import Contestant, Reference, Verdict
-from c2fnas.report.facts.coarse import trials_of
 from c2fnas.runs.folder import EVALUATION
+from c2fnas.runs.ledger import trials_of
 from c2fnas.stages.coarse import STAGE as COARSE
 from c2fnas.stages.deploy import fold_job
 from c2fnas.stages.drive import run_all

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.space.clusters import TopologyCluster, cluster_topologies
@@ -61,18 +60,6 @@ def read_coarse(folder: RunFolder, config: RunConfig) -> CoarseFacts:
         evaluations=coarse.evaluations,
         finished=(folder.coarse / "architecture.json").exists(),
     )
-
-
-def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
-    """The ledger's trials of a stage; none where it has not begun."""
-    if not folder.study.exists():
-        return ()
-    try:
-        return Ledger(folder.study, stage, read_only=True).trials()
-    except UserError as error:
-        if "has not begun" in str(error):
-            return ()
-        raise
 
 
 def cluster_shares(clusters: Sequence[int], count: int) -> list[list[float]]:
