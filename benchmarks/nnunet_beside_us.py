@@ -32,12 +32,12 @@ import yaml
 
 from c2fnas.data.fold_choice import make_folds
 from c2fnas.data.layouts import load_dataset
-from c2fnas.inference.cross_validation import cross_validated
-from c2fnas.inference.evaluate_files import evaluate_files, pair_files
-from c2fnas.inference.metrics import Evaluation
-from c2fnas.inference.paired_folds import difference
+from c2fnas.evaluation.cross_validation import cross_validated
+from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files
+from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.paired_folds import difference
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import BUILT_IN, Architecture
-from c2fnas.stages.setting import Setting
 from nnunet_report import table
 from nnunet_side import Nnunet, timed
 from preprocessing import machine

@@ -23,10 +23,12 @@ from typing import Any
 import torch
 import yaml
 
+from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import write_json, write_text
-from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.networks.prefix_tree import evaluate_paths
+from c2fnas.runs.reporter import Silent
+from c2fnas.runs.run import Setting
 from c2fnas.search.path_ranking import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.rank_correlation import kendall_tau, spread_places
@@ -35,8 +37,6 @@ from c2fnas.stages.fine import train_supernet
 from c2fnas.stages.fine_jobs import trained_supernet
 from c2fnas.stages.narrowing import Narrowed, Narrowing
 from c2fnas.stages.prepare import prepare
-from c2fnas.stages.progress import Silent
-from c2fnas.stages.setting import Setting
 
 RESULTS = Path(__file__).parent / "results"
 TOPOLOGY = Architecture.named("c2fnas-panc").topology

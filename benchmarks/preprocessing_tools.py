@@ -36,7 +36,8 @@ def our_fingerprint(job: dict[str, Any]) -> Step:
     """Fingerprint and plan, which is kept for the other steps and tools."""
     from c2fnas.data.fingerprint import fingerprint_dataset
     from c2fnas.data.layouts import load_dataset
-    from c2fnas.data.plan import Plan, make_plan
+    from c2fnas.data.plan import Plan
+    from c2fnas.planning.plan import make_plan
 
     def step() -> dict[str, Any]:
         fingerprint = fingerprint_dataset(load_dataset(Path(job["data"])), workers=job["workers"])

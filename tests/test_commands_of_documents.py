@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from documents import DOCS, NOT_RUN, PAGES, README, SHELL, blocks, commands
 
 from c2fnas.data.phantoms import write_phantoms
-from documents import DOCS, NOT_RUN, PAGES, README, SHELL, blocks, commands
 
 ON_THE_DEMO = [page for page in PAGES if page != README and commands(page)]
 

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from documents import DOCS, ROOT
 
 WRITTEN = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]

@@ -5,7 +5,6 @@ import re
 from operator import attrgetter
 
 import pytest
-
 from documents import DOCS
 
 NAMES = sorted(set(re.findall(r"`(c2fnas(?:\.\w+)+)`", (DOCS / "paper-map.md").read_text(encoding="utf-8"))))

@@ -8,9 +8,9 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from documents import DOCS, ROOT
 
 from c2fnas.cli import app
-from documents import DOCS, ROOT
 
 pytestmark = pytest.mark.long
 

@@ -9,7 +9,7 @@ from c2fnas.cli import display as module
 from c2fnas.cli.display import Display
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line
-from c2fnas.stages.live import note_on, progress_to
+from c2fnas.runs.live import note_on, progress_to
 from c2fnas.training.metrics_log import METRICS
 
 NOTE = "best Dice 0.8012 of 7 · candidate 8: 120/150, loss 0.312, 1.1 GB"

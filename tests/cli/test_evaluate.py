@@ -8,11 +8,9 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from small_models import save_small_model
 
 from c2fnas.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import save_small_model
 
 
 def write(path: Path, voxels: list[int], spacing: float = 1.0) -> None:

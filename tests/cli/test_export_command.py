@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_models import ARCHITECTURE, save_small_model
 
 from c2fnas import Architecture
 from c2fnas.cli import main
 from c2fnas.inference.package import load_package
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import ARCHITECTURE, save_small_model
 
 
 @pytest.fixture

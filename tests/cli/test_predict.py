@@ -6,13 +6,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from small_models import save_small_model, write_image
 
 from c2fnas.cli import main
 from c2fnas.cli.predict import model_folders, parse_bytes, parse_stride
 from c2fnas.errors import UserError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import save_small_model, write_image
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from small_models import ARCHITECTURE, PLAN, save_small_model, write_image
 
 from c2fnas import Architecture
 from c2fnas.cli import main
@@ -16,9 +17,6 @@ from c2fnas.cli.predict import model_folders
 from c2fnas.cli.train import _asked, _package
 from c2fnas.errors import UserError
 from c2fnas.inference import pretrained as shelf
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import ARCHITECTURE, PLAN, save_small_model, write_image
 
 
 @pytest.fixture

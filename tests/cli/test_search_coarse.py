@@ -10,12 +10,12 @@ from c2fnas.cli.backend import executor_factory
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import LocalProcessExecutor
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.reporter import Silent
 from c2fnas.stages.prepare import prepare
-from c2fnas.stages.progress import Silent
 
-TINY = str(Path(__file__).parent.parent / "stages" / "tiny.yaml")
+TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,13 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from small_models import write_image
 
 from c2fnas.cli import main
-from c2fnas.inference.metrics import dice_per_class
+from c2fnas.evaluation.metrics import dice_per_class
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
 from c2fnas.inference.pretrained import PLACE, pretrained_names
 from c2fnas.training.weights import read_tensors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import write_image
 
 FOLDER = PLACE / "hippocampus"
 FOLDS = sorted(FOLDER.glob("fold-*"))

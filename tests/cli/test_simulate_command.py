@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from c2fnas.bench.table import Row, write_table
 from c2fnas.files import write_json
-from c2fnas.search.table import Row, write_table
 from c2fnas.space.search_space import SearchSpace
-from c2fnas.stages.tabulate import planned_trainings
+from c2fnas.studies.tabulate import planned_trainings
 
 
 @pytest.fixture(scope="module")

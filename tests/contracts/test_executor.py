@@ -2,18 +2,15 @@
 
 import importlib.util
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import executor_targets
 import pytest
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import Executor, InlineExecutor, Job, LocalProcessExecutor, Outcome
-
-sys.path.insert(0, str(Path(__file__).parent))
-import executor_targets
 
 Factory = Callable[[], Executor]
 NEEDS_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra c2fnas[ray]")
@@ -56,7 +53,7 @@ def ray_cluster(ray_alone: None) -> Iterator[None]:
         include_dashboard=False,
         log_to_driver=False,
         runtime_env={
-            "env_vars": {"PYTHONPATH": str(Path(__file__).parent)},
+            "env_vars": {"PYTHONPATH": str(Path(__file__).parents[1] / "support")},
         },
     )
     yield

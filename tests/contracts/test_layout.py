@@ -12,8 +12,9 @@ from c2fnas.data.check import check_dataset
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import layout_of, load_dataset, read_dataset
-from c2fnas.data.plan import Plan, make_plan
+from c2fnas.data.plan import Plan
 from c2fnas.data.volume import read_geometry, read_image, read_label
+from c2fnas.planning.plan import make_plan
 
 VARIANTS = [
     (layout, suffix, channels, split)

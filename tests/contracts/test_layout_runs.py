@@ -7,10 +7,10 @@ import pytest
 from layout_files import LAYOUTS, truths
 
 from c2fnas.execution import InlineExecutor
+from c2fnas.runs.reporter import Silent
 from c2fnas.stages.pipeline import run_pipeline
-from c2fnas.stages.progress import Silent
 
-TINY = str(Path(__file__).parents[1] / "stages" / "tiny.yaml")
+TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
 
 
 @pytest.mark.long

@@ -11,8 +11,8 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import THROUGH_PLANE, make_phantom, write_phantoms
-from c2fnas.data.plan import make_plan
 from c2fnas.data.volume import read_image, read_label
+from c2fnas.planning.plan import make_plan
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from small_cases import plan_of
 
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
-from c2fnas.data.plan import differences, load_plan, make_plan, refuse_unfit, save_plan
-from c2fnas.data.planning import fitted_patch, part_of, target_spacing
+from c2fnas.data.plan import differences, load_plan, refuse_unfit, save_plan
 from c2fnas.errors import UserError
+from c2fnas.planning.patch_size import fitted_patch, part_of, target_spacing
+from c2fnas.planning.plan import make_plan
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]

@@ -12,7 +12,7 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.plan import make_plan
+from c2fnas.planning.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -13,8 +13,8 @@ from c2fnas.data.cache import Cache, prepare_cases
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.patches import PatchSampler
-from c2fnas.data.plan import make_plan
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.planning.plan import make_plan
 
 SHAPES = ((33, 29, 17), (1, 1, 1), (3, 40, 2), (7, 5, 1), (16, 17, 18))
 PATCH = (16, 24, 16)

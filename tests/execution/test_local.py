@@ -13,7 +13,7 @@ import pytest
 
 from c2fnas.execution import Job, LocalProcessExecutor
 
-TARGETS = Path(__file__).parents[1] / "contracts"
+TARGETS = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(autouse=True)

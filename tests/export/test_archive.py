@@ -5,7 +5,6 @@ import pickle
 import shutil
 import stat
 import struct
-import sys
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,14 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import save_small_model
 
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
 from c2fnas.export.unpacking import unpack
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import save_small_model
 
 DESIGN = "architecture.json"
 Files = dict[str, bytes]

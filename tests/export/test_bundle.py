@@ -17,6 +17,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 from monai.inferers import SlidingWindowInferer
+from small_models import save_small_model, small_plan, write_image, write_labels
 
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
@@ -26,9 +27,6 @@ from c2fnas.export.bundle_parts import Prepare, Restore, labelled
 from c2fnas.inference.inputs import find_cases
 from c2fnas.inference.package import CARD, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import save_small_model, small_plan, write_image, write_labels
 
 LEFT_HANDED = np.array([[-1.0, 0, 0, 30], [0, 0, 2.0, -5], [0, 1.2, 0, 7], [0, 0, 0, 1]])
 """An image whose axes are flipped and exchanged, with spacings that make it resampled."""

@@ -1,11 +1,11 @@
 """Models in half precision: the nearest weights there are, nearly the same labels, half the size."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_models import ARCHITECTURE, PLAN, save_small_model
 
 from c2fnas import build_network
 from c2fnas.data.phantoms import make_phantom
@@ -15,9 +15,6 @@ from c2fnas.export.half import NOTE, save_half
 from c2fnas.export.unpacking import unpack
 from c2fnas.inference.package import CARD, WEIGHTS, load_package, save_package
 from c2fnas.training.weights import read_tensors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import ARCHITECTURE, PLAN, save_small_model
 
 
 @pytest.fixture(scope="module")

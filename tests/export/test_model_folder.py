@@ -2,12 +2,13 @@
 
 import re
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from report_runs import begun_run, evaluation
+from small_models import ARCHITECTURE, save_small_model
 
 from c2fnas.cli.predict import model_folders
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
@@ -17,11 +18,6 @@ from c2fnas.files import write_json
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.weights import read_tensors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from report_runs import begun_run, evaluation
-from small_models import ARCHITECTURE, save_small_model
 
 DICE = {0: [0.5, 0.7], 1: [0.9]}
 

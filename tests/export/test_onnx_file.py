@@ -2,7 +2,6 @@
 
 import builtins
 import json
-import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,16 @@ import numpy as np
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
+from small_models import PLAN, save_small_model, small_plan, write_image
 from torch import Tensor
 
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
 from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata, size_rule
-from c2fnas.inference.designs import design_of
 from c2fnas.inference.package import Model, ModelPlan, load_package, save_package
 from c2fnas.networks.baselines import Baseline, build_baseline
+from c2fnas.networks.designs import design_of
 from c2fnas.space.architecture import Architecture
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from small_models import PLAN, save_small_model, small_plan, write_image
 
 
 @pytest.fixture(scope="module")

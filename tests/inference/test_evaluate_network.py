@@ -11,8 +11,8 @@ from c2fnas.data.cache import PreparedCase, prepare_cases
 from c2fnas.data.dataset import Case
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
-from c2fnas.inference.evaluate import evaluate_network
-from c2fnas.inference.metrics import Options, score_case, summarise
+from c2fnas.evaluation.evaluate import evaluate_network
+from c2fnas.evaluation.metrics import Options, score_case, summarise
 from c2fnas.inference.sliding_window import SlidingWindow
 
 NAMES = ("background", "organ", "lesion")

@@ -282,7 +282,7 @@ def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.M
 
 def test_killed_at_any_point_it_carries_on(tmp_path: Path) -> None:
     cases, one = images(tmp_path / "in", 4), model(tmp_path)
-    program = Path(__file__).with_name("killed_predictions.py")
+    program = Path(__file__).parents[1] / "support" / "killed_predictions.py"
     points = ["0:before", "0:of", "0:after", "1:of", "1:before", "0:of"]
     result = subprocess.run(
         [sys.executable, program, one.folder, tmp_path / "in", tmp_path / "out", *points],

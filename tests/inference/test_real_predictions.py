@@ -10,9 +10,9 @@ from small_models import save_small_model
 
 from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.plan import make_plan
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.planning.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

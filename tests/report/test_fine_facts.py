@@ -12,8 +12,8 @@ from c2fnas.report.facts.fine import FineFacts, operation_effects
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.figures.candidates import draw_distribution, draw_pareto
 from c2fnas.report.gallery import draw_gallery
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.run_config import RunConfig
 
 CANDIDATES, FINALISTS, HARDER = 20, 5, 0.2
 FIRST = [0.3 + 0.02 * number for number in range(CANDIDATES)]

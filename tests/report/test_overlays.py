@@ -12,7 +12,7 @@ from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
-from c2fnas.inference.metrics import CaseScores, Evaluation, dice_per_class
+from c2fnas.evaluation.metrics import CaseScores, Evaluation, dice_per_class
 from c2fnas.report import write
 from c2fnas.report.facts.final import FinalFacts, FoldFacts, read_final
 from c2fnas.report.facts.jobs import Curve

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from report_runs import finished_run
 
-from c2fnas.inference.metrics import CaseScores, Evaluation, summarise
+from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.report.facts.fine import Candidate
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture

@@ -12,15 +12,15 @@ from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
-from c2fnas.inference.designs import Design
 from c2fnas.networks.baselines import Baseline
+from c2fnas.networks.designs import Design
+from c2fnas.planning.train_wish import Wish
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.gallery import SECTIONS
 from c2fnas.report.page import render_page
+from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.progress import Silent
 from c2fnas.stages.train import train_architecture
-from c2fnas.stages.train_wish import Wish
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 UNET = Baseline("unet3d", 1 / 16)

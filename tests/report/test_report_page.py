@@ -189,7 +189,7 @@ def test_the_command_prints_where_the_page_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["algorithm1", "random"])
 def test_the_sampler_is_named(tmp_path: Path, sampler: str) -> None:
-    from c2fnas.runs.run_config import RunConfig
+    from c2fnas.runs.config import RunConfig
 
     folder = begun_run(tmp_path)
     config = RunConfig.load(folder.config)

@@ -14,8 +14,8 @@ from filelock import FileLock
 from c2fnas.runs.ledger import Ledger
 from c2fnas.space.search_space import SearchSpace
 
-HERE = Path(__file__).parent
-TARGETS = HERE.parent / "contracts"
+HERE = Path(__file__).parents[1] / "support"
+TARGETS = HERE
 TRIALS = 8
 
 

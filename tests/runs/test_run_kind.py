@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from c2fnas.runs.run_config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import modern_recipe
 

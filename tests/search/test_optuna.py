@@ -3,7 +3,7 @@ from collections.abc import Callable
 import optuna
 import pytest
 
-from c2fnas.search.cluster_evolution import ClusterEvolution
+from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.history import nearest
 from c2fnas.search.optuna_sampler import ClusterEvolutionSampler, suggest_topology
 from c2fnas.search.optuna_search import (

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.choice import make_searcher
-from c2fnas.search.cluster_evolution import ClusterEvolution
 from c2fnas.search.searcher import Asked, Told
 from c2fnas.search.surrogate_evolution import SurrogateEvolution
 from c2fnas.space.clusters import TopologyCluster, cluster_topologies

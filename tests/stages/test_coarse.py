@@ -15,8 +15,9 @@ from fine_run import Listener, inline, phantoms
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
+from c2fnas.runs.config import CoarseLimits, EarlyStopping
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.run_config import CoarseLimits, EarlyStopping
+from c2fnas.runs.run import Setting
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import SEARCHERS
 from c2fnas.space.architecture import Architecture
@@ -25,7 +26,6 @@ from c2fnas.stages import coarse
 from c2fnas.stages.coarse import search_topology
 from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from c2fnas.stages.feasible import candidate_cost
-from c2fnas.stages.setting import Setting
 
 EARLY = EarlyStopping(shares=(0.25, 0.5), factor=2)
 

@@ -10,8 +10,8 @@ import yaml
 
 from c2fnas.data.plan import load_plan
 from c2fnas.errors import UserError
-from c2fnas.runs.run_config import RunConfig
-from c2fnas.stages.presets import BUDGETS, load_preset
+from c2fnas.planning.presets import BUDGETS, load_preset
+from c2fnas.runs.config import RunConfig
 
 READERS: list[Callable[[Path], object]] = [load_plan, RunConfig.load, lambda path: load_preset(str(path))]
 

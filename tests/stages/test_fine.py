@@ -11,9 +11,10 @@ import torch
 from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
-from c2fnas.inference.evaluate import evaluate_network
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.run import Setting
 from c2fnas.runs.trial import Trial
 from c2fnas.search.path_ranking import random_paths
 from c2fnas.space.architecture import Architecture
@@ -27,7 +28,6 @@ from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
 from c2fnas.stages.fine_wish import FineWish, with_wish
 from c2fnas.stages.narrowing import Narrowed
 from c2fnas.stages.ranking import Ranking, ranking_cases
-from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import save_weights
 

@@ -16,11 +16,11 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.pipeline import Result, run_pipeline
-from c2fnas.stages.progress import Silent
 
-TINY = str(Path(__file__).parent / "tiny.yaml")
+TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from c2fnas.data.fold_choice import FoldChoice
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.reporter import Silent
+from c2fnas.runs.run import Setting, load_folds
 from c2fnas.stages import prepare as prepare_module
 from c2fnas.stages.prepare import prepare, prepare_plan
-from c2fnas.stages.progress import Silent
-from c2fnas.stages.setting import Setting, load_folds
 
 
 class Listener(Silent):

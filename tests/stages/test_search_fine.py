@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 import c2fnas.execution
 from c2fnas.cli import app
 from c2fnas.errors import UserError
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.setting import Setting
 
 TEXT = Architecture.uniform(TOPOLOGY).to_text()
 

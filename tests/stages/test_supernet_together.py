@@ -12,12 +12,12 @@ import torch
 from fine_run import TOPOLOGY, Listener, inline, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
 from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
 from c2fnas.stages.fine_wish import FineWish
 from c2fnas.stages.pipeline import fine_stage
-from c2fnas.stages.setting import Setting
 from c2fnas.stages.supernet_together import train_supernet_together
 from c2fnas.training.checkpoint import has_checkpoint
 

@@ -18,10 +18,10 @@ from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BUILDERS, Baseline
+from c2fnas.planning.train_wish import Wish
+from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.progress import Silent
 from c2fnas.stages.train import train_architecture
-from c2fnas.stages.train_wish import Wish
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 UNET = Baseline("unet3d", 1 / 16)

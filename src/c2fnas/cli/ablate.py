@@ -13,11 +13,11 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import Setting
     from c2fnas.space.architecture import Architecture
-    from c2fnas.stages.ablate import Column
     from c2fnas.stages.pipeline import ExecutorFactory
-    from c2fnas.stages.progress import Reporter
-    from c2fnas.stages.setting import Setting
+    from c2fnas.studies.ablation import Column
 
 
 def ablate(
@@ -55,8 +55,8 @@ def ablate(
     """
     from c2fnas.cli.ablation_text import in_words
     from c2fnas.cli.display import Display
-    from c2fnas.stages.ablate import contenders, refuse_unfit
-    from c2fnas.stages.ablation_table import write_table_3
+    from c2fnas.studies.ablation import contenders, refuse_unfit
+    from c2fnas.studies.ablation_table import write_table_3
 
     candidates = contenders(runs, _further(architecture or []))
     executor = executor_factory(backend, address, cpus_per_job, devices)
@@ -72,9 +72,9 @@ def ablate(
 def _column(
     run: Path, candidates: "dict[str, Architecture]", folds: str, executor: "ExecutorFactory", reporter: "Reporter"
 ) -> "Column":
-    from c2fnas.stages.ablate import ablate as trained
+    from c2fnas.planning.train_wish import chosen_folds
     from c2fnas.stages.pipeline import on_run
-    from c2fnas.stages.train_wish import chosen_folds
+    from c2fnas.studies.ablation import ablate as trained
 
     def stage(setting: "Setting", workers: "Executor", reporter: "Reporter") -> "Column":
         chosen = chosen_folds(folds, len(setting.folds))

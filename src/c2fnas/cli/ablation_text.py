@@ -3,7 +3,7 @@
 from typing import Any
 
 from c2fnas.cli.text_table import aligned, percent
-from c2fnas.inference.verdict import counted
+from c2fnas.evaluation.verdict import counted
 
 
 def in_words(table: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ PAUSE_SHARE = 0.05
 
 
 class Display:
-    """A :class:`c2fnas.stages.progress.Reporter` on the terminal."""
+    """A :class:`c2fnas.runs.reporter.Reporter` on the terminal."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from c2fnas.data.dataset import LabelClass
-    from c2fnas.inference.evaluate_files import Pair
-    from c2fnas.inference.metrics import Evaluation
+    from c2fnas.evaluation.evaluate_files import Pair
+    from c2fnas.evaluation.metrics import Evaluation
 
 SHOWN = 3
 
@@ -49,9 +49,9 @@ def evaluate(
     `c2fnas evaluate predictions labels --labels liver,tumour --surface-tolerance 2 --hausdorff`
     """
     from c2fnas.cli.display import Display
+    from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files
+    from c2fnas.evaluation.metrics import Options
     from c2fnas.files import write_json
-    from c2fnas.inference.evaluate_files import evaluate_files, pair_files
-    from c2fnas.inference.metrics import Options
 
     pairs, missing = pair_files(predictions, labels)
     known = label_classes(classes, labels, pairs)
@@ -76,7 +76,7 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
     Raises:
         UserError: it names none.
     """
-    from c2fnas.inference.evaluate_files import found_classes
+    from c2fnas.evaluation.evaluate_files import found_classes
     from c2fnas.inference.pretrained import on_disk_or_pretrained
 
     folder = labels if labels.is_dir() else labels.parent

@@ -99,7 +99,7 @@ def finish_line(result: "Result", run: Path, dataset: Path, example_input: Path 
 def _scores(result: "Result", dataset: Path) -> str:
     """A line for a single fold; for several the table of their cross-validation."""
     if len(result.folds) > 1:
-        from c2fnas.stages.train_all import task_scores
+        from c2fnas.studies.tasks import task_scores
 
         return table([task_scores(dataset.resolve().name, result)])
     (fold,), (evaluation,) = result.folds, result.evaluations

@@ -12,9 +12,9 @@ from c2fnas.cli.predict import parse_bytes
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import Setting
     from c2fnas.space.architecture import Architecture
-    from c2fnas.stages.progress import Reporter
-    from c2fnas.stages.setting import Setting
 
 
 def coarse(

@@ -13,10 +13,10 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import Setting
     from c2fnas.space.topology import Topology
     from c2fnas.stages.fine_wish import FineWish
-    from c2fnas.stages.progress import Reporter
-    from c2fnas.stages.setting import Setting
 
 
 def fine(
@@ -76,7 +76,7 @@ def fine(
     from c2fnas.stages.fine_choice import Limits
     from c2fnas.stages.fine_wish import FineWish, with_wish
     from c2fnas.stages.pipeline import fine_stage, on_run
-    from c2fnas.stages.verify import verify_ranking
+    from c2fnas.studies.verification import verify_ranking
     from c2fnas.training.device import ranks
 
     if verify is None and verify_iterations is not None:
@@ -110,7 +110,7 @@ def _supernet_together(
 ) -> None:  # fmt: skip
     """What a process under torchrun does."""
     from c2fnas.cli.display import Display
-    from c2fnas.stages.setting import Setting
+    from c2fnas.runs.run import Setting
     from c2fnas.stages.supernet_together import train_supernet_together
     from c2fnas.training.device import ranks
 

@@ -15,9 +15,9 @@ from c2fnas.space.geometry import by
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
-    from c2fnas.inference.scaled import Scaled
-    from c2fnas.stages.progress import Reporter
-    from c2fnas.stages.setting import Setting
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import Setting
+    from c2fnas.studies.scaled import Scaled
 
 DEFAULT_WIDTHS = ",".join(f"{width:g}" for width in WIDTHS)
 
@@ -64,7 +64,7 @@ def scale(
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.pipeline import on_run
-    from c2fnas.stages.scale import search_width
+    from c2fnas.studies.widths import search_width
 
     _refuse_format(figure)
     given = Architecture.load(architecture) if architecture else None

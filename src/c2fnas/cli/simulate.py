@@ -10,7 +10,7 @@ from c2fnas.cli.options import Quiet
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.search.comparison import Comparison
+    from c2fnas.bench.comparison import Comparison
 
 FEWEST = 48
 """Topologies below which a table says nothing about searchers."""
@@ -50,10 +50,10 @@ def simulate(
     """
     from threadpoolctl import threadpool_limits
 
+    from c2fnas.bench.comparison import Budget, compare
+    from c2fnas.bench.table import read_table
+    from c2fnas.bench.table_facts import measurements, seed_noise, table_clusters
     from c2fnas.search.choice import SEARCHERS
-    from c2fnas.search.comparison import Budget, compare
-    from c2fnas.search.table import read_table
-    from c2fnas.search.table_facts import measurements, seed_noise, table_clusters
 
     names = [name.strip() for name in samplers.split(",")]
     for name in names:
@@ -89,9 +89,9 @@ def summary(rows: Any, comparison: "Comparison", budget: Any) -> dict[str, Any]:
     """All that a simulation says, as JSON."""
     from dataclasses import asdict
 
-    from c2fnas.search.comparison import difference
-    from c2fnas.search.simulate import confidence_band
-    from c2fnas.search.table_facts import cluster_share, distance_correlation, measurements, seed_noise, table_clusters
+    from c2fnas.bench.comparison import difference
+    from c2fnas.bench.simulate import confidence_band
+    from c2fnas.bench.table_facts import cluster_share, distance_correlation, measurements, seed_noise, table_clusters
 
     measured = measurements(rows, 1)
     scores = {topology: entry.score for topology, entry in measured.items() if entry.score is not None}

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from c2fnas.cli.text_table import aligned, percent
 
 if TYPE_CHECKING:
-    from c2fnas.inference.cross_validation import FoldedDice
-    from c2fnas.stages.train_all import TaskScores
+    from c2fnas.evaluation.cross_validation import FoldedDice
+    from c2fnas.studies.tasks import TaskScores
 
 HEAD = ["task", "class", "Dice", "± folds", "each fold", "cases"]
 
 
 def table(rows: Sequence["TaskScores"]) -> str:
     """A line for each class and each task's mean, Dice in per cent, then averages of several and what has failed."""
-    from c2fnas.stages.train_all import table_1
+    from c2fnas.studies.tasks import table_1
 
     whole = table_1(rows)
     scored = [line for row in rows for line in _lines(row)]

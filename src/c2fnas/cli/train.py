@@ -14,10 +14,10 @@ from c2fnas.cli.table_1 import table
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.inference.designs import Design
+    from c2fnas.networks.designs import Design
+    from c2fnas.planning.train_wish import Wish
     from c2fnas.stages.pipeline import Result
-    from c2fnas.stages.train_all import TaskScores
-    from c2fnas.stages.train_wish import Wish
+    from c2fnas.studies.tasks import TaskScores
 
 SOME_FAILED = 1
 
@@ -108,8 +108,8 @@ def train(
 
     `torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas -a c2fnas-panc --run runs/pancreas`
     """
-    from c2fnas.stages.train_all import datasets_in, keep_table, table_1, task_scores
-    from c2fnas.stages.train_wish import Wish
+    from c2fnas.planning.train_wish import Wish
+    from c2fnas.studies.tasks import datasets_in, keep_table, table_1, task_scores
 
     wish = Wish(
         architecture=_design(architecture, network, width, run), start=_package(start), folds=folds, budget=budget,
@@ -139,8 +139,8 @@ def train(
 def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool, label_tests: bool) -> "Result":
     from c2fnas.cli.display import Display
     from c2fnas.execution import LocalProcessExecutor
-    from c2fnas.stages.label_test import label_test_images
     from c2fnas.stages.train import train_architecture
+    from c2fnas.studies.label_test import label_test_images
     from c2fnas.training.device import ranks
 
     rank, world = ranks()
@@ -164,7 +164,7 @@ def _train_all(
 ) -> "tuple[TaskScores, ...]":
     from c2fnas.cli.display import Display
     from c2fnas.execution import LocalProcessExecutor
-    from c2fnas.stages.train_all import train_all
+    from c2fnas.studies.tasks import train_all
     from c2fnas.training.device import ranks
 
     if ranks()[1] > 1:
@@ -177,7 +177,7 @@ def _train_all(
 
 
 def _print(rows: "Sequence[TaskScores]", run: Path) -> None:
-    from c2fnas.stages.train_all import TABLE
+    from c2fnas.studies.tasks import TABLE
 
     typer.echo(table(rows))
     typer.echo(f"Everything is in {run}, the table in {run / TABLE}.")
@@ -197,9 +197,9 @@ def _design(text: str | None, network: str | None, width: float | None, run: Pat
 
 
 def _asked(text: str | None, network: str | None, run: Path) -> "Design":
-    from c2fnas.inference.designs import has_design, read_design
     from c2fnas.inference.pretrained import with_design
     from c2fnas.networks.baselines import Baseline
+    from c2fnas.networks.designs import has_design, read_design
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
 

@@ -36,7 +36,7 @@ def verdict(
     """
     from c2fnas.cli.display import Display
     from c2fnas.stages.pipeline import on_run
-    from c2fnas.stages.verdict import give_verdict
+    from c2fnas.studies.verdict import give_verdict
 
     executor = executor_factory(backend, address, cpus_per_job, devices)
     with Display(quiet=quiet) as display:

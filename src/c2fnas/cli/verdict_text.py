@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from c2fnas.cli.text_table import aligned, percent
 
 if TYPE_CHECKING:
-    from c2fnas.inference.verdict import Contestant, Verdict
+    from c2fnas.evaluation.verdict import Contestant, Verdict
 
 
 def verdict_text(verdict: "Verdict") -> str:

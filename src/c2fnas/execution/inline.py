@@ -4,10 +4,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from c2fnas.execution.attempt import Attempt
 from c2fnas.execution.call import clear_stop, finished, make_call
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.memory import free_memory
+from c2fnas.execution.retry import Attempt
 
 
 class InlineExecutor:

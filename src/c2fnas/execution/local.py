@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from c2fnas.execution.attempt import Attempt
 from c2fnas.execution.call import Report, clear_stop, finished
 from c2fnas.execution.environment import inner_device, worker_environment
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
+from c2fnas.execution.retry import Attempt
 
 _POLL = 0.05  # seconds
 

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-from c2fnas.execution.attempt import Attempt
 from c2fnas.execution.call import STOP, Report, read_report
 from c2fnas.execution.ending import report_of_death
 from c2fnas.execution.memory import kernel_kills
+from c2fnas.execution.retry import Attempt
 from c2fnas.execution.worker import end_group, write_job_file
 
 SILENTLY = ("-W", "ignore::RuntimeWarning:runpy")

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from c2fnas.errors import UserError
-from c2fnas.execution.attempt import Attempt
 from c2fnas.execution.call import STOP, Report, clear_stop, finished
 from c2fnas.execution.environment import limited_environment
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
+from c2fnas.execution.retry import Attempt
 
 try:
     import ray

@@ -8,14 +8,14 @@ import torch
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
+from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
-from c2fnas.inference.cross_validation import CrossValidation, cross_validated
-from c2fnas.inference.designs import Design, build_design, read_design
-from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
+from c2fnas.networks.designs import Design, build_design, read_design
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.training.weights import read_tensors

@@ -19,8 +19,8 @@ import torch
 
 from c2fnas.errors import UserError
 from c2fnas.export.place import new_folder
-from c2fnas.inference.designs import KINDS, read_design
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
+from c2fnas.networks.designs import KINDS, read_design
 
 DESIGNS = tuple(kind.file for kind in KINDS)
 KIB = 1 << 10

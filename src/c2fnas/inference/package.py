@@ -18,10 +18,10 @@ from torch import nn
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.inference.designs import KINDS, Design, Kind, kind_of, read_design
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Triple, Weighting
+from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
 from c2fnas.training.weights import read_tensors, write_tensors
 
 WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"

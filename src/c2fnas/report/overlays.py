@@ -13,10 +13,10 @@ import numpy as np
 from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.resample import resample_image
 from c2fnas.data.restoration import Restoration
+from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.forward import Precision, resolve_device
-from c2fnas.inference.metrics import CaseScores
 from c2fnas.inference.package import load_package
 from c2fnas.inference.restoring import RestoringSink
 from c2fnas.report.facts.final import FinalFacts, FoldFacts

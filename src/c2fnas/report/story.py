@@ -2,12 +2,12 @@
 
 import shlex
 
-from c2fnas.inference.designs import Design
 from c2fnas.networks.baselines import Baseline
+from c2fnas.networks.designs import Design
 from c2fnas.report.facts.fine import patch_cost
 from c2fnas.report.facts.run import RunFacts
 from c2fnas.report.words import duration, large, plural, score
-from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.config import RunConfig
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 

@@ -1,6 +1,6 @@
 """Whether a network is what the search of a run has found."""
 
-from c2fnas.inference.designs import Design
+from c2fnas.networks.designs import Design
 from c2fnas.runs.folder import RunFolder
 from c2fnas.space.architecture import Architecture
 

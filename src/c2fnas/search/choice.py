@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from c2fnas.search.cluster_evolution import ClusterEvolution
+from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.optuna_search import OptunaSearch, optuna_sampler
 from c2fnas.search.random_search import RandomSearch
 from c2fnas.search.regularised_evolution import RegularisedEvolution

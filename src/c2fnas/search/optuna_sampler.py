@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from c2fnas.search.cluster_evolution import ClusterEvolution
+from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.optuna_search import level_distributions, level_parameters
 from c2fnas.search.searcher import Asked, Told
 from c2fnas.space.clusters import cluster_topologies

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.asynchronous import Choice
-from c2fnas.search.cluster_evolution import ClusterEvolution
 from c2fnas.space.topology import Topology
 
 if TYPE_CHECKING:

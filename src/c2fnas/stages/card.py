@@ -1,11 +1,11 @@
 """The model card: what a package was trained on, how good it is and what it is not."""
 
-from c2fnas.inference.designs import Design
-from c2fnas.inference.metrics import ByClass, Evaluation
+from c2fnas.evaluation.metrics import ByClass, Evaluation
+from c2fnas.networks.designs import Design
 from c2fnas.runs.found import was_found
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.stages.setting import Setting
 from c2fnas.training.recipe import Recipe
 
 

@@ -6,7 +6,10 @@ from typing import Any
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.runs.driver import drive
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import SEARCHERS, make_searcher
 from c2fnas.search.early_stopping import rung_iterations, stand
@@ -14,11 +17,8 @@ from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.topology import Topology
-from c2fnas.stages.drive import drive
 from c2fnas.stages.feasible import candidate_cost, feasible_clusters
 from c2fnas.stages.finalists import best_finalist, forget_weights
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
 
 STAGE = "coarse"

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from c2fnas.errors import UserError
-from c2fnas.runs.run_config import EarlyStopping
+from c2fnas.runs.config import EarlyStopping
+from c2fnas.runs.run import Setting
 from c2fnas.search.choice import SEARCHERS
 from c2fnas.stages.coarse import new_searcher
-from c2fnas.stages.setting import Setting
 
 
 @dataclass(frozen=True)
 class CoarseWish:
-    """Settings to have instead of the budget's, see :class:`c2fnas.runs.run_config.CoarseConfig`; None: as they are.
+    """Settings to have instead of the budget's, see :class:`c2fnas.runs.config.CoarseConfig`; None: as they are.
 
     A limit of infinity lifts the one that the run has.
     """

@@ -8,11 +8,11 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.inference.designs import Design, has_design, kind_of, read_design
+from c2fnas.networks.designs import Design, has_design, kind_of, read_design
+from c2fnas.runs.driver import run_all
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.stages.drive import run_all
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 
 STAGE = "deployment"
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from c2fnas.errors import UserError
-from c2fnas.runs.run_config import CoarseLimits
+from c2fnas.runs.config import CoarseLimits
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import TopologyCluster, restrict_clusters
 from c2fnas.space.cost import network_cost
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
-from c2fnas.stages.setting import Setting
 
 UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "of memory"}
 

@@ -2,12 +2,12 @@
 
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
+from c2fnas.runs.driver import run_all
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.runs.trial import Trial
-from c2fnas.stages.drive import run_all
 from c2fnas.stages.jobs import WEIGHTS
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 
 STAGE = "finalists"
 

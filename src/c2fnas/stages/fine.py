@@ -8,18 +8,18 @@ from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
+from c2fnas.runs.driver import run_all
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.search.pareto import is_on_front
 from c2fnas.search.path_sampling import describe_fairness
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages.drive import run_all
 from c2fnas.stages.fine_choice import Limits, choose
 from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
 
 STAGE = "fine"

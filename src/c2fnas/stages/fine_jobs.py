@@ -11,19 +11,19 @@ from statistics import median
 import torch
 
 from c2fnas.errors import Interrupted
-from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
+from c2fnas.evaluation.path_ranking import CaseResult, groups_of, score_by_case
+from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import append_json_line, read_json_lines, write_text
 from c2fnas.inference.forward import autocast, resolve_device
-from c2fnas.inference.path_ranking import CaseResult, groups_of, score_by_case
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SuperNetwork
+from c2fnas.runs.live import progress_to
+from c2fnas.runs.run import Setting
 from c2fnas.search.path_sampling import SAMPLINGS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages.jobs import Json, evaluate_on, fitted, new_network, setting_of, train_on
-from c2fnas.stages.live import progress_to
-from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.stop import StopRequest
 from c2fnas.training.weights import load_weights, save_weights

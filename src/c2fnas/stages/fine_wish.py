@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from c2fnas.errors import UserError
-from c2fnas.stages.setting import Setting
+from c2fnas.runs.run import Setting
 
 
 @dataclass(frozen=True)
 class FineWish:
-    """Settings to have instead of the budget's, see :class:`c2fnas.runs.run_config.FineConfig`; None: as they are."""
+    """Settings to have instead of the budget's, see :class:`c2fnas.runs.config.FineConfig`; None: as they are."""
 
     sampling: Literal["uniform", "strict"] | None = None
     choose: Literal["random", "evolution"] | None = None

@@ -11,8 +11,8 @@ from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.folder import RunFolder
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import load_folds, load_groups
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import load_folds, load_groups
 
 SHOWN_WARNINGS = 5
 

@@ -12,19 +12,19 @@ import torch
 
 from c2fnas.data.augment import augmentation
 from c2fnas.data.patches import PatchSampler, prefetched
-from c2fnas.execution.attempt import MICRO_BATCH_DIVISOR
+from c2fnas.evaluation.evaluate import evaluate_network
+from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
-from c2fnas.inference.designs import Design, build_design, design_of
 from c2fnas.inference.ensemble import Mirrored
-from c2fnas.inference.evaluate import evaluate_network
-from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.networks.designs import Design, build_design, design_of
 from c2fnas.runs.folder import EVALUATION, PACKAGE
+from c2fnas.runs.live import progress_to
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.card import model_card
-from c2fnas.stages.live import progress_to
-from c2fnas.stages.setting import Setting
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
 from c2fnas.training.loop import train

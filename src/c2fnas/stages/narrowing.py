@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any
 
 from c2fnas.execution.executor import Executor
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.search.path_evolution import PathEvolution
 from c2fnas.search.path_ranking import random_paths
 from c2fnas.search.rank_correlation import kendall_tau
@@ -14,9 +16,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages.progress import Reporter
 from c2fnas.stages.ranking import Ranking, ranking_cases, refuse_all_failed
-from c2fnas.stages.setting import Setting
 
 Path = tuple[Operation, ...]
 

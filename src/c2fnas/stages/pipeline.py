@@ -7,24 +7,24 @@ from typing import TypeVar
 
 from c2fnas.data.fold_choice import FoldChoice
 from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.verdict import Verdict
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, write_json
-from c2fnas.inference.designs import Design
-from c2fnas.inference.metrics import Evaluation
-from c2fnas.inference.verdict import Verdict
+from c2fnas.networks.designs import Design
+from c2fnas.planning.forecast import forecast
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.lock import RunLock
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import search_topology
 from c2fnas.stages.deploy import is_deployed, train_final
 from c2fnas.stages.fine import search_operations, topology_begun
 from c2fnas.stages.fine_choice import Limits
-from c2fnas.stages.forecast import forecast
 from c2fnas.stages.prepare import prepare
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
-from c2fnas.stages.verdict import give_verdict
+from c2fnas.studies.verdict import give_verdict
 
 FINISHED = "This run has finished already: nothing is computed anew."
 

@@ -14,21 +14,22 @@ from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
-from c2fnas.data.plan import PLANNED_BATCH, Plan, differences, load_plan, make_plan, refuse_unfit, save_plan
-from c2fnas.data.planning import NothingFits
+from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Severity
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
+from c2fnas.planning.configure import configure
+from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
+from c2fnas.planning.patch_size import NothingFits
+from c2fnas.planning.plan import PLANNED_BATCH, make_plan
+from c2fnas.planning.presets import Preset, load_preset
+from c2fnas.planning.verdict_wish import ask_for_verdict, with_verdict
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.space.search_space import SearchSpace
-from c2fnas.stages.configure import configure
 from c2fnas.stages.folding import keep_folds
-from c2fnas.stages.memory import MemoryFit, TrainingStep, available_memory
-from c2fnas.stages.presets import Preset, load_preset
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
-from c2fnas.stages.verdict_wish import ask_for_verdict, with_verdict
 from c2fnas.training.precision import resolve_precision
 
 SHOWN_PROBLEMS = 5

@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import CaseScores
+from c2fnas.evaluation.path_ranking import mean_dice, refuse_without_foreground
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.inference.metrics import CaseScores
-from c2fnas.inference.path_ranking import mean_dice, refuse_without_foreground
+from c2fnas.runs.driver import drive
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.search.successive_halving import case_order
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages.drive import drive
 from c2fnas.stages.fine_jobs import Row
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 
 STAGE = "ranking"
 JOBS_PER_DEVICE = 4

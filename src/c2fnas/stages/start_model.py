@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from c2fnas.errors import UserError
-from c2fnas.inference.designs import Design, build_design
 from c2fnas.inference.package import load_package
+from c2fnas.networks.designs import Design, build_design
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.run_config import RunConfig
-from c2fnas.stages.setting import Setting
+from c2fnas.runs.run import Setting
 from c2fnas.training.weights import compare
 
 SHOWN = 8

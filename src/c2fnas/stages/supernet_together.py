@@ -7,13 +7,13 @@ from pathlib import Path
 from c2fnas.execution.call import clear_stop, finished
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.space.topology import Topology
 from c2fnas.stages.fine import SUPERNET_STAGE, claim_topology, supernet_job, topology_begun
 from c2fnas.stages.fine_jobs import train_supernet_network
 from c2fnas.stages.fine_wish import FineWish, with_wish
 from c2fnas.stages.pipeline import topology_to_search
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 from c2fnas.stages.train_together import do_together, looked_after
 from c2fnas.training.device import local_device, make_fabric, ranks
 

@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
-from c2fnas.inference.designs import Design, has_design, read_design
-from c2fnas.inference.metrics import Evaluation
 from c2fnas.inference.package import load_package
+from c2fnas.networks.designs import Design, has_design, read_design
+from c2fnas.planning.train_config import adapted, new_config
+from c2fnas.planning.train_wish import Wish, chosen_folds, refuse_conflicts
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.lock import RunLock
-from c2fnas.runs.run_config import RunConfig
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import claim, train_final
 from c2fnas.stages.pipeline import ExecutorFactory, Result
 from c2fnas.stages.prepare import prepare_data
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 from c2fnas.stages.start_model import claim_start, transfer_report
-from c2fnas.stages.train_config import adapted, new_config
-from c2fnas.stages.train_wish import Wish, chosen_folds, refuse_conflicts
 
 
 def train_architecture(

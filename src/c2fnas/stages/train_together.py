@@ -8,18 +8,18 @@ from pathlib import Path
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
-from c2fnas.inference.designs import read_design
+from c2fnas.networks.designs import read_design
+from c2fnas.planning.train_wish import Wish, chosen_folds
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.lock import RunLock
+from c2fnas.runs.meanwhile import hand_on_stop, meanwhile
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
 from c2fnas.stages.deploy import STAGE, fold_job
 from c2fnas.stages.jobs import train_fold_network
-from c2fnas.stages.live import note_on, share_done
-from c2fnas.stages.meanwhile import hand_on_stop, meanwhile
 from c2fnas.stages.pipeline import Result
-from c2fnas.stages.progress import Reporter
-from c2fnas.stages.setting import Setting
 from c2fnas.stages.train import announcement, ready, result
-from c2fnas.stages.train_wish import Wish, chosen_folds
 from c2fnas.training.device import local_device, make_fabric, ranks
 
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 

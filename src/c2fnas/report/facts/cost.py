@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.data.plan import Plan
+from c2fnas.evaluation.verdict import REFERENCES
 from c2fnas.files import read_json
-from c2fnas.inference.verdict import REFERENCES
 from c2fnas.report.facts.coarse import CoarseFacts
 from c2fnas.report.facts.jobs import (
     job_folders,
@@ -19,9 +19,9 @@ from c2fnas.report.facts.jobs import (
     training_seconds,
 )
 from c2fnas.report.facts.pace import Pace, read_pace
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
 

@@ -9,9 +9,9 @@ from typing import Any
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json
 from c2fnas.report.facts.jobs import result_of
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import NetworkCost, network_cost

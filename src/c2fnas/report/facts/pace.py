@@ -7,8 +7,8 @@ from statistics import median
 
 from c2fnas.files import read_json
 from c2fnas.report.facts.jobs import job_seconds, read_curve, result_of, training_seconds
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.training.recipe import Recipe
 
 Stride = tuple[int, int, int]

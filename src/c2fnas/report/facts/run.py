@@ -8,8 +8,7 @@ from typing import Any
 from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
-from c2fnas.inference.designs import Design
-from c2fnas.inference.scaled import Scaled
+from c2fnas.networks.designs import Design
 from c2fnas.report.facts.coarse import CoarseFacts, read_coarse
 from c2fnas.report.facts.cost import Costs, read_costs
 from c2fnas.report.facts.data import DataFacts, ProblemGroup, read_data, read_problems
@@ -18,9 +17,10 @@ from c2fnas.report.facts.fine import FineFacts, read_fine
 from c2fnas.report.facts.jobs import Curve, processes_of, read_curve
 from c2fnas.report.facts.scale import read_widths
 from c2fnas.report.facts.verdict import read_verdict
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.run_config import RunConfig
 from c2fnas.space.architecture import Architecture
+from c2fnas.studies.scaled import Scaled
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The third stage as a report needs it: the rows of its table."""
 
 from c2fnas.files import read_json
-from c2fnas.inference.scaled import Scaled
 from c2fnas.runs.folder import RunFolder
+from c2fnas.studies.scaled import Scaled
 
 
 def read_widths(folder: RunFolder) -> tuple[Scaled, ...]:

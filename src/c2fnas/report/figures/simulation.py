@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from c2fnas.bench.comparison import Comparison
+from c2fnas.bench.simulate import Band
 from c2fnas.report.figures.style import BLUE, COLOURS, save_figure
-from c2fnas.search.comparison import Comparison
-from c2fnas.search.simulate import Band
 from c2fnas.space.topology import Topology
 
 INCHES = (15.0, 4.6)

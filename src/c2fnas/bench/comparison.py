@@ -1,0 +1,133 @@
+"""Searchers against each other on a table: regret against evaluated networks and against compute, with bands."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c2fnas.bench.simulate import Band, Measurement, Simulation, confidence_band, regret_at, simulate
+from c2fnas.search.choice import make_searcher
+from c2fnas.space.clusters import TopologyCluster
+from c2fnas.space.topology import Topology
+
+SLOW = ("surrogate", "optuna-random", "tpe", "gp")
+"""Samplers of libraries: milliseconds to seconds a proposal, so that they are repeated less often."""
+
+POINTS = 60
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A searcher in a comparison.
+
+    Attributes:
+        early_stopping: whether candidates are stopped at the table's rungs.
+        final: its regret at the end of every repetition.
+        cost: what all of a search's candidates cost together, in every repetition.
+        by_networks: mean regret with its band at 1, 2, ... evaluated networks.
+        by_cost: the same at :attr:`Comparison.costs`.
+    """
+
+    sampler: str
+    early_stopping: bool
+    final: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    by_networks: Band
+    by_cost: Band
+
+    @property
+    def name(self) -> str:
+        """The sampler, and whether it stops early."""
+        return f"{self.sampler} + early stopping" if self.early_stopping else self.sampler
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All contenders on one table."""
+
+    contenders: tuple[Contender, ...]
+    networks: NDArray[np.int64]
+    costs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How every search of a comparison goes.
+
+    Attributes:
+        evaluations: networks of a search.
+        workers: that train them at the same time.
+        repetitions: searches of a sampler of ours.
+        slow_repetitions: of one in :data:`SLOW`.
+        noise: standard deviation between trainings, see :func:`c2fnas.bench.simulate.simulate`.
+        factor: of early stopping.
+    """
+
+    evaluations: int
+    workers: int = 8
+    repetitions: int = 1000
+    slow_repetitions: int = 50
+    noise: float = 0.0
+    factor: int = 2
+
+
+def compare(
+    table: Mapping[Topology, Measurement], clusters: Sequence[TopologyCluster], samplers: Sequence[str],
+    budget: Budget, tell: Callable[[str], None] = lambda name: None,
+) -> Comparison:  # fmt: skip
+    """Replay every sampler, with early stopping too where the table has rungs.
+
+    ``tell`` hears of every contender as it begins.
+
+    Raises:
+        ValueError: an unknown sampler.
+    """
+    networks = np.arange(1, budget.evaluations + 1)
+    most = budget.evaluations * max(entry.cost for entry in table.values())
+    dear = budget.evaluations * float(np.mean([entry.cost for entry in table.values()]))
+    costs = np.linspace(0, min(most, 1.15 * dear), POINTS + 1)[1:]
+    has_rungs = any(entry.rungs for entry in table.values())
+    contenders = []
+    for sampler in samplers:
+        for early in (False, True) if has_rungs else (False,):
+            tell(f"{sampler}{' + early stopping' if early else ''}")
+            runs = list(_replays(sampler, early, table, clusters, budget))
+            contenders.append(_contender(sampler, early, runs, networks, costs))
+    return Comparison(tuple(contenders), networks, costs)
+
+
+def difference(one: Contender, other: Contender, *, resamples: int = 5000, seed: int = 0) -> tuple[float, float, float]:
+    """Mean final regret of ``one`` less ``other``'s, with a 95 % bootstrap interval; below 0, ``one`` is better."""
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.choice(one.final, len(one.final)).mean() - rng.choice(other.final, len(other.final)).mean()
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(one.final.mean() - other.final.mean()), float(low), float(high)
+
+
+def _replays(
+    sampler: str, early: bool, table: Mapping[Topology, Measurement], clusters: Sequence[TopologyCluster],
+    budget: Budget,
+) -> Iterator[Simulation]:  # fmt: skip
+    first = 2 if budget.evaluations >= 2 * len(clusters) else 1
+    for seed in range(budget.slow_repetitions if sampler in SLOW else budget.repetitions):
+        searcher = make_searcher(sampler, clusters, seed=seed, evaluations=budget.evaluations, per_cluster=first)
+        yield simulate(
+            searcher, table, workers=budget.workers, noise=budget.noise, seed=seed,
+            factor=budget.factor if early else None,
+        )  # fmt: skip
+
+
+def _contender(
+    sampler: str, early: bool, runs: Sequence[Simulation], networks: NDArray[np.int64], costs: NDArray[np.float64]
+) -> Contender:
+    return Contender(
+        sampler, early,
+        final=np.array([run.regret[-1] for run in runs]),
+        cost=np.array([run.cost[-1] for run in runs]),
+        by_networks=confidence_band(np.stack([regret_at(run, networks.tolist()) for run in runs])),
+        by_cost=confidence_band(np.stack([regret_at(run, costs.tolist(), "cost") for run in runs])),
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Whole-volume evaluation in the original geometry: of a network on prepared cases, and of label files on disk."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from c2fnas.data.cache import PreparedCase
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
+from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sliding_window import SlidingWindow
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate_network(
+    network: nn.Module, cases: Sequence[PreparedCase], window: SlidingWindow, *, class_names: Sequence[str],
+    device: str | torch.device = "auto", options: Options = Options(),
+    on_progress: Progress = lambda done, total: None,
+) -> Evaluation:  # fmt: skip
+    """Score a network on labelled cases, each as a whole and against its label in its own grid (paper 4.1).
+
+    Windows of several small volumes share a batch. ``class_names`` begin with the background;
+    ``on_progress(done, total)`` counts cases.
+
+    Raises:
+        NonFiniteLogits: the network gives NaN or infinity.
+        UserError: the cases show no foreground, one has no label, or one window does not fit into memory.
+    """
+
+    def volumes() -> Iterator[tuple[np.ndarray, RestoringSink]]:
+        return ((case.image, RestoringSink(case.restoration)) for case in cases)
+
+    rows = []
+    for case, sink in zip(cases, window.stream(network, volumes(), device=device), strict=True):
+        spacing = case.restoration.original.spacing
+        rows.append(score_case(case.id, sink.labels, _truth(case), class_names, spacing=spacing, options=options))
+        on_progress(len(rows), len(cases))
+    return summarise(rows)
+
+
+def _truth(case: PreparedCase) -> np.ndarray:
+    if case.truth is None:
+        raise UserError(f"{case.folder}: the case {case.id} has no label to be scored against.")
+    return case.truth

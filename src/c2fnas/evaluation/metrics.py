@@ -1,0 +1,178 @@
+"""Dice of whole volumes, with both empty-class rules, and what a set of cases amounts to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from c2fnas.errors import UserError
+from c2fnas.evaluation.surface import Spacing, hausdorff95_per_class, surface_dice_per_class
+
+ByClass = dict[str, float | None]
+
+
+def dice_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int) -> tuple[float | None, ...]:
+    """DSC = 2|Y∩Z| / (|Y|+|Z|) of every foreground class on a whole volume (paper 4.1).
+
+    Args:
+        prediction: Class indices, any shape.
+        truth: Class indices, the same shape.
+        classes: Classes, the background included.
+
+    Returns:
+        A value per class from 1: None where truth and prediction are both empty (to be left out of the mean), 0 where
+        the truth is empty and the prediction is not (MONAI's default drops such a case).
+
+    Raises:
+        ValueError: the shapes differ, or a voxel is in no class.
+
+    >>> dice_per_class(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 0]), classes=4)
+    (0.6666666666666666, 0.0, None)
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"the prediction has shape {prediction.shape}, the truth {truth.shape}")
+    table = _confusion(prediction, truth, classes)
+    sizes = table.sum(0) + table.sum(1)
+    return tuple(2 * int(table[c, c]) / int(sizes[c]) if sizes[c] else None for c in range(1, classes))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which metrics to compute besides Dice.
+
+    Args:
+        surface_tolerance: Millimetres; None leaves surface Dice out.
+        hausdorff: Whether to compute the Hausdorff distance's 95th percentile.
+    """
+
+    surface_tolerance: float | None = None
+    hausdorff: bool = False
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One case: Dice per class name, and the other metrics where they were asked for."""
+
+    case: str
+    dice: ByClass
+    false_positive: tuple[str, ...] = ()
+    surface_dice: ByClass | None = None
+    hausdorff95_mm: ByClass | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value; metrics that were not asked for are left out."""
+        row: dict[str, Any] = {"case": self.case, "dice": self.dice, "false_positive": list(self.false_positive)}
+        extra = {"surface_dice": self.surface_dice, "hausdorff95_mm": self.hausdorff95_mm}
+        return row | {name: values for name, values in extra.items() if values is not None}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """What :meth:`to_json` gave."""
+        return cls(**{**row, "false_positive": tuple(row["false_positive"])})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A set of cases: mean over cases, then over classes (spec of the DSC in ``docs/paper-map``).
+
+    Args:
+        cases: A row per case.
+        per_class: Mean Dice per class name; None for a class that is empty in every case, truth and prediction.
+        mean: Mean of ``per_class``, without the Nones.
+        excluded_empty: Pairs of case and class left out since truth and prediction are both empty.
+        false_positive_empty: Pairs that count as 0: truth empty, prediction not.
+        surface_dice: Mean per class, or None where not computed.
+        hausdorff95_mm: Mean per class over the cases where both are there, or None where not computed.
+    """
+
+    cases: tuple[CaseScores, ...]
+    per_class: ByClass
+    mean: float
+    excluded_empty: int
+    false_positive_empty: int
+    surface_dice: ByClass | None = field(default=None)
+    hausdorff95_mm: ByClass | None = field(default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that :meth:`from_json` reads."""
+        value: dict[str, Any] = {
+            "cases": [case.to_json() for case in self.cases],
+            "per_class": self.per_class,
+            "mean": self.mean,
+            "excluded_empty": self.excluded_empty,
+            "false_positive_empty": self.false_positive_empty,
+        }
+        extra = {"surface_dice": self.surface_dice, "hausdorff95_mm": self.hausdorff95_mm}
+        return value | {name: values for name, values in extra.items() if values is not None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What :meth:`to_json` gave."""
+        return cls(**{**value, "cases": tuple(CaseScores.from_json(row) for row in value["cases"])})
+
+
+def score_case(
+    case: str, prediction: np.ndarray, truth: np.ndarray, class_names: Sequence[str], *,
+    spacing: Spacing = (1.0, 1.0, 1.0), options: Options = Options(),
+) -> CaseScores:  # fmt: skip
+    """Every metric of one case; ``class_names`` begin with the background, ``spacing`` is in mm."""
+    classes = len(class_names)
+
+    def named(values: Sequence[float | None]) -> ByClass:
+        return dict(zip(class_names[1:], values, strict=True))
+
+    tolerance = options.surface_tolerance
+    dice = named(dice_per_class(prediction, truth, classes))
+    return CaseScores(
+        case,
+        dice,
+        tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
+        None if tolerance is None else named(surface_dice_per_class(prediction, truth, classes, spacing, tolerance)),
+        named(hausdorff95_per_class(prediction, truth, classes, spacing)) if options.hausdorff else None,
+    )
+
+
+def summarise(rows: Sequence[CaseScores]) -> Evaluation:
+    """The mean over cases, then over classes.
+
+    Raises:
+        UserError: there is nothing to take a mean of.
+    """
+    names = list(rows[0].dice) if rows else []
+    per_class = _means([row.dice for row in rows], names)
+    scored = [value for value in per_class.values() if value is not None]
+    if not scored:
+        raise UserError("There is no Dice to report: no case has any foreground, neither in its label nor in its "
+                        "prediction. Evaluate cases that show the structures.")  # fmt: skip
+    surface = [row.surface_dice for row in rows if row.surface_dice is not None]
+    distance = [row.hausdorff95_mm for row in rows if row.hausdorff95_mm is not None]
+    return Evaluation(
+        tuple(rows),
+        per_class,
+        sum(scored) / len(scored),
+        sum(value is None for row in rows for value in row.dice.values()),
+        sum(len(row.false_positive) for row in rows),
+        _means(surface, names) if surface else None,
+        _means(distance, names) if distance else None,
+    )
+
+
+def _means(rows: Sequence[ByClass], names: Sequence[str]) -> ByClass:
+    return {name: _mean([row[name] for row in rows]) for name in names}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
+
+
+def _confusion(prediction: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
+    """How many voxels have each pair ``[truth, prediction]``; counted plane by plane, so temporaries stay small."""
+    table = np.zeros((classes, classes), dtype=np.int64)
+    for ours, theirs in zip(np.atleast_1d(prediction), np.atleast_1d(truth), strict=True):
+        if max(int(np.max(ours, initial=0)), int(np.max(theirs, initial=0))) >= classes:
+            raise ValueError(f"a voxel has a class of {classes} or above")
+        pairs = np.ravel(theirs).astype(np.int64) * classes + np.ravel(ours)
+        table += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    return table

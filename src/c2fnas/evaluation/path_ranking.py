@@ -1,0 +1,230 @@
+"""Scoring many paths of a super-network on whole volumes (paper Eq. 7), what paths share computed once."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from c2fnas.data.cache import PreparedCase
+from c2fnas.data.patches import crop
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
+from c2fnas.inference.blend import Blend, NonFiniteLogits
+from c2fnas.inference.forward import autocast, resolve_device
+from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sliding_window import SlidingWindow, evaluating
+from c2fnas.inference.windows import Triple, importance, padding_before
+from c2fnas.networks.prefix_tree import evaluate_paths
+from c2fnas.networks.supernet import SuperNetwork
+from c2fnas.space.operation import Operation
+
+PathOfOperations = tuple[Operation, ...]
+Progress = Callable[[int, int], None]
+
+MEMORY = 2**30
+"""Bytes that the sums of all paths under way may take together."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """Some paths, from number ``first`` on, on one case; None for a path whose logits are not finite."""
+
+    case: str
+    first: int
+    rows: tuple[CaseScores | None, ...]
+
+
+def score_paths(
+    supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, *,
+    class_names: Sequence[str], device: str = "auto", on_progress: Progress = lambda done, total: None,
+) -> list[float | None]:  # fmt: skip
+    """Mean whole-volume Dice of each path with the super-network's weights; None where its logits are not finite.
+
+    Equals the evaluation of each path's stand-alone network; see :func:`score_by_case`. ``on_progress`` hears of
+    ``done`` of ``total`` cases, counted again for every group of paths where memory has paths take turns.
+    """
+    rows: list[list[CaseScores | None]] = [[] for _ in paths]
+    total = len(cases) * len(groups_of(cases, paths, window, len(class_names)))
+    results = score_by_case(supernet, cases, paths, window, class_names=class_names, device=device)
+    for done, result in enumerate(results, start=1):
+        for index, row in enumerate(result.rows, start=result.first):
+            rows[index].append(row)
+        on_progress(done, total)
+    return [mean_dice(each) for each in rows]
+
+
+def score_by_case(
+    supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, *,
+    class_names: Sequence[str], device: str = "auto", finished: Collection[tuple[str, int]] = (),
+) -> Iterator[CaseResult]:  # fmt: skip
+    """Score each path on each case with the super-network's weights, as its stand-alone network would score.
+
+    Windows are batched as :meth:`SlidingWindow.stream` does, over the borders of cases too. The paths of a batch are
+    walked as a tree, so those with a common beginning share its computation.
+
+    Args:
+        supernet: moved to ``device``; its mode is kept.
+        cases: labelled cases, not necessarily of the size of a window.
+        paths: one operation per cell each, in any order.
+        window: with precision and batch.
+        class_names: begin with the background.
+        finished: ``(case, first)`` of results already there. Batches stay the same ones, so that what is left is scored
+            as if nothing had been interrupted.
+
+    Raises:
+        UserError: no case shows any foreground, so there is no Dice to rank by.
+    """
+    refuse_without_foreground(cases)
+    place = resolve_device(device)
+    supernet.to(place)
+    for group in groups_of(cases, paths, window, len(class_names)):
+        done = {number for number, case in enumerate(cases) if (case.id, group.start) in finished}
+        contest = _Contest(supernet, cases, paths[group], window, class_names, place)
+        for number, rows in contest.run(done):
+            yield CaseResult(cases[number].id, group.start, rows)
+
+
+def mean_dice(rows: Sequence[CaseScores | None]) -> float | None:
+    """The mean Dice of a path over its cases; None where one of them is missing."""
+    present = [row for row in rows if row is not None]
+    return summarise(present).mean if present and len(present) == len(rows) else None
+
+
+def groups_of(
+    cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, classes: int
+) -> list[slice]:
+    """The groups of paths that go through all cases together: about equal, their sums fit into :data:`MEMORY`."""
+    under_way = min(window.batch, len(cases))
+    return _groups(len(paths), under_way * max(_bytes_per_path(case, window, classes) for case in cases))
+
+
+def refuse_without_foreground(cases: Sequence[PreparedCase]) -> None:
+    """See that there is something to rank paths by.
+
+    Raises:
+        UserError: no case shows any foreground.
+    """
+    if not any(len(voxels) for case in cases for voxels in case.foreground):
+        names = ", ".join(case.id for case in cases) or "none"
+        raise UserError(
+            f"The candidates can't be ranked: no validation case shows any foreground class (cases: {names}). Rank on "
+            "cases whose labels show the structures."
+        )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One window of a case."""
+
+    case: int
+    start: Triple
+    patch: np.ndarray
+    last: bool
+
+
+class _Sum:
+    """One path's blended logits of one case, and the labels they become."""
+
+    def __init__(self, case: PreparedCase, window: SlidingWindow) -> None:
+        self.sink = RestoringSink(case.restoration)
+        self.blend = Blend(case.restoration.shape, importance(window.patch_size, window.weighting), self.sink)
+
+
+class _Contest:
+    """Some paths on some cases; sums are kept for the cases under way alone."""
+
+    def __init__(
+        self, supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations],
+        window: SlidingWindow, class_names: Sequence[str], device: torch.device,
+    ) -> None:  # fmt: skip
+        self._supernet, self._cases, self._paths = supernet, cases, paths
+        self._window, self._class_names, self._device = window, class_names, device
+        self._alive = dict.fromkeys(range(len(paths)))
+        self._sums: dict[int, dict[int, _Sum]] = {}
+
+    def run(self, done: Collection[int]) -> Iterator[tuple[int, tuple[CaseScores | None, ...]]]:
+        """Yield number and rows of every case that is not ``done``, when all paths have been scored on it."""
+        for batch in _batched(_tasks(self._cases, self._window), self._window.batch):
+            wanted = [task for task in batch if task.case not in done]
+            if not wanted:
+                continue
+            with evaluating(self._supernet):
+                self._forward(batch, done)
+            for task in wanted:
+                if task.last:
+                    yield task.case, self._settle(task.case)
+
+    @torch.no_grad()
+    def _forward(self, batch: Sequence[_Task], done: Collection[int]) -> None:
+        """Add a batch of windows, but for those of cases that are ``done``, to the sums of all paths still alive."""
+        alive = list(self._alive)
+        image = torch.from_numpy(np.stack([task.patch for task in batch])).to(self._device)
+        with autocast(self._device, self._window.precision):
+            for place, logits in evaluate_paths(self._supernet, image, [self._paths[index] for index in alive]):
+                with self._given_up_if_diverged(alive[place]):
+                    for task, scores in zip(batch, logits.float(), strict=True):
+                        if task.case not in done:
+                            self._sum(task.case, alive[place]).blend.add(task.start, scores)
+
+    def _settle(self, case: int) -> tuple[CaseScores | None, ...]:
+        """Every path's row on a case that is complete."""
+        truth = self._cases[case].truth
+        assert truth is not None
+        rows: dict[int, CaseScores] = {}
+        for index in list(self._alive):
+            with self._given_up_if_diverged(index):
+                own = self._sum(case, index)
+                own.blend.close()
+                rows[index] = score_case(self._cases[case].id, own.sink.labels, truth, self._class_names)
+        self._sums.pop(case, None)
+        return tuple(rows.get(index) for index in range(len(self._paths)))
+
+    def _sum(self, case: int, index: int) -> _Sum:
+        sums = self._sums.setdefault(case, {})
+        if index not in sums:
+            sums[index] = _Sum(self._cases[case], self._window)
+        return sums[index]
+
+    @contextmanager
+    def _given_up_if_diverged(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except NonFiniteLogits:
+            del self._alive[index]
+
+
+def _tasks(cases: Sequence[PreparedCase], window: SlidingWindow) -> Iterator[_Task]:
+    """All windows of all cases, in the order that blending needs."""
+    for number, case in enumerate(cases):
+        shape = case.restoration.shape
+        before, starts = padding_before(shape, window.patch_size), window.windows(shape)
+        for start in starts:
+            corner = [at - pad for at, pad in zip(start, before, strict=True)]
+            yield _Task(number, start, crop(case.image, corner, window.patch_size), last=start == starts[-1])
+
+
+def _batched(tasks: Iterator[_Task], size: int) -> Iterator[list[_Task]]:
+    batch: list[_Task] = []
+    for task in tasks:
+        batch.append(task)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _groups(paths: int, each: int) -> list[slice]:
+    """Runs of paths, about equally long, that take ``each`` bytes and fit into :data:`MEMORY` together."""
+    turns = -(-paths // max(1, MEMORY // each))
+    size = -(-paths // max(1, turns))
+    return [slice(start, min(paths, start + size)) for start in range(0, paths, max(1, size))]
+
+
+def _bytes_per_path(case: PreparedCase, window: SlidingWindow, classes: int) -> int:
+    """Memory of one path's sums, its labels and the planes it keeps between slabs, for one case."""
+    _, j, k = (max(side, patch) for side, patch in zip(case.restoration.shape, window.patch_size, strict=True))
+    ring = 4 * (classes + 1) * window.patch_size[0] * j * k
+    return ring + int(np.prod(case.restoration.original.shape)) + 4 * classes * j * k

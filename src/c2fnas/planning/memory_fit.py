@@ -1,0 +1,170 @@
+"""Whether a patch fits the memory: predicted where there is room to spare, else measured by a training step."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import torch
+
+from c2fnas.data.free_memory import free_memory
+from c2fnas.data.patches import RESIDENT_SHARE
+from c2fnas.execution import Job, LocalProcessExecutor
+from c2fnas.networks import build_network
+from c2fnas.planning.patch_size import Triple
+from c2fnas.runs.reporter import Reporter
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.memory import training_memory
+from c2fnas.space.search_space import SearchSpace
+from c2fnas.training.device import use_threads
+from c2fnas.training.recipe import modern_recipe
+from c2fnas.training.step import Stepper
+
+SPARE = 1 / 3
+"""A prediction below this share of the memory is taken for true."""
+
+HOPELESS = 1.5
+"""A prediction above this multiple of the memory is not tried: it would have the system end processes."""
+
+USED = 0.9
+"""The share of the memory that a measured step may take; the super-network and evaluation need a little more."""
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A step to be measured, on how many patches of which kind."""
+
+    in_channels: int
+    classes: int
+    patches: int
+    precision: str
+
+
+Measure = Callable[[Architecture, TrainingStep, Triple, str], int | None]
+"""``(architecture, step, patch, device)`` to the bytes at its peak; None where they exceed the memory."""
+
+
+class MemoryFit:
+    """Whether training on a patch fits the memory of a device; the ``fits`` of :func:`c2fnas.data.plan.make_plan`.
+
+    The network is the most demanding of the coarse stage's candidates, so that none of them fails for lack of memory.
+
+    Args:
+        space: what is searched.
+        width: of every network.
+        step: all else of a step.
+        device: "cpu", "cuda:0" ...
+        available: bytes that one training may take there.
+        reporter: hears of measurements, which take seconds.
+        measure: by default a step in a process of its own.
+    """
+
+    def __init__(
+        self, space: SearchSpace, width: float, step: TrainingStep, device: str, available: int, reporter: Reporter,
+        measure: Measure | None = None,
+    ) -> None:  # fmt: skip
+        self._space, self._width, self._step, self._device = space, width, step, device
+        self.available, self._reporter, self._measure = available, reporter, measure or measure_step
+        self._correction = 1.0
+
+    def __call__(self, patch: Triple) -> bool:
+        """Whether a step on patches of this size fits."""
+        predicted = self._predicted(patch)
+        if predicted * self._correction <= self.available * SPARE:
+            return True
+        if predicted * self._correction > self.available * HOPELESS:
+            return False
+        peak = self._measure(self._heaviest, self._step, patch, self._device)
+        if peak is not None:
+            self._correction = peak / predicted  # so that sizes far too large aren't tried one by one
+        fits = peak is not None and peak <= self.available * USED
+        self._reporter.say(self._result(patch, peak, fits))
+        return fits
+
+    @cached_property
+    def _heaviest(self) -> Architecture:
+        """The candidate that takes most; which one it is hardly depends on the patch."""
+        candidates = [Architecture.uniform(topology, width=self._width) for topology in self._space.topologies()]
+        return max(candidates, key=lambda candidate: self._bytes(candidate, (64, 64, 64)))
+
+    def _predicted(self, patch: Triple) -> int:
+        return self._bytes(self._heaviest, patch)
+
+    def _bytes(self, architecture: Architecture, patch: Triple) -> int:
+        memory = training_memory(
+            architecture, in_channels=self._step.in_channels, classes=self._step.classes, input_size=patch,
+            value_bytes=4 if self._step.precision == "fp32" else 2,
+        )  # fmt: skip
+        return memory.of(self._step.patches)
+
+    def _result(self, patch: Triple, peak: int | None, fits: bool) -> str:
+        size, took = "×".join(map(str, patch)), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
+        verdict = "fits" if fits else "does not fit"
+        return (
+            f"A training step on {self._step.patches} patches of {size} takes {took} of {self.available / 1e9:.1f} GB: "
+            f"{verdict}."
+        )
+
+
+def available_memory(devices: Sequence[str]) -> int:
+    """Bytes that a training on the first of ``devices`` may take; those on the CPU share what is free.
+
+    On a GPU a part is left to the volumes that may be kept there.
+    """
+    kind = devices[0].partition(":")[0]
+    if kind == "cuda":
+        return int(torch.cuda.mem_get_info(devices[0])[0] * (1 - RESIDENT_SHARE))
+    sharing = sum(device.partition(":")[0] == kind for device in devices)
+    return free_memory() // sharing
+
+
+def measure_step(architecture: Architecture, step: TrainingStep, patch: Triple, device: str) -> int | None:
+    """The bytes that a step takes at its peak, measured in a process of its own; None where there are not enough.
+
+    Raises:
+        RuntimeError: the step failed for another reason.
+    """
+    with tempfile.TemporaryDirectory() as folder, LocalProcessExecutor([device], retries=0) as executor:
+        payload = {"architecture": architecture.to_json(), "step": asdict(step), "patch": patch}
+        job = Job("memory", "c2fnas.planning.memory_fit:run_step", payload, Path(folder))
+        executor.submit(job)
+        outcome = executor.wait()
+    if outcome is not None and outcome.kind in ("out_of_memory", "killed"):
+        return None
+    if outcome is None or outcome.value is None:
+        raise RuntimeError(f"a training step to measure its memory failed: {outcome and outcome.failure}")
+    return outcome.value["bytes"]
+
+
+def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """A job: two training steps on noise (the second has the momentum of the first), and the bytes they took."""
+    if payload.get("micro_batch_divisor", 1) > 1:
+        return {"bytes": None}  # the whole batch did not fit, and that was the question
+    step, architecture = TrainingStep(**payload["step"]), Architecture.from_json(payload["architecture"])
+    network = build_network(architecture, in_channels=step.in_channels, classes=step.classes)
+    recipe = modern_recipe(100).model_copy(update={"volumes": step.patches, "precision": step.precision})
+    stepper = Stepper(network.train(), recipe, device)
+    use_threads(stepper.fabric)
+    for iteration in range(2):
+        stepper.step(_noise(step, tuple(payload["patch"])), iteration)
+    return {"bytes": _peak(stepper.fabric.device)}
+
+
+def _noise(step: TrainingStep, patch: tuple[int, ...]) -> SimpleNamespace:
+    image = torch.randn(step.patches, step.in_channels, *patch)
+    return SimpleNamespace(image=image, label=torch.randint(step.classes, (step.patches, *patch)))
+
+
+def _peak(device: torch.device) -> int:
+    """Bytes reserved on a GPU, or this process's resident memory, at the peak."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return psutil.Process().memory_info().rss

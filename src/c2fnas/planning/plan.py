@@ -1,0 +1,77 @@
+"""From a fingerprint to a plan: spacing, axes, patch and strides, in the paper's way or fitted to the data."""
+
+from typing import Any, Literal
+
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.planning.patch_size import ANISOTROPY, Fits, axis_order, fitted_patch, median_shape, part_of, target_spacing
+
+Style = Literal["paper", "planned"]
+
+LARGEST_PATCH = 96**3
+PLANNED_BATCH = 2
+"""Patches an iteration where the plan is fitted to the data, as nnU-Net has it for large patches."""
+CROPPED_SHARE = 0.8
+
+
+def make_plan(
+    fingerprint: Fingerprint, *, style: Style, most_voxels: int = LARGEST_PATCH, batch_size: int | None = None,
+    fits: Fits = lambda patch: True,
+) -> Plan:  # fmt: skip
+    """Plan a data set in the paper's way (section 4.1) or fitted to the data.
+
+    Args:
+        fingerprint: the data set's.
+        style: ``paper`` resamples to 1.0 mm isotropic and takes 96³ patches at stride 16, with the paper's exceptions
+            for Prostate and Hippocampus, known by their names. ``planned`` keeps the data's own spacing and fits the
+            patch to their size.
+        most_voxels: the largest planned patch.
+        batch_size: patches an iteration; by default 16 in the paper, else :data:`PLANNED_BATCH`.
+        fits: whether a patch fits the memory, by measurement; planned patches shrink until it does.
+
+    Raises:
+        NothingFits: not even the least patch does.
+    """
+    if style == "paper":
+        return _paper_plan(fingerprint, batch_size or 16)
+    return _fitted_plan(fingerprint, most_voxels, batch_size or PLANNED_BATCH, fits)
+
+
+def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> Plan:
+    names = f"{fingerprint.name} {fingerprint.folder}".lower()
+    sides: dict[str, Any] = {"patch_size": (96, 96, 96), "stride": (16, 16, 16), "ranking_stride": (48, 48, 48)}
+    grid: dict[str, Any] = {"spacing": (1.0, 1.0, 1.0)}
+    if "hippocampus" in names:
+        grid = {"resize": (96, 96, 96)}
+    elif "prostate" in names:
+        sides = {"patch_size": (128, 128, 32), "stride": (16, 16, 4), "ranking_stride": (48, 48, 12)}
+    return Plan(**_channels_and_classes(fingerprint), **grid, **sides, batch_size=batch_size)
+
+
+def _fitted_plan(fingerprint: Fingerprint, most_voxels: int, batch_size: int, fits: Fits) -> Plan:
+    cases = fingerprint.cases
+    crop = fingerprint.nonzero_share < CROPPED_SHARE and all(each.kind == "mr" for each in fingerprint.channels)
+    shapes = [case.nonzero_shape if crop else case.shape for case in cases]
+    spacings = [case.spacing for case in cases]
+    spacing = target_spacing(spacings, shapes)
+    i, j, k = axes = axis_order(spacing)
+    shape = median_shape(spacings, shapes, spacing)
+    ordered = (spacing[i], spacing[j], spacing[k])
+    patch = fitted_patch((shape[i], shape[j], shape[k]), ordered, most_voxels, fits)
+    return Plan(
+        **_channels_and_classes(fingerprint), axes=axes, crop_nonzero=crop,
+        spacing=ordered, nearest_beyond=ANISOTROPY, patch_size=patch,
+        stride=part_of(patch, 1 / 2), ranking_stride=part_of(patch, 3 / 4), batch_size=batch_size,
+        foreground_rate=0.3333,
+    )  # fmt: skip
+
+
+def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
+    channels = [
+        ChannelPlan(name=each.name, kind="ct", clip=(each.low, each.high), mean=each.mean, std=max(each.std, 1e-6))
+        if each.kind == "ct"
+        else ChannelPlan(name=each.name, kind="mr")
+        for each in fingerprint.channels
+    ]
+    classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
+    return {"channels": tuple(channels), "classes": tuple(classes)}

@@ -1,0 +1,163 @@
+"""How far the ranking can be trusted: some of its candidates retrained from scratch, and Kendall's τ of both orders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from c2fnas.errors import UserError
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job
+from c2fnas.files import write_json
+from c2fnas.runs.driver import run_all
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Setting
+from c2fnas.runs.trial import Trial
+from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages.fine import STAGE
+from c2fnas.stages.ranking import Ranking, ranking_cases
+
+FEWEST = 3
+REPEATED = 4
+"""Candidates that are trained a second time with another seed: the noise that no ranking can beat."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A candidate of the ranking: its place (from 1), Dice with the super-network's weights, and trained from scratch.
+
+    ``number`` is the ledger's. ``dice`` has a value per seed; none where the training has failed.
+    """
+
+    architecture: Architecture
+    number: int
+    place: int
+    ranked: float
+    dice: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "architecture": self.architecture.to_text(), "number": self.number, "place": self.place,
+            "ranked": self.ranked, "dice": list(self.dice),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What retraining says of the ranking.
+
+    Attributes:
+        tau: Kendall's τ-b of Dice in the ranking and Dice from scratch, over all candidates, first seeds alone.
+        interval: its 95 % bootstrap interval over candidates.
+        seed_sd: the standard deviation of Dice between seeds; None where nothing was repeated.
+        spread_sd: that between candidates, for comparison: an order among less than the noise is chance.
+    """
+
+    tau: float
+    interval: tuple[float, float]
+    seed_sd: float | None
+    spread_sd: float
+    iterations: int
+    candidates: tuple[Verified, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "tau": self.tau, "interval": list(self.interval), "seed_sd": self.seed_sd, "spread_sd": self.spread_sd,
+            "iterations": self.iterations, "candidates": [each.to_json() for each in self.candidates],
+        }  # fmt: skip
+
+
+def verify_ranking(
+    setting: Setting, executor: Executor, reporter: Reporter, *, count: int, iterations: int | None = None
+) -> Verification:
+    """Retrain ``count`` candidates spread over the ranking, best and worst among them; leaves ``verification.json``.
+
+    Each is scored on all ranking cases with the super-network's weights first, however far it had come, and then
+    trained as the final network would be, for ``iterations`` (the final network's where None); :data:`REPEATED` of them
+    twice.
+
+    Raises:
+        UserError: the fine stage has not finished, fewer than three candidates are asked for or there, or fewer than
+            three trainings succeed.
+    """
+    if count < FEWEST:
+        raise UserError(f"--verify {count}: at least {FEWEST} candidates are needed for a rank correlation.")
+    if not setting.folder.ranking_file.exists():
+        raise UserError(f"{setting.folder.root}: nothing to verify, the fine stage has not finished.")
+    order = _ranked(Ledger(setting.folder.study, STAGE, read_only=True).trials())
+    places = spread_places(count, len(order))
+    chosen = [order[place] for place in places]
+    scores = _scored_on_all(setting, chosen, executor, reporter)
+    steps = iterations or setting.config.deployment.recipe.iterations
+    dice = _retrained(setting, chosen, steps, executor, reporter)
+    found = [
+        Verified(trial.architecture, trial.number, place + 1, score, tuple(values))
+        for trial, place, score, values in zip(chosen, places, scores, dice, strict=True)
+    ]
+    result = _summary(setting, found, steps)
+    write_json(setting.folder.verification_file, result.to_json())
+    return result
+
+
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """The scored candidates, best first: those scored on more cases before those on fewer."""
+    scored = [trial for trial in trials if trial.score is not None]
+    return sorted(scored, key=lambda trial: (-trial.extra["cases"], -(trial.score or 0), trial.number))
+
+
+def _scored_on_all(setting: Setting, chosen: Sequence[Trial], executor: Executor, reporter: Reporter) -> list[float]:
+    """Dice with the super-network's weights on all ranking cases, so that all are comparable."""
+    cases = ranking_cases(setting, reporter)
+    ranking = Ranking(setting, chosen[0].architecture.topology, executor, reporter, len(chosen) * len(cases))
+    paths = [trial.architecture.operations for trial in chosen]
+    ranking.score(f"verify-{len(chosen)}", paths, cases)
+    ranking.close("those to be retrained")
+    # One that has failed on a case it had not seen is the worst there is.
+    return [ranking.dice(path, cases) or 0.0 for path in paths]
+
+
+def _retrained(
+    setting: Setting, chosen: Sequence[Trial], iterations: int, executor: Executor, reporter: Reporter
+) -> list[list[float]]:
+    """The Dice of every candidate by seed; a training that fails is told of and left out."""
+    seeds = [setting.config.seed, setting.config.seed + 1]
+    again = spread_places(min(REPEATED, len(chosen)), len(chosen))
+    wanted = [(index, seeds[0]) for index in range(len(chosen))] + [(index, seeds[1]) for index in again]
+    jobs = [_job(setting, chosen[index], seed, iterations) for index, seed in wanted]
+    outcomes = run_all(executor, jobs, setting.folder, reporter, "verification")
+    values: list[list[float]] = [[] for _ in chosen]
+    for (index, _), outcome in zip(wanted, outcomes, strict=True):
+        if outcome.value is None:
+            reporter.say(f"{outcome.job_id} failed and is left out: {outcome.failure}")
+        else:
+            values[index].append(outcome.value["dice"])
+    return values
+
+
+def _job(setting: Setting, trial: Trial, seed: int, iterations: int) -> Job:
+    payload = {
+        "run": "../../../..", "architecture": trial.architecture.to_json(), "seed": seed, "iterations": iterations,
+    }  # fmt: skip
+    name = f"{trial.number:04d}-seed-{seed}"
+    folder = setting.folder.verification / f"{iterations}-iterations" / name
+    return Job(f"verification {name}", "c2fnas.stages.fine_jobs:retrain_candidate", payload, folder)
+
+
+def _summary(setting: Setting, found: Sequence[Verified], iterations: int) -> Verification:
+    trained = [each for each in found if each.dice]
+    if len(trained) < FEWEST:
+        raise UserError(
+            f"{setting.folder.verification}: {len(trained)} of {len(found)} candidates could be trained; a "
+            f"rank correlation needs {FEWEST}. Look into the folders for what went wrong."
+        )
+    ranked, dice = [each.ranked for each in trained], [each.dice[0] for each in trained]
+    return Verification(
+        tau=kendall_tau(ranked, dice), interval=tau_interval(ranked, dice),
+        seed_sd=pooled_sd([each.dice for each in trained]), spread_sd=float(np.std(dice, ddof=1)),
+        iterations=iterations, candidates=tuple(found),
+    )  # fmt: skip

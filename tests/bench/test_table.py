@@ -1,0 +1,140 @@
+"""Tables of topologies: read as written, what is wrong is named, and what they say of themselves."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from c2fnas.bench.comparison import Budget, compare, difference
+from c2fnas.bench.table import Row, read_table, write_table
+from c2fnas.bench.table_facts import cluster_share, distance_correlation, measurements, seed_noise, table_clusters
+from c2fnas.errors import UserError
+from c2fnas.space.clusters import cluster_topologies
+from c2fnas.space.search_space import SearchSpace
+from c2fnas.space.topology import Topology
+
+TOPOLOGIES = SearchSpace(cells=8, downsamplings=2).topologies()
+CLUSTERS = cluster_topologies(TOPOLOGIES, clusters=5)
+
+
+def row(topology: Topology, dice: float | None, cluster: int = 0, seed: int = 0, seconds: float = 10.0) -> Row:
+    rungs = {} if dice is None else {25: dice / 4, 50: dice / 2}
+    per_class = {} if dice is None else {"organ": dice}
+    return Row(topology, cluster, seed, dice, rungs, per_class, seconds, parameters=1000, macs=5000)
+
+
+def rows_of(dice: dict[Topology, float]) -> list[Row]:
+    return [row(t, dice[t], cluster.index) for cluster in CLUSTERS for t in cluster.topologies if t in dice]
+
+
+def test_read_as_written(tmp_path: Path) -> None:
+    rows = (row(TOPOLOGIES[0], 0.5), row(TOPOLOGIES[0], 0.25, seed=1), row(TOPOLOGIES[1], None, cluster=2))
+    write_table(tmp_path / "table.csv", rows)
+    assert read_table(tmp_path / "table.csv") == rows
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("1 1,0,0,0.5,1,1,1", "line 2"),  # no topology
+        ("0 1 1 2 2 1 0 0,0,0,1.5,1,1,1", "within \\[0, 1\\]"),
+        ("0 1 1 2 2 1 0 0,0,zero,0.5,1,1,1", "line 2"),
+        ("0 1 1 2 2 1 0 0,0,0,0.5", "line 2"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, named: str) -> None:
+    (tmp_path / "table.csv").write_text(f"code,cluster,seed,dice,parameters,macs,seconds\n{line}\n")
+    with pytest.raises(UserError, match=named):
+        read_table(tmp_path / "table.csv")
+
+
+def test_two_lines_on_one_training_are_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", [row(TOPOLOGIES[0], 0.5), row(TOPOLOGIES[0], 0.6)])
+    with pytest.raises(UserError, match="line 3: another line has this topology and seed"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_seeds_are_averaged_and_their_spread_is_the_noise() -> None:
+    rows = [row(TOPOLOGIES[0], 0.4), row(TOPOLOGIES[0], 0.6, seed=1), row(TOPOLOGIES[1], None), row(TOPOLOGIES[2], 0.3)]
+    table = measurements(rows, 100)
+    first = table[TOPOLOGIES[0]]
+    assert first.score == pytest.approx(0.5)
+    assert np.array(first.rungs) == pytest.approx(np.array([[0.25, 0.125], [0.5, 0.25]]))
+    assert table[TOPOLOGIES[1]].score is None
+    assert seed_noise(rows) == pytest.approx(math.sqrt(0.02))
+    assert seed_noise(rows[2:]) is None
+
+
+def test_clusters_are_those_of_the_whole_space() -> None:
+    dice = dict.fromkeys(TOPOLOGIES[::3], 0.5)
+    for cluster in table_clusters(rows_of(dice)):
+        assert set(cluster.topologies) <= set(CLUSTERS[cluster.index].topologies)
+
+
+def test_correlation_agrees_with_scipy_and_is_one_where_distance_decides() -> None:
+    rng = np.random.default_rng(0)
+    scores = {topology: float(rng.uniform()) for topology in TOPOLOGIES[:20]}
+    codes = np.array([topology.code for topology in scores])
+    pairs = np.triu_indices(20, 1)
+    distance = np.sqrt(((codes[pairs[0]] - codes[pairs[1]]) ** 2).sum(1))
+    dice = np.array(list(scores.values()))
+    expected = spearmanr(distance, np.abs(dice[pairs[0]] - dice[pairs[1]])).statistic
+    assert distance_correlation(scores, resamples=20).value == pytest.approx(expected)
+
+
+def test_correlation_of_nothing_covers_zero_and_of_something_does_not() -> None:
+    rng = np.random.default_rng(1)
+    nothing = distance_correlation({t: float(rng.uniform()) for t in TOPOLOGIES}, resamples=200)
+    assert nothing.low < 0 < nothing.high
+    something = distance_correlation({t: 0.1 * sum(t.code[:4]) for t in TOPOLOGIES}, resamples=200)
+    assert 0.2 < something.low < something.value < something.high <= 1
+    assert something.p_value < 0.01
+
+
+def test_permutations_reject_as_often_as_they_claim() -> None:
+    """Of 100 tables without structure about 5 have p <= 0.05; 16 or more are beyond 5 standard errors."""
+    rng = np.random.default_rng(2)
+    found = [
+        cluster_share({t: float(rng.uniform()) for t in TOPOLOGIES}, CLUSTERS, resamples=99, seed=seed).p_value
+        for seed in range(100)
+    ]
+    assert sum(p <= 0.05 for p in found) < 16
+
+
+def test_the_share_between_clusters_is_all_or_nothing() -> None:
+    by_cluster = {t: 0.1 + cluster.index / 10 for cluster in CLUSTERS for t in cluster.topologies}
+    assert cluster_share(by_cluster, CLUSTERS, resamples=50).value == pytest.approx(1.0)
+    rng = np.random.default_rng(3)
+    assert abs(cluster_share({t: float(rng.uniform()) for t in TOPOLOGIES}, CLUSTERS, resamples=50).value) < 0.2
+
+
+def test_algorithm_1_beats_random_where_clusters_tell_and_not_where_they_do_not() -> None:
+    """The verdict that `c2fnas simulate` gives, on tables whose truth is known; both with intervals of 95 %."""
+    rng = np.random.default_rng(4)
+    telling = {t: 0.1 + 0.15 * c.index + float(rng.uniform(0, 0.05)) for c in CLUSTERS for t in c.topologies}
+    blind = {t: float(rng.uniform()) for t in TOPOLOGIES}
+    budget = Budget(evaluations=20, workers=4, repetitions=200)
+    verdicts = {}
+    for name, dice in (("telling", telling), ("blind", blind)):
+        rows = rows_of(dice)
+        found = compare(measurements(rows, 100), table_clusters(rows), ["algorithm1", "random"], budget)
+        plain = {each.sampler: each for each in found.contenders if not each.early_stopping}
+        verdicts[name] = difference(plain["algorithm1"], plain["random"])
+    assert verdicts["telling"][2] < 0
+    assert verdicts["blind"][0] == pytest.approx(0, abs=0.02)
+
+
+def test_early_stopping_costs_less_and_every_curve_falls() -> None:
+    rng = np.random.default_rng(5)
+    rows = rows_of({t: float(rng.uniform(0.2, 0.9)) for t in TOPOLOGIES})
+    found = compare(measurements(rows, 100), table_clusters(rows), ["random"], Budget(12, workers=2, repetitions=50))
+    whole, early = found.contenders
+    assert (whole.name, early.name) == ("random", "random + early stopping")
+    assert early.cost.mean() < whole.cost.mean() == pytest.approx(120)
+    for each in found.contenders:
+        for band in (each.by_networks, each.by_cost):
+            assert (np.diff(band.mean) <= 1e-12).all()
+            assert (band.low <= band.mean + 1e-12).all()
+            assert (band.mean <= band.high + 1e-12).all()

@@ -1,0 +1,130 @@
+"""Whether a patch fits: a guess where there is room to spare, a measured step where there isn't."""
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from c2fnas.execution import InlineExecutor
+from c2fnas.planning import memory_fit as memory_module
+from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory, measure_step, run_step
+from c2fnas.runs.reporter import Silent
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.memory import training_memory
+from c2fnas.space.search_space import SearchSpace
+
+SPACE = SearchSpace(cells=4, downsamplings=1)
+STEP = TrainingStep(in_channels=1, classes=3, patches=2, precision="fp32")
+PATCH = (32, 32, 32)
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def predicted(patch: tuple[int, int, int]) -> int:
+    """Of the most demanding candidate, by brute force."""
+    return max(
+        training_memory(Architecture.uniform(t, width=0.25), in_channels=1, classes=3, input_size=patch).of(2)
+        for t in SPACE.topologies()
+    )
+
+
+def fit(available: float, peak: float | None = None) -> tuple[MemoryFit, list[Any], Listener]:
+    """A fit whose measurements give ``peak``, with what was measured and said."""
+    measured: list[Any] = []
+    listener = Listener()
+
+    def measure(*facts: Any) -> int | None:
+        measured.append(facts)
+        return None if peak is None else int(peak)
+
+    return MemoryFit(SPACE, 0.25, STEP, "cpu", int(available), listener, measure), measured, listener
+
+
+def test_with_room_to_spare_nothing_is_measured() -> None:
+    fits, measured, _ = fit(3.1 * predicted(PATCH))
+    assert fits(PATCH)
+    assert measured == []
+
+
+def test_what_is_hopeless_is_not_tried() -> None:
+    fits, measured, _ = fit(predicted(PATCH) / 1.6)
+    assert not fits(PATCH)
+    assert measured == []
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(0.5, True), (0.89, True), (0.95, False), (1.2, False), (None, False)])
+def test_in_between_the_measurement_decides(peak: float | None, expected: bool) -> None:
+    available = 1.5 * predicted(PATCH)
+    fits, measured, listener = fit(available, None if peak is None else peak * available)
+    assert fits(PATCH) is expected
+    assert len(measured) == len(listener.said) == 1
+    assert measured[0][1:] == (STEP, PATCH, "cpu")
+    assert "2 patches of 32×32×32" in listener.said[0]
+    assert ("does not fit" in listener.said[0]) is not expected
+
+
+def test_a_measurement_corrects_the_guess() -> None:
+    """Twice as much as predicted: sizes that are then hopeless aren't tried any more."""
+    available = 1.1 * predicted(PATCH)
+    fits, measured, _ = fit(available, 2 * predicted(PATCH))
+    assert not fits(PATCH)
+    assert not fits((32, 32, 40))
+    assert len(measured) == 1
+
+
+def test_the_network_measured_is_the_most_demanding_one() -> None:
+    fits, measured, _ = fit(predicted(PATCH), predicted(PATCH))
+    fits(PATCH)
+    architecture = measured[0][0]
+    assert training_memory(architecture, in_channels=1, classes=3, input_size=PATCH).of(2) == predicted(PATCH)
+
+
+def test_devices_on_the_cpu_share_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "free_memory", lambda: 12 << 30)
+    assert available_memory(["cpu"]) == 12 << 30
+    assert available_memory(["cpu:0", "cpu:1", "cpu:2"]) == 4 << 30
+
+
+def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:
+    assert run_step({"micro_batch_divisor": 2}, tmp_path, "cpu") == {"bytes": None}
+
+
+@pytest.mark.long
+def test_a_real_step_takes_about_what_is_predicted() -> None:
+    """Beyond what an almost empty step takes: the framework itself."""
+    architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
+    facts = {"in_channels": 1, "classes": 3}
+    empty, full = (measure_step(architecture, STEP, patch, "cpu") for patch in ((16, 16, 16), (64, 64, 64)))
+    assert empty is not None
+    assert full is not None
+    small, large = (
+        training_memory(architecture, **facts, input_size=patch).of(2) for patch in ((16, 16, 16), (64, 64, 64))
+    )
+    assert 0.6 * (large - small) < full - empty < 1.5 * (large - small)
+    assert full < psutil.virtual_memory().total
+
+
+def inline(devices: list[str], retries: int) -> InlineExecutor:
+    """The in-process twin of the executor that measures."""
+    return InlineExecutor()
+
+
+def test_a_step_beyond_the_memory_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more bytes than any machine has."""
+    monkeypatch.setattr(memory_module, "LocalProcessExecutor", inline)
+    architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
+    assert measure_step(architecture, STEP, (20_000, 20_000, 20_000), "cpu") is None
+
+
+def test_a_step_that_fails_for_another_reason_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "LocalProcessExecutor", inline)
+    architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
+    with pytest.raises(RuntimeError, match="failed"):
+        measure_step(architecture, TrainingStep(-1, 3, 2, "fp32"), (16, 16, 16), "cpu")

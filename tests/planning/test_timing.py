@@ -1,0 +1,30 @@
+"""What a forecast rests on: steps and windows timed as they will be computed."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+from c2fnas.planning.timing import measure_network
+from c2fnas.space.architecture import Architecture
+from c2fnas.training.recipe import modern_recipe
+
+PLAN = SimpleNamespace(channels=("MR",), classes=("background", "organ"), patch_size=(16, 16, 16), spacing=(1, 1, 1))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_a_window_is_timed_in_the_recipe_s_precision(precision: str, dtype: torch.dtype) -> None:
+    recipe = modern_recipe(20).model_copy(update={"precision": precision})
+    seen = set()
+    watch = register_module_forward_hook(
+        lambda module, _, output: (
+            seen.add(output.dtype) if isinstance(module, torch.nn.Conv3d) and not module.training else None
+        )
+    )
+    with watch:
+        timings = measure_network(PLAN, Architecture.from_text("0:3D 1:P3D 0:2D @0.0625"), recipe, "cpu")
+    assert seen == {dtype}
+    assert timings.patch > 0
+    assert timings.window > 0
+    assert timings.augmentation > 0

@@ -1,0 +1,62 @@
+"""The stride that validates coarse candidates."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from coarse_run import prepared_run
+from fine_run import Listener, inline
+
+from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.planning.validation_stride import affordable_stride, coarser_strides, with_stride
+from c2fnas.runs.ledger import Ledger
+from c2fnas.stages.coarse import search_topology
+from c2fnas.training.recipe import paper_recipe
+
+PLAN = Plan(
+    channels=(ChannelPlan(name="mr", kind="mr"),),
+    classes=(ClassPlan(name="background", values=(0,)), ClassPlan(name="organ", values=(1,))),
+    spacing=(1.0, 1.0, 1.0), patch_size=(96, 96, 96), stride=(16, 16, 16), ranking_stride=(48, 48, 48),
+)  # fmt: skip
+SHAPES = [(200, 180, 150), (96, 120, 300)]
+
+
+def windows(stride: tuple[int, int, int]) -> int:
+    window = SlidingWindow(patch_size=PLAN.patch_size, stride=stride)
+    return sum(len(window.windows(shape)) for shape in SHAPES)
+
+
+def test_the_papers_training_affords_the_papers_stride() -> None:
+    assert affordable_stride(PLAN, SHAPES, paper_recipe("coarse"), 0.1) == (16, 16, 16)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 1.0])
+@pytest.mark.parametrize("iterations", [1, 20, 60, 200])
+def test_it_is_the_finest_that_is_affordable(iterations: int, share: float) -> None:
+    recipe = paper_recipe("coarse").with_iterations(iterations)
+    affordable = share * 3 * iterations * 16
+    within = [stride for stride in [PLAN.stride, *coarser_strides(PLAN)] if windows(stride) <= affordable]
+    expected = within[0] if within else PLAN.patch_size
+    assert affordable_stride(PLAN, SHAPES, recipe, share) == expected
+
+
+def test_a_coarse_stride_really_validates_and_finalists_really_are_scored_again(tmp_path: Path) -> None:
+    setting = prepared_run(tmp_path, evaluations=3, per_cluster=1, clusters=2, finalists=2)
+    patch = setting.plan.patch_size
+    config = setting.config.model_copy(update={"coarse": setting.config.coarse.model_copy(update={"stride": patch})})
+    config.save(setting.folder.config)
+    setting = replace(setting, config=config)
+    assert setting.coarse_window.stride == patch != setting.window().stride
+    with inline() as executor:
+        found = search_topology(setting, executor, Listener())
+    finalists = Ledger(setting.folder.study, "finalists", read_only=True).trials()
+    assert len(finalists) == 2
+    best = max(finalists, key=lambda trial: trial.score or 0.0)
+    assert best.score is None or best.score == 0 or best.architecture.topology == found
+
+
+def test_the_paper_keeps_its_stride_whatever_it_costs(tmp_path: Path) -> None:
+    setting = prepared_run(tmp_path)
+    assert with_stride(setting, None) == setting.config
+    assert with_stride(setting, 1e-9).coarse.stride is not None

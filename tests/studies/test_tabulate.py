@@ -1,0 +1,121 @@
+"""A table of topologies: what is planned, that it resumes and grows, and one real training."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from coarse_run import prepared_run
+from fine_run import Listener, phantoms
+
+from c2fnas.bench.table import Row, read_table
+from c2fnas.errors import UserError
+from c2fnas.execution import InlineExecutor
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.files import read_json, write_json
+from c2fnas.runs.run import Setting
+from c2fnas.space.clusters import cluster_topologies
+from c2fnas.space.search_space import SearchSpace
+from c2fnas.studies.table_setting import TableSetting
+from c2fnas.studies.tabulate import planned_trainings, tabulate
+
+SMALL = TableSetting(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    folder = tmp_path_factory.mktemp("table")
+    return prepared_run(folder, phantoms(folder))
+
+
+class Answers(InlineExecutor):
+    """Answers with a made-up Dice; a seed of 2 fails. Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        job, self._job = self._job, None
+        assert job is not None
+        self.asked.append(job.id)
+        return Outcome(job.id, _value(job), None if _value(job) else "failed", "done", 3.0, "cpu")
+
+
+def _value(job: Job) -> dict | None:
+    if job.payload["seed"] == 2:
+        return None
+    return {"dice": {"1": 0.1, "2": 0.2, "4": 0.5}, "per_class": {"organ": 0.5, "vessel": None}, "seconds": 2.5}
+
+
+def test_the_plan_is_balanced_and_a_larger_one_holds_it() -> None:
+    space = SearchSpace()
+    plan = planned_trainings(space, per_cluster=12)
+    clusters = cluster_topologies(space.topologies(), clusters=8, seed=0)
+    assert len(plan) == len(set(plan)) == 96 + 2 * 16
+    for cluster in clusters:
+        own = {topology for index, topology, _ in plan if index == cluster.index}
+        assert len(own) == 12
+        assert own <= set(cluster.topologies)
+    assert len({topology for _, topology, seed in plan if seed == 2}) == 16
+    assert set(plan) < set(planned_trainings(space, per_cluster=20))
+    everything = planned_trainings(space, per_cluster=924, seeds=1)
+    assert len(everything) == 924
+    for cut in range(8, 97, 8):
+        counts = [sum(index == cluster for index, _, seed in plan[:cut] if seed == 0) for cluster in range(8)]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_it_carries_on_and_grows_without_training_anything_twice(setting: Setting, tmp_path: Path) -> None:
+    table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=2)
+    first, second, third = Answers(), Answers(), Answers()
+    tabulate(setting, table, plan[:5], first, Listener(), SMALL)
+    rows = tabulate(setting, table, plan, second, Listener(), SMALL)
+    assert len(first.asked) == 5
+    assert not set(first.asked) & set(second.asked)
+    assert len(rows) == len(plan) == len(first.asked) + len(second.asked)
+    assert tabulate(setting, table, plan, third, Listener(), SMALL) == rows == read_table(table)
+    assert not third.asked
+    assert {row.dice for row in rows if row.seed < 2} == {0.5}
+    assert {row.dice for row in rows if row.seed == 2} == {None}
+    assert rows[0].rungs == {1: 0.1, 2: 0.2}
+    assert rows[0].per_class == {"organ": 0.5}
+
+
+def test_another_setting_or_data_set_is_refused(setting: Setting, tmp_path: Path) -> None:
+    table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=1)[:1]
+    tabulate(setting, table, plan, Answers(), Listener(), SMALL)
+    with pytest.raises(UserError, match="another setting"):
+        tabulate(setting, table, plan, Answers(), Listener(), SMALL.model_copy(update={"cases": 3}))
+    other = tmp_path / "other"
+    shutil.copytree(setting.folder.root, other)
+    facts = read_json(other / "fingerprint.json")
+    facts["cases"][0]["sha256"] = "0"
+    write_json(other / "fingerprint.json", facts)
+    with pytest.raises(UserError, match="another contents"):
+        tabulate(Setting.load(other), table, plan, Answers(), Listener(), SMALL)
+    assert len(read_table(table)) == 1
+
+
+def test_one_real_training_is_the_same_again(setting: Setting, tmp_path: Path) -> None:
+    """Rungs and end are whole-volume Dice; what the row depends on is the seed, and it is told beside the table."""
+    _, topology, _ = planned_trainings(SearchSpace(), per_cluster=1)[0]
+    plan, tables = [(0, topology, 0), (0, topology, 1)], []
+    for name in ("once", "again"):
+        with InlineExecutor() as executor:
+            tables.append(tabulate(setting, tmp_path / f"{name}.csv", plan, executor, Listener(), SMALL))
+        for folder in (setting.folder.root / "table").iterdir():
+            (folder / "result.json").unlink()
+    assert [_results(row) for row in tables[0]] == [_results(row) for row in tables[1]]
+    assert _results(tables[0][0]) != _results(tables[0][1])
+    for row in tables[0]:
+        assert set(row.rungs) == {1, 2}
+        assert all(0 <= dice <= 1 for dice in (*row.rungs.values(), row.dice or 0.0))
+        assert row.parameters > 0
+        assert row.seconds > 0
+    facts = read_json(tmp_path / "once.json")
+    assert facts["setting"]["iterations"] == 4
+    assert len(facts["validation_cases"]) == 2
+
+
+def _results(row: Row) -> tuple:
+    return row.dice, row.rungs, row.per_class

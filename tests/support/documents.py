@@ -1,0 +1,34 @@
+"""The written documents: README and the pages of the site, with the commands in them."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = (README, DOCS / "index.md", DOCS / "tutorial.md", *sorted(DOCS.glob("how-to/*.md")))
+"""Whoever follows these types what they say."""
+
+FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>[^\n]*)\n(?P<text>.*?)\n```", re.DOTALL)
+NOT_RUN = re.compile(r"<!-- not run here: \S.* -->")
+SHELL = ("bash", "sh", "shell", "console", "zsh", "")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, and the line above it."""
+
+    language: str
+    text: str
+    before: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [Block(each["language"], each["text"], each["before"].strip()) for each in FENCE.finditer(text)]
+
+
+def commands(page: Path) -> list[str]:
+    """The blocks of a page that can be run as they are, in order."""
+    return [block.text for block in blocks(page) if block.language == "bash"]
