@@ -125,13 +125,17 @@ def compare(data: Path, work: Path, arguments: argparse.Namespace) -> dict[str, 
     ours, our_facts = train_ours(data, work / "c2fnas", splits, folds, arguments)
     together = difference(ours, theirs)
     return {
-        "command": command(arguments), "machine": machine(), "device": device(arguments.device),
-        "data_set": dataset.name, "minutes": arguments.minutes, "folds": folds,
+        "command": command(arguments),
+        "machine": machine(),
+        "device": device(arguments.device),
+        "data_set": dataset.name,
+        "minutes": arguments.minutes,
+        "folds": folds,
         "cases": {fold: {side: len(names) for side, names in splits[fold].items()} for fold in folds},
         "nnunet": {**nnunet.facts(prepared), "trainings": their_facts, **cross_validated(theirs).to_json()},
         "c2fnas": {**our_facts, **cross_validated(ours).to_json()},
         "c2fnas_less_nnunet": together.to_json() if together else None,
-    }  # fmt: skip
+    }
 
 
 def scored(predictions: Path, data: Path, cases: list[str]) -> Evaluation:
@@ -156,10 +160,24 @@ def train_ours(
     preset = yaml.safe_load(resources.files("c2fnas.presets").joinpath("hour.yaml").read_text(encoding="utf-8"))
     budget.write_text(yaml.safe_dump(preset | {"hours": arguments.minutes * len(folds) / 60}))
     call = [
-        sys.executable, "-m", "c2fnas", "train", str(data), "--run", str(run), "-a", arguments.architecture,
-        "--folds", ",".join(map(str, folds)), "--budget", str(budget), "--devices", arguments.device, "--quiet",
+        sys.executable,
+        "-m",
+        "c2fnas",
+        "train",
+        str(data),
+        "--run",
+        str(run),
+        "-a",
+        arguments.architecture,
+        "--folds",
+        ",".join(map(str, folds)),
+        "--budget",
+        str(budget),
+        "--devices",
+        arguments.device,
+        "--quiet",
         *(["--width", f"{width:g}"] if width is not None else []),
-    ]  # fmt: skip
+    ]
     whole = run.parent / "c2fnas.json"
     if not whole.exists():
         shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted
@@ -175,12 +193,16 @@ def train_ours(
     }
     recipe = setting.config.deployment.recipe
     facts = {
-        "architecture": Architecture.load(run).to_text(), "versions": setting.config.versions,
-        "patch": list(setting.plan.patch_size), "batch": recipe.batch_size, "precision": recipe.precision,
+        "architecture": Architecture.load(run).to_text(),
+        "versions": setting.config.versions,
+        "patch": list(setting.plan.patch_size),
+        "batch": recipe.batch_size,
+        "precision": recipe.precision,
         "mirror": recipe.mirror,
-        "iterations": recipe.iterations, "whole": json.loads(whole.read_text()),
+        "iterations": recipe.iterations,
+        "whole": json.loads(whole.read_text()),
         "seconds": {f: json.loads((place / "result.json").read_text())["seconds"] for f, place in places.items()},
-    }  # fmt: skip
+    }
     return evaluations, facts
 
 

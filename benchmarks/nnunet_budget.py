@@ -52,7 +52,7 @@ def main(dataset: str, fold: str, device: str, seconds: str) -> None:
     torch.set_num_threads(cores if device == "cpu" else 1)
     run_training.run_training(
         dataset, "3d_fullres", int(fold), trainer_class_name="nnUNetTrainerBudget", device=torch.device(device)
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

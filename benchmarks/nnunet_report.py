@@ -12,23 +12,36 @@ def table(facts: dict[str, Any]) -> str:
         f"c2fnas {ours['versions']['c2fnas']} (torch {ours['versions']['torch']})"
     )
     lines = [
-        "# nnU-Net beside us", "", f"`{facts['command']}`", "",
-        f"{facts['machine']}; trained on: {facts['device']}. {versions}.", "",
+        "# nnU-Net beside us",
+        "",
+        f"`{facts['command']}`",
+        "",
+        f"{facts['machine']}; trained on: {facts['device']}. {versions}.",
+        "",
         f"{facts['data_set']}, fold {folds}, {ours['cases']} validation cases; {minutes:g} minutes to train a fold.",
         "",
-        "| class | nnU-Net | c2fnas | difference (95 %) | shown to be better |", "|---|---|---|---|---|",
-        *_scores(theirs, ours, facts["c2fnas_less_nnunet"]), "",
-        "| | patch | patches a step | steps a fold | wall-clock minutes a fold |", "|---|---|---|---|---|",
-        _training("nnU-Net", theirs, [each["iterations"] for each in theirs["trainings"].values()],
-                  [each["whole"]["wall"] for each in theirs["trainings"].values()]),
-        _training("c2fnas", ours, [ours["iterations"]], list(ours["seconds"].values())), "",
+        "| class | nnU-Net | c2fnas | difference (95 %) | shown to be better |",
+        "|---|---|---|---|---|",
+        *_scores(theirs, ours, facts["c2fnas_less_nnunet"]),
+        "",
+        "| | patch | patches a step | steps a fold | wall-clock minutes a fold |",
+        "|---|---|---|---|---|",
+        _training(
+            "nnU-Net",
+            theirs,
+            [each["iterations"] for each in theirs["trainings"].values()],
+            [each["whole"]["wall"] for each in theirs["trainings"].values()],
+        ),
+        _training("c2fnas", ours, [ours["iterations"]], list(ours["seconds"].values())),
+        "",
         "Wall-clock minutes are of the training and the prediction of the validation cases together. That prediction "
         "comes out of c2fnas's budget and is added to nnU-Net's. nnU-Net trains by its own recipe, its "
         "schedule ended by the clock; intervals are of a paired bootstrap over the cases, and say nothing of what "
-        "other seeds or a longer training would give.", "",
+        "other seeds or a longer training would give.",
+        "",
         f"c2fnas trained `{ours['architecture']}` in {ours['precision']}, and predicted "
         f"{'over' if ours['mirror'] else 'without'} mirrored views; nnU-Net predicts over them.",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines) + "\n"
 
 

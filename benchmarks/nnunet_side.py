@@ -41,7 +41,7 @@ class Nnunet:
             program = Path(self.python).parent / "nnUNetv2_plan_and_preprocess"
             spent = self.call(
                 program, "-d", IDENTIFIER, "-c", "3d_fullres", "-np", self.workers, "-npfp", self.workers, "--no_pbar"
-            )  # fmt: skip
+            )
             done.write_text(json.dumps(spent))
         (folder / "splits_final.json").write_text(json.dumps(splits))
         return folder

@@ -58,11 +58,18 @@ def ready(arguments: argparse.Namespace) -> Setting:
     budget = arguments.run.parent / f"{arguments.run.name}.yaml"
     recipe = {"name": "modern", "iterations": arguments.iterations}
     budget.parent.mkdir(parents=True, exist_ok=True)
-    budget.write_text(yaml.safe_dump({
-        "plan": "planned", "width": arguments.width, "hours": None,
-        "coarse": {"recipe": recipe}, "deployment": {"recipe": recipe},
-        "fine": {"candidates": arguments.candidates, "cases": arguments.cases, "recipe": recipe},
-    }))  # fmt: skip
+    budget.write_text(
+        yaml.safe_dump(
+            {
+                "plan": "planned",
+                "width": arguments.width,
+                "hours": None,
+                "coarse": {"recipe": recipe},
+                "deployment": {"recipe": recipe},
+                "fine": {"candidates": arguments.candidates, "cases": arguments.cases, "recipe": recipe},
+            }
+        )
+    )
     setting = prepare(arguments.dataset, arguments.run, str(budget), seed=0, devices=("cpu",), reporter=Silent())
     if arguments.learning_rate:
         fine = setting.config.fine
@@ -104,8 +111,9 @@ def tree_alone(setting: Setting, paths: list[tuple], repeats: int) -> dict[str, 
     """One batch of windows through all paths, as a tree and one path after the other: predicted and measured saving."""
     supernet = trained_supernet(setting, TOPOLOGY.code).eval()
     image = torch.randn(2, setting.in_channels, *setting.plan.patch_size)
-    macs = RankingMacs(TOPOLOGY, tuple(paths), setting.in_channels, setting.classes, setting.plan.patch_size,
-                       setting.config.width)  # fmt: skip
+    macs = RankingMacs(
+        TOPOLOGY, tuple(paths), setting.in_channels, setting.classes, setting.plan.patch_size, setting.config.width
+    )
     seconds = {"alone": 0.0, "tree": 0.0}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(repeats):
@@ -118,9 +126,11 @@ def tree_alone(setting: Setting, paths: list[tuple], repeats: int) -> dict[str, 
                 pass
             seconds["tree"] += clock.read()["cpu"]
     return {
-        "predicted_prefixes": macs.naive / macs.prefixes, "predicted": macs.naive / macs.tree,
-        "measured": seconds["alone"] / seconds["tree"], "cpu_seconds": seconds,
-    }  # fmt: skip
+        "predicted_prefixes": macs.naive / macs.prefixes,
+        "predicted": macs.naive / macs.tree,
+        "measured": seconds["alone"] / seconds["tree"],
+        "cpu_seconds": seconds,
+    }
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,22 +148,32 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     place = sorted(dice, key=lambda path: -dice[path]).index(winner) + 1
     first = [fast.dice[path] or 0.0 for path in paths]
     return {
-        "candidates": len(paths), "cases": len(cases), "rungs": arguments.rungs, "width": setting.config.width,
-        "patch": list(setting.plan.patch_size), "stride": list(setting.plan.stride),
-        "ranking_stride": list(setting.plan.ranking_stride), "precision": setting.window().precision,
+        "candidates": len(paths),
+        "cases": len(cases),
+        "rungs": arguments.rungs,
+        "width": setting.config.width,
+        "patch": list(setting.plan.patch_size),
+        "stride": list(setting.plan.stride),
+        "ranking_stride": list(setting.plan.ranking_stride),
+        "precision": setting.window().precision,
         "tree": tree_alone(setting, paths, arguments.repeats),
-        "scored": fast.scored, "scored_naively": len(paths) * len(cases),
+        "scored": fast.scored,
+        "scored_naively": len(paths) * len(cases),
         "seconds": {"naive": naive_seconds, "without halving": full_seconds, "c2fnas": fast_seconds},
         "naive_measured_on": len(some),
         "share": {clock: fast_seconds[clock] / naive_seconds[clock] for clock in ("wall", "cpu")},
         "winner": Architecture(TOPOLOGY, winner).to_text(),
         "winner_of_all": Architecture(TOPOLOGY, full_winner).to_text(),
-        "winner_dice": dice[winner], "winner_of_all_dice": dice[full_winner], "winner_place": place,
+        "winner_dice": dice[winner],
+        "winner_of_all_dice": dice[full_winner],
+        "winner_place": place,
         "tau_naive": kendall_tau(naive_scores, [dice[path] for path in some]),
         "tau_scores_told": kendall_tau(first, [dice[path] for path in paths]),
-        "command": shlex.join(["python", *sys.argv]), "machine": platform.machine(), "threads": torch.get_num_threads(),
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": metadata.version("torch")},
-    }  # fmt: skip
+    }
 
 
 def in_words(found: dict[str, Any]) -> str:

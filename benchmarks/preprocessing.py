@@ -69,14 +69,25 @@ def workloads(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[st
     data = write_phantom(folder / "phantom", shape)
     large = {
         "workload": f"A CT-sized phantom, {'×'.join(map(str, shape))} at 0.8×0.8×1.25 mm, resampled to 1 mm",
-        "data": str(data), "identifier": 902, "patch": (48,) * 3 if arguments.quick else (96,) * 3, "volumes": 1,
-        "each": 2, "batches": 40, "resampled": True,
-    }  # fmt: skip
+        "data": str(data),
+        "identifier": 902,
+        "patch": (48,) * 3 if arguments.quick else (96,) * 3,
+        "volumes": 1,
+        "each": 2,
+        "batches": 40,
+        "resampled": True,
+    }
     name = json.loads((arguments.dataset / "dataset.json").read_text())["name"]
     small = {
-        "workload": f"{name}, as it is, 1 mm", "data": str(arguments.dataset.resolve()), "identifier": 901,
-        "patch": (40, 56, 40), "volumes": 8, "each": 2, "batches": 100, "resampled": False,
-    }  # fmt: skip
+        "workload": f"{name}, as it is, 1 mm",
+        "data": str(arguments.dataset.resolve()),
+        "identifier": 901,
+        "patch": (40, 56, 40),
+        "volumes": 8,
+        "each": 2,
+        "batches": 100,
+        "resampled": False,
+    }
     common = {"spacing": (1.0, 1.0, 1.0), "workers": arguments.workers}
     chosen = [(large, arguments.large_repeats)]
     if not arguments.quick:
@@ -132,7 +143,7 @@ def run(job: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [python, str(script), json.dumps(job)], stdout=output, stderr=errors, env=environment
-        )  # fmt: skip
+        )
         samples: list[tuple[float, int]] = []
         watcher = threading.Thread(target=watch, args=(process, samples))
         watcher.start()
@@ -146,9 +157,13 @@ def run(job: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     held = max((memory for when, memory in samples if when <= found["begin"]), default=0)
     peak = max((memory for when, memory in samples if found["begin"] <= when <= found["end"]), default=held)
     return {
-        "wall": found["end"] - found["begin"], "cpu": found["cpu"], "peak": peak, "added": peak - held,
-        "largest_process": found["largest_process"], "facts": found["facts"],
-    }  # fmt: skip
+        "wall": found["end"] - found["begin"],
+        "cpu": found["cpu"],
+        "peak": peak,
+        "added": peak - held,
+        "largest_process": found["largest_process"],
+        "facts": found["facts"],
+    }
 
 
 def watch(process: subprocess.Popen[bytes], samples: list[tuple[float, int]]) -> None:

@@ -27,9 +27,14 @@ def write_phantom(folder: Path, shape: tuple[int, int, int] = SHAPE) -> Path:
         nibabel.save(nibabel.Nifti1Image(array, affine), folder / name / "phantom_000.nii.gz")
     files = {"image": "./imagesTr/phantom_000.nii.gz", "label": "./labelsTr/phantom_000.nii.gz"}
     about = {
-        "name": "Large phantom", "modality": {"0": "CT"}, "labels": {str(i): name for i, name in enumerate(CLASSES)},
-        "numTraining": 1, "numTest": 0, "training": [files], "test": [],
-    }  # fmt: skip
+        "name": "Large phantom",
+        "modality": {"0": "CT"},
+        "labels": {str(i): name for i, name in enumerate(CLASSES)},
+        "numTraining": 1,
+        "numTest": 0,
+        "training": [files],
+        "test": [],
+    }
     manifest.write_text(json.dumps(about))
     return folder
 
@@ -70,9 +75,11 @@ def write_nnunet(source: Path, raw: Path, identifier: int) -> str:
         _link(source / case["image"], raw / name / "imagesTr" / f"{stem}_0000.nii.gz")
         _link(source / case["label"], raw / name / "labelsTr" / f"{stem}.nii.gz")
     manifest = {
-        "channel_names": about["modality"], "labels": {text: int(value) for value, text in about["labels"].items()},
-        "numTraining": len(about["training"]), "file_ending": ".nii.gz",
-    }  # fmt: skip
+        "channel_names": about["modality"],
+        "labels": {text: int(value) for value, text in about["labels"].items()},
+        "numTraining": len(about["training"]),
+        "file_ending": ".nii.gz",
+    }
     (raw / name / "dataset.json").write_text(json.dumps(manifest))
     return name
 

@@ -19,10 +19,16 @@ TITLES = {
 def table(facts: dict[str, Any]) -> str:
     """The results; ratios are to ours, so above one is slower or larger than ours."""
     lines = [
-        "# Preprocessing", "", f"`{facts['command']}`", "", f"{facts['machine']}; {facts['workers']} workers.", "",
+        "# Preprocessing",
+        "",
+        f"`{facts['command']}`",
+        "",
+        f"{facts['machine']}; {facts['workers']} workers.",
+        "",
         "Medians of alternated runs, each in its own process. Memory is that of a process and its workers together; "
-        "ratios are to c2fnas.", "",
-    ]  # fmt: skip
+        "ratios are to c2fnas.",
+        "",
+    ]
     workload = ""
     for row in facts["rows"]:
         if row["workload"] != workload:

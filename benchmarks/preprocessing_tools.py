@@ -75,9 +75,13 @@ def our_patches(job: dict[str, Any]) -> Step:
 
     cache = Cache.open(Path(job["work"]) / "ours")
     sampler = PatchSampler(
-        [cache[case] for case in cache.ids], patch_size=tuple(job["patch"]), volumes=job["volumes"],
-        patches_per_volume=job["each"], seed=0, foreground_rate=FOREGROUND,
-    )  # fmt: skip
+        [cache[case] for case in cache.ids],
+        patch_size=tuple(job["patch"]),
+        volumes=job["volumes"],
+        patches_per_volume=job["each"],
+        seed=0,
+        foreground_rate=FOREGROUND,
+    )
     batches = prefetched(sampler, 0, job["batches"] + WARM_UP, workers=job["workers"])
     return drawn((batch.image for batch in batches), job)
 
@@ -122,12 +126,15 @@ def monai_transform(job: dict[str, Any]) -> Any:
             mt.CropForegroundd(keys, "image", select_fn=nonzero, allow_smaller=True),
             normalise,
             mt.Spacingd(
-                keys, job["spacing"], mode=(3 if cubic else "bilinear", "nearest"),
-                padding_mode=("nearest" if cubic else "border", "border"), scale_extent=True,
+                keys,
+                job["spacing"],
+                mode=(3 if cubic else "bilinear", "nearest"),
+                padding_mode=("nearest" if cubic else "border", "border"),
+                scale_extent=True,
             ),
             mt.EnsureTyped(keys, dtype=[torch.float32, torch.uint8]),
         ]
-    )  # fmt: skip
+    )
 
 
 def monai_patches(job: dict[str, Any]) -> Step:
@@ -147,12 +154,18 @@ def monai_patches(job: dict[str, Any]) -> Step:
             mt.SpatialPadd(keys, job["patch"]),
             mt.FgBgToIndicesd("label"),
             mt.RandCropByPosNegLabeld(
-                keys, "label", job["patch"], pos=FOREGROUND, neg=1 - FOREGROUND, num_samples=job["each"],
-                fg_indices_key="label_fg_indices", bg_indices_key="label_bg_indices",
+                keys,
+                "label",
+                job["patch"],
+                pos=FOREGROUND,
+                neg=1 - FOREGROUND,
+                num_samples=job["each"],
+                fg_indices_key="label_fg_indices",
+                bg_indices_key="label_bg_indices",
             ),
             mt.SelectItemsd(keys),
         ]
-    )  # fmt: skip
+    )
     if job["tool"] == "persistent":
         folder = Path(job["work"]) / "monai-patches"
         shutil.rmtree(folder, ignore_errors=True)
@@ -163,9 +176,13 @@ def monai_patches(job: dict[str, Any]) -> Step:
         dataset = CacheDataset(items, transform, num_workers=job["workers"], progress=False)
     order = RandomSampler(items, replacement=True, num_samples=job["volumes"] * (job["batches"] + WARM_UP))
     loader = DataLoader(
-        dataset, batch_size=job["volumes"], sampler=order, num_workers=job["workers"], collate_fn=list_data_collate,
+        dataset,
+        batch_size=job["volumes"],
+        sampler=order,
+        num_workers=job["workers"],
+        collate_fn=list_data_collate,
         persistent_workers=True,
-    )  # fmt: skip
+    )
     return drawn((batch["image"].as_tensor() for batch in loader), job)
 
 
@@ -216,9 +233,13 @@ def nnunet_patches(job: dict[str, Any]) -> Step:
     labels = PlansManager(str(folder / "nnUNetPlans.json")).get_label_manager(manifest)
     patch = job["patch"][::-1]
     loader = nnUNetDataLoader(
-        nnunet_dataset(folder / "nnUNetPlans_3d_fullres"), job["volumes"] * job["each"], patch, patch, labels,
+        nnunet_dataset(folder / "nnUNetPlans_3d_fullres"),
+        job["volumes"] * job["each"],
+        patch,
+        patch,
+        labels,
         oversample_foreground_percent=FOREGROUND,
-    )  # fmt: skip
+    )
     batches = NonDetMultiThreadedAugmenter(loader, None, job["workers"], num_cached=6, wait_time=0.002)
     return drawn((batch["data"] for batch in batches), job)
 
@@ -263,9 +284,7 @@ def nonzero(image: Any) -> Any:
 def first_case(image: Any, label: Any) -> dict[str, Any]:
     """Size, moments and class volumes of a prepared case, to show that all tools did the same."""
     voxels = [int((label == index).sum()) for index in (1, 2)]
-    return {
-        "shape": list(image.shape), "mean": float(image.mean()), "std": float(image.std()), "voxels": voxels,
-    }  # fmt: skip
+    return {"shape": list(image.shape), "mean": float(image.mean()), "std": float(image.std()), "voxels": voxels}
 
 
 def disk(folder: Path) -> int:

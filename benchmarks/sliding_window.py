@@ -71,9 +71,7 @@ def main() -> None:
     tools = [tool for tool in TOOLS if tool != "nnunet" or arguments.nnunet_python]
     if "nnunet" not in tools:
         print("nnU-Net is left out; give --nnunet-python to compare with it.", file=sys.stderr)
-    rows = [
-        compare(workload, tools, arguments) for workload in (QUICK if arguments.quick else WORKLOADS)
-    ]  # fmt: skip
+    rows = [compare(workload, tools, arguments) for workload in (QUICK if arguments.quick else WORKLOADS)]
     text = table(rows, arguments)
     print(text)
     if not arguments.quick:
@@ -97,9 +95,12 @@ def compare(workload: Workload, tools: list[str], arguments: argparse.Namespace)
     agreement = {tool: agree(runs["ours"][0]["labels"], runs[tool][0]["labels"]) for tool in tools}
     versions = {tool: runs[tool][0]["version"] for tool in tools}
     return asdict(workload) | {
-        "windows": workload.windows, "medians": medians, "labels_as_ours": agreement, "versions": versions,
+        "windows": workload.windows,
+        "medians": medians,
+        "labels_as_ours": agreement,
+        "versions": versions,
         "runs": {tool: [{k: each[k] for k in ("wall", "cpu", "peak")} for each in runs[tool]] for tool in tools},
-    }  # fmt: skip
+    }
 
 
 def run(tool: str, workload: Workload, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -187,9 +188,15 @@ def nnunet(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], A
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(
-        tile_step_size=0.5, use_gaussian=True, use_mirroring=False, perform_everything_on_device=True,
-        device=torch.device(device), verbose=False, verbose_preprocessing=False, allow_tqdm=False,
-    )  # fmt: skip
+        tile_step_size=0.5,
+        use_gaussian=True,
+        use_mirroring=False,
+        perform_everything_on_device=True,
+        device=torch.device(device),
+        verbose=False,
+        verbose_preprocessing=False,
+        allow_tqdm=False,
+    )
     predictor.network = network
     predictor.configuration_manager = SimpleNamespace(patch_size=list(case.patch))
     predictor.label_manager = SimpleNamespace(num_segmentation_heads=case.classes)
@@ -246,17 +253,24 @@ def machine() -> str:
 def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
     """The results as Markdown; ratios to the faster of the others."""
     lines = [
-        "# Sliding window", "", f"`{command(arguments)}`", "", f"{machine()}; {arguments.threads} threads.", "",
-        f"Medians of {arguments.repeats} alternated runs, each in its own process; image to labels, float32.", "",
-    ]  # fmt: skip
+        "# Sliding window",
+        "",
+        f"`{command(arguments)}`",
+        "",
+        f"{machine()}; {arguments.threads} threads.",
+        "",
+        f"Medians of {arguments.repeats} alternated runs, each in its own process; image to labels, float32.",
+        "",
+    ]
     for row in rows:
         by = "×".join(map(str, row["shape"]))
         lines += [
             f"## {row['name'].capitalize()}: {by}, {row['classes']} classes, {row['windows']} windows of "
-            f"{'×'.join(map(str, row['patch']))}, C2FNAS-Panc @{row['width']}", "",
+            f"{'×'.join(map(str, row['patch']))}, C2FNAS-Panc @{row['width']}",
+            "",
             "| | wall s | processor s | peak MiB | time to the faster other | memory to the same | labels as ours |",
             "|---|---|---|---|---|---|---|",
-        ]  # fmt: skip
+        ]
         medians = row["medians"]
         others = [tool for tool in medians if tool != "ours"]
         faster = min(others, key=lambda tool: medians[tool]["cpu"])

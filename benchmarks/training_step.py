@@ -69,9 +69,21 @@ def plain_unet() -> nn.Module:
     except ImportError:
         return build_baseline(Baseline("dynunet"), in_channels=1, classes=CLASSES)
     return PlainConvUNet(
-        1, 5, features, nn.Conv3d, 3, strides, 2, CLASSES, 2, conv_bias=True, norm_op=nn.InstanceNorm3d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
-    )  # fmt: skip
+        1,
+        5,
+        features,
+        nn.Conv3d,
+        3,
+        strides,
+        2,
+        CLASSES,
+        2,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    )
 
 
 @dataclass
@@ -235,14 +247,21 @@ def cpu_name() -> str:
 def table(rows: list[Row], peaks: dict[str, float], surroundings: dict[str, Any], options: argparse.Namespace) -> str:
     head = "| network | variant | precision | batch | parameters | MACs a patch | s a step | patches/s | GMAC/s |"
     lines = [
-        "# Training steps", "", f"`{surroundings['command']}`", "", surroundings["hardware"], "",
-        ", ".join(f"{name} {version}" for name, version in surroundings["versions"].items()), "",
+        "# Training steps",
+        "",
+        f"`{surroundings['command']}`",
+        "",
+        surroundings["hardware"],
+        "",
+        ", ".join(f"{name} {version}" for name, version in surroundings["versions"].items()),
+        "",
         f"Patch {options.patch}³, median of {options.repeats} steps. Last column: rate per multiply-accumulate, that "
-        "of C2FNAS-Panc eager in the same precision and batch being 1." + (
-            f" Matrix peak: {', '.join(f'{p} {peak:.0f} TFLOP/s' for p, peak in peaks.items())}." if peaks else ""), "",
+        "of C2FNAS-Panc eager in the same precision and batch being 1."
+        + (f" Matrix peak: {', '.join(f'{p} {peak:.0f} TFLOP/s' for p, peak in peaks.items())}." if peaks else ""),
+        "",
         head + (" TFLOP/s | of the peak |" if peaks else "") + " relative |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|" + ("--:|--:|" if peaks else "") + "--:|",
-    ]  # fmt: skip
+    ]
     for row in rows:
         own = next(r for r in rows if (r.precision, r.batch) == (row.precision, row.batch))
         gpu = f" {row.tflops:.1f} | {row.tflops / peaks[row.precision]:.0%} |" if peaks else ""

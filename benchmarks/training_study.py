@@ -101,9 +101,14 @@ def train_supernet(
     supernet, paths = new_supernet(setting, architecture.topology.code), sampled_paths(setting)
     start = time.perf_counter()
     train_on(
-        setting, supernet, setting.search_split.training, recipe, folder, device,
+        setting,
+        supernet,
+        setting.search_split.training,
+        recipe,
+        folder,
+        device,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
-    )  # fmt: skip
+    )
     seconds = time.perf_counter() - start
     drawn = random_paths(setting.config.space, PATHS, seed=0)
     scores = [mean_dice(setting, supernet.extract(path), cases, device) for path in drawn]
@@ -129,12 +134,22 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name in VARIANTS if not arguments.only or name in arguments.only]
     kind = "supernet-study" if arguments.supernet else "study"
     jobs = [
-        Job(f"{number}-{seed}", "training_study:train_variant", {
-            "changed": VARIANTS[name], "seed": seed, "iterations": arguments.iterations, "cases": arguments.cases,
-            "architecture": architecture.to_text(), "supernet": arguments.supernet,
-        }, setting.folder.root / kind / f"{list(VARIANTS).index(name)}-{seed}")
-        for number, name in enumerate(names) for seed in arguments.seeds
-    ]  # fmt: skip
+        Job(
+            f"{number}-{seed}",
+            "training_study:train_variant",
+            {
+                "changed": VARIANTS[name],
+                "seed": seed,
+                "iterations": arguments.iterations,
+                "cases": arguments.cases,
+                "architecture": architecture.to_text(),
+                "supernet": arguments.supernet,
+            },
+            setting.folder.root / kind / f"{list(VARIANTS).index(name)}-{seed}",
+        )
+        for number, name in enumerate(names)
+        for seed in arguments.seeds
+    ]
     with LocalProcessExecutor([f"cpu:{worker}" for worker in range(arguments.workers)]) as executor:
         outcomes = run_all(executor, jobs, setting.folder, Silent(), "study")
     rows = [
@@ -142,13 +157,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for place, name in enumerate(names)
     ]
     return {
-        "dataset": setting.config.dataset, "supernet": arguments.supernet,
-        "architecture": architecture.to_text(), "iterations": arguments.iterations,
-        "patch": list(setting.plan.patch_size), "seeds": arguments.seeds, "cases": arguments.cases, "rows": rows,
+        "dataset": setting.config.dataset,
+        "supernet": arguments.supernet,
+        "architecture": architecture.to_text(),
+        "iterations": arguments.iterations,
+        "patch": list(setting.plan.patch_size),
+        "seeds": arguments.seeds,
+        "cases": arguments.cases,
+        "rows": rows,
         "recipe": setting.config.deployment.recipe.with_iterations(arguments.iterations).model_dump(mode="json"),
-        "command": shlex.join(["python", *sys.argv]), "machine": platform.machine(),
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": platform.machine(),
         "versions": {"python": platform.python_version(), "torch": metadata.version("torch")},
-    }  # fmt: skip
+    }
 
 
 def row_of(name: str, outcomes: list[Any]) -> dict[str, Any]:
@@ -156,9 +177,12 @@ def row_of(name: str, outcomes: list[Any]) -> dict[str, Any]:
     values = [outcome.value for outcome in outcomes]
     dice = [value["dice"] if value else 0.0 for value in values]
     return {
-        "name": name, "dice": dice, "mean": statistics.mean(dice), "failed": [each.failure for each in outcomes],
+        "name": name,
+        "dice": dice,
+        "mean": statistics.mean(dice),
+        "failed": [each.failure for each in outcomes],
         "seconds": statistics.median(value["seconds"] for value in values if value) if any(values) else None,
-    }  # fmt: skip
+    }
 
 
 def in_words(found: dict[str, Any]) -> str:

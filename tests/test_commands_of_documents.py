@@ -26,9 +26,13 @@ def run(command: str, folder: Path) -> str:
     """Run a block as a reader would, in the environment that the tests run in; what it prints."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=os.environ | {"PATH": path, "PYTHONUTF8": "1"},
-        capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

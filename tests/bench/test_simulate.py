@@ -53,8 +53,15 @@ def test_two_workers_by_hand():
     assert run.cost.tolist() == [1, 3, 7, 10]
     assert run.regret == pytest.approx([1, 0.2, 0.2, 0])
     assert searcher.events == [
-        Asked(A), Asked(B), Told(B, None), Asked(C), Told(C, 0.7), Asked(D), Told(A, 0.5), Told(D, 0.9),
-    ]  # fmt: skip
+        Asked(A),
+        Asked(B),
+        Told(B, None),
+        Asked(C),
+        Told(C, 0.7),
+        Asked(D),
+        Told(A, 0.5),
+        Told(D, 0.9),
+    ]
 
 
 def test_as_many_workers_as_candidates_take_as_long_as_the_longest():
@@ -77,8 +84,11 @@ def test_regret_of_random_search_has_a_closed_form(workers: int):
     evaluations, total = np.arange(1, 11), len(TOPOLOGIES)
     curves = regret_curves(
         lambda seed: RandomSearch(TOPOLOGIES, seed=seed, evaluations=10),
-        RANKS, repetitions=2000, workers=workers, grid=evaluations,
-    )  # fmt: skip
+        RANKS,
+        repetitions=2000,
+        workers=workers,
+        grid=evaluations,
+    )
     expected = 1 - evaluations * (total + 1) / (evaluations + 1) / total
     assert curves.shape == (2000, 10)
     assert (np.abs(curves.mean(axis=0) - expected) < 5 * curves.std(axis=0) / 2000**0.5).all()

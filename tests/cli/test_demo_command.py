@@ -8,10 +8,12 @@ from c2fnas.cli.demo import _side_by_side
 @pytest.mark.parametrize(
     ("devices", "cores", "gpus", "expected"),
     [
-        ("auto", 2, 0, ("cpu:0", "cpu:1")), ("auto", 1, 0, ("cpu",)), ("cpu", 2, 0, ("cpu",)),
+        ("auto", 2, 0, ("cpu:0", "cpu:1")),
+        ("auto", 1, 0, ("cpu",)),
+        ("cpu", 2, 0, ("cpu",)),
         ("auto", 8, 2, ("cuda:0", "cuda:1")),
     ],
-)  # fmt: skip
+)
 def test_candidates_share_a_cpu_where_nobody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, devices: str, cores: int, gpus: int, expected: tuple[str, ...]
 ) -> None:

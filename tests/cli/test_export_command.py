@@ -63,9 +63,13 @@ def test_a_built_in_architecture_becomes_a_trainer(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_a_mistake_is_one_paragraph_and_exit_code_2(
-    run: Path, tmp_path: Path, arguments: tuple[str, ...], said: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    run: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for fold in (0, 1):
         save_small_model(tmp_path / "two" / "final" / f"fold-{fold}" / "model", seed=fold)
     monkeypatch.chdir(tmp_path)

@@ -43,9 +43,24 @@ def test_a_folder_is_predicted_then_found_done(
     for name in "ab":
         write_image(tmp_path / "in" / f"{name}.nii.gz", seed=ord(name))
     arguments = (
-        "predict", run, "--input", tmp_path / "in", "--output", tmp_path / "out", "--device", "cpu",
-        "--vote", "mean", "--mirror", "--stride", "8", "--precision", "fp32", "--max-memory", "8G",
-    )  # fmt: skip
+        "predict",
+        run,
+        "--input",
+        tmp_path / "in",
+        "--output",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--vote",
+        "mean",
+        "--mirror",
+        "--stride",
+        "8",
+        "--precision",
+        "fp32",
+        "--max-memory",
+        "8G",
+    )
     assert call(monkeypatch, *arguments) == 0
     assert "2 cases predicted" in capsys.readouterr().out
     assert call(monkeypatch, *arguments) == 0
@@ -80,9 +95,13 @@ def test_a_failed_case_gives_exit_code_1_and_its_name(
     ],
 )
 def test_a_wrong_option_is_one_paragraph_and_exit_code_2(
-    run: Path, tmp_path: Path, option: tuple[str, str], said: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    run: Path,
+    tmp_path: Path,
+    option: tuple[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     write_image(tmp_path / "in" / "a.nii.gz")
     code = call(monkeypatch, "predict", run, "-i", tmp_path / "in", "-o", tmp_path / "out", "-q", *option)
     error = capsys.readouterr().err

@@ -47,8 +47,11 @@ def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     facts = json.loads(done.stdout)
     assert [each["name"] for each in facts["contenders"]] == [
-        "algorithm1", "algorithm1 + early stopping", "random", "random + early stopping",
-    ]  # fmt: skip
+        "algorithm1",
+        "algorithm1 + early stopping",
+        "random",
+        "random + early stopping",
+    ]
     assert (facts["topologies"], facts["trainings"], facts["budget"]["evaluations"]) == (16, 24, 8)
     words = simulate(table, *short, "--quiet").stdout
     assert "its regret less random's is" in words

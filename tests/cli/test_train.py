@@ -119,11 +119,21 @@ def test_two_processes_under_torchrun_equal_one(dataset, tmp_path):
         before = model_sums(run) if (run / "final/fold-4").exists() else None
         together = subprocess.run(
             [
-                sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-                "-m", "--", *command(*training(dataset, run, *asked, "--folds", folds))[2:],
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                "2",
+                "-m",
+                "--",
+                *command(*training(dataset, run, *asked, "--folds", folds))[2:],
             ],
-            capture_output=True, text=True, env=ENVIRONMENT, timeout=300,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            timeout=300,
+        )
         assert together.returncode == 0, together.stderr
         assert together.stdout.count("the models are in") == 1, "one process speaks"
         assert before in (None, model_sums(run))

@@ -21,11 +21,7 @@ def local_processes() -> Executor:
 
 
 @pytest.fixture(
-    params=[
-        pytest.param("inline"),
-        pytest.param("local"),
-        pytest.param("ray", marks=[pytest.mark.long, NEEDS_RAY]),
-    ]
+    params=[pytest.param("inline"), pytest.param("local"), pytest.param("ray", marks=[pytest.mark.long, NEEDS_RAY])]
 )
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
@@ -52,9 +48,7 @@ def ray_cluster(ray_alone: None) -> Iterator[None]:
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={
-            "env_vars": {"PYTHONPATH": str(Path(__file__).parents[1] / "support")},
-        },
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}},
     )
     yield
     ray.shutdown()
@@ -99,12 +93,7 @@ def test_a_failure_is_a_value_with_a_traceback_in_the_folder(executor: Executor,
 
 
 @pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("leave", "SystemExit"),
-        ("not_json", "TypeError"),
-        ("no_such_target", "AttributeError"),
-    ],
+    ("target", "message"), [("leave", "SystemExit"), ("not_json", "TypeError"), ("no_such_target", "AttributeError")]
 )
 def test_every_way_to_fail_costs_one_candidate(
     executor: Executor, job: Callable[..., Job], target: str, message: str

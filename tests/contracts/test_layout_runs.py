@@ -21,9 +21,14 @@ def test_a_run(layout: str, suffix: str, split: bool, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = LAYOUTS[layout](tmp_path / "data", suffix, truths(), split=split)
     result = run_pipeline(
-        path, tmp_path / "run", TINY, seed=0, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]),
+        path,
+        tmp_path / "run",
+        TINY,
+        seed=0,
+        devices=("cpu",),
+        executor=lambda devices: InlineExecutor(devices[0]),
         reporter=Silent(),
-    )  # fmt: skip
+    )
     (evaluation,) = result.evaluations
     assert list(evaluation.per_class) == ["organ", "lesion"]
     assert 0 <= evaluation.mean <= 1

@@ -40,9 +40,13 @@ def test_paper_only_flips_where_no_two_sides_are_alike() -> None:
 
 @pytest.mark.parametrize(
     ("patch", "spacing", "planes"),
-    [((8, 8, 8), (1, 1, 2.5), {(0, 1)}), ((8, 16, 8), (1, 1, 1), {(0, 2)}), ((8, 8, 8), (1, 2, 3), set()),
-     ((8, 8, 8), None, {(0, 1), (0, 2), (1, 2)})],
-)  # fmt: skip
+    [
+        ((8, 8, 8), (1, 1, 2.5), {(0, 1)}),
+        ((8, 16, 8), (1, 1, 1), {(0, 2)}),
+        ((8, 8, 8), (1, 2, 3), set()),
+        ((8, 8, 8), None, {(0, 1), (0, 2), (1, 2)}),
+    ],
+)
 def test_quarter_turns_need_equal_sides_and_spacings(
     patch: tuple[int, ...], spacing: tuple[float, ...] | None, planes: set[tuple[int, int]]
 ) -> None:

@@ -89,7 +89,10 @@ ERRORS: dict[str, tuple[Spoil, str, str]] = {
     "a data offset that is no number": (lambda f: reheader(unpacked(f), vox_offset=np.nan), "b.nii", "voxels at byte"),
     "a size of 32767 cubed": (lambda f: reheader(image(f), dim=[3, *[32767] * 3, 1, 1, 1, 1]), "b.nii.gz", "voxels"),
     "more voxels than bytes can unpack to": (
-        lambda f: reheader(image(f), dim=[3, 1000, 1000, 500, 1, 1, 1, 1]), "b.nii.gz", "packed bytes"),
+        lambda f: reheader(image(f), dim=[3, 1000, 1000, 500, 1, 1, 1, 1]),
+        "b.nii.gz",
+        "packed bytes",
+    ),
     "a size of zero": (lambda f: reheader(image(f), dim=[3, 9, 0, 7, 1, 1, 1, 1]), "b.nii.gz", "9×0×7"),
     "a negative size": (lambda f: reheader(image(f), dim=[3, 9, -11, 7, 1, 1, 1, 1]), "b.nii.gz", "9×-11×7"),
     "two axes": (lambda f: reheader(image(f), dim=[2, 99, 7, 1, 1, 1, 1, 1]), "b.nii.gz", "2 axes"),
@@ -97,27 +100,40 @@ ERRORS: dict[str, tuple[Spoil, str, str]] = {
     "infinity": (lambda f: resave(image(f), one_voxel(-np.inf)), "b.nii.gz", "infinite"),
     "a value beyond float32": (lambda f: resave(image(f), one_voxel(1e300, np.float64)), "b.nii.gz", "float32"),
     "an overflow by scaling": (lambda f: overflow(image(f)), "b.nii.gz", "float32"),
-    "a scaling that is no number": (
-        lambda f: reheader(image(f), scl_slope=2, scl_inter=np.nan), "b.nii.gz", "scaling"),
+    "a scaling that is no number": (lambda f: reheader(image(f), scl_slope=2, scl_inter=np.nan), "b.nii.gz", "scaling"),
     "an invalid qform and no sform": (
-        lambda f: reheader(image(f), qform_code=1, sform_code=0, quatern_b=1.2), "b.nii.gz", "invalid qform"),
+        lambda f: reheader(image(f), qform_code=1, sform_code=0, quatern_b=1.2),
+        "b.nii.gz",
+        "invalid qform",
+    ),
     "complex numbers": (lambda f: resave(image(f), lambda a: a.astype(np.complex64)), "b.nii.gz", "complex"),
     "colours": (lambda f: reheader(image(f), datatype=128, bitpix=24), "b.nii.gz", "data type"),
     "an unknown data type": (lambda f: reheader(image(f), datatype=77), "b.nii.gz", "code 77"),
     "NaN in the affine": (lambda f: reheader(image(f), **sform(affine(((0, 3), np.nan)))), "b.nii.gz", "NaN"),
     "a singular affine": (
-        lambda f: reheader(image(f), **sform(affine(((1, 0), 1), ((1, 1), 0), ((0, 1), 0)))), "b.nii.gz", "spacing"),
-    "parallel axes": (
-        lambda f: reheader(image(f), **sform(affine(((1, 1), 0), ((0, 1), 1)))), "b.nii.gz", "singular"),
+        lambda f: reheader(image(f), **sform(affine(((1, 0), 1), ((1, 1), 0), ((0, 1), 0)))),
+        "b.nii.gz",
+        "spacing",
+    ),
+    "parallel axes": (lambda f: reheader(image(f), **sform(affine(((1, 1), 0), ((0, 1), 1)))), "b.nii.gz", "singular"),
     "a spacing of zero": (lambda f: reheader(image(f), pixdim=[1, 1, 0, 1, 0, 0, 0, 0]), "b.nii.gz", "spacing"),
     "a sheared affine": (lambda f: reheader(image(f), **sform(affine(((0, 2), 0.2)))), "b.nii.gz", "sheared"),
     "a label somewhere else": (
-        lambda f: resave(label(f), lambda a: a, affine(((0, 3), 0.0011))), "b_label.nii.gz", "differs by 0.0011 mm"),
+        lambda f: resave(label(f), lambda a: a, affine(((0, 3), 0.0011))),
+        "b_label.nii.gz",
+        "differs by 0.0011 mm",
+    ),
     "a label of another spacing": (
-        lambda f: resave(label(f), lambda a: a, affine(((2, 2), 1.01))), "b_label.nii.gz", "b.nii.gz"),
+        lambda f: resave(label(f), lambda a: a, affine(((2, 2), 1.01))),
+        "b_label.nii.gz",
+        "b.nii.gz",
+    ),
     "a label of another size": (lambda f: resave(label(f), lambda a: a[:-1]), "b_label.nii.gz", "8×11×7"),
     "a label with two channels": (
-        lambda f: resave(label(f), lambda a: np.stack([a, a], -1)), "b_label.nii.gz", "2 channels"),
+        lambda f: resave(label(f), lambda a: np.stack([a, a], -1)),
+        "b_label.nii.gz",
+        "2 channels",
+    ),
     "a label of 0.6": (lambda f: resave(label(f), one_voxel(0.6, np.float32)), "b_label.nii.gz", "0.6"),
     "a label of NaN": (lambda f: resave(label(f), one_voxel(np.nan, np.float32)), "b_label.nii.gz", "nan"),
     "a negative label": (lambda f: resave(label(f), one_voxel(-1, np.int16)), "b_label.nii.gz", "label -1"),
@@ -126,7 +142,7 @@ ERRORS: dict[str, tuple[Spoil, str, str]] = {
     "no label file": (lambda f: label(f).unlink(), "b_label.nii.gz", "no such file"),
     "a channel too many": (lambda f: resave(image(f), lambda a: np.stack([a, a], -1)), "b.nii.gz", "2 channels"),
     "a file of an unknown format": (lambda f: rename(f, "b.dcm"), "b.dcm", "b.dcm"),
-}  # fmt: skip
+}
 
 
 def damage(path: Path) -> None:
@@ -164,15 +180,26 @@ WARNINGS: dict[str, tuple[Spoil, str, str]] = {
     "qform and sform apart": (lambda f: reheader(image(f), qform_code=1, qoffset_x=30), "b.nii.gz", "30 mm apart"),
     "neither qform nor sform": (
         lambda f: [reheader(path, qform_code=0, sform_code=0) for path in (image(f), label(f))],
-        "b.nii.gz", "neither qform nor sform"),
+        "b.nii.gz",
+        "neither qform nor sform",
+    ),
     "an invalid qform beside a sform": (
-        lambda f: reheader(image(f), qform_code=1, quatern_b=1.2), "b.nii.gz", "invalid qform"),
+        lambda f: reheader(image(f), qform_code=1, quatern_b=1.2),
+        "b.nii.gz",
+        "invalid qform",
+    ),
     "a label within tolerance": (
-        lambda f: resave(label(f), lambda a: a, affine(((0, 3), 5e-4))), "b_label.nii.gz", "0.0005 mm"),
+        lambda f: resave(label(f), lambda a: a, affine(((0, 3), 5e-4))),
+        "b_label.nii.gz",
+        "0.0005 mm",
+    ),
     "a fourth axis of one voxel": (lambda f: resave(label(f), lambda a: a[..., None]), "b_label.nii.gz", "9×11×7×1"),
     "whole numbers as real ones": (
-        lambda f: resave(label(f), lambda a: a.astype(np.float64)), "b_label.nii.gz", "float64"),
-}  # fmt: skip
+        lambda f: resave(label(f), lambda a: a.astype(np.float64)),
+        "b_label.nii.gz",
+        "float64",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WARNINGS)

@@ -68,8 +68,10 @@ def test_a_copy_is_the_same_data_set_and_a_change_is_not(tmp_path: Path) -> None
     shutil.copytree(tmp_path / "raw", tmp_path / "copy")
     for path in (tmp_path / "copy").iterdir():
         os.utime(path, (1, 1))
-    moved = tuple(replace(c, images=(tmp_path / "copy" / c.images[0].name,), label=tmp_path / "copy" / c.label.name)
-                  for c in cases)  # fmt: skip
+    moved = tuple(
+        replace(c, images=(tmp_path / "copy" / c.images[0].name,), label=tmp_path / "copy" / c.label.name)
+        for c in cases
+    )
     assert found.describes(dataset_of(tmp_path / "copy", moved))
     assert not found.describes(dataset_of(tmp_path, cases[:1]))
     assert not found.describes(dataset_of(tmp_path, cases[::-1]))

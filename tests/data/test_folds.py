@@ -180,7 +180,9 @@ def test_class_counts_by_hand() -> None:
     splits = (Split(("a", "b"), ("c",)), Split(("c",), ("a", "b", "unread")))
     present = {"a": [0, 1], "b": [0, 1, 2], "c": [0]}
     assert class_counts(splits, present, 4) == (
-        ClassCounts((2, 2, 1, 0), (1, 0, 0, 0)), ClassCounts((1, 0, 0, 0), (2, 2, 1, 0)))  # fmt: skip
+        ClassCounts((2, 2, 1, 0), (1, 0, 0, 0)),
+        ClassCounts((1, 0, 0, 0), (2, 2, 1, 0)),
+    )
 
 
 def test_missing_classes_are_warned_of_on_either_side_with_counts() -> None:

@@ -101,8 +101,10 @@ def test_scaled_integers_are_nibabels(tmp_path: Path) -> None:
 
 
 def test_big_endian_metaimages(tmp_path: Path) -> None:
-    header = ("ObjectType = Image\nNDims = 3\nBinaryDataByteOrderMSB = True\nDimSize = 5 6 7\nElementSpacing = 1 2 3\n"
-              "ElementType = MET_SHORT\nElementDataFile = LOCAL\n")  # fmt: skip
+    header = (
+        "ObjectType = Image\nNDims = 3\nBinaryDataByteOrderMSB = True\nDimSize = 5 6 7\nElementSpacing = 1 2 3\n"
+        "ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
     path = tmp_path / "a.mha"
     path.write_bytes(header.encode() + LABEL.astype(">i2").tobytes("F"))
     volume = read_image([path])
@@ -125,8 +127,11 @@ def test_channels_of_a_metaimage_run_fastest_or_are_a_fourth_axis(dtype: str, tm
 def test_nrrds_in_every_space(space: str, tmp_path: Path) -> None:
     sign = {"right-anterior-superior": (1, 1), "left-posterior-superior": (-1, -1), "LAS": (-1, 1)}[space]
     to_space = np.diag([*sign, 1.0, 1.0]) @ GEOMETRY.matrix
-    nrrd.write(str(tmp_path / "a.nrrd"), LABEL, {
-        "space": space, "space directions": to_space[:3, :3].T, "space origin": to_space[:3, 3]})  # fmt: skip
+    nrrd.write(
+        str(tmp_path / "a.nrrd"),
+        LABEL,
+        {"space": space, "space directions": to_space[:3, :3].T, "space origin": to_space[:3, 3]},
+    )
     assert read_geometry(tmp_path / "a.nrrd").affine_difference(GEOMETRY) < 1e-6
 
 
@@ -186,9 +191,15 @@ def test_a_metaimage_that_unpacks_to_more_is_refused_early(bomb: int, tmp_path: 
 
 @pytest.mark.parametrize(
     ("field", "found"),
-    [("BinaryData = False", "voxels as text"), ("HeaderSize = 12", "HeaderSize"), ("ElementType = MET_STRING", "MET_S"),
-     ("DimSize = 5 0 7", "5×0×7"), ("DimSize = 5 x 7", "incomplete"), ("ElementSpacing = 1 0 1", "spacing")],
-)  # fmt: skip
+    [
+        ("BinaryData = False", "voxels as text"),
+        ("HeaderSize = 12", "HeaderSize"),
+        ("ElementType = MET_STRING", "MET_S"),
+        ("DimSize = 5 0 7", "5×0×7"),
+        ("DimSize = 5 x 7", "incomplete"),
+        ("ElementSpacing = 1 0 1", "spacing"),
+    ],
+)
 def test_what_a_metaimage_may_not_say(field: str, found: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mha"
     format_of(path).write(path, LABEL, np.eye(4), None)
@@ -260,8 +271,13 @@ def test_filled_voxels(tmp_path: Path) -> None:
 
 def test_a_label_for_an_image_has_its_format() -> None:
     assert {suffix: label_suffix(Path(f"a{suffix}")) for suffix in FORMATS} == {
-        ".nii.gz": ".nii.gz", ".nii": ".nii", ".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha",
-    }  # fmt: skip
+        ".nii.gz": ".nii.gz",
+        ".nii": ".nii",
+        ".nrrd": ".nrrd",
+        ".nhdr": ".nrrd",
+        ".mha": ".mha",
+        ".mhd": ".mha",
+    }
 
 
 def test_the_error_of_a_file_names_the_case() -> None:

@@ -13,9 +13,14 @@ from c2fnas.data.free_memory import UNLIMITED, container_memory, free_memory
 
 @pytest.mark.parametrize(
     ("limit", "stat", "expected"),
-    [("1000", "anon 300\nfile 600", 700), ("1000", "anon 3000", 0), ("max", "anon 300", UNLIMITED),
-     ("1000", "", UNLIMITED), (None, "", UNLIMITED)],
-)  # fmt: skip
+    [
+        ("1000", "anon 300\nfile 600", 700),
+        ("1000", "anon 3000", 0),
+        ("max", "anon 300", UNLIMITED),
+        ("1000", "", UNLIMITED),
+        (None, "", UNLIMITED),
+    ],
+)
 def test_a_containers_limit(limit: str | None, stat: str, expected: int, tmp_path: Path) -> None:
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit)

@@ -18,7 +18,11 @@ from c2fnas.data.problem import CaseError
 TASKS: dict[str, tuple[dict[str, str], dict[str, str], str, int, int]] = {
     "BRATS": (
         {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
-        {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}, "4D", 484, 266),
+        {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
+        "4D",
+        484,
+        266,
+    ),
     "LeftAtrium": ({"0": "MRI"}, {"0": "background", "1": "left atrium"}, "3D", 20, 10),
     "Liver": ({"0": "CT"}, {"0": "background", "1": "liver", "2": "cancer"}, "3D", 131, 70),
     "Hippocampus": ({"0": "MRI"}, {"0": "background", "1": "Anterior", "2": "Posterior"}, "3D", 260, 130),
@@ -28,7 +32,7 @@ TASKS: dict[str, tuple[dict[str, str], dict[str, str], str, int, int]] = {
     "HepaticVessel": ({"0": "CT"}, {"0": "background", "1": "Vessel", "2": "Tumour"}, "3D", 303, 140),
     "Spleen": ({"0": "CT"}, {"0": "background", "1": "spleen"}, "3D", 41, 20),
     "Colon": ({"0": "CT"}, {"0": "background", "1": "colon cancer primaries"}, "3D", 126, 64),
-}  # fmt: skip
+}
 
 
 def write_json(path: Path, content: Any) -> Path:
@@ -52,13 +56,26 @@ def names(dataset: Dataset) -> list[tuple[str, tuple[int, ...]]]:
 def test_the_decathlons_ten_tasks(name: str, tmp_path: Path) -> None:
     modality, labels, size, training, test = TASKS[name]
     stem = name.lower()
-    write_json(tmp_path / "dataset.json", {
-        "name": name, "description": "", "reference": "", "licence": "CC-BY-SA 4.0", "release": "1.0",
-        "tensorImageSize": size, "modality": modality, "labels": labels, "numTraining": training, "numTest": test,
-        "training": [{"image": f"./imagesTr/{stem}_{i:03d}.nii.gz", "label": f"./labelsTr/{stem}_{i:03d}.nii.gz"}
-                     for i in range(training)],
-        "test": [f"./imagesTs/{stem}_{training + i:03d}.nii.gz" for i in range(test)],
-    })  # fmt: skip
+    write_json(
+        tmp_path / "dataset.json",
+        {
+            "name": name,
+            "description": "",
+            "reference": "",
+            "licence": "CC-BY-SA 4.0",
+            "release": "1.0",
+            "tensorImageSize": size,
+            "modality": modality,
+            "labels": labels,
+            "numTraining": training,
+            "numTest": test,
+            "training": [
+                {"image": f"./imagesTr/{stem}_{i:03d}.nii.gz", "label": f"./labelsTr/{stem}_{i:03d}.nii.gz"}
+                for i in range(training)
+            ],
+            "test": [f"./imagesTs/{stem}_{training + i:03d}.nii.gz" for i in range(test)],
+        },
+    )
     reading = read_dataset(tmp_path)
     assert reading.problems == ()
     dataset = reading.dataset
@@ -244,8 +261,13 @@ def test_nnunets_missing_files_are_problems_of_their_case(tmp_path: Path) -> Non
     files = ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz", "imagesTr/c_0000.nii.gz"]
     folder = nnunet(tmp_path, files)
     absent = [(each.case, Path(each.file).name) for each in check_dataset(folder) if each.found == "no such file"]
-    assert absent == [("a", "a_0001.nii.gz"), ("b", "b_0000.nii.gz"), ("b", "b_0001.nii.gz"), ("c", "c_0001.nii.gz"),
-                      ("c", "c.nii.gz")]  # fmt: skip
+    assert absent == [
+        ("a", "a_0001.nii.gz"),
+        ("b", "b_0000.nii.gz"),
+        ("b", "b_0001.nii.gz"),
+        ("c", "c_0001.nii.gz"),
+        ("c", "c.nii.gz"),
+    ]
 
 
 def test_nnunets_surplus_files_are_told(tmp_path: Path) -> None:
@@ -254,13 +276,20 @@ def test_nnunets_surplus_files_are_told(tmp_path: Path) -> None:
 
 
 def test_nnunets_own_list_of_files(tmp_path: Path) -> None:
-    listed = {"a": {"images": ["x/1.nii.gz", "x/2.nii.gz"], "label": "x/l.nii.gz"}, "b": {"images": ["../1.nii.gz"]},
-              "c": {"images": 3}, "d": None}  # fmt: skip
+    listed = {
+        "a": {"images": ["x/1.nii.gz", "x/2.nii.gz"], "label": "x/l.nii.gz"},
+        "b": {"images": ["../1.nii.gz"]},
+        "c": {"images": 3},
+        "d": None,
+    }
     reading = read_dataset(nnunet(tmp_path, [], dataset=listed))
     assert [case.id for case in reading.dataset.training] == ["a"]
     assert reading.dataset.training[0].images == (tmp_path / "x/1.nii.gz", tmp_path / "x/2.nii.gz")
     assert [(each.case, "leads out" in each.found) for each in reading.problems] == [
-        ("b", True), ("c", False), ("d", False)]  # fmt: skip
+        ("b", True),
+        ("c", False),
+        ("d", False),
+    ]
 
 
 def test_an_ending_that_is_not_read(tmp_path: Path) -> None:

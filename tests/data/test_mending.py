@@ -45,8 +45,9 @@ SAFE: dict[str, tuple[Callable[[Path], object], str]] = {
     "float32 nearly whole": (lambda p: resave(p, lambda a: a.astype(np.float32) + np.float32(3e-6)), "whole numbers"),
     "all at once": (
         lambda p: resave(p, lambda a: a.astype(np.float32)[..., None], moved(-3e-4)),
-        "the affine of the image, three axes, whole numbers stored as such"),
-}  # fmt: skip
+        "the affine of the image, three axes, whole numbers stored as such",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -191,9 +192,16 @@ def test_nnunets_layout_stays_what_it_is(tmp_path: Path) -> None:
         for path, place in ((case.images[0], f"imagesTr/{name}_0000.nii.gz"), (case.label, f"labelsTr/{name}.nii.gz")):
             (root / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, root / place)
-    (root / "dataset.json").write_text(json.dumps({
-        "channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1, "lesion": 2}, "numTraining": 5,
-        "file_ending": ".nii.gz"}))  # fmt: skip
+    (root / "dataset.json").write_text(
+        json.dumps(
+            {
+                "channel_names": {"0": "MRI"},
+                "labels": {"background": 0, "organ": 1, "lesion": 2},
+                "numTraining": 5,
+                "file_ending": ".nii.gz",
+            }
+        )
+    )
     resave(root / "labelsTr" / "c.nii.gz", lambda array: array.astype(np.float32))
     mend_dataset(inspect_dataset(root), tmp_path / "fixed")
     assert checked(tmp_path / "fixed").code == 0
@@ -222,7 +230,12 @@ def test_a_tables_files_elsewhere_are_copied_only_where_corrected(tmp_path: Path
     assert dataset.training[2].images == (tmp_path / "elsewhere" / "c.nii.gz",)
     assert dataset.training[3].label == tmp_path / "fixed" / "d" / "1.nii.gz"
     assert sorted(path.name for path in (tmp_path / "fixed").rglob("*.nii.gz")) == [
-        "1.nii.gz", "a.nii.gz", "a_label.nii.gz", "b.nii.gz", "b_label.nii.gz"]  # fmt: skip
+        "1.nii.gz",
+        "a.nii.gz",
+        "a_label.nii.gz",
+        "b.nii.gz",
+        "b_label.nii.gz",
+    ]
 
 
 def test_codes_of_the_orientation_are_kept(tmp_path: Path) -> None:

@@ -13,16 +13,17 @@ from c2fnas.data.plan import differences, load_plan, refuse_unfit, save_plan
 from c2fnas.errors import UserError
 from c2fnas.planning.patch_size import fitted_patch, part_of, target_spacing
 from c2fnas.planning.plan import make_plan
+from c2fnas.shapes import Spacing
 
 Shape = tuple[int, int, int]
-Spacing = tuple[float, float, float]
 
 
 def fingerprint_of(
     cases: list[tuple[Shape, Spacing]], name: str = "Liver", channels: tuple[str, ...] = ("mr",), nonzero: float = 1.0
 ) -> Fingerprint:
     return Fingerprint(
-        name=name, folder="Task99",
+        name=name,
+        folder="Task99",
         classes=(
             ClassFingerprint(name="background", values=(0,), cases=1),
             ClassFingerprint(name="organ", values=(1, 2), cases=1),
@@ -32,12 +33,18 @@ def fingerprint_of(
         ),
         cases=tuple(
             CaseFingerprint(
-                id=str(number), shape=shape, spacing=spacing, voxels=(1, 1), intensities=(), sha256="", files=(),
+                id=str(number),
+                shape=shape,
+                spacing=spacing,
+                voxels=(1, 1),
+                intensities=(),
+                sha256="",
+                files=(),
                 nonzero_shape=tuple(max(1, round(side * nonzero)) for side in shape),
             )
             for number, (shape, spacing) in enumerate(cases)
         ),
-    )  # fmt: skip
+    )
 
 
 HIPPOCAMPUS = [((35, 51, 35), (1.0, 1.0, 1.0)), ((36, 50, 35), (1, 1, 1)), ((38, 49, 40), (1, 1, 1))]
@@ -95,9 +102,7 @@ def test_ct_channels_carry_the_foregrounds_statistics() -> None:
 
 
 @settings(deadline=None)
-@given(
-    st.tuples(*[st.integers(1, 600)] * 3), st.tuples(*[st.floats(0.2, 8)] * 3), st.integers(512, 10**7)
-)  # fmt: skip
+@given(st.tuples(*[st.integers(1, 600)] * 3), st.tuples(*[st.floats(0.2, 8)] * 3), st.integers(512, 10**7))
 def test_a_patch_covers_the_volume_or_fills_the_budget(shape: Shape, spacing: Spacing, budget: int) -> None:
     patch = fitted_patch(shape, spacing, budget)
     voxels = patch[0] * patch[1] * patch[2]
@@ -187,8 +192,9 @@ def test_an_edited_plan_must_fit_the_data(tmp_path: Path) -> None:
     merged = background.model_copy(update={"values": (0, 2)}), organ.model_copy(update={"values": (1,)})
     refuse_unfit(plan.model_copy(update={"classes": merged}), fingerprint, tmp_path)
     for change, message in (
-        ({"classes": (background, merged[1])}, "label 2"), ({"channels": plan.channels[:1]}, "the images have 2"),
-    ):  # fmt: skip
+        ({"classes": (background, merged[1])}, "label 2"),
+        ({"channels": plan.channels[:1]}, "the images have 2"),
+    ):
         with pytest.raises(UserError, match=message):
             refuse_unfit(plan.model_copy(update=change), fingerprint, tmp_path)
 

@@ -17,10 +17,12 @@ def evaluation(prefix: str, *rows: dict[str, float | None]) -> Evaluation:
 
 
 def test_by_hand() -> None:
-    found = cross_validated({
-        4: evaluation("b", {"organ": 0.6, "lesion": 0.3}),
-        1: evaluation("a", {"organ": 0.9, "lesion": None}, {"organ": 0.6, "lesion": 0.1}),
-    })  # fmt: skip
+    found = cross_validated(
+        {
+            4: evaluation("b", {"organ": 0.6, "lesion": 0.3}),
+            1: evaluation("a", {"organ": 0.9, "lesion": None}, {"organ": 0.6, "lesion": 0.1}),
+        }
+    )
     assert (found.folds, found.cases) == ((1, 4), 3)
     organ, lesion = found.per_class["organ"], found.per_class["lesion"]
     assert organ.dice == pytest.approx(0.7)
@@ -44,9 +46,9 @@ def test_one_fold_has_no_spread_and_is_its_own_mean() -> None:
 @given(st.lists(st.lists(st.tuples(DICE, st.floats(0, 1)), min_size=1, max_size=4), min_size=1, max_size=5))
 def test_equal_folds_have_the_mean_of_their_means(folds: list[list[tuple[float | None, float]]]) -> None:
     """Where each fold has as many cases with the class; in general the cases' mean, of whatever folds."""
-    found = cross_validated({
-        fold: evaluation(f"{fold}-", *({"a": a, "b": b} for a, b in rows)) for fold, rows in enumerate(folds)
-    })  # fmt: skip
+    found = cross_validated(
+        {fold: evaluation(f"{fold}-", *({"a": a, "b": b} for a, b in rows)) for fold, rows in enumerate(folds)}
+    )
     values = [b for rows in folds for _, b in rows]
     assert found.per_class["b"].dice == pytest.approx(sum(values) / len(values))
     if len({len(rows) for rows in folds}) == 1:

@@ -108,9 +108,22 @@ def test_a_damaged_model_is_not_packed(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil", "/tmp/evil", "a/../../evil", "..\\evil", "C:\\evil", "model/plan.json", "plan.json/", "./plan.json",
-     "PLAN.JSON", "weights.pt", "data.pkl", "conftest.py", "plan.json\n"],
-)  # fmt: skip
+    [
+        "../evil",
+        "/tmp/evil",
+        "a/../../evil",
+        "..\\evil",
+        "C:\\evil",
+        "model/plan.json",
+        "plan.json/",
+        "./plan.json",
+        "PLAN.JSON",
+        "weights.pt",
+        "data.pkl",
+        "conftest.py",
+        "plan.json\n",
+    ],
+)
 def test_any_other_name_is_refused(model: Path, tmp_path: Path, name: str) -> None:
     refused(zipped(tmp_path / "evil.zip", {**content(model), name: b"x"}), tmp_path / "in" / "out", "none of the files")
 

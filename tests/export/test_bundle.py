@@ -59,9 +59,13 @@ def dataset(bundle: Path) -> Path:
         write_labels(folder / "labelsTr" / f"{name}.nii.gz", image)
         entries.append({"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"})
     manifest = {
-        "name": "Small", "modality": {"0": "MRI"}, "labels": {"0": "background", "2": "organ", "5": "lesion"},
-        "numTraining": 4, "training": entries, "test": [],
-    }  # fmt: skip
+        "name": "Small",
+        "modality": {"0": "MRI"},
+        "labels": {"0": "background", "2": "organ", "5": "lesion"},
+        "numTraining": 4,
+        "training": entries,
+        "test": [],
+    }
     (folder / "dataset.json").write_text(json.dumps(manifest))
     return folder
 
@@ -70,9 +74,14 @@ def workflow(bundle: Path, name: str, kind: str, **changes: Any) -> ConfigWorkfl
     """A configuration of the bundle as MONAI reads it, initialised."""
     configs = bundle / "configs"
     found = ConfigWorkflow(
-        str(configs / f"{name}.json"), str(configs / "metadata.json"), logging_file=False, workflow_type=kind,
-        bundle_root=str(bundle), device="$torch.device('cpu')", **changes,
-    )  # fmt: skip
+        str(configs / f"{name}.json"),
+        str(configs / "metadata.json"),
+        logging_file=False,
+        workflow_type=kind,
+        bundle_root=str(bundle),
+        device="$torch.device('cpu')",
+        **changes,
+    )
     found.initialize()
     return found
 
@@ -160,9 +169,13 @@ def test_a_property_by_another_name_would_be_noticed(bundle: Path, images: Path,
     config["evaluator"]["postprocessing"] = "@afterwards"
     (tmp_path / "inference.json").write_text(json.dumps(config))
     other = ConfigWorkflow(
-        str(tmp_path / "inference.json"), str(bundle / "configs" / "metadata.json"), logging_file=False,
-        workflow_type="infer", bundle_root=str(bundle), dataset_dir=str(images),
-    )  # fmt: skip
+        str(tmp_path / "inference.json"),
+        str(bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(bundle),
+        dataset_dir=str(images),
+    )
     other.initialize()
     assert other.check_properties() == ["postprocessing"]
 
@@ -190,8 +203,17 @@ def test_the_metadata_has_what_the_specification_requires(bundle: Path) -> None:
     model = load_package(bundle / MODEL_FOLDER)
     found = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert found == metadata(model)
-    texts = {"version", "monai_version", "pytorch_version", "numpy_version", "task", "description", "authors",
-             "copyright", "schema"}  # fmt: skip
+    texts = {
+        "version",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "schema",
+    }
     assert all(isinstance(found[key], str) and found[key] for key in texts)
     assert found["required_packages_version"]["c2fnas"]
     for place, key, channels in (("inputs", "image", 1), ("outputs", "pred", 3)):
@@ -204,10 +226,23 @@ def test_the_metadata_has_what_the_specification_requires(bundle: Path) -> None:
 @pytest.mark.long
 def test_from_the_command_line_its_labels_are_ours(bundle: Path, images: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json", "--meta_file",
-        "configs/metadata.json", "--bundle_root", ".", "--dataset_dir", str(images), "--output_dir",
-        str(tmp_path / "theirs"), "--device", "$torch.device('cpu')",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        "configs/inference.json",
+        "--meta_file",
+        "configs/metadata.json",
+        "--bundle_root",
+        ".",
+        "--dataset_dir",
+        str(images),
+        "--output_dir",
+        str(tmp_path / "theirs"),
+        "--device",
+        "$torch.device('cpu')",
+    ]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

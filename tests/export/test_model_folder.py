@@ -32,16 +32,24 @@ def run(tmp_path: Path) -> Path:
     sizes = ((30, 40, 20), (31, 40, 25), (36, 40, 22))
     cases = tuple(
         CaseFingerprint(
-            id=str(n), shape=size, nonzero_shape=size, spacing=(1.0, 1.0, 0.5 + n), voxels=(), intensities=(),
-            sha256="", files=(),
+            id=str(n),
+            shape=size,
+            nonzero_shape=size,
+            spacing=(1.0, 1.0, 0.5 + n),
+            voxels=(),
+            intensities=(),
+            sha256="",
+            files=(),
         )
         for n, size in enumerate(sizes)
-    )  # fmt: skip
+    )
     data = Fingerprint(
-        name="Phantoms", folder="Task00", cases=cases,
+        name="Phantoms",
+        folder="Task00",
+        cases=cases,
         channels=(ChannelFingerprint(name="T1", kind="mr", low=0, high=1, mean=0, std=1),),
         classes=tuple(ClassFingerprint(name=n, values=(v,), cases=3) for v, n in enumerate(("background", "a", "b"))),
-    )  # fmt: skip
+    )
     write_json(folder.fingerprint, data.model_dump(mode="json"))
     return folder.root
 
@@ -67,15 +75,23 @@ def test_the_card_says_what_the_files_of_the_run_say(run: Path, tmp_path: Path) 
     card = (tmp_path / "out" / CARD).read_text()
     rows = [line.strip("| ").split(" | ") for line in card.splitlines() if re.match(r"\| [01t]", line)]
     assert rows == [
-        ["0", "2", "0.6000", "-", "0.6000"], ["1", "1", "0.9000", "-", "0.9000"],
+        ["0", "2", "0.6000", "-", "0.6000"],
+        ["1", "1", "0.9000", "-", "0.9000"],
         ["together", "3", "0.7000", "-", "0.7000"],
-    ]  # fmt: skip
+    ]
     parameters = sum(tensor.numel() for tensor in read_tensors(run / "final/fold-0/model" / WEIGHTS, None).values())
     for said in (
-        f"`{ARCHITECTURE.to_text()}`, {parameters / 1e6:.2f} M parameters", "3 labelled cases of Task00", "T1 (MR)",
-        "40 iterations of 2 patches", "30–36 × 40 × 20–25 voxels of 1 × 1 × 0.5–2.5 mm", "single precision",
-        "c2fnas predict out --input", "## Data\n\nFrom a scanner.", "## Licence\n\nCC0.", "Not a medical device",
-    ):  # fmt: skip
+        f"`{ARCHITECTURE.to_text()}`, {parameters / 1e6:.2f} M parameters",
+        "3 labelled cases of Task00",
+        "T1 (MR)",
+        "40 iterations of 2 patches",
+        "30–36 × 40 × 20–25 voxels of 1 × 1 × 0.5–2.5 mm",
+        "single precision",
+        "c2fnas predict out --input",
+        "## Data\n\nFrom a scanner.",
+        "## Licence\n\nCC0.",
+        "Not a medical device",
+    ):
         assert said in card, said
     assert "A network of the C2FNAS search space, trained" in card  # an architecture that was given
     assert "The search has chosen" not in card

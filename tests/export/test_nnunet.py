@@ -38,8 +38,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The exported class, above a stand-in for nnU-Net's."""
-    for name in ("nnunetv2", "nnunetv2.training", "nnunetv2.training.nnUNetTrainer", "nnunetv2.utilities",
-                 "nnunetv2.utilities.plans_handling"):  # fmt: skip
+    for name in (
+        "nnunetv2",
+        "nnunetv2.training",
+        "nnunetv2.training.nnUNetTrainer",
+        "nnunetv2.utilities",
+        "nnunetv2.utilities.plans_handling",
+    ):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     base = ModuleType("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
     base.nnUNetTrainer = Base  # type: ignore[attr-defined]

@@ -157,10 +157,14 @@ def test_the_preparation_is_said_in_words(tmp_path: Path) -> None:
     said = metadata(load_package(tmp_path / "model"))
     before, after = said["c2fnas.preprocessing"], said["c2fnas.postprocessing"]
     for words in (
-        "CT (ct), T2 (mr)", "to the right, to the head, to the front", "box of voxels that are not zero",
-        "clip to -96 ... 215, subtract 77.5, divide by 75.4", "spacing of 1 × 1 × 1 mm", "over 3 times coarser",
+        "CT (ct), T2 (mr)",
+        "to the right, to the head, to the front",
+        "box of voxels that are not zero",
+        "clip to -96 ... 215, subtract 77.5, divide by 75.4",
+        "spacing of 1 × 1 × 1 mm",
+        "over 3 times coarser",
         "8 × 8 × 8 voxels, 4 × 4 × 4 apart",
-    ):  # fmt: skip
+    ):
         assert words in before
     for words in ("eight mirrorings", "equal weights", "0 background (0), 1 organ (2), 2 lesion (5)"):
         assert words in after

@@ -40,9 +40,14 @@ def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
     options = Options(surface_tolerance=1.0, hausdorff=True)
     seen: list[tuple[int, int]] = []
     evaluation = evaluate_network(
-        network, cases, window, class_names=NAMES, device="cpu", options=options,
+        network,
+        cases,
+        window,
+        class_names=NAMES,
+        device="cpu",
+        options=options,
         on_progress=lambda done, total: seen.append((done, total)),
-    )  # fmt: skip
+    )
     rows = []
     for case in cases:
         labels = case.restoration.argmax(window.scores(network, case.image, device="cpu"))

@@ -27,8 +27,9 @@ def test_single_files_keep_their_names(tmp_path: Path) -> None:
 def test_files_of_channels_are_one_case(tmp_path: Path) -> None:
     folder_of(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz")
     assert found(tmp_path, 2) == {
-        "a.nii.gz": ["a_0000.nii.gz", "a_0001.nii.gz"], "b.nii.gz": ["b_0000.nii.gz", "b_0001.nii.gz"],
-    }  # fmt: skip
+        "a.nii.gz": ["a_0000.nii.gz", "a_0001.nii.gz"],
+        "b.nii.gz": ["b_0000.nii.gz", "b_0001.nii.gz"],
+    }
 
 
 def test_one_channel_has_a_number_too(tmp_path: Path) -> None:

@@ -286,8 +286,11 @@ def test_killed_at_any_point_it_carries_on(tmp_path: Path) -> None:
     points = ["0:before", "0:of", "0:after", "1:of", "1:before", "0:of"]
     result = subprocess.run(
         [sys.executable, program, one.folder, tmp_path / "in", tmp_path / "out", *points],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     kills = [line.split() for line in result.stdout.splitlines()]
     assert [kill[:2] for kill in kills] == [[point, str(int(signal.SIGKILL))] for point in points]
     assert [len(kill) - 2 for kill in kills] == [0, 0, 1, 2, 3, 3]

@@ -154,11 +154,19 @@ def test_the_text_gives_the_same_width_again(width: float) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None, [], {}, {"network": "vnet"}, {"network": "resnet", "width": 1}, {"network": "vnet", "width": 0},
-        {"network": "vnet", "width": float("nan")}, {"network": "vnet", "width": "1"}, {"network": 3, "width": 1},
-        {"network": "vnet", "width": True}, {"network": "vnet", "width": 1, "depth": 3},
+        None,
+        [],
+        {},
+        {"network": "vnet"},
+        {"network": "resnet", "width": 1},
+        {"network": "vnet", "width": 0},
+        {"network": "vnet", "width": float("nan")},
+        {"network": "vnet", "width": "1"},
+        {"network": 3, "width": 1},
+        {"network": "vnet", "width": True},
+        {"network": "vnet", "width": 1, "depth": 3},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_network_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"network|width"):
         Baseline.from_json(value)

@@ -69,8 +69,9 @@ def test_learns_one_patch_by_heart() -> None:
     torch.manual_seed(0)
     network = build_network(
         Architecture.from_text("0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 0:2D 0:3D @0.125"),
-        in_channels=1, classes=2,
-    )  # fmt: skip
+        in_channels=1,
+        classes=2,
+    )
     label = torch.zeros(1, 20, 20, 12, dtype=torch.long)
     label[:, 5:14, 6:15, 3:8] = 1
     image = label[:, None] + 0.5 * torch.randn(1, 1, 20, 20, 12)

@@ -94,8 +94,15 @@ def test_what_is_off_the_path_does_not_move_by_a_bit(tmp_path: Path) -> None:
     for stop in range(1, iterations + 1):
         own = training.supernet()
         # Extended by an iteration at a time: what lies in the checkpoint is the state after each of them.
-        training.train(own, training.batches, training.recipe(iterations).model_copy(update={"iterations": stop}),
-                       folder=tmp_path, device="cpu", forward=training.along_path, extend=True)  # fmt: skip
+        training.train(
+            own,
+            training.batches,
+            training.recipe(iterations).model_copy(update={"iterations": stop}),
+            folder=tmp_path,
+            device="cpu",
+            forward=training.along_path,
+            extend=True,
+        )
         checkpoint = load_newest(tmp_path / FOLDER)
         assert checkpoint is not None
         momenta = {
@@ -136,8 +143,19 @@ def test_an_interrupted_training_takes_the_same_paths(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Over gloo: the same paths, gradients of the whole batch; unsampled weights and momenta alone on every rank."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-               "--standalone", training.__file__, str(tmp_path), "6"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--standalone",
+        training.__file__,
+        str(tmp_path),
+        "6",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300, env={"OMP_NUM_THREADS": "1", "PATH": ""})
     together = training.supernet()
     load_weights(tmp_path / "weights.safetensors", together)

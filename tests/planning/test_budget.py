@@ -20,10 +20,15 @@ from c2fnas.planning.timing import Timings
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
-    channels=(ChannelPlan(name="MRI", kind="mr"),), classes=(ClassPlan(name="a", values=(0,)),
-    ClassPlan(name="b", values=(1,))), spacing=(1, 1, 1), patch_size=(40, 56, 40), stride=(20, 28, 20),
-    ranking_stride=(40, 56, 40), batch_size=4, foreground_rate=0.5,
-)  # fmt: skip
+    channels=(ChannelPlan(name="MRI", kind="mr"),),
+    classes=(ClassPlan(name="a", values=(0,)), ClassPlan(name="b", values=(1,))),
+    spacing=(1, 1, 1),
+    patch_size=(40, 56, 40),
+    stride=(20, 28, 20),
+    ranking_stride=(40, 56, 40),
+    batch_size=4,
+    foreground_rate=0.5,
+)
 
 
 def resolve(choice: RecipeChoice, stage: PaperStage) -> Recipe:
@@ -38,8 +43,10 @@ def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
     assert (paper.coarse.random_share, paper.fine.candidates, paper.fine.cases) == (0.2, 2000, None)
     assert (paper.fine.sampling, paper.fine.choose, paper.fine.rungs) == ("uniform", "random", 1)
     for stage, choice in (
-        ("coarse", paper.coarse.recipe), ("supernet", paper.fine.recipe), ("deployment", paper.deployment.recipe)
-    ):  # fmt: skip
+        ("coarse", paper.coarse.recipe),
+        ("supernet", paper.fine.recipe),
+        ("deployment", paper.deployment.recipe),
+    ):
         assert resolved_recipe(choice, stage, PLAN, "fp32") == paper_recipe(stage)
 
 
@@ -58,9 +65,14 @@ def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
 
 
 @given(
-    patch=st.floats(1e-3, 1.0), share=st.floats(0.05, 1.0), augmented=st.floats(0, 2), devices=st.integers(1, 8),
-    cases=st.integers(1, 60), windows=st.floats(1, 30), budget=st.sampled_from(["hour", "day"]),
-)  # fmt: skip
+    patch=st.floats(1e-3, 1.0),
+    share=st.floats(0.05, 1.0),
+    augmented=st.floats(0, 2),
+    devices=st.integers(1, 8),
+    cases=st.integers(1, 60),
+    windows=st.floats(1, 30),
+    budget=st.sampled_from(["hour", "day"]),
+)
 def test_a_schedule_fits_the_shares_of_its_hours(
     patch: float, share: float, augmented: float, devices: int, cases: int, windows: float, budget: str
 ) -> None:

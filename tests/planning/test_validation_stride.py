@@ -17,8 +17,11 @@ from c2fnas.training.recipe import paper_recipe
 PLAN = Plan(
     channels=(ChannelPlan(name="mr", kind="mr"),),
     classes=(ClassPlan(name="background", values=(0,)), ClassPlan(name="organ", values=(1,))),
-    spacing=(1.0, 1.0, 1.0), patch_size=(96, 96, 96), stride=(16, 16, 16), ranking_stride=(48, 48, 48),
-)  # fmt: skip
+    spacing=(1.0, 1.0, 1.0),
+    patch_size=(96, 96, 96),
+    stride=(16, 16, 16),
+    ranking_stride=(48, 48, 48),
+)
 SHAPES = [(200, 180, 150), (96, 120, 300)]
 
 

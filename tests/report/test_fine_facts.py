@@ -22,8 +22,10 @@ FIRST = [0.3 + 0.02 * number for number in range(CANDIDATES)]
 def halved_run(root: Path, *, told: bool = True, **changes: Any) -> RunFolder:
     """A run whose best five candidates went on from one case to four, harder ones; ``told``: by this version."""
     went_on = [number >= CANDIDATES - FINALISTS for number in range(CANDIDATES)]
-    kept = [{"cases": 4 if on else 1} | ({"first_rung_dice": dice, "first_rung_cases": 1} if told else {})
-            for on, dice in zip(went_on, FIRST, strict=True)]  # fmt: skip
+    kept = [
+        {"cases": 4 if on else 1} | ({"first_rung_dice": dice, "first_rung_cases": 1} if told else {})
+        for on, dice in zip(went_on, FIRST, strict=True)
+    ]
     ranked = [dice - HARDER * on for dice, on in zip(FIRST, went_on, strict=True)]
     return finished_run(root, ranked=ranked, kept=kept, **changes)
 

@@ -21,9 +21,10 @@ def stage(folder: RunFolder, name: str) -> StageCost:
     return found
 
 
-@pytest.mark.parametrize(("name", "study", "trained"), [
-    ("widths", "scale", RunFolder.scale_trial), ("ablation", "ablation", RunFolder.ablation_trial),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "study", "trained"),
+    [("widths", "scale", RunFolder.scale_trial), ("ablation", "ablation", RunFolder.ablation_trial)],
+)
 def test_a_training_that_failed_is_settled(tmp_path: Path, name: str, study: str, trained) -> None:
     """It is never tried again, so a run can be finished with it; one under way is waited for, nobody knows how long."""
     folder = finished_run(tmp_path)

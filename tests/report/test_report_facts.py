@@ -7,16 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from report_runs import (
-    COARSE,
-    SPACE,
-    begun_run,
-    evaluation,
-    finished_run,
-    planned_run,
-    searching_run,
-    write_training,
-)
+from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run, write_training
 
 from c2fnas.errors import UserError
 from c2fnas.files import write_json
@@ -162,10 +153,16 @@ def test_effects_of_an_additive_dice_are_its_terms() -> None:
     terms = dict(zip(Operation, (0.01, 0.02, 0.06), strict=True))
     mean = statistics.fmean(terms.values())
     candidates = [
-        Candidate(Architecture(topology, path, 1.0), 0.5 + sum((cell + 1) * terms[o] for cell, o in enumerate(path)),
-                  1, None, None, None)
+        Candidate(
+            Architecture(topology, path, 1.0),
+            0.5 + sum((cell + 1) * terms[o] for cell, o in enumerate(path)),
+            1,
+            None,
+            None,
+            None,
+        )
         for path in product(Operation, repeat=SPACE.cells)
-    ]  # fmt: skip
+    ]
     effects = operation_effects(candidates, tuple(Operation))
     assert len(effects) == 3 * SPACE.cells
     for effect in effects:

@@ -31,9 +31,21 @@ from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 
 ORGANS = (
-    "spleen", "right kidney", "left kidney", "gallbladder", "oesophagus", "liver", "stomach", "aorta", "postcava",
-    "pancreas", "right adrenal gland", "left adrenal gland", "duodenum", "bladder",
-)  # fmt: skip
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "gallbladder",
+    "oesophagus",
+    "liver",
+    "stomach",
+    "aorta",
+    "postcava",
+    "pancreas",
+    "right adrenal gland",
+    "left adrenal gland",
+    "duodenum",
+    "bladder",
+)
 
 
 def drawn(architecture: Architecture) -> Figure:

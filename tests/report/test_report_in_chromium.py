@@ -14,15 +14,21 @@ from report_runs import deployed_run, finished_run, searching_run
 from c2fnas.report.write import write_report
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 SWITCHES = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    "--enable-logging=stderr", "--window-size=1400,1000", "--virtual-time-budget=20000",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--enable-logging=stderr",
+    "--window-size=1400,1000",
+    "--virtual-time-budget=20000",
+)
 LISTENS = "<script>const seen = []; addEventListener('error', each => seen.push(String(each.message)), true)</script>"
 TELLS = """<script>addEventListener('load', () => parent.postMessage(JSON.stringify({
   boxes: Object.fromEntries([...document.querySelectorAll('figure svg')].map(svg => {
@@ -83,8 +89,14 @@ def test_a_run_under_way_is_seen(tmp_path: Path) -> None:
 def printed(page: Path, profile: Path) -> str:
     """The text of a page as it is printed, in one line."""
     pdf = page.with_suffix(".pdf")
-    command = [str(CHROMIUM), *SWITCHES, f"--user-data-dir={profile}", "--no-pdf-header-footer",
-               f"--print-to-pdf={pdf}", page.as_uri()]  # fmt: skip
+    command = [
+        str(CHROMIUM),
+        *SWITCHES,
+        f"--user-data-dir={profile}",
+        "--no-pdf-header-footer",
+        f"--print-to-pdf={pdf}",
+        page.as_uri(),
+    ]
     subprocess.run(command, capture_output=True, check=True, timeout=500)
     text = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, encoding="utf-8").stdout
     return " ".join(text.split())

@@ -114,9 +114,15 @@ def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
     found = {"title": "searched network", "parameters": 1200, "macs": 5e6, "dice": 0.6}
     unet = {"name": "unet", "network": found | {"title": "U-Net of equal MACs"}, "sentence": "No gain shown over it."}
     none = {"name": "random_topology", "network": None, "sentence": "No comparison."}
-    write_json(folder.verdict / "verdict.json", {
-        "sentence": "No gain shown over the U-Net.", "searched": found, "references": [unet, none], "details": ["Why."],
-    })  # fmt: skip
+    write_json(
+        folder.verdict / "verdict.json",
+        {
+            "sentence": "No gain shown over the U-Net.",
+            "searched": found,
+            "references": [unet, none],
+            "details": ["Why."],
+        },
+    )
     _, text = read(write_report(folder.root))
     assert NO_VERDICT not in text
     assert text.index("No gain shown over the U-Net.") < text.index("What was done")

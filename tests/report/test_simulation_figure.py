@@ -20,9 +20,13 @@ SCORES = {topology: 0.5 + 0.01 * n for n, topology in enumerate(SearchSpace(cell
 def contender(sampler: str, *, stopping: bool = False) -> Contender:
     band = Band(0.1 / GRID, 0.05 / GRID, 0.2 / GRID)
     return Contender(
-        sampler=sampler, early_stopping=stopping, final=np.full(3, 0.02), cost=np.full(3, 5.0), by_networks=band,
+        sampler=sampler,
+        early_stopping=stopping,
+        final=np.full(3, 0.02),
+        cost=np.full(3, 5.0),
+        by_networks=band,
         by_cost=band,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -66,7 +66,13 @@ def test_a_job_counts_by_its_units_while_it_runs(tmp_path: Path) -> None:
     reporter, ended = Listening(), list[Outcome]()
     waiting = [Job("one", "c2fnas.execution.call:echo", {}, tmp_path / "one")]
     drive(
-        HalfWay(), lambda: waiting.pop() if waiting else None, ended.append, folder=RunFolder(tmp_path),
-        reporter=reporter, stage="ranking", finished=lambda: 300.0 * len(ended), units=lambda job: 300.0,
-    )  # fmt: skip
+        HalfWay(),
+        lambda: waiting.pop() if waiting else None,
+        ended.append,
+        folder=RunFolder(tmp_path),
+        reporter=reporter,
+        stage="ranking",
+        finished=lambda: 300.0 * len(ended),
+        units=lambda job: 300.0,
+    )
     assert reporter.shown == [150.0, 300.0]

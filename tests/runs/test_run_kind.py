@@ -14,12 +14,22 @@ def written(path: Path, budget: str, *, kind: str | None) -> Path:
     """A configuration of that budget; without ``kind`` as earlier versions wrote it."""
     recipe, space = modern_recipe(10), SearchSpace()
     RunConfig(
-        budget=budget, seed=0, dataset="a", dataset_path="/a", fingerprint="f", plan="p", width=0.25, cells=space.cells,
-        downsamplings=space.downsamplings, operations=space.operations, devices=("cpu",), versions={},
+        budget=budget,
+        seed=0,
+        dataset="a",
+        dataset_path="/a",
+        fingerprint="f",
+        plan="p",
+        width=0.25,
+        cells=space.cells,
+        downsamplings=space.downsamplings,
+        operations=space.operations,
+        devices=("cpu",),
+        versions={},
         coarse=CoarseConfig(clusters=2, per_cluster=1, evaluations=2, random_share=0.2, recipe=recipe),
         fine=FineConfig(candidates=2, cases=None, recipe=recipe),
         deployment=DeploymentConfig(folds=(0,), recipe=recipe),
-    ).save(path)  # fmt: skip
+    ).save(path)
     values = yaml.safe_load(path.read_text())
     del values["kind"]
     path.write_text(yaml.safe_dump(values | ({"kind": kind} if kind else {})))

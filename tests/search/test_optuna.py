@@ -187,8 +187,7 @@ def proposals(name: str, score: Callable[[Topology], float | None], count: int =
 
 
 @pytest.mark.parametrize(
-    ("name", "drawn"),
-    [("random", 16), ("tpe", FIRST_SCORES), pytest.param("gp", FIRST_SCORES, marks=pytest.mark.long)],
+    ("name", "drawn"), [("random", 16), ("tpe", FIRST_SCORES), pytest.param("gp", FIRST_SCORES, marks=pytest.mark.long)]
 )
 def test_what_no_score_leads_is_of_the_random_branch(name: str, drawn: int) -> None:
     """Random are exactly the proposals that other scores would not have changed."""

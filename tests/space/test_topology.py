@@ -25,9 +25,7 @@ def test_code_is_the_level_after_each_cell():
 def test_inputs_of_c2fnas_panc():
     """Worked out by hand from spec and Figure 5: cell 2 takes the stem, up cells take their skips, and so on."""
     assert PANC.code == (0, 0, 1, 1, 2, 3, 2, 2, 1, 0, 0, 0)
-    assert PANC.inputs == (
-        (-1,), (0, -1), (1,), (2,), (3,), (4,), (5, 4), (6,), (7, 3), (8, 1), (9,), (10, 9),
-    )  # fmt: skip
+    assert PANC.inputs == ((-1,), (0, -1), (1,), (2,), (3,), (4,), (5, 4), (6,), (7, 3), (8, 1), (9,), (10, 9))
     assert PANC.skips == ((4, 6), (3, 8), (1, 9))
     assert PANC.outputs == (11, 10)
 
@@ -47,8 +45,11 @@ def test_inputs_follow_the_two_rules(topology: Topology):
         level, up = topology.code[cell], topology.moves[cell] is Move.UP
         fits = cell >= 1 and output_level(topology, cell - 2) == level
         # Rule 2 by brute force: of all outputs at this level in the encoder, the last one before the down-sampling.
-        encoder = [source for source in range(STEM, cell) if output_level(topology, source) == level
-                   and Move.UP not in topology.moves[: source + 1]]  # fmt: skip
+        encoder = [
+            source
+            for source in range(STEM, cell)
+            if output_level(topology, source) == level and Move.UP not in topology.moves[: source + 1]
+        ]
         assert second == ([encoder[-1]] if up else [cell - 2] if fits else [])
 
 
@@ -112,10 +113,17 @@ def test_distance_is_a_metric_on_codes(left: Topology, right: Topology):
 @pytest.mark.parametrize(
     ("code", "cell"),
     [
-        ((), 1), ((2, 1, 0), 1), ((0, 2, 1, 0), 2), ((-1, 0), 1), ((1, 0, -1, 0), 3), ((1, 0, 1, 0), 3),
-        ((0, 1, 1), 3), ((1, 2, 0), 3), ((1,), 1),
+        ((), 1),
+        ((2, 1, 0), 1),
+        ((0, 2, 1, 0), 2),
+        ((-1, 0), 1),
+        ((1, 0, -1, 0), 3),
+        ((1, 0, 1, 0), 3),
+        ((0, 1, 1), 3),
+        ((1, 2, 0), 3),
+        ((1,), 1),
     ],
-)  # fmt: skip
+)
 def test_fault_names_the_cell(code: tuple[int, ...], cell: int):
     with pytest.raises(ValueError, match=rf"^cell {cell}: "):
         Topology(code)

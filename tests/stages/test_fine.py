@@ -91,9 +91,12 @@ def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
     for trial in trials(finished):
         network, cases = supernet.extract(trial.architecture.operations), order[: trial.extra["cases"]]
         expected = evaluate_network(
-            network, finished.cases(cases), finished.window(ranking=True),
-            class_names=finished.class_names, device="cpu",
-        )  # fmt: skip
+            network,
+            finished.cases(cases),
+            finished.window(ranking=True),
+            class_names=finished.class_names,
+            device="cpu",
+        )
         assert trial.score == pytest.approx(expected.mean, abs=1e-12)
 
 
@@ -103,9 +106,12 @@ def test_all_candidates_share_the_first_rungs_scale(finished: Setting) -> None:
     for trial in trials(finished):
         assert trial.extra["first_rung_cases"] == 1
         alone = evaluate_network(
-            supernet.extract(trial.architecture.operations), finished.cases(order[:1]), finished.window(ranking=True),
-            class_names=finished.class_names, device="cpu",
-        )  # fmt: skip
+            supernet.extract(trial.architecture.operations),
+            finished.cases(order[:1]),
+            finished.window(ranking=True),
+            class_names=finished.class_names,
+            device="cpu",
+        )
         assert trial.extra["first_rung_dice"] == pytest.approx(alone.mean, abs=1e-12)
 
 
@@ -124,9 +130,7 @@ def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
 
 def test_costs_stand_beside_the_scores(finished: Setting) -> None:
     for trial in trials(finished):
-        cost = network_cost(
-            trial.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size
-        )  # fmt: skip
+        cost = network_cost(trial.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size)
         assert (trial.extra["macs"], trial.extra["parameters"]) == (cost.macs, cost.parameters)
 
 
@@ -315,8 +319,9 @@ def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting
     for trial in trials(setting):
         assert (trial.score is None) == (trial.architecture.operations[4] == "3D")
         assert trial.state == ("failed" if trial.score is None else "succeeded")
-        assert trial.reason == (None if trial.score is not None else
-                                "With the super-network's weights its logits are not finite.")  # fmt: skip
+        assert trial.reason == (
+            None if trial.score is not None else "With the super-network's weights its logits are not finite."
+        )
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(finished: Setting, tmp_path: Path) -> None:

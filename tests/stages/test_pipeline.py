@@ -36,9 +36,14 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def pipeline(dataset: Path, run: Path, seed: int = 0, budget: str = TINY, reporter: Silent | None = None) -> Result:
     return run_pipeline(
-        dataset, run, budget, seed=seed, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]),
+        dataset,
+        run,
+        budget,
+        seed=seed,
+        devices=("cpu",),
+        executor=lambda devices: InlineExecutor(devices[0]),
         reporter=reporter or Silent(),
-    )  # fmt: skip
+    )
 
 
 class Sayings(Silent):

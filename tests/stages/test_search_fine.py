@@ -40,8 +40,19 @@ def test_the_whole_way(finished: Setting) -> None:
     run = finished.folder.root
     with pytest.raises(UserError, match="c2fnas search coarse"):
         search(run)
-    found = facts(run, "--topology", TEXT, "--candidates", "9", "--sampling", "strict", "--verify", "3",
-                  "--verify-iterations", "2")  # fmt: skip
+    found = facts(
+        run,
+        "--topology",
+        TEXT,
+        "--candidates",
+        "9",
+        "--sampling",
+        "strict",
+        "--verify",
+        "3",
+        "--verify-iterations",
+        "2",
+    )
     assert Architecture.from_text(found["architecture"]).topology == TOPOLOGY
     assert found["ranking"]["candidates"] == 9
     assert found["ranking"]["sampling"] == [[1, 1, 1]] * 12

@@ -43,14 +43,36 @@ def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Setting, tmp_
     shutil.copytree(prepared.folder.root, tmp_path / "both")
     with inline() as executor:
         train_supernet(prepared, TOPOLOGY, executor, Listener())
-    command = ("c2fnas", "search", "fine", "--run", str(tmp_path / "both"), "--quiet", "--candidates", "4",
-               "--topology", Architecture.uniform(TOPOLOGY).to_text())  # fmt: skip
+    command = (
+        "c2fnas",
+        "search",
+        "fine",
+        "--run",
+        str(tmp_path / "both"),
+        "--quiet",
+        "--candidates",
+        "4",
+        "--topology",
+        Architecture.uniform(TOPOLOGY).to_text(),
+    )
     for _ in range(2):  # the second time there is nothing left to train
         done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--",
-             *command],
-            capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=600,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                "2",
+                "-m",
+                "--",
+                *command,
+            ],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            timeout=600,
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("trained, by 2 processes") == 1, "one process speaks"
     both = Setting.load(tmp_path / "both")

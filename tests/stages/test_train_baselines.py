@@ -41,9 +41,13 @@ def begun(dataset, tmp_path_factory):
 
 def train(dataset: Path, run: Path, **wish: object):
     return train_architecture(
-        dataset, run, Wish(**wish), devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]),
+        dataset,
+        run,
+        Wish(**wish),
+        devices=("cpu",),
+        executor=lambda devices: InlineExecutor(devices[0]),
         reporter=Silent(),
-    )  # fmt: skip
+    )
 
 
 def test_leaves_a_package_that_loads(begun) -> None:
@@ -134,15 +138,19 @@ def test_each_of_them_trains_and_loads(dataset, tmp_path, name) -> None:
 def test_from_the_command_line_to_a_prediction(dataset, tmp_path) -> None:
     def c2fnas(*arguments: object) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "c2fnas", *map(str, arguments)], capture_output=True, text=True, timeout=400,
+            [sys.executable, "-m", "c2fnas", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=400,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     run, out = tmp_path / "run", tmp_path / "out"
-    said = c2fnas("train", dataset, "--run", run, "--network", "dynunet", "--width", 1 / 16, "--iterations", 2,
-                  "--devices", "cpu")  # fmt: skip
+    said = c2fnas(
+        "train", dataset, "--run", run, "--network", "dynunet", "--width", 1 / 16, "--iterations", 2, "--devices", "cpu"
+    )
     assert "dynunet @0.0625" in said
     c2fnas("predict", run, "-i", dataset / "imagesTs", "-o", out, "--device", "cpu")
     for image in (dataset / "imagesTs").iterdir():

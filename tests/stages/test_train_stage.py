@@ -61,9 +61,13 @@ def copy(begun, tmp_path):
 def train(dataset: Path, run: Path, **wish: object):
     reporter = Listening()
     result = train_architecture(
-        dataset, run, Wish(**wish), devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]),
+        dataset,
+        run,
+        Wish(**wish),
+        devices=("cpu",),
+        executor=lambda devices: InlineExecutor(devices[0]),
         reporter=reporter,
-    )  # fmt: skip
+    )
     return result, reporter.said
 
 
@@ -272,9 +276,12 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
     curve = [line["validation"] for line in lines if "validation" in line]
     setting = Setting.load(tmp_path)
     expected = evaluate_network(
-        load_package(tmp_path / "final/fold-4/model").network, setting.cases(["phantom_004"]), setting.window(),
-        class_names=setting.class_names, device="cpu",
-    )  # fmt: skip
+        load_package(tmp_path / "final/fold-4/model").network,
+        setting.cases(["phantom_004"]),
+        setting.window(),
+        class_names=setting.class_names,
+        device="cpu",
+    )
     assert len(curve) == 2
     assert curve[-1] == expected.mean
     weights = [line for line in sums(tmp_path).splitlines() if "weights" in line]

@@ -83,9 +83,7 @@ def quick(monkeypatch) -> Quick:
 
 
 def ablated(run: Path, folds=(0, 1), **further):
-    return ablate(
-        Setting.load(run), inline(), Silent(), candidates=contenders([run], further), folds=folds
-    )  # fmt: skip
+    return ablate(Setting.load(run), inline(), Silent(), candidates=contenders([run], further), folds=folds)
 
 
 def test_coarse_against_fine(run, quick) -> None:
@@ -97,7 +95,7 @@ def test_coarse_against_fine(run, quick) -> None:
         row = column.rows[name]
         cost = network_cost(
             architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
-        )  # fmt: skip
+        )
         assert (row.parameters, row.macs) == (cost.parameters, cost.macs)
         assert [len(row.evaluations[fold].cases) for fold in (0, 1, 2)] == [3, 3, 3]
     table = write_table_3([column], run)
@@ -131,8 +129,11 @@ def test_stopped_in_the_middle_it_goes_on_under_the_same_number(run, quick) -> N
     ablated(run)
     trials = Ledger(run / "study.db", STAGE).trials()
     assert [(trial.architecture, trial.extra["fold"]) for trial in trials] == [
-        (COARSE, 0), (FINE, 0), (COARSE, 1), (FINE, 1),
-    ]  # fmt: skip
+        (COARSE, 0),
+        (FINE, 0),
+        (COARSE, 1),
+        (FINE, 1),
+    ]
     assert len(quick.trained) == 4
 
 
@@ -185,8 +186,11 @@ def test_names_of_what_was_found(prepared, run, tmp_path) -> None:
     second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=None)
     assert contenders([run], {}) == {"C-Phantoms": COARSE, "F-Phantoms": FINE}
     assert list(contenders([run, second, empty], {"panc": OTHER})) == [
-        "C-Phantoms (first)", "F-Phantoms (first)", "C-Phantoms (second)", "panc",
-    ]  # fmt: skip
+        "C-Phantoms (first)",
+        "F-Phantoms (first)",
+        "C-Phantoms (second)",
+        "panc",
+    ]
     with pytest.raises(UserError, match="it takes two"):
         contenders([second], {})
     with pytest.raises(UserError, match="another run is called first too"):
@@ -282,8 +286,11 @@ def test_files_of_one_name_are_told_apart(run, quick, tmp_path, monkeypatch) -> 
     printed = CliRunner().invoke(app, [*arguments, *given], catch_exceptions=False)
     rows = {row["name"]: row["architecture"] for row in json.loads(printed.output)["data_sets"][0]["rows"]}
     assert rows == {
-        "C-Phantoms": COARSE.to_text(), "F-Phantoms": FINE.to_text(),
-        str(files[0]): COARSE.to_text(), str(files[1]): FINE.to_text(), "other": "0:2D 0:2D 0:3D @0.0625",
-    }  # fmt: skip
+        "C-Phantoms": COARSE.to_text(),
+        "F-Phantoms": FINE.to_text(),
+        str(files[0]): COARSE.to_text(),
+        str(files[1]): FINE.to_text(),
+        "other": "0:2D 0:2D 0:3D @0.0625",
+    }
     with pytest.raises(UserError, match="given twice"):
         CliRunner().invoke(app, [*arguments, *given[:2], *given[:2]], catch_exceptions=False)

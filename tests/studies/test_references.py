@@ -19,7 +19,7 @@ def trial(number: int, branch: str, score: float | None, stopped_at: int | None 
         rungs = tuple(Standing(rung, score, 9, 9, rung < stopped_at) for rung in range(100, stopped_at + 1, 100))
         return Trial(
             number, architecture, "stopped", None, None, 0, number, now, now, rungs=rungs, extra={"branch": branch}
-        )  # fmt: skip
+        )
     state = "failed" if score is None else "succeeded"
     return Trial(number, architecture, state, score, None, 0, number, now, now, extra={"branch": branch})
 
@@ -56,9 +56,15 @@ def test_why_there_is_no_median() -> None:
 
 def test_draws_that_were_stopped_early_are_below_the_median() -> None:
     drawn = trials(
-        ("random", 0.8), ("random", 0.7, 100), ("random", 0.6), ("random", 0.75, 100), ("random", 0.9), ("random", 0.7),
-        ("random", None), ("best", 0.1, 100),
-    )  # fmt: skip
+        ("random", 0.8),
+        ("random", 0.7, 100),
+        ("random", 0.6),
+        ("random", 0.75, 100),
+        ("random", 0.9),
+        ("random", 0.7),
+        ("random", None),
+        ("best", 0.1, 100),
+    )
     median = median_random(drawn, "algorithm1")
     assert median == Median(drawn[2], 6, 2), "of the four that were trained to their end it would be 0.7"
     assert "of the 6 that were drawn at random, the 2 stopped early counted below the others; 3D" in median.note
@@ -66,9 +72,14 @@ def test_draws_that_were_stopped_early_are_below_the_median() -> None:
 
 def test_a_median_that_was_stopped_itself_is_the_one_in_the_middle_of_the_stopped() -> None:
     drawn = trials(
-        ("random", 0.9), ("random", 0.3, 100), ("random", 0.2, 200), ("random", 0.4, 100), ("random", 0.1, 200),
-        ("random", 0.5, 100), ("random", 0.6, 100),
-    )  # fmt: skip
+        ("random", 0.9),
+        ("random", 0.3, 100),
+        ("random", 0.2, 200),
+        ("random", 0.4, 100),
+        ("random", 0.1, 200),
+        ("random", 0.5, 100),
+        ("random", 0.6, 100),
+    )
     median = median_random(drawn, "random")
     assert median == Median(drawn[6], 7, 6), "0.3, 0.4, 0.5, 0.6 at the first rung, 0.1, 0.2 at the second, 0.9"
     assert "the 6 stopped early counted below the others, where it is one of those" in median.note

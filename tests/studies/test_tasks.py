@@ -49,10 +49,14 @@ def trained(collection, tmp_path_factory) -> Path:
 
 def train(collection: Path, run: Path, label_tests: bool = False, reporter: Silent | None = None, **wish: object):
     return train_all(
-        datasets_in(collection), run, Wish(**{"architecture": SMALL, "iterations": 1, "folds": "0,4"} | wish),
-        devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=reporter or Silent(),
+        datasets_in(collection),
+        run,
+        Wish(**{"architecture": SMALL, "iterations": 1, "folds": "0,4"} | wish),
+        devices=("cpu",),
+        executor=lambda devices: InlineExecutor(devices[0]),
+        reporter=reporter or Silent(),
         label_tests=label_tests,
-    )  # fmt: skip
+    )
 
 
 def test_what_a_folder_holds(collection) -> None:
@@ -200,7 +204,7 @@ def test_one_data_set_of_several_folds_has_the_table_too(collection, trained, tm
     row = read_json(trained / "table-1.json")["tasks"][2]
     assert ["mean", *_percent(row["mean"]["dice"], row["mean"]["spread"], *row["mean"]["folds"])] in [
         line.split() for line in shown.splitlines()
-    ]  # fmt: skip
+    ]
     assert "mean over" not in shown, "of one data set it would be the same figure"
     assert f"the models are in {run / 'final'}" in shown
     assert read_json(run / "table-1.json")["tasks"] == [row]

@@ -379,18 +379,28 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict.searched.dice == Evaluation.from_json(read_json(run / "final/fold-4/evaluation.json")).mean
     listener = Listener()
     result = run_pipeline(
-        dataset, run, str(tmp_path / "budget.yaml"), seed=0, devices=("cpu",), executor=lambda devices: inline(),
+        dataset,
+        run,
+        str(tmp_path / "budget.yaml"),
+        seed=0,
+        devices=("cpu",),
+        executor=lambda devices: inline(),
         reporter=listener,
-    )  # fmt: skip
+    )
     assert result.verdict == verdict
     assert listener.stages[-2:] == ["deployment", "verdict"]
     assert isinstance(CliRunner().invoke(app, [*call, "--no-verdict"]).exception, UserError)
     train_architecture(
         dataset, run, Wish(extend=3), devices=("cpu",), executor=lambda devices: inline(), reporter=Silent()
-    )  # fmt: skip
+    )
     extended = run_pipeline(
-        dataset, run, str(tmp_path / "budget.yaml"), seed=0, devices=("cpu",), executor=lambda devices: inline(),
+        dataset,
+        run,
+        str(tmp_path / "budget.yaml"),
+        seed=0,
+        devices=("cpu",),
+        executor=lambda devices: inline(),
         reporter=Silent(),
-    )  # fmt: skip
+    )
     assert extended.verdict is None, "it was of the networks before"
     assert Verdict.from_json(read_json(run / "verdict" / "verdict.json")) == verdict

@@ -81,9 +81,11 @@ def test_the_papers_grid_is_the_default(setting, quick) -> None:
     assert [row.dice for row in rows] == [width / 4 for width in WIDTHS]
     for row in rows:
         cost = network_cost(
-            replace(SMALL, width=row.width), in_channels=setting.in_channels, classes=setting.classes,
+            replace(SMALL, width=row.width),
+            in_channels=setting.in_channels,
+            classes=setting.classes,
             input_size=setting.plan.patch_size,
-        )  # fmt: skip
+        )
         assert (row.parameters, row.macs) == (cost.parameters, cost.macs)
 
 
@@ -154,8 +156,11 @@ def test_compound_scaling_is_every_width_with_every_patch(setting, quick) -> Non
     i, j, k = setting.plan.patch_size
     rows = scaled(setting, widths=(0.25, 0.5), patches=(1.0, 2.0))
     assert [(row.width, row.patch) for row in rows] == [
-        (0.25, (i, j, k)), (0.5, (i, j, k)), (0.25, (2 * i, 2 * j, 2 * k)), (0.5, (2 * i, 2 * j, 2 * k)),
-    ]  # fmt: skip
+        (0.25, (i, j, k)),
+        (0.5, (i, j, k)),
+        (0.25, (2 * i, 2 * j, 2 * k)),
+        (0.5, (2 * i, 2 * j, 2 * k)),
+    ]
     assert quick.trained == [(row.width, row.patch) for row in rows]
     assert rows[2].parameters == rows[0].parameters
     assert rows[2].macs == 8 * rows[0].macs
@@ -173,8 +178,11 @@ def test_rows_are_in_order_whatever_was_asked_first(setting, quick) -> None:
     scaled(setting, widths=(0.5, 0.25), patches=(2.0,))
     rows = scaled(setting, widths=(0.5, 0.25), patches=(1.0,))
     assert [(row.patch > setting.plan.patch_size, row.width) for row in rows] == [
-        (False, 0.25), (False, 0.5), (True, 0.25), (True, 0.5),
-    ]  # fmt: skip
+        (False, 0.25),
+        (False, 0.5),
+        (True, 0.25),
+        (True, 0.5),
+    ]
 
 
 def test_factors_that_round_to_one_patch_are_one(setting, quick) -> None:
@@ -208,10 +216,12 @@ def test_nothing_found_yet(setting) -> None:
 @pytest.mark.parametrize(
     ("widths", "said"),
     [
-        ((0.25, 0.25), "given twice"), ((0.01,), "whole number of filters"), ((-1.0,), "whole number of filters"),
+        ((0.25, 0.25), "given twice"),
+        ((0.01,), "whole number of filters"),
+        ((-1.0,), "whole number of filters"),
         ((), "at least one"),
     ],
-)  # fmt: skip
+)
 def test_widths_that_are_none(widths, said) -> None:
     with pytest.raises(UserError, match=said):
         grid(SMALL, widths, [(32, 32, 32)])
@@ -229,8 +239,16 @@ def test_patches_that_are_none(setting, patches, said) -> None:
 def test_the_table_prints_what_the_rows_hold() -> None:
     row = Scaled(0.25, (96, 96, 96), 1_100_000, 9_900_000_000, 0.5963, {"pancreas": 0.7924, "tumour": None}, None)
     assert table((row,)).splitlines()[0].split() == [
-        "width", "patch", "pancreas", "tumour", "mean", "params", "(M)", "MACs", "(G)",
-    ]  # fmt: skip
+        "width",
+        "patch",
+        "pancreas",
+        "tumour",
+        "mean",
+        "params",
+        "(M)",
+        "MACs",
+        "(G)",
+    ]
     assert table((row,)).splitlines()[1].split() == ["0.25", "96×96×96", "79.24", "–", "59.63", "1.10", "9.90"]
 
 
@@ -262,9 +280,19 @@ def test_the_command_prints_every_row_and_trains_on_the_devices_asked_for(settin
 def test_trained_for_real_from_the_command_line(dataset, tmp_path) -> None:
     setting = prepared_run(tmp_path, dataset)
     arguments = [
-        "search", "scale", "--run", str(setting.folder.root), "-a", SMALL.to_text(), "--json", "--quiet",
-        "--widths", ",".join(map(str, TINY_WIDTHS)), "--devices", "cpu",
-    ]  # fmt: skip
+        "search",
+        "scale",
+        "--run",
+        str(setting.folder.root),
+        "-a",
+        SMALL.to_text(),
+        "--json",
+        "--quiet",
+        "--widths",
+        ",".join(map(str, TINY_WIDTHS)),
+        "--devices",
+        "cpu",
+    ]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     rows = json.loads(result.output)["rows"]

@@ -23,15 +23,21 @@ def prepared_run(folder: Path, dataset: Path | None = None, **coarse: Any) -> Se
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"name": "modern", "iterations": 2}
     budget = folder / "budget.yaml"
-    budget.write_text(yaml.safe_dump({
-        "plan": "planned", "width": 0.0625, "hours": None,
-        "coarse": COARSE | coarse,
-        "fine": {"candidates": 2, "recipe": recipe},
-        "deployment": {"folds": "last", "recipe": recipe},
-    }))  # fmt: skip
+    budget.write_text(
+        yaml.safe_dump(
+            {
+                "plan": "planned",
+                "width": 0.0625,
+                "hours": None,
+                "coarse": COARSE | coarse,
+                "fine": {"candidates": 2, "recipe": recipe},
+                "deployment": {"folds": "last", "recipe": recipe},
+            }
+        )
+    )
     return prepare(
         dataset or phantoms(folder), folder / "run", str(budget), seed=0, devices=("cpu",), reporter=Silent()
-    )  # fmt: skip
+    )
 
 
 class Oracle(Executor):

@@ -33,12 +33,18 @@ def prepared_run(folder: Path, dataset: Path | None = None, **fine: object) -> S
     budget = folder / "budget.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"name": "modern", "iterations": 2}
-    budget.write_text(yaml.safe_dump({
-        "plan": "planned", "width": 0.0625, "hours": None,
-        "coarse": {"clusters": 2, "per_cluster": 1, "evaluations": 2, "recipe": recipe},
-        "fine": FINE | fine,
-        "deployment": {"folds": "last", "recipe": recipe},
-    }))  # fmt: skip
+    budget.write_text(
+        yaml.safe_dump(
+            {
+                "plan": "planned",
+                "width": 0.0625,
+                "hours": None,
+                "coarse": {"clusters": 2, "per_cluster": 1, "evaluations": 2, "recipe": recipe},
+                "fine": FINE | fine,
+                "deployment": {"folds": "last", "recipe": recipe},
+            }
+        )
+    )
     dataset = dataset or phantoms(folder)
     return prepare(dataset, folder / "run", str(budget), seed=0, devices=("cpu",), reporter=Silent())
 

@@ -98,8 +98,13 @@ def write_msd(root: Path, suffix: str, cases: Sequence[Truth], *, split: bool) -
         entries.append({"image": image(case, "Tr"), "label": label})
     test = image(cases[-1], "Ts")
     modality = {str(index): name for index, name in enumerate(_channels(cases))}
-    content = {"name": "Small", "modality": modality, "labels": LABELS, "training": entries,
-               "test": [{"image": test} if split else test]}  # fmt: skip
+    content = {
+        "name": "Small",
+        "modality": modality,
+        "labels": LABELS,
+        "training": entries,
+        "test": [{"image": test} if split else test],
+    }
     (root / "dataset.json").write_text(json.dumps(content))
     return root
 
@@ -110,8 +115,13 @@ def write_nnunet(root: Path, suffix: str, cases: Sequence[Truth], *, split: bool
         _write_image(root / "imagesTr", case, suffix, True)
         _write(root / "labelsTr" / f"{case.id}{suffix}", case.label, case.affine)
     _write_image(root / "imagesTs", cases[-1], suffix, True)
-    content = {"name": "Small", "channel_names": {str(i): name for i, name in enumerate(_channels(cases))},
-               "labels": LABELS, "numTraining": len(cases) - 1, "file_ending": suffix}  # fmt: skip
+    content = {
+        "name": "Small",
+        "channel_names": {str(i): name for i, name in enumerate(_channels(cases))},
+        "labels": LABELS,
+        "numTraining": len(cases) - 1,
+        "file_ending": suffix,
+    }
     (root / "dataset.json").write_text(json.dumps(content))
     return root
 

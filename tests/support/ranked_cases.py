@@ -21,8 +21,11 @@ def plan() -> Plan:
     return Plan(
         channels=(ChannelPlan(name="MRI", kind="mr"),),
         classes=tuple(ClassPlan(name=name, values=(value,)) for value, name in enumerate(CLASS_NAMES)),
-        spacing=(1, 1, 1), patch_size=PATCH, stride=PATCH, ranking_stride=PATCH,
-    )  # fmt: skip
+        spacing=(1, 1, 1),
+        patch_size=PATCH,
+        stride=PATCH,
+        ranking_stride=PATCH,
+    )
 
 
 def write_case(folder: Path, name: str, shape: tuple[int, int, int], affine: np.ndarray, empty: bool = False) -> Case:

@@ -30,8 +30,11 @@ WIDTH = 0.0625
 PLAN = Plan(
     channels=(ChannelPlan(name="MRI", kind="mr"),),
     classes=tuple(ClassPlan(name=n, values=(v,)) for v, n in enumerate(("background", "organ", "lesion"))),
-    spacing=(2.0, 2.0, 4.0), patch_size=(16, 16, 8), stride=(16, 16, 8), ranking_stride=(16, 16, 8),
-)  # fmt: skip
+    spacing=(2.0, 2.0, 4.0),
+    patch_size=(16, 16, 8),
+    stride=(16, 16, 8),
+    ranking_stride=(16, 16, 8),
+)
 COARSE = (0.2, 0.5, 0.4, 0.6)
 ITERATIONS = 40
 
@@ -40,13 +43,22 @@ def begun_run(root: Path, **changes: Any) -> RunFolder:
     """A run of which nothing is there but ``run.yaml``."""
     folder, recipe = RunFolder(root), modern_recipe(ITERATIONS)
     values: dict[str, Any] = {
-        "budget": "demo", "seed": 0, "dataset": "Phantoms & <others>", "dataset_path": "/data/Task00", "width": WIDTH,
-        "fingerprint": "f" * 64, "plan": "p" * 64, "cells": SPACE.cells, "downsamplings": SPACE.downsamplings,
-        "operations": SPACE.operations, "devices": ("cpu",), "versions": {"python": "3.11", "c2fnas": "0.1.0"},
+        "budget": "demo",
+        "seed": 0,
+        "dataset": "Phantoms & <others>",
+        "dataset_path": "/data/Task00",
+        "width": WIDTH,
+        "fingerprint": "f" * 64,
+        "plan": "p" * 64,
+        "cells": SPACE.cells,
+        "downsamplings": SPACE.downsamplings,
+        "operations": SPACE.operations,
+        "devices": ("cpu",),
+        "versions": {"python": "3.11", "c2fnas": "0.1.0"},
         "coarse": CoarseConfig(clusters=3, per_cluster=1, evaluations=6, random_share=0.2, recipe=recipe),
         "fine": FineConfig(candidates=20, cases=2, recipe=recipe),
         "deployment": DeploymentConfig(folds=(1,), recipe=recipe),
-    }  # fmt: skip
+    }
     RunConfig(**values | changes).save(folder.config)
     return folder
 
@@ -55,10 +67,13 @@ def planned_run(root: Path, **changes: Any) -> RunFolder:
     """The same with a plan, folds and warnings: prepared, but for its cases."""
     folder = begun_run(root, **changes)
     save_plan(PLAN, folder.plan)
-    write_json(folder.folds, [
-        {"training": ["phantom_002"], "validation": ["phantom_000", "phantom_001"]},
-        {"training": ["phantom_000"], "validation": ["phantom_001", "phantom_002"]},
-    ])  # fmt: skip
+    write_json(
+        folder.folds,
+        [
+            {"training": ["phantom_002"], "validation": ["phantom_000", "phantom_001"]},
+            {"training": ["phantom_000"], "validation": ["phantom_001", "phantom_002"]},
+        ],
+    )
     warning = {"expected": "an integer type", "mend": "Use `--fix`.", "severity": "warning", "found": "labels as <f4>"}
     write_json(folder.check, {"problems": [{"case": c, "file": f"/data/{c}.nii.gz", **warning} for c in ("a", "b")]})
     return folder
@@ -85,7 +100,7 @@ def searching_run(root: Path, **changes: Any) -> RunFolder:
 
 def finished_run(
     root: Path, *, ranked: Sequence[float] | None = None, kept: Sequence[dict[str, Any]] = (), **changes: Any
-) -> RunFolder:  # fmt: skip
+) -> RunFolder:
     """A run whose stages are done, but for its cache and model packages.
 
     ``ranked`` are the candidates' Dice, and ``kept`` is what the ledger has with each of them besides.
@@ -119,9 +134,12 @@ def evaluation(dice: Sequence[float]) -> dict[str, Any]:
     ]
     mean = sum(dice) / len(dice)
     return {
-        "cases": cases, "per_class": {"organ": mean, "lesion": None}, "mean": mean, "excluded_empty": len(dice),
+        "cases": cases,
+        "per_class": {"organ": mean, "lesion": None},
+        "mean": mean,
+        "excluded_empty": len(dice),
         "false_positive_empty": 0,
-    }  # fmt: skip
+    }
 
 
 def write_training(folder: Path, *, pace: float, until: int = ITERATIONS) -> None:

@@ -22,10 +22,13 @@ def write_dataset(folder: Path, **changes: Any) -> Path:
     for seed, name in enumerate(IDS):
         write_case(folder, name, seed=seed)
     manifest: dict[str, Any] = {
-        "name": "Small", "modality": {"0": "MRI"}, "labels": LABELS, "numTraining": len(IDS),
+        "name": "Small",
+        "modality": {"0": "MRI"},
+        "labels": LABELS,
+        "numTraining": len(IDS),
         "training": [{"image": f"./{name}.nii.gz", "label": f"./{name}_label.nii.gz"} for name in IDS],
         "test": [],
-    }  # fmt: skip
+    }
     (folder / "dataset.json").write_text(json.dumps(manifest | changes))
     return folder
 

@@ -44,9 +44,12 @@ def save_small_model(
 
 
 def write_image(
-    path: Path, shape: tuple[int, int, int] = (9, 11, 7), seed: int = 0, affine: np.ndarray | None = None,
+    path: Path,
+    shape: tuple[int, int, int] = (9, 11, 7),
+    seed: int = 0,
+    affine: np.ndarray | None = None,
     dtype: type = np.int16,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Write random intensities, low in frequency so that networks find structure; returns the array."""
     coarse = np.random.default_rng(seed).normal(100, 30, (4, 4, 4))
     array = ndimage.zoom(coarse, [n / 4 for n in shape], order=1, grid_mode=True, mode="nearest").astype(dtype)

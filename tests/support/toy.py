@@ -56,10 +56,19 @@ def batches(start: int, stop: int, *, size: int = 4, rank: int = 0, world: int =
 
 def recipe(iterations: int = 12, **changes: object) -> Recipe:
     values = {
-        "name": "toy", "iterations": iterations, "volumes": 4, "patches_per_volume": 1, "learning_rate": 0.05,
-        "warmup_from": 0.01, "warmup_iterations": 2, "schedule": "polynomial", "momentum": 0.9, "nesterov": True,
-        "weight_decay": 1e-3, "augmentation": "none",
-    }  # fmt: skip
+        "name": "toy",
+        "iterations": iterations,
+        "volumes": 4,
+        "patches_per_volume": 1,
+        "learning_rate": 0.05,
+        "warmup_from": 0.01,
+        "warmup_iterations": 2,
+        "schedule": "polynomial",
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 1e-3,
+        "augmentation": "none",
+    }
     return Recipe(**(values | changes))
 
 

@@ -18,8 +18,11 @@ def save(folder, *iterations):
 def test_the_two_newest_are_kept(tmp_path):
     save(tmp_path, 5, 10, 15, 100_000_000)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "0000015.json", "0000015.safetensors", "100000000.json", "100000000.safetensors",
-    ]  # fmt: skip
+        "0000015.json",
+        "0000015.safetensors",
+        "100000000.json",
+        "100000000.safetensors",
+    ]
     newest = load_newest(tmp_path)
     assert (newest.iteration, newest.meta, newest.tensors["a"].tolist()) == (10**8, {"note": 10**8}, [1e8] * 3)
 

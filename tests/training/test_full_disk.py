@@ -20,9 +20,15 @@ RULE = recipe(12)
 
 def training(folder: Path, *, on_progress=None, every: int = 2) -> None:
     train(
-        toy(), batches, RULE, folder=folder, device="cpu", forward=alternating, on_progress=on_progress,
+        toy(),
+        batches,
+        RULE,
+        folder=folder,
+        device="cpu",
+        forward=alternating,
+        on_progress=on_progress,
         checkpoint_every=every,
-    )  # fmt: skip
+    )
 
 
 def short_of_room(folder: Path) -> None:

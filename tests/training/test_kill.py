@@ -27,9 +27,15 @@ def die(*_: object, **__: object) -> None:
 
 def training(folder: Path, *, forward=alternating, on_progress=None) -> None:
     train(
-        toy(), batches, RULE, folder=folder, device="cpu", forward=forward, on_progress=on_progress,
+        toy(),
+        batches,
+        RULE,
+        folder=folder,
+        device="cpu",
+        forward=forward,
+        on_progress=on_progress,
         checkpoint_every=EVERY,
-    )  # fmt: skip
+    )
 
 
 def killed_in_forward(folder: Path, iteration: int) -> None:
@@ -111,10 +117,15 @@ def half_of_the_old_one_removed() -> None:
 HAZARDS = {
     hazard.__name__: hazard
     for hazard in (
-        half_the_weights, weights_not_flushed, weights_not_renamed, weights_without_their_json, json_not_renamed,
-        whole_but_the_old_one_not_removed, half_of_the_old_one_removed,
+        half_the_weights,
+        weights_not_flushed,
+        weights_not_renamed,
+        weights_without_their_json,
+        json_not_renamed,
+        whole_but_the_old_one_not_removed,
+        half_of_the_old_one_removed,
     )
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

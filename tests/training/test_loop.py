@@ -72,8 +72,9 @@ def test_short_of_memory_it_goes_on_in_smaller_parts(tmp_path, caplog):
     frugal, _ = trained(tmp_path / "frugal", recipe(6, micro_batch=1), dropout=0.0)
     assert same(weights(short), weights(frugal))
     assert [record.getMessage()[:38] for record in caplog.records if "Out of memory" in record.getMessage()] == [
-        "Out of memory with 4 patches at a time", "Out of memory with 2 patches at a time",
-    ]  # fmt: skip
+        "Out of memory with 4 patches at a time",
+        "Out of memory with 2 patches at a time",
+    ]
 
 
 def test_one_patch_that_does_not_fit_is_an_error(tmp_path):
@@ -101,9 +102,14 @@ def test_a_branch_moves_in_its_own_iterations_alone(tmp_path, changes):
     """Momentum and weight decay of earlier iterations do not move a branch that is not taken."""
     network, history = toy(), []
     train(
-        network, batches, recipe(8, **changes), folder=tmp_path, device="cpu", forward=alternating,
+        network,
+        batches,
+        recipe(8, **changes),
+        folder=tmp_path,
+        device="cpu",
+        forward=alternating,
         on_progress=lambda progress: history.append([branch.weight.detach().clone() for branch in network.branches]),
-    )  # fmt: skip
+    )
     moved = [[not torch.equal(a, b) for a, b in zip(then, now, strict=True)] for then, now in pairwise(history)]
     assert moved == [[bool(iteration % 2 == 0), bool(iteration % 2)] for iteration in range(1, 8)]
 
@@ -270,10 +276,14 @@ def test_fp16_skips_an_overflow_and_goes_on(tmp_path):
 
     losses, history, network = [], [], toy()
     train(
-        network, batches, recipe(6, precision="fp16", gradient_clip=1.0), folder=tmp_path, device="cpu",
+        network,
+        batches,
+        recipe(6, precision="fp16", gradient_clip=1.0),
+        folder=tmp_path,
+        device="cpu",
         forward=overflowing,
         on_progress=lambda p: (losses.append(p.loss), history.append(network.head.weight.detach().clone())),
-    )  # fmt: skip
+    )
     assert [loss is None for loss in losses] == [False, False, True, False, False, False]
     assert torch.equal(history[2], history[1])
     assert not torch.equal(history[3], history[2])
@@ -296,8 +306,10 @@ def test_metrics_tell_every_iteration_once(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines if "loss" in line] == [1, 10, 20, 25]
     assert [(line["iteration"], line["validation"]) for line in lines if "validation" in line] == [
-        (10, 0.5), (20, 0.5), (25, 0.5),
-    ]  # fmt: skip
+        (10, 0.5),
+        (20, 0.5),
+        (25, 0.5),
+    ]
     assert {"iterations", "learning_rate", "seconds_per_iteration"} <= lines[-2].keys()
 
 
@@ -315,9 +327,11 @@ def test_tensorboard_holds_the_same(tmp_path):
 def test_validation_sees_an_evaluating_network_and_changes_nothing(tmp_path):
     modes = []
     watched, _ = trained(
-        tmp_path / "a", recipe(6), validate=lambda n: modes.append((n.training, torch.is_grad_enabled())) or 0.0,
+        tmp_path / "a",
+        recipe(6),
+        validate=lambda n: modes.append((n.training, torch.is_grad_enabled())) or 0.0,
         validate_every=2,
-    )  # fmt: skip
+    )
     assert modes == [(False, False)] * 3
     assert same(weights(watched), weights(trained(tmp_path / "b", recipe(6))[0]))
 

@@ -9,13 +9,38 @@ from c2fnas.training.recipe import AUGMENTED, LONG, Recipe, modern_recipe, paper
 
 LAST_OF_WARMUP = 0.0025 + 0.0175 * 999 / 1000
 BOUNDARIES = {
-    "coarse": {0: 0.0025, 999: LAST_OF_WARMUP, 1000: 0.02, 7999: 0.02, 8000: 0.01, 15_999: 0.01, 16_000: 0.005,
-               19_999: 0.005},
-    "supernet": {0: 0.0025, 999: LAST_OF_WARMUP, 1000: 0.02, 8000: 0.02, 15_999: 0.02, 16_000: 0.01, 31_999: 0.01,
-                 32_000: 0.005, 39_999: 0.005},
-    "deployment": {0: 0.0025, 999: LAST_OF_WARMUP, 1000: 0.02, 15_999: 0.02, 16_000: 0.01, 31_999: 0.01, 32_000: 0.005,
-                   39_999: 0.005},
-}  # fmt: skip
+    "coarse": {
+        0: 0.0025,
+        999: LAST_OF_WARMUP,
+        1000: 0.02,
+        7999: 0.02,
+        8000: 0.01,
+        15_999: 0.01,
+        16_000: 0.005,
+        19_999: 0.005,
+    },
+    "supernet": {
+        0: 0.0025,
+        999: LAST_OF_WARMUP,
+        1000: 0.02,
+        8000: 0.02,
+        15_999: 0.02,
+        16_000: 0.01,
+        31_999: 0.01,
+        32_000: 0.005,
+        39_999: 0.005,
+    },
+    "deployment": {
+        0: 0.0025,
+        999: LAST_OF_WARMUP,
+        1000: 0.02,
+        15_999: 0.02,
+        16_000: 0.01,
+        31_999: 0.01,
+        32_000: 0.005,
+        39_999: 0.005,
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -57,9 +82,15 @@ def test_polynomial_rate_in_closed_form():
 
 @pytest.mark.parametrize(
     ("iterations", "optimiser", "augmentation"),
-    [(20, "adamw", "none"), (AUGMENTED - 1, "adamw", "none"), (AUGMENTED, "adamw", "modern"),
-     (LONG - 1, "adamw", "modern"), (LONG, "sgd", "modern"), (250_000, "sgd", "modern")],
-)  # fmt: skip
+    [
+        (20, "adamw", "none"),
+        (AUGMENTED - 1, "adamw", "none"),
+        (AUGMENTED, "adamw", "modern"),
+        (LONG - 1, "adamw", "modern"),
+        (LONG, "sgd", "modern"),
+        (250_000, "sgd", "modern"),
+    ],
+)
 def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, augmentation):
     recipe = modern_recipe(iterations)
     assert (recipe.optimiser, recipe.augmentation, recipe.mirror) == (optimiser, augmentation, augmentation != "none")
@@ -75,9 +106,17 @@ def test_milestones_keep_their_share(iterations):
 
 @pytest.mark.parametrize(
     "change",
-    [{"milestones": (5, 5)}, {"momentum": 1.0}, {"precision": "tf32"}, {"learning_rate": 0}, {"iteration": 3},
-     {"nesterov": True, "momentum": 0.0}, {"nesterov": True, "optimiser": "adamw"}, {"optimiser": "adam"}],
-)  # fmt: skip
+    [
+        {"milestones": (5, 5)},
+        {"momentum": 1.0},
+        {"precision": "tf32"},
+        {"learning_rate": 0},
+        {"iteration": 3},
+        {"nesterov": True, "momentum": 0.0},
+        {"nesterov": True, "optimiser": "adamw"},
+        {"optimiser": "adam"},
+    ],
+)
 def test_refuses(change):
     with pytest.raises(ValidationError):
         Recipe.model_validate(paper_recipe("coarse").model_dump() | change)

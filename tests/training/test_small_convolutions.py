@@ -31,9 +31,11 @@ def soil_memory():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    size=st.tuples(SIDES, SIDES, SIDES), kernel=st.sampled_from([(3, 3, 3), (3, 3, 1), (1, 1, 3), (1, 1, 1)]),
-    stride=st.sampled_from([1, 2]), channels=st.sampled_from([3, 16]),
-)  # fmt: skip
+    size=st.tuples(SIDES, SIDES, SIDES),
+    kernel=st.sampled_from([(3, 3, 3), (3, 3, 1), (1, 1, 3), (1, 1, 1)]),
+    stride=st.sampled_from([1, 2]),
+    channels=st.sampled_from([3, 16]),
+)
 def test_gradients_are_those_of_float32_within_its_rounding(size, kernel, stride, channels):
     torch.manual_seed(0)
     conv = nn.Conv3d(channels, channels, kernel, stride=stride, padding=tuple(side // 2 for side in kernel))

@@ -28,9 +28,15 @@ def training(folder: Path, rule, size: int = 4, forward="alternating", on_progre
     rank, world = ranks()
     network = toy(seed=rank, dropout=0.0)
     train(
-        network, partial(batches, size=size, rank=rank, world=world), rule, folder=folder, device="cpu",
-        forward=FORWARDS.get(forward, forward), on_progress=on_progress, **options,
-    )  # fmt: skip
+        network,
+        partial(batches, size=size, rank=rank, world=world),
+        rule,
+        folder=folder,
+        device="cpu",
+        forward=FORWARDS.get(forward, forward),
+        on_progress=on_progress,
+        **options,
+    )
     save_weights(folder / f"rank-{rank}.safetensors", network)
 
 

@@ -73,9 +73,12 @@ class Budget:
 
 
 def compare(
-    table: Mapping[Topology, Measurement], clusters: Sequence[TopologyCluster], samplers: Sequence[str],
-    budget: Budget, tell: Callable[[str], None] = lambda name: None,
-) -> Comparison:  # fmt: skip
+    table: Mapping[Topology, Measurement],
+    clusters: Sequence[TopologyCluster],
+    samplers: Sequence[str],
+    budget: Budget,
+    tell: Callable[[str], None] = lambda name: None,
+) -> Comparison:
     """Replay every sampler, with early stopping too where the table has rungs.
 
     ``tell`` hears of every contender as it begins.
@@ -109,25 +112,33 @@ def difference(one: Contender, other: Contender, *, resamples: int = 5000, seed:
 
 
 def _replays(
-    sampler: str, early: bool, table: Mapping[Topology, Measurement], clusters: Sequence[TopologyCluster],
+    sampler: str,
+    early: bool,
+    table: Mapping[Topology, Measurement],
+    clusters: Sequence[TopologyCluster],
     budget: Budget,
-) -> Iterator[Simulation]:  # fmt: skip
+) -> Iterator[Simulation]:
     first = 2 if budget.evaluations >= 2 * len(clusters) else 1
     for seed in range(budget.slow_repetitions if sampler in SLOW else budget.repetitions):
         searcher = make_searcher(sampler, clusters, seed=seed, evaluations=budget.evaluations, per_cluster=first)
         yield simulate(
-            searcher, table, workers=budget.workers, noise=budget.noise, seed=seed,
+            searcher,
+            table,
+            workers=budget.workers,
+            noise=budget.noise,
+            seed=seed,
             factor=budget.factor if early else None,
-        )  # fmt: skip
+        )
 
 
 def _contender(
     sampler: str, early: bool, runs: Sequence[Simulation], networks: NDArray[np.int64], costs: NDArray[np.float64]
 ) -> Contender:
     return Contender(
-        sampler, early,
+        sampler,
+        early,
         final=np.array([run.regret[-1] for run in runs]),
         cost=np.array([run.cost[-1] for run in runs]),
         by_networks=confidence_band(np.stack([regret_at(run, networks.tolist()) for run in runs])),
         by_cost=confidence_band(np.stack([regret_at(run, costs.tolist(), "cost") for run in runs])),
-    )  # fmt: skip
+    )

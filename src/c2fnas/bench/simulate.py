@@ -138,7 +138,7 @@ def regret_curves(
     runs = (
         simulate(make(seed), table, workers=workers, noise=noise, seed=seed, factor=factor)
         for seed in range(repetitions)
-    )  # fmt: skip
+    )
     return np.stack([regret_at(run, grid, against) for run in runs])
 
 

@@ -78,12 +78,16 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
 
 def _line(row: Row) -> dict[str, object]:
     return {
-        "code": " ".join(map(str, row.topology.code)), "cluster": row.cluster, "seed": row.seed,
+        "code": " ".join(map(str, row.topology.code)),
+        "cluster": row.cluster,
+        "seed": row.seed,
         "dice": "" if row.dice is None else f"{row.dice:.6f}",
         **{f"{RUNG}{iteration}": f"{dice:.6f}" for iteration, dice in row.rungs.items()},
-        "parameters": row.parameters, "macs": row.macs, "seconds": f"{row.seconds:.2f}",
+        "parameters": row.parameters,
+        "macs": row.macs,
+        "seconds": f"{row.seconds:.2f}",
         **{f"{CLASS}{name}": f"{dice:.6f}" for name, dice in row.per_class.items()},
-    }  # fmt: skip
+    }
 
 
 def _row(line: dict[str, str]) -> Row:

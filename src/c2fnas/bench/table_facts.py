@@ -53,9 +53,7 @@ def seed_noise(rows: Sequence[Row]) -> float | None:
     return pooled_sd(list(groups.values()))
 
 
-def distance_correlation(
-    scores: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0
-) -> Estimate:  # fmt: skip
+def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0) -> Estimate:
     """Spearman's correlation of the distance of two codes with the difference of their Dice, over all pairs.
 
     Pairs share topologies and are not independent. So the interval is a bootstrap of topologies, pairs of one with its

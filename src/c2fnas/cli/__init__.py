@@ -32,8 +32,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, check, prepare, run, train, predict, evaluate, report, describe, compare, ablate, tabulate, simulate,
-):  # fmt: skip
+    demo,
+    check,
+    prepare,
+    run,
+    train,
+    predict,
+    evaluate,
+    report,
+    describe,
+    compare,
+    ablate,
+    tabulate,
+    simulate,
+):
     app.command()(command)
 app.command("export")(export)
 app.command("import")(import_)

@@ -32,9 +32,14 @@ def _line(row: dict[str, Any], classes: list[str]) -> list[str]:
     scores = {each["name"]: each["dice"] for each in row.get("classes", [])}
     mean = row.get("mean", {"dice": None, "spread": None})
     return [
-        row["name"], *(percent(scores.get(name)) for name in classes), percent(mean["dice"]), percent(mean["spread"]),
-        str(len(row["folds"])), f"{row['parameters'] / 1e6:.2f}", f"{row['macs'] / 1e9:.2f}",
-    ]  # fmt: skip
+        row["name"],
+        *(percent(scores.get(name)) for name in classes),
+        percent(mean["dice"]),
+        percent(mean["spread"]),
+        str(len(row["folds"])),
+        f"{row['parameters'] / 1e6:.2f}",
+        f"{row['macs'] / 1e9:.2f}",
+    ]
 
 
 def _difference(pair: dict[str, Any]) -> str:

@@ -16,8 +16,7 @@ Backend = Annotated[
     typer.Option("--backend", help="local: a process per device. ray: a Ray cluster, see docs/how-to/cluster.md."),
 ]
 Address = Annotated[
-    str | None,
-    typer.Option("--address", help="Of the Ray cluster: `auto`, host:port or ray://host:port."),
+    str | None, typer.Option("--address", help="Of the Ray cluster: `auto`, host:port or ray://host:port.")
 ]
 CpusPerJob = Annotated[
     int, typer.Option("--cpus-per-job", min=1, help="Cores, and so threads, of a job on the Ray cluster.")

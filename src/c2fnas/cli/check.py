@@ -125,13 +125,15 @@ def _print_json(inspection: "Inspection", problems: "Sequence[Problem]", mended:
 def _summary(inspection: "Inspection") -> dict[str, Any]:
     dataset = inspection.dataset
     return {
-        "name": dataset.name, "training": len(dataset.training), "test": len(dataset.test),
+        "name": dataset.name,
+        "training": len(dataset.training),
+        "test": len(dataset.test),
         "channels": dataset.channels,
         "classes": [
             {"name": each.name, "values": each.values, "cases": cases}
             for each, cases in zip(dataset.classes, inspection.class_cases, strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def _print(

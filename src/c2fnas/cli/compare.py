@@ -52,11 +52,17 @@ def compared(size: tuple[int, int, int], channels: int, classes: int) -> list[di
     for published in TABLE_2:
         network = published.build(in_channels=channels, classes=classes)
         parameters, macs = count_network(network, in_channels=channels, input_size=size)
-        rows.append({
-            "name": published.name, "title": published.title, "parameters": parameters, "macs": macs,
-            "paper_parameters": round(published.parameters) if same_network else None,
-            "paper_macs": round(published.macs) if same else None, "note": published.note if same else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": published.name,
+                "title": published.title,
+                "parameters": parameters,
+                "macs": macs,
+                "paper_parameters": round(published.parameters) if same_network else None,
+                "paper_macs": round(published.macs) if same else None,
+                "note": published.note if same else None,
+            }
+        )
     return rows
 
 
@@ -66,11 +72,13 @@ def _in_words(rows: list[dict[str, Any]], size: tuple[int, int, int], channels: 
     lines = [
         [
             row["title"],
-            f"{row['parameters'] / 1e6:.2f}", _beside(row["parameters"], row["paper_parameters"], 1e6),
-            f"{row['macs'] / 1e9:.2f}", _beside(row["macs"], row["paper_macs"], 1e9),
+            f"{row['parameters'] / 1e6:.2f}",
+            _beside(row["parameters"], row["paper_parameters"], 1e6),
+            f"{row['macs'] / 1e9:.2f}",
+            _beside(row["macs"], row["paper_macs"], 1e9),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     notes = [f"{row['title']}: {row['note']}" for row in rows if row["note"] is not None]
     return "\n".join([title, aligned([head, *lines], left=1), *notes])
 

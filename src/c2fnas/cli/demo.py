@@ -33,9 +33,8 @@ def demo(
     if not (dataset / "dataset.json").exists():
         write_phantoms(dataset, cases=cases, seed=seed)
     result = run_with_progress(
-        dataset, output / "run", "demo", seed=seed, devices=_side_by_side(devices), quiet=quiet,
-        verdict=verdict,
-    )  # fmt: skip
+        dataset, output / "run", "demo", seed=seed, devices=_side_by_side(devices), quiet=quiet, verdict=verdict
+    )
     finish_line(result, output / "run", dataset, example_input=dataset / "imagesTs")
 
 

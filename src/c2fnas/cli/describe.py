@@ -130,9 +130,14 @@ def _draw(architecture: "Architecture", cost: "NetworkCost", path: Path) -> None
 def cell_row(cell: Any) -> dict[str, Any]:
     """One cell of the cost as JSON."""
     return {
-        "cell": cell.cell, "operation": str(cell.operation), "level": cell.level, "filters": cell.filters,
-        "inputs": list(cell.inputs), "parameters": cell.parameters, "macs": cell.macs,
-    }  # fmt: skip
+        "cell": cell.cell,
+        "operation": str(cell.operation),
+        "level": cell.level,
+        "filters": cell.filters,
+        "inputs": list(cell.inputs),
+        "parameters": cell.parameters,
+        "macs": cell.macs,
+    }
 
 
 def published(name: str) -> str | None:

@@ -23,11 +23,17 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bars = _Bars(
-            TextColumn("{task.description:14}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.description:14}"),
+            BarColumn(24),
+            TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("ETA"), TimeRemainingColumn(elapsed_when_finished=False), TextColumn("{task.fields[ending]}"),
-            console=self._console, disable=not self._console.is_terminal or quiet, speed_estimate_period=300,
-        )  # fmt: skip
+            TextColumn("ETA"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[ending]}"),
+            console=self._console,
+            disable=not self._console.is_terminal or quiet,
+            speed_estimate_period=300,
+        )
         self._tasks: dict[str, TaskID] = {}
         self._paces: dict[str, _Pace] = {}
         self._last_line = 0.0

@@ -58,9 +58,11 @@ def evaluate(
     with Display(quiet=quiet) as display:
         display.start("evaluate", len(pairs))
         evaluation = evaluate_files(
-            pairs, known, options=Options(surface_tolerance, hausdorff),
+            pairs,
+            known,
+            options=Options(surface_tolerance, hausdorff),
             on_progress=lambda done, total: display.update("evaluate", done),
-        )  # fmt: skip
+        )
         display.finish("evaluate")
     if json is not None:
         write_json(json, evaluation.to_json() | {"labels_without_prediction": list(missing)})
@@ -121,8 +123,11 @@ def _of_names(text: str) -> "Sequence[LabelClass]":
 
 
 def _print(evaluation: "Evaluation") -> None:
-    columns = {"Dice": evaluation.per_class, "surface Dice": evaluation.surface_dice,
-               "Hausdorff 95 (mm)": evaluation.hausdorff95_mm}  # fmt: skip
+    columns = {
+        "Dice": evaluation.per_class,
+        "surface Dice": evaluation.surface_dice,
+        "Hausdorff 95 (mm)": evaluation.hausdorff95_mm,
+    }
     shown = {title: values for title, values in columns.items() if values is not None}
     width = max(len(name) for name in ["class", *evaluation.per_class])
     typer.echo("  ".join([f"{'class':{width}}", *(f"{title:>17}" for title in shown)]))

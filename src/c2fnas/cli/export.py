@@ -66,9 +66,12 @@ def export(
     if (about or licence) and format != "model":
         raise UserError(f"--format {format}: --about and --licence write on the cards of `--format model` alone.")
     writers: dict[Format, Callable[[str, Path], str]] = {
-        "bundle": _bundle, "onnx": _onnx, "nnunet": _nnunet, "zip": partial(_zip, half=half),
+        "bundle": _bundle,
+        "onnx": _onnx,
+        "nnunet": _nnunet,
+        "zip": partial(_zip, half=half),
         "model": partial(_folder, half=half, about=about, licence=licence),
-    }  # fmt: skip
+    }
     typer.echo(f"{output}: {writers[format](model, output)}")
 
 

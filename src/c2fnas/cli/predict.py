@@ -172,9 +172,12 @@ def _run(
 
     display.start("predict", len(cases))
     predicted = predict_cases(
-        predictor, cases, output, overwrite=overwrite,
+        predictor,
+        cases,
+        output,
+        overwrite=overwrite,
         on_progress=lambda done, failed: display.update("predict", done, f"{failed} failed" if failed else ""),
-    )  # fmt: skip
+    )
     display.finish("predict")
     return predicted
 

@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, executor_factory
-from c2fnas.cli.options import (
-    Budget,
-    Devices,
-    FoldCount,
-    Folds,
-    GroupBy,
-    Quiet,
-    Verdict,
-    device_names,
-    fold_choice,
-)
+from c2fnas.cli.options import Budget, Devices, FoldCount, Folds, GroupBy, Quiet, Verdict, device_names, fold_choice
 from c2fnas.cli.table_1 import table
 from c2fnas.cli.verdict_text import verdict_text
 
@@ -59,16 +49,31 @@ def run(
     executor = executor_factory(backend, address, cpus_per_job)
     choice = fold_choice(folds, fold_count, group_by)
     result = run_with_progress(
-        dataset, run, budget, seed=seed, devices=device_names(devices), quiet=quiet, executor=executor, folds=choice,
+        dataset,
+        run,
+        budget,
+        seed=seed,
+        devices=device_names(devices),
+        quiet=quiet,
+        executor=executor,
+        folds=choice,
         verdict=verdict,
-    )  # fmt: skip
+    )
     finish_line(result, run, dataset)
 
 
 def run_with_progress(
-    dataset: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...] = ("cpu",), quiet: bool = False,
-    executor: "ExecutorFactory | None" = None, folds: "FoldChoice | None" = None, verdict: bool | None = None,
-) -> "Result":  # fmt: skip
+    dataset: Path,
+    run: Path,
+    budget: str,
+    *,
+    seed: int,
+    devices: tuple[str, ...] = ("cpu",),
+    quiet: bool = False,
+    executor: "ExecutorFactory | None" = None,
+    folds: "FoldChoice | None" = None,
+    verdict: bool | None = None,
+) -> "Result":
     """The pipeline with progress bars; jobs in local processes, one per device, where no other place is given."""
     from c2fnas.cli.display import Display
     from c2fnas.data.fold_choice import FoldChoice
@@ -76,9 +81,16 @@ def run_with_progress(
 
     with Display(quiet=quiet) as display:
         return run_pipeline(
-            dataset, run, budget, seed=seed, devices=devices, reporter=display,
-            executor=executor or executor_factory("local"), folds=folds or FoldChoice(), verdict=verdict,
-        )  # fmt: skip
+            dataset,
+            run,
+            budget,
+            seed=seed,
+            devices=devices,
+            reporter=display,
+            executor=executor or executor_factory("local"),
+            folds=folds or FoldChoice(),
+            verdict=verdict,
+        )
 
 
 def finish_line(result: "Result", run: Path, dataset: Path, example_input: Path | None = None) -> None:

@@ -66,9 +66,13 @@ def coarse(
     from c2fnas.stages.pipeline import coarse_stage, on_run
 
     wish = CoarseWish(
-        sampler=sampler, evaluations=evaluations, max_parameters=max_parameters, max_macs=max_macs,
-        max_memory=_bytes_or_inf(max_memory), early_stopping=early_stopping,
-    )  # fmt: skip
+        sampler=sampler,
+        evaluations=evaluations,
+        max_parameters=max_parameters,
+        max_macs=max_macs,
+        max_memory=_bytes_or_inf(max_memory),
+        early_stopping=early_stopping,
+    )
 
     def stage(setting: "Setting", executor: "Executor", reporter: "Reporter") -> "Architecture":
         return coarse_stage(with_coarse_wish(setting, wish), executor, reporter)

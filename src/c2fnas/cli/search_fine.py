@@ -94,9 +94,7 @@ def fine(
         found = fine_stage(with_wish(setting, wish), executor, reporter, limits=limits, topology=given)
         facts = ranking_facts(setting, found)
         if verify is not None:
-            facts |= verify_ranking(
-                setting, executor, reporter, count=verify, iterations=verify_iterations
-            ).to_json()  # fmt: skip
+            facts |= verify_ranking(setting, executor, reporter, count=verify, iterations=verify_iterations).to_json()
         return facts
 
     executor = executor_factory(backend, address, cpus_per_job, devices)
@@ -107,7 +105,7 @@ def fine(
 
 def _supernet_together(
     run: Path, wish: "FineWish", topology: "Topology | None", devices: str | None, quiet: bool
-) -> None:  # fmt: skip
+) -> None:
     """What a process under torchrun does."""
     from c2fnas.cli.display import Display
     from c2fnas.runs.run import Setting
@@ -131,11 +129,12 @@ def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:
     trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
     rows = {
         trial.architecture: {
-            "architecture": trial.architecture.to_text(), "dice": trial.score,
+            "architecture": trial.architecture.to_text(),
+            "dice": trial.score,
             **{name: trial.extra[name] for name in ("cases", "macs", "parameters", "latency_ms")},
         }
         for trial in trials
-    }  # fmt: skip
+    }
     front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
     summary = read_json(setting.folder.ranking_file)
     return rows[found] | {"front": sorted(front, key=lambda row: row["macs"]), "ranking": summary}
@@ -147,10 +146,12 @@ def in_words(facts: dict[str, Any]) -> str:
     from c2fnas.space.drawing import draw_text
 
     lines = [
-        draw_text(Architecture.from_text(facts["architecture"])), facts["architecture"], "",
+        draw_text(Architecture.from_text(facts["architecture"])),
+        facts["architecture"],
+        "",
         f"{facts['ranking']['candidates']} candidates ranked; best trade-offs, on {facts['cases']} validation cases:",
         f"{'Dice':>7} {'G MACs':>8} {'M parameters':>13} {'ms':>7}",
-    ]  # fmt: skip
+    ]
     for row in facts["front"]:
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
         chosen = "  ← chosen" if row["architecture"] == facts["architecture"] else ""

@@ -25,8 +25,7 @@ DEFAULT_WIDTHS = ",".join(f"{width:g}" for width in WIDTHS)
 def scale(
     run: Annotated[Path, typer.Option("--run", help="A prepared run folder.")],
     architecture: Annotated[
-        str | None,
-        typer.Option("--architecture", "-a", help="What to scale; by default what the fine stage found."),
+        str | None, typer.Option("--architecture", "-a", help="What to scale; by default what the fine stage found.")
     ] = None,
     widths: Annotated[
         str, typer.Option(help="Multipliers of the paper's filter counts; the run's own width counts for nothing.")
@@ -108,18 +107,19 @@ def table(rows: tuple["Scaled", ...]) -> str:
     classes = next((list(row.per_class) for row in rows if row.per_class is not None), [])
     head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
     lines = [head, *(_line(row, classes) for row in rows)]
-    failures = [
-        f"width {row.width:g}, patch {_sides(row)}, failed: {row.reason}" for row in rows if row.dice is None
-    ]  # fmt: skip
+    failures = [f"width {row.width:g}, patch {_sides(row)}, failed: {row.reason}" for row in rows if row.dice is None]
     return "\n".join([aligned(lines), *failures])
 
 
 def _line(row: "Scaled", classes: list[str]) -> list[str]:
     scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
     return [
-        f"{row.width:g}", _sides(row),
-        *map(percent, scores), f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.2f}",
-    ]  # fmt: skip
+        f"{row.width:g}",
+        _sides(row),
+        *map(percent, scores),
+        f"{row.parameters / 1e6:.2f}",
+        f"{row.macs / 1e9:.2f}",
+    ]
 
 
 def _sides(row: "Scaled") -> str:

@@ -71,9 +71,12 @@ def simulate(
         )
     spread = seed_noise(rows) or 0.0
     budget = Budget(
-        evaluations=min(evaluations or max(1, min(50, len(measured) // 2)), len(measured)), workers=workers,
-        repetitions=repetitions, slow_repetitions=slow_repetitions, noise=spread if noise else 0.0,
-    )  # fmt: skip
+        evaluations=min(evaluations or max(1, min(50, len(measured) // 2)), len(measured)),
+        workers=workers,
+        repetitions=repetitions,
+        slow_repetitions=slow_repetitions,
+        noise=spread if noise else 0.0,
+    )
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
         comparison = compare(measured, clusters, names, budget, tell=lambda name: _say(name, quiet))
         facts = summary(rows, comparison, budget)
@@ -98,26 +101,35 @@ def summary(rows: Any, comparison: "Comparison", budget: Any) -> dict[str, Any]:
     dice, contenders = list(scores.values()), []
     for each in comparison.contenders:
         final = confidence_band(each.final[:, None])
-        contenders.append({
-            "name": each.name, "repetitions": len(each.final), "regret": float(final.mean[0]),
-            "interval": [float(final.low[0]), float(final.high[0])], "compute": float(each.cost.mean()),
-            "by_networks": {k: v.tolist() for k, v in asdict(each.by_networks).items()},
-            "by_cost": {k: v.tolist() for k, v in asdict(each.by_cost).items()},
-        })  # fmt: skip
+        contenders.append(
+            {
+                "name": each.name,
+                "repetitions": len(each.final),
+                "regret": float(final.mean[0]),
+                "interval": [float(final.low[0]), float(final.high[0])],
+                "compute": float(each.cost.mean()),
+                "by_networks": {k: v.tolist() for k, v in asdict(each.by_networks).items()},
+                "by_cost": {k: v.tolist() for k, v in asdict(each.by_cost).items()},
+            }
+        )
     plain = {each.sampler: each for each in comparison.contenders if not each.early_stopping}
     against = {}
     if "random" in plain:
         others = (name for name in plain if name != "random")
         against = {name: difference(plain[name], plain["random"]) for name in others}
     return {
-        "topologies": len(scores), "trainings": len(rows), "budget": asdict(budget),
+        "topologies": len(scores),
+        "trainings": len(rows),
+        "budget": asdict(budget),
         "dice": {"best": max(dice), "mean": sum(dice) / len(dice), "worst": min(dice)},
         "seed_noise": seed_noise(rows),
         "distance_predicts_difference": asdict(distance_correlation(scores)),
         "variance_between_clusters": asdict(cluster_share(scores, table_clusters(rows))),
-        "networks": comparison.networks.tolist(), "costs": comparison.costs.tolist(), "contenders": contenders,
+        "networks": comparison.networks.tolist(),
+        "costs": comparison.costs.tolist(),
+        "contenders": contenders,
         "regret_less_that_of_random": {name: list(each) for name, each in against.items()},
-    }  # fmt: skip
+    }
 
 
 def in_words(facts: dict[str, Any]) -> str:
@@ -142,8 +154,9 @@ def in_words(facts: dict[str, Any]) -> str:
     if facts["topologies"] < FEWEST:
         lines.append(f"With fewer than {FEWEST} topologies none of this can be relied on; `c2fnas tabulate` adds more.")
     lines += [_verdict(name, *values) for name, values in facts["regret_less_that_of_random"].items()]
-    lines.append(_estimate("Distance of codes against difference of Dice (Spearman)",
-                           facts["distance_predicts_difference"]))  # fmt: skip
+    lines.append(
+        _estimate("Distance of codes against difference of Dice (Spearman)", facts["distance_predicts_difference"])
+    )
     lines.append(_estimate("Share of the variance of Dice between clusters", facts["variance_between_clusters"]))
     return "\n".join(lines)
 

@@ -36,7 +36,7 @@ def _lines(row: "TaskScores") -> list[list[str]]:
     return [
         [row.name if place == 0 else "", name, *_cells(score), cases if place == 0 else ""]
         for place, (name, score) in enumerate(classes)
-    ]  # fmt: skip
+    ]
 
 
 def _cells(score: "FoldedDice") -> list[str]:

@@ -16,7 +16,7 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 0) -> str:
         placed = (
             cell.ljust(space) if place < left else cell.rjust(space)
             for place, (cell, space) in enumerate(zip(cells, spaces, strict=True))
-        )  # fmt: skip
+        )
         return "  ".join(placed).rstrip()
 
     return "\n".join(map(line, lines))

@@ -112,10 +112,17 @@ def train(
     from c2fnas.studies.tasks import datasets_in, keep_table, table_1, task_scores
 
     wish = Wish(
-        architecture=_design(architecture, network, width, run), start=_package(start), folds=folds, budget=budget,
-        recipe=recipe, precision=precision, iterations=iterations, extend=extend, validate_every=validate_every,
+        architecture=_design(architecture, network, width, run),
+        start=_package(start),
+        folds=folds,
+        budget=budget,
+        recipe=recipe,
+        precision=precision,
+        iterations=iterations,
+        extend=extend,
+        validate_every=validate_every,
         seed=seed,
-    )  # fmt: skip
+    )
     several = datasets_in(dataset)
     if several:
         rows = _train_all(several, run, wish, devices, quiet, label_tests)
@@ -153,7 +160,7 @@ def _train(dataset: Path, run: Path, wish: "Wish", devices: str, quiet: bool, la
         else:
             result = train_architecture(
                 dataset, run, wish, devices=names, executor=LocalProcessExecutor, reporter=display
-            )  # fmt: skip
+            )
         if label_tests and result.models:
             label_test_images(dataset, run, names[0], display)
     return result
@@ -171,9 +178,14 @@ def _train_all(
         raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
     with Display(quiet=quiet) as display:
         return train_all(
-            datasets, run, wish, devices=device_names(devices), executor=LocalProcessExecutor, reporter=display,
+            datasets,
+            run,
+            wish,
+            devices=device_names(devices),
+            executor=LocalProcessExecutor,
+            reporter=display,
             label_tests=label_tests,
-        )  # fmt: skip
+        )
 
 
 def _print(rows: "Sequence[TaskScores]", run: Path) -> None:

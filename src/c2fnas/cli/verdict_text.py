@@ -14,11 +14,15 @@ def verdict_text(verdict: "Verdict") -> str:
     networks = [verdict.searched, *(each.network for each in verdict.references if each.network is not None)]
     classes = list(verdict.searched.per_class or {})
     head = ["Dice in %", *classes, "mean", "params (M)", "MACs (G)"]
-    return "\n".join([
-        f"Verdict: {verdict.training}, on {verdict.cases} validation cases of {folds}",
-        aligned([head, *(_line(network, classes) for network in networks)], left=1),
-        *(each.sentence for each in verdict.references), *verdict.notes, " ".join(verdict.caveats),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"Verdict: {verdict.training}, on {verdict.cases} validation cases of {folds}",
+            aligned([head, *(_line(network, classes) for network in networks)], left=1),
+            *(each.sentence for each in verdict.references),
+            *verdict.notes,
+            " ".join(verdict.caveats),
+        ]
+    )
 
 
 def _line(network: "Contestant", classes: list[str]) -> list[str]:

@@ -16,8 +16,7 @@ from torch import Tensor
 from c2fnas.data.intensity import change_intensities
 from c2fnas.data.plan import Plan
 from c2fnas.data.warp import Warp
-
-Spacing = tuple[float, float, float]
+from c2fnas.shapes import Spacing
 
 
 class Augmentation(Protocol):

@@ -168,8 +168,11 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
     for each in maps.values():
         each.flush()
     about = {
-        "case": case.id, "restoration": way.to_json(), "labelled": "label" in maps, "foreground": [*map(len, places)],
-    }  # fmt: skip
+        "case": case.id,
+        "restoration": way.to_json(),
+        "labelled": "label" in maps,
+        "foreground": [*map(len, places)],
+    }
     write_json(folder / "case.json", about)
 
 

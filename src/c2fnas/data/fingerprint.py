@@ -14,8 +14,7 @@ from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image, read_label
 from c2fnas.files import sha256
-
-Triple = tuple[int, int, int]
+from c2fnas.shapes import Size
 
 SAMPLES_PER_CASE = 10_000
 """Foreground voxels of a case that enter a channel's statistics."""
@@ -47,8 +46,8 @@ class CaseFingerprint(_Frozen):
     """
 
     id: str
-    shape: Triple
-    nonzero_shape: Triple
+    shape: Size
+    nonzero_shape: Size
     spacing: tuple[float, float, float]
     voxels: tuple[int, ...]
     intensities: tuple[IntensityFingerprint, ...]
@@ -96,9 +95,10 @@ class Fingerprint(_Frozen):
         Statistics are left out: another version may round them differently.
         """
         read = [
-            [[case.id, case.sha256] for case in self.cases], [channel.name for channel in self.channels],
+            [[case.id, case.sha256] for case in self.cases],
+            [channel.name for channel in self.channels],
             [list(each.values) for each in self.classes],
-        ]  # fmt: skip
+        ]
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def describes(self, dataset: Dataset) -> bool:
@@ -124,13 +124,15 @@ def fingerprint_dataset(dataset: Dataset, *, workers: int = 1, progress: Progres
     found = list(in_order(lambda case: _read(case, dataset), dataset.training, workers, progress))
     cases = tuple(case for case, _ in found)
     return Fingerprint(
-        name=dataset.name, folder=dataset.root.resolve().name, cases=cases,
+        name=dataset.name,
+        folder=dataset.root.resolve().name,
+        cases=cases,
         channels=_channels(dataset.channels, np.concatenate([sample for _, sample in found], axis=1)),
         classes=tuple(
             ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[index] > 0 for case in cases))
             for index, each in enumerate(dataset.classes)
         ),
-    )  # fmt: skip
+    )
 
 
 def content_hash(case: Case) -> str:
@@ -167,11 +169,15 @@ def _read(case: Case, dataset: Dataset) -> tuple[CaseFingerprint, np.ndarray]:
     way = Restoration.to_axes(image.geometry)
     box = nonzero_box(way.view(image.array))
     found = CaseFingerprint(
-        id=case.id, shape=way.shape, nonzero_shape=way.cropped(box).shape, spacing=way.spacing,
+        id=case.id,
+        shape=way.shape,
+        nonzero_shape=way.cropped(box).shape,
+        spacing=way.spacing,
         voxels=_class_voxels(label, len(dataset.classes)),
         intensities=tuple(_intensities(channel) for channel in image.array),
-        sha256=content_hash(case), files=_stamps(case),
-    )  # fmt: skip
+        sha256=content_hash(case),
+        files=_stamps(case),
+    )
     return found, _foreground_sample(image.array, label)
 
 

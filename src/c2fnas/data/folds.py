@@ -177,14 +177,19 @@ def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass]
     """
     exists = [any(count.training[index] + count.validation[index] for count in counts) for index in range(len(classes))]
     return tuple(
-        Problem("", str(file), f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
-                "every class on both sides of every fold",
-                "Choose other folds (random with another seed, or a fold column), or add cases.", "warning")
+        Problem(
+            "",
+            str(file),
+            f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
+            "every class on both sides of every fold",
+            "Choose other folds (random with another seed, or a fold column), or add cases.",
+            "warning",
+        )
         for number, count in enumerate(counts)
         for side, cases in (("training", count.training), ("validation", count.validation))
         for index, each in enumerate(classes)
         if index > 0 and exists[index] and cases[index] == 0
-    )  # fmt: skip
+    )
 
 
 def _folds(cases: Sequence[Case], together: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:

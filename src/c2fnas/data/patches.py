@@ -16,8 +16,8 @@ from torch import Tensor
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.free_memory import free_memory
+from c2fnas.shapes import Size
 
-Triple = tuple[int, int, int]
 Volume = TypeVar("Volume", Tensor, np.ndarray)
 
 AHEAD = 2
@@ -68,10 +68,19 @@ class PatchSampler:
     """
 
     def __init__(
-        self, cases: Sequence[PreparedCase], *, patch_size: Triple, volumes: int, patches_per_volume: int, seed: int,
-        foreground_rate: float = 0.0, augmentation: Augmentation | None = None, rank: int = 0, world_size: int = 1,
+        self,
+        cases: Sequence[PreparedCase],
+        *,
+        patch_size: Size,
+        volumes: int,
+        patches_per_volume: int,
+        seed: int,
+        foreground_rate: float = 0.0,
+        augmentation: Augmentation | None = None,
+        rank: int = 0,
+        world_size: int = 1,
         device: str | torch.device | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._cases = tuple(cases)
         if not self._cases or any(case.label is None for case in self._cases):
             raise ValueError("patches need at least one case, and a label for every one")
@@ -107,7 +116,7 @@ class PatchSampler:
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self._seed, ORDER, epoch)).permutation(len(self._cases))
 
-    def _start(self, case: PreparedCase, rng: np.random.Generator, foreground: bool) -> Triple:
+    def _start(self, case: PreparedCase, rng: np.random.Generator, foreground: bool) -> Size:
         """First voxel of a patch; below zero where the volume is smaller than the patch."""
         room = [size - side for size, side in zip(case.image.shape[1:], self._patch, strict=True)]
         start = [int(rng.integers(min(0, free), max(0, free) + 1)) for free in room]
@@ -121,7 +130,7 @@ class PatchSampler:
             ]
         return start[0], start[1], start[2]
 
-    def _cut(self, number: int, start: Triple) -> tuple[Tensor, Tensor]:
+    def _cut(self, number: int, start: Size) -> tuple[Tensor, Tensor]:
         if self._resident is not None:
             image, label = self._resident[number]
             return crop(image, start, self._patch), crop(label, start, self._patch)

@@ -11,9 +11,10 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import moments, nonzero_box
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.problem import CaseError
-from c2fnas.data.resample import Triple, resample_image, resample_labels
+from c2fnas.data.resample import resample_image, resample_labels
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import grid_findings, read_image, read_label
+from c2fnas.shapes import Size
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """``(name, shape, dtype)`` to an array to fill; a memory map, say."""
@@ -61,7 +62,7 @@ def normalise(channel: np.ndarray, plan: ChannelPlan) -> None:
     channel *= np.float32(1 / std if std > 1e-6 * max(1e-30, abs(mean)) else 0)
 
 
-def prepared_shape(shape: Triple, spacing: Sequence[float], plan: Plan) -> Triple:
+def prepared_shape(shape: Size, spacing: Sequence[float], plan: Plan) -> Size:
     """Voxels of a volume once it is resampled: the extent is kept to half a voxel, so the corners coincide."""
     if plan.resize is not None:
         return plan.resize

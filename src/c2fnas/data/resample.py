@@ -14,7 +14,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-Triple = tuple[int, int, int]
+from c2fnas.shapes import Size
+
 Planes = Callable[[int, int, int], Tensor | None]
 """``(class, first, last + 1)`` to the scores of those planes, float32 ``[planes, j, k]``; None where all are zero."""
 
@@ -26,7 +27,7 @@ NEGLIGIBLE = 1e-10
 
 
 def resample_image(
-    array: np.ndarray, shape: Triple, nearest_axis: int | None = None, out: np.ndarray | None = None
+    array: np.ndarray, shape: Size, nearest_axis: int | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Resample ``[i, j, k]`` float32 to ``shape`` by third-order splines, edges repeated.
 
@@ -144,7 +145,7 @@ class Taps:
 
 
 def argmax_resampled(
-    planes: Planes, classes: int, source: Triple, out: np.ndarray, nearest_axis: int | None = None
+    planes: Planes, classes: int, source: Size, out: np.ndarray, nearest_axis: int | None = None
 ) -> np.ndarray:
     """The best class of every voxel of ``out``'s grid, by each class's scores resampled from the grid ``source``.
 
@@ -169,7 +170,7 @@ def argmax_resampled(
 
 
 def resample_labels(
-    label: np.ndarray, shape: Triple, nearest_axis: int | None = None, out: np.ndarray | None = None
+    label: np.ndarray, shape: Size, nearest_axis: int | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Resample class indices ``[i, j, k]`` uint8: each class's mask linearly, one at a time, then the largest share."""
     out = np.empty(shape, dtype=np.uint8) if out is None else out

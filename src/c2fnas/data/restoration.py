@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from c2fnas.data.geometry import Geometry
-from c2fnas.data.resample import Triple, argmax_resampled, resample_labels
+from c2fnas.data.resample import argmax_resampled, resample_labels
+from c2fnas.shapes import Size
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -31,10 +32,10 @@ class Restoration:
     """
 
     original: Geometry
-    order: Triple
+    order: Size
     flipped: tuple[bool, bool, bool]
     box: Box
-    shape: Triple
+    shape: Size
     nearest_axis: int | None = None
 
     @classmethod
@@ -50,7 +51,7 @@ class Restoration:
         (i0, i1), (j0, j1), (k0, k1) = box
         return replace(self, box=box, shape=(i1 - i0, j1 - j0, k1 - k0))
 
-    def to_shape(self, shape: Triple, nearest_axis: int | None = None) -> Self:
+    def to_shape(self, shape: Size, nearest_axis: int | None = None) -> Self:
         """The same with a resampling to ``shape``."""
         return replace(self, shape=shape, nearest_axis=nearest_axis)
 
@@ -66,7 +67,7 @@ class Restoration:
         return i, j, k
 
     @property
-    def crop_shape(self) -> Triple:
+    def crop_shape(self) -> Size:
         """Voxels of the crop, before resampling."""
         (i0, i1), (j0, j1), (k0, k1) = self.box
         return i1 - i0, j1 - j0, k1 - k0
@@ -106,10 +107,14 @@ class Restoration:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "shape": list(self.original.shape), "affine": [list(row) for row in self.original.affine],
-            "order": list(self.order), "flipped": list(self.flipped), "box": [list(side) for side in self.box],
-            "prepared_shape": list(self.shape), "nearest_axis": self.nearest_axis,
-        }  # fmt: skip
+            "shape": list(self.original.shape),
+            "affine": [list(row) for row in self.original.affine],
+            "order": list(self.order),
+            "flipped": list(self.flipped),
+            "box": [list(side) for side in self.box],
+            "prepared_shape": list(self.shape),
+            "nearest_axis": self.nearest_axis,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -117,9 +122,13 @@ class Restoration:
         original = Geometry.from_array(value["shape"], value["affine"])
         i, j, k = ((int(first), int(last)) for first, last in value["box"])
         return cls(
-            original, tuple(value["order"]), tuple(value["flipped"]), (i, j, k), tuple(value["prepared_shape"]),
+            original,
+            tuple(value["order"]),
+            tuple(value["flipped"]),
+            (i, j, k),
+            tuple(value["prepared_shape"]),
             value["nearest_axis"],
-        )  # fmt: skip
+        )
 
     def _check(self, shape: Sequence[int]) -> None:
         if tuple(shape) != self.shape:
@@ -134,5 +143,5 @@ def _sources(geometry: Geometry) -> dict[int, tuple[int, bool]]:
     return {int(to): (axis, bool(step < 0)) for axis, (to, step) in enumerate(nibabel.io_orientation(geometry.matrix))}
 
 
-def _whole(shape: Triple) -> Box:
+def _whole(shape: Size) -> Box:
     return (0, shape[0]), (0, shape[1]), (0, shape[2])

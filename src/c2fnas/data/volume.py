@@ -19,9 +19,19 @@ from c2fnas.data.tiles import contiguous
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
 
 __all__ = [
-    "AFFINE_TOLERANCE", "CaseError", "Geometry", "Volume", "grid_findings", "label_suffix", "read_geometry",
-    "read_header", "read_image", "read_label", "read_stored", "write_label",
-]  # fmt: skip
+    "AFFINE_TOLERANCE",
+    "CaseError",
+    "Geometry",
+    "Volume",
+    "grid_findings",
+    "label_suffix",
+    "read_geometry",
+    "read_header",
+    "read_image",
+    "read_label",
+    "read_stored",
+    "write_label",
+]
 
 Result = TypeVar("Result")
 

@@ -39,9 +39,11 @@ class CrossValidation:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "folds": list(self.folds), "cases": self.cases, "mean": self.mean.to_json(),
+            "folds": list(self.folds),
+            "cases": self.cases,
+            "mean": self.mean.to_json(),
             "classes": [{"name": name, **score.to_json()} for name, score in self.per_class.items()],
-        }  # fmt: skip
+        }
 
 
 def cross_validated(evaluations: Mapping[int, Evaluation]) -> CrossValidation:

@@ -16,10 +16,15 @@ Progress = Callable[[int, int], None]
 
 
 def evaluate_network(
-    network: nn.Module, cases: Sequence[PreparedCase], window: SlidingWindow, *, class_names: Sequence[str],
-    device: str | torch.device = "auto", options: Options = Options(),
+    network: nn.Module,
+    cases: Sequence[PreparedCase],
+    window: SlidingWindow,
+    *,
+    class_names: Sequence[str],
+    device: str | torch.device = "auto",
+    options: Options = Options(),
     on_progress: Progress = lambda done, total: None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Score a network on labelled cases, each as a whole and against its label in its own grid (paper 4.1).
 
     Windows of several small volumes share a batch. ``class_names`` begin with the background;

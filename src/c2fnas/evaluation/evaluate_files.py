@@ -46,9 +46,12 @@ def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple
 
 
 def evaluate_files(
-    pairs: Sequence[Pair], classes: Sequence[LabelClass], *, options: Options = Options(),
+    pairs: Sequence[Pair],
+    classes: Sequence[LabelClass],
+    *,
+    options: Options = Options(),
     on_progress: Progress = lambda done, total: None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Score predictions against labels, both with the label values of ``classes`` (the background first).
 
     Raises:

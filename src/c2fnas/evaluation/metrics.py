@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.surface import Spacing, hausdorff95_per_class, surface_dice_per_class
+from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class
+from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
 
@@ -113,9 +114,14 @@ class Evaluation:
 
 
 def score_case(
-    case: str, prediction: np.ndarray, truth: np.ndarray, class_names: Sequence[str], *,
-    spacing: Spacing = (1.0, 1.0, 1.0), options: Options = Options(),
-) -> CaseScores:  # fmt: skip
+    case: str,
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    spacing: Spacing = (1.0, 1.0, 1.0),
+    options: Options = Options(),
+) -> CaseScores:
     """Every metric of one case; ``class_names`` begin with the background, ``spacing`` is in mm."""
     classes = len(class_names)
 
@@ -143,8 +149,10 @@ def summarise(rows: Sequence[CaseScores]) -> Evaluation:
     per_class = _means([row.dice for row in rows], names)
     scored = [value for value in per_class.values() if value is not None]
     if not scored:
-        raise UserError("There is no Dice to report: no case has any foreground, neither in its label nor in its "
-                        "prediction. Evaluate cases that show the structures.")  # fmt: skip
+        raise UserError(
+            "There is no Dice to report: no case has any foreground, neither in its label nor in its "
+            "prediction. Evaluate cases that show the structures."
+        )
     surface = [row.surface_dice for row in rows if row.surface_dice is not None]
     distance = [row.hausdorff95_mm for row in rows if row.hausdorff95_mm is not None]
     return Evaluation(

@@ -90,9 +90,14 @@ class PairedDifference:
 
 
 def paired_bootstrap(
-    first: Evaluation, second: Evaluation, *, groups: Mapping[str, str] | None = None, level: float = LEVEL,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> PairedDifference:  # fmt: skip
+    first: Evaluation,
+    second: Evaluation,
+    *,
+    groups: Mapping[str, str] | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> PairedDifference:
     """The difference of ``first`` minus ``second``, paired by case, with a bootstrap interval over the groups of cases.
 
     A case that is left out of a class for one, since truth and prediction are both empty there, is left out for both.
@@ -169,9 +174,14 @@ def _interval(rows: np.ndarray, belongs: np.ndarray, level: float, resamples: in
     if count < 2:
         return Difference(mean, None, None, len(rows), count)
     found = stats.bootstrap(
-        (everything,), lambda drawn, axis: _mean_of(sums, shown, drawn), n_resamples=resamples, batch=1000,
-        confidence_level=_expanded(level, count), method="percentile", random_state=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
+        (everything,),
+        lambda drawn, axis: _mean_of(sums, shown, drawn),
+        n_resamples=resamples,
+        batch=1000,
+        confidence_level=_expanded(level, count),
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
     return Difference(mean, float(found.low), float(found.high), len(rows), count)
 
 

@@ -8,9 +8,12 @@ from c2fnas.evaluation.paired_bootstrap import PairedDifference, paired_bootstra
 
 
 def difference(
-    first: Mapping[int, Evaluation], second: Mapping[int, Evaluation], *, groups: Mapping[str, str] | None = None,
+    first: Mapping[int, Evaluation],
+    second: Mapping[int, Evaluation],
+    *,
+    groups: Mapping[str, str] | None = None,
     seed: int = 0,
-) -> PairedDifference | None:  # fmt: skip
+) -> PairedDifference | None:
     """``first`` minus ``second`` over the cases of the folds that both have, by fold; None without any.
 
     A case counts once for every fold that it validates, and these stay together as the cases of a group do; ``groups``
@@ -29,9 +32,7 @@ def difference(
 
 def _together(evaluations: Mapping[int, Evaluation], folds: Sequence[int]) -> Evaluation:
     """One evaluation of every case in each of its folds."""
-    return summarise([
-        replace(row, case=_named(fold, row.case)) for fold in folds for row in evaluations[fold].cases
-    ])  # fmt: skip
+    return summarise([replace(row, case=_named(fold, row.case)) for fold in folds for row in evaluations[fold].cases])
 
 
 def _groups(evaluation: Evaluation, groups: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -15,12 +15,12 @@ from c2fnas.inference.blend import Blend, NonFiniteLogits
 from c2fnas.inference.forward import autocast, resolve_device
 from c2fnas.inference.restoring import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow, evaluating
-from c2fnas.inference.windows import Triple, importance, padding_before
+from c2fnas.inference.windows import importance, padding_before
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.networks.supernet import SuperNetwork
-from c2fnas.space.operation import Operation
+from c2fnas.shapes import Size
+from c2fnas.space.operation import OperationPath
 
-PathOfOperations = tuple[Operation, ...]
 Progress = Callable[[int, int], None]
 
 MEMORY = 2**30
@@ -37,9 +37,15 @@ class CaseResult:
 
 
 def score_paths(
-    supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, *,
-    class_names: Sequence[str], device: str = "auto", on_progress: Progress = lambda done, total: None,
-) -> list[float | None]:  # fmt: skip
+    supernet: SuperNetwork,
+    cases: Sequence[PreparedCase],
+    paths: Sequence[OperationPath],
+    window: SlidingWindow,
+    *,
+    class_names: Sequence[str],
+    device: str = "auto",
+    on_progress: Progress = lambda done, total: None,
+) -> list[float | None]:
     """Mean whole-volume Dice of each path with the super-network's weights; None where its logits are not finite.
 
     Equals the evaluation of each path's stand-alone network; see :func:`score_by_case`. ``on_progress`` hears of
@@ -56,9 +62,15 @@ def score_paths(
 
 
 def score_by_case(
-    supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, *,
-    class_names: Sequence[str], device: str = "auto", finished: Collection[tuple[str, int]] = (),
-) -> Iterator[CaseResult]:  # fmt: skip
+    supernet: SuperNetwork,
+    cases: Sequence[PreparedCase],
+    paths: Sequence[OperationPath],
+    window: SlidingWindow,
+    *,
+    class_names: Sequence[str],
+    device: str = "auto",
+    finished: Collection[tuple[str, int]] = (),
+) -> Iterator[CaseResult]:
     """Score each path on each case with the super-network's weights, as its stand-alone network would score.
 
     Windows are batched as :meth:`SlidingWindow.stream` does, over the borders of cases too. The paths of a batch are
@@ -93,7 +105,7 @@ def mean_dice(rows: Sequence[CaseScores | None]) -> float | None:
 
 
 def groups_of(
-    cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations], window: SlidingWindow, classes: int
+    cases: Sequence[PreparedCase], paths: Sequence[OperationPath], window: SlidingWindow, classes: int
 ) -> list[slice]:
     """The groups of paths that go through all cases together: about equal, their sums fit into :data:`MEMORY`."""
     under_way = min(window.batch, len(cases))
@@ -119,7 +131,7 @@ class _Task:
     """One window of a case."""
 
     case: int
-    start: Triple
+    start: Size
     patch: np.ndarray
     last: bool
 
@@ -136,9 +148,14 @@ class _Contest:
     """Some paths on some cases; sums are kept for the cases under way alone."""
 
     def __init__(
-        self, supernet: SuperNetwork, cases: Sequence[PreparedCase], paths: Sequence[PathOfOperations],
-        window: SlidingWindow, class_names: Sequence[str], device: torch.device,
-    ) -> None:  # fmt: skip
+        self,
+        supernet: SuperNetwork,
+        cases: Sequence[PreparedCase],
+        paths: Sequence[OperationPath],
+        window: SlidingWindow,
+        class_names: Sequence[str],
+        device: torch.device,
+    ) -> None:
         self._supernet, self._cases, self._paths = supernet, cases, paths
         self._window, self._class_names, self._device = window, class_names, device
         self._alive = dict.fromkeys(range(len(paths)))

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Spacing = tuple[float, float, float]
+from c2fnas.shapes import Spacing
+
 Scores = tuple[float | None, ...]
 
 

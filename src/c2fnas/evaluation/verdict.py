@@ -33,9 +33,7 @@ class Contestant:
 
     def with_scores(self, evaluation: Evaluation) -> "Contestant":
         """The same with what it reached."""
-        return Contestant(
-            self.title, self.design, self.parameters, self.macs, evaluation.mean, evaluation.per_class
-        )  # fmt: skip
+        return Contestant(self.title, self.design, self.parameters, self.macs, evaluation.mean, evaluation.per_class)
 
 
 @dataclass(frozen=True)
@@ -75,19 +73,26 @@ class Reference:
         """A JSON value: a row of ``verdict.json``."""
         network = asdict(self.network) if self.network else None
         return {
-            "name": self.name, "network": network, "note": self.note,
-            "difference": self.difference and self.difference.to_json(), "better": self.better, "reason": self.reason,
+            "name": self.name,
+            "network": network,
+            "note": self.note,
+            "difference": self.difference and self.difference.to_json(),
+            "better": self.better,
+            "reason": self.reason,
             "sentence": self.sentence,
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """What :meth:`to_json` gave."""
         network, difference = value["network"], value["difference"]
         return cls(
-            value["name"], network and Contestant(**network), value["note"],
-            difference and PairedDifference.from_json(difference), value["reason"],
-        )  # fmt: skip
+            value["name"],
+            network and Contestant(**network),
+            value["note"],
+            difference and PairedDifference.from_json(difference),
+            value["reason"],
+        )
 
 
 @dataclass(frozen=True)
@@ -123,20 +128,28 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """A JSON value that :meth:`from_json` reads; sentences are in it for those who only show them."""
         return {
-            "sentence": self.sentence, "searched": asdict(self.searched),
-            "references": [reference.to_json() for reference in self.references], "cases": self.cases,
-            "folds": list(self.folds), "training": self.training, "caveats": list(self.caveats),
+            "sentence": self.sentence,
+            "searched": asdict(self.searched),
+            "references": [reference.to_json() for reference in self.references],
+            "cases": self.cases,
+            "folds": list(self.folds),
+            "training": self.training,
+            "caveats": list(self.caveats),
             "details": [*self.notes, f"All were trained with {self.training}.", *self.caveats],
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """What :meth:`to_json` gave."""
         references = tuple(Reference.from_json(row) for row in value["references"])
         return cls(
-            Contestant(**value["searched"]), references, value["cases"], tuple(value["folds"]), value["training"],
+            Contestant(**value["searched"]),
+            references,
+            value["cases"],
+            tuple(value["folds"]),
+            value["training"],
             tuple(value["caveats"]),
-        )  # fmt: skip
+        )
 
 
 def in_words(found: PairedDifference) -> str:

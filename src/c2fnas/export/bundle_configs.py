@@ -28,8 +28,10 @@ def metadata(model: Model) -> Config:
         "schema": SCHEMA,
         "version": "0.1.0",
         "changelog": {"0.1.0": "exported from a c2fnas model package"},
-        **{f"{name}_version": _version(package).split("+")[0] for name, package in
-           (("monai", "monai"), ("pytorch", "torch"), ("numpy", "numpy"))},
+        **{
+            f"{name}_version": _version(package).split("+")[0]
+            for name, package in (("monai", "monai"), ("pytorch", "torch"), ("numpy", "numpy"))
+        },
         "required_packages_version": {name: _version(name) for name in PACKAGES if _version(name)},
         "name": f"c2fnas {', '.join(list(classes.values())[1:])}",
         "task": f"Segmentation of {', '.join(list(classes.values())[1:])} in 3D medical images",
@@ -43,16 +45,26 @@ def metadata(model: Model) -> Config:
         "intended_use": "Research. Not a medical device.",
         "references": [REFERENCE],
         "network_data_format": {
-            "inputs": {"image": {
-                **tensor, "format": "image", "num_channels": len(plan.channels), "value_range": [],
-                "channel_def": {str(index): each.name for index, each in enumerate(plan.channels)},
-            }},
-            "outputs": {"pred": {
-                **tensor, "format": "segmentation", "num_channels": len(classes), "value_range": [],
-                "channel_def": classes,
-            }},
+            "inputs": {
+                "image": {
+                    **tensor,
+                    "format": "image",
+                    "num_channels": len(plan.channels),
+                    "value_range": [],
+                    "channel_def": {str(index): each.name for index, each in enumerate(plan.channels)},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **tensor,
+                    "format": "segmentation",
+                    "num_channels": len(classes),
+                    "value_range": [],
+                    "channel_def": classes,
+                }
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def inference(plan: ModelPlan) -> Config:
@@ -63,7 +75,8 @@ def inference(plan: ModelPlan) -> Config:
         "network": {"_target_": f"{PARTS}.views", "network": "$@network_def.to(@device)", "mirror": "@mirror"},
         "preprocessing": _compose(_prepare()),
         "dataset": {
-            "_target_": "Dataset", "transform": "@preprocessing",
+            "_target_": "Dataset",
+            "transform": "@preprocessing",
             "data": {"_target_": f"{PARTS}.images", "dataset_dir": "@dataset_dir", "package": "@package"},
         },
         "dataloader": _loader("@dataset"),
@@ -71,19 +84,31 @@ def inference(plan: ModelPlan) -> Config:
         "postprocessing": _compose(
             {"_target_": f"{PARTS}.Restore", "plan": "$@package.plan"},
             {
-                "_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_postfix": "",
-                "output_ext": ".nii.gz", "output_dtype": None, "separate_folder": False, "resample": True,
-                "mode": "nearest", "print_log": False,
+                "_target_": "SaveImaged",
+                "keys": "pred",
+                "output_dir": "@output_dir",
+                "output_postfix": "",
+                "output_ext": ".nii.gz",
+                "output_dtype": None,
+                "separate_folder": False,
+                "resample": True,
+                "mode": "nearest",
+                "print_log": False,
             },
         ),
         "handlers": [{"_target_": "StatsHandler", "iteration_log": False}],
         "evaluator": {
-            "_target_": "SupervisedEvaluator", "device": "@device", "val_data_loader": "@dataloader",
-            "network": "@network", "inferer": "@inferer", "postprocessing": "@postprocessing",
-            "val_handlers": "@handlers", "amp": False,
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+            "val_handlers": "@handlers",
+            "amp": False,
         },
         "run": ["$@evaluator.run()"],
-    }  # fmt: skip
+    }
 
 
 def training(plan: ModelPlan) -> Config:
@@ -99,17 +124,22 @@ def training(plan: ModelPlan) -> Config:
         "validation_cases": "$max(1, len(@cases) // 5)",
         "loss": {"_target_": "DiceCELoss", "include_background": False, "to_onehot_y": True, "softmax": True},
         "optimizer": {
-            "_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": "@learning_rate",
-            "momentum": 0.9, "weight_decay": 4e-5,
+            "_target_": "torch.optim.SGD",
+            "params": "$@network.parameters()",
+            "lr": "@learning_rate",
+            "momentum": 0.9,
+            "weight_decay": 4e-5,
         },
         "lr_scheduler": {
-            "_target_": "torch.optim.lr_scheduler.PolynomialLR", "optimizer": "@optimizer",
-            "total_iters": "@max_epochs", "power": 0.9,
+            "_target_": "torch.optim.lr_scheduler.PolynomialLR",
+            "optimizer": "@optimizer",
+            "total_iters": "@max_epochs",
+            "power": 0.9,
         },
         "train": _train(plan),
         "validate": _validate(plan),
         "run": ["$@train#trainer.run()"],
-    }  # fmt: skip
+    }
 
 
 def sliding_window(plan: ModelPlan) -> Config:
@@ -120,9 +150,13 @@ def sliding_window(plan: ModelPlan) -> Config:
     sides = zip(plan.stride, plan.patch_size, strict=True)
     overlap = [max(0.0, 1 - (stride + 0.5) / side) for stride, side in sides]
     return {
-        "_target_": "SlidingWindowInferer", "roi_size": list(plan.patch_size), "sw_batch_size": 2, "overlap": overlap,
-        "mode": plan.weighting, "sigma_scale": 0.125,
-    }  # fmt: skip
+        "_target_": "SlidingWindowInferer",
+        "roi_size": list(plan.patch_size),
+        "sw_batch_size": 2,
+        "overlap": overlap,
+        "mode": plan.weighting,
+        "sigma_scale": 0.125,
+    }
 
 
 def _common(dataset: str, output: str) -> Config:
@@ -146,14 +180,22 @@ def _train(plan: ModelPlan) -> Config:
             _prepare(),
             {"_target_": "SpatialPadd", **both, "spatial_size": list(plan.patch_size)},
             {
-                "_target_": "RandCropByPosNegLabeld", **both, "label_key": "label", "num_samples": SAMPLES,
-                "spatial_size": list(plan.patch_size), "pos": share, "neg": 1 - share,
+                "_target_": "RandCropByPosNegLabeld",
+                **both,
+                "label_key": "label",
+                "num_samples": SAMPLES,
+                "spatial_size": list(plan.patch_size),
+                "pos": share,
+                "neg": 1 - share,
             },
             *({"_target_": "RandFlipd", **both, "prob": 0.5, "spatial_axis": axis} for axis in range(3)),
         ),
         "dataset": {
-            "_target_": "CacheDataset", "data": "$@cases[:-@validation_cases]", "transform": "@train#preprocessing",
-            "cache_rate": "@cache_rate", "progress": False,
+            "_target_": "CacheDataset",
+            "data": "$@cases[:-@validation_cases]",
+            "transform": "@train#preprocessing",
+            "cache_rate": "@cache_rate",
+            "progress": False,
         },
         "dataloader": _loader("@train#dataset", max(1, plan.batch_size // SAMPLES), shuffle=True),
         "inferer": {"_target_": "SimpleInferer"},
@@ -161,36 +203,50 @@ def _train(plan: ModelPlan) -> Config:
             {"_target_": "LrScheduleHandler", "lr_scheduler": "@lr_scheduler", "print_lr": False},
             {"_target_": "ValidationHandler", "validator": "@validate#evaluator", "interval": "@val_interval"},
             {
-                "_target_": "StatsHandler", "tag_name": "train_loss",
+                "_target_": "StatsHandler",
+                "tag_name": "train_loss",
                 "output_transform": "$monai.handlers.from_engine(['loss'], first=True)",
             },
         ],
         "trainer": {
-            "_target_": "SupervisedTrainer", "max_epochs": "@max_epochs", "device": "@device",
-            "train_data_loader": "@train#dataloader", "network": "@network", "loss_function": "@loss",
-            "optimizer": "@optimizer", "inferer": "@train#inferer", "train_handlers": "@train#handlers", "amp": False,
+            "_target_": "SupervisedTrainer",
+            "max_epochs": "@max_epochs",
+            "device": "@device",
+            "train_data_loader": "@train#dataloader",
+            "network": "@network",
+            "loss_function": "@loss",
+            "optimizer": "@optimizer",
+            "inferer": "@train#inferer",
+            "train_handlers": "@train#handlers",
+            "amp": False,
         },
-    }  # fmt: skip
+    }
 
 
 def _validate(plan: ModelPlan) -> Config:
     return {
         "preprocessing": _compose(_prepare()),
         "dataset": {
-            "_target_": "CacheDataset", "data": "$@cases[-@validation_cases:]", "transform": "@validate#preprocessing",
-            "cache_rate": "@cache_rate", "progress": False,
+            "_target_": "CacheDataset",
+            "data": "$@cases[-@validation_cases:]",
+            "transform": "@validate#preprocessing",
+            "cache_rate": "@cache_rate",
+            "progress": False,
         },
         "dataloader": _loader("@validate#dataset"),
         "inferer": sliding_window(plan),
         "postprocessing": _compose(
             {
-                "_target_": "AsDiscreted", "keys": ["pred", "label"], "argmax": [True, False],
+                "_target_": "AsDiscreted",
+                "keys": ["pred", "label"],
+                "argmax": [True, False],
                 "to_onehot": len(plan.classes),
             }
         ),
         "key_metric": {
             "val_mean_dice": {
-                "_target_": "MeanDice", "include_background": False,
+                "_target_": "MeanDice",
+                "include_background": False,
                 "output_transform": "$monai.handlers.from_engine(['pred', 'label'])",
             }
         },
@@ -199,11 +255,17 @@ def _validate(plan: ModelPlan) -> Config:
             {"_target_": f"{PARTS}.SaveBest", "package": "@package", "network": "@network", "folder": "@output_dir"},
         ],
         "evaluator": {
-            "_target_": "SupervisedEvaluator", "device": "@device", "val_data_loader": "@validate#dataloader",
-            "network": "@network", "inferer": "@validate#inferer", "postprocessing": "@validate#postprocessing",
-            "key_val_metric": "@validate#key_metric", "val_handlers": "@validate#handlers", "amp": False,
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@validate#dataloader",
+            "network": "@network",
+            "inferer": "@validate#inferer",
+            "postprocessing": "@validate#postprocessing",
+            "key_val_metric": "@validate#key_metric",
+            "val_handlers": "@validate#handlers",
+            "amp": False,
         },
-    }  # fmt: skip
+    }
 
 
 def _prepare() -> Config:
@@ -216,8 +278,12 @@ def _compose(*transforms: Config) -> Config:
 
 def _loader(dataset: str, batch_size: int = 1, shuffle: bool = False) -> Config:
     return {
-        "_target_": "DataLoader", "dataset": dataset, "batch_size": batch_size, "shuffle": shuffle, "num_workers": 0,
-    }  # fmt: skip
+        "_target_": "DataLoader",
+        "dataset": dataset,
+        "batch_size": batch_size,
+        "shuffle": shuffle,
+        "num_workers": 0,
+    }
 
 
 def _version(package: str) -> str:

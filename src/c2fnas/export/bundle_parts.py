@@ -131,9 +131,14 @@ class SaveBest:
         plan, best = self.package.plan, f"{engine.state.best_metric:.4f} after {engine.state.epoch} epochs"
         text = f"{read_card(self.package.folder)}\n\nFine-tuned as a MONAI Bundle: Dice {best}.\n"
         save_package(
-            self.folder, self.network, self.package.design, plan, card=text, weighting=plan.weighting,
+            self.folder,
+            self.network,
+            self.package.design,
+            plan,
+            card=text,
+            weighting=plan.weighting,
             mirror=plan.mirror,
-        )  # fmt: skip
+        )
 
 
 def _item(case: Case) -> Item:

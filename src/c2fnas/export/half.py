@@ -21,9 +21,14 @@ def save_half(model: Path, folder: Path) -> None:
     whole = load_package(model)
     _refuse_beyond_half(whole.network, model / WEIGHTS)
     save_package(
-        folder, whole.network.half(), whole.design, whole.plan, card=_noted(read_card(model)),
-        weighting=whole.plan.weighting, mirror=whole.plan.mirror,
-    )  # fmt: skip
+        folder,
+        whole.network.half(),
+        whole.design,
+        whole.plan,
+        card=_noted(read_card(model)),
+        weighting=whole.plan.weighting,
+        mirror=whole.plan.mirror,
+    )
 
 
 def _refuse_beyond_half(network: nn.Module, path: Path) -> None:

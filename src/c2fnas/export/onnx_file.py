@@ -94,9 +94,14 @@ def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
     example = torch.zeros(2, channels, 2 * stride, 3 * stride, 4 * stride)  # different: equal sides would be tied
     with _quietly():
         program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=({0: batch, **sides},),
-            input_names=[INPUT], output_names=[OUTPUT], verbose=False,
-        )  # fmt: skip
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: batch, **sides},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
     assert program is not None
     return program.model_proto
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from c2fnas.execution.memory import free_memory, is_out_of_memory
 from c2fnas.inference.sinks import allocate
-from c2fnas.inference.windows import Triple, padding_before
+from c2fnas.inference.windows import padding_before
+from c2fnas.shapes import Size
 
 
 class Sink(Protocol):
@@ -36,9 +37,7 @@ class Blend:
         room: Tells how many bytes of main memory the sums may take; None: what the machine has free.
     """
 
-    def __init__(
-        self, shape: Triple, weights: Tensor, sink: Sink, room: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def __init__(self, shape: Size, weights: Tensor, sink: Sink, room: Callable[[], int | None] = lambda: None) -> None:
         i, j, k = weights.shape
         self._shape, self._patch, self._sink = shape, (i, j, k), sink
         self._padding = padding_before(shape, self._patch)
@@ -47,7 +46,7 @@ class Blend:
         self._total = weights.new_zeros(0)
         self._finished = 0
 
-    def add(self, start: Triple, logits: Tensor) -> None:
+    def add(self, start: Size, logits: Tensor) -> None:
         """Blend in the logits ``[classes, *patch]`` of the window at ``start`` (in the padded volume)."""
         if self._ring is None:
             self._allocate(logits)

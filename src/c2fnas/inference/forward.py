@@ -45,9 +45,12 @@ class Forward:
     """
 
     def __init__(
-        self, network: nn.Module, device: str | torch.device = "auto", precision: Precision = "fp32",
+        self,
+        network: nn.Module,
+        device: str | torch.device = "auto",
+        precision: Precision = "fp32",
         max_memory: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.device = resolve_device(device)
         self._network = network
         self._precision = precision
@@ -105,8 +108,10 @@ class Forward:
         if each > room:
             log.warning(
                 "One window takes %.0f MiB, and %.0f MiB in all leave %.0f MiB for it: going on, one window at a time.",
-                each / MIB, self._max_memory / MIB, max(0, room) / MIB,
-            )  # fmt: skip
+                each / MIB,
+                self._max_memory / MIB,
+                max(0, room) / MIB,
+            )
         self._needs = each * min(self._limit, len(batch))
         return logits
 

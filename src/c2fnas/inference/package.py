@@ -20,8 +20,9 @@ from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.inference.windows import Triple, Weighting
+from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
+from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
 WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
@@ -50,9 +51,13 @@ class Model:
     checksum: str
 
     def window(
-        self, *, stride: Triple | None = None, batch: int = 2, precision: Precision = "fp32",
+        self,
+        *,
+        stride: Size | None = None,
+        batch: int = 2,
+        precision: Precision = "fp32",
         max_memory: int | None = None,
-    ) -> SlidingWindow:  # fmt: skip
+    ) -> SlidingWindow:
         """The sliding window that the model was validated with, or another on request."""
         return SlidingWindow(
             self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
@@ -60,9 +65,15 @@ class Model:
 
 
 def save_package(
-    folder: Path, network: nn.Module, design: Design, plan: Plan, *, card: str, weighting: Weighting,
+    folder: Path,
+    network: nn.Module,
+    design: Design,
+    plan: Plan,
+    *,
+    card: str,
+    weighting: Weighting,
     mirror: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a package; one that was there before is replaced once the new one is whole.
 
     Args:

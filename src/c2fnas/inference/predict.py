@@ -72,8 +72,10 @@ class Predictor:
         return {
             "models": sorted(model.checksum for model in self.models),
             "vote": self.vote if len(self.models) > 1 else None,
-            "mirror": self.mirror, "stride": list(self.window.stride), "weighting": self.window.weighting,
-        }  # fmt: skip
+            "mirror": self.mirror,
+            "stride": list(self.window.stride),
+            "weighting": self.window.weighting,
+        }
 
     @property
     def network(self) -> nn.Module:
@@ -110,9 +112,13 @@ def refuse_unlike(models: Sequence[Model]) -> None:
 
 
 def predict_cases(
-    predictor: Predictor, cases: Sequence[Case], folder: Path, *, overwrite: bool = False,
+    predictor: Predictor,
+    cases: Sequence[Case],
+    folder: Path,
+    *,
+    overwrite: bool = False,
     on_progress: Progress = lambda done, failed: None,
-) -> Predicted:  # fmt: skip
+) -> Predicted:
     """Predict ``cases`` into ``folder``; called again after an interruption it carries on.
 
     ``on_progress(done, failed)`` counts cases; those done include kept and failed ones.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from c2fnas.data.free_memory import free_memory
-from c2fnas.inference.windows import Triple
+from c2fnas.shapes import Size
 
 HALF_LIMIT = 65504.0
 
@@ -16,7 +16,7 @@ HALF_LIMIT = 65504.0
 class LabelSink:
     """Keeps the best class of every voxel, one byte each: a running argmax, full logits never exist."""
 
-    def __init__(self, shape: Triple) -> None:
+    def __init__(self, shape: Size) -> None:
         self.labels = np.zeros(shape, dtype=np.uint8)
 
     def __call__(self, planes: slice, logits: Tensor) -> None:
@@ -32,7 +32,7 @@ class ScoreSink:
     kept in half precision, and where not even that fits, in a temporary file.
     """
 
-    def __init__(self, shape: Triple, room: int | None = None) -> None:
+    def __init__(self, shape: Size, room: int | None = None) -> None:
         self._shape, self._room = shape, room
         self._scores: Tensor | None = None
 

@@ -13,7 +13,8 @@ from c2fnas.inference.blend import Blend, Sink
 from c2fnas.inference.forward import Forward, Precision
 from c2fnas.inference.host_memory import used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink
-from c2fnas.inference.windows import Triple, Weighting, importance, padding_before, window_starts
+from c2fnas.inference.windows import Weighting, importance, padding_before, window_starts
+from c2fnas.shapes import Size
 
 SinkT = TypeVar("SinkT", bound=Sink)
 Image = np.ndarray | Tensor
@@ -40,8 +41,8 @@ class SlidingWindow:
         ValueError: a stride is below 1 or longer than the patch, which would leave gaps.
     """
 
-    patch_size: Triple
-    stride: Triple
+    patch_size: Size
+    stride: Size
     weighting: Weighting = "gaussian"
     batch: int = 2
     precision: Precision = "fp32"
@@ -54,7 +55,7 @@ class SlidingWindow:
         if self.batch < 1:
             raise ValueError(f"batch {self.batch}: at least one window at a time")
 
-    def windows(self, shape: Triple) -> tuple[Triple, ...]:
+    def windows(self, shape: Size) -> tuple[Size, ...]:
         """First voxels of the windows of a volume of ``shape``, padded to at least the patch.
 
         >>> SlidingWindow(patch_size=(8, 8, 8), stride=(4, 8, 8)).windows((10, 8, 3))
@@ -112,12 +113,12 @@ class _Task(Generic[SinkT]):
     """One window of a volume."""
 
     image: np.ndarray
-    start: Triple
+    start: Size
     blend: Blend
     sink: SinkT
     last: bool
 
-    def patch(self, size: Triple) -> np.ndarray:
+    def patch(self, size: Size) -> np.ndarray:
         """The window's voxels ``[channels, *size]``, float32; what lies outside of the volume is zero."""
         shape = _shape(self.image)
         axes = zip(self.start, size, shape, padding_before(shape, size), strict=True)
@@ -142,7 +143,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         network.train(training)
 
 
-def _shape(image: Image) -> Triple:
+def _shape(image: Image) -> Size:
     i, j, k = image.shape[1:]
     return i, j, k
 

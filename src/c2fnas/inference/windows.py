@@ -7,7 +7,8 @@ from typing import Literal
 
 from torch import Tensor
 
-Triple = tuple[int, int, int]
+from c2fnas.shapes import Size
+
 Weighting = Literal["gaussian", "constant"]
 
 GPU_VOXELS = 4 * 96**3
@@ -26,19 +27,19 @@ def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
     return (*range(0, last, stride), last)
 
 
-def window_starts(shape: Triple, patch: Triple, stride: Triple) -> tuple[Triple, ...]:
+def window_starts(shape: Size, patch: Size, stride: Size) -> tuple[Size, ...]:
     """First voxels of all windows of a volume padded to at least the patch; the first axis varies slowest."""
     axes = (axis_starts(*axis) for axis in zip(shape, patch, stride, strict=True))
     return tuple(product(*axes))  # type: ignore[arg-type]
 
 
-def padding_before(shape: Triple, patch: Triple) -> Triple:
+def padding_before(shape: Size, patch: Size) -> Size:
     """Voxels of zeros before each axis that bring a small volume up to the patch; the odd one comes after."""
     i, j, k = (max(0, side - size) // 2 for size, side in zip(shape, patch, strict=True))
     return i, j, k
 
 
-def windows_at_a_time(patch: Triple, device: str) -> int:
+def windows_at_a_time(patch: Size, device: str) -> int:
     """How many windows a device should get at once: two on a CPU; as many small ones as keep a GPU busy.
 
     >>> windows_at_a_time((96, 96, 96), "cpu"), windows_at_a_time((96, 96, 96), "cuda:0")
@@ -48,7 +49,7 @@ def windows_at_a_time(patch: Triple, device: str) -> int:
 
 
 @lru_cache(maxsize=8)
-def importance(patch: Triple, weighting: Weighting) -> Tensor:
+def importance(patch: Size, weighting: Weighting) -> Tensor:
     """The weight of every voxel of a window, float32 ``[*patch]``: MONAI's Gaussian (σ an eighth of a side) or ones."""
     from monai.data.utils import compute_importance_map
 

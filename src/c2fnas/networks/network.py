@@ -17,8 +17,10 @@ class SegmentationNetwork(Trunk):
         super().__init__(
             architecture.topology,
             [[operation] for operation in architecture.operations],
-            width=architecture.width, in_channels=in_channels, classes=classes,
-        )  # fmt: skip
+            width=architecture.width,
+            in_channels=in_channels,
+            classes=classes,
+        )
         self.architecture = architecture
 
     def forward(self, x: Features) -> Features:

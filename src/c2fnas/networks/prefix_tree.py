@@ -9,15 +9,13 @@ from torch import Tensor
 from c2fnas.networks.blocks import Features
 from c2fnas.networks.supernet import SuperNetwork
 from c2fnas.networks.trunk import State
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.topology import skip_sources
-
-PathOfOperations = tuple[Operation, ...]
 
 
 @torch.no_grad()  # as a decorator: a with-block in a generator would leak into the caller between two paths
 def evaluate_paths(
-    supernet: SuperNetwork, x: Features, paths: Sequence[PathOfOperations]
+    supernet: SuperNetwork, x: Features, paths: Sequence[OperationPath]
 ) -> Iterator[tuple[int, Features]]:
     """Yield ``(index into paths, logits)`` of every path, walking their prefix tree depth first.
 
@@ -34,7 +32,7 @@ def evaluate_paths(
 class _Walk:
     """A walk through the tree: the states lie on the call stack, the branches of skips here."""
 
-    def __init__(self, supernet: SuperNetwork, paths: Sequence[PathOfOperations]) -> None:
+    def __init__(self, supernet: SuperNetwork, paths: Sequence[OperationPath]) -> None:
         self._supernet, self._paths = supernet, paths
         self._sources = skip_sources(supernet.topology)
         self._branches: dict[int, dict[tuple[int, Operation], Tensor]] = {}

@@ -9,10 +9,8 @@ from c2fnas.networks.cell import Branch, key
 from c2fnas.networks.network import SegmentationNetwork
 from c2fnas.networks.trunk import Trunk
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.topology import Topology
-
-PathOfOperations = Sequence[Operation]
 
 
 class SuperNetwork(Trunk):
@@ -23,17 +21,22 @@ class SuperNetwork(Trunk):
     """
 
     def __init__(
-        self, topology: Topology, *, in_channels: int, classes: int, width: float = 1.0,
+        self,
+        topology: Topology,
+        *,
+        in_channels: int,
+        classes: int,
+        width: float = 1.0,
         operations: Sequence[Operation] = tuple(Operation),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(topology, [operations] * topology.cells, width=width, in_channels=in_channels, classes=classes)
         self.width, self.in_channels, self.classes = width, in_channels, classes
 
-    def forward(self, x: Features, path: PathOfOperations) -> Features:
+    def forward(self, x: Features, path: OperationPath) -> Features:
         """The logits of ``x`` along ``path``, one operation per cell."""
         return self.walk(x, path)
 
-    def active_parameters(self, path: PathOfOperations) -> Iterator[tuple[str, nn.Parameter]]:
+    def active_parameters(self, path: OperationPath) -> Iterator[tuple[str, nn.Parameter]]:
         """The named parameters that ``path`` uses."""
         idle = {
             id(parameter)
@@ -45,7 +48,7 @@ class SuperNetwork(Trunk):
         }
         return ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) not in idle)
 
-    def extract(self, path: PathOfOperations) -> SegmentationNetwork:
+    def extract(self, path: OperationPath) -> SegmentationNetwork:
         """The stand-alone network of ``path`` with a copy of its weights; its output equals the path's bit for bit."""
         architecture = Architecture(self.topology, tuple(path), self.width)
         network = SegmentationNetwork(architecture, in_channels=self.in_channels, classes=self.classes)

@@ -9,12 +9,11 @@ from torch.nn import functional
 from c2fnas.networks.blocks import Features, initialise
 from c2fnas.networks.cell import Cell
 from c2fnas.networks.stem import StemIn, StemOut
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import level_sizes, padded_size
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import STEM, Topology
-
-Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,13 @@ def schedule(
             deployment.recipe, "deployment", shares.deployment, final_rounds(preset, folds, work.devices)
         ),
     }
-    return preset.model_copy(update={
-        "coarse": coarse.model_copy(update={"recipe": recipes["coarse"]}),
-        "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
-        "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
-    })  # fmt: skip
+    return preset.model_copy(
+        update={
+            "coarse": coarse.model_copy(update={"recipe": recipes["coarse"]}),
+            "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
+            "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
+        }
+    )
 
 
 def final_rounds(preset: Preset, folds: int, devices: int) -> float:

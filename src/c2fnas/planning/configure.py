@@ -21,9 +21,16 @@ from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_reci
 
 
 def configure(
-    dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
-    devices: tuple[str, ...], reporter: Reporter,
-) -> RunConfig:  # fmt: skip
+    dataset: Dataset,
+    plan: Plan,
+    folds: tuple[Split, ...],
+    preset: Preset,
+    folder: RunFolder,
+    budget: str,
+    seed: int,
+    devices: tuple[str, ...],
+    reporter: Reporter,
+) -> RunConfig:
     """Resolve the preset on this machine: width, precision, validation stride and, for a time budget, iterations."""
     draft = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
     if preset.hours is None:
@@ -42,9 +49,15 @@ def configure(
 
 
 def first_draft(
-    dataset: Dataset, plan: Plan, folds: tuple[Split, ...], preset: Preset, folder: RunFolder, budget: str, seed: int,
+    dataset: Dataset,
+    plan: Plan,
+    folds: tuple[Split, ...],
+    preset: Preset,
+    folder: RunFolder,
+    budget: str,
+    seed: int,
     devices: tuple[str, ...],
-) -> RunConfig:  # fmt: skip
+) -> RunConfig:
     """The preset as a configuration; iteration counts that it leaves open are the recipe's own."""
     precision = resolve_precision("auto", devices[0])
 
@@ -54,17 +67,36 @@ def first_draft(
     space = SearchSpace()
     coarse, fine, deployment = preset.coarse, preset.fine, preset.deployment
     return RunConfig(
-        budget=budget, seed=seed, dataset=dataset.name, dataset_path=str(dataset.root),
-        fingerprint=sha256(folder.fingerprint), plan=sha256(folder.plan), width=preset.width_on(devices[0]),
-        cells=space.cells, downsamplings=space.downsamplings, operations=space.operations, devices=devices,
-        coarse=CoarseConfig(**coarse.model_dump(exclude={"recipe", "validation_share"}),
-                            recipe=recipe(coarse.recipe, "coarse")),
-        fine=FineConfig(candidates=fine.candidates, cases=fine.cases, recipe=recipe(fine.recipe, "supernet"),
-                        sampling=fine.sampling, choose=fine.choose, rungs=fine.rungs, audit=fine.audit),
-        deployment=DeploymentConfig(folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),
-                                    recipe=recipe(deployment.recipe, "deployment")),
-        verdict=preset.verdict, versions=versions(),
-    )  # fmt: skip
+        budget=budget,
+        seed=seed,
+        dataset=dataset.name,
+        dataset_path=str(dataset.root),
+        fingerprint=sha256(folder.fingerprint),
+        plan=sha256(folder.plan),
+        width=preset.width_on(devices[0]),
+        cells=space.cells,
+        downsamplings=space.downsamplings,
+        operations=space.operations,
+        devices=devices,
+        coarse=CoarseConfig(
+            **coarse.model_dump(exclude={"recipe", "validation_share"}), recipe=recipe(coarse.recipe, "coarse")
+        ),
+        fine=FineConfig(
+            candidates=fine.candidates,
+            cases=fine.cases,
+            recipe=recipe(fine.recipe, "supernet"),
+            sampling=fine.sampling,
+            choose=fine.choose,
+            rungs=fine.rungs,
+            audit=fine.audit,
+        ),
+        deployment=DeploymentConfig(
+            folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),
+            recipe=recipe(deployment.recipe, "deployment"),
+        ),
+        verdict=preset.verdict,
+        versions=versions(),
+    )
 
 
 def resolved_recipe(choice: RecipeChoice, stage: PaperStage, plan: Plan, precision: str) -> Recipe:
@@ -73,10 +105,14 @@ def resolved_recipe(choice: RecipeChoice, stage: PaperStage, plan: Plan, precisi
         paper = paper_recipe(stage).model_copy(update={"precision": precision})
         return paper.with_iterations(choice.iterations) if choice.iterations else paper
     recipe = modern_recipe(choice.iterations or 1000)
-    return recipe.model_copy(update={
-        "precision": precision, "volumes": plan.batch_size, "patches_per_volume": 1,
-        "foreground_rate": plan.foreground_rate,
-    })  # fmt: skip
+    return recipe.model_copy(
+        update={
+            "precision": precision,
+            "volumes": plan.batch_size,
+            "patches_per_volume": 1,
+            "foreground_rate": plan.foreground_rate,
+        }
+    )
 
 
 def versions() -> dict[str, str]:

@@ -15,8 +15,8 @@ from c2fnas.data.free_memory import free_memory
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.networks import build_network
-from c2fnas.planning.patch_size import Triple
 from c2fnas.runs.reporter import Reporter
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.memory import training_memory
 from c2fnas.space.search_space import SearchSpace
@@ -44,7 +44,7 @@ class TrainingStep:
     precision: str
 
 
-Measure = Callable[[Architecture, TrainingStep, Triple, str], int | None]
+Measure = Callable[[Architecture, TrainingStep, Size, str], int | None]
 """``(architecture, step, patch, device)`` to the bytes at its peak; None where they exceed the memory."""
 
 
@@ -64,14 +64,20 @@ class MemoryFit:
     """
 
     def __init__(
-        self, space: SearchSpace, width: float, step: TrainingStep, device: str, available: int, reporter: Reporter,
+        self,
+        space: SearchSpace,
+        width: float,
+        step: TrainingStep,
+        device: str,
+        available: int,
+        reporter: Reporter,
         measure: Measure | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._space, self._width, self._step, self._device = space, width, step, device
         self.available, self._reporter, self._measure = available, reporter, measure or measure_step
         self._correction = 1.0
 
-    def __call__(self, patch: Triple) -> bool:
+    def __call__(self, patch: Size) -> bool:
         """Whether a step on patches of this size fits."""
         predicted = self._predicted(patch)
         if predicted * self._correction <= self.available * SPARE:
@@ -91,17 +97,20 @@ class MemoryFit:
         candidates = [Architecture.uniform(topology, width=self._width) for topology in self._space.topologies()]
         return max(candidates, key=lambda candidate: self._bytes(candidate, (64, 64, 64)))
 
-    def _predicted(self, patch: Triple) -> int:
+    def _predicted(self, patch: Size) -> int:
         return self._bytes(self._heaviest, patch)
 
-    def _bytes(self, architecture: Architecture, patch: Triple) -> int:
+    def _bytes(self, architecture: Architecture, patch: Size) -> int:
         memory = training_memory(
-            architecture, in_channels=self._step.in_channels, classes=self._step.classes, input_size=patch,
+            architecture,
+            in_channels=self._step.in_channels,
+            classes=self._step.classes,
+            input_size=patch,
             value_bytes=4 if self._step.precision == "fp32" else 2,
-        )  # fmt: skip
+        )
         return memory.of(self._step.patches)
 
-    def _result(self, patch: Triple, peak: int | None, fits: bool) -> str:
+    def _result(self, patch: Size, peak: int | None, fits: bool) -> str:
         size, took = "×".join(map(str, patch)), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
         verdict = "fits" if fits else "does not fit"
         return (
@@ -122,7 +131,7 @@ def available_memory(devices: Sequence[str]) -> int:
     return free_memory() // sharing
 
 
-def measure_step(architecture: Architecture, step: TrainingStep, patch: Triple, device: str) -> int | None:
+def measure_step(architecture: Architecture, step: TrainingStep, patch: Size, device: str) -> int | None:
     """The bytes that a step takes at its peak, measured in a process of its own; None where there are not enough.
 
     Raises:

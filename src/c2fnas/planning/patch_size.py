@@ -5,9 +5,9 @@ from math import prod
 
 import numpy as np
 
-Triple = tuple[int, int, int]
-Spacing = tuple[float, float, float]
-Fits = Callable[[Triple], bool]
+from c2fnas.shapes import Size, Spacing
+
+Fits = Callable[[Size], bool]
 
 MULTIPLE = 8
 
@@ -23,7 +23,7 @@ SAME_SPACING = 1.1
 """An axis whose spacing exceeds the others' by less is no through-plane axis."""
 
 
-def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Triple]) -> Spacing:
+def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Size]) -> Spacing:
     """The median spacing per axis; through thick slices the 10th percentile, but not below the other two.
 
     nnU-Net's rule: an axis counts as thick where its median spacing is more than three times the others' and its median
@@ -45,7 +45,7 @@ def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Triple]) -> Spa
     return i, j, k
 
 
-def axis_order(spacing: Spacing) -> Triple:
+def axis_order(spacing: Spacing) -> Size:
     """The order of canonical axes that puts the one with the largest spacing last; as they are where all are alike.
 
     >>> axis_order((3.0, 0.5, 0.5)), axis_order((1.0, 1.0, 1.05)), axis_order((0.6, 1.2, 0.6))
@@ -58,18 +58,13 @@ def axis_order(spacing: Spacing) -> Triple:
     return first, second, through
 
 
-def median_shape(spacings: Sequence[Spacing], shapes: Sequence[Triple], spacing: Spacing) -> Spacing:
+def median_shape(spacings: Sequence[Spacing], shapes: Sequence[Size], spacing: Spacing) -> Spacing:
     """The median number of voxels per axis once every case has ``spacing``."""
     i, j, k = (float(value) for value in np.median(_resized(spacings, shapes, spacing), axis=0))
     return i, j, k
 
 
-def fitted_patch(
-    shape: Sequence[float],
-    spacing: Spacing,
-    most_voxels: int,
-    fits: Fits = lambda patch: True,
-) -> Triple:
+def fitted_patch(shape: Sequence[float], spacing: Spacing, most_voxels: int, fits: Fits = lambda patch: True) -> Size:
     """A patch that holds ``shape``, in multiples of 8, or as much of it as the voxels and the memory allow.
 
     As long as there are more than ``most_voxels`` or ``fits`` says no, the side that is longest in millimetres gives
@@ -92,7 +87,7 @@ def fitted_patch(
     return patch[0], patch[1], patch[2]
 
 
-def part_of(patch: Triple, share: float) -> Triple:
+def part_of(patch: Size, share: float) -> Size:
     """A stride: a share of the patch's sides, in whole voxels, one at least.
 
     >>> part_of((40, 56, 15), 0.5)
@@ -102,7 +97,5 @@ def part_of(patch: Triple, share: float) -> Triple:
     return i, j, k
 
 
-def _resized(
-    spacings: Sequence[Spacing], shapes: Sequence[Triple], spacing: Sequence[float] | np.ndarray
-) -> np.ndarray:
+def _resized(spacings: Sequence[Spacing], shapes: Sequence[Size], spacing: Sequence[float] | np.ndarray) -> np.ndarray:
     return np.asarray(shapes) * np.asarray(spacings) / np.asarray(spacing)

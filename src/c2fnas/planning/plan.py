@@ -15,9 +15,13 @@ CROPPED_SHARE = 0.8
 
 
 def make_plan(
-    fingerprint: Fingerprint, *, style: Style, most_voxels: int = LARGEST_PATCH, batch_size: int | None = None,
+    fingerprint: Fingerprint,
+    *,
+    style: Style,
+    most_voxels: int = LARGEST_PATCH,
+    batch_size: int | None = None,
     fits: Fits = lambda patch: True,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Plan a data set in the paper's way (section 4.1) or fitted to the data.
 
     Args:
@@ -59,11 +63,17 @@ def _fitted_plan(fingerprint: Fingerprint, most_voxels: int, batch_size: int, fi
     ordered = (spacing[i], spacing[j], spacing[k])
     patch = fitted_patch((shape[i], shape[j], shape[k]), ordered, most_voxels, fits)
     return Plan(
-        **_channels_and_classes(fingerprint), axes=axes, crop_nonzero=crop,
-        spacing=ordered, nearest_beyond=ANISOTROPY, patch_size=patch,
-        stride=part_of(patch, 1 / 2), ranking_stride=part_of(patch, 3 / 4), batch_size=batch_size,
+        **_channels_and_classes(fingerprint),
+        axes=axes,
+        crop_nonzero=crop,
+        spacing=ordered,
+        nearest_beyond=ANISOTROPY,
+        patch_size=patch,
+        stride=part_of(patch, 1 / 2),
+        ranking_stride=part_of(patch, 3 / 4),
+        batch_size=batch_size,
         foreground_rate=0.3333,
-    )  # fmt: skip
+    )
 
 
 def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:

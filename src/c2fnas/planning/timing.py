@@ -76,10 +76,12 @@ def _time_augmentation(plan: Plan, device: str) -> float:
     """Seconds of one augmented patch: the mean, since each change comes with a probability of its own."""
     augment, place = modern_augmentation(plan), torch.device(device)
     patches = [
-        (torch.randn(len(plan.channels), *plan.patch_size, device=place),
-         torch.zeros(plan.patch_size, dtype=torch.uint8, device=place))
+        (
+            torch.randn(len(plan.channels), *plan.patch_size, device=place),
+            torch.zeros(plan.patch_size, dtype=torch.uint8, device=place),
+        )
         for _ in range(TIMED_AUGMENTATIONS + 1)
-    ]  # fmt: skip
+    ]
     augment(*patches.pop(), np.random.default_rng(0))
     start = time.perf_counter()
     for number, (image, label) in enumerate(patches):

@@ -22,9 +22,15 @@ TIME_FOR_FOLDS = 0.95
 
 
 def new_config(
-    dataset: Dataset, plan: Plan, splits: tuple[Split, ...], folder: RunFolder, wish: Wish, architecture: Design,
-    devices: tuple[str, ...], reporter: Reporter,
-) -> RunConfig:  # fmt: skip
+    dataset: Dataset,
+    plan: Plan,
+    splits: tuple[Split, ...],
+    folder: RunFolder,
+    wish: Wish,
+    architecture: Design,
+    devices: tuple[str, ...],
+    reporter: Reporter,
+) -> RunConfig:
     """The configuration of a new run: all of the budget's time goes to the folds."""
     start = load_package(wish.start).checksum if wish.start else None
     folds = chosen_folds(wish.folds, len(splits))

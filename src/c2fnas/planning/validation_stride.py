@@ -7,6 +7,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Setting
+from c2fnas.shapes import Size
 from c2fnas.training.recipe import Recipe
 
 BACKWARD = 3
@@ -14,8 +15,6 @@ BACKWARD = 3
 
 PARTS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1))
 """Strides to choose among, as parts of the patch."""
-
-Size = tuple[int, int, int]
 
 
 def with_stride(setting: Setting, share: float | None) -> RunConfig:

@@ -33,31 +33,45 @@ SECTIONS = ("architecture", "widths", "coarse", "fine", "training", "dice", "ove
 def draw_gallery(run: RunFacts, overlays: Sequence[Overlay] = ()) -> Gallery:
     """Draw what there is; a section that has nothing to show is empty."""
     return {
-        "architecture": _architecture(run), "widths": _widths(run), "coarse": _coarse(run), "fine": _fine(run),
-        "training": _training(run), "dice": _dice(run), "overlays": tuple(_overlay(run, each) for each in overlays),
-    }  # fmt: skip
+        "architecture": _architecture(run),
+        "widths": _widths(run),
+        "coarse": _coarse(run),
+        "fine": _fine(run),
+        "training": _training(run),
+        "dice": _dice(run),
+        "overlays": tuple(_overlay(run, each) for each in overlays),
+    }
 
 
 def _architecture(run: RunFacts) -> tuple[Picture, ...]:
     if run.architecture is None or run.plan is None:
         return ()
     cost = patch_cost(run.architecture, run.plan)
-    return (picture(
-        "figure-5-architecture", partial(draw_architecture, architecture=run.architecture, cost=cost),
-        height=architecture_height(run.architecture), wide=True, alt="The network, cell by cell",
-        caption="The network (the paper's Figure 5). Rows are levels of resolution, columns are cells. Dashed arrows "
-        "are encoder–decoder skips, arcs are second inputs from the output before the previous one. Below each cell: "
-        f"multiply-accumulates of one patch of {by(run.plan.patch_size)} voxels, and parameters.",
-    ),)  # fmt: skip
+    return (
+        picture(
+            "figure-5-architecture",
+            partial(draw_architecture, architecture=run.architecture, cost=cost),
+            height=architecture_height(run.architecture),
+            wide=True,
+            alt="The network, cell by cell",
+            caption="The network (the paper's Figure 5). Rows are levels of resolution, columns are cells. Dashed arrows "
+            "are encoder–decoder skips, arcs are second inputs from the output before the previous one. Below each cell: "
+            f"multiply-accumulates of one patch of {by(run.plan.patch_size)} voxels, and parameters.",
+        ),
+    )
 
 
 def _widths(run: RunFacts) -> tuple[Picture, ...]:
     if not any(row.dice is not None for row in run.widths):
         return ()
-    return (picture(
-        "table-4-widths", partial(draw_scaling, rows=run.widths), alt="Dice of every width against its cost",
-        caption="Dice against multiply-accumulates of the network at every width (the paper's Table 4).",
-    ),)  # fmt: skip
+    return (
+        picture(
+            "table-4-widths",
+            partial(draw_scaling, rows=run.widths),
+            alt="Dice of every width against its cost",
+            caption="Dice against multiply-accumulates of the network at every width (the paper's Table 4).",
+        ),
+    )
 
 
 def _coarse(run: RunFacts) -> tuple[Picture, ...]:
@@ -68,61 +82,85 @@ def _coarse(run: RunFacts) -> tuple[Picture, ...]:
     kept = f"The plane keeps {plane.kept:.0%} of the codes' variance."
     return (
         picture(
-            "figure-4-cluster-shares", partial(draw_cluster_shares, coarse=coarse), alt="Share of every cluster",
+            "figure-4-cluster-shares",
+            partial(draw_cluster_shares, coarse=coarse),
+            alt="Share of every cluster",
             caption="Share of each cluster among the networks evaluated so far (the paper's Figure 4). Clusters that "
             "hold good networks are drawn from more often.",
         ),
         picture(
-            "coarse-best-so-far", partial(draw_best_so_far, coarse=coarse), alt="Dice of every network, best so far",
+            "coarse-best-so-far",
+            partial(draw_best_so_far, coarse=coarse),
+            alt="Dice of every network, best so far",
             caption="Dice of every evaluated network on the validation fold, and the best so far. Colours and shapes "
             "are those of the clusters in the map.",
         ),
         picture(
-            "coarse-map-clusters", partial(draw_cluster_map, coarse=coarse, plane=plane), height=3.9,
+            "coarse-map-clusters",
+            partial(draw_cluster_map, coarse=coarse, plane=plane),
+            height=3.9,
             alt="Map of all topologies, by cluster",
             caption=f"All {run.config.space.topology_count} topologies by the first two principal components of their "
             f"codes, in the colours of their clusters; large ones were evaluated. {kept}",
         ),
         picture(
-            "coarse-map-dice", partial(draw_dice_map, coarse=coarse, plane=plane), height=3.9,
+            "coarse-map-dice",
+            partial(draw_dice_map, coarse=coarse, plane=plane),
+            height=3.9,
             alt="Map of the evaluated topologies, by Dice",
             caption="The same map: evaluated topologies coloured by Dice. Where good ones lie together, likeness of "
             "codes tells of likeness of Dice, which is what Algorithm 1 lives on.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _fine(run: RunFacts) -> tuple[Picture, ...]:
     fine, found = run.fine, []
     if fine.sampling is not None:
-        found.append(picture(
-            "fine-fairness", partial(draw_fairness, fine=fine), alt="How often each operation was trained",
-            caption="In how many iterations each operation of each cell was trained. Line: the mean; band: where 95 % "
-            "of the counts of uniform sampling fall.",
-        ))  # fmt: skip
+        found.append(
+            picture(
+                "fine-fairness",
+                partial(draw_fairness, fine=fine),
+                alt="How often each operation was trained",
+                caption="In how many iterations each operation of each cell was trained. Line: the mean; band: where 95 % "
+                "of the counts of uniform sampling fall.",
+            )
+        )
     if len(fine.comparable) > 1 and fine.tells_apart:
         found += [
             picture(
-                "fine-candidates", partial(draw_distribution, fine=fine), alt="Distribution of the candidates' Dice",
+                "fine-candidates",
+                partial(draw_distribution, fine=fine),
+                alt="Distribution of the candidates' Dice",
                 caption=f"Dice of {_compared(fine)} with the super-network's weights. Such Dice ranks them; it is not "
                 "what they reach when they are trained for themselves.",
             ),
             picture(
-                "fine-effects", partial(draw_effects, fine=fine), alt="Effect of each operation in each cell",
+                "fine-effects",
+                partial(draw_effects, fine=fine),
+                alt="Effect of each operation in each cell",
                 caption=_effects(run),
             ),
-        ]  # fmt: skip
+        ]
         if any(each.macs is not None for each in fine.finalists):
-            found.append(picture(
-                "fine-pareto", partial(draw_pareto, fine=fine), alt="Dice against cost, with the Pareto front",
-                caption="Dice of the finalists against multiply-accumulates. On the front, no other finalist is better "
-                "in one without being worse in the other.",
-            ))  # fmt: skip
+            found.append(
+                picture(
+                    "fine-pareto",
+                    partial(draw_pareto, fine=fine),
+                    alt="Dice against cost, with the Pareto front",
+                    caption="Dice of the finalists against multiply-accumulates. On the front, no other finalist is better "
+                    "in one without being worse in the other.",
+                )
+            )
     if fine.verification is not None:
-        found.append(picture(
-            "fine-trust", partial(draw_trust, verification=fine.verification), alt="Ranked Dice against Dice retrained",
-            caption=_trust(fine.verification),
-        ))  # fmt: skip
+        found.append(
+            picture(
+                "fine-trust",
+                partial(draw_trust, verification=fine.verification),
+                alt="Ranked Dice against Dice retrained",
+                caption=_trust(fine.verification),
+            )
+        )
     return tuple(found)
 
 
@@ -158,10 +196,14 @@ def _effects(run: RunFacts) -> str:
 def _trust(found: dict[str, Any]) -> str:
     low, high = found["interval"]
     noise = found["seed_sd"]
-    seeds = "" if noise is None else (
-        f" Two seeds of one candidate differ by a standard deviation of {noise:.4f}, candidates by "
-        f"{found['spread_sd']:.4f}."
-    )  # fmt: skip
+    seeds = (
+        ""
+        if noise is None
+        else (
+            f" Two seeds of one candidate differ by a standard deviation of {noise:.4f}, candidates by "
+            f"{found['spread_sd']:.4f}."
+        )
+    )
     return (
         f"Candidates retrained from scratch for {found['iterations']} iterations; numbers are places in the ranking. "
         f"Kendall's τ is {found['tau']:.2f} (95 % interval {low:.2f} to {high:.2f}): 1 is the same order, 0 is "
@@ -174,23 +216,35 @@ def _training(run: RunFacts) -> tuple[Picture, ...]:
     scores = {trial.number: trial.evidence for trial in run.coarse.trials}
     candidates = [(scores[number], curve) for number, curve in run.coarse_curves if curve.iterations]
     if candidates:
-        found.append(picture(
-            "training-candidates", partial(draw_candidate_losses, curves=candidates), alt="Losses of the candidates",
-            caption="Loss of the coarse candidates, each trained from scratch: a running mean, coloured by Dice.",
-        ))  # fmt: skip
+        found.append(
+            picture(
+                "training-candidates",
+                partial(draw_candidate_losses, curves=candidates),
+                alt="Losses of the candidates",
+                caption="Loss of the coarse candidates, each trained from scratch: a running mean, coloured by Dice.",
+            )
+        )
     if run.supernet.iterations:
-        found.append(picture(
-            "training-supernet", partial(draw_losses, curves=[("super-network", run.supernet)]),
-            alt="Loss of the super-network",
-            caption="Loss of the super-network; every iteration trains another path through it.",
-        ))  # fmt: skip
+        found.append(
+            picture(
+                "training-supernet",
+                partial(draw_losses, curves=[("super-network", run.supernet)]),
+                alt="Loss of the super-network",
+                caption="Loss of the super-network; every iteration trains another path through it.",
+            )
+        )
     folds = [(f"fold {each.fold}", each.curve) for each in run.final.folds if each.curve.iterations]
     if folds:
         tall = any(curve.validated for _, curve in folds)
-        found.append(picture(
-            "training-final", partial(draw_losses, curves=folds), alt="Loss of the final networks",
-            height=5.0 if tall else 3.3, caption="Loss of the final networks, one per fold.",
-        ))  # fmt: skip
+        found.append(
+            picture(
+                "training-final",
+                partial(draw_losses, curves=folds),
+                alt="Loss of the final networks",
+                height=5.0 if tall else 3.3,
+                caption="Loss of the final networks, one per fold.",
+            )
+        )
     return tuple(found)
 
 
@@ -203,17 +257,21 @@ def _dice(run: RunFacts) -> tuple[Picture, ...]:
     worst = rows[0]
     return (
         picture(
-            "dice-by-class", partial(draw_by_class, evaluation=evaluation), alt="Dice by class",
+            "dice-by-class",
+            partial(draw_by_class, evaluation=evaluation),
+            alt="Dice by class",
             height=by_class_height(len(evaluation.per_class)),
             caption="Dice of every validation case by class, on whole volumes in their original geometry; bars are "
             "means.",
         ),
         picture(
-            "dice-by-case", partial(draw_by_case, rows=rows), alt="Dice by case",
+            "dice-by-case",
+            partial(draw_by_case, rows=rows),
+            alt="Dice by case",
             height=by_case_height(len(rows), list(worst.dice)),
             caption=f"Dice by case, the worst first: {worst.case} with {score(case_dice(worst))}.{some}",
         ),
-    )  # fmt: skip
+    )
 
 
 def _overlay(run: RunFacts, overlay: Overlay) -> Picture:
@@ -221,8 +279,10 @@ def _overlay(run: RunFacts, overlay: Overlay) -> Picture:
     classes = [each.name for each in run.plan.classes]
     each = ", ".join(f"{name} {score(dice)}" for name, dice in overlay.scores.dice.items())
     return picture(
-        f"figure-6-{overlay.role}", partial(draw_overlay, overlay=overlay, classes=classes),
-        height=overlay_height(overlay, NARROW, classes), alt=f"Image, truth and prediction of {overlay.scores.case}",
+        f"figure-6-{overlay.role}",
+        partial(draw_overlay, overlay=overlay, classes=classes),
+        height=overlay_height(overlay, NARROW, classes),
+        alt=f"Image, truth and prediction of {overlay.scores.case}",
         caption=f"The {overlay.role} case (the paper's Figure 6): {overlay.scores.case}, predicted by the network of "
         f"fold {overlay.fold}, which has not seen it. Dice {each}.",
-    )  # fmt: skip
+    )

@@ -132,17 +132,22 @@ def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, 
     return found
 
 
-def _slice(
-    volumes: list[np.ndarray], spacing: tuple[float, float, float], axis: int, index: int, why: str
-) -> Slice:  # fmt: skip
+def _slice(volumes: list[np.ndarray], spacing: tuple[float, float, float], axis: int, index: int, why: str) -> Slice:
     """A slice of the image, the truth and the prediction, all canonical."""
     across, down = (spacing[each] for each in range(3) if each != axis)
     image, truth, prediction = (shown_slice(volume, axis, index) for volume in volumes)
     box = _zoom(truth + prediction, down, across)
     return Slice(
-        image=image[box], truth=truth[box], prediction=prediction[box], aspect=down / across, plane=PLANES[axis],
-        edges=EDGES[axis], number=index + 1, count=volumes[0].shape[axis], why=why,
-    )  # fmt: skip
+        image=image[box],
+        truth=truth[box],
+        prediction=prediction[box],
+        aspect=down / across,
+        plane=PLANES[axis],
+        edges=EDGES[axis],
+        number=index + 1,
+        count=volumes[0].shape[axis],
+        why=why,
+    )
 
 
 def through_axis(spacing: tuple[float, float, float]) -> int:

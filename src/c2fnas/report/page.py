@@ -29,9 +29,12 @@ def render_page(run: RunFacts, gallery: Gallery, notes: Sequence[str] = ()) -> s
         notes: Why something that a reader might look for is not there, a sentence each.
     """
     environment = Environment(
-        loader=PackageLoader("c2fnas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("c2fnas.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.globals |= {
         name: getattr(words, name) for name in ("score", "duration", "device_hours", "large", "plural", "value")
     }
@@ -39,9 +42,16 @@ def render_page(run: RunFacts, gallery: Gallery, notes: Sequence[str] = ()) -> s
     environment.filters["code"] = code
     style = resources.files("c2fnas.report").joinpath("templates/style.css").read_text(encoding="utf-8")
     return environment.get_template(TEMPLATE).render(
-        run=run, gallery=gallery, notes=notes, style=Markup(style), made=datetime.now(UTC), story=story,
-        config_text=_text(run.folder.config), plan_text=_text(run.folder.plan), version=__version__,
-    )  # fmt: skip
+        run=run,
+        gallery=gallery,
+        notes=notes,
+        style=Markup(style),
+        made=datetime.now(UTC),
+        story=story,
+        config_text=_text(run.folder.config),
+        plan_text=_text(run.folder.plan),
+        version=__version__,
+    )
 
 
 def _inline(figure: Picture) -> Markup:

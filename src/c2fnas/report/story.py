@@ -93,21 +93,52 @@ def repeat_command(run: RunFacts) -> str:
     config = run.config
     if _only_trained(run):
         return _train_command(run)
-    return shlex.join([
-        "c2fnas", "run", config.dataset_path, "--run", "NEW", "--budget", config.budget, "--seed", str(config.seed),
-        "--devices", ",".join(config.devices),
-    ])  # fmt: skip
+    return shlex.join(
+        [
+            "c2fnas",
+            "run",
+            config.dataset_path,
+            "--run",
+            "NEW",
+            "--budget",
+            config.budget,
+            "--seed",
+            str(config.seed),
+            "--devices",
+            ",".join(config.devices),
+        ]
+    )
 
 
 def _train_command(run: RunFacts) -> str:
     """All that decides the weights is said: a time budget would find other iterations elsewhere."""
     config, recipe = run.config, run.config.deployment.recipe
     begun = ["--from", str(run.folder.start_model)] if config.deployment.start else []
-    return shlex.join([
-        "c2fnas", "train", config.dataset_path, *_design(run.design), *begun, "--run", "NEW", "--budget", config.budget,
-        "--recipe", recipe.name, "--precision", recipe.precision, "--iterations", str(recipe.iterations),
-        "--folds", ",".join(map(str, _folds(run))), "--seed", str(config.seed), "--devices", ",".join(config.devices),
-    ])  # fmt: skip
+    return shlex.join(
+        [
+            "c2fnas",
+            "train",
+            config.dataset_path,
+            *_design(run.design),
+            *begun,
+            "--run",
+            "NEW",
+            "--budget",
+            config.budget,
+            "--recipe",
+            recipe.name,
+            "--precision",
+            recipe.precision,
+            "--iterations",
+            str(recipe.iterations),
+            "--folds",
+            ",".join(map(str, _folds(run))),
+            "--seed",
+            str(config.seed),
+            "--devices",
+            ",".join(config.devices),
+        ]
+    )
 
 
 def _design(design: Design | None) -> list[str]:

@@ -16,9 +16,7 @@ PAGE, FIGURES = "index.html", "figures"
 Say = Callable[[str], None]
 
 
-def write_report(
-    run: Path, *, overlays: bool = True, device: str = "auto", say: Say = lambda text: None
-) -> Path:  # fmt: skip
+def write_report(run: Path, *, overlays: bool = True, device: str = "auto", say: Say = lambda text: None) -> Path:
     """Write ``report/index.html`` and ``report/figures/*.svg`` and ``*.png`` of a run; an older report is replaced.
 
     The run is only looked at: it may be under way.

@@ -64,9 +64,14 @@ def drive(
 
 
 def run_all(
-    executor: Executor, jobs: Sequence[Job], folder: RunFolder, reporter: Reporter, stage: str, *,
+    executor: Executor,
+    jobs: Sequence[Job],
+    folder: RunFolder,
+    reporter: Reporter,
+    stage: str,
+    *,
     units: Sequence[float] | None = None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     A job whose folder already holds its result answers at once, so a repeated call carries on where the last stopped.
@@ -80,9 +85,14 @@ def run_all(
 
     reporter.start(stage, sum(weight.values()))
     drive(
-        executor, lambda: waiting.popleft() if waiting else None, settle,
-        folder=folder, reporter=reporter, stage=stage, finished=lambda: sum(weight[done] for done in outcomes),
+        executor,
+        lambda: waiting.popleft() if waiting else None,
+        settle,
+        folder=folder,
+        reporter=reporter,
+        stage=stage,
+        finished=lambda: sum(weight[done] for done in outcomes),
         units=lambda job: weight[job.id],
-    )  # fmt: skip
+    )
     reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

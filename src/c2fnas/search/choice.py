@@ -46,9 +46,7 @@ def make_searcher(
     """
     if name in ("algorithm1", "surrogate"):
         kind = ClusterEvolution if name == "algorithm1" else SurrogateEvolution
-        return kind(
-            clusters, seed=seed, evaluations=evaluations, per_cluster=per_cluster, random_share=random_share
-        )  # fmt: skip
+        return kind(clusters, seed=seed, evaluations=evaluations, per_cluster=per_cluster, random_share=random_share)
     topologies = sorted(topology for cluster in clusters for topology in cluster.topologies)
     if name == "random":
         return RandomSearch(topologies, seed=seed, evaluations=evaluations)

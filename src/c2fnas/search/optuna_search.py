@@ -140,7 +140,7 @@ def optuna_sampler(name: str) -> Sampling:
             lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=first, deterministic_objective=False),
             first,
         ),
-    }  # fmt: skip
+    }
     if name not in samplers:
         raise ValueError(f"{name}: no such sampler; choose among {', '.join(samplers)}")
     return samplers[name]

@@ -4,13 +4,12 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-Path = tuple[Operation, ...]
 LEAST_POPULATION = 8
 GENERATIONS = 10
 """How many the candidates make up."""
@@ -38,8 +37,8 @@ class PathEvolution:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
         self._study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        self._asked: list[tuple[Trial, Path]] = []
-        self._known: dict[Path, tuple[float, float] | None] = {}
+        self._asked: list[tuple[Trial, OperationPath]] = []
+        self._known: dict[OperationPath, tuple[float, float] | None] = {}
         self.generation = 1
 
     @property
@@ -47,14 +46,14 @@ class PathEvolution:
         """Whether as many distinct candidates as wanted were told, or evolution goes on repeating itself."""
         return len(self._known) >= self._candidates or self.generation > 3 * GENERATIONS
 
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[OperationPath]:
         """The next generation's distinct paths, those among them included that were told before."""
         if not self._asked:
             trials = [self._study.ask() for _ in range(self.population)]
             self._asked = [(trial, self._path(trial)) for trial in trials]
         return list(dict.fromkeys(path for _, path in self._asked))
 
-    def tell(self, results: Mapping[Path, tuple[float, float] | None]) -> None:
+    def tell(self, results: Mapping[OperationPath, tuple[float, float] | None]) -> None:
         """Dice and cost of every path of the generation; None for one that has failed."""
         from optuna.trial import TrialState
 
@@ -67,7 +66,7 @@ class PathEvolution:
         self._asked = []
         self.generation += 1
 
-    def _path(self, trial: "Trial") -> Path:
+    def _path(self, trial: "Trial") -> OperationPath:
         choices = [operation.value for operation in self._space.operations]
         return tuple(
             Operation(trial.suggest_categorical(f"operation_{cell:02d}", choices))

@@ -5,15 +5,13 @@ from itertools import islice
 
 import numpy as np
 
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import OperationPath
 from c2fnas.space.search_space import SearchSpace
 
 BLOCK = 1024  # paths drawn at a time; fixed, since another one would draw other paths
 
-Path = tuple[Operation, ...]
 
-
-def random_paths(space: SearchSpace, count: int, *, seed: int) -> list[Path]:
+def random_paths(space: SearchSpace, count: int, *, seed: int) -> list[OperationPath]:
     """``count`` distinct operation configurations, all sets of them equally likely; every one where there are no more.
 
     More of them with the same seed begin with the same ones, so a ranking can be extended.
@@ -24,7 +22,7 @@ def random_paths(space: SearchSpace, count: int, *, seed: int) -> list[Path]:
     return list(islice(_distinct_paths(space, seed), min(count, space.operation_configuration_count)))
 
 
-def _distinct_paths(space: SearchSpace, seed: int) -> Iterator[Path]:
+def _distinct_paths(space: SearchSpace, seed: int) -> Iterator[OperationPath]:
     rng = np.random.default_rng(seed)
     seen: set[tuple[int, ...]] = set()
     while len(seen) < space.operation_configuration_count:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from c2fnas.space.operation import Operation
-
-Path = tuple[Operation, ...]
+from c2fnas.space.operation import Operation, OperationPath
 
 
 class PathSampling(ABC):
@@ -21,7 +19,7 @@ class PathSampling(ABC):
         self._operations, self._cells, self._seed = tuple(operations), cells, seed
 
     @abstractmethod
-    def __call__(self, iteration: int) -> Path:
+    def __call__(self, iteration: int) -> OperationPath:
         """The path of ``iteration``."""
 
     def counts(self, iterations: int) -> list[list[int]]:
@@ -40,7 +38,7 @@ class UniformPaths(PathSampling):
     True
     """
 
-    def __call__(self, iteration: int) -> Path:
+    def __call__(self, iteration: int) -> OperationPath:
         """The path of ``iteration``."""
         rng = np.random.default_rng((self._seed, iteration))
         return tuple(self._operations[choice] for choice in rng.integers(len(self._operations), size=self._cells))
@@ -58,7 +56,7 @@ class StrictPaths(PathSampling):
     [<Operation.CONV2D: '2D'>, <Operation.CONV3D: '3D'>, <Operation.P3D: 'P3D'>]
     """
 
-    def __call__(self, iteration: int) -> Path:
+    def __call__(self, iteration: int) -> OperationPath:
         """The path of ``iteration``."""
         round_, place = divmod(iteration, len(self._operations))
         rng = np.random.default_rng((self._seed, round_))

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import NetworkCost, network_cost
-from c2fnas.space.geometry import Size
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.topology import Topology, skip_sources
-
-Path = tuple[Operation, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class RankingMacs:
     """
 
     topology: Topology
-    paths: tuple[Path, ...]
+    paths: tuple[OperationPath, ...]
     in_channels: int
     classes: int
     input_size: Size
@@ -43,10 +41,11 @@ class RankingMacs:
     def naive(self) -> int:
         """Every path on its own."""
         return sum(
-            self._ends.stem_in.macs + self._ends.stem_out.macs
+            self._ends.stem_in.macs
+            + self._ends.stem_out.macs
             + sum(self._of[operation].cells[cell].macs for cell, operation in enumerate(path))
             for path in self.paths
-        )  # fmt: skip
+        )
 
     @cached_property
     def prefixes(self) -> int:
@@ -73,15 +72,17 @@ class RankingMacs:
         return {
             operation: network_cost(
                 Architecture.uniform(self.topology, operation, self.width),
-                in_channels=self.in_channels, classes=self.classes, input_size=self.input_size,
+                in_channels=self.in_channels,
+                classes=self.classes,
+                input_size=self.input_size,
             )
             for operation in Operation
-        }  # fmt: skip
+        }
 
     @property
     def _ends(self) -> NetworkCost:
         return self._of[Operation.CONV3D]
 
-    def _beginnings(self, cell: int) -> set[Path]:
+    def _beginnings(self, cell: int) -> set[OperationPath]:
         """The distinct beginnings of the paths, ``cell`` included."""
         return {path[: cell + 1] for path in self.paths}

@@ -24,9 +24,15 @@ def tau_interval(
     from scipy.stats import bootstrap
 
     found = bootstrap(
-        (np.asarray(one, dtype=float), np.asarray(other, dtype=float)), _tau, paired=True, vectorized=True,
-        n_resamples=RESAMPLES, confidence_level=confidence, method="percentile", rng=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
+        (np.asarray(one, dtype=float), np.asarray(other, dtype=float)),
+        _tau,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
     return float(found.low), float(found.high)
 
 

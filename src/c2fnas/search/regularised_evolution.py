@@ -18,13 +18,7 @@ class RegularisedEvolution(AsynchronousSearcher):
     """
 
     def __init__(
-        self,
-        topologies: Sequence[Topology],
-        *,
-        seed: int,
-        evaluations: int = 50,
-        population: int = 16,
-        sample: int = 5,
+        self, topologies: Sequence[Topology], *, seed: int, evaluations: int = 50, population: int = 16, sample: int = 5
     ) -> None:
         """Search among ``topologies``.
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from c2fnas.search.pareto import is_on_front
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import OperationPath
 
-Path = tuple[Operation, ...]
 FACTOR = 3
 
 
@@ -46,7 +45,9 @@ def work(rungs: Sequence[Rung]) -> int:
     return sum(rung.candidates * (rung.cases - before) for rung, before in zip(rungs, seen, strict=False))
 
 
-def survivors(scores: Mapping[Path, float | None], keep: int, costs: Mapping[Path, Sequence[float]]) -> list[Path]:
+def survivors(
+    scores: Mapping[OperationPath, float | None], keep: int, costs: Mapping[OperationPath, Sequence[float]]
+) -> list[OperationPath]:
     """Who enters the next rung, best first: the ``keep`` best, and behind them the rest of the Pareto front.
 
     The front is that of score against ``costs``, so that a cheap network is not lost for being second best. A candidate
@@ -89,7 +90,7 @@ def _spread(count: int) -> list[int]:
     return [number for number in reversed_ if number < count]
 
 
-def _score(scores: Mapping[Path, float | None], path: Path) -> float:
+def _score(scores: Mapping[OperationPath, float | None], path: OperationPath) -> float:
     score = scores[path]
     assert score is not None
     return score

@@ -143,8 +143,13 @@ BUILT_IN = {"c2fnas-panc": "0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 
 
 def _file_of(path: Path) -> Path | None:
     """The JSON file that a path stands for: the file itself, or the best architecture of a run or model folder."""
-    for candidate in (path, path / "architecture.json", path / "final" / "architecture.json",
-                      path / "fine" / "architecture.json", path / "coarse" / "architecture.json"):  # fmt: skip
+    for candidate in (
+        path,
+        path / "architecture.json",
+        path / "final" / "architecture.json",
+        path / "fine" / "architecture.json",
+        path / "coarse" / "architecture.json",
+    ):
         if _is_file(candidate):
             return candidate
     return None

@@ -7,8 +7,9 @@ multiply-accumulates of the convolutions; parameters are all learnable numbers, 
 from dataclasses import dataclass
 from math import prod
 
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import Size, level_sizes, padded_size
+from c2fnas.space.geometry import level_sizes, padded_size
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Move
 
@@ -98,9 +99,16 @@ def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> Cel
     for _ in topology.inputs[cell]:
         total += branch
     return CellCost(
-        cell + 1, operation, level, filters, topology.inputs[cell], size,
-        parameters=total.parameters, macs=total.macs, branch_macs=branch.macs,
-    )  # fmt: skip
+        cell + 1,
+        operation,
+        level,
+        filters,
+        topology.inputs[cell],
+        size,
+        parameters=total.parameters,
+        macs=total.macs,
+        branch_macs=branch.macs,
+    )
 
 
 def _resampling(move: Move, filters: int, size: Size) -> Cost:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-Size = tuple[int, int, int]
+from c2fnas.shapes import Size
 
 
 def level_sizes(input_size: Size, downsamplings: int) -> tuple[Size, ...]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import KERNELS, network_cost
-from c2fnas.space.geometry import Size, level_sizes, padded_size
+from c2fnas.space.geometry import level_sizes, padded_size
 from c2fnas.space.topology import Move
 
 STATES = 4
@@ -47,8 +48,7 @@ def training_memory(
     depth = architecture.topology.downsamplings
     voxels = prod(padded_size(input_size, depth))
     return TrainingMemory(
-        states=4 * STATES * cost.parameters,
-        activations=value_bytes * saved + 4 * LOSS_VALUES * classes * voxels,
+        states=4 * STATES * cost.parameters, activations=value_bytes * saved + 4 * LOSS_VALUES * classes * voxels
     )
 
 

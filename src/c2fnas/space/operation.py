@@ -18,3 +18,7 @@ class Operation(StrEnum):
 
     CONV2D = "2D"
     """A 3×3×1 convolution."""
+
+
+OperationPath = tuple[Operation, ...]
+"""The operation of every cell: a path through the super-network (paper 3.4)."""

@@ -58,10 +58,15 @@ class _CoarseSearch:
     def run(self, executor: Executor) -> Topology:
         self._reporter.start(STAGE, self._config.evaluations)
         drive(
-            executor, self._propose, self._settle,
-            folder=self._setting.folder, reporter=self._reporter, stage=STAGE,
-            finished=lambda: float(self._searcher.successes), so_far=self._so_far,
-        )  # fmt: skip
+            executor,
+            self._propose,
+            self._settle,
+            folder=self._setting.folder,
+            reporter=self._reporter,
+            stage=STAGE,
+            finished=lambda: float(self._searcher.successes),
+            so_far=self._so_far,
+        )
         best = best_finalist(self._setting, self._ledger, executor, self._reporter)
         if best is None:
             raise UserError(self._none_left())
@@ -111,9 +116,11 @@ class _CoarseSearch:
         """Let a candidate go on at a rung, or stop it. Written down before anything follows from it."""
         assert outcome.value is not None
         others = [
-            standing.score for each in self._ledger.trials() for standing in each.rungs
+            standing.score
+            for each in self._ledger.trials()
+            for standing in each.rungs
             if standing.iteration == iteration
-        ]  # fmt: skip
+        ]
         assert self._config.early_stopping is not None
         standing = stand(iteration, outcome.value["dice"], others, self._config.early_stopping.factor)
         reached = self._ledger.reach(trial.number, standing, _ending(trial, outcome))
@@ -170,9 +177,13 @@ def new_searcher(setting: Setting) -> Searcher:
         )
     clusters = cluster_topologies(config.space.topologies(), clusters=coarse.clusters, seed=config.seed)
     return make_searcher(
-        coarse.sampler, feasible_clusters(setting, clusters), seed=config.seed, evaluations=coarse.evaluations,
-        per_cluster=coarse.per_cluster, random_share=coarse.random_share,
-    )  # fmt: skip
+        coarse.sampler,
+        feasible_clusters(setting, clusters),
+        seed=config.seed,
+        evaluations=coarse.evaluations,
+        per_cluster=coarse.per_cluster,
+        random_share=coarse.random_share,
+    )
 
 
 def candidate_job(setting: Setting, trial: Trial, until: int | None = None) -> Job:
@@ -203,9 +214,11 @@ def _history(ledger: Ledger) -> Iterator[Asked | Told]:
 def _facts(setting: Setting, proposal: Proposal) -> dict[str, Any]:
     """What the ledger keeps with a candidate: where it came from and what it costs."""
     return {
-        "cluster": proposal.cluster, "branch": proposal.branch, "index": proposal.index,
+        "cluster": proposal.cluster,
+        "branch": proposal.branch,
+        "index": proposal.index,
         **candidate_cost(setting, proposal.topology),
-    }  # fmt: skip
+    }
 
 
 def _ending(trial: Trial, outcome: Outcome) -> dict[str, Any]:

@@ -68,7 +68,11 @@ def fold_job(setting: Setting, design: Design, fold: int) -> Job:
     """The training of one fold; its payload says all that an extension or another start changes."""
     deployment = setting.config.deployment
     payload = {
-        "run": "../..", "architecture": design.to_json(), "fold": fold,
-        "iterations": deployment.recipe.iterations, "extend": deployment.extended, "start": deployment.start,
-    }  # fmt: skip
+        "run": "../..",
+        "architecture": design.to_json(),
+        "fold": fold,
+        "iterations": deployment.recipe.iterations,
+        "extend": deployment.extended,
+        "start": deployment.start,
+    }
     return Job(f"fold {fold}", "c2fnas.stages.jobs:train_fold", payload, setting.folder.final_fold(fold))

@@ -17,15 +17,10 @@ UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "
 def candidate_cost(setting: Setting, topology: Topology) -> dict[str, int]:
     """``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
     architecture = Architecture.uniform(topology, width=setting.config.width)
-    facts = {
-        "in_channels": setting.in_channels,
-        "classes": setting.classes,
-    }
+    facts = {"in_channels": setting.in_channels, "classes": setting.classes}
     size, recipe = setting.plan.patch_size, setting.config.coarse.recipe
     cost = network_cost(architecture, **facts, input_size=size)
-    memory = training_memory(
-        architecture, **facts, input_size=size, value_bytes=4 if recipe.precision == "fp32" else 2
-    )  # fmt: skip
+    memory = training_memory(architecture, **facts, input_size=size, value_bytes=4 if recipe.precision == "fp32" else 2)
     patches = recipe.micro_batch or recipe.batch_size
     return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory.of(patches)}
 

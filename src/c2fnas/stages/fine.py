@@ -16,7 +16,7 @@ from c2fnas.search.pareto import is_on_front
 from c2fnas.search.path_sampling import describe_fairness
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.fine_choice import Limits, choose
 from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
@@ -28,7 +28,6 @@ LATENCY_STAGE = "latency"
 LEDGER_STAGE = "ledger"
 TOPOLOGY = "topology.json"
 
-Path = tuple[Operation, ...]
 Sampling = list[list[int]]
 
 
@@ -122,18 +121,30 @@ def rank_candidates(
         for rung in narrowing.rungs
     ]
     macs = RankingMacs(
-        topology, tuple(result.reached), setting.in_channels, setting.classes, setting.plan.patch_size,
+        topology,
+        tuple(result.reached),
+        setting.in_channels,
+        setting.classes,
+        setting.plan.patch_size,
         setting.config.width,
-    )  # fmt: skip
-    write_json(setting.folder.ranking_file, {
-        **summary, "rungs": rungs, "audit": result.audit, "scored": result.scored,
-        "scored_naively": len(result.reached) * len(narrowing.cases), "macs_naive": macs.naive, "macs_tree": macs.tree,
-    })  # fmt: skip
+    )
+    write_json(
+        setting.folder.ranking_file,
+        {
+            **summary,
+            "rungs": rungs,
+            "audit": result.audit,
+            "scored": result.scored,
+            "scored_naively": len(result.reached) * len(narrowing.cases),
+            "macs_naive": macs.naive,
+            "macs_tree": macs.tree,
+        },
+    )
 
 
 def measure_latencies(
-    setting: Setting, topology: Topology, finalists: Sequence[Path], executor: Executor, reporter: Reporter
-) -> dict[Path, float | None]:
+    setting: Setting, topology: Topology, finalists: Sequence[OperationPath], executor: Executor, reporter: Reporter
+) -> dict[OperationPath, float | None]:
     """Milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
     job = Job("latency", "c2fnas.stages.fine_jobs:measure_latency", payload, setting.folder.fine / "latency")
@@ -144,7 +155,9 @@ def measure_latencies(
     return dict(zip(finalists, times, strict=True))
 
 
-def front_of(setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None]) -> set[Path]:
+def front_of(
+    setting: Setting, topology: Topology, result: Narrowed, latencies: dict[OperationPath, float | None]
+) -> set[OperationPath]:
     """The finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
     points = [
         (-(result.dice[path] or 0), *cost_of(setting, Architecture(topology, path, setting.config.width)), ms or 0.0)
@@ -158,7 +171,11 @@ def _code(topology: Topology) -> str:
 
 
 def _enter(
-    setting: Setting, topology: Topology, result: Narrowed, latencies: dict[Path, float | None], reporter: Reporter
+    setting: Setting,
+    topology: Topology,
+    result: Narrowed,
+    latencies: dict[OperationPath, float | None],
+    reporter: Reporter,
 ) -> None:
     """All candidates into the ledger, finalists first; what an interrupted call has entered stays.
 
@@ -177,10 +194,15 @@ def _enter(
             architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
             macs, parameters = cost_of(setting, architecture)
             extra = {
-                "cases": result.reached[path], "first_rung_dice": result.first_dice[path],
-                "first_rung_cases": result.first_cases, "macs": macs, "parameters": parameters, "front": path in front,
-                "latency_ms": latencies.get(path), "device": result.device[path],
-            }  # fmt: skip
+                "cases": result.reached[path],
+                "first_rung_dice": result.first_dice[path],
+                "first_rung_cases": result.first_cases,
+                "macs": macs,
+                "parameters": parameters,
+                "front": path in front,
+                "latency_ms": latencies.get(path),
+                "device": result.device[path],
+            }
             if dice is None:
                 extra["reason"] = result.failures[path]
             # Not a number is entered as a failure.

@@ -54,9 +54,14 @@ def train_supernet_network(payload: Json, folder: Path, device: str) -> tuple[Su
     paths = SAMPLINGS[config.fine.sampling](config.operations, config.cells, seed=config.seed)
     recipe = fitted(config.fine.recipe, payload)
     train_on(
-        setting, supernet, setting.search_split.training, recipe, folder, device,
+        setting,
+        supernet,
+        setting.search_split.training,
+        recipe,
+        folder,
+        device,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
-    )  # fmt: skip
+    )
     return supernet, paths.counts(recipe.iterations)
 
 
@@ -73,9 +78,14 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     tell = progress_to(folder, "ranked", device)
     total = len(cases) * len(groups_of(cases, paths, window, setting.classes))
     results = score_by_case(
-        trained_supernet(setting, payload["code"]), cases, paths, window,
-        class_names=setting.class_names, device=device, finished=kept.keys(),
-    )  # fmt: skip
+        trained_supernet(setting, payload["code"]),
+        cases,
+        paths,
+        window,
+        class_names=setting.class_names,
+        device=device,
+        finished=kept.keys(),
+    )
     with StopRequest(folder) as stop:
         for result in results:
             kept[result.case, result.first] = rows = _rows(result)
@@ -121,9 +131,12 @@ def new_supernet(setting: Setting, code: Sequence[int]) -> SuperNetwork:
     torch.manual_seed(setting.config.seed)
     config = setting.config
     return SuperNetwork(
-        Topology(tuple(code)), in_channels=setting.in_channels, classes=setting.classes, width=config.width,
+        Topology(tuple(code)),
+        in_channels=setting.in_channels,
+        classes=setting.classes,
+        width=config.width,
         operations=config.operations,
-    )  # fmt: skip
+    )
 
 
 def trained_supernet(setting: Setting, code: Sequence[int]) -> SuperNetwork:

@@ -82,5 +82,6 @@ def _keep_warnings(
         {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
         for count in counts
     ]
-    write_json(folder.check, {
-        "problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table})  # fmt: skip
+    write_json(
+        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
+    )

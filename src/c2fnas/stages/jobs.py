@@ -79,9 +79,14 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
     evaluation = evaluate_on(setting, deployed, split.validation, folder, device)
     card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
     save_package(
-        folder / PACKAGE, network, architecture, setting.plan, card=card, weighting=setting.weighting,
+        folder / PACKAGE,
+        network,
+        architecture,
+        setting.plan,
+        card=card,
+        weighting=setting.weighting,
         mirror=recipe.mirror,
-    )  # fmt: skip
+    )
     forget_checkpoints(folder, keep=1)
     return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
@@ -100,9 +105,16 @@ def train_fold_network(
         return evaluate_network(trained, cases, setting.window(), class_names=setting.class_names, device=device).mean
 
     train_on(
-        setting, network, split.training, recipe, folder, device,
-        extend=payload["extend"], validate=validate, validate_every=every,
-    )  # fmt: skip
+        setting,
+        network,
+        split.training,
+        recipe,
+        folder,
+        device,
+        extend=payload["extend"],
+        validate=validate,
+        validate_every=every,
+    )
     return network
 
 
@@ -126,29 +138,49 @@ def fitted(recipe: Recipe, payload: Json) -> Recipe:
 
 
 def train_on(
-    setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], recipe: Recipe, folder: Path, device: str,
-    forward: Forward = plain_forward, **options: Any,
-) -> None:  # fmt: skip
+    setting: Setting,
+    network: torch.nn.Module,
+    ids: tuple[str, ...],
+    recipe: Recipe,
+    folder: Path,
+    device: str,
+    forward: Forward = plain_forward,
+    **options: Any,
+) -> None:
     """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
     rank, world_size = ranks()
     sampler = PatchSampler(
-        setting.cases(ids), patch_size=setting.plan.patch_size, volumes=recipe.volumes,
-        patches_per_volume=recipe.patches_per_volume, seed=setting.config.seed, foreground_rate=recipe.foreground_rate,
-        augmentation=augmentation(recipe.augmentation, setting.plan), rank=rank, world_size=world_size,
+        setting.cases(ids),
+        patch_size=setting.plan.patch_size,
+        volumes=recipe.volumes,
+        patches_per_volume=recipe.patches_per_volume,
+        seed=setting.config.seed,
+        foreground_rate=recipe.foreground_rate,
+        augmentation=augmentation(recipe.augmentation, setting.plan),
+        rank=rank,
+        world_size=world_size,
         device=None if device.startswith("cpu") else torch.device(device),
-    )  # fmt: skip
+    )
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
     train(network, batches, recipe, folder=folder, seed=setting.config.seed, device=device, forward=forward, **options)
 
 
 def evaluate_on(
-    setting: Setting, network: torch.nn.Module, ids: tuple[str, ...], folder: Path, device: str,
+    setting: Setting,
+    network: torch.nn.Module,
+    ids: tuple[str, ...],
+    folder: Path,
+    device: str,
     window: SlidingWindow | None = None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Score on the cases called ``ids`` and leave ``evaluation.json``."""
     evaluation = evaluate_network(
-        network, setting.cases(ids), window or setting.window(), class_names=setting.class_names, device=device,
+        network,
+        setting.cases(ids),
+        window or setting.window(),
+        class_names=setting.class_names,
+        device=device,
         on_progress=progress_to(folder, "evaluated", device),
-    )  # fmt: skip
+    )
     write_json(folder / EVALUATION, evaluation.to_json())
     return evaluation

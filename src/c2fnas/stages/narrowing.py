@@ -14,11 +14,9 @@ from c2fnas.search.rank_correlation import kendall_tau
 from c2fnas.search.successive_halving import plan_rungs, survivors, work
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.ranking import Ranking, ranking_cases, refuse_all_failed
-
-Path = tuple[Operation, ...]
 
 
 @dataclass
@@ -37,13 +35,13 @@ class Narrowed:
         scored: pairs of candidate and case that were computed.
     """
 
-    finalists: list[Path]
-    reached: dict[Path, int]
-    dice: dict[Path, float | None] = field(default_factory=dict)
-    first_dice: dict[Path, float | None] = field(default_factory=dict)
+    finalists: list[OperationPath]
+    reached: dict[OperationPath, int]
+    dice: dict[OperationPath, float | None] = field(default_factory=dict)
+    first_dice: dict[OperationPath, float | None] = field(default_factory=dict)
     first_cases: int = 0
-    device: dict[Path, str] = field(default_factory=dict)
-    failures: dict[Path, str] = field(default_factory=dict)
+    device: dict[OperationPath, str] = field(default_factory=dict)
+    failures: dict[OperationPath, str] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     scored: int = 0
 
@@ -79,7 +77,7 @@ class Narrowing:
         self._ranking.close(f"{len(result.reached)} candidates, {len(result.finalists)} on all {len(self.cases)} cases")
         return result
 
-    def _first(self) -> list[Path]:
+    def _first(self) -> list[OperationPath]:
         """The candidates, scored on the first rung's cases: all of them at once, or as evolution proposes them."""
         cases = self.cases[: self.rungs[0].cases]
         if self._config.choose == "random":
@@ -87,7 +85,7 @@ class Narrowing:
             return self._drawn
         config = self._setting.config
         evolution = PathEvolution(config.space, candidates=self._config.candidates, seed=config.seed)
-        found: dict[Path, None] = {}
+        found: dict[OperationPath, None] = {}
         while not evolution.finished:
             paths = evolution.ask()
             self._ranking.score(f"generation-{evolution.generation:02d}", paths, cases)
@@ -98,7 +96,7 @@ class Narrowing:
             found |= dict.fromkeys(paths)
         return list(found)
 
-    def _narrow(self, candidates: list[Path]) -> Narrowed:
+    def _narrow(self, candidates: list[OperationPath]) -> Narrowed:
         standing, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
         for number, rung in enumerate(self.rungs, start=1):
             cases = self.cases[: rung.cases]
@@ -138,13 +136,13 @@ class Narrowing:
         self._admit(result, [path for path in full if path in result.reached])
         return {"candidates": len(full), "rungs": taus, "best_kept": kept}
 
-    def _admit(self, result: Narrowed, paths: Sequence[Path]) -> None:
+    def _admit(self, result: Narrowed, paths: Sequence[OperationPath]) -> None:
         """Candidates that the audit has scored on all cases are finalists too: what is known counts."""
         result.reached |= dict.fromkeys(paths, len(self.cases))
         scores = {path: self._ranking.dice(path, self.cases) for path in [*result.finalists, *paths]}
         result.finalists = survivors(scores, len(scores), {path: self.cost(path) for path in scores})
 
-    def _scores(self, paths: Sequence[Path], cases: int) -> list[float]:
+    def _scores(self, paths: Sequence[OperationPath], cases: int) -> list[float]:
         found = [self._ranking.dice(path, self.cases[:cases]) for path in paths]
         return [0.0 if dice is None else dice for dice in found]
 

@@ -66,7 +66,7 @@ def run_pipeline(
         RunFolder(run).clear_stop()
         setting = prepare(
             dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds, verdict=verdict
-        )  # fmt: skip
+        )
         judging = setting.config.verdict and not setting.config.deployment.extended  # it comes before an extension
         judged = not judging or setting.folder.verdict_file.exists()
         done = is_deployed(setting) and judged
@@ -98,9 +98,13 @@ def coarse_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Ar
 
 
 def fine_stage(
-    setting: Setting, executor: Executor, reporter: Reporter, *, limits: Limits | None = None,
+    setting: Setting,
+    executor: Executor,
+    reporter: Reporter,
+    *,
+    limits: Limits | None = None,
     topology: Topology | None = None,
-) -> Architecture:  # fmt: skip
+) -> Architecture:
     """Search the operations for a topology, where none is given the coarse stage's (paper 3.4).
 
     Leaves ``fine/architecture.json``: the best within ``limits``, or within those that were given last.

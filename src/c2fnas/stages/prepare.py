@@ -36,9 +36,16 @@ SHOWN_PROBLEMS = 5
 
 
 def prepare(
-    dataset_path: Path, run: Path, budget: str, *, seed: int, devices: tuple[str, ...], reporter: Reporter,
-    folds: FoldChoice = FoldChoice(), verdict: bool | None = None,
-) -> Setting:  # fmt: skip
+    dataset_path: Path,
+    run: Path,
+    budget: str,
+    *,
+    seed: int,
+    devices: tuple[str, ...],
+    reporter: Reporter,
+    folds: FoldChoice = FoldChoice(),
+    verdict: bool | None = None,
+) -> Setting:
     """Check, fingerprint, plan, split, preprocess and configure; what an earlier call finished is kept.
 
     ``verdict``: whether to have one; None: as the budget or the run says.
@@ -61,9 +68,15 @@ def prepare(
 
 
 def prepare_data(
-    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, seed: int = 0,
-    devices: tuple[str, ...] = ("cpu",), folds: FoldChoice = FoldChoice(),
-) -> tuple[Dataset, Plan, tuple[Split, ...]]:  # fmt: skip
+    dataset_path: Path,
+    run: Path,
+    budget: str,
+    *,
+    reporter: Reporter,
+    seed: int = 0,
+    devices: tuple[str, ...] = ("cpu",),
+    folds: FoldChoice = FoldChoice(),
+) -> tuple[Dataset, Plan, tuple[Split, ...]]:
     """Everything of :func:`prepare` but the configuration."""
     reading, folder = read_dataset(dataset_path), RunFolder(run)
     dataset = reading.sound(dataset_path)
@@ -76,9 +89,15 @@ def prepare_data(
 
 
 def prepare_plan(
-    dataset_path: Path, run: Path, budget: str, *, reporter: Reporter, devices: tuple[str, ...] = ("cpu",),
-    seed: int = 0, folds: FoldChoice = FoldChoice(),
-) -> tuple[Dataset, Plan]:  # fmt: skip
+    dataset_path: Path,
+    run: Path,
+    budget: str,
+    *,
+    reporter: Reporter,
+    devices: tuple[str, ...] = ("cpu",),
+    seed: int = 0,
+    folds: FoldChoice = FoldChoice(),
+) -> tuple[Dataset, Plan]:
     """Check and fingerprint a data set and make its plan, which may then be edited by hand; folds if asked for."""
     reading, folder = read_dataset(dataset_path), RunFolder(run)
     dataset = reading.sound(dataset_path)
@@ -194,18 +213,23 @@ def _tell_departures(plan: Plan, fingerprint: Fingerprint, folder: RunFolder, re
 
 def _memory_fit(fingerprint: Fingerprint, preset: Preset, devices: tuple[str, ...], reporter: Reporter) -> MemoryFit:
     step = TrainingStep(
-        in_channels=len(fingerprint.channels), classes=len(fingerprint.classes), patches=PLANNED_BATCH,
+        in_channels=len(fingerprint.channels),
+        classes=len(fingerprint.classes),
+        patches=PLANNED_BATCH,
         precision=resolve_precision("auto", devices[0]),
-    )  # fmt: skip
+    )
     return MemoryFit(SearchSpace(), preset.width_on(devices[0]), step, devices[0], available_memory(devices), reporter)
 
 
 def _cache(dataset: Dataset, plan: Plan, folder: RunFolder, reporter: Reporter) -> None:
     reporter.start("prepare cases", len(dataset.training))
     prepare_cases(
-        dataset.training, plan, folder.cache, workers=usable_cores(),
+        dataset.training,
+        plan,
+        folder.cache,
+        workers=usable_cores(),
         progress=lambda done, total: reporter.update("prepare cases", done),
-    )  # fmt: skip
+    )
     reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
@@ -233,6 +257,8 @@ def _wishes(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> tup
     """What a run is fixed to: its name, as configured, and as asked for now."""
     plan = sha256(folder.plan) if folder.plan.exists() else "none"
     return (
-        ("kind", config.kind, "search"), ("--budget", config.budget, budget), ("--seed", config.seed, seed),
+        ("kind", config.kind, "search"),
+        ("--budget", config.budget, budget),
+        ("--seed", config.seed, seed),
         (folder.plan.name, config.plan, plan),
-    )  # fmt: skip
+    )

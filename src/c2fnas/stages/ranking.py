@@ -12,7 +12,7 @@ from c2fnas.runs.driver import drive
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Setting
 from c2fnas.search.successive_halving import case_order
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.fine_jobs import Row
 
@@ -20,8 +20,6 @@ STAGE = "ranking"
 JOBS_PER_DEVICE = 4
 FEWEST_PATHS = 16
 """Paths of a job: with fewer, starting it takes longer than its work."""
-
-Path = tuple[Operation, ...]
 
 
 class Ranking:
@@ -39,38 +37,42 @@ class Ranking:
     ) -> None:
         self._setting, self._topology, self._executor, self._reporter = setting, topology, executor, reporter
         self._jobs = JOBS_PER_DEVICE * _devices(setting, executor)
-        self._rows: dict[Path, dict[str, Row]] = {}
+        self._rows: dict[OperationPath, dict[str, Row]] = {}
         self._so_far = ""
-        self._asked, self._devices, self._failures = 0, dict[Path, str](), dict[Path, str]()
+        self._asked, self._devices, self._failures = 0, dict[OperationPath, str](), dict[OperationPath, str]()
         reporter.start(STAGE, total)
 
-    def score(self, label: str, paths: Iterable[Path], cases: Sequence[str]) -> None:
+    def score(self, label: str, paths: Iterable[OperationPath], cases: Sequence[str]) -> None:
         """Score ``paths`` on those of ``cases`` that they have no row for; ``label`` names the folder of the jobs."""
-        missing: dict[tuple[str, ...], list[Path]] = {}
+        missing: dict[tuple[str, ...], list[OperationPath]] = {}
         for path in sorted(set(paths)):
             lacking = tuple(case for case in cases if case not in self._rows.get(path, {}))
             if lacking:
                 missing.setdefault(lacking, []).append(path)
         chunks = [(chunk, lacking) for lacking, group in missing.items() for chunk in self._chunks(group)]
-        self._run([
-            (self._job(f"{label}/{number:04d}", chunk, lacking), chunk, lacking)
-            for number, (chunk, lacking) in enumerate(chunks)
-        ])  # fmt: skip
+        self._run(
+            [
+                (self._job(f"{label}/{number:04d}", chunk, lacking), chunk, lacking)
+                for number, (chunk, lacking) in enumerate(chunks)
+            ]
+        )
 
-    def dice(self, path: Path, cases: Sequence[str]) -> float | None:
+    def dice(self, path: OperationPath, cases: Sequence[str]) -> float | None:
         """The mean Dice of a path over cases that it was scored on; None where it has failed."""
         names = self._setting.class_names[1:]
         rows = [self._rows[path][case] for case in cases]
-        return mean_dice([
-            None if row is None else CaseScores(case, dict(zip(names, row, strict=True)))
-            for case, row in zip(cases, rows, strict=True)
-        ])  # fmt: skip
+        return mean_dice(
+            [
+                None if row is None else CaseScores(case, dict(zip(names, row, strict=True)))
+                for case, row in zip(cases, rows, strict=True)
+            ]
+        )
 
-    def device(self, path: Path) -> str:
+    def device(self, path: OperationPath) -> str:
         """The device that scored a path last."""
         return self._devices[path]
 
-    def failure(self, path: Path) -> str:
+    def failure(self, path: OperationPath) -> str:
         """Why a path that has failed has."""
         return self._failures.get(path, "With the super-network's weights its logits are not finite.")
 
@@ -83,17 +85,22 @@ class Ranking:
         """The display has seen all of it."""
         self._reporter.finish(STAGE, note)
 
-    def _run(self, jobs: Sequence[tuple[Job, list[Path], tuple[str, ...]]]) -> None:
+    def _run(self, jobs: Sequence[tuple[Job, list[OperationPath], tuple[str, ...]]]) -> None:
         waiting = list(reversed(jobs))
         of = {job.id: (chunk, cases) for job, chunk, cases in jobs}
         drive(
-            self._executor, lambda: waiting.pop()[0] if waiting else None,
+            self._executor,
+            lambda: waiting.pop()[0] if waiting else None,
             lambda outcome: self._settle(outcome, *of[outcome.job_id]),
-            folder=self._setting.folder, reporter=self._reporter, stage=STAGE, finished=lambda: self._asked,
-            so_far=lambda: self._so_far, units=lambda job: len(of[job.id][0]) * len(of[job.id][1]),
-        )  # fmt: skip
+            folder=self._setting.folder,
+            reporter=self._reporter,
+            stage=STAGE,
+            finished=lambda: self._asked,
+            so_far=lambda: self._so_far,
+            units=lambda job: len(of[job.id][0]) * len(of[job.id][1]),
+        )
 
-    def _settle(self, outcome: Outcome, paths: list[Path], cases: tuple[str, ...]) -> None:
+    def _settle(self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...]) -> None:
         """Keep the rows of a job; where it has failed, all of its paths have."""
         if outcome.value is None:
             self._reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
@@ -112,16 +119,18 @@ class Ranking:
         best = max((score for score in scores if score is not None), default=None)
         return "" if best is None else f"best Dice {best:.4f} on {most} cases"
 
-    def _chunks(self, paths: list[Path]) -> list[list[Path]]:
+    def _chunks(self, paths: list[OperationPath]) -> list[list[OperationPath]]:
         """Sorted neighbours stay together, since they share the most; as many chunks as keep all devices busy."""
         size = -(-len(paths) // max(1, min(self._jobs, len(paths) // FEWEST_PATHS)))
         return [paths[start : start + size] for start in range(0, len(paths), size)]
 
-    def _job(self, name: str, paths: Sequence[Path], cases: tuple[str, ...]) -> Job:
+    def _job(self, name: str, paths: Sequence[OperationPath], cases: tuple[str, ...]) -> Job:
         payload = {
-            "run": "../../../..", "code": list(self._topology.code), "cases": list(cases),
+            "run": "../../../..",
+            "code": list(self._topology.code),
+            "cases": list(cases),
             "paths": [list(path) for path in paths],
-        }  # fmt: skip
+        }
         folder = self._setting.folder.ranking / name
         return Job(name, "c2fnas.stages.fine_jobs:rank_paths", payload, folder)
 

@@ -67,7 +67,7 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
 @contextmanager
 def looked_after(
     job: Job, folder: RunFolder, reporter: Reporter, stage: str, finished_before: int = 0
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[None]:
     """In a thread meanwhile, what a driver does: progress is shown, and a file ``stop`` of the run reaches the job."""
 
     def look() -> None:

@@ -112,9 +112,13 @@ def _winners(run: Path, label: str) -> list[tuple[str, Architecture]]:
 
 
 def ablate(
-    setting: Setting, executor: Executor, reporter: Reporter, *, candidates: Mapping[str, Architecture],
+    setting: Setting,
+    executor: Executor,
+    reporter: Reporter,
+    *,
+    candidates: Mapping[str, Architecture],
     folds: Sequence[int],
-) -> Column:  # fmt: skip
+) -> Column:
     """Train every candidate on every fold of a run, with its deployment recipe, seed and plan, in its width.
 
     Resumes from the ledger; the run's deployed networks count where they are the same trainings.
@@ -129,9 +133,14 @@ def ablate(
     trials = grid.run(executor, reporter)
     recipe = setting.config.deployment.recipe
     return Column(
-        setting.config.dataset, setting.folder.root, tuple(folds), recipe.name, recipe.iterations, setting.config.width,
+        setting.config.dataset,
+        setting.folder.root,
+        tuple(folds),
+        recipe.name,
+        recipe.iterations,
+        setting.config.width,
         {name: _trained(setting, each, folds, trials) for name, each in here.items()},
-    )  # fmt: skip
+    )
 
 
 class _Ablation(LedgerGrid[Point]):
@@ -147,9 +156,13 @@ class _Ablation(LedgerGrid[Point]):
 
     def job(self, trial: Trial) -> Job:
         payload = {
-            "run": "../..", "architecture": trial.architecture.to_json(), "fold": trial.extra["fold"],
-            "iterations": trial.extra["iterations"], "extend": False, "start": None,
-        }  # fmt: skip
+            "run": "../..",
+            "architecture": trial.architecture.to_json(),
+            "fold": trial.extra["fold"],
+            "iterations": trial.extra["iterations"],
+            "extend": False,
+            "start": None,
+        }
         folder = self.setting.folder.ablation_trial(trial.number)
         return Job(f"training {trial.number}", "c2fnas.studies.ablation_job:train_contender", payload, folder)
 
@@ -162,17 +175,19 @@ def _trained(
 ) -> Trained:
     cost = network_cost(
         architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
-    )  # fmt: skip
+    )
     own = {fold: trials[architecture.to_text(), fold] for fold in folds}
     return Trained(
-        architecture, cost.parameters, cost.macs,
+        architecture,
+        cost.parameters,
+        cost.macs,
         {
             fold: Evaluation.from_json(read_json(setting.folder.ablation_trial(trial.number) / EVALUATION))
             for fold, trial in own.items()
             if trial.score is not None
         },
         {fold: trial.reason or "" for fold, trial in own.items() if trial.score is None},
-    )  # fmt: skip
+    )
 
 
 def _refuse_changed(grid: _Ablation) -> None:

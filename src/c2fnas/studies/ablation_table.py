@@ -25,21 +25,28 @@ def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
 def _column(column: Column) -> dict[str, Any]:
     groups = load_groups(RunFolder(column.run).folds)
     return {
-        "data_set": column.dataset, "run": column.run.resolve().name, "folds": list(column.folds),
-        "recipe": column.recipe, "iterations": column.iterations, "width": column.width,
+        "data_set": column.dataset,
+        "run": column.run.resolve().name,
+        "folds": list(column.folds),
+        "recipe": column.recipe,
+        "iterations": column.iterations,
+        "width": column.width,
         "rows": [_row(name, trained) for name, trained in column.rows.items()],
         "differences": [_pair(column, groups, *names) for names in combinations(column.rows, 2)],
-    }  # fmt: skip
+    }
 
 
 def _row(name: str, trained: Trained) -> dict[str, Any]:
     """An architecture; without ``mean`` and ``classes`` where all its folds have failed."""
     scores = cross_validated(trained.evaluations).to_json() if trained.evaluations else {"folds": []}
     return {
-        "name": name, "architecture": trained.architecture.to_text(), "parameters": trained.parameters,
-        "macs": trained.macs, "failures": [{"fold": fold, "reason": text} for fold, text in trained.failures.items()],
+        "name": name,
+        "architecture": trained.architecture.to_text(),
+        "parameters": trained.parameters,
+        "macs": trained.macs,
+        "failures": [{"fold": fold, "reason": text} for fold, text in trained.failures.items()],
         **scores,
-    }  # fmt: skip
+    }
 
 
 def _pair(column: Column, groups: Mapping[str, str], second: str, first: str) -> dict[str, Any]:

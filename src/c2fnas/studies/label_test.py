@@ -38,9 +38,12 @@ def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter)
     predictor, output = Predictor(packages, window, mirror=plan.mirror, device=device), setting.folder.predictions
     reporter.start(STAGE, len(cases))
     predicted = predict_cases(
-        predictor, cases, output, overwrite=_of_other_models(output, predictor),
+        predictor,
+        cases,
+        output,
+        overwrite=_of_other_models(output, predictor),
         on_progress=lambda done, failed: reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
-    )  # fmt: skip
+    )
     reporter.finish(STAGE, f"{len(cases)} test images by {len(packages)} models: {output}")
     if predicted.failures:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])

@@ -69,11 +69,15 @@ class LedgerGrid(ABC, Generic[Point]):
         waiting = self._waiting()
         reporter.start(self.stage, len(self.points))
         drive(
-            executor, lambda: self._propose(waiting), lambda outcome: self._settle(outcome, reporter),
-            folder=self.setting.folder, reporter=reporter, stage=self.stage,
+            executor,
+            lambda: self._propose(waiting),
+            lambda outcome: self._settle(outcome, reporter),
+            folder=self.setting.folder,
+            reporter=reporter,
+            stage=self.stage,
             finished=lambda: float(sum(trial.finished for trial in self._trials().values())),
             so_far=self._so_far,
-        )  # fmt: skip
+        )
         reporter.finish(self.stage)
         return self._trials()
 

@@ -25,9 +25,14 @@ class Scaled:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "width": self.width, "patch": list(self.patch), "parameters": self.parameters, "macs": self.macs,
-            "dice": self.dice, "per_class": self.per_class, "reason": self.reason,
-        }  # fmt: skip
+            "width": self.width,
+            "patch": list(self.patch),
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "dice": self.dice,
+            "per_class": self.per_class,
+            "reason": self.reason,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

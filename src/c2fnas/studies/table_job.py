@@ -44,19 +44,33 @@ def measure_topology(payload: Json, folder: Path, device: str) -> Json:
 
 
 def _train_until(
-    iteration: int, network: torch.nn.Module, setting: Setting, small: TableSetting, payload: Json, folder: Path,
+    iteration: int,
+    network: torch.nn.Module,
+    setting: Setting,
+    small: TableSetting,
+    payload: Json,
+    folder: Path,
     device: str,
-) -> None:  # fmt: skip
+) -> None:
     recipe = fitted(small.recipe(payload["precision"]), payload)
     sampler = PatchSampler(
-        setting.cases(setting.search_split.training), patch_size=setting.plan.patch_size, volumes=recipe.volumes,
-        patches_per_volume=recipe.patches_per_volume, seed=payload["seed"], foreground_rate=recipe.foreground_rate,
+        setting.cases(setting.search_split.training),
+        patch_size=setting.plan.patch_size,
+        volumes=recipe.volumes,
+        patches_per_volume=recipe.patches_per_volume,
+        seed=payload["seed"],
+        foreground_rate=recipe.foreground_rate,
         device=None if device.startswith("cpu") else torch.device(device),
-    )  # fmt: skip
+    )
     train(
-        network, partial(prefetched, sampler, workers=1), recipe, folder=folder, seed=payload["seed"], device=device,
+        network,
+        partial(prefetched, sampler, workers=1),
+        recipe,
+        folder=folder,
+        seed=payload["seed"],
+        device=device,
         until=iteration,
-    )  # fmt: skip
+    )
 
 
 def _evaluate(

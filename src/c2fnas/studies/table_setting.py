@@ -32,9 +32,20 @@ class TableSetting(BaseModel):
     def recipe(self, precision: Precision) -> Recipe:
         """The training recipe: the table's own, that its rows stay comparable whatever becomes of the modern one."""
         return Recipe(
-            name="table", optimiser="adamw", iterations=self.iterations, volumes=self.volumes, patches_per_volume=1,
-            learning_rate=self.learning_rate, warmup_from=self.learning_rate / 10,
-            warmup_iterations=max(1, self.iterations // WARMUP_SHARE), schedule="polynomial", momentum=0.9,
-            nesterov=False, weight_decay=0.01, gradient_clip=12.0, precision=precision, augmentation="none",
+            name="table",
+            optimiser="adamw",
+            iterations=self.iterations,
+            volumes=self.volumes,
+            patches_per_volume=1,
+            learning_rate=self.learning_rate,
+            warmup_from=self.learning_rate / 10,
+            warmup_iterations=max(1, self.iterations // WARMUP_SHARE),
+            schedule="polynomial",
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=0.01,
+            gradient_clip=12.0,
+            precision=precision,
+            augmentation="none",
             foreground_rate=self.foreground_rate,
-        )  # fmt: skip
+        )

@@ -31,9 +31,13 @@ Training = tuple[int, Topology, int]  # cluster, topology, seed
 
 
 def tabulate(
-    setting: Setting, table: Path, trainings: Sequence[Training], executor: Executor, reporter: Reporter,
+    setting: Setting,
+    table: Path,
+    trainings: Sequence[Training],
+    executor: Executor,
+    reporter: Reporter,
     small: TableSetting = TableSetting(),
-) -> tuple[Row, ...]:  # fmt: skip
+) -> tuple[Row, ...]:
     """Train what ``table`` lacks of ``trainings``, and enter each as it ends; returns the whole table.
 
     Raises:
@@ -56,9 +60,14 @@ def tabulate(
 
     reporter.start(STAGE, len(jobs))
     drive(
-        executor, lambda: waiting.pop(0)[0] if waiting else None, settle,
-        folder=setting.folder, reporter=reporter, stage=STAGE, finished=lambda: float(finished),
-    )  # fmt: skip
+        executor,
+        lambda: waiting.pop(0)[0] if waiting else None,
+        settle,
+        folder=setting.folder,
+        reporter=reporter,
+        stage=STAGE,
+        finished=lambda: float(finished),
+    )
     reporter.finish(STAGE, f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
 
@@ -90,25 +99,36 @@ def _job(setting: Setting, training: Training, small: TableSetting, precision: s
     _, topology, seed = training
     name = f"{''.join(map(str, topology.code))}-{seed}"
     payload = {
-        "run": "../..", "code": list(topology.code), "seed": seed, "precision": precision,
+        "run": "../..",
+        "code": list(topology.code),
+        "seed": seed,
+        "precision": precision,
         "setting": small.model_dump(mode="json"),
-    }  # fmt: skip
+    }
     return Job(name, "c2fnas.studies.table_job:measure_topology", payload, setting.folder.root / "table" / name)
 
 
 def _row(setting: Setting, training: Training, outcome: Outcome, small: TableSetting) -> Row:
     cluster, topology, seed = training
     cost = network_cost(
-        Architecture.uniform(topology, width=small.width), in_channels=setting.in_channels, classes=setting.classes,
+        Architecture.uniform(topology, width=small.width),
+        in_channels=setting.in_channels,
+        classes=setting.classes,
         input_size=setting.plan.patch_size,
-    )  # fmt: skip
+    )
     value = outcome.value or {"dice": {}, "per_class": {}, "seconds": outcome.seconds}
     dice = {int(iteration): score for iteration, score in value["dice"].items()}
     return Row(
-        topology, cluster, seed, dice=dice.pop(small.iterations, None), rungs=dice,
+        topology,
+        cluster,
+        seed,
+        dice=dice.pop(small.iterations, None),
+        rungs=dice,
         per_class={name: score for name, score in value["per_class"].items() if score is not None},
-        seconds=value["seconds"], parameters=cost.parameters, macs=cost.macs,
-    )  # fmt: skip
+        seconds=value["seconds"],
+        parameters=cost.parameters,
+        macs=cost.macs,
+    )
 
 
 def _keep_provenance(setting: Setting, table: Path, small: TableSetting) -> str:

@@ -55,9 +55,15 @@ def datasets_in(folder: Path) -> tuple[Path, ...]:
 
 
 def train_all(
-    datasets: Sequence[Path], run: Path, wish: Wish, *, devices: tuple[str, ...], executor: ExecutorFactory,
-    reporter: Reporter, label_tests: bool = False,
-) -> tuple[TaskScores, ...]:  # fmt: skip
+    datasets: Sequence[Path],
+    run: Path,
+    wish: Wish,
+    *,
+    devices: tuple[str, ...],
+    executor: ExecutorFactory,
+    reporter: Reporter,
+    label_tests: bool = False,
+) -> tuple[TaskScores, ...]:
     """Train an architecture on folds of each data set, in ``run / NAME``, and leave ``run / table-1.json``.
 
     A data set that fails is a row without scores, and the others go on. Called again, what is finished is passed by
@@ -116,9 +122,14 @@ def table_1(rows: Sequence[TaskScores]) -> dict[str, Any]:
 
 
 def _row(
-    dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], executor: ExecutorFactory, reporter: Reporter,
+    dataset: Path,
+    run: Path,
+    wish: Wish,
+    devices: tuple[str, ...],
+    executor: ExecutorFactory,
+    reporter: Reporter,
     label_tests: bool,
-) -> TaskScores:  # fmt: skip
+) -> TaskScores:
     own = run / dataset.name
 
     def trained() -> Result:

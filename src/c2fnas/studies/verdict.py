@@ -45,8 +45,10 @@ def give_verdict(setting: Setting, executor: Executor, reporter: Reporter) -> Ve
     rivals = _unet(setting, found.macs), _median(setting, searched.width)
     jobs = {
         (rival.name, fold): reference_job(setting, rival.name, rival.design, fold)
-        for rival in rivals if rival.design for fold in folds
-    }  # fmt: skip
+        for rival in rivals
+        if rival.design
+        for fold in folds
+    }
     outcomes = dict(zip(jobs, run_all(executor, [*jobs.values()], setting.folder, reporter, STAGE), strict=True))
     references = tuple(_judged(setting, rival, own, jobs, outcomes) for rival in rivals)
     verdict = Verdict(found, references, len(together.cases), folds, _training(setting), _caveats(setting))
@@ -88,9 +90,12 @@ def _median(setting: Setting, width: float) -> _Rival:
 
 
 def _judged(
-    setting: Setting, rival: _Rival, own: Mapping[int, Evaluation], jobs: Mapping[tuple[str, int], Job],
+    setting: Setting,
+    rival: _Rival,
+    own: Mapping[int, Evaluation],
+    jobs: Mapping[tuple[str, int], Job],
     outcomes: Mapping[tuple[str, int], Outcome],
-) -> Reference:  # fmt: skip
+) -> Reference:
     """A reference with its scores and the difference, or with the reason why there is none."""
     if rival.design is None:
         return Reference(rival.name, None, rival.note, None, rival.note)

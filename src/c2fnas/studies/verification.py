@@ -41,9 +41,12 @@ class Verified:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "architecture": self.architecture.to_text(), "number": self.number, "place": self.place,
-            "ranked": self.ranked, "dice": list(self.dice),
-        }  # fmt: skip
+            "architecture": self.architecture.to_text(),
+            "number": self.number,
+            "place": self.place,
+            "ranked": self.ranked,
+            "dice": list(self.dice),
+        }
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,13 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "tau": self.tau, "interval": list(self.interval), "seed_sd": self.seed_sd, "spread_sd": self.spread_sd,
-            "iterations": self.iterations, "candidates": [each.to_json() for each in self.candidates],
-        }  # fmt: skip
+            "tau": self.tau,
+            "interval": list(self.interval),
+            "seed_sd": self.seed_sd,
+            "spread_sd": self.spread_sd,
+            "iterations": self.iterations,
+            "candidates": [each.to_json() for each in self.candidates],
+        }
 
 
 def verify_ranking(
@@ -141,8 +148,11 @@ def _retrained(
 
 def _job(setting: Setting, trial: Trial, seed: int, iterations: int) -> Job:
     payload = {
-        "run": "../../../..", "architecture": trial.architecture.to_json(), "seed": seed, "iterations": iterations,
-    }  # fmt: skip
+        "run": "../../../..",
+        "architecture": trial.architecture.to_json(),
+        "seed": seed,
+        "iterations": iterations,
+    }
     name = f"{trial.number:04d}-seed-{seed}"
     folder = setting.folder.verification / f"{iterations}-iterations" / name
     return Job(f"verification {name}", "c2fnas.stages.fine_jobs:retrain_candidate", payload, folder)
@@ -157,7 +167,10 @@ def _summary(setting: Setting, found: Sequence[Verified], iterations: int) -> Ve
         )
     ranked, dice = [each.ranked for each in trained], [each.dice[0] for each in trained]
     return Verification(
-        tau=kendall_tau(ranked, dice), interval=tau_interval(ranked, dice),
-        seed_sd=pooled_sd([each.dice for each in trained]), spread_sd=float(np.std(dice, ddof=1)),
-        iterations=iterations, candidates=tuple(found),
-    )  # fmt: skip
+        tau=kendall_tau(ranked, dice),
+        interval=tau_interval(ranked, dice),
+        seed_sd=pooled_sd([each.dice for each in trained]),
+        spread_sd=float(np.std(dice, ddof=1)),
+        iterations=iterations,
+        candidates=tuple(found),
+    )

@@ -28,9 +28,14 @@ Point = tuple[float, Patch]
 
 
 def search_width(
-    setting: Setting, executor: Executor, reporter: Reporter, *, widths: Sequence[float] = WIDTHS,
-    patches: Sequence[float] = SAME_PATCH, architecture: Architecture | None = None,
-) -> tuple[Scaled, ...]:  # fmt: skip
+    setting: Setting,
+    executor: Executor,
+    reporter: Reporter,
+    *,
+    widths: Sequence[float] = WIDTHS,
+    patches: Sequence[float] = SAME_PATCH,
+    architecture: Architecture | None = None,
+) -> tuple[Scaled, ...]:
     """Train ``architecture`` at every width, with every factor of the patch, and leave ``scale/table.json``.
 
     Resumes from the ledger, widths that failed are not tried again, and further ones join those that are there.
@@ -113,11 +118,14 @@ class _ScalingGrid(LedgerGrid[Point]):
         setting, patch = self.setting, point[1]
         cost = network_cost(
             self.points[point], in_channels=setting.in_channels, classes=setting.classes, input_size=patch
-        )  # fmt: skip
+        )
         return {
-            "patch_factor": self._factors[patch], "patch": list(patch), "parameters": cost.parameters,
-            "macs": cost.macs, "iterations": setting.config.deployment.recipe.iterations,
-        }  # fmt: skip
+            "patch_factor": self._factors[patch],
+            "patch": list(patch),
+            "parameters": cost.parameters,
+            "macs": cost.macs,
+            "iterations": setting.config.deployment.recipe.iterations,
+        }
 
     def job(self, trial: Trial) -> Job:
         return scaled_job(self.setting, trial)
@@ -132,10 +140,12 @@ def scaled_job(setting: Setting, trial: Trial) -> Job:
         id=f"width {trial.number}",
         target="c2fnas.studies.width_job:train_scaled",
         payload={
-            "run": "../..", "architecture": trial.architecture.to_json(), "patch_factor": trial.extra["patch_factor"],
+            "run": "../..",
+            "architecture": trial.architecture.to_json(),
+            "patch_factor": trial.extra["patch_factor"],
         },
         folder=setting.folder.scale_trial(trial.number),
-    )  # fmt: skip
+    )
 
 
 def _found(setting: Setting) -> Architecture:
@@ -161,10 +171,14 @@ def _refuse_another(setting: Setting, ledger: Ledger, architecture: Architecture
 
 def _row(trial: Trial) -> Scaled:
     return Scaled(
-        width=trial.architecture.width, patch=_patch(trial), parameters=trial.extra["parameters"],
-        macs=trial.extra["macs"], dice=trial.score,
-        per_class=trial.extra.get("per_class") if trial.score is not None else None, reason=trial.reason,
-    )  # fmt: skip
+        width=trial.architecture.width,
+        patch=_patch(trial),
+        parameters=trial.extra["parameters"],
+        macs=trial.extra["macs"],
+        dice=trial.score,
+        per_class=trial.extra.get("per_class") if trial.score is not None else None,
+        reason=trial.reason,
+    )
 
 
 def _patch(trial: Trial) -> Patch:

@@ -49,9 +49,12 @@ def make_fabric(device: str, precision: str) -> Fabric:
         # Without an environment of its own Fabric would take a Slurm job's number of tasks for its own.
         return Fabric(accelerator=kind, devices=devices, plugins=[plugin, LightningEnvironment()])
     fabric = Fabric(
-        accelerator=kind, devices=local, num_nodes=ranks()[1] // local, strategy=DDPStrategy(timeout=PATIENCE),
+        accelerator=kind,
+        devices=local,
+        num_nodes=ranks()[1] // local,
+        strategy=DDPStrategy(timeout=PATIENCE),
         plugins=[plugin, TorchElasticEnvironment()],
-    )  # fmt: skip
+    )
     fabric.launch()
     return fabric
 

@@ -45,12 +45,22 @@ class TrainResult:
 
 
 def train(
-    network: nn.Module, batches: Batches, recipe: Recipe, *, folder: Path, seed: int = 0, device: str = "auto",
-    forward: Forward = plain_forward, on_progress: Callable[[Progress], None] | None = None,
-    checkpoint_every: int | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    validate: Validate | None = None, validate_every: int | None = None, extend: bool = False,
+    network: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    seed: int = 0,
+    device: str = "auto",
+    forward: Forward = plain_forward,
+    on_progress: Callable[[Progress], None] | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    validate: Validate | None = None,
+    validate_every: int | None = None,
+    extend: bool = False,
     until: int | None = None,
-) -> TrainResult:  # fmt: skip
+) -> TrainResult:
     """Train ``network`` in place by ``recipe`` (paper 4.1), alone or, under torchrun, together with other processes.
 
     Carries on from the newest checkpoint in ``folder``; a finished training returns at once with its weights in
@@ -114,9 +124,13 @@ class _Session:
         self.saved_at = time.monotonic()
 
     def run(
-        self, batches: Batches, on_progress: Callable[[Progress], None] | None, every: int | None, seconds: float,
+        self,
+        batches: Batches,
+        on_progress: Callable[[Progress], None] | None,
+        every: int | None,
+        seconds: float,
         until: int | None,
-    ) -> TrainResult:  # fmt: skip
+    ) -> TrainResult:
         """Iterate to the end, or to ``until``."""
         began, end = time.monotonic(), min(self.recipe.iterations, until or self.recipe.iterations)
         if self.start >= end:

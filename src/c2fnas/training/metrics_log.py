@@ -38,10 +38,17 @@ class MetricsLog:
         """Note an iteration, if it is one of every few, the first or the last."""
         if progress.iteration % self._every and progress.iteration not in (1, progress.iterations):
             return
-        self._write(progress.iteration, {
-            "iteration": progress.iteration, "iterations": progress.iterations, "loss": progress.loss,
-            "learning_rate": progress.learning_rate, "seconds_per_iteration": progress.seconds_per_iteration, **more,
-        })  # fmt: skip
+        self._write(
+            progress.iteration,
+            {
+                "iteration": progress.iteration,
+                "iterations": progress.iterations,
+                "loss": progress.loss,
+                "learning_rate": progress.learning_rate,
+                "seconds_per_iteration": progress.seconds_per_iteration,
+                **more,
+            },
+        )
 
     def validation(self, iteration: int, iterations: int, score: float) -> None:
         """Note a validation."""

@@ -113,10 +113,21 @@ def paper_recipe(stage: PaperStage) -> Recipe:
     """Section 4.1 to the letter. The super-network doubles the iterations and the milestones of a coarse candidate."""
     iterations, milestones = (20_000, (8_000, 16_000)) if stage == "coarse" else (40_000, (16_000, 32_000))
     return Recipe(
-        name="paper", iterations=iterations, volumes=8, patches_per_volume=2, learning_rate=0.02, warmup_from=0.0025,
-        warmup_iterations=1000, schedule="multistep", milestones=milestones, gamma=0.5, momentum=0.9, nesterov=False,
-        weight_decay=4e-5, augmentation="paper",
-    )  # fmt: skip
+        name="paper",
+        iterations=iterations,
+        volumes=8,
+        patches_per_volume=2,
+        learning_rate=0.02,
+        warmup_from=0.0025,
+        warmup_iterations=1000,
+        schedule="multistep",
+        milestones=milestones,
+        gamma=0.5,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=4e-5,
+        augmentation="paper",
+    )
 
 
 def modern_recipe(iterations: int) -> Recipe:
@@ -129,12 +140,22 @@ def modern_recipe(iterations: int) -> Recipe:
     augmented, long = iterations >= AUGMENTED, iterations >= LONG
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
-        {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5} if long else
-        {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
-    )  # fmt: skip
+        {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
+        if long
+        else {"optimiser": "adamw", "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
+    )
     return Recipe(
-        name="modern", iterations=iterations, volumes=2, patches_per_volume=1, learning_rate=rate,
-        warmup_from=rate / 10, warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)), schedule="polynomial",
-        gradient_clip=12.0, augmentation="modern" if augmented else "none", foreground_rate=1 / 3, mirror=augmented,
+        name="modern",
+        iterations=iterations,
+        volumes=2,
+        patches_per_volume=1,
+        learning_rate=rate,
+        warmup_from=rate / 10,
+        warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)),
+        schedule="polynomial",
+        gradient_clip=12.0,
+        augmentation="modern" if augmented else "none",
+        foreground_rate=1 / 3,
+        mirror=augmented,
         **stepping,
-    )  # fmt: skip
+    )

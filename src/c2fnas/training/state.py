@@ -42,10 +42,14 @@ def state_tensors(stepper: Stepper) -> dict[str, Tensor]:
 def state_facts(stepper: Stepper, seed: int, threads: int, loss: float | None) -> dict[str, Any]:
     """What a checkpoint says in JSON. The schedule and the sampler are functions of the iteration and need no state."""
     return {
-        "recipe": stepper.recipe.model_dump(mode="json"), "seed": seed, "world_size": stepper.fabric.world_size,
-        "threads": threads, "loss": loss, "overflows": stepper.overflows,
+        "recipe": stepper.recipe.model_dump(mode="json"),
+        "seed": seed,
+        "world_size": stepper.fabric.world_size,
+        "threads": threads,
+        "loss": loss,
+        "overflows": stepper.overflows,
         "scaler": stepper.scaler.state_dict() if stepper.scaler else None,
-    }  # fmt: skip
+    }
 
 
 def restore(stepper: Stepper, checkpoint: Checkpoint, threads: int, folder: Path) -> None:

@@ -120,8 +120,11 @@ class Stepper:
             if size == 1:
                 raise
             self._at_a_time = -(-size // 2)
-            log.warning("Out of memory with %d patches at a time; going on with %d, which gives the same result.",
-                        size, self._at_a_time)  # fmt: skip
+            log.warning(
+                "Out of memory with %d patches at a time; going on with %d, which gives the same result.",
+                size,
+                self._at_a_time,
+            )
         return None
 
     def _backward(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:

@@ -9,8 +9,13 @@ from c2fnas.data.formats.header import Format, Header, header_findings
 from c2fnas.data.problem import CaseError
 
 FORMATS: dict[str, ModuleType] = {
-    ".nii.gz": nifti, ".nii": nifti, ".nrrd": nrrd, ".nhdr": nrrd, ".mha": metaimage, ".mhd": metaimage,
-}  # fmt: skip
+    ".nii.gz": nifti,
+    ".nii": nifti,
+    ".nrrd": nrrd,
+    ".nhdr": nrrd,
+    ".mha": metaimage,
+    ".mhd": metaimage,
+}
 
 __all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "without_suffix"]
 

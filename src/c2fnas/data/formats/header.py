@@ -101,10 +101,11 @@ def _size_findings(header: Header) -> list[Finding]:
     if header.voxels > LARGEST_VOXELS:
         return [
             Finding(
-                f"{header.voxels:,} voxels according to the header", f"at most {LARGEST_VOXELS:,}",
+                f"{header.voxels:,} voxels according to the header",
+                f"at most {LARGEST_VOXELS:,}",
                 "If the header is wrong, export the file again; if right, crop it or set C2FNAS_MAX_VOXELS higher.",
             )
-        ]  # fmt: skip
+        ]
     needed, memory = header.bytes + 4 * header.voxels, psutil.virtual_memory().total
     if needed > memory:
         mend = "Crop the volume, or save it as integers of 16 bits."
@@ -153,5 +154,5 @@ def _affine_findings(affine: np.ndarray) -> list[Finding]:
                 "axes at right angles",
                 "Resample image and label to a rectangular grid (3D Slicer: Resample Image; ANTs: ResampleImage).",
             )
-        ]  # fmt: skip
+        ]
     return []

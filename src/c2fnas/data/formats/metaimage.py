@@ -14,10 +14,19 @@ from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
-    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
-    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
-    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
-}  # fmt: skip
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
 NAMES = {code: name for name, code in TYPES.items() if "MET_LONG" != name != "MET_ULONG"}
 LONGEST_HEADER = 2**16
 CHUNK = 2**20
@@ -85,12 +94,19 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     packed = zlib.compress(labels.astype(labels.dtype.newbyteorder("<"), copy=False).tobytes("F"))
     fields = {
-        "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "BinaryDataByteOrderMSB": "False",
-        "CompressedData": "True", "CompressedDataSize": str(len(packed)),
-        "TransformMatrix": _text((lps[:3, :3] / spacing).T.ravel()), "Offset": _text(lps[:3, 3]),
-        "ElementSpacing": _text(spacing), "DimSize": " ".join(map(str, labels.shape)),
-        "ElementType": NAMES[labels.dtype.str[1:]], "ElementDataFile": "LOCAL",
-    }  # fmt: skip
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(len(packed)),
+        "TransformMatrix": _text((lps[:3, :3] / spacing).T.ravel()),
+        "Offset": _text(lps[:3, 3]),
+        "ElementSpacing": _text(spacing),
+        "DimSize": " ".join(map(str, labels.shape)),
+        "ElementType": NAMES[labels.dtype.str[1:]],
+        "ElementDataFile": "LOCAL",
+    }
     header = "".join(f"{name} = {value}\n" for name, value in fields.items())
     path.write_bytes(header.encode("ascii") + packed)
 

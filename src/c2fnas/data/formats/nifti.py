@@ -26,9 +26,19 @@ HEADER_SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 AGAIN = "Copy or download the file again, or export it from its source again."
 DISAGREEMENT = 0.1  # of a voxel, at the corners: quaternions in float32 don't hold large volumes' corners any closer
 ORIENTATION = (
-    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
-    "srow_x", "srow_y", "srow_z", "xyzt_units",
-)  # fmt: skip
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+    "xyzt_units",
+)
 DAMAGED = (EOFError, OSError, ValueError, zlib.error)
 
 
@@ -157,9 +167,13 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
         findings += _disagreement(sform, qform, raw)
     if sform is None and qform is None:
         findings.append(
-            Finding("neither qform nor sform", "an orientation (sform or qform with a code above 0)",
-                    "Left and right may be swapped; only the spacing is used. Set the sform if you know it.", "warning")
-        )  # fmt: skip
+            Finding(
+                "neither qform nor sform",
+                "an orientation (sform or qform with a code above 0)",
+                "Left and right may be swapped; only the spacing is used. Set the sform if you know it.",
+                "warning",
+            )
+        )
         return raw.get_base_affine()
     return sform if sform is not None else cast(np.ndarray, qform)
 
@@ -186,9 +200,13 @@ def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Heade
     if not np.isfinite(apart) or apart <= DISAGREEMENT * spacing.min():
         return []
     return [
-        Finding(f"qform and sform {apart:.3g} mm apart", "the same place from both",
-                "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform())).", "warning")
-    ]  # fmt: skip
+        Finding(
+            f"qform and sform {apart:.3g} mm apart",
+            "the same place from both",
+            "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform())).",
+            "warning",
+        )
+    ]
 
 
 def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:

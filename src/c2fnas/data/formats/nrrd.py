@@ -9,9 +9,7 @@ from c2fnas.data.formats.header import Header
 from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings, need, no_space, to_ras
 from c2fnas.data.problem import CaseError, Finding
 
-ABBREVIATIONS = {
-    "RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior",
-}  # fmt: skip
+ABBREVIATIONS = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior"}
 CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color", "time", "point")
 PACKED = ("gzip", "gz", "bzip2", "bz2")
 
@@ -76,10 +74,16 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
     """Write labels ``[i, j, k]`` to an NRRD file in the space left-posterior-superior, gzip-packed."""
     nrrd = need("nrrd", path)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    nrrd.write(str(path), labels, {
-        "space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3],
-        "encoding": "gzip",
-    })  # fmt: skip
+    nrrd.write(
+        str(path),
+        labels,
+        {
+            "space": "left-posterior-superior",
+            "space directions": lps[:3, :3].T,
+            "space origin": lps[:3, 3],
+            "encoding": "gzip",
+        },
+    )
 
 
 def _fields(path: Path) -> tuple[dict[str, Any], int]:

@@ -46,8 +46,10 @@ class MsdLayout(Layout):
         content, file = read_manifest(path), manifest_path(path) or path
         problems: list[Problem] = []
         channels = parse_channels(content)
-        training = [*_cases(content, "training", file, len(channels), problems),
-                    *_cases(content, "validation", file, len(channels), problems)]  # fmt: skip
+        training = [
+            *_cases(content, "training", file, len(channels), problems),
+            *_cases(content, "validation", file, len(channels), problems),
+        ]
         test = list(_cases(content, "test", file, len(channels), problems))
         classes, findings = parse_classes(content.get("labels"))
         problems += [Problem.of(finding, "", file) for finding in findings]

@@ -59,10 +59,12 @@ class NnunetLayout(Layout):
         )
         dataset = Dataset(
             name=str(content.get("name") or file.parent.resolve().name),
-            root=file.parent, channels=channels, classes=classes,
+            root=file.parent,
+            channels=channels,
+            classes=classes,
             training=unique(training, file, problems),
             test=unique(_folder(file.parent, "Ts", ending, channels, problems), file, problems),
-        )  # fmt: skip
+        )
         problems += dataset_problems(dataset, file, problems, content.get("numTraining"))
         return Reading(dataset, tuple(problems), (file,))
 

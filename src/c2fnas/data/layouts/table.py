@@ -33,10 +33,17 @@ from c2fnas.data.volume import read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
 
 SPLITS = {
-    "": "training", "train": "training", "training": "training", "tr": "training",
-    "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test", "ts": "test",
-}  # fmt: skip
+    "": "training",
+    "train": "training",
+    "training": "training",
+    "tr": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+    "ts": "test",
+}
 GROUPS = ("group", "patient", "subject")
 SCAN_WORKERS = 4
 ELSEWHERE = "Name a file outside the CSV's folder by its absolute path."
@@ -74,9 +81,13 @@ class TableLayout(Layout):
             column.removeprefix("image_") for column in columns if column != "image"
         )
         dataset = Dataset(
-            name=str(named.get("name") or file.stem), root=file.parent, channels=channels_or_count(channels, training),
-            classes=classes, training=training, test=unique(cases["test"], file, problems),
-        )  # fmt: skip
+            name=str(named.get("name") or file.stem),
+            root=file.parent,
+            channels=channels_or_count(channels, training),
+            classes=classes,
+            training=training,
+            test=unique(cases["test"], file, problems),
+        )
         files = (file, known) if known.is_file() else (file,)
         return Reading(dataset, (*problems, *dataset_problems(dataset, file, problems)), files)
 

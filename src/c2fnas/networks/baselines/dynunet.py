@@ -16,7 +16,12 @@ def dynunet(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
     from monai.networks.nets import DynUNet  # which takes seconds, so that others need not wait
 
     return DynUNet(
-        spatial_dims=3, in_channels=in_channels, out_channels=classes, kernel_size=[3] * 5, strides=[1, 2, 2, 2, 2],
-        upsample_kernel_size=[2] * 4, filters=[scaled(min(32 << level, MOST_FILTERS), width) for level in range(5)],
+        spatial_dims=3,
+        in_channels=in_channels,
+        out_channels=classes,
+        kernel_size=[3] * 5,
+        strides=[1, 2, 2, 2, 2],
+        upsample_kernel_size=[2] * 4,
+        filters=[scaled(min(32 << level, MOST_FILTERS), width) for level in range(5)],
         norm_name=("INSTANCE", {"affine": True}),
-    )  # fmt: skip
+    )

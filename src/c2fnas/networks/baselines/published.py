@@ -42,21 +42,33 @@ class Published:
 
 TABLE_2 = (
     Published(
-        "unet3d", "3D U-Net", 19.07e6, 825.30e9,
+        "unet3d",
+        "3D U-Net",
+        19.07e6,
+        825.30e9,
         "The paper's filters, 2×2×2 transposed convolutions that keep theirs, padded convolutions.",
     ),
     Published(
-        "vnet", "V-Net", 45.59e6, 301.88e9,
+        "vnet",
+        "V-Net",
+        45.59e6,
+        301.88e9,
         "With the 1×1×1 convolution to the classes of its paper; MONAI's, with a 5×5×5 one, counts 45.60 M and "
         "312.16 G.",
     ),
     Published(
-        "voxresnet", "VoxResNet", 6.92e6, 173.02e9,
+        "voxresnet",
+        "VoxResNet",
+        6.92e6,
+        173.02e9,
         "With 3×3×3 convolutions to 3 classes at each of the four scales; to 2 classes it counts 6.92 M and 172.33 G, "
         "so the printed figure is probably of 2. With 1×1×1 ones to 3 classes: 6.91 M and 162.22 G.",
     ),
     Published(
-        "resdsn", "ResDSN", 10.03e6, 188.37e9,
+        "resdsn",
+        "ResDSN",
+        10.03e6,
+        188.37e9,
         "A reconstruction: no table of its filters was at hand. Of the regular layouts with one or two 3×3×3 "
         "convolutions a step, 32 to 256 filters, 4×4×4 transposed convolutions and summed skips, the one within "
         "both limits. An irregular one (2, 1, 1, 2 convolutions a step of which the last doubles, one more at the "
@@ -65,13 +77,19 @@ TABLE_2 = (
         "two more at the lowest level: 10.97 M and 176.7 G. Auxiliary heads are not counted.",
     ),
     Published(
-        "attention_unet", "Attention U-Net", 103.88e6, 1162.75e9,
+        "attention_unet",
+        "Attention U-Net",
+        103.88e6,
+        1162.75e9,
         "The three-dimensional form of the widely used PyTorch rewrite, 64 to 1024 filters, 1×1×1 gates; MONAI's "
         "counts 94.48 M and 656.75 G.",
     ),
     Published(
-        OURS, "C2FNAS-Panc", 17.02e6, 150.78e9,
+        OURS,
+        "C2FNAS-Panc",
+        17.02e6,
+        150.78e9,
         "Figure 5 read as literally as the text allows. With the down-sampling convolution in place of that input's "
         "1×1×1 it counts 17.25 M and 149.2 G, with both resampling ones so 17.17 M and 148.4 G.",
     ),
-)  # fmt: skip
+)

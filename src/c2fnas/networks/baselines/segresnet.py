@@ -20,6 +20,11 @@ def segresnet(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Modul
     from monai.networks.nets import SegResNet  # which takes seconds, so that others need not wait
 
     return SegResNet(
-        spatial_dims=3, init_filters=scaled(32, width, GROUPS), in_channels=in_channels, out_channels=classes,
-        norm=("GROUP", {"num_groups": GROUPS}), blocks_down=(1, 2, 2, 4), blocks_up=(1, 1, 1),
-    )  # fmt: skip
+        spatial_dims=3,
+        init_filters=scaled(32, width, GROUPS),
+        in_channels=in_channels,
+        out_channels=classes,
+        norm=("GROUP", {"num_groups": GROUPS}),
+        blocks_down=(1, 2, 2, 4),
+        blocks_up=(1, 1, 1),
+    )

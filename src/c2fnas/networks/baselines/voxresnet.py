@@ -65,9 +65,11 @@ class VoxRes(nn.Module):
     def __init__(self, filters: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *activated(filters), nn.Conv3d(filters, filters, 3, padding=1, bias=False),
-            *activated(filters), nn.Conv3d(filters, filters, 3, padding=1, bias=False),
-        )  # fmt: skip
+            *activated(filters),
+            nn.Conv3d(filters, filters, 3, padding=1, bias=False),
+            *activated(filters),
+            nn.Conv3d(filters, filters, 3, padding=1, bias=False),
+        )
 
     def forward(self, x: Features) -> Features:
         """The module's output, of the input's shape."""

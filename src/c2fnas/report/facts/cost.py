@@ -127,9 +127,15 @@ def _supernet(folder: RunFolder, config: RunConfig, pace: Pace) -> StageCost:
     else:
         left = 0.0 if finished else pace.training(recipe, recipe.iterations)
     return StageCost(
-        "super-network", recipe.iterations if finished else curve.done, recipe.iterations, "iterations",
-        job_seconds(folder.supernet), left, processes_of(folder.supernet), finished,
-    )  # fmt: skip
+        "super-network",
+        recipe.iterations if finished else curve.done,
+        recipe.iterations,
+        "iterations",
+        job_seconds(folder.supernet),
+        left,
+        processes_of(folder.supernet),
+        finished,
+    )
 
 
 def _ranking(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: Pace, validation: int) -> StageCost:
@@ -177,9 +183,7 @@ def _deployment(folder: RunFolder, config: RunConfig, plan: Plan | None, pace: P
     seconds = sum(job_seconds(folder.final_fold(fold)) for fold in wanted)
     together = max((processes_of(folder.final_fold(fold)) for fold in wanted), default=1)
     devices = max(together, min(len(config.devices), len(open_)))
-    return StageCost(
-        "deployment", len(wanted) - len(open_), len(wanted), "folds", seconds, left, devices, not open_
-    )  # fmt: skip
+    return StageCost("deployment", len(wanted) - len(open_), len(wanted), "folds", seconds, left, devices, not open_)
 
 
 def _verdict(folder: RunFolder, config: RunConfig, deployment: StageCost) -> StageCost:

@@ -69,9 +69,7 @@ def read_data(folder: RunFolder) -> DataFacts | None:
 
 
 def _class_size(found: Fingerprint, index: int) -> ClassSize:
-    volumes = [
-        case.voxels[index] * float(np.prod(case.spacing)) / 1000 for case in found.cases if case.voxels[index]
-    ]  # fmt: skip
+    volumes = [case.voxels[index] * float(np.prod(case.spacing)) / 1000 for case in found.cases if case.voxels[index]]
     about = found.classes[index]
     return ClassSize(about.name, about.cases, Range.of(volumes) if volumes else None)
 

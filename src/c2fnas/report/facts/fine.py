@@ -152,6 +152,11 @@ def _candidate(trial: Trial, plan: Plan | None) -> Candidate:
     assert trial.score is not None
     first = trial.extra.get("first_rung_dice")
     return Candidate(
-        trial.architecture, trial.score, trial.extra.get("cases", 0), macs, parameters, trial.extra.get("latency_ms"),
+        trial.architecture,
+        trial.score,
+        trial.extra.get("cases", 0),
+        macs,
+        parameters,
+        trial.extra.get("latency_ms"),
         None if first is None else (first, trial.extra["first_rung_cases"]),
-    )  # fmt: skip
+    )

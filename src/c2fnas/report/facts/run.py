@@ -81,15 +81,25 @@ def read_run(root: Path) -> RunFacts:
     plan = load_plan(folder.plan) if folder.plan.exists() else None
     coarse = read_coarse(folder, config)
     return RunFacts(
-        folder=folder, config=config, plan=plan, data=read_data(folder), problems=read_problems(folder),
-        folds=_folds(folder), folds_checksum=sha256(folder.folds) if folder.folds.exists() else None, coarse=coarse,
+        folder=folder,
+        config=config,
+        plan=plan,
+        data=read_data(folder),
+        problems=read_problems(folder),
+        folds=_folds(folder),
+        folds_checksum=sha256(folder.folds) if folder.folds.exists() else None,
+        coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
-        supernet=read_curve(folder.supernet), fine=read_fine(folder, config, plan),
-        widths=read_widths(folder), final=read_final(folder),
-        costs=read_costs(folder, config, plan, coarse), verdict=read_verdict(folder),
+        supernet=read_curve(folder.supernet),
+        fine=read_fine(folder, config, plan),
+        widths=read_widths(folder),
+        final=read_final(folder),
+        costs=read_costs(folder, config, plan, coarse),
+        verdict=read_verdict(folder),
         workers=_workers(folder, config, coarse),
-        processes=max(map(processes_of, (folder.supernet, *folder.final.glob("fold-*")))), changed=_changed(folder),
-    )  # fmt: skip
+        processes=max(map(processes_of, (folder.supernet, *folder.final.glob("fold-*")))),
+        changed=_changed(folder),
+    )
 
 
 def _workers(folder: RunFolder, config: RunConfig, coarse: CoarseFacts) -> int:

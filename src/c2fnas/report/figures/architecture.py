@@ -107,9 +107,18 @@ def _arrow(
     axes: Axes, begin: tuple[float, float], end: tuple[float, float], shape: str, colour: str, line: Any
 ) -> None:
     arrow = FancyArrowPatch(
-        begin, end, connectionstyle=shape, arrowstyle="-|>", mutation_scale=9, color=colour, linestyle=line,
-        linewidth=1.4, shrinkA=0, shrinkB=0, zorder=2,
-    )  # fmt: skip
+        begin,
+        end,
+        connectionstyle=shape,
+        arrowstyle="-|>",
+        mutation_scale=9,
+        color=colour,
+        linestyle=line,
+        linewidth=1.4,
+        shrinkA=0,
+        shrinkB=0,
+        zorder=2,
+    )
     axes.add_patch(arrow)
 
 

@@ -36,6 +36,11 @@ def _number(axes: Axes, index: int, low: np.ndarray, high: np.ndarray, networks:
     """Write a cluster's number at the right end of its band, where that is high enough."""
     if high[-1] - low[-1] > 0.04:
         axes.text(
-            networks + 0.4, (low[-1] + high[-1]) / 2, str(index + 1), ha="right", va="center", fontweight="bold",
+            networks + 0.4,
+            (low[-1] + high[-1]) / 2,
+            str(index + 1),
+            ha="right",
+            va="center",
+            fontweight="bold",
             color="black" if COLOURS[index % len(COLOURS)] in LIGHT else "white",
-        )  # fmt: skip
+        )

@@ -41,10 +41,15 @@ def draw_effects(figure: Figure, fine: FineFacts) -> None:
     for column, operation in enumerate(fine.operations):
         own = [each for each in effects if each.operation is operation]
         axes.errorbar(
-            [_place(each.cell - 1, column, len(fine.operations)) for each in own], [each.mean for each in own],
-            yerr=[each.half_width or 0.0 for each in own], linestyle="none", markersize=6, elinewidth=1.4,
-            label=operation.value, **_look(operation),
-        )  # fmt: skip
+            [_place(each.cell - 1, column, len(fine.operations)) for each in own],
+            [each.mean for each in own],
+            yerr=[each.half_width or 0.0 for each in own],
+            linestyle="none",
+            markersize=6,
+            elinewidth=1.4,
+            label=operation.value,
+            **_look(operation),
+        )
     axes.set(ylabel="difference of mean Dice")
     _cells(axes, len(fine.comparable[0].architecture.operations))
     figure.legend(loc="outside upper left", ncols=len(fine.operations))

@@ -14,9 +14,21 @@ from c2fnas.report.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMIL
 from c2fnas.report.overlays import Overlay, Slice
 
 CLASS_COLOURS = (
-    ORANGE, SKY, YELLOW, PURPLE, GREEN, VERMILION, BLUE,
-    "#FF4FD8", "#7CFC3A", "#8A4B08", "#B59CFF", "#00E5E5", "#B00020", "#FFC9B5",
-)  # fmt: skip
+    ORANGE,
+    SKY,
+    YELLOW,
+    PURPLE,
+    GREEN,
+    VERMILION,
+    BLUE,
+    "#FF4FD8",
+    "#7CFC3A",
+    "#8A4B08",
+    "#B59CFF",
+    "#00E5E5",
+    "#B00020",
+    "#FFC9B5",
+)
 """On grey images; the seven that the colour-blind tell apart come first, the lightest of them first."""
 
 Outline = Literal["solid", "dashed", "dotted"]
@@ -99,6 +111,13 @@ def _edges(axes: Axes, part: Slice) -> None:
     for letter, (x, y) in spots.items():
         across, along = sides[letter]
         axes.text(
-            x, y, letter, transform=axes.transAxes, ha=across, va=along, color="white", fontsize=10,
+            x,
+            y,
+            letter,
+            transform=axes.transAxes,
+            ha=across,
+            va=along,
+            color="white",
+            fontsize=10,
             bbox={"facecolor": "black", "alpha": 0.55, "linewidth": 0, "pad": 1.2},
-        )  # fmt: skip
+        )

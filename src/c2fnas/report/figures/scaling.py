@@ -54,6 +54,10 @@ def _widths(axes: Axes, rows: Sequence[Scaled]) -> None:
     for row in rows:
         if row.dice is not None:
             axes.annotate(
-                f"{row.width:g}", (row.macs, 100 * row.dice), xytext=(0, 6), textcoords="offset points",
-                ha="center", fontsize=8,
-            )  # fmt: skip
+                f"{row.width:g}",
+                (row.macs, 100 * row.dice),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )

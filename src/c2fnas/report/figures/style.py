@@ -32,14 +32,31 @@ NARROW, WIDE = 5.2, 9.2
 """Inches. Narrow figures stay legible at the width of a phone; wide ones are scrolled there."""
 
 STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"], "font.size": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": BLACK,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E8E8E8", "grid.linewidth": 0.8,
-    "axes.prop_cycle": cycler(color=COLOURS), "xtick.color": BLACK, "ytick.color": BLACK, "text.color": BLACK,
-    "xtick.major.size": 3, "ytick.major.size": 3, "legend.frameon": False, "legend.fontsize": 9,
-    "lines.linewidth": 1.6, "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.dpi": 160,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": BLACK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E8E8E8",
+    "grid.linewidth": 0.8,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "xtick.color": BLACK,
+    "ytick.color": BLACK,
+    "text.color": BLACK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.dpi": 160,
     "svg.fonttype": "none",
-}  # fmt: skip
+}
 
 
 def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> int:

@@ -61,9 +61,15 @@ def draw_dice_map(figure: Figure, coarse: CoarseFacts, plane: TopologyMap) -> No
         x, y = plane.places([coarse.best.architecture.topology])[0]
         axes.scatter(x, y, s=210, facecolors="none", edgecolors=VERMILION, linewidths=2.2, zorder=4)
         axes.annotate(
-            "best", (x, y), xytext=(9, 9), textcoords="offset points", color=VERMILION, fontweight="bold", zorder=5,
+            "best",
+            (x, y),
+            xytext=(9, 9),
+            textcoords="offset points",
+            color=VERMILION,
+            fontweight="bold",
+            zorder=5,
             bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-        )  # fmt: skip
+        )
     figure.colorbar(dots, ax=axes, label="Dice", shrink=0.85)
     _plain(axes)
 

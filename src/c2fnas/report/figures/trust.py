@@ -17,8 +17,12 @@ def draw_trust(figure: Figure, verification: dict[str, Any]) -> None:
         axes.plot([candidate["ranked"]] * 2, [low, high], color=GREY, linewidth=2, zorder=2)
         axes.scatter([candidate["ranked"]] * len(candidate["dice"]), candidate["dice"], s=36, color=BLUE, zorder=3)
         axes.annotate(
-            str(candidate["place"]), (candidate["ranked"], high), xytext=(0, 5), textcoords="offset points",
-            ha="center", fontsize=8,
-        )  # fmt: skip
+            str(candidate["place"]),
+            (candidate["ranked"], high),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
     axes.set(xlabel="Dice in the ranking (super-network's weights)", ylabel="Dice trained from scratch")
     axes.margins(0.12)
