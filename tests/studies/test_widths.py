@@ -20,7 +20,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.studies import width_job as scale_job
 from c2fnas.studies import widths as scale
-from c2fnas.studies.scaled import Scaled
+from c2fnas.studies.widths import Scaled
 from c2fnas.studies.width_job import with_patch
 from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
 from c2fnas.training.metrics_log import METRICS
