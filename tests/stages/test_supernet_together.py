@@ -38,6 +38,7 @@ def weights(setting: Setting) -> dict[str, torch.Tensor]:
     return trained_supernet(setting, TOPOLOGY.code).state_dict()
 
 
+@pytest.mark.exact
 @pytest.mark.long
 def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Setting, tmp_path: Path) -> None:
     shutil.copytree(prepared.folder.root, tmp_path / "both")
