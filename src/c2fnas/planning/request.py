@@ -98,11 +98,10 @@ def _changes(
 ) -> dict[str, tuple[Any, Any]]:
     """The fields in which the request differs from the run, with the run's value and the one asked for."""
     wanted = draft(part, budget)
-    pairs = {
-        name: (value_at(known, name), value_at(wanted, name)) for name in asked if asked[name] != _given(known, name)
-    }
     # Folds are compared, and refused, where they are kept: other words may give the same ones.
-    pairs = {name: pair for name, pair in pairs.items() if not name.startswith("folds.")}
+    named = [name for name in asked if not name.startswith("folds.")]
+    fresh = [name for name in named if name not in known.overrides or known.overrides[name] != asked[name]]
+    pairs = {name: (value_at(known, name), value_at(wanted, name)) for name in fresh}
     pairs |= {"budget": (known.budget, budget), "devices": (known.devices, devices)}
     pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
     if wanted.kind == "search":

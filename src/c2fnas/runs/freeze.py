@@ -20,22 +20,40 @@ TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 """Fields (a section stands for all of its fields) and the stages that freeze them; the first row that fits counts."""
 
 OPTIONS = {
-    "budget": "--budget", "seed": "--seed", "verdict": "--verdict or --no-verdict", "coarse.sampler": "--sampler",
-    "coarse.evaluations": "--evaluations", "coarse.early_stopping": "--early-stopping", "fine.rungs": "--rungs",
-    "coarse.limits.parameters": "--max-parameters", "coarse.limits.macs": "--max-macs", "fine.choose": "--choose",
-    "coarse.limits.memory": "--max-memory", "fine.candidates": "--candidates", "fine.sampling": "--sampling",
-    "deployment.recipe.name": "--recipe", "deployment.recipe.iterations": "--iterations", "folds": "--folds, "
-    "--fold-count and --group-by", "deployment.recipe.precision": "--precision", "deployment.start": "--from",
-}  # fmt: skip
+    "budget": "--budget",
+    "seed": "--seed",
+    "verdict": "--verdict or --no-verdict",
+    "coarse.sampler": "--sampler",
+    "coarse.evaluations": "--evaluations",
+    "coarse.early_stopping": "--early-stopping",
+    "fine.rungs": "--rungs",
+    "coarse.limits.parameters": "--max-parameters",
+    "coarse.limits.macs": "--max-macs",
+    "fine.choose": "--choose",
+    "coarse.limits.memory": "--max-memory",
+    "fine.candidates": "--candidates",
+    "fine.sampling": "--sampling",
+    "deployment.recipe.name": "--recipe",
+    "deployment.recipe.iterations": "--iterations",
+    "folds": "--folds, --fold-count and --group-by",
+    "deployment.recipe.precision": "--precision",
+    "deployment.start": "--from",
+}
 """The options that set a field; any other is set by ``--set``."""
 
 
 def begun_stages(folder: RunFolder) -> dict[str, Path]:
     """Return the folders of the stages that have begun, by stage."""
     places = {
-        "coarse": folder.coarse, "super-network": folder.supernet, "ranking": folder.ranking, "final": folder.final,
-        "scale": folder.scale, "ablation": folder.ablation, "verdict": folder.verdict, "table": folder.table,
-    }  # fmt: skip
+        "coarse": folder.coarse,
+        "super-network": folder.supernet,
+        "ranking": folder.ranking,
+        "final": folder.final,
+        "scale": folder.scale,
+        "ablation": folder.ablation,
+        "verdict": folder.verdict,
+        "table": folder.table,
+    }
     return {stage: place for stage, place in places.items() if place.exists()}
 
 
