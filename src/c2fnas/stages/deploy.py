@@ -102,7 +102,6 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
         mirror=True,
         extend=deployment.extended,
         start=deployment.start,
-        validate_every=deployment.validate_every,
         keep="model",
     )
 

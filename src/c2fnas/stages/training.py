@@ -67,7 +67,6 @@ class TrainingSpec:
         patch_factor: factor of the plan's patch and stride.
         extend: let a finished training go on by this recipe, of more iterations.
         start: checksum of the run's model to begin with; None: from scratch.
-        validate_every: iterations between validations on the way, which decide nothing.
         keep: what stays beside ``evaluation.json``: nothing, the weights, or a model package and its last checkpoint.
     """
 
@@ -83,7 +82,6 @@ class TrainingSpec:
     patch_factor: float = 1.0
     extend: bool = False
     start: str | None = None
-    validate_every: int | None = None
     keep: Keep = "nothing"
 
     def to_json(self) -> Json:
@@ -196,7 +194,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             device,
             extend=spec.extend,
             validate=validate,
-            validate_every=spec.validate_every,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
             until=end,
         )
         if end in spec.score_at:

@@ -119,8 +119,7 @@ def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int
     here = {name: replace(each, width=run.width) for name, each in candidates.items()}
     points = {(each.to_text(), fold): each for fold in folds for each in here.values()}
     jobs = {point: _job(run, each, point[1]) for point, each in points.items()}
-    asked = {point: job for point, job in jobs.items() if not _is_deployed(job)}
-    names = {job.id: point for point, job in asked.items()}
+    names = {job.id: point for point, job in jobs.items()}
 
     def settle(outcome: Any) -> None:
         text, fold = names[outcome.job_id]
@@ -128,7 +127,7 @@ def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int
         if reason := failure_of(outcome):
             run.reporter.say(f"{text} on fold {fold} failed and is left out: {reason}")
 
-    outcomes = dict(zip(asked, run_all(run, STAGE, [*asked.values()], settle), strict=True))
+    outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
     failures = {point: reason for point, outcome in outcomes.items() if (reason := failure_of(outcome))}
     recipe = run.config.deployment.recipe
     return Column(
@@ -158,15 +157,10 @@ def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
 def _job(run: Run, architecture: Architecture, fold: int) -> Job:
     """The training of an architecture on a fold; the deployed network's own where that is the same training."""
     spec, deployed = scratch_spec(run, architecture, fold), fold_job(run, architecture, fold)
-    own = final_spec(run, architecture, fold)
-    if replace(own, validate_every=None) == spec and finished(deployed):
+    if final_spec(run, architecture, fold) == spec and finished(deployed):
         return deployed
     name = f"{architecture.to_text().replace(':', '').replace(' ', '-')}-fold-{fold}"
     return training_job(run, f"ablation {name}", run.folder.ablation / name, spec)
-
-
-def _is_deployed(job: Job) -> bool:
-    return job.id.startswith("fold ")
 
 
 def _trained(
