@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from c2fnas.bench.table import Row, read_table, write_table
 from c2fnas.errors import UserError
@@ -18,19 +19,67 @@ from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 from c2fnas.stages.training import TrainingSpec, evenly_spread, failure_of, run_all, training_job
-from c2fnas.studies.table_setting import TableSetting
 from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import Precision
+from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 
 STAGE = "table"
 CLUSTERS = 8
 Training = tuple[int, Topology, int]  # cluster, topology, seed
 
 
+class TableSetting(BaseModel):
+    """The small setting of a table, the same for all of its topologies.
+
+    A hundred iterations have to tell topologies apart, so it takes AdamW: with SGD two seeds of a topology differ more
+    than two topologies (docs/decisions/0023). Augmentation only slows so short a training, and is left out.
+
+    Attributes:
+        width: of every network.
+        iterations: of the whole schedule.
+        rungs: iterations before the end at which Dice is measured too, for what early stopping would have seen.
+        cases: validation cases, spread evenly over the search's validation fold.
+        volumes: patches in an iteration, each from another volume.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: PositiveFloat = 0.25
+    iterations: PositiveInt = 100
+    rungs: tuple[PositiveInt, ...] = (33, 66)
+    cases: PositiveInt = 20
+    volumes: PositiveInt = 2
+    learning_rate: PositiveFloat = 0.004
+    foreground_rate: float = 1 / 3
+
+    def recipe(self, precision: Precision) -> Recipe:
+        """Return the table's own recipe: its rows stay comparable whatever becomes of the modern one."""
+        return Recipe(
+            name="table",
+            optimiser="adamw",
+            iterations=self.iterations,
+            volumes=self.volumes,
+            patches_per_volume=1,
+            learning_rate=self.learning_rate,
+            warmup_from=self.learning_rate / 10,
+            warmup_iterations=max(1, self.iterations // WARMUP_SHARE),
+            schedule="polynomial",
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=0.01,
+            gradient_clip=12.0,
+            precision=precision,
+            augmentation="none",
+            foreground_rate=self.foreground_rate,
+        )
+
+
 def tabulate(
     run: Run, table: Path, trainings: Sequence[Training], small: TableSetting = TableSetting()
 ) -> tuple[Row, ...]:
-    """Train what ``table`` lacks of ``trainings``, and enter each as it ends; returns the whole table.
+    """Train what ``table`` lacks of ``trainings``, and enter each as it ends.
+
+    Returns:
+        All rows of the table; those of failed trainings have no Dice.
 
     Raises:
         UserError: the table was made in another setting or of other data.
@@ -54,7 +103,7 @@ def tabulate(
 def planned_trainings(
     space: SearchSpace, *, per_cluster: int, repeated: int = 2, seeds: int = 3, clusters: int = CLUSTERS
 ) -> list[Training]:
-    """``per_cluster`` random topologies of each cluster, the first ``repeated`` of them with ``seeds`` seeds.
+    """Return ``per_cluster`` random topologies of each cluster, the first ``repeated`` of them with ``seeds`` seeds.
 
     The order of a cluster's topologies is fixed, so that a larger table holds the smaller one; clusters take turns, so
     that a table cut short is balanced.
@@ -109,9 +158,9 @@ def _row(run: Run, training: Training, outcome: Outcome, small: TableSetting) ->
 
 
 def _keep_provenance(run: Run, table: Path, small: TableSetting) -> Precision:
-    """Write, or compare, what the table's numbers depend on; the precision of its trainings."""
+    """Write, or compare, what the table's numbers depend on; returns the precision of its trainings."""
     path = table.with_suffix(".json")
-    known = read_json(path) if path.exists() else {}
+    known = {"weighting": "gaussian"} | read_json(path) if path.exists() else {}  # of before, without a word of it
     precision = cast("Precision", known.get("precision") or resolve_precision("auto", run.config.devices[0]))
     fixed = dict(_fixed(run, small, precision))
     for key, value in fixed.items():
@@ -131,6 +180,7 @@ def _fixed(run: Run, small: TableSetting, precision: Precision) -> Iterator[tupl
     yield "contents", run.fingerprint.contents
     yield "patch_size", list(run.plan.patch_size)
     yield "stride", list(run.plan.stride)
+    yield "weighting", run.weighting
     yield "precision", precision
     yield "setting", small.model_dump(mode="json")
     yield "training_cases", len(run.search_split.training)

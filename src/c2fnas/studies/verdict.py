@@ -37,8 +37,8 @@ def judge(run: Run) -> Verdict:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
     searched = searched_design(run)
-    folds = run.final_folds
-    own = _scored_folds(run, folds)
+    own = _scored_folds(run)
+    folds = tuple(own)
     together = _together(own)
     found = _contestant(run, "searched network", searched).with_scores(together)
     rivals = _unet(run, found.macs), _median(run, searched.width)
@@ -50,7 +50,7 @@ def judge(run: Run) -> Verdict:
     }
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()]), strict=True))
     references = tuple(_judged(run, rival, own, jobs, outcomes) for rival in rivals)
-    verdict = Verdict(found, references, len(together.cases), folds, _training(run), _caveats(run))
+    verdict = Verdict(found, references, len(together.cases), folds, _training(run), _caveats(run, folds))
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
 
@@ -105,9 +105,9 @@ def _untrained(run: Run, folds: list[int]) -> str:
     )
 
 
-def _scored_folds(run: Run, folds: tuple[int, ...]) -> dict[int, Evaluation]:
+def _scored_folds(run: Run) -> dict[int, Evaluation]:
     """The found network's evaluations, by fold; refused where none of them could be measured."""
-    found = {fold: evaluation_in(run.folder.final_fold(fold)) for fold in folds}
+    found = {fold: evaluation_in(run.folder.final_fold(fold)) for fold in run.final_folds}
     scored = {fold: evaluation for fold, evaluation in found.items() if evaluation is not None}
     if not scored:
         raise UserError(
@@ -158,7 +158,9 @@ def _judged(
     mine = {fold: outcome for (name, fold), outcome in outcomes.items() if name == rival.name}
     failures = [f"fold {fold}: {reason}" for fold, outcome in mine.items() if (reason := failure_of(outcome))]
     if failures:
-        return Reference(rival.name, network, rival.note, None, f"it could not be trained; {'; '.join(failures)}")
+        trained = all(outcome.value is not None for outcome in mine.values())
+        what = "it was trained but not scored" if trained else "it could not be trained"
+        return Reference(rival.name, network, rival.note, None, f"{what}; {'; '.join(failures)}")
     evaluations = {fold: evaluation_in(jobs[rival.name, fold].folder) for fold in mine}
     theirs = {fold: evaluation for fold, evaluation in evaluations.items() if evaluation is not None}
     found = difference(own, theirs, groups=run.groups, seed=run.config.seed)
@@ -182,10 +184,12 @@ def _training(run: Run) -> str:
     )
 
 
-def _caveats(run: Run) -> tuple[str, ...]:
-    """The search has chosen by validation cases of its own split, which are among those of the verdict."""
+def _caveats(run: Run, folds: tuple[int, ...]) -> tuple[str, ...]:
+    """Limits of the comparison: other seeds, what favours the found network, folds without a Dice."""
     over = "groups of cases" if run.groups else "cases"
-    seed = f"The interval is over {over}: another seed would train other networks."
-    if len(run.folds) - 1 not in run.final_folds:
-        return (seed,)
-    return seed, "The search chose by the validation cases of the last fold, which favours what it found."
+    caveats = [f"The interval is over {over}: another seed would train other networks."]
+    if len(run.folds) - 1 in folds:
+        caveats.append("The search chose by the validation cases of the last fold, which favours what it found.")
+    if unscored := sorted(set(run.final_folds) - set(folds)):
+        caveats.append(f"Left out, since its Dice was not measurable there: fold {', '.join(map(str, unscored))}.")
+    return tuple(caveats)
