@@ -83,10 +83,11 @@ def search_width(
             widths for another number of iterations.
     """
     architecture = architecture or _found(run)
-    factors = patch_factors(run, patches)
-    points = grid(architecture, widths, factors)
+    asked = patch_factors(run, patches)
+    points = grid(architecture, widths, asked)
     _refuse_another(run, architecture)
     refuse_another_length(run, STAGE)
+    factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
     jobs = {point: scaled_job(run, each, factors[point[1]]) for point, each in points.items()}
     names = {job.id: point for point, job in jobs.items()}
 
@@ -170,6 +171,12 @@ def _refuse_another(run: Run, architecture: Architecture) -> None:
                 f"{run.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
                 "--architecture, or choose another --run folder."
             )
+
+
+def _earlier_factors(run: Run) -> dict[Size, float]:
+    """The factor by which each patch of the table was first given."""
+    trials = run.ledger(STAGE).trials()
+    return {tuple(trial.extra["patch"]): trial.extra["patch_factor"] for trial in reversed(trials)}
 
 
 def _row(run: Run, architecture: Architecture, patch: Size, outcome: Outcome) -> Scaled:
