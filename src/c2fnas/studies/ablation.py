@@ -157,7 +157,7 @@ def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
 def _job(run: Run, architecture: Architecture, fold: int) -> Job:
     """The training of an architecture on a fold; the deployed network's own where that is the same training."""
     spec, deployed = scratch_spec(run, architecture, fold), fold_job(run, architecture, fold)
-    if final_spec(run, architecture, fold) == spec and finished(deployed):
+    if final_spec(run, architecture, fold) == replace(spec, keep="model") and finished(deployed):
         return deployed
     name = f"{architecture.to_text().replace(':', '').replace(' ', '-')}-fold-{fold}"
     return training_job(run, f"ablation {name}", run.folder.ablation / name, spec)
