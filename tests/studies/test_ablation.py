@@ -1,14 +1,14 @@
 """Table 3: what runs have found, trained alike on each run's data, fold by fold; what deployment did is kept."""
 
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from fine_run import Listener, inline, phantoms, prepared_run
+from study_runs import COARSE, FINE, OTHER, QuickFolds, found
 
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import load_package
 from c2fnas.runs.config import RunConfig
@@ -17,13 +17,8 @@ from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages import training
 from c2fnas.stages.deploy import deploy
 from c2fnas.studies.ablation import STAGE, ablate, contenders, refuse_unfit, write_table_3
-
-COARSE = Architecture.from_text("0:3D 1:3D 0:3D @0.0625")
-FINE = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
-OTHER = Architecture.from_text("0:2D 0:2D 0:3D @0.5")
 
 
 @pytest.fixture(scope="module")
@@ -38,47 +33,14 @@ def run(prepared, tmp_path) -> Path:
     return found(shutil.copytree(prepared, tmp_path / "first"))
 
 
-def found(run: Path, coarse: Architecture = COARSE, fine: Architecture | None = FINE) -> Path:
-    write_json(run / "coarse/architecture.json", coarse.to_json())
-    if fine is not None:
-        write_json(run / "fine/architecture.json", fine.to_json())
-    return run
-
-
-@dataclass
-class Quick:
-    """Training left out: Dice is 0.5, 0.01 more for each cell that is not 3D, and 0.1 more for each fold."""
-
-    trained: list[tuple[str, int]] = field(default_factory=list)
-    failing: set[tuple[str, int]] = field(default_factory=set)
-    stopping: set[tuple[str, int]] = field(default_factory=set)
-    unscored: set[tuple[str, int]] = field(default_factory=set)
-
-    def train_and_score(self, run, spec, folder, device, *, divisor=1):
-        """Leaves an evaluation; notes what was asked."""
-        asked = spec.design.to_text(), spec.fold
-        if asked in self.failing:
-            raise ArithmeticError("the loss is nan")
-        if asked in self.stopping:
-            raise Interrupted("stopped")
-        self.trained.append(asked)
-        if asked in self.unscored:
-            return {"dice": None, "per_class": {}, "unscored": "Dice not measurable: no case shows an organ"}
-        dice = 0.5 + 0.01 * sum(str(each) != "3D" for each in spec.design.operations) + 0.1 * spec.fold
-        cases = run.folds[spec.fold].validation
-        evaluation = summarise([CaseScores(case, {"organ": dice, "lesion": None}) for case in cases])
-        write_json(folder / "evaluation.json", evaluation.to_json())
-        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
-
-
 @pytest.fixture
-def quick(monkeypatch) -> Quick:
+def quick(monkeypatch) -> QuickFolds:
     return quick_training(monkeypatch)
 
 
-def quick_training(monkeypatch) -> Quick:
-    quick = Quick()
-    monkeypatch.setattr(training, "train_and_score", quick.train_and_score)
+def quick_training(monkeypatch) -> QuickFolds:
+    quick = QuickFolds()
+    quick.install(monkeypatch)
     return quick
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fine_run import Listener, inline
+from study_runs import BUDGET, searched_run
 
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
@@ -22,7 +23,6 @@ from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import Baseline
 from c2fnas.planning.budget import Workload, estimate
 from c2fnas.planning.measure import Timings
-from c2fnas.planning.request import request_for
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
@@ -34,39 +34,14 @@ from c2fnas.space.operation import Operation
 from c2fnas.stages import training
 from c2fnas.stages.deploy import deploy
 from c2fnas.stages.pipeline import amend, run_pipeline
-from c2fnas.stages.prepare import prepare
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies.references import FINEST, UNET, unet_of_equal_macs
 from c2fnas.studies.verdict import judge
 
-BUDGET = """
-plan: planned
-width: 0.03125
-hours: null
-coarse: {clusters: 4, per_cluster: 1, evaluations: 6, recipe: {name: modern, iterations: 2}}
-fine: {candidates: 2, recipe: {name: modern, iterations: 2}}
-deployment: {folds: last, recipe: {name: modern, iterations: 2}}
-"""
-SCORES = (("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run whose search is taken as done, with its final network trained."""
-    folder = tmp_path_factory.mktemp("verdict")
-    budget = folder / "budget.yaml"
-    budget.write_text(BUDGET)
-    dataset, run = write_phantoms(folder / "Task00", cases=5, test_cases=0), Run(folder / "run")
-    prepare(run, dataset, request_for(run.folder, budget=str(budget), devices=("cpu",)))
-    topologies = run.config.space.topologies()[::150]
-    ledger = run.ledger("coarse")
-    for (branch, score), topology in zip(SCORES, topologies, strict=False):
-        number = ledger.start(Architecture.uniform(topology, width=run.width), {"branch": branch})
-        _ = ledger.fail(number, "broken") if score is None else ledger.succeed(number, score)
-    found = Architecture(topologies[0], (Operation.P3D,) * 12, run.width)
-    write_json(run.folder.fine / "architecture.json", found.to_json())
-    deploy(run.using(inline()), found, run.final_folds)
-    return run
+    return searched_run(tmp_path_factory.mktemp("verdict"))
 
 
 @pytest.fixture(scope="module")

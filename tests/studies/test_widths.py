@@ -2,24 +2,22 @@
 
 import json
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from fine_run import Listener, inline, phantoms, prepared_run
+from study_runs import QuickWidths
 
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.files import append_json_line
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages import training
 from c2fnas.stages.training import scaled_plan
 from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
-from c2fnas.training.metrics_log import METRICS
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
@@ -36,37 +34,10 @@ def run(prepared, tmp_path):
     return Run.open(shutil.copytree(prepared.folder.root, tmp_path / "run"))
 
 
-@dataclass
-class Quick:
-    """Training and evaluation left out: a width's Dice is a quarter of the width."""
-
-    trained: list[tuple[float, tuple[int, int, int]]] = field(default_factory=list)
-    failing: set[float] = field(default_factory=set)
-    stopping: set[float] = field(default_factory=set)
-    unscored: set[float] = field(default_factory=set)
-
-    def train(self, run, network, ids, recipe, folder, device, **options) -> None:
-        """Notes the width and its patch; leaves the metrics' last line."""
-        width = network.architecture.width
-        if width in self.failing:
-            raise ArithmeticError("the loss is nan")
-        if width in self.stopping:
-            raise Interrupted("stopped")
-        append_json_line(folder / METRICS, {"iteration": recipe.iterations, "iterations": recipe.iterations})
-        self.trained.append((width, run.plan.patch_size))
-
-    def evaluate(self, network, cases, window, **options) -> Evaluation:
-        """Of one case."""
-        if network.architecture.width in self.unscored:
-            raise UserError("no case shows an organ")
-        return summarise([CaseScores("a", {"organ": network.architecture.width / 4, "lesion": None})])
-
-
 @pytest.fixture
-def quick(monkeypatch) -> Quick:
-    quick = Quick()
-    monkeypatch.setattr(training, "train_on", quick.train)
-    monkeypatch.setattr(training, "evaluate_network", quick.evaluate)
+def quick(monkeypatch) -> QuickWidths:
+    quick = QuickWidths()
+    quick.install(monkeypatch)
     return quick
 
 
