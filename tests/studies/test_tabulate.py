@@ -16,10 +16,10 @@ from c2fnas.runs.run import Run
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.stages import training
-from c2fnas.studies.tabulate import TableSetting, planned_trainings, tabulate
+from c2fnas.studies.tabulate import TableConfig, planned_trainings, tabulate
 from c2fnas.training.recipe import paper_recipe
 
-SMALL = TableSetting(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
+SMALL = TableConfig(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, scaled_plan, training_job
-from c2fnas.studies.lengths import record, refuse_another_length
+from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "scale"
 SAME_PATCH = (1.0,)
@@ -67,16 +67,16 @@ def search_width(
 ) -> tuple[Scaled, ...]:
     """Train ``architecture`` at every width, with every factor of the patch, and leave ``scale/table.json``.
 
-    What is trained is not trained again, and further widths join those that are there.
+    A training that has ended is not done again. Further widths join the table.
 
     Args:
         run: its deployment recipe, first weights and split of the search serve every width.
         widths: multipliers of the paper's filter counts, not of the run's width.
         patches: with more than 1.0, compound scaling: every width with every one.
-        architecture: what the run's fine stage has found where None.
+        architecture: None for that of the run's fine stage.
 
     Returns:
-        A row for each that was trained in this call or an earlier one, by patch, then by width.
+        The rows of this call and of earlier ones, by patch, then by width.
 
     Raises:
         UserError: a width that is none, nothing found yet, or this run has scaled another architecture or trained
@@ -131,7 +131,7 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
 
 
 def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Size]) -> dict[Point, Architecture]:
-    """Return what there is to train.
+    """Return the architectures to train, by width and patch.
 
     Raises:
         UserError: no width, or one that gives no whole number of filters or is given twice.

@@ -1,4 +1,4 @@
-"""Records of a study's trainings in the ledger, and the rule that those of one table are equally long."""
+"""A study's trainings in the ledger, and the rule that those of one table are equally long."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from c2fnas.stages.training import failure_of
 
 
 def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, facts: dict[str, Any]) -> None:
-    """Enter a training that has ended into the ledger, once; ``facts`` tell it from the stage's others.
+    """Enter a training that has ended into the ledger, once; ``facts`` tell it from others of the same network.
 
     A success after a failure is entered too: the training was tried again.
     """
