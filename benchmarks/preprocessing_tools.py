@@ -34,13 +34,13 @@ def main() -> None:
 
 def our_fingerprint(job: dict[str, Any]) -> Step:
     """Fingerprint and plan, which is kept for the other steps and tools."""
-    from c2fnas.data.fingerprint import fingerprint_dataset
     from c2fnas.data.layouts import load_dataset
     from c2fnas.data.plan import Plan
+    from c2fnas.data.scan import scan_dataset
     from c2fnas.planning.plan import make_plan
 
     def step() -> dict[str, Any]:
-        fingerprint = fingerprint_dataset(load_dataset(Path(job["data"])), workers=job["workers"])
+        fingerprint = scan_dataset(load_dataset(Path(job["data"])), workers=job["workers"]).fingerprint
         plan = make_plan(fingerprint, style="planned").model_dump()
         # The others crop whatever there is to crop; the target spacing is the workload's.
         plan |= {"crop_nonzero": True, "patch_size": job["patch"], "spacing": job["spacing"]}

@@ -224,7 +224,7 @@ def test_labels_keep_the_codes_and_the_type_of_the_image(tmp_path: Path) -> None
 
 
 def test_a_label_beside_an_image_whose_handedness_is_zero(tmp_path: Path) -> None:
-    """The standard takes 0 for 1; nibabel mends it while it loads a file, and refuses it in a header."""
+    """The standard takes 0 for 1; nibabel fixes it while it loads a file, and refuses it in a header."""
     image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.diag([1, 2, 3, 1]))
     image.set_sform(None, code=0)
     image.set_qform(np.diag([1, 2, 3, 1]), code=1)

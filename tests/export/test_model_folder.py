@@ -32,14 +32,7 @@ def run(tmp_path: Path) -> Path:
     sizes = ((30, 40, 20), (31, 40, 25), (36, 40, 22))
     cases = tuple(
         CaseFingerprint(
-            id=str(n),
-            shape=size,
-            nonzero_shape=size,
-            spacing=(1.0, 1.0, 0.5 + n),
-            voxels=(),
-            intensities=(),
-            sha256="",
-            files=(),
+            id=str(n), shape=size, nonzero_shape=size, spacing=(1.0, 1.0, 0.5 + n), voxels=(), sha256="", files=()
         )
         for n, size in enumerate(sizes)
     )
@@ -47,7 +40,7 @@ def run(tmp_path: Path) -> Path:
         name="Phantoms",
         folder="Task00",
         cases=cases,
-        channels=(ChannelFingerprint(name="T1", kind="mr", low=0, high=1, mean=0, std=1),),
+        channels=(ChannelFingerprint(name="T1", kind="mr"),),
         classes=tuple(ClassFingerprint(name=n, values=(v,), cases=3) for v, n in enumerate(("background", "a", "b"))),
     )
     write_json(folder.fingerprint, data.model_dump(mode="json"))

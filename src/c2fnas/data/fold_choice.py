@@ -96,10 +96,10 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
         folds = _folds(dataset, FoldChoice(), seed=0)
     except UserError as error:
         own = any(case.fold is not None for case in dataset.training)
-        mend = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
+        fix = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
         severity: Severity = "error" if own else "warning"
         found = str(error).partition(". ")[0]
-        return (Problem("", str(file), found, "folds to train and validate on", mend, severity),)
+        return (Problem("", str(file), found, "folds to train and validate on", fix, severity),)
     if any(case.id not in present for case in dataset.training):
         return ()
     return missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file)

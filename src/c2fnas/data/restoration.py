@@ -8,6 +8,7 @@ from typing import Any, Self
 import nibabel
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from c2fnas.data.geometry import Geometry
@@ -135,6 +136,25 @@ class Restoration:
             raise ValueError(
                 f"an array of size {tuple(shape)} is none of this case, whose prepared size is {self.shape}"
             )
+
+
+def nonzero_box(image: np.ndarray) -> Box:
+    """Return first and last + 1, per axis, of voxels ``[c, i, j, k]`` not zero in some channel; else the whole."""
+    filled = np.zeros(image.shape[1:], dtype=bool)
+    for channel in image:
+        filled |= channel != 0
+    return box_of(filled)
+
+
+def box_of(filled: np.ndarray) -> Box:
+    """Return the box that holds all true voxels of ``[i, j, k]``; the whole where none is true."""
+    i, j, k = (_extent(np.any(filled, axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return i, j, k
+
+
+def _extent(occupied: ArrayLike) -> tuple[int, int]:
+    places = np.flatnonzero(occupied)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, np.size(occupied))
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""Reading images and labels from files into arrays. What is not sound is refused with the mend.
+"""Reading images and labels from files into arrays. What is not sound is refused with the fix.
 
 Arrays have the file's own voxel axes (i, j, k); affines map to (right, anterior, superior) in mm, whatever the format.
 """
@@ -119,12 +119,12 @@ def grid_findings(geometry: Geometry, other: Geometry, name: str) -> list[Findin
         ]
     difference = geometry.affine_difference(other)
     if difference > AFFINE_TOLERANCE:
-        mend = "If both show the same place, copy the affine of the one to the other; if not, resample."
+        fix = "If both show the same place, copy the affine of the one to the other; if not, resample."
         return [
             Finding(
                 f"an affine that differs by {difference:.3g} mm from that of {name}",
                 f"at most {AFFINE_TOLERANCE:g} mm",
-                mend,
+                fix,
             )
         ]
     return []
@@ -164,4 +164,4 @@ def _of_case(case: str, read: Callable[[], Result]) -> Result:
     try:
         return read()
     except CaseError as error:
-        raise CaseError(case, error.file, error.found, error.expected, error.mend) from error.__cause__
+        raise CaseError(case, error.file, error.found, error.expected, error.fix) from error.__cause__

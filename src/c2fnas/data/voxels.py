@@ -21,8 +21,8 @@ def image_findings(array: np.ndarray) -> list[Finding]:
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if not bad:
         return []
-    mend = "Mend the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
-    return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", mend)]
+    fix = "Correct the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
+    return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", fix)]
 
 
 def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Finding]:
@@ -37,18 +37,18 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Fi
     if not unknown:
         return []
     shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
-    mend = "Add the value to the manifest's labels, or correct the label file."
-    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", mend)]
+    fix = "Add the value to the manifest's labels, or correct the label file."
+    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", fix)]
 
 
 def storage_findings(shape: Sequence[int], dtype: np.dtype) -> list[Finding]:
     """Ways of storing labels that are read here, but not by every program: a fourth axis of one voxel, real numbers."""
-    mend = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
+    fix = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
     findings = []
     if len(shape) > 3:
-        findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", mend, "warning"))
+        findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", fix, "warning"))
     if dtype.kind == "f":
-        findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", mend, "warning"))
+        findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", fix, "warning"))
     return findings
 
 

@@ -65,7 +65,7 @@ def _tell_missing(
     counts = class_counts(folds, present, len(dataset.classes))
     warnings = missing_classes(counts, dataset.classes, folder.folds.name)
     for warning in warnings[:SHOWN_WARNINGS]:
-        reporter.say(f"Warning: {warning.found}. {warning.mend}")
+        reporter.say(f"Warning: {warning.found}. {warning.fix}")
     if len(warnings) > SHOWN_WARNINGS:
         reporter.say(f"... and {len(warnings) - SHOWN_WARNINGS} more warnings of this kind, in {folder.check}.")
     _keep_warnings(dataset, folder, warnings, counts)

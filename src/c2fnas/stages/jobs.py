@@ -73,16 +73,16 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
     setting = setting_of(payload, folder)
     architecture = design_of(payload["architecture"])
     recipe = fitted(setting.config.deployment.recipe, payload)
-    split = setting.folds[payload["fold"]]
+    fold = payload["fold"]
     network = train_fold_network(setting, architecture, recipe, payload, folder, device)
     deployed = Mirrored(network) if recipe.mirror else network
-    evaluation = evaluate_on(setting, deployed, split.validation, folder, device)
-    card = model_card(setting, architecture, recipe, payload["fold"], evaluation)
+    evaluation = evaluate_on(setting, deployed, setting.folds[fold].validation, folder, device, fold=fold)
+    card = model_card(setting, architecture, recipe, fold, evaluation)
     save_package(
         folder / PACKAGE,
         network,
         architecture,
-        setting.plan,
+        setting.fold_plan(fold),
         card=card,
         weighting=setting.weighting,
         mirror=recipe.mirror,
@@ -101,7 +101,7 @@ def train_fold_network(
     split, every = setting.folds[payload["fold"]], setting.config.deployment.validate_every
 
     def validate(trained: torch.nn.Module) -> float:
-        cases = setting.cases(split.validation)
+        cases = setting.cases(split.validation, payload["fold"])
         return evaluate_network(trained, cases, setting.window(), class_names=setting.class_names, device=device).mean
 
     train_on(
@@ -111,6 +111,7 @@ def train_fold_network(
         recipe,
         folder,
         device,
+        fold=payload["fold"],
         extend=payload["extend"],
         validate=validate,
         validate_every=every,
@@ -145,12 +146,13 @@ def train_on(
     folder: Path,
     device: str,
     forward: Forward = plain_forward,
+    fold: int = -1,
     **options: Any,
 ) -> None:
-    """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
+    """Train on the cases ``ids``, normalised for ``fold``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
     rank, world_size = ranks()
     sampler = PatchSampler(
-        setting.cases(ids),
+        setting.cases(ids, fold),
         patch_size=setting.plan.patch_size,
         volumes=recipe.volumes,
         patches_per_volume=recipe.patches_per_volume,
@@ -172,11 +174,12 @@ def evaluate_on(
     folder: Path,
     device: str,
     window: SlidingWindow | None = None,
+    fold: int = -1,
 ) -> Evaluation:
-    """Score on the cases called ``ids`` and leave ``evaluation.json``."""
+    """Score on the cases called ``ids``, normalised for ``fold``, and leave ``evaluation.json``."""
     evaluation = evaluate_network(
         network,
-        setting.cases(ids),
+        setting.cases(ids, fold),
         window or setting.window(),
         class_names=setting.class_names,
         device=device,

@@ -7,15 +7,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
+from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
-from c2fnas.data.problem import Severity
+from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
 from c2fnas.planning.configure import configure
@@ -126,24 +126,16 @@ def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fin
             f"{folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
             f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
         )
-    _check(reading, folder, reporter)
-    cases = len(dataset.training)
-    reporter.start("fingerprint", cases)
-    fingerprint = fingerprint_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("fingerprint", done)
-    )
-    reporter.finish("fingerprint")
+    fingerprint = _scan(reading, folder, reporter).fingerprint
     write_json(folder.fingerprint, fingerprint.model_dump(mode="json"))
     return fingerprint
 
 
-def _check(reading: Reading, folder: RunFolder, reporter: Reporter) -> None:
-    """Refuse a data set with errors, other than in test cases, which no stage reads; keep the rest for the report."""
+def _scan(reading: Reading, folder: RunFolder, reporter: Reporter) -> Scan:
+    """Read every file once and refuse errors, other than in test cases, which no stage reads; the rest is kept."""
     dataset = reading.dataset
     reporter.start("check", len(dataset.training) + len(dataset.test))
-    found = inspect_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done)
-    )
+    found = scan_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
     reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
@@ -153,10 +145,11 @@ def _check(reading: Reading, folder: RunFolder, reporter: Reporter) -> None:
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
     write_json(folder.check, {"problems": [problem.to_json() for problem in problems]})
+    return found
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
+    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.fix}" for e in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
 

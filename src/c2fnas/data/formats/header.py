@@ -108,11 +108,9 @@ def _size_findings(header: Header) -> list[Finding]:
         ]
     needed, memory = header.bytes + 4 * header.voxels, psutil.virtual_memory().total
     if needed > memory:
-        mend = "Crop the volume, or save it as integers of 16 bits."
+        fix = "Crop the volume, or save it as integers of 16 bits."
         return [
-            Finding(
-                f"{needed:,} bytes to read it, float32 included", f"at most {memory:,}, this machine's memory", mend
-            )
+            Finding(f"{needed:,} bytes to read it, float32 included", f"at most {memory:,}, this machine's memory", fix)
         ]
     return []
 
@@ -137,15 +135,15 @@ def _affine_findings(affine: np.ndarray) -> list[Finding]:
     A sheared grid (a CT with a tilted gantry, say) is refused rather than resampled: predictions come back in the
     input's own grid, exactly, and through a resampling they could not.
     """
-    mend = "Correct the orientation fields of the header, or convert the volume from its source again."
+    fix = "Correct the orientation fields of the header, or convert the volume from its source again."
     if not np.isfinite(affine).all():
-        return [Finding("an affine with NaN or infinite entries", "finite numbers", mend)]
+        return [Finding("an affine with NaN or infinite entries", "finite numbers", fix)]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if (spacing <= 0).any():
-        return [Finding(f"spacing {tuple(spacing.tolist())} mm", "a positive spacing along every axis", mend)]
+        return [Finding(f"spacing {tuple(spacing.tolist())} mm", "a positive spacing along every axis", fix)]
     cosines = (affine[:3, :3] / spacing).T @ (affine[:3, :3] / spacing)
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
-        return [Finding("a singular affine", "three independent axes", mend)]
+        return [Finding("a singular affine", "three independent axes", fix)]
     shear = np.abs(cosines - np.eye(3)).max()
     if shear > SHEAR:
         return [

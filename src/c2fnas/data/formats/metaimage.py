@@ -174,11 +174,11 @@ def _is_big_endian(fields: Fields) -> bool:
 
 def _layout_findings(fields: Fields, skipped: int) -> list[Finding]:
     """What the format allows and isn't read here."""
-    mend = "Save the volume again, as binary MetaImage in one file."
+    fix = "Save the volume again, as binary MetaImage in one file."
     if not _flag(fields, "BinaryData", "True"):
-        return [Finding("voxels as text", "binary voxels", mend)]
+        return [Finding("voxels as text", "binary voxels", fix)]
     if skipped:
-        return [Finding(f"a HeaderSize of {skipped}", "voxels from the first byte on", mend)]
+        return [Finding(f"a HeaderSize of {skipped}", "voxels from the first byte on", fix)]
     return []
 
 

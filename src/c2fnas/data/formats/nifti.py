@@ -1,7 +1,7 @@
 """NIfTI-1 and NIfTI-2 single files (.nii, .nii.gz), through nibabel, after a look at the raw header.
 
 The affine is the sform where its code is positive, else the qform where its code is, else the bare spacing (as nibabel
-has it). nibabel mends what it doesn't like in a header, a zero spacing say; so headers are judged before it does.
+has it). nibabel fixes what it doesn't like in a header, a zero spacing say; so headers are judged before it does.
 """
 
 import gzip
@@ -183,11 +183,11 @@ def _qform(raw: nibabel.Nifti1Header, findings: list[Finding], is_spare: bool) -
     try:
         return raw.get_qform()
     except (HeaderDataError, ValueError) as error:
-        mend = "Correct the orientation fields of the header, or convert the volume from its source again."
+        fix = "Correct the orientation fields of the header, or convert the volume from its source again."
         if is_spare:
-            mend = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
+            fix = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
         found = f"an invalid qform ({error})"
-        findings.append(Finding(found, "a rotation", mend, "warning" if is_spare else "error"))
+        findings.append(Finding(found, "a rotation", fix, "warning" if is_spare else "error"))
         return None if is_spare else raw.get_base_affine()
 
 
@@ -213,16 +213,16 @@ def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
     spacing = np.abs(raw["pixdim"][1:4].astype(float))
     if np.isfinite(spacing).all() and (spacing > 0).all():
         return []
-    mend = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
-    return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", mend)]
+    fix = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
+    return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", fix)]
 
 
 def _scaling_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
     try:
         raw.get_slope_inter()
     except HeaderDataError as error:
-        mend = "Set scl_slope and scl_inter in the header, or convert the volume from its source again."
-        return [Finding(f"an invalid scaling ({error})", "numbers for slope and intercept", mend)]
+        fix = "Set scl_slope and scl_inter in the header, or convert the volume from its source again."
+        return [Finding(f"an invalid scaling ({error})", "numbers for slope and intercept", fix)]
     return []
 
 

@@ -90,5 +90,5 @@ def extent_findings(data: Path, start: int, size: int, *, packed: bool) -> list[
 
 def no_space() -> Finding:
     """The warning of a file that doesn't say where its axes point."""
-    mend = "Left and right may be swapped; left-posterior-superior is taken. Set the space if you know it."
-    return Finding("no anatomical orientation", "a space such as left-posterior-superior", mend, "warning")
+    fix = "Left and right may be swapped; left-posterior-superior is taken. Set the space if you know it."
+    return Finding("no anatomical orientation", "a space such as left-posterior-superior", fix, "warning")

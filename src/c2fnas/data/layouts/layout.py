@@ -39,7 +39,7 @@ class DatasetError(UserError):
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         shown = " ".join(
-            f"{each.place}: found {each.found}, expected {each.expected}. {each.mend}"
+            f"{each.place}: found {each.found}, expected {each.expected}. {each.fix}"
             for each in problems[:SHOWN_PROBLEMS]
         )
         more = len(problems) - SHOWN_PROBLEMS

@@ -41,8 +41,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     manifest = manifest_path(path)
     if manifest is None:
-        mend = "Name the folder that holds it, or the file itself."
-        raise CaseError("", path, f"no {MANIFEST}", "a manifest", mend)
+        fix = "Name the folder that holds it, or the file itself."
+        raise CaseError("", path, f"no {MANIFEST}", "a manifest", fix)
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
@@ -82,8 +82,8 @@ def channels_or_count(named: tuple[str, ...], cases: Iterable[Case]) -> tuple[st
     return named or ("channel 0",)
 
 
-def inside(root: Path, text: Any, mend: str = "Correct the manifest, and move the file into the folder.") -> Path:
-    """The path below ``root`` that a manifest names; ``mend`` is told of one that leads elsewhere.
+def inside(root: Path, text: Any, fix: str = "Correct the manifest, and move the file into the folder.") -> Path:
+    """The path below ``root`` that a manifest names; ``fix`` is told of one that leads elsewhere.
 
     Raises:
         EntryError: it is no text, absolute, or climbs out of ``root``.
@@ -91,9 +91,7 @@ def inside(root: Path, text: Any, mend: str = "Correct the manifest, and move th
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         found = f"{text!r} in place of a path"
         raise EntryError(Finding(found, "the path of a file", "Correct the entry in the manifest."))
-    outside = Finding(
-        f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", mend
-    )
+    outside = Finding(f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", fix)
     path = PurePosixPath(text.strip().replace("\\", "/"))
     parts: list[str] = []
     for part in path.parts:
@@ -193,7 +191,7 @@ def dataset_problems(dataset: Dataset, manifest: Path, entries: Sequence[Problem
         )
         return [Problem.of(found, "", manifest)]
     if isinstance(stated, int) and stated != len(dataset.training):
-        mend = "Correct numTraining, or find the cases that are missing or too many."
+        fix = "Correct numTraining, or find the cases that are missing or too many."
         expected = f"{stated}, as numTraining says"
-        return [Problem.of(Finding(f"{len(dataset.training)} training cases", expected, mend, "warning"), "", manifest)]
+        return [Problem.of(Finding(f"{len(dataset.training)} training cases", expected, fix, "warning"), "", manifest)]
     return []

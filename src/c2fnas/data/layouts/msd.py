@@ -28,7 +28,7 @@ from c2fnas.data.layouts.manifest import (
 )
 from c2fnas.data.problem import Finding, Problem
 
-MEND = "Correct the entry in the manifest."
+FIX = "Correct the entry in the manifest."
 
 
 class MsdLayout(Layout):
@@ -69,7 +69,7 @@ def _cases(content: dict[str, Any], key: str, file: Path, channels: int, problem
     """The cases of one list; entries that can't be read are added to ``problems``."""
     entries = content.get(key) or []
     if not isinstance(entries, list):
-        problems.append(Problem.of(Finding(f"{key}: {entries!r:.60}", "a list of cases", MEND), "", file))
+        problems.append(Problem.of(Finding(f"{key}: {entries!r:.60}", "a list of cases", FIX), "", file))
         return
     for number, entry in enumerate(entries):
         try:

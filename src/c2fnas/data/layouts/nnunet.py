@@ -113,9 +113,9 @@ def _surplus(case: str, numbers: Iterable[int], channels: tuple[str, ...], folde
     if not surplus:
         return []
     expected = f"{len(channels)} ({', '.join(channels)})"
-    mend = "Name the channel in the manifest's channel_names, or remove the file."
+    fix = "Name the channel in the manifest's channel_names, or remove the file."
     return [
-        Problem.of(Finding(f"a channel {number:04d}", f"{expected} channels", mend), case, folder) for number in surplus
+        Problem.of(Finding(f"a channel {number:04d}", f"{expected} channels", fix), case, folder) for number in surplus
     ]
 
 

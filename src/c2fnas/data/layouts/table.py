@@ -104,8 +104,8 @@ def _rows(file: Path) -> dict[int, Row]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        mend = "Save the table again as CSV in UTF-8."
-        raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", mend) from error
+        fix = "Save the table again as CSV in UTF-8."
+        raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", fix) from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(text.splitlines(), delimiter=separator)
@@ -125,9 +125,9 @@ def _column(name: str) -> str:
 def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
     columns = [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("image_")]
     if not columns:
-        expected, mend = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
+        expected, fix = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
         found = f"the columns {', '.join(rows[0])}" if rows else "no rows"
-        raise CaseError("", file, found, expected, mend)
+        raise CaseError("", file, found, expected, fix)
     numbered = all(name.removeprefix("image_").isdigit() for name in columns)
     return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
 

@@ -15,15 +15,15 @@ from small_datasets import IDS, LABELS, checked, reheader, resave, write_dataset
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
-from c2fnas.data.check import check_dataset, inspect_dataset
 from c2fnas.data.formats import header as header_module
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.problem import Problem
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image, read_label, write_label
 from c2fnas.errors import UserError
 
 Spoil = Callable[[Path], object]
-FIELDS = {"case", "file", "found", "expected", "mend", "severity"}
+FIELDS = {"case", "file", "found", "expected", "fix", "severity"}
 
 
 def cut(path: Path, share: float = 0.6) -> None:
@@ -308,7 +308,7 @@ def test_a_volume_beyond_the_memory_is_not_read(tmp_path: Path, monkeypatch: pyt
         total, available = 100, 100
 
     monkeypatch.setattr(header_module.psutil, "virtual_memory", lambda: Small)
-    problems = check_dataset(load_dataset(write_dataset(tmp_path)))
+    problems = scan_dataset(load_dataset(write_dataset(tmp_path))).problems
     assert {each.case for each in problems} == set(IDS)
     assert "this machine's memory" in problems[0].expected
 
@@ -379,24 +379,24 @@ def test_a_single_case_makes_no_folds(tmp_path: Path) -> None:
 def test_counts_are_those_of_the_voxels(tmp_path: Path) -> None:
     write_dataset(tmp_path)
     resave(tmp_path / "c_label.nii.gz", np.zeros_like)
-    inspection = inspect_dataset(tmp_path)
-    assert inspection.class_cases == (5, 4, 4)
-    assert inspection.present["c"] == {0}
+    scan = scan_dataset(tmp_path)
+    assert scan.class_cases == (5, 4, 4)
+    assert scan.present["c"] == {0}
     truth = np.asanyarray(nibabel.load(tmp_path / "a_label.nii.gz").dataobj)
-    assert inspection.training[0].voxels == tuple(np.bincount(truth.ravel(), minlength=3))
-    assert inspection.training[0].geometry == read_image([tmp_path / "a.nii.gz"]).geometry
+    assert scan.training[0].voxels == tuple(np.bincount(truth.ravel(), minlength=3))
+    assert scan.training[0].geometry == read_image([tmp_path / "a.nii.gz"]).geometry
 
 
 def test_a_data_set_without_a_path_has_no_manifest_to_check(tmp_path: Path) -> None:
     dataset = load_dataset(write_dataset(tmp_path, numTraining=9))
     assert dataset.classes == CLASSES
-    assert check_dataset(dataset) == ()
-    assert len(check_dataset(tmp_path)) == 1
+    assert scan_dataset(dataset).problems == ()
+    assert len(scan_dataset(tmp_path).problems) == 1
 
 
 def test_progress_counts_every_case(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    check_dataset(write_dataset(tmp_path, test=["./a.nii.gz"]), workers=2, progress=lambda *each: seen.append(each))
+    scan_dataset(write_dataset(tmp_path, test=["./a.nii.gz"]), workers=2, progress=lambda *each: seen.append(each))
     assert seen == [(number, 6) for number in range(1, 7)]
 
 
