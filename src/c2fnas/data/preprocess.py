@@ -80,6 +80,7 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
         raise CaseError.of(finding, case.id, case.label)
     sample = foreground_sample(volume.array, labels)
     way, found = _resample(volume, case.images, plan, case.id, allocate)
+    del volume  # the image's memory is free while the label is resampled
     allocate("truth", labels.shape, np.uint8)[...] = labels
     resample_labels(way.view(labels), way.shape, way.nearest_axis, out=allocate("label", way.shape, np.uint8))
     return Preparation(way, found, sample)
