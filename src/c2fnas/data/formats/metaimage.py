@@ -12,6 +12,7 @@ import numpy as np
 from c2fnas.data.formats.header import Header
 from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.errors import refuse_exhaustion
 
 TYPES = {
     "MET_CHAR": "i1",
@@ -137,6 +138,7 @@ def _fields(path: Path) -> tuple[Fields, int]:
     except FileNotFoundError as error:
         raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except (OSError, UnicodeDecodeError) as error:
+        refuse_exhaustion(path, error)
         raise CaseError("", path, f"an unreadable header ({error})", "a MetaImage volume", AGAIN) from error
     if "ElementDataFile" not in fields:
         raise CaseError("", path, "no MetaImage header", "a header that ends in ElementDataFile", AGAIN)

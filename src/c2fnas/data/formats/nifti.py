@@ -21,6 +21,7 @@ from nibabel.volumeutils import array_from_file
 from c2fnas.data.formats.header import DEFLATE_RATIO, LARGEST_VOXELS, Header
 from c2fnas.data.geometry import AFFINE_TOLERANCE
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.errors import refuse_exhaustion
 
 HEADER_SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 AGAIN = "Copy or download the file again, or export it from its source again."
@@ -73,6 +74,7 @@ def read_voxels(header: Header) -> np.ndarray:
             stored = array_from_file(header.shape, raw.get_data_dtype(), stream, _offset(raw), mmap=False)
             stream.read(1)  # the end of a gzip stream carries its checksum
     except DAMAGED as error:
+        refuse_exhaustion(header.path, error)
         raise CaseError(
             "",
             header.path,
@@ -127,6 +129,7 @@ def _raw_header(path: Path) -> nibabel.Nifti1Header:
     except FileNotFoundError as error:
         raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except DAMAGED as error:
+        refuse_exhaustion(path, error)
         raise CaseError("", path, f"an unreadable file ({error})", "a NIfTI volume", AGAIN) from error
     for size, kind in HEADER_SIZES.items():
         if len(start) >= size and size in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):

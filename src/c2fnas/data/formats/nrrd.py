@@ -8,6 +8,7 @@ import numpy as np
 from c2fnas.data.formats.header import Header
 from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings, need, no_space, to_ras
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.errors import refuse_exhaustion
 
 ABBREVIATIONS = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior"}
 CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color", "time", "point")
@@ -47,6 +48,7 @@ def read_voxels(header: Header) -> np.ndarray:
     try:
         stored: np.ndarray = cast(Any, NrrdReader().read(header.path)).array
     except Exception as error:  # pynrrd lets errors of numpy, zlib and bz2 through
+        refuse_exhaustion(header.path, error)
         raise CaseError(
             "",
             header.path,
@@ -95,6 +97,7 @@ def _fields(path: Path) -> tuple[dict[str, Any], int]:
     except FileNotFoundError as error:
         raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except Exception as error:  # pynrrd raises several kinds, some of them undocumented
+        refuse_exhaustion(path, error)
         raise CaseError("", path, f"an unreadable header ({error})", "an NRRD volume", AGAIN) from error
 
 

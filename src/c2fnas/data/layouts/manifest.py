@@ -13,6 +13,7 @@ from c2fnas.data.formats import without_suffix
 from c2fnas.data.layouts.labels import whole_number
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import read_header
+from c2fnas.errors import refuse_exhaustion
 
 MANIFEST = "dataset.json"
 SEPARATOR = re.compile(r"([_\-. ])")
@@ -46,6 +47,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
+        refuse_exhaustion(manifest, error)
         raise CaseError("", manifest, f"unreadable JSON ({error})", "JSON in UTF-8", "Correct the file.") from error
     if not isinstance(content, dict):
         raise CaseError("", manifest, f"a JSON {type(content).__name__}", "a JSON object", "Correct the manifest.")

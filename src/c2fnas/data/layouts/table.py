@@ -31,6 +31,7 @@ from c2fnas.data.layouts.manifest import (
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
+from c2fnas.errors import refuse_exhaustion
 
 SPLITS = {
     "": "training",
@@ -104,6 +105,7 @@ def _rows(file: Path) -> dict[int, Row]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        refuse_exhaustion(file, error)
         fix = "Save the table again as CSV in UTF-8."
         raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", fix) from error
     first = text.partition("\n")[0]
