@@ -9,24 +9,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from c2fnas.data.formats.header import Header
-from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings
+from c2fnas.data.formats.header import AGAIN, Header, detached, extent_findings, unreadable
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.errors import refuse_exhaustion
 
 TYPES = {
-    "MET_CHAR": "i1",
-    "MET_UCHAR": "u1",
-    "MET_SHORT": "i2",
-    "MET_USHORT": "u2",
-    "MET_INT": "i4",
-    "MET_UINT": "u4",
-    "MET_LONG": "i4",
-    "MET_ULONG": "u4",
-    "MET_LONG_LONG": "i8",
-    "MET_ULONG_LONG": "u8",
-    "MET_FLOAT": "f4",
-    "MET_DOUBLE": "f8",
+    **{"MET_CHAR": "i1", "MET_SHORT": "i2", "MET_INT": "i4", "MET_LONG": "i4", "MET_LONG_LONG": "i8"},
+    **{"MET_UCHAR": "u1", "MET_USHORT": "u2", "MET_UINT": "u4", "MET_ULONG": "u4", "MET_ULONG_LONG": "u8"},
+    **{"MET_FLOAT": "f4", "MET_DOUBLE": "f8"},
 }
 NAMES = {code: name for name, code in TYPES.items() if "MET_LONG" != name != "MET_ULONG"}
 LONGEST_HEADER = 2**16
@@ -49,9 +38,8 @@ def read_header(path: Path) -> Header:
         affine = _affine(fields, len(sizes))
         skipped = int(fields.get("HeaderSize", 0))
     except (KeyError, ValueError, OverflowError) as error:
-        raise CaseError(
-            "", path, f"an incomplete MetaImage header ({error})", "DimSize, ElementType and the orientation", AGAIN
-        ) from error
+        expected = "DimSize, ElementType and the orientation"
+        raise CaseError("", path, f"an incomplete MetaImage header ({error})", expected, AGAIN) from error
     shape = tuple(sizes) if channels == 1 else (*sizes, channels)
     findings = _layout_findings(fields, skipped)
     if not findings and all(size > 0 for size in shape):
@@ -95,12 +83,8 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     packed = zlib.compress(labels.astype(labels.dtype.newbyteorder("<"), copy=False).tobytes("F"))
     fields = {
-        "ObjectType": "Image",
-        "NDims": "3",
-        "BinaryData": "True",
-        "BinaryDataByteOrderMSB": "False",
-        "CompressedData": "True",
-        "CompressedDataSize": str(len(packed)),
+        **{"ObjectType": "Image", "NDims": "3", "BinaryData": "True", "BinaryDataByteOrderMSB": "False"},
+        **{"CompressedData": "True", "CompressedDataSize": str(len(packed))},
         "TransformMatrix": _text((lps[:3, :3] / spacing).T.ravel()),
         "Offset": _text(lps[:3, 3]),
         "ElementSpacing": _text(spacing),
@@ -135,11 +119,8 @@ def _fields(path: Path) -> tuple[Fields, int]:
                     break
                 fields[key.strip()] = value.strip()
             end = file.tell()
-    except FileNotFoundError as error:
-        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except (OSError, UnicodeDecodeError) as error:
-        refuse_exhaustion(path, error)
-        raise CaseError("", path, f"an unreadable header ({error})", "a MetaImage volume", AGAIN) from error
+        raise unreadable(path, error, "a MetaImage volume") from error
     if "ElementDataFile" not in fields:
         raise CaseError("", path, "no MetaImage header", "a header that ends in ElementDataFile", AGAIN)
     return fields, end

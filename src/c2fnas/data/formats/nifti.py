@@ -18,27 +18,16 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import array_from_file
 
-from c2fnas.data.formats.header import DEFLATE_RATIO, LARGEST_VOXELS, Header
+from c2fnas.data.formats.header import AGAIN, LARGEST_VOXELS, Header, cut_short, extent_findings, unreadable
 from c2fnas.data.geometry import AFFINE_TOLERANCE
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.errors import refuse_exhaustion
 
 HEADER_SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-AGAIN = "Copy or download the file again, or export it from its source again."
+USE_SFORM = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
 DISAGREEMENT = 0.1  # of a voxel, at the corners: quaternions in float32 don't hold large volumes' corners any closer
 ORIENTATION = (
-    "qform_code",
-    "sform_code",
-    "quatern_b",
-    "quatern_c",
-    "quatern_d",
-    "qoffset_x",
-    "qoffset_y",
-    "qoffset_z",
-    "srow_x",
-    "srow_y",
-    "srow_z",
-    "xyzt_units",
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
 DAMAGED = (EOFError, OSError, ValueError, zlib.error)
 
@@ -71,17 +60,10 @@ def read_voxels(header: Header) -> np.ndarray:
     raw = _raw_header(header.path)
     try:
         with _opened(header.path) as stream:
-            stored = array_from_file(header.shape, raw.get_data_dtype(), stream, _offset(raw), mmap=False)
+            stored = array_from_file(header.shape, raw.get_data_dtype(), stream, int(raw["vox_offset"]), mmap=False)
             stream.read(1)  # the end of a gzip stream carries its checksum
     except DAMAGED as error:
-        refuse_exhaustion(header.path, error)
-        raise CaseError(
-            "",
-            header.path,
-            f"a file that is cut short or damaged ({error})",
-            f"{header.bytes:,} bytes of voxels",
-            AGAIN,
-        ) from error
+        raise cut_short(header, error) from error
     return _scaled(stored, raw)
 
 
@@ -111,7 +93,7 @@ def orientation_header(path: Path) -> nibabel.Nifti1Header:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is gzip-packed, by its first bytes."""
+    """True if a file is gzip-packed, by its first bytes."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
@@ -126,11 +108,8 @@ def _raw_header(path: Path) -> nibabel.Nifti1Header:
     try:
         with _opened(path) as stream:
             start = stream.read(max(HEADER_SIZES))
-    except FileNotFoundError as error:
-        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except DAMAGED as error:
-        refuse_exhaustion(path, error)
-        raise CaseError("", path, f"an unreadable file ({error})", "a NIfTI volume", AGAIN) from error
+        raise unreadable(path, error, "a NIfTI volume") from error
     for size, kind in HEADER_SIZES.items():
         if len(start) >= size and size in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
             header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
@@ -158,10 +137,6 @@ def _dtype(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.dtype:
         return np.dtype(np.uint8)
 
 
-def _offset(raw: nibabel.Nifti1Header) -> int:
-    return int(raw["vox_offset"])
-
-
 def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     sform = raw.get_sform() if int(raw["sform_code"]) > 0 else None
     is_spare = sform is not None
@@ -169,14 +144,9 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     if sform is not None and qform is not None:
         findings += _disagreement(sform, qform, raw)
     if sform is None and qform is None:
-        findings.append(
-            Finding(
-                "neither qform nor sform",
-                "an orientation (sform or qform with a code above 0)",
-                "Left and right may be swapped; only the spacing is used. Set the sform if you know it.",
-                "warning",
-            )
-        )
+        fix = "Left and right may be swapped; only the spacing is used. Set the sform if you know it."
+        expected = "an orientation (sform or qform with a code above 0)"
+        findings.append(Finding("neither qform nor sform", expected, fix, "warning"))
         return raw.get_base_affine()
     return sform if sform is not None else cast(np.ndarray, qform)
 
@@ -188,7 +158,7 @@ def _qform(raw: nibabel.Nifti1Header, findings: list[Finding], is_spare: bool) -
     except (HeaderDataError, ValueError) as error:
         fix = "Correct the orientation fields of the header, or convert the volume from its source again."
         if is_spare:
-            fix = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
+            fix = USE_SFORM
         found = f"an invalid qform ({error})"
         findings.append(Finding(found, "a rotation", fix, "warning" if is_spare else "error"))
         return None if is_spare else raw.get_base_affine()
@@ -202,14 +172,7 @@ def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Heade
     spacing = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.isfinite(apart) or apart <= DISAGREEMENT * spacing.min():
         return []
-    return [
-        Finding(
-            f"qform and sform {apart:.3g} mm apart",
-            "the same place from both",
-            "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform())).",
-            "warning",
-        )
-    ]
+    return [Finding(f"qform and sform {apart:.3g} mm apart", "the same place from both", USE_SFORM, "warning")]
 
 
 def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
@@ -230,29 +193,10 @@ def _scaling_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
 
 
 def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[Finding]:
-    """Whether the file can hold the voxels that its header claims, before memory is taken for them."""
     offset = float(raw["vox_offset"])
     if not np.isfinite(offset) or offset < raw.sizeof_hdr or offset != int(offset):
         return [Finding(f"voxels at byte {offset:g}", f"an offset of at least {raw.single_vox_offset}", AGAIN)]
-    length = path.stat().st_size
-    if is_packed(path):
-        if offset + size > length * DEFLATE_RATIO:
-            return [
-                Finding(
-                    f"{size:,} bytes of voxels in {length:,} packed bytes",
-                    f"at most {DEFLATE_RATIO} times the packed size",
-                    AGAIN,
-                )
-            ]
-    elif offset + size > length:
-        return [
-            Finding(
-                f"{length:,} bytes",
-                f"{int(offset) + size:,} bytes, as the header says",
-                f"The file is cut short, or its data offset is wrong. {AGAIN}",
-            )
-        ]
-    return []
+    return extent_findings(path, int(offset), size, packed=is_packed(path))
 
 
 def _scaled(stored: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
