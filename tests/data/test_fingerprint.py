@@ -15,6 +15,7 @@ from c2fnas.data.normalisation import moments
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import nonzero_box
 from c2fnas.data.scan import scan_dataset
+from c2fnas.data.volume import read_image
 
 
 def turned_case(folder: Path) -> tuple:
@@ -28,10 +29,15 @@ def test_sizes_and_spacings_are_along_canonical_axes(tmp_path: Path) -> None:
     assert case.spacing == pytest.approx((3.0, 0.5, 0.8))
 
 
-def test_classes_are_counted_and_channels_known_by_name(tmp_path: Path) -> None:
+def test_statistics_are_those_of_the_foreground(tmp_path: Path) -> None:
     cases = tuple(write_case(tmp_path, name, seed=seed) for seed, name in enumerate("abc"))
     found = scan_dataset(dataset_of(tmp_path, cases, channels=("CT",)), workers=2).fingerprint
-    assert [channel.kind for channel in found.channels] == ["ct"]
+    inside = [read_image(c.images).array[0][nibabel.load(c.label).get_fdata() > 0] for c in cases]
+    values = np.concatenate(inside)
+    (channel,) = found.channels
+    assert channel.kind == "ct"
+    assert (channel.low, channel.high) == pytest.approx(np.percentile(values, [0.5, 99.5]), rel=1e-4)
+    assert (channel.mean, channel.std) == pytest.approx((values.mean(), values.std()), rel=1e-5)
     assert found.cases[0].voxels == (9 * 11 * 7 - 5 * 7 * 5, 5 * 7 * 5 - 8, 8)
     assert [each.cases for each in found.classes] == [3, 3, 3]
 

@@ -28,7 +28,9 @@ def fingerprint_of(
             ClassFingerprint(name="background", values=(0,), cases=1),
             ClassFingerprint(name="organ", values=(1, 2), cases=1),
         ),
-        channels=tuple(ChannelFingerprint(name=kind, kind=kind) for kind in channels),
+        channels=tuple(
+            ChannelFingerprint(name=kind, kind=kind, low=-50, high=180, mean=90, std=30) for kind in channels
+        ),
         cases=tuple(
             CaseFingerprint(
                 id=str(number),

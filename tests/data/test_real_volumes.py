@@ -8,7 +8,7 @@ import pytest
 
 from c2fnas.data.cache import PreparedCase, prepare_cases
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fold_choice import FoldChoice, make_folds
+from c2fnas.data.folds import FoldChoice, make_folds
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.scan import scan_dataset
 from c2fnas.planning.plan import make_plan

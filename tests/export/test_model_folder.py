@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Path:
         name="Phantoms",
         folder="Task00",
         cases=cases,
-        channels=(ChannelFingerprint(name="T1", kind="mr"),),
+        channels=(ChannelFingerprint(name="T1", kind="mr", low=0, high=1, mean=0, std=1),),
         classes=tuple(ClassFingerprint(name=n, values=(v,), cases=3) for v, n in enumerate(("background", "a", "b"))),
     )
     write_json(folder.fingerprint, data.model_dump(mode="json"))

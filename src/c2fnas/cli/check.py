@@ -51,7 +51,7 @@ def check(
     `c2fnas check Task04_Hippocampus --fix Task04_corrected`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.data.fold_choice import fold_problems
+    from c2fnas.data.folds import fold_problems
     from c2fnas.data.problem import CaseError
 
     if fill is not None and fix is None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -37,10 +36,14 @@ class CaseFingerprint(_Frozen):
 
 
 class ChannelFingerprint(_Frozen):
-    """A channel and whether its values are Hounsfield units, see :func:`channel_kind`."""
+    """A channel over the foreground of all training cases: 0.5 and 99.5 percentiles, mean and standard deviation."""
 
     name: str
     kind: Literal["ct", "mr"]
+    low: float
+    high: float
+    mean: float
+    std: float
 
 
 class ClassFingerprint(_Frozen):
@@ -89,20 +92,6 @@ class Fingerprint(_Frozen):
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
             and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
-
-
-def fingerprint_of(dataset: Dataset, cases: Sequence[CaseFingerprint]) -> Fingerprint:
-    """Return the fingerprint of a data set whose training cases have the fingerprints ``cases``."""
-    return Fingerprint(
-        name=dataset.name,
-        folder=dataset.root.resolve().name,
-        cases=tuple(cases),
-        channels=tuple(ChannelFingerprint(name=name, kind=channel_kind(name)) for name in dataset.channels),
-        classes=tuple(
-            ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[index] > 0 for case in cases))
-            for index, each in enumerate(dataset.classes)
-        ),
-    )
 
 
 def content_hash(case: Case) -> str:

@@ -18,11 +18,10 @@ import numpy as np
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import Header, format_of, header_findings, suffix_of
 from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
-from c2fnas.data.label_file import write_label
 from c2fnas.data.parallel import Progress
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import Scan
-from c2fnas.data.volume import read_header
+from c2fnas.data.volume import read_header, write_label
 from c2fnas.data.voxels import fraction_finding, label_integers
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically, write_text

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from types import EllipsisType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,16 @@ from c2fnas.data.plan import ChannelPlan, Plan
 
 Moments = tuple[tuple[float, float], ...]
 """Mean and standard deviation of each channel of a volume."""
+
+
+class Statistics(NamedTuple):
+    """Statistics of foreground voxels: their 0.5 and 99.5 percentiles, mean and standard deviation."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
 
 SAMPLES_PER_CASE = 10_000
 """Foreground voxels of a case that enter the statistics of CT."""
@@ -26,8 +37,8 @@ def moments(array: np.ndarray) -> tuple[float, float]:
     return mean, float(np.sqrt(squares / array.size))
 
 
-def foreground_sample(image: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Return at most :data:`SAMPLES_PER_CASE` foreground voxels at even distances, ``[channels, n]``."""
+def foreground_places(label: np.ndarray) -> np.ndarray:
+    """Return at most :data:`SAMPLES_PER_CASE` places of foreground voxels, at even distances, in the flat array."""
     flat, seen = label.reshape(-1), 0
     step = max(1, -(-int(np.count_nonzero(flat)) // SAMPLES_PER_CASE))
     places = [np.zeros(0, np.int64)]
@@ -35,30 +46,33 @@ def foreground_sample(image: np.ndarray, label: np.ndarray) -> np.ndarray:
         inside = np.flatnonzero(flat[start : start + SLAB_VOXELS])
         places.append(start + inside[-seen % step :: step])
         seen += len(inside)
-    return image.reshape(len(image), -1)[:, np.concatenate(places)]
+    return np.concatenate(places)
+
+
+def statistics(samples: Iterable[np.ndarray], channels: int) -> list[Statistics]:
+    """Return the statistics of each channel over foreground voxels ``[channels, n]`` of some cases."""
+    values = np.concatenate([np.zeros((channels, 0), np.float32), *samples], axis=1)
+    values = values if values.shape[1] else np.zeros((channels, 1), np.float32)
+    low, high = np.percentile(values, [0.5, 99.5], axis=1).tolist()
+    mean, std = values.mean(axis=1, dtype=np.float64).tolist(), values.std(axis=1, dtype=np.float64).tolist()
+    return [Statistics(*each) for each in zip(low, high, mean, std, strict=True)]
 
 
 def with_statistics(channels: Sequence[ChannelPlan], samples: Iterable[np.ndarray]) -> tuple[ChannelPlan, ...]:
-    """Fill in the numbers of CT channels that have none.
-
-    They are the 0.5 and 99.5 percentiles, the mean and the standard deviation of the foreground. Numbers that were
-    given by hand stay.
+    """Return the channels, those of CT that have no numbers with the statistics of ``samples``.
 
     Args:
         channels: of the plan.
-        samples: of each training case, ``[channels, n]``; read only where a channel needs them.
+        samples: foreground voxels of each training case, ``[channels, n]``; read only where a channel needs them.
     """
     if all(each.complete for each in channels):
         return tuple(channels)
-    values = np.concatenate([np.zeros((len(channels), 0), np.float32), *samples], axis=1)
-    values = values if values.shape[1] else np.zeros((len(channels), 1), np.float32)
-    low, high = np.percentile(values, [0.5, 99.5], axis=1).tolist()
-    mean, std = values.mean(axis=1, dtype=np.float64).tolist(), values.std(axis=1, dtype=np.float64).tolist()
+    found = statistics(samples, len(channels))
     return tuple(
         each
         if each.complete
-        else each.model_copy(update={"clip": (low[c], high[c]), "mean": mean[c], "std": max(std[c], 1e-6)})
-        for c, each in enumerate(channels)
+        else each.model_copy(update={"clip": (own.low, own.high), "mean": own.mean, "std": max(own.std, 1e-6)})
+        for each, own in zip(channels, found, strict=True)
     )
 
 

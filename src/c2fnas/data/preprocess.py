@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.normalisation import Moments, foreground_sample, moments, normalise, normalise_image
+from c2fnas.data.normalisation import Moments, foreground_places, moments, normalise, normalise_image
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import CaseError
 from c2fnas.data.resample import resample_image, resample_labels
@@ -78,7 +78,7 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     volume = read_image(case.images, case.id)
     for finding in grid_findings(geometry, volume.geometry, case.images[0].name):
         raise CaseError.of(finding, case.id, case.label)
-    sample = foreground_sample(volume.array, labels)
+    sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels)]
     way, found = _resample(volume, case.images, plan, case.id, allocate)
     del volume  # the image's memory is free while the label is resampled
     allocate("truth", labels.shape, np.uint8)[...] = labels

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from c2fnas.data.geometry import Geometry
@@ -106,36 +107,22 @@ class Restoration:
         return result
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "shape": list(self.original.shape),
-            "affine": [list(row) for row in self.original.affine],
-            "order": list(self.order),
-            "flipped": list(self.flipped),
-            "box": [list(side) for side in self.box],
-            "prepared_shape": list(self.shape),
-            "nearest_axis": self.nearest_axis,
-        }
+        """Return the restoration as JSON."""
+        return _JSON.dump_python(self, mode="json")
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """From :meth:`to_json`."""
-        original = Geometry.from_array(value["shape"], value["affine"])
-        i, j, k = ((int(first), int(last)) for first, last in value["box"])
-        return cls(
-            original,
-            tuple(value["order"]),
-            tuple(value["flipped"]),
-            (i, j, k),
-            tuple(value["prepared_shape"]),
-            value["nearest_axis"],
-        )
+    def from_json(cls, value: Mapping[str, Any]) -> "Restoration":
+        """Return the restoration from :meth:`to_json`."""
+        return _JSON.validate_python(value)
 
     def _check(self, shape: Sequence[int]) -> None:
         if tuple(shape) != self.shape:
             raise ValueError(
                 f"an array of size {tuple(shape)} is none of this case, whose prepared size is {self.shape}"
             )
+
+
+_JSON = TypeAdapter(Restoration)
 
 
 def nonzero_box(image: np.ndarray) -> Box:

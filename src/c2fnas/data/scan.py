@@ -9,16 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from c2fnas.data.dataset import Case, Dataset
-from c2fnas.data.fingerprint import CaseFingerprint, Fingerprint, content_hash, fingerprint_of, stamps
+from c2fnas.data.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    ClassFingerprint,
+    Fingerprint,
+    channel_kind,
+    content_hash,
+    stamps,
+)
 from c2fnas.data.formats import Header, format_of, header_findings
 from c2fnas.data.free_memory import free_memory
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import Reading, read_dataset
+from c2fnas.data.normalisation import foreground_places, statistics
 from c2fnas.data.parallel import VOLUMES_EACH, Progress, fitting_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.restoration import Restoration, box_of
 from c2fnas.data.volume import grid_findings, read_header
-from c2fnas.data.voxels import image_findings, label_findings, label_integers, storage_findings
+from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers, storage_findings
 from c2fnas.errors import refuse_exhaustion
 
 NOTICED = 1e-4
@@ -35,6 +44,7 @@ class CaseScan:
         geometry: that of its first image, None where the header is unsound.
         voxels: of each class by index, None without a sound label.
         fingerprint: of a training case without errors, else None.
+        sample: foreground voxels of it, ``[channels, n]``, at even distances.
     """
 
     case: Case
@@ -42,6 +52,7 @@ class CaseScan:
     geometry: Geometry | None = None
     voxels: tuple[int, ...] | None = None
     fingerprint: CaseFingerprint | None = None
+    sample: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,21 @@ class Scan:
         for problem in (problem for each in self.training for problem in each.problems):
             if problem.severity == "error":
                 raise CaseError(problem.case, problem.file, problem.found, problem.expected, problem.fix)
-        return fingerprint_of(self.dataset, [each.fingerprint for each in self.training if each.fingerprint])
+        dataset, cases = self.dataset, tuple(each.fingerprint for each in self.training if each.fingerprint)
+        found = statistics((each.sample for each in self.training if each.sample is not None), len(dataset.channels))
+        return Fingerprint(
+            name=dataset.name,
+            folder=dataset.root.resolve().name,
+            cases=cases,
+            channels=tuple(
+                ChannelFingerprint(name=name, kind=channel_kind(name), **own._asdict())
+                for name, own in zip(dataset.channels, found, strict=True)
+            ),
+            classes=tuple(
+                ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[n] > 0 for case in cases))
+                for n, each in enumerate(dataset.classes)
+            ),
+        )
 
     def _absent_classes(self) -> Iterator[Problem]:
         if not self.present:
@@ -140,34 +165,37 @@ class _CaseScan:
     training: bool
     problems: list[Problem] = field(default_factory=list)
     filled: np.ndarray | None = None
+    places: np.ndarray | None = None
+    samples: list[np.ndarray] = field(default_factory=list)
 
     def run(self) -> CaseScan:
         case = self.case
         headers = [self._header(path) for path in case.images]
+        geometry = None if headers[0] is None else _geometry(headers[0])
+        before, self.problems = self.problems, []
+        voxels = self._label(geometry)
+        of_label, self.problems = self.problems, before
         for path, header in zip(case.images, headers, strict=True):
             if header is not None:
                 self._list(self._image_findings(header), path)
         self._list(_channel_findings(headers, self.dataset), case.images[0])
-        geometry = None if headers[0] is None else _geometry(headers[0])
         for path, header in zip(case.images[1:], headers[1:], strict=True):
             self._list(self._grid_findings(header, geometry), path)
-        voxels = self._label(geometry)
+        self.problems += of_label
         sound = self.training and not any(problem.severity == "error" for problem in self.problems)
-        fingerprint = self._fingerprint(geometry, voxels) if sound and geometry and voxels else None
-        return CaseScan(case, tuple(self.problems), geometry, voxels, fingerprint)
-
-    def _fingerprint(self, geometry: Geometry, voxels: tuple[int, ...]) -> CaseFingerprint:
+        if not sound or geometry is None or voxels is None or self.filled is None:
+            return CaseScan(case, tuple(self.problems), geometry, voxels)
         way = Restoration.to_axes(geometry)
-        assert self.filled is not None
-        return CaseFingerprint(
-            id=self.case.id,
+        fingerprint = CaseFingerprint(
+            id=case.id,
             shape=way.shape,
             nonzero_shape=way.cropped(box_of(way.view(self.filled))).shape,
             spacing=way.spacing,
             voxels=voxels,
-            sha256=content_hash(self.case),
-            files=stamps(self.case),
+            sha256=content_hash(case),
+            files=stamps(case),
         )
+        return CaseScan(case, tuple(self.problems), geometry, voxels, fingerprint, np.stack(self.samples))
 
     def _label(self, geometry: Geometry | None) -> tuple[int, ...] | None:
         """Voxels of each class; None where there is no sound label."""
@@ -185,7 +213,12 @@ class _CaseScan:
             return None
         findings = label_findings(stored, self.dataset.classes)
         self._list(findings or storage_findings(header.shape, header.dtype), path)
-        return None if findings else _class_voxels(stored, self.dataset)
+        if findings:
+            return None
+        indices = class_lookup(self.dataset.classes)[label_integers(stored.reshape(stored.shape[:3]))].T
+        self.places = foreground_places(indices)
+        planes = (np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices)
+        return tuple(sum(planes).tolist())  # plane by plane, since counting makes integers of eight bytes
 
     def _header(self, path: Path) -> Header | None:
         """A file's header if it is sound enough to read voxels by."""
@@ -210,16 +243,20 @@ class _CaseScan:
         stored = self._stored(header)
         if stored is None:
             return []
-        self._fill(stored.reshape((*stored.shape[:3], -1)))
+        if self.training:
+            self._look(stored.reshape((*stored.shape[:3], -1)))
         if stored.dtype.kind in "iub":
             return []  # every integer fits into float32's range
         with np.errstate(over="ignore"):
             return image_findings(stored.astype(np.float32, copy=False))
 
-    def _fill(self, channels: np.ndarray) -> None:
-        if self.training and (self.filled is None or self.filled.shape == channels.shape[:3]):
-            for channel in np.moveaxis(channels, -1, 0):
+    def _look(self, channels: np.ndarray) -> None:
+        """Note the voxels other than zero and the foreground's values of each channel ``[i, j, k, channels]``."""
+        for channel in np.moveaxis(channels, -1, 0):
+            if self.filled is None or self.filled.shape == channel.shape:
                 self.filled = channel != 0 if self.filled is None else self.filled | (channel != 0)
+            if self.places is not None and self.places.max(initial=0) < channel.size:
+                self.samples.append(channel.T.reshape(-1)[self.places].astype(np.float32))
 
     def _grid_findings(self, header: Header | None, geometry: Geometry | None) -> list[Finding]:
         if header is None or geometry is None:
@@ -232,14 +269,6 @@ class _CaseScan:
 
 def _unsound(header: Header) -> bool:
     return any(finding.severity == "error" for finding in header_findings(header))
-
-
-def _class_voxels(stored: np.ndarray, dataset: Dataset) -> tuple[int, ...]:
-    """Voxels of each class, plane by plane: counting turns what it counts into integers of eight bytes."""
-    length = max(value for each in dataset.classes for value in each.values) + 1
-    planes = (np.bincount(plane.ravel(), minlength=length) for plane in label_integers(stored).T)
-    counts = sum(planes, np.zeros(length, np.int64))
-    return tuple(int(counts[list(each.values)].sum()) for each in dataset.classes)
 
 
 def _channel_findings(headers: Sequence[Header | None], dataset: Dataset) -> list[Finding]:

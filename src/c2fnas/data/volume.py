@@ -1,4 +1,4 @@
-"""Reading images and labels from files into arrays. What is not sound is refused with the fix.
+"""Images and labels in files, read into arrays and written. A file that is not sound is refused with the fix.
 
 Arrays have the file's own voxel axes (i, j, k); affines map to (right, anterior, superior) in mm, whatever the format.
 """
@@ -9,31 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import Header, format_of, header_findings, suffix_of, without_suffix
 from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
-from c2fnas.data.label_file import write_label
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.data.tiles import contiguous
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
-
-__all__ = [
-    "AFFINE_TOLERANCE",
-    "CaseError",
-    "Geometry",
-    "Volume",
-    "grid_findings",
-    "label_suffix",
-    "read_geometry",
-    "read_header",
-    "read_image",
-    "read_label",
-    "read_stored",
-    "write_label",
-]
+from c2fnas.files import write_atomically
 
 Result = TypeVar("Result")
+
+TILE_I, TILE_K = 64, 16
+"""Voxels along i and k that are copied at a time: their cache lines are still there when the next ones need them."""
+
+SMALL = 1 << 18
+"""Voxels that a processor's cache holds in any order."""
 
 
 @dataclass(frozen=True)
@@ -107,31 +98,73 @@ def read_stored(path: Path, case: str) -> tuple[np.ndarray, Header]:
 
 
 def grid_findings(geometry: Geometry, other: Geometry, name: str) -> list[Finding]:
-    """How a grid differs from that of the file called ``name``: sizes, and affines beyond :data:`AFFINE_TOLERANCE`."""
+    """Return how a grid differs from that of the file ``name``: sizes, affines beyond :data:`AFFINE_TOLERANCE`."""
     if geometry.shape != other.shape:
-        text = ["×".join(map(str, shape)) for shape in (geometry.shape, other.shape)]
-        return [
-            Finding(
-                f"size {text[0]}",
-                f"size {text[1]}, as {name} has",
-                "Resample one of the two to the grid of the other, or pair the right files.",
-            )
-        ]
+        own, its = ("×".join(map(str, shape)) for shape in (geometry.shape, other.shape))
+        fix = "Resample one of the two to the grid of the other, or pair the right files."
+        return [Finding(f"size {own}", f"size {its}, as {name} has", fix)]
     difference = geometry.affine_difference(other)
-    if difference > AFFINE_TOLERANCE:
-        fix = "If both show the same place, copy the affine of the one to the other; if not, resample."
-        return [
-            Finding(
-                f"an affine that differs by {difference:.3g} mm from that of {name}",
-                f"at most {AFFINE_TOLERANCE:g} mm",
-                fix,
-            )
-        ]
-    return []
+    if difference <= AFFINE_TOLERANCE:
+        return []
+    fix = "If both show the same place, copy the affine of the one to the other; if not, resample."
+    found = f"an affine that differs by {difference:.3g} mm from that of {name}"
+    return [Finding(found, f"at most {AFFINE_TOLERANCE:g} mm", fix)]
+
+
+def contiguous(volume: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """``[..., i, j, k]`` of any strides as a contiguous array of ``dtype``, never a view.
+
+    Equal to ``numpy.array(volume, dtype, order="C")``, and four times faster on a large volume with i fastest.
+    """
+    out = np.empty(volume.shape, dtype)
+    if volume.size <= SMALL or volume.flags.c_contiguous:
+        out[...] = volume
+        return out
+    for k in range(0, volume.shape[-1], TILE_K):
+        for i in range(0, volume.shape[-3], TILE_I):
+            tile = (..., slice(i, i + TILE_I), slice(None), slice(k, k + TILE_K))
+            out[tile] = volume[tile]
+    return out
+
+
+def write_label(
+    path: Path,
+    labels: np.ndarray,
+    geometry: Geometry,
+    dtype: DTypeLike | None = None,
+    classes: Sequence[LabelClass] | None = None,
+    *,
+    template: Path | None = None,
+) -> None:
+    """Write class indices ``[i, j, k]`` as the label values of ``classes``, in the format that ``path`` is named for.
+
+    Args:
+        path: .nii, .nii.gz, .nrrd or .mha.
+        labels: class indices, or values as they are to be written where there are no ``classes``.
+        geometry: the grid of ``labels``.
+        dtype: the file's data type. By default that of ``template`` where it holds integers that fit; else the smallest
+            unsigned integer type that holds every class.
+        classes: maps class indices back to values (the first of each class).
+        template: a NIfTI image whose header (codes of sform and qform, units) is kept.
+
+    Raises:
+        ValueError: ``labels`` has another shape than ``geometry``, or ``dtype`` can't hold a value.
+        UserError: the file can't be written.
+    """
+    if labels.shape != geometry.shape:
+        raise ValueError(f"labels of shape {labels.shape} don't fit the grid {geometry.shape}")
+    values = (
+        np.arange(int(labels.max(initial=0)) + 1) if classes is None else np.array([each.values[0] for each in classes])
+    )
+    chosen = _dtype(dtype, template, int(values.max()))
+    typed = values.astype(chosen)[labels]
+    kind = format_of(path)
+    same = template is not None and format_of(template) is kind
+    write_atomically(path, lambda temporary: kind.write(temporary, typed, geometry.matrix, template if same else None))
 
 
 def label_suffix(image: Path) -> str:
-    """The suffix of a label file for an image: its own format, in one file."""
+    """Return the suffix of a label file for an image: its own format, in one file."""
     suffix = suffix_of(image)
     return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
 
@@ -165,3 +198,14 @@ def _of_case(case: str, read: Callable[[], Result]) -> Result:
         return read()
     except CaseError as error:
         raise CaseError(case, error.file, error.found, error.expected, error.fix) from error.__cause__
+
+
+def _dtype(dtype: DTypeLike | None, template: Path | None, highest: int) -> np.dtype:
+    if dtype is None:
+        own = format_of(template).read_header(template).dtype if template else np.dtype(float)
+        fits = own.kind in "iu" and np.iinfo(own.str).max >= highest
+        return own.newbyteorder("=") if fits else np.min_scalar_type(highest)
+    chosen = np.dtype(dtype)
+    if chosen.kind in "iu" and np.iinfo(chosen.str).max < highest:
+        raise ValueError(f"{chosen} can't hold the label {highest}")
+    return chosen

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.label_file import write_label
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.preprocess import prepare_image, resampled_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import write_label
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
 from c2fnas.inference.package import Model

@@ -5,8 +5,7 @@ from typing import Any
 
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_choice import FoldChoice, chosen_groups, make_folds
-from c2fnas.data.folds import ClassCounts, Split, class_counts, missing_classes
+from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
 from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.evaluation.verdict import Verdict

@@ -9,8 +9,7 @@ from pydantic import ValidationError
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_choice import FoldChoice, make_folds
-from c2fnas.data.folds import Split
+from c2fnas.data.folds import FoldChoice, Split, make_folds
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
