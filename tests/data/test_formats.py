@@ -258,15 +258,12 @@ def test_files_on_two_grids_are_no_image(tmp_path: Path) -> None:
         read_image([tmp_path / "a.nii", tmp_path / "b.nii"])
 
 
-def test_filled_voxels(tmp_path: Path) -> None:
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     values = LABEL.astype(np.float32)
     values[0, 0, 0], values[1, 1, 1] = np.nan, -np.inf
     format_of(tmp_path / "a.nii").write(tmp_path / "a.nii", values, np.eye(4), None)
     with pytest.raises(CaseError, match="2 voxels"):
         read_image([tmp_path / "a.nii"])
-    filled = read_image([tmp_path / "a.nii"], fill=-7).array[0]
-    assert filled[0, 0, 0] == filled[1, 1, 1] == -7
-    assert np.array_equal(filled[2:], values[2:])
 
 
 def test_a_label_for_an_image_has_its_format() -> None:

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
-from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 
@@ -279,8 +278,8 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
     except UserError as error:
         own = any(case.fold is not None for case in dataset.training)
         fix = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
-        found, severity = str(error).partition(". ")[0], cast(Severity, "error" if own else "warning")
-        return (Problem("", str(file), found, "folds to train and validate on", fix, severity),)
+        problem = Problem("", str(file), str(error).partition(". ")[0], "folds to train and validate on", fix)
+        return (problem if own else replace(problem, severity="warning"),)
     if any(case.id not in present for case in dataset.training):
         return ()
     return missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file)

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from math import floor
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -153,16 +153,15 @@ def crop(array: Image, start: Sequence[int], size: Sequence[int]) -> Tensor | np
     """Return a copy of a box of the last three axes, zero where it lies outside the array."""
     low = [max(0, first) for first in start]
     high = [min(length, first + side) for length, first, side in zip(array.shape[-3:], start, size, strict=True)]
-    shape = (*array.shape[:-3], *size)
-    result = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
-    (i0, j0, k0), (i1, j1, k1) = low, high
+    shape, (i0, j0, k0), (i1, j1, k1) = (*array.shape[:-3], *size), low, high
     i, j, k = (slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))
+    result: Any = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
     result[..., i, j, k] = array[..., i0:i1, j0:j1, k0:k1]
     return result
 
 
 def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
-    """The batches of iterations ``start`` to ``stop``, in order, made ahead by ``workers`` threads, or by none."""
+    """Yield the batches of iterations ``start`` to ``stop``, in order, made ahead by so many threads, or by none."""
     if workers < 1:
         yield from (sampler.batch(iteration) for iteration in range(start, stop))
         return

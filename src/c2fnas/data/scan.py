@@ -19,11 +19,10 @@ from c2fnas.data.fingerprint import (
     stamps,
 )
 from c2fnas.data.formats import Header, format_of, header_findings
-from c2fnas.data.free_memory import free_memory
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.normalisation import foreground_places, statistics
-from c2fnas.data.parallel import VOLUMES_EACH, Progress, fitting_workers, in_order
+from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.restoration import Restoration, box_of
 from c2fnas.data.volume import grid_findings, read_header
@@ -139,8 +138,7 @@ def scan_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Progres
     reading = Reading(dataset, (), ()) if isinstance(dataset, Dataset) else read_dataset(Path(dataset))
     known = reading.dataset
     count, cases = len(known.training), (*known.training, *known.test)
-    largest = max(map(_voxels, cases), default=0)
-    fitting = fitting_workers(largest * 4 * VOLUMES_EACH, workers, free_memory())
+    fitting = bounded_workers(cases, workers, _voxels)
     scans = [_CaseScan(case, known, number < count) for number, case in enumerate(cases)]
     found = list(in_order(_CaseScan.run, scans, fitting, progress))
     return Scan(known, reading.problems, tuple(found[:count]), tuple(found[count:]), reading.files)
@@ -217,8 +215,9 @@ class _CaseScan:
             return None
         indices = class_lookup(self.dataset.classes)[label_integers(stored.reshape(stored.shape[:3]))].T
         self.places = foreground_places(indices)
-        planes = (np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices)
-        return tuple(sum(planes).tolist())  # plane by plane, since counting makes integers of eight bytes
+        # Plane by plane, since counting makes integers of eight bytes.
+        counts = [np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices]
+        return tuple(np.sum(counts, axis=0).tolist())
 
     def _header(self, path: Path) -> Header | None:
         """A file's header if it is sound enough to read voxels by."""
@@ -256,7 +255,8 @@ class _CaseScan:
             if self.filled is None or self.filled.shape == channel.shape:
                 self.filled = channel != 0 if self.filled is None else self.filled | (channel != 0)
             if self.places is not None and self.places.max(initial=0) < channel.size:
-                self.samples.append(channel.T.reshape(-1)[self.places].astype(np.float32))
+                with np.errstate(over="ignore"):  # an overflow is a finding
+                    self.samples.append(channel.T.reshape(-1)[self.places].astype(np.float32))
 
     def _grid_findings(self, header: Header | None, geometry: Geometry | None) -> list[Finding]:
         if header is None or geometry is None:

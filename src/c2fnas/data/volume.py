@@ -54,18 +54,17 @@ def read_geometry(path: Path, case: str = "") -> Geometry:
     return Geometry.from_array(header.shape[:3], header.affine)
 
 
-def read_image(images: Sequence[Path], case: str = "", *, fill: float | None = None) -> Volume:
+def read_image(images: Sequence[Path], case: str = "") -> Volume:
     """Read an image of one file (3D, or 4D with channels last) or of a file per channel.
 
     Args:
         images: the files, in the order of the channels.
-        case: whose image it is, for messages.
-        fill: the value for NaN and infinite voxels; without it they are refused.
+        case: the id for messages.
 
     Raises:
         CaseError: a file is unsound, or the files don't lie on one grid.
     """
-    volumes = [_read_channels(path, case or without_suffix(path), fill) for path in images]
+    volumes = [_read_channels(path, case or without_suffix(path)) for path in images]
     for path, volume in zip(images[1:], volumes[1:], strict=True):
         for finding in grid_findings(volume.geometry, volumes[0].geometry, images[0].name):
             raise CaseError.of(finding, case or without_suffix(path), path)
@@ -169,13 +168,11 @@ def label_suffix(image: Path) -> str:
     return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
 
 
-def _read_channels(path: Path, case: str, fill: float | None) -> Volume:
+def _read_channels(path: Path, case: str) -> Volume:
     stored, header = read_stored(path, case)
     channels = stored.reshape((*stored.shape[:3], -1))
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is found below
         array = contiguous(np.moveaxis(channels, -1, 0), np.float32)
-    if fill is not None:
-        array = np.where(np.isfinite(array), array, np.float32(fill))
     _raise_first(image_findings(array), case, path)
     return Volume(array, Geometry.from_array(stored.shape[:3], header.affine))
 

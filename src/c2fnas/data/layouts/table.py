@@ -10,6 +10,7 @@ label files.
 import csv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class TableLayout(Layout):
                 draft.note(Finding(f"split {row['split']!r}", "training, validation or test", fix), name)
                 continue
             side = cases["test" if split == "test" else "training"]
-            side += draft.cases([(name, row)], lambda row, split=split: _case(row, columns, file.parent, split))
+            side += draft.cases([(name, row)], partial(_case, columns=columns, root=file.parent, split=split))
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
         classes = draft.classes(named["labels"], known) if "labels" in named else _scan(cases["training"], draft)
