@@ -22,7 +22,7 @@ SCALING_PROBABILITY = 0.2
 LARGEST_ANGLE = np.pi / 6
 SCALES = (0.7, 1.4)
 ANISOTROPY = 3.0
-"""Where the last axis is this many times coarser or shorter than the others, patches turn only in the slices' plane."""
+"""Factor by which the last axis is coarser or shorter than the others where patches turn only within the slices."""
 
 Change = Callable[[Tensor, np.random.Generator], Tensor]
 

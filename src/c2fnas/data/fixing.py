@@ -127,7 +127,7 @@ def _affine(header: Header, image: Header) -> tuple[np.ndarray, bool]:
 
 
 def _is_plain_label(stored: np.ndarray) -> bool:
-    """Whether these are whole numbers of 0 or above in one channel."""
+    """True if these are whole numbers of 0 or above in one channel."""
     return (
         stored.size == np.prod(stored.shape[:3])
         and fraction_finding(stored) is None

@@ -25,7 +25,7 @@ class _Frozen(BaseModel):
 
 
 class ChannelPlan(_Frozen):
-    """How a channel is normalised: ``ct`` is clipped and standardised with these numbers, ``mr`` volume by volume.
+    """Normalisation of a channel: ``ct`` is clipped and standardised with these numbers, ``mr`` volume by volume.
 
     The numbers of a ``ct`` channel are either given, for every fold, or taken from each fold's training cases.
     """
@@ -163,7 +163,7 @@ def load_plan(path: Path) -> Plan:
         return Plan.model_validate(content)
     except ValidationError as error:
         raise UserError(
-            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made anew."
+            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made again."
         ) from error
 
 

@@ -36,18 +36,24 @@ class Preparation:
     sample: np.ndarray
 
 
-def prepare_image(images: Sequence[Path], plan: Plan, case: str = "") -> tuple[np.ndarray, Restoration]:
+def prepare_image(
+    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None
+) -> tuple[np.ndarray, Restoration]:
     """Read, resample and normalise an image: float32 ``[channels, i, j, k]``, and the way back to the file's grid.
+
+    A ``volume`` that is in memory already is not read but overwritten; ``images`` names it in messages.
 
     Raises:
         CaseError: a file is unsound, or there are more or fewer channels than the plan has.
     """
-    image, way, found = resampled_image(images, plan, case)
+    image, way, found = resampled_image(images, plan, case, volume)
     normalise_image(image, plan, found)
     return image, way
 
 
-def resampled_image(images: Sequence[Path], plan: Plan, case: str = "") -> tuple[np.ndarray, Restoration, Moments]:
+def resampled_image(
+    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None
+) -> tuple[np.ndarray, Restoration, Moments]:
     """Read and resample an image that is yet to be normalised by :func:`normalise_image`.
 
     Raises:
@@ -58,7 +64,7 @@ def resampled_image(images: Sequence[Path], plan: Plan, case: str = "") -> tuple
     def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         return arrays.setdefault(name, np.empty(shape, dtype))
 
-    way, found = _resample(read_image(images, case), images, plan, case, allocate)
+    way, found = _resample(volume or read_image(images, case), images, plan, case, allocate)
     return arrays["image"], way, found
 
 

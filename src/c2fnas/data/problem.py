@@ -1,4 +1,4 @@
-"""What is wrong with a file of a data set, as a value that can be listed and as an error that can be raised."""
+"""Problems of the files of a data set, as values that can be listed and as errors that can be raised."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Problem:
 
     @classmethod
     def of(cls, finding: Finding, case: str, file: object) -> Self:
-        """The problem that ``finding`` is for a case's file."""
+        """Return the problem that ``finding`` is for a case's file."""
         return cls(case, str(file), finding.found, finding.expected, finding.fix, finding.severity)
 
     @property
@@ -43,7 +43,7 @@ class Problem:
         return self.file if told or not self.case else f"{self.file} ({self.case})"
 
     def to_json(self) -> dict[str, str]:
-        """The problem as JSON, with every field."""
+        """Return the problem as JSON, with every field."""
         return asdict(self)
 
 
@@ -57,7 +57,7 @@ class CaseError(UserError):
 
     @classmethod
     def of(cls, finding: Finding, case: str, file: object) -> Self:
-        """The error that ``finding`` is for a case's file."""
+        """Return the error that ``finding`` is for a case's file."""
         return cls(case, file, finding.found, finding.expected, finding.fix)
 
     @property

@@ -21,7 +21,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Restoration:
-    """How an array was prepared: axes permuted and flipped, cropped to a box, resampled to a shape.
+    """The preparation of an array: axes permuted and flipped, cropped to a box, resampled to a shape.
 
     ``order[a]`` is the original axis that prepared axis ``a`` runs along, ``flipped[a]`` whether it runs backwards.
     ``box`` is the crop in the permuted grid, ``shape`` the size after resampling. ``nearest_axis`` is the prepared axis
@@ -59,7 +59,7 @@ class Restoration:
 
     @property
     def resampled(self) -> bool:
-        """Whether the prepared grid has other voxels than the crop; if not, a plain argmax is the way back."""
+        """True if the prepared grid has other voxels than the crop; if not, a plain argmax is the way back."""
         return self.shape != self.crop_shape
 
     @property

@@ -64,13 +64,30 @@ def read_image(images: Sequence[Path], case: str = "") -> Volume:
     Raises:
         CaseError: a file is unsound, or the files don't lie on one grid.
     """
-    volumes = [_read_channels(path, case or without_suffix(path)) for path in images]
+    names = [case or without_suffix(path) for path in images]
+    volumes = [_volume(*read_stored(path, name), name) for path, name in zip(images, names, strict=True)]
     for path, volume in zip(images[1:], volumes[1:], strict=True):
         for finding in grid_findings(volume.geometry, volumes[0].geometry, images[0].name):
             raise CaseError.of(finding, case or without_suffix(path), path)
     if len(volumes) == 1:
         return volumes[0]  # concatenating would copy it
     return Volume(np.concatenate([volume.array for volume in volumes]), volumes[0].geometry)
+
+
+def checked_volume(stored: np.ndarray, affine: np.ndarray, name: str) -> Volume:
+    """Return an image in memory, ``[i, j, k]`` or ``[i, j, k, channels]``, as if it had been read from a file.
+
+    Args:
+        stored: voxels of any integer or real type; they are copied.
+        affine: 4×4, from voxel indices to millimetres (right, anterior, superior).
+        name: what to call it in messages.
+
+    Raises:
+        CaseError: it is not sound: NaN, a sheared affine, two axes.
+    """
+    header = Header(Path(name), stored.shape, stored.dtype, np.asarray(affine, dtype=np.float64))
+    _raise_first(header_findings(header), "", header.path)
+    return _volume(stored, header, "")
 
 
 def read_label(path: Path, classes: Sequence[LabelClass], case: str = "") -> tuple[np.ndarray, Geometry]:
@@ -152,14 +169,36 @@ def write_label(
     """
     if labels.shape != geometry.shape:
         raise ValueError(f"labels of shape {labels.shape} don't fit the grid {geometry.shape}")
-    values = (
-        np.arange(int(labels.max(initial=0)) + 1) if classes is None else np.array([each.values[0] for each in classes])
-    )
-    chosen = _dtype(dtype, template, int(values.max()))
-    typed = values.astype(chosen)[labels]
+    own = format_of(template).read_header(template).dtype if template is not None else None
+    typed = class_values(labels, classes, own, dtype)
     kind = format_of(path)
     same = template is not None and format_of(template) is kind
     write_atomically(path, lambda temporary: kind.write(temporary, typed, geometry.matrix, template if same else None))
+
+
+def class_values(
+    labels: np.ndarray,
+    classes: Sequence[LabelClass] | None,
+    own: np.dtype | None = None,
+    dtype: DTypeLike | None = None,
+) -> np.ndarray:
+    """Return class indices as label values, the first of each class; as they are where there are no ``classes``.
+
+    They have the type ``dtype``, else the type ``own`` of their image where it holds integers that fit, else the
+    smallest unsigned integer type that holds every class.
+
+    Raises:
+        ValueError: ``dtype`` can't hold a value.
+    """
+    if classes is None:
+        values = np.arange(int(labels.max(initial=0)) + 1)
+    else:
+        values = np.array([each.values[0] for each in classes])
+    highest = int(values.max())
+    chosen = _integers(own, highest) if dtype is None else np.dtype(dtype)
+    if chosen.kind in "iu" and np.iinfo(chosen.str).max < highest:
+        raise ValueError(f"{chosen} can't hold the label {highest}")
+    return values.astype(chosen)[labels]
 
 
 def label_suffix(image: Path) -> str:
@@ -168,12 +207,11 @@ def label_suffix(image: Path) -> str:
     return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
 
 
-def _read_channels(path: Path, case: str) -> Volume:
-    stored, header = read_stored(path, case)
+def _volume(stored: np.ndarray, header: Header, case: str) -> Volume:
     channels = stored.reshape((*stored.shape[:3], -1))
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is found below
         array = contiguous(np.moveaxis(channels, -1, 0), np.float32)
-    _raise_first(image_findings(array), case, path)
+    _raise_first(image_findings(array), case, header.path)
     return Volume(array, Geometry.from_array(stored.shape[:3], header.affine))
 
 
@@ -197,12 +235,6 @@ def _of_case(case: str, read: Callable[[], Result]) -> Result:
         raise CaseError(case, error.file, error.found, error.expected, error.fix) from error.__cause__
 
 
-def _dtype(dtype: DTypeLike | None, template: Path | None, highest: int) -> np.dtype:
-    if dtype is None:
-        own = format_of(template).read_header(template).dtype if template else np.dtype(float)
-        fits = own.kind in "iu" and np.iinfo(own.str).max >= highest
-        return own.newbyteorder("=") if fits else np.min_scalar_type(highest)
-    chosen = np.dtype(dtype)
-    if chosen.kind in "iu" and np.iinfo(chosen.str).max < highest:
-        raise ValueError(f"{chosen} can't hold the label {highest}")
-    return chosen
+def _integers(own: np.dtype | None, highest: int) -> np.dtype:
+    fits = own is not None and own.kind in "iu" and np.iinfo(own.str).max >= highest
+    return own.newbyteorder("=") if own is not None and fits else np.min_scalar_type(highest)

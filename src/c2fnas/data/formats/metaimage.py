@@ -46,7 +46,8 @@ def read_header(path: Path) -> Header:
         data, first = _data(path, start)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         findings = extent_findings(data, first, size, packed=_flag(fields, "CompressedData"))
-    return Header(path, shape, dtype.newbyteorder(">" if _is_big_endian(fields) else "<"), affine, tuple(findings))
+    big_endian = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
+    return Header(path, shape, dtype.newbyteorder(">" if big_endian else "<"), affine, tuple(findings))
 
 
 def read_voxels(header: Header) -> np.ndarray:
@@ -151,12 +152,7 @@ def _flag(fields: Fields, name: str, default: str = "False") -> bool:
     return fields.get(name, default).lower() in ("true", "1")
 
 
-def _is_big_endian(fields: Fields) -> bool:
-    return _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
-
-
 def _layout_findings(fields: Fields, skipped: int) -> list[Finding]:
-    """What the format allows and isn't read here."""
     fix = "Save the volume again, as binary MetaImage in one file."
     if not _flag(fields, "BinaryData", "True"):
         return [Finding("voxels as text", "binary voxels", fix)]
