@@ -34,9 +34,10 @@ MOST_FOREGROUND = 50_000
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case of the cache. Arrays are read-only memory maps, opened whenever they are asked for and never kept.
+    """A case of the cache; ``channels`` says how its image is normalised.
 
-    So the number of open files does not depend on the number of cases. ``channels`` says how the image is normalised.
+    Arrays are read-only memory maps, opened whenever they are asked for and not kept: open files are few, whatever the
+    number of cases.
     """
 
     id: str

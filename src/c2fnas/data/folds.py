@@ -108,7 +108,11 @@ def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
         raise UserError(f"--group-by {pattern}: not a regular expression ({error}). Example: '(.+)_E[DS]'.") from error
     if expression.groups < 1:
         raise UserError(f"--group-by {pattern}: put the part that names the group in parentheses, as in '(.+)_E[DS]'.")
-    return tuple(replace(case, group=_group(case.id, expression)) for case in cases)
+    matches = [(case, expression.match(case.id)) for case in cases]
+    for case, match in matches:
+        if match is None or match.group(1) is None:
+            raise UserError(f"--group-by {pattern}: the case {case.id} doesn't match. Every case id has to.")
+    return tuple(replace(case, group=match.group(1)) for case, match in matches if match is not None)
 
 
 def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
@@ -205,13 +209,6 @@ def _split(cases: Sequence[Case], validation: Iterable[str]) -> Split:
     )
 
 
-def _group(case: str, expression: re.Pattern[str]) -> str:
-    match = expression.match(case)
-    if match is None or match.group(1) is None:
-        raise UserError(f"--group-by {expression.pattern}: the case {case} doesn't match. Every case id has to.")
-    return str(match.group(1))
-
-
 def _some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
@@ -226,8 +223,7 @@ class FoldChoice:
 
     Attributes:
         by: ``sequential``, ``random``, ``column`` (the fold that each case names), or the path of nnU-Net's
-            ``splits_final.json`` or of a folder that holds it. Open, it is the column where cases name folds, else
-            sequential.
+            ``splits_final.json``. Open, it is the column where cases name folds, else sequential.
         count: the number of folds; open, it is five, or as many as there are cases or groups.
         group_by: a regular expression whose first parenthesis names the group in a case's id.
     """
@@ -266,10 +262,7 @@ def chosen_groups(dataset: Dataset, choice: FoldChoice = FoldChoice()) -> dict[s
 def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: object) -> tuple[Problem, ...]:
     """Return the problems of the folds that a data set gets by default: none can be made, or classes are missing.
 
-    Args:
-        dataset: the data set.
-        present: the class indices in each training case with a sound label; classes are told once all labels are sound.
-        file: the file that the problems name.
+    ``present``: the class indices in each training case with a sound label. ``file``: the file that the problems name.
     """
     if not dataset.training:
         return ()

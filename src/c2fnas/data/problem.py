@@ -42,6 +42,11 @@ class Problem:
         told = name.startswith(self.case) and not name[end : end + 1].isalnum()
         return self.file if told or not self.case else f"{self.file} ({self.case})"
 
+    @property
+    def text(self) -> str:
+        """The problem in a line."""
+        return f"{self.place}: found {self.found}, expected {self.expected}. {self.fix}"
+
     def to_json(self) -> dict[str, str]:
         """Return the problem as JSON, with every field."""
         return asdict(self)

@@ -130,7 +130,7 @@ def _scan(reading: Reading, run: Run) -> Scan:
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.fix}" for e in errors[:SHOWN_PROBLEMS])
+    shown = "; ".join(each.text for each in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
 

@@ -38,10 +38,7 @@ class DatasetError(UserError):
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        shown = " ".join(
-            f"{each.place}: found {each.found}, expected {each.expected}. {each.fix}"
-            for each in problems[:SHOWN_PROBLEMS]
-        )
+        shown = " ".join(each.text for each in problems[:SHOWN_PROBLEMS])
         more = len(problems) - SHOWN_PROBLEMS
         super().__init__(f"{shown} And {more} more: `c2fnas check {path}` lists them." if more > 0 else shown)
 

@@ -176,7 +176,7 @@ class Draft:
         training: Iterable[Case],
         test: Iterable[Case] = (),
         channels: tuple[str, ...] = (),
-        name: str | None = None,
+        name: Any = None,
         stated: Any = None,
         files: tuple[Path, ...] = (),
     ) -> Reading:
@@ -193,7 +193,7 @@ class Draft:
         """
         kept, root = self._unique(training), self.manifest.parent
         dataset = Dataset(
-            name=name or root.resolve().name,
+            name=str(name or root.resolve().name),
             root=root,
             channels=channels or _numbered_channels(kept),
             classes=classes,
