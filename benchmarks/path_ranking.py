@@ -29,9 +29,9 @@ from c2fnas.files import write_json, write_text
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
-from c2fnas.search.rank_correlation import kendall_tau, spread_places
+from c2fnas.search.ranks import kendall_tau, spread_places
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
 from c2fnas.stages.fine_jobs import trained_supernet

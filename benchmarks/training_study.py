@@ -29,8 +29,7 @@ from c2fnas.files import write_json, write_text
 from c2fnas.runs.driver import run_all
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting, evenly_spread
-from c2fnas.search.path_ranking import random_paths
-from c2fnas.search.path_sampling import PathSampling, UniformPaths
+from c2fnas.search.paths import PathSampling, UniformPaths, random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine_jobs import new_supernet
 from c2fnas.stages.jobs import new_network, train_on

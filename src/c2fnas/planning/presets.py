@@ -18,7 +18,7 @@ from pydantic import (
 
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.config import CoarseLimits, EarlyStopping
-from c2fnas.search.choice import SEARCHERS
+from c2fnas.search.choice import check_sampler_name
 from c2fnas.space.search_space import SearchSpace
 
 BUDGETS = ("demo", "hour", "day", "paper")
@@ -58,8 +58,7 @@ class CoarsePreset(Frozen):
     @field_validator("sampler")
     @classmethod
     def _is_known(cls, sampler: str) -> str:
-        if sampler not in SEARCHERS:
-            raise ValueError(f"{sampler} is no sampler, choose among {', '.join(SEARCHERS)}")
+        check_sampler_name(sampler)
         return sampler
 
 

@@ -31,7 +31,7 @@ class CoarseLimits(Frozen):
 
 
 class EarlyStopping(Frozen):
-    """Rungs at ``shares`` of a candidate's iterations: the best in ``factor`` go on, see `search.early_stopping`."""
+    """Rungs at ``shares`` of a candidate's iterations; the best in ``factor`` go on (`search.successive_halving`)."""
 
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.33, 0.66)
     factor: int = Field(default=2, ge=2)

@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def study(self) -> Path:
-        """The ledger: Optuna studies on SQLite, one per stage."""
+        """The ledger: Optuna studies on SQLite, one per stage that trains candidates."""
         return self.root / "study.db"
 
     @property
@@ -84,6 +84,11 @@ class RunFolder:
     def ranking_devices(self) -> Path:
         """On how many devices the ranking began: its jobs are cut by that."""
         return self.ranking / "devices.json"
+
+    @property
+    def candidates(self) -> Path:
+        """The ranked candidates of the fine stage, a row of JSON each."""
+        return self.fine / "candidates.jsonl"
 
     @property
     def ranking_file(self) -> Path:

@@ -22,7 +22,7 @@ class RankingMacs:
         input_size: voxels.
         width: the width multiplier.
 
-    >>> from c2fnas.search.path_ranking import random_paths
+    >>> from c2fnas.search.paths import random_paths
     >>> from c2fnas.space.search_space import SearchSpace
     >>> paths = tuple(random_paths(SearchSpace(), 2000, seed=0))
     >>> macs = RankingMacs(Architecture.named("c2fnas-panc").topology, paths, 1, 3, (96, 96, 96))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from c2fnas.errors import UserError
 from c2fnas.runs.config import EarlyStopping
 from c2fnas.runs.run import Setting
-from c2fnas.search.choice import SEARCHERS
+from c2fnas.search.choice import check_sampler_name
 from c2fnas.stages.coarse import new_searcher
 
 
@@ -53,8 +53,10 @@ def _changes(setting: Setting, wish: CoarseWish) -> dict[str, object]:
     coarse = setting.config.coarse
     changes: dict[str, object] = {}
     if wish.sampler is not None:
-        if wish.sampler not in SEARCHERS:
-            raise UserError(f"--sampler {wish.sampler}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
+        try:
+            check_sampler_name(wish.sampler)
+        except ValueError as error:
+            raise UserError(f"--sampler {error}.") from error
         changes["sampler"] = wish.sampler
     limits = {"parameters": wish.max_parameters, "macs": wish.max_macs, "memory": wish.max_memory}
     given = {name: _whole(limit) for name, limit in limits.items() if limit is not None}

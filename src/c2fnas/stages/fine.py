@@ -1,20 +1,18 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then candidates are ranked."""
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.driver import run_all
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Setting
-from c2fnas.search.pareto import is_on_front
-from c2fnas.search.path_sampling import describe_fairness
+from c2fnas.search.paths import describe_fairness
 from c2fnas.search.prefix_saving import RankingMacs
+from c2fnas.search.ranks import is_on_front
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
@@ -22,10 +20,8 @@ from c2fnas.stages.fine_choice import Limits, choose
 from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
 from c2fnas.training.checkpoint import forget_checkpoints
 
-STAGE = "fine"
 SUPERNET_STAGE = "super-network"
 LATENCY_STAGE = "latency"
-LEDGER_STAGE = "ledger"
 TOPOLOGY = "topology.json"
 
 Sampling = list[list[int]]
@@ -45,10 +41,9 @@ def search_operations(
     """
     claim_topology(setting, topology)
     sampling = train_supernet(setting, topology, executor, reporter)
-    if not setting.folder.ranking_file.exists():
+    if not ranking_is_whole(setting.folder):
         rank_candidates(setting, topology, sampling, executor, reporter)
-    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
-    return choose(setting.folder, trials, limits).architecture
+    return choose(setting.folder, read_ranked(setting.folder), limits).architecture
 
 
 def topology_begun(setting: Setting) -> Topology | None:
@@ -106,7 +101,7 @@ def supernet_job(setting: Setting, topology: Topology) -> Job:
 def rank_candidates(
     setting: Setting, topology: Topology, sampling: Sampling, executor: Executor, reporter: Reporter
 ) -> None:
-    """Score the candidates, and enter them with their costs into the ledger; ``ranking.json`` comes last.
+    """Score the candidates, and write them down with their costs; ``ranking.json`` comes last.
 
     Raises:
         UserError: no candidate could be scored.
@@ -114,7 +109,7 @@ def rank_candidates(
     narrowing = Narrowing(setting, topology, executor, reporter)
     result = narrowing.run()
     latencies = measure_latencies(setting, topology, result.finalists, executor, reporter)
-    _enter(setting, topology, result, latencies, reporter)
+    _enter(setting, topology, result, latencies)
     summary = {"candidates": len(result.reached), "cases": len(narrowing.cases), "sampling": sampling}
     rungs = [
         {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
@@ -171,43 +166,29 @@ def _code(topology: Topology) -> str:
 
 
 def _enter(
-    setting: Setting,
-    topology: Topology,
-    result: Narrowed,
-    latencies: dict[OperationPath, float | None],
-    reporter: Reporter,
+    setting: Setting, topology: Topology, result: Narrowed, latencies: dict[OperationPath, float | None]
 ) -> None:
-    """All candidates into the ledger, finalists first; what an interrupted call has entered stays.
-
-    Optuna takes some 20 ms for each, so progress is shown.
-    """
-    ledger = Ledger(setting.folder.study, STAGE)
-    entered = {trial.architecture.operations for trial in ledger.trials()}
+    """Write down all candidates, finalists first."""
     front = front_of(setting, topology, result, latencies)
     others = sorted(result.reached, key=lambda path: -result.reached[path])
-
-    def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
-        for done, path in enumerate(dict.fromkeys([*result.finalists, *others])):
-            reporter.update(LEDGER_STAGE, done)
-            if path in entered:
-                continue
-            architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
-            macs, parameters = cost_of(setting, architecture)
-            extra = {
-                "cases": result.reached[path],
-                "first_rung_dice": result.first_dice[path],
-                "first_rung_cases": result.first_cases,
-                "macs": macs,
-                "parameters": parameters,
-                "front": path in front,
-                "latency_ms": latencies.get(path),
-                "device": result.device[path],
-            }
-            if dice is None:
-                extra["reason"] = result.failures[path]
-            # Not a number is entered as a failure.
-            yield architecture, math.nan if dice is None else dice, extra
-
-    reporter.start(LEDGER_STAGE, len(result.reached))
-    ledger.add_scored(entries())
-    reporter.finish(LEDGER_STAGE)
+    rows = []
+    for number, path in enumerate(dict.fromkeys([*result.finalists, *others])):
+        architecture = Architecture(topology, path, setting.config.width)
+        macs, parameters = cost_of(setting, architecture)
+        rows.append(
+            RankedPath(
+                number,
+                architecture,
+                result.dice[path],
+                result.reached[path],
+                macs,
+                parameters,
+                front=path in front,
+                first_rung_dice=result.first_dice[path],
+                first_rung_cases=result.first_cases,
+                latency_ms=latencies.get(path),
+                device=result.device[path],
+                reason=result.failures.get(path),
+            )
+        )
+    write_ranked(setting.folder, rows)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.trial import Trial
+from c2fnas.runs.ranked import RankedPath
 
 CHOICE = "choice.json"
 
@@ -19,7 +19,7 @@ class Limits:
     max_latency: float | None = None
 
 
-def choose(folder: RunFolder, trials: Sequence[Trial], limits: Limits | None) -> Trial:
+def choose(folder: RunFolder, candidates: Sequence[RankedPath], limits: Limits | None) -> RankedPath:
     """The best within ``limits``, which are kept with the run; where none are given, within those that were kept last.
 
     Limits that nothing meets are not kept.
@@ -29,13 +29,13 @@ def choose(folder: RunFolder, trials: Sequence[Trial], limits: Limits | None) ->
     """
     path = folder.fine / CHOICE
     if limits is None:
-        return pick(trials, Limits(**read_json(path)) if path.exists() else Limits())
-    chosen = pick(trials, limits)
+        return pick(candidates, Limits(**read_json(path)) if path.exists() else Limits())
+    chosen = pick(candidates, limits)
     write_json(path, asdict(limits))
     return chosen
 
 
-def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
+def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
     """The best of the finalists, those that were scored on the most cases, within ``limits``.
 
     Where the latency could not be measured, a limit to it leaves all out.
@@ -43,27 +43,27 @@ def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
     Raises:
         UserError: none is within the limits, or none has a score.
     """
-    scored = [trial for trial in trials if trial.score is not None]
+    scored = [each for each in candidates if each.dice is not None]
     if not scored:
         raise UserError("No candidate of the fine stage has a score. Search anew in another --run folder.")
-    most = max(trial.extra["cases"] for trial in scored)
-    finalists = [trial for trial in scored if trial.extra["cases"] == most]
-    admitted = [trial for trial in finalists if _within(trial, limits)]
+    most = max(each.cases for each in scored)
+    finalists = [each for each in scored if each.cases == most]
+    admitted = [each for each in finalists if _within(each, limits)]
     if not admitted:
         raise UserError(_refusal(finalists, limits))
-    return max(admitted, key=lambda trial: (trial.score, -trial.number))
+    return max(admitted, key=lambda each: (each.dice, -each.number))
 
 
-def _within(trial: Trial, limits: Limits) -> bool:
-    if limits.max_macs is not None and trial.extra["macs"] > limits.max_macs:
+def _within(candidate: RankedPath, limits: Limits) -> bool:
+    if limits.max_macs is not None and candidate.macs > limits.max_macs:
         return False
-    latency = trial.extra["latency_ms"]
+    latency = candidate.latency_ms
     return limits.max_latency is None or (latency is not None and latency <= limits.max_latency)
 
 
-def _refusal(finalists: Sequence[Trial], limits: Limits) -> str:
-    cheapest = min(trial.extra["macs"] for trial in finalists)
-    latencies = [latency for trial in finalists if (latency := trial.extra["latency_ms"]) is not None]
+def _refusal(finalists: Sequence[RankedPath], limits: Limits) -> str:
+    cheapest = min(each.macs for each in finalists)
+    latencies = [latency for each in finalists if (latency := each.latency_ms) is not None]
     fastest = f"{min(latencies):.0f} ms" if latencies else "not measured"
     asked = [f"--max-macs {limits.max_macs:g}"] if limits.max_macs is not None else []
     asked += [f"--max-latency {limits.max_latency:g}"] if limits.max_latency is not None else []

@@ -19,7 +19,7 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.run import Setting
-from c2fnas.search.path_sampling import SAMPLINGS
+from c2fnas.search.paths import SAMPLINGS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology

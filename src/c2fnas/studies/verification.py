@@ -11,13 +11,11 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.driver import run_all
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Setting
-from c2fnas.runs.trial import Trial
-from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
+from c2fnas.search.ranks import kendall_tau, pooled_sd, spread_places, tau_interval
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.fine import STAGE
 from c2fnas.stages.ranking import Ranking, ranking_cases
 
 FEWEST = 3
@@ -29,7 +27,7 @@ REPEATED = 4
 class Verified:
     """A candidate of the ranking: its place (from 1), Dice with the super-network's weights, and trained from scratch.
 
-    ``number`` is the ledger's. ``dice`` has a value per seed; none where the training has failed.
+    ``number`` is the candidate's in the ranking. ``dice`` has a value per seed; none where the training has failed.
     """
 
     architecture: Architecture
@@ -96,32 +94,34 @@ def verify_ranking(
         raise UserError(f"--verify {count}: at least {FEWEST} candidates are needed for a rank correlation.")
     if not setting.folder.ranking_file.exists():
         raise UserError(f"{setting.folder.root}: nothing to verify, the fine stage has not finished.")
-    order = _ranked(Ledger(setting.folder.study, STAGE, read_only=True).trials())
+    order = _ranked(read_ranked(setting.folder))
     places = spread_places(count, len(order))
     chosen = [order[place] for place in places]
     scores = _scored_on_all(setting, chosen, executor, reporter)
     steps = iterations or setting.config.deployment.recipe.iterations
     dice = _retrained(setting, chosen, steps, executor, reporter)
     found = [
-        Verified(trial.architecture, trial.number, place + 1, score, tuple(values))
-        for trial, place, score, values in zip(chosen, places, scores, dice, strict=True)
+        Verified(each.architecture, each.number, place + 1, score, tuple(values))
+        for each, place, score, values in zip(chosen, places, scores, dice, strict=True)
     ]
     result = _summary(setting, found, steps)
     write_json(setting.folder.verification_file, result.to_json())
     return result
 
 
-def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+def _ranked(candidates: Sequence[RankedPath]) -> list[RankedPath]:
     """The scored candidates, best first: those scored on more cases before those on fewer."""
-    scored = [trial for trial in trials if trial.score is not None]
-    return sorted(scored, key=lambda trial: (-trial.extra["cases"], -(trial.score or 0), trial.number))
+    scored = [each for each in candidates if each.dice is not None]
+    return sorted(scored, key=lambda each: (-each.cases, -(each.dice or 0), each.number))
 
 
-def _scored_on_all(setting: Setting, chosen: Sequence[Trial], executor: Executor, reporter: Reporter) -> list[float]:
+def _scored_on_all(
+    setting: Setting, chosen: Sequence[RankedPath], executor: Executor, reporter: Reporter
+) -> list[float]:
     """Dice with the super-network's weights on all ranking cases, so that all are comparable."""
     cases = ranking_cases(setting, reporter)
     ranking = Ranking(setting, chosen[0].architecture.topology, executor, reporter, len(chosen) * len(cases))
-    paths = [trial.architecture.operations for trial in chosen]
+    paths = [each.architecture.operations for each in chosen]
     ranking.score(f"verify-{len(chosen)}", paths, cases)
     ranking.close("those to be retrained")
     # One that has failed on a case it had not seen is the worst there is.
@@ -129,7 +129,7 @@ def _scored_on_all(setting: Setting, chosen: Sequence[Trial], executor: Executor
 
 
 def _retrained(
-    setting: Setting, chosen: Sequence[Trial], iterations: int, executor: Executor, reporter: Reporter
+    setting: Setting, chosen: Sequence[RankedPath], iterations: int, executor: Executor, reporter: Reporter
 ) -> list[list[float]]:
     """The Dice of every candidate by seed; a training that fails is told of and left out."""
     seeds = [setting.config.seed, setting.config.seed + 1]
@@ -146,14 +146,14 @@ def _retrained(
     return values
 
 
-def _job(setting: Setting, trial: Trial, seed: int, iterations: int) -> Job:
+def _job(setting: Setting, candidate: RankedPath, seed: int, iterations: int) -> Job:
     payload = {
         "run": "../../../..",
-        "architecture": trial.architecture.to_json(),
+        "architecture": candidate.architecture.to_json(),
         "seed": seed,
         "iterations": iterations,
     }
-    name = f"{trial.number:04d}-seed-{seed}"
+    name = f"{candidate.number:04d}-seed-{seed}"
     folder = setting.folder.verification / f"{iterations}-iterations" / name
     return Job(f"verification {name}", "c2fnas.stages.fine_jobs:retrain_candidate", payload, folder)
 
