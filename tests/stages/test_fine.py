@@ -174,7 +174,7 @@ def test_the_best_is_picked_and_limits_are_remembered(finished: Setting, tmp_pat
     best = max(finalists, key=lambda each: each.dice or 0)
     assert search(setting) == best.architecture
     cheapest = min(finalists, key=lambda each: each.macs)
-    assert search(setting, limits=Limits(max_macs=cheapest.extra["macs"])) == cheapest.architecture
+    assert search(setting, limits=Limits(max_macs=cheapest.macs)) == cheapest.architecture
     assert search(setting) == cheapest.architecture  # the same command without the limit carries on with it
     fastest = min(each.latency_ms for each in finalists if each.latency_ms)
     found = search(setting, limits=Limits(max_latency=fastest))

@@ -138,8 +138,8 @@ def call_factory(
     missing = [member for member in MEMBERS if not hasattr(made, member)]
     if missing:
         raise UserError(
-            f"--sampler {name}: it gives a {type(made).__name__} without {', '.join(missing)}. Derive the class from "
-            "c2fnas.search.AsynchronousSearcher, which has them."
+            f"--sampler {name}: what it gives ({type(made).__name__}) is without {', '.join(missing)}. Derive the "
+            "class from c2fnas.search.AsynchronousSearcher, which has them."
         )
     return made
 
