@@ -60,7 +60,7 @@ def test_a_searcher_is_plugged_in(tmp_path: Path) -> None:
     examples = page.read_text(encoding="utf-8").count(">>> ")
     for arguments, printed in (
         (("-c", code, page), f"0 {examples}"),
-        (("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hill_climbing.py"), "8 passed"),
+        (("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hill_climbing.py"), "7 passed"),
         (("-c", check), ""),
         (simulate, own),
     ):

@@ -105,7 +105,7 @@ def test_proposals_are_numbered_and_replayed_like_ours() -> None:
         ("own:Depest", r"own\.py has no class or function 'Depest'\. Define it there, or correct the name"),
         ("own:NUMBER", r"no class or function 'NUMBER'"),
         ("own:", r"no class or function ''"),
-        ("own:Greedy", r"it needs temperature, but is given topologies, clusters, seed, evaluations alone\. Give"),
+        ("own:Greedy", r"but missing a required argument: 'temperature'\. Give other parameters a default"),
         ("own:Mute", r"what it gives \(Mute\) is without tell\. Derive the class from c2fnas\.search"),
     ],
 )

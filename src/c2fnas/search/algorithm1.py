@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from c2fnas.search.base import AsynchronousSearcher, Choice, pick
+from c2fnas.search.base import AsynchronousSearcher, Choice, History, pick
 from c2fnas.search.searcher import Branch
 from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
@@ -43,9 +43,8 @@ class ClusterEvolution(AsynchronousSearcher):
             raise ValueError("random_share is within [0, 1] and per_cluster not negative")
         topologies = [topology for cluster in clusters for topology in cluster.topologies]
         super().__init__(topologies, seed=seed, evaluations=evaluations)
+        self.history: _ClusterHistory = _ClusterHistory(clusters)
         self._per_cluster, self._random_share = per_cluster, random_share
-        self._clusters = [_Cluster(cluster) for cluster in clusters]
-        self._cluster_of = {topology: cluster for cluster in self._clusters for topology in cluster.untrained}
 
     def choose(self, rng: np.random.Generator) -> Choice:
         """Return a random untrained topology of the chosen cluster."""
@@ -53,7 +52,7 @@ class ClusterEvolution(AsynchronousSearcher):
         return pick(rng, cluster.untrained), cluster.index, branch
 
     def _choose_cluster(self, rng: np.random.Generator) -> tuple["_Cluster", Branch]:
-        available = [cluster for cluster in self._clusters if cluster.untrained]
+        available = [cluster for cluster in self.history.clusters if cluster.untrained]
         lacking = [cluster for cluster in available if cluster.lacks_first(self._per_cluster)]
         if lacking:
             return min(lacking, key=lambda cluster: cluster.alive), "initial"
@@ -67,14 +66,6 @@ class ClusterEvolution(AsynchronousSearcher):
         """Draw one trained network from every cluster and return the cluster of the best one."""
         drawn = [(pick(rng, cluster.scores), rng.random(), cluster) for cluster in clusters if cluster.scores]
         return max(drawn, key=lambda each: each[:2])[2] if drawn else None
-
-    def _note_asked(self, topology: Topology) -> None:
-        super()._note_asked(topology)
-        self._cluster_of[topology].ask(topology)
-
-    def _note_told(self, topology: Topology, score: float | None) -> None:
-        super()._note_told(topology, score)
-        self._cluster_of[topology].tell(score)
 
 
 class _Cluster:
@@ -99,3 +90,21 @@ class _Cluster:
             self.alive -= 1
         else:
             self.scores.append(score)
+
+
+class _ClusterHistory(History):
+    """A history that keeps the progress of every cluster."""
+
+    def __init__(self, clusters: Sequence[TopologyCluster]) -> None:
+        super().__init__(topology for cluster in clusters for topology in cluster.topologies)
+        self.clusters = [_Cluster(cluster) for cluster in clusters]
+        self.cluster_of = {topology: cluster for cluster in self.clusters for topology in cluster.untrained}
+
+    def propose(self, topology: Topology) -> int:
+        index = super().propose(topology)
+        self.cluster_of[topology].ask(topology)
+        return index
+
+    def tell(self, topology: Topology, score: float | None) -> None:
+        super().tell(topology, score)
+        self.cluster_of[topology].tell(score)

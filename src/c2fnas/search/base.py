@@ -55,6 +55,14 @@ class History:
         if checked is not None:
             self.scores[topology] = checked
 
+    def replay(self, events: Iterable[Asked | Told]) -> None:
+        """Note the events of a ledger; see :meth:`propose` and :meth:`tell`."""
+        for event in events:
+            if isinstance(event, Asked):
+                self.propose(event.topology)
+            else:
+                self.tell(event.topology, event.score)
+
 
 class AsynchronousSearcher(ABC):
     """A searcher that ends with ``evaluations`` successful networks. A subclass chooses the next topology.
@@ -91,8 +99,7 @@ class AsynchronousSearcher(ABC):
         if self.successes + len(history.running) >= self._evaluations or not history.untrained:
             return None
         topology, cluster, branch = self.choose(np.random.default_rng((self._seed, len(history.proposed))))
-        self._note_asked(topology)
-        return Proposal(topology, len(history.proposed) - 1, cluster, branch)
+        return Proposal(topology, history.propose(topology), cluster, branch)
 
     def tell(self, topology: Topology, score: float | None) -> None:
         """Report the score of a proposed topology; None where its training failed.
@@ -100,7 +107,7 @@ class AsynchronousSearcher(ABC):
         Raises:
             ValueError: the score is not finite or not in [0, 1], or the topology is not under way.
         """
-        self._note_told(topology, score)
+        self.history.tell(topology, score)
 
     def replay(self, events: Iterable[Asked | Told]) -> None:
         """Repeat the events of a ledger in their order.
@@ -108,21 +115,11 @@ class AsynchronousSearcher(ABC):
         Raises:
             ValueError: an event that can't have happened.
         """
-        for event in events:
-            if isinstance(event, Asked):
-                self._note_asked(event.topology)
-            else:
-                self._note_told(event.topology, event.score)
+        self.history.replay(events)
 
     @abstractmethod
     def choose(self, rng: np.random.Generator) -> Choice:
         """Return a topology of ``self.history.untrained`` (there is one), its cluster or None, and its branch."""
-
-    def _note_asked(self, topology: Topology) -> None:
-        self.history.propose(topology)
-
-    def _note_told(self, topology: Topology, score: float | None) -> None:
-        self.history.tell(topology, score)
 
 
 def pick(rng: np.random.Generator, items: Iterable[T]) -> T:

@@ -29,7 +29,6 @@ SEARCHERS = {
 """Our own, by name."""
 
 MEMBERS = ("successes", "best", "ask", "tell", "replay")
-OFFERED = ("topologies", "clusters", "seed", "evaluations")
 
 
 def check_sampler_name(name: str) -> None:
@@ -120,21 +119,17 @@ def call_factory(
         UserError: it needs another parameter, or what it returns is no searcher.
     """
     topologies = sorted(topology for cluster in clusters for topology in cluster.topologies)
-    offered = dict(zip(OFFERED, (topologies, clusters, seed, evaluations), strict=True))
-    parameters = inspect.signature(factory).parameters.values()
-    unknown = [
-        each.name
-        for each in parameters
-        if each.name not in offered
-        and each.default is each.empty
-        and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
-    ]
-    if unknown:
+    offered = {"topologies": topologies, "clusters": clusters, "seed": seed, "evaluations": evaluations}
+    signature = inspect.signature(factory)
+    given = {parameter: value for parameter, value in offered.items() if parameter in signature.parameters}
+    try:
+        signature.bind(**given)
+    except TypeError as error:
         raise UserError(
-            f"--sampler {name}: it needs {', '.join(unknown)}, but is given {', '.join(OFFERED)} alone. Give other "
+            f"--sampler {name}: it is called with {', '.join(offered)}, as far as it has them, but {error}. Give other "
             "parameters a default."
-        )
-    made = factory(**{each.name: offered[each.name] for each in parameters if each.name in offered})
+        ) from error
+    made = factory(**given)
     missing = [member for member in MEMBERS if not hasattr(made, member)]
     if missing:
         raise UserError(
@@ -160,18 +155,16 @@ class _CheckedSearcher:
 
     def ask(self) -> Proposal | None:
         proposal = self._searcher.ask()
-        if proposal is None:
-            return None
-        if not isinstance(proposal, Proposal):
-            raise UserError(
-                f"--sampler {self._name}: ask() returned {proposal!r}. Return a c2fnas.search.Proposal, or None."
-            )
         try:
-            return replace(proposal, index=self._history.propose(proposal.topology))
+            if proposal is not None:
+                return replace(proposal, index=self._history.propose(proposal.topology))
+        except (AttributeError, TypeError):
+            fault = f"ask() returned {proposal!r}. Return a c2fnas.search.Proposal, or None"
         except ValueError as error:
-            raise UserError(
-                f"--sampler {self._name}: {error}, but ask() returned it. Propose each topology that was given once."
-            ) from error
+            fault = f"{error}, but ask() returned it. Propose each topology that was given once"
+        else:
+            return None
+        raise UserError(f"--sampler {self._name}: {fault}.")
 
     def tell(self, topology: Topology, score: float | None) -> None:
         self._history.tell(topology, score)
@@ -179,9 +172,5 @@ class _CheckedSearcher:
 
     def replay(self, events: Iterable[Asked | Told]) -> None:
         listed = list(events)
-        for event in listed:
-            if isinstance(event, Asked):
-                self._history.propose(event.topology)
-            else:
-                self._history.tell(event.topology, event.score)
+        self._history.replay(listed)
         self._searcher.replay(listed)

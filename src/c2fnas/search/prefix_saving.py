@@ -1,4 +1,4 @@
-"""What the tree of the ranking saves, in closed form: candidates with a common beginning share its cost."""
+"""Multiply-accumulates that the ranking's prefix tree saves, in closed form: paths share their common beginnings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,12 +40,8 @@ class RankingMacs:
     @cached_property
     def naive(self) -> int:
         """Every path on its own."""
-        return sum(
-            self._ends.stem_in.macs
-            + self._ends.stem_out.macs
-            + sum(self._of[operation].cells[cell].macs for cell, operation in enumerate(path))
-            for path in self.paths
-        )
+        cells = sum(self._of[choice].cells[cell].macs for path in self.paths for cell, choice in enumerate(path))
+        return cells + len(self.paths) * (self._ends.stem_in.macs + self._ends.stem_out.macs)
 
     @cached_property
     def prefixes(self) -> int:

@@ -25,7 +25,7 @@ class SurrogateEvolution(ClusterEvolution):
         topology, cluster, branch = super().choose(rng)
         if branch == "initial" or self.successes < LEAST_SUCCESSES:
             return topology, cluster, branch
-        untrained = list(self._cluster_of[topology].untrained)
+        untrained = list(self.history.cluster_of[topology].untrained)
         drawn = self._posterior_sample(np.array([each.code for each in untrained]), rng)
         return untrained[int(np.argmax(drawn))], cluster, branch
 
