@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 import yaml
+from c2fnas.stages.fine_jobs import trained_supernet
+from c2fnas.stages.narrowing import Narrowed, Narrowing
 
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
@@ -34,8 +36,6 @@ from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.ranks import kendall_tau, spread_places
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
-from c2fnas.stages.fine_jobs import trained_supernet
-from c2fnas.stages.narrowing import Narrowed, Narrowing
 from c2fnas.stages.prepare import prepare
 
 RESULTS = Path(__file__).parent / "results"

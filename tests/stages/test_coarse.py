@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from coarse_run import Oracle, prepared_run
 from fine_run import Listener, inline, phantoms
 
@@ -24,7 +25,6 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages import coarse
 from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from c2fnas.stages.feasible import candidate_cost
 
 EARLY = EarlyStopping(shares=(0.25, 0.5), factor=2)

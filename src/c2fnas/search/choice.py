@@ -31,14 +31,15 @@ SEARCHERS = {
 MEMBERS = ("successes", "best", "ask", "tell", "replay")
 
 
-def check_sampler_name(name: str) -> None:
-    """Refuse a name that is neither one of ours nor of the form ``module:name``; nothing is imported.
+def check_sampler_name(name: str) -> str:
+    """Return ``name`` if it is one of ours or has the form ``module:name``; nothing is imported.
 
     Raises:
         ValueError: it is neither.
     """
     if name not in SEARCHERS and ":" not in name:
         raise ValueError(f"{name} is no sampler, choose among {', '.join(SEARCHERS)}, or give your own as module:name")
+    return name
 
 
 def make_searcher(
