@@ -204,7 +204,6 @@ def test_candidates_that_are_cut_short_are_written_again(finished: Setting, tmp_
         file.truncate(setting.folder.candidates.stat().st_size // 2)
     with pytest.raises(UserError, match=r"candidates\.jsonl: damaged"):
         results(setting)
-    shutil.rmtree(setting.folder.cache)
     before = sorted(setting.folder.ranking.rglob("*"))
     search(setting)
     assert results(setting) == results(finished)
