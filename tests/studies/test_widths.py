@@ -105,6 +105,15 @@ def test_a_failed_width_is_a_row_without_a_score_and_is_tried_again(run, quick) 
     assert [trial.score for trial in run.ledger(STAGE).trials()] == [0.0625, None, 0.25, 0.125]
 
 
+def test_a_driver_that_died_while_it_entered_a_width_enters_it_again(run, quick) -> None:
+    scaled(run, widths=(0.25,))
+    first = run.ledger(STAGE).trial(0)
+    facts = {name: first.extra[name] for name in ("patch_factor", "patch", "iterations")}
+    run.ledger(STAGE).start(replace(SMALL, width=0.5), facts)
+    scaled(run, widths=(0.25, 0.5))
+    assert [trial.score for trial in run.ledger(STAGE).trials()] == [0.0625, 0.125]
+
+
 def test_a_width_whose_dice_is_not_measurable_is_a_row_that_says_so(run, quick) -> None:
     quick.unscored.add(0.5)
     listener = Listener()

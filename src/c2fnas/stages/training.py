@@ -295,7 +295,6 @@ def _scored(
         if is_out_of_memory(error) and not last_try:
             raise
         log.warning("Dice not measurable: %s", error)
-        (folder / EVALUATION).unlink(missing_ok=True)  # of a shorter training
         return None, f"Dice not measurable: {' '.join(str(error).split())}"
 
 

@@ -19,12 +19,15 @@ def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, f
     ledger, value, reason = run.ledger(stage), outcome.value or {}, failure_of(outcome)
     facts = {**facts, "iterations": run.config.deployment.recipe.iterations}
     known = [trial for trial in ledger.trials() if _is(trial, architecture, facts)]
-    if any(trial.score is not None or reason is not None for trial in known):
+    if any(trial.score is not None or (trial.state == "failed" and reason is not None) for trial in known):
         return
-    extra = {**facts, "device": outcome.device, "seconds": outcome.seconds}
-    more = {"per_class": value["per_class"]} if reason is None else {"reason": reason}
-    score = value["dice"] if reason is None else float("nan")
-    ledger.add_scored([(architecture, score, extra | more)])
+    left = [trial.number for trial in known if trial.state == "interrupted"]  # by a driver that died in between
+    number = ledger.restart(left[0]).number if left else ledger.start(architecture, facts)
+    ended = {"device": outcome.device, "seconds": outcome.seconds}
+    if reason is not None:
+        ledger.fail(number, reason, ended)
+    else:
+        ledger.succeed(number, value["dice"], {**ended, "per_class": value["per_class"]})
 
 
 def refuse_another_length(run: Run, stage: str) -> None:
