@@ -15,9 +15,9 @@ from c2fnas.files import sha256
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
 from c2fnas.planning.train_wish import Wish
-from c2fnas.report.facts.run import read_run
-from c2fnas.report.gallery import SECTIONS
+from c2fnas.report.figures.table import SECTIONS
 from c2fnas.report.page import render_page
+from c2fnas.report.summary import read_report
 from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.train import train_architecture
@@ -46,7 +46,7 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
     model = train(dataset, tmp_path / "first", design)
     if tuned:
         model = train(dataset, tmp_path / "tuned", None, start=model)
-    page = render_page(read_run(model.parents[2]), dict.fromkeys(SECTIONS, ()))
+    page = render_page(read_report(model.parents[2]), dict.fromkeys(SECTIONS, ()))
     assert "Training of a given network, budget demo, seed 3." in page
     assert "architecture search" not in page
     shown = re.search(r'<pre class="wrap">(.*?)</pre>', page, re.DOTALL)
@@ -66,9 +66,9 @@ def test_after_an_extension_the_report_says_that_weights_will_differ(dataset: Pa
     run = tmp_path / "run"
     train(dataset, run, SMALL)
     told = "trained further with <code>--extend</code>"
-    assert told not in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
+    assert told not in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))
     wish = Wish(folds="0", extend=3)
     train_architecture(
         dataset, run, wish, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent()
     )
-    assert told in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
+    assert told in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))

@@ -7,7 +7,7 @@ import typer
 
 from c2fnas.cli.text_table import aligned
 from c2fnas.errors import UserError
-from c2fnas.report.words import plural
+from c2fnas.text import plural
 from c2fnas.space.geometry import by
 
 

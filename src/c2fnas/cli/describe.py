@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2fnas.errors import UserError
-from c2fnas.report.words import plural
+from c2fnas.text import plural
 
 if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture

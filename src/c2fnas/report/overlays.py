@@ -19,7 +19,7 @@ from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.forward import Precision, resolve_device
 from c2fnas.inference.package import load_package
 from c2fnas.inference.restoring import RestoringSink
-from c2fnas.report.facts.final import FinalFacts, FoldFacts
+from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.runs.folder import RunFolder
 from c2fnas.training.precision import resolve_precision
 
@@ -71,7 +71,7 @@ class Overlay:
 
 
 def read_overlays(
-    folder: RunFolder, final: FinalFacts, precision: str, *, device: str = "auto", say: Say = lambda text: None
+    folder: RunFolder, final: FinalSummary, precision: str, *, device: str = "auto", say: Say = lambda text: None
 ) -> tuple[Overlay, ...]:
     """The cases of Figure 6, predicted where an earlier report has not kept them.
 
@@ -93,7 +93,7 @@ def read_overlays(
     return tuple(found)
 
 
-def telling_cases(final: FinalFacts) -> list[tuple[str, FoldFacts, CaseScores]]:
+def telling_cases(final: FinalSummary) -> list[tuple[str, FoldSummary, CaseScores]]:
     """The best, the median and the worst case of all folds with a model, by mean Dice; none twice."""
     rows = [pair for pair in final.worst_first if pair[0].model is not None]
     places = {"worst": 0, "best": len(rows) - 1, "median": (len(rows) - 1) // 2} if rows else {}
@@ -191,7 +191,7 @@ def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, 
 
 
 def _prediction(
-    folder: RunFolder, fold: FoldFacts, case: PreparedCase, precision: str, device: str, say: Say
+    folder: RunFolder, fold: FoldSummary, case: PreparedCase, precision: str, device: str, say: Say
 ) -> np.ndarray:
     """Class indices of a case in its original grid, as the fold's evaluation had them; kept for the next report."""
     assert fold.model is not None

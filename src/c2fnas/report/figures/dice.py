@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
-from c2fnas.report.facts.final import case_dice
 from c2fnas.report.figures.style import BLACK, legend_columns, series_look
-from c2fnas.report.words import score
+from c2fnas.report.final import case_dice
+from c2fnas.text import score
 
 LONGEST_NAME = 24
 

@@ -1,4 +1,4 @@
-"""The fine stage as a report needs it: candidates, sampling, the effect of operations, and how far to trust a rank."""
+"""The fine stage as a report shows it: candidates, sampling, effects of operations, and trust in the ranking."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import Any
 
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json
-from c2fnas.report.facts.jobs import result_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a cell's operation does to the Dice: the mean of candidates that have it, less the mean of all.
+    """The effect of a cell's operation on the Dice: the mean of candidates that have it, minus the mean of all.
 
     ``half_width`` is half of the mean's 95 % interval; None with fewer than two candidates. ``cell`` counts from 1.
     """
@@ -54,7 +54,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class FineFacts:
+class FineSummary:
     """The fine stage of a run.
 
     Attributes:
@@ -62,7 +62,7 @@ class FineFacts:
         chosen: the architecture that the stage has chosen; None before its end.
         sampling: how often each cell (row) trained each operation (column); None before the super-network is trained.
         operations: the columns of ``sampling``.
-        summary: of the ranking, its rungs and audit, as ``fine/ranking.json`` has it; empty where there is none.
+        ranking: its rungs and audit, as ``fine/ranking.json`` has them; empty where there is none.
         verification: retrained candidates, as ``fine/verification.json`` has them; None where none were retrained.
     """
 
@@ -70,7 +70,7 @@ class FineFacts:
     chosen: Architecture | None
     sampling: tuple[tuple[int, ...], ...] | None
     operations: tuple[Operation, ...]
-    summary: dict[str, Any]
+    ranking: dict[str, Any]
     verification: dict[str, Any] | None
 
     @property
@@ -81,15 +81,14 @@ class FineFacts:
 
     @property
     def audit(self) -> dict[str, Any]:
-        """How far the rungs of the ranking agree with a full one; empty where that was not looked into."""
-        return self.summary.get("audit") or {}
+        """The agreement of the ranking's rungs with a full ranking; empty where that was not measured."""
+        return self.ranking.get("audit") or {}
 
     @property
     def comparable(self) -> tuple[Candidate, ...]:
-        """All candidates on one scale, the first rung's cases; where that was not kept, the finalists on theirs.
+        """All candidates on the first rung's cases; where that Dice was not kept, the finalists on theirs.
 
-        A mean over few cases says nothing beside one over others: candidates that were dropped early would look good
-        or bad by the cases alone.
+        Means over different cases cannot be compared: candidates dropped early would look good or bad by the cases.
         """
         known = [(each, each.first) for each in self.candidates if each.first is not None]
         if len(known) < len(self.candidates):
@@ -98,30 +97,29 @@ class FineFacts:
 
     @property
     def tells_apart(self) -> bool:
-        """Whether the super-network gives more than one Dice, where there are several candidates to compare."""
+        """True if candidates differ in Dice, or only one can be compared."""
         return len({each.dice for each in self.comparable}) > 1 or len(self.comparable) == 1
 
 
-def read_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineFacts:
-    """The fine stage of a run, begun or not."""
+def summarise_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineSummary:
+    """Return the fine stage of a run, begun or not."""
     known = [_candidate(trial, plan) for trial in trials_of(folder, STAGE) if trial.score is not None]
-    chosen, summary, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
-    trained = result_of(folder.supernet)
-    return FineFacts(
+    chosen, ranking, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
+    trained = read_job(folder.supernet).value
+    return FineSummary(
         candidates=tuple(sorted(known, key=lambda each: (-each.cases, -each.dice))),
         chosen=Architecture.load(chosen) if chosen.exists() else None,
         sampling=tuple(map(tuple, trained["sampling"])) if trained else None,
         operations=config.operations,
-        summary=read_json(summary) if summary.exists() else {},
+        ranking=read_json(ranking) if ranking.exists() else {},
         verification=read_json(verified) if verified.exists() else None,
     )
 
 
 def operation_effects(candidates: Sequence[Candidate], operations: Sequence[Operation]) -> list[Effect]:
-    """The marginal effect of every operation in every cell, over ``candidates``.
+    """Return the marginal effect of every operation in every cell, over ``candidates``.
 
-    Averages over the other cells, which random candidates draw independently; it says nothing of how operations of
-    two cells act together.
+    Other cells are averaged over, which random candidates draw independently. Interactions of two cells do not show.
     """
     if not candidates:
         return []
@@ -138,7 +136,7 @@ def operation_effects(candidates: Sequence[Candidate], operations: Sequence[Oper
 
 
 def patch_cost(architecture: Architecture, plan: Plan) -> NetworkCost:
-    """What one patch of the plan costs."""
+    """Return the cost of one patch of the plan."""
     return network_cost(
         architecture, in_channels=len(plan.channels), classes=len(plan.classes), input_size=plan.patch_size
     )

@@ -8,8 +8,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from c2fnas.report.facts.jobs import Curve
 from c2fnas.report.figures.style import COLOURS, DICE_MAP, GREY
+from c2fnas.runs.job_record import Curve
 
 SMOOTHED = 5
 FINEST = 200  # points of a curve

@@ -1,14 +1,80 @@
-"""The topology space as a map: codes in the two directions in which they differ most, with clusters and with Dice."""
+"""Figures of the coarse stage: cluster shares (paper Figure 4), progress, and the map of all topologies."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from c2fnas.report.facts.coarse import CoarseFacts
-from c2fnas.report.figures.style import BLACK, DICE_MAP, PALE, VERMILION, series_look
+from c2fnas.report.coarse import CoarseSummary, cluster_shares
+from c2fnas.report.figures.style import (
+    BLACK,
+    COLOURS,
+    DICE_MAP,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    series_look,
+)
 from c2fnas.space.topology import Topology
+
+_LIGHT = (ORANGE, SKY, PURPLE, YELLOW)
+
+
+def draw_cluster_shares(figure: Figure, coarse: CoarseSummary) -> None:
+    """A band for each cluster, over the number of evaluated networks (paper Figure 4); numbers stand in the bands."""
+    owners = [coarse.cluster_of(trial) for trial in coarse.evaluated]
+    indices = [each.index for each in coarse.clusters]
+    shares = cluster_shares(owners, len(indices))
+    axes = figure.subplots()
+    # The share after n networks is drawn as wide as a network, about n.
+    edges, held = np.arange(len(shares) + 1) + 0.5, np.vstack([shares, shares[-1]])
+    low = np.zeros(len(held))
+    for index in indices:
+        high = low + held[:, index]
+        axes.fill_between(
+            edges, low, high, step="post", color=COLOURS[index % len(COLOURS)], linewidth=0.6, edgecolor="white"
+        )
+        _number(axes, index, low, high, len(shares))
+        low = high
+    axes.set(xlim=(0.5, len(shares) + 0.5), ylim=(0, 1), xlabel="evaluated networks", ylabel="share of each cluster")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(False)
+
+
+def _number(axes: Axes, index: int, low: np.ndarray, high: np.ndarray, networks: int) -> None:
+    """Write a cluster's number at the right end of its band, where that is high enough."""
+    if high[-1] - low[-1] > 0.04:
+        axes.text(
+            networks + 0.4,
+            (low[-1] + high[-1]) / 2,
+            str(index + 1),
+            ha="right",
+            va="center",
+            fontweight="bold",
+            color="black" if COLOURS[index % len(COLOURS)] in _LIGHT else "white",
+        )
+
+
+def draw_best_so_far(figure: Figure, coarse: CoarseSummary) -> None:
+    """A dot for each network, coloured by cluster, and the highest Dice so far as steps."""
+    axes = figure.subplots()
+    known = coarse.evaluated
+    scores = [trial.evidence or 0.0 for trial in known]
+    numbers = range(1, len(known) + 1)
+    axes.step(numbers, np.maximum.accumulate(scores), where="post", color=BLACK, label="best so far", zorder=2)
+    for cluster in coarse.clusters:
+        own = [(n, scores[n - 1]) for n in numbers if coarse.cluster_of(known[n - 1]) == cluster.index]
+        look = series_look(cluster.index)
+        axes.scatter([n for n, _ in own], [dice for _, dice in own], s=34, zorder=3, clip_on=False, **look)
+    axes.set(xlabel="evaluated networks", ylabel="mean Dice")
+    axes.set_ylim(bottom=min(0.0, *scores) if min(scores) < 0.1 else None)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper left")
 
 
 class TopologyMap:
@@ -18,7 +84,7 @@ class TopologyMap:
     keeps: a distance on it is that much of the distance of codes.
     """
 
-    def __init__(self, coarse: CoarseFacts) -> None:
+    def __init__(self, coarse: CoarseSummary) -> None:
         topologies = [topology for cluster in coarse.clusters for topology in cluster.topologies]
         codes = np.array([topology.code for topology in sorted(topologies)], dtype=float)
         dimensions = min(2, *codes.shape)
@@ -31,7 +97,7 @@ class TopologyMap:
         return np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
 
 
-def draw_cluster_map(figure: Figure, coarse: CoarseFacts, plane: TopologyMap) -> None:
+def draw_cluster_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> None:
     """All topologies, coloured and shaped by cluster; those that were evaluated have a dark edge."""
     axes = figure.subplots()
     for cluster in coarse.clusters:
@@ -47,7 +113,7 @@ def draw_cluster_map(figure: Figure, coarse: CoarseFacts, plane: TopologyMap) ->
     _plain(axes)
 
 
-def draw_dice_map(figure: Figure, coarse: CoarseFacts, plane: TopologyMap) -> None:
+def draw_dice_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> None:
     """The evaluated topologies coloured by Dice, the best with a ring; all others are pale."""
     axes = figure.subplots()
     everything = [topology for cluster in coarse.clusters for topology in cluster.topologies]
