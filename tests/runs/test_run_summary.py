@@ -21,6 +21,8 @@ from report_runs import (
 
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
+from c2fnas.planning.budget import Workload, estimate
+from c2fnas.planning.timing import Timings
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import read_curve
 from c2fnas.runs.ledger import Ledger
@@ -201,4 +203,5 @@ def test_every_stage_of_a_run_has_a_task(tmp_path: Path) -> None:
         assert list(tasks) == [each.name for each in run.stages]
         assert tasks["deployment"].startswith("the network trained from scratch on 1 fold,")
         assert ("verdict" in tasks) == verdict
+        assert list(tasks) == list(estimate(run.config, Timings(patch=0.1, window=0.05), Workload(1, 4, 2, devices=1)))
     assert list(stage_tasks(run.config.model_copy(update={"kind": "training"}))) == ["deployment", "verdict"]

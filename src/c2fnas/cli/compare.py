@@ -7,8 +7,8 @@ import typer
 
 from c2fnas.cli.text_table import aligned
 from c2fnas.errors import UserError
-from c2fnas.text import plural
 from c2fnas.space.geometry import by
+from c2fnas.text import plural
 
 
 def compare(

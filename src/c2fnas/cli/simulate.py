@@ -82,7 +82,7 @@ def simulate(
         facts = summary(rows, comparison, budget)
     typer.echo(json_format.dumps(facts, indent=2) if json else in_words(facts))
     if figure is not None:  # last: where it can't be written, what was computed is not lost
-        from c2fnas.report.figures.simulation import save_simulation
+        from c2fnas.report.figures import save_simulation
 
         scores = {topology: entry.score for topology, entry in measured.items() if entry.score is not None}
         save_simulation(comparison, scores, figure)

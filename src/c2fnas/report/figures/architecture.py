@@ -1,5 +1,7 @@
 """Figure 5: an architecture drawn — levels as rows, cells coloured by operation, second inputs as arrows, costs."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -7,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from c2fnas.report.figures.style import BLACK, GREY, OPERATION_COLOURS, PALE, PURPLE, VERMILION
+from c2fnas.report.figures.style import BLACK, GREY, OPERATION_COLOURS, PALE, PURPLE, VERMILION, save_figure
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import CellCost, Cost, NetworkCost
 from c2fnas.space.operation import Operation
@@ -32,6 +34,12 @@ def draw_architecture(figure: Figure, architecture: Architecture, cost: NetworkC
     _cells(path, architecture)
     _legend(path, architecture)
     _costs(bars, architecture, cost)
+
+
+def save_architecture(architecture: Architecture, cost: NetworkCost, path: Path) -> None:
+    """Write the figure; the suffix of ``path`` selects the format (PNG, SVG, PDF)."""
+    draw = partial(draw_architecture, architecture=architecture, cost=cost)
+    save_figure(draw, path, height=architecture_height(architecture))
 
 
 def architecture_height(architecture: Architecture) -> float:
