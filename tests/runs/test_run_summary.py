@@ -7,30 +7,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_runs import (
-    COARSE,
-    SPACE,
-    WIDTH,
-    begun_run,
-    finished_run,
-    planned_run,
-    searching_run,
-    write_result,
-    write_training,
-)
+from report_runs import COARSE, begun_run, finished_run, planned_run, searching_run, write_result, write_training
 
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.budget import Workload, estimate
-from c2fnas.planning.timing import Timings
+from c2fnas.planning.measure import Timings
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import read_curve
-from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.stage_summary import StageSummary, clock_seconds
 from c2fnas.runs.summary import read_summary, stage_tasks
 from c2fnas.space.architecture import Architecture
-
-NETWORK = Architecture.uniform(SPACE.topologies()[0], width=WIDTH)
 
 
 def stage(folder: RunFolder, name: str) -> StageSummary:
@@ -39,44 +26,51 @@ def stage(folder: RunFolder, name: str) -> StageSummary:
 
 
 @pytest.mark.parametrize(
-    ("name", "study", "trained"),
-    [("widths", "scale", RunFolder.scale_trial), ("ablation", "ablation", RunFolder.ablation_trial)],
+    ("name", "place", "table"), [("widths", "scale", "scale/table.json"), ("verification", "fine/verification", None)]
 )
-def test_a_training_that_failed_is_settled(tmp_path: Path, name: str, study: str, trained) -> None:
-    """It is never tried again, so a run can be finished with it; one under way is waited for, nobody knows how long."""
+def test_a_training_that_failed_is_settled(tmp_path: Path, name: str, place: str, table: str | None) -> None:
+    """One under way is waited for, and nobody knows how long; the study's own file comes last."""
     folder = finished_run(tmp_path)
-    ledger = Ledger(folder.study, study)
-    ledger.succeed(ledger.start(NETWORK), 0.5)
-    write_result(trained(folder, 0), {"dice": 0.5}, seconds=11.0)
-    second = ledger.start(NETWORK)
-    write_training(trained(folder, 1), pace=0.5, until=10)
+    write_result(tmp_path / place / "some" / "first", {"dice": 0.5}, seconds=11.0)
+    write_training(tmp_path / place / "some" / "second", pace=0.5, until=10)
     found, run = stage(folder, name), read_summary(folder.root)
     assert (found.done, found.total, found.left, found.finished) == (1, 2, None, False)
     assert found.seconds == pytest.approx(11 + 5)
     assert run.eta is None
     assert "how long the rest takes is not known yet" in run.text
-    ledger.fail(second, "no memory")
+    write_result(tmp_path / place / "some" / "second", None, seconds=6.0)
+    found = stage(folder, name)
+    assert (found.done, found.failed, found.finished) == (2, 1, False)
+    write_json(tmp_path / table if table else folder.verification_file, [] if table else {})
     assert stage(folder, name).finished
     assert read_summary(folder.root).text == "The run is finished."
 
 
-def test_a_retraining_that_failed_is_settled_with_the_result(tmp_path: Path) -> None:
+def test_a_retraining_that_was_killed_is_settled_with_the_result(tmp_path: Path) -> None:
+    """It has left no result of its own."""
     folder = finished_run(tmp_path)
     ranking = stage(folder, "ranking").seconds
     write_result(folder.ranking / "verify-3" / "0000", {"rows": []}, seconds=2.0)
     places = [folder.verification / "9-iterations" / f"{number:04d}-seed-0" for number in (3, 5, 8)]
     write_result(places[0], {"dice": 0.4}, seconds=7.0)
     write_result(places[1], None, seconds=3.0)
-    write_training(places[2], pace=0.5, until=10)  # killed: it has no result
+    write_training(places[2], pace=0.5, until=10)
     found = stage(folder, "verification")
-    assert (found.done, found.total, found.left, found.finished) == (2, 4, None, False)
+    assert (found.done, found.total, found.left, found.finished) == (3, 4, None, False)
     assert found.seconds == pytest.approx(2 + 7 + 3 + 5)  # scoring on all cases is part of it
     assert stage(folder, "ranking").seconds == ranking
-    rows = [{"number": number, "ranked": 0.3, "place": 1, "dice": []} for number in (3, 5, 8)]
-    write_json(folder.verification_file, {"iterations": 9, "candidates": rows})
+    write_json(folder.verification_file, {})
     assert stage(folder, "verification").finished
     write_training(folder.verification / "20-iterations" / "0003-seed-0", pace=0.5, until=10)
     assert not stage(folder, "verification").finished  # another one has begun
+
+
+def test_an_ablation_needs_no_table(tmp_path: Path) -> None:
+    """A run may be one of several that a table is of."""
+    folder = finished_run(tmp_path)
+    write_result(folder.ablation / "first", {"dice": None, "unscored": "no memory"}, seconds=11.0)
+    found = stage(folder, "ablation")
+    assert (found.done, found.total, found.failed, found.finished) == (1, 1, 1, True)
 
 
 def test_processes_that_train_together_hold_a_device_each(tmp_path: Path) -> None:
@@ -201,7 +195,7 @@ def test_every_stage_of_a_run_has_a_task(tmp_path: Path) -> None:
         run = read_summary(begun_run(tmp_path / str(verdict), verdict=verdict).root)
         tasks = stage_tasks(run.config)
         assert list(tasks) == [each.name for each in run.stages]
-        assert tasks["deployment"].startswith("the network trained from scratch on 1 fold,")
+        assert tasks["deployment"].startswith("the network trained from scratch on its folds,")
         assert ("verdict" in tasks) == verdict
         assert list(tasks) == list(estimate(run.config, Timings(patch=0.1, window=0.05), Workload(1, 4, 2, devices=1)))
     assert list(stage_tasks(run.config.model_copy(update={"kind": "training"}))) == ["deployment", "verdict"]

@@ -11,7 +11,7 @@ from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import Curve, read_curve, read_job
 from c2fnas.runs.summary import RunSummary, read_summary
-from c2fnas.studies.scaled import Scaled
+from c2fnas.studies.widths import Scaled
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _design(design: Design | None) -> list[str]:
 
 def _folds(run: ReportSummary) -> list[int]:
     """Return the folds that the run began with and those that were asked for later."""
-    return sorted({*run.config.deployment.folds, *(each.fold for each in run.final.folds)})
+    return sorted({*run.final_folds, *(each.fold for each in run.final.folds)})
 
 
 def _only_trained(run: ReportSummary) -> bool:

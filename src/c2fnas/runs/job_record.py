@@ -42,7 +42,7 @@ class JobRecord:
     Attributes:
         folder: of the job.
         value: what it returned; None before it has succeeded.
-        failed: True if its last attempt failed.
+        failed: True if its last attempt failed, or what it has trained could not be scored.
         processes: that work on it together, each on a device; 1 before one session has ended.
         session: seconds of its last session; 0 before one has ended.
         curve: its training; an empty one before it has begun.
@@ -85,7 +85,7 @@ def read_job(folder: Path) -> JobRecord:
     return JobRecord(
         folder=folder,
         value=report["value"] if kind == "done" else None,
-        failed=kind in ("failed", "out_of_memory", "killed"),
+        failed=kind in ("failed", "out_of_memory", "killed") or "unscored" in (report.get("value") or {}),
         processes=int(report.get("processes", 1)),
         session=float(report.get("seconds", 0.0)),
         curve=read_curve(folder),

@@ -1,17 +1,15 @@
 """The stages of a run: what each has done, what it cost and what is left of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.data.plan import Plan
 from c2fnas.evaluation.verdict import REFERENCES
-from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
-from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.pace import RunPace
 from c2fnas.runs.progress import remaining
 from c2fnas.runs.trial import Trial
@@ -69,12 +67,16 @@ def evaluated_trials(trials: Iterable[Trial]) -> tuple[Trial, ...]:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Files of a run, read once; ``cases`` is the number of validation cases of the search."""
+    """Files of a run, read once.
+
+    ``cases`` is the number of validation cases of the search; ``folds`` are those to be deployed.
+    """
 
     folder: RunFolder
     config: RunConfig
     plan: Plan | None
     cases: int
+    folds: tuple[int, ...]
     trials: tuple[Trial, ...]
     pace: RunPace
 
@@ -87,13 +89,14 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
         stages.append(_coarse(run))
     if searched or folder.supernet.exists():
         stages += [_supernet(run), _ranking(run)]
-    stages += _verification(folder)
-    stages += _trained(folder, "widths", "scale", folder.scale)
+    again = [job for job in read_jobs(folder.ranking) if _verifies(job)]
+    stages += _on_request("verification", [*again, *read_jobs(folder.verification)], folder.verification_file)
+    stages += _on_request("widths", read_jobs(folder.scale), folder.scale_table)
     deployment = _deployment(run)
     stages.append(deployment)
     if run.config.verdict or folder.verdict.exists():
         stages.append(_verdict(run, deployment))
-    return *stages, *_trained(folder, "ablation", "ablation", folder.ablation)
+    return *stages, *_on_request("ablation", read_jobs(folder.ablation))
 
 
 def _coarse(run: RunFiles) -> StageSummary:
@@ -164,7 +167,7 @@ def _pairs(job: JobRecord, cases: int) -> int:
 def _deployment(run: RunFiles) -> StageSummary:
     recipe = run.config.deployment.recipe
     begun = {int(path.name.removeprefix("fold-")) for path in run.folder.final.glob("fold-*")}
-    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.config.deployment.folds, *begun})]
+    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *begun})]
     waiting = [job for job in jobs if not job.done]
     trainings = [_training_left(job, recipe, run.pace) for job in waiting]
     checking = run.pace.cases(run.cases, run.plan.stride, mirror=recipe.mirror) if run.plan else None
@@ -172,7 +175,9 @@ def _deployment(run: RunFiles) -> StageSummary:
     together = max((job.processes for job in jobs), default=1)
     devices = max(together, min(len(run.config.devices), len(waiting)))
     done = len(jobs) - len(waiting)
-    return StageSummary("deployment", done, len(jobs), "folds", not waiting, left, devices, **_spent(jobs))
+    left = left if jobs else None
+    finished = bool(jobs) and not waiting
+    return StageSummary("deployment", done, len(jobs), "folds", finished, left, devices, **_spent(jobs))
 
 
 def _training_left(job: JobRecord, recipe: Recipe, pace: RunPace) -> float | None:
@@ -186,7 +191,7 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
     # Folds that are trained later, for an ensemble, are not the verdict's.
-    done, total = sum(job.done for job in jobs), max(len(jobs), REFERENCES * len(run.config.deployment.folds))
+    done, total = sum(job.done for job in jobs), max(len(jobs), REFERENCES * len(run.folds))
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)
@@ -195,48 +200,23 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     return StageSummary("verdict", done, total, "trainings", finished, left, devices, **_spent(jobs))
 
 
-def _verification(folder: RunFolder) -> list[StageSummary]:
-    """Return the retraining of ranked candidates, if a user has asked for it.
-
-    Only jobs that have begun are counted, since nothing says how many there will be. A failed one is left out for good
-    once the result is there.
-    """
-    jobs = [*read_jobs(folder.verification), *filter(_verifies, read_jobs(folder.ranking))]
-    if not jobs:
-        return []
-    result = read_json(folder.verification_file) if folder.verification_file.exists() else None
-    done = sum(job.done or (result is not None and _is_left_out(job, result)) for job in jobs)
-    return [_on_request("verification", done, len(jobs), "jobs", jobs, finished=result is not None)]
-
-
 def _verifies(job: JobRecord) -> bool:
     """True if a job of the ranking has scored candidates that were to be retrained."""
     return job.folder.parent.name.startswith("verify")
 
 
-def _is_left_out(job: JobRecord, result: Mapping[str, Any]) -> bool:
-    """True if the verification's result was made without this job."""
-    group = job.folder.parent.name
-    if _verifies(job):
-        return group == f"verify-{len(result['candidates'])}"
-    numbers = {each["number"] for each in result["candidates"]}
-    return int(job.folder.name.split("-")[0]) in numbers and group == f"{result['iterations']}-iterations"
+def _on_request(name: str, jobs: list[JobRecord], result: Path | None = None) -> list[StageSummary]:
+    """Return the jobs that a user has asked for beside the run, if any has begun; nothing tells how many there will be.
 
-
-def _trained(folder: RunFolder, name: str, stage: str, root: Path) -> list[StageSummary]:
-    """Return trainings that a user has asked for, as the ledger has them; a failed one is never tried again."""
-    trials = trials_of(folder, stage)
-    if not trials:
+    A job without a result is settled once the file of the study's ``result`` is newer: it was left out.
+    """
+    if not jobs:
         return []
-    done = sum(trial.finished for trial in trials)
-    return [_on_request(name, done, len(trials), "trainings", read_jobs(root))]
-
-
-def _on_request(
-    name: str, done: int, total: int, unit: str, jobs: list[JobRecord], *, finished: bool = True
-) -> StageSummary:
-    finished = finished and done == total
-    return StageSummary(name, done, total, unit, finished, 0.0 if finished else None, 1, **_spent(jobs))
+    written = result.stat().st_mtime if result and result.exists() else 0.0
+    done = sum(job.done or job.failed or job.ended <= written for job in jobs)
+    finished = done == len(jobs) and (result is None or written > 0)
+    left = 0.0 if finished else None
+    return [StageSummary(name, done, len(jobs), "jobs", finished, left, 1, **_spent(jobs))]
 
 
 def _spent(jobs: Iterable[JobRecord]) -> dict[str, Any]:

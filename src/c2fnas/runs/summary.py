@@ -20,6 +20,7 @@ from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.pace import RunPace, read_pace
+from c2fnas.runs.run import chosen_folds
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
@@ -54,6 +55,11 @@ class RunSummary:
     evaluations: Mapping[int, Evaluation]
     verdict: Verdict | None
     changed: datetime
+
+    @property
+    def final_folds(self) -> tuple[int, ...]:
+        """The folds that the configuration deploys; empty before there are folds."""
+        return chosen_folds(self.config.deployment.folds, len(self.folds)) if self.folds else ()
 
     @property
     def seconds(self) -> float:
@@ -137,13 +143,15 @@ def read_summary(run: Path) -> RunSummary:
     folds = read_json(folder.folds) if folder.folds.exists() else []
     sizes = tuple((len(fold["training"]), len(fold["validation"])) for fold in folds)
     trials = trials_of(folder, "coarse")
+    chosen = chosen_folds(config.deployment.folds, len(sizes)) if sizes else ()
     pace = read_pace(folder, config, plan.stride) if plan else RunPace()
+    files = RunFiles(folder, config, plan, sizes[-1][1] if sizes else 0, chosen, trials, pace)
     return RunSummary(
         folder=folder,
         config=config,
         plan=plan,
         folds=sizes,
-        stages=summarise_stages(RunFiles(folder, config, plan, sizes[-1][1] if sizes else 0, trials, pace)),
+        stages=summarise_stages(files),
         trials=trials,
         design=_design(folder),
         evaluations=_evaluations(folder),
@@ -161,9 +169,10 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str
         trained: How many of them are deployed; by default, as the configuration says.
     """
     coarse, fine, deployment = config.coarse, config.fine, config.deployment
-    count = trained or len(deployment.folds)
+    on = plural(trained, "fold") if trained else "its folds"
+    on = f"{trained or len(chosen_folds(deployment.folds, folds))} of {folds} folds" if folds else on
     start = "from another model" if deployment.start else "from scratch"
-    final = f"the network trained {start} on {f'{count} of {folds} folds' if folds else plural(count, 'fold')}"
+    final = f"the network trained {start} on {on}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
     if config.verdict:
         tasks["verdict"] = (
