@@ -87,7 +87,7 @@ def _coarse(run: ReportSummary) -> Iterator[Entry]:
     coarse = run.coarse
     if coarse.evaluated:
         plane = TopologyMap(coarse)
-        known = {"coarse": coarse, "plane": plane}
+        known: dict[str, Any] = {"coarse": coarse, "plane": plane}
         yield Entry("coarse", "figure-4-cluster-shares", partial(draw_cluster_shares, coarse=coarse))
         yield Entry("coarse", "coarse-best-so-far", partial(draw_best_so_far, coarse=coarse))
         yield Entry("coarse", "coarse-map-clusters", partial(draw_cluster_map, **known), 3.9, values=known)
