@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -17,15 +17,13 @@ from c2fnas.files import write_text
 from c2fnas.report import text
 from c2fnas.report.figures.table import Pictures, draw_figures
 from c2fnas.report.final import case_dice
-from c2fnas.report.overlays import Overlay, read_overlays, telling_cases
+from c2fnas.report.overlays import Overlay, Say, read_overlays, telling_cases
 from c2fnas.report.summary import ReportSummary, read_report
 from c2fnas.space.geometry import by
 
 PAGE, FIGURES = "index.html", "figures"
 TEMPLATE = "page.html.j2"
 NUMBERS = (numbers.score, numbers.duration, numbers.device_hours, numbers.large, numbers.plural, numbers.value)
-
-Say = Callable[[str], None]
 
 
 def write_report(run: Path, *, overlays: bool = True, device: str = "auto", say: Say = lambda text: None) -> Path:

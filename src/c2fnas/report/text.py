@@ -69,10 +69,10 @@ def repeat_command(run: ReportSummary) -> str:
     That of a training names all that decides the weights: a time budget would find other iterations elsewhere.
     """
     config, recipe = run.config, run.config.deployment.recipe
-    options = {"--run": "NEW", "--budget": config.budget, "--seed": config.seed, "--devices": ",".join(config.devices)}
+    options = {"--budget": config.budget, "--seed": config.seed, "--devices": ",".join(config.devices)}
     if not _only_trained(run):
-        return _command("run", [config.dataset_path], options)
-    words = [config.dataset_path, *_design(run.design)]
+        return _command("run", [config.dataset_path, "NEW"], options)
+    words = [config.dataset_path, "NEW", *_design(run.design)]
     if config.deployment.start:
         words += ["--from", str(run.folder.start_model)]
     options |= {

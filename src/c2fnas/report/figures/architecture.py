@@ -43,7 +43,7 @@ def save_architecture(architecture: Architecture, cost: NetworkCost, path: Path)
 
 
 def architecture_height(architecture: Architecture) -> float:
-    """Inches that suit the drawing of so many levels."""
+    """Return the inches that suit the drawing of so many levels."""
     return 2.3 + 0.62 * (architecture.topology.downsamplings + 1)
 
 
@@ -81,7 +81,7 @@ def _box(axes: Axes, x: float, y: float, colour: str, text: str, ink: str, weigh
 
 
 def _arrows(axes: Axes, topology: Topology) -> None:
-    """The path through the cells, the skips, and what else is a second input."""
+    """Draw the path through the cells, the skips, and the other second inputs."""
     rows = [0, *topology.code, 0]  # of the stem, the cells and the stem-out
     for place in range(1, len(rows)):
         _straight(axes, place - 1, place, rows, BLACK, "solid")
@@ -95,7 +95,7 @@ def _arrows(axes: Axes, topology: Topology) -> None:
 
 
 def _straight(axes: Axes, start: int, stop: int, rows: list[int], colour: str, line: Any) -> None:
-    """Along the row; to a lower cell out of the bottom, to a higher one into its bottom, since skips have the sides."""
+    """Draw an arrow along the row, or from bottom to side or side to bottom between rows."""
     right, left = (start + HALF_WIDTH, rows[start]), (stop - HALF_WIDTH, rows[stop])
     if rows[start] == rows[stop]:
         _arrow(axes, right, left, "arc3", colour, line)
@@ -106,7 +106,7 @@ def _straight(axes: Axes, start: int, stop: int, rows: list[int], colour: str, l
 
 
 def _arc(axes: Axes, start: int, stop: int, row: int) -> None:
-    """Over the cell between; it leaves and arrives off the middle, so that two of a row stay apart."""
+    """Draw an arc over the cell between; it starts and ends off the middle, so that two of a row stay apart."""
     begin, end = (start + 0.13, row - HALF_HEIGHT), (stop - 0.13, row - HALF_HEIGHT)
     _arrow(axes, begin, end, "arc3,rad=-0.22", PURPLE, "solid")
 

@@ -1,5 +1,7 @@
 """Figures of the coarse stage: cluster shares (paper Figure 4), progress, and the map of all topologies."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ _LIGHT = (ORANGE, SKY, PURPLE, YELLOW)
 
 
 def draw_cluster_shares(figure: Figure, coarse: CoarseSummary) -> None:
-    """A band for each cluster, over the number of evaluated networks (paper Figure 4); numbers stand in the bands."""
+    """Draw a numbered band for each cluster over the number of evaluated networks (paper Figure 4)."""
     owners = [coarse.cluster_of(trial) for trial in coarse.evaluated]
     indices = [each.index for each in coarse.clusters]
     shares = cluster_shares(owners, len(indices))
@@ -61,7 +63,7 @@ def _number(axes: Axes, index: int, low: np.ndarray, high: np.ndarray, networks:
 
 
 def draw_best_so_far(figure: Figure, coarse: CoarseSummary) -> None:
-    """A dot for each network, coloured by cluster, and the highest Dice so far as steps."""
+    """Draw a dot for each network, coloured by cluster, and the highest Dice so far as steps."""
     axes = figure.subplots()
     known = coarse.evaluated
     scores = [trial.evidence or 0.0 for trial in known]
@@ -91,14 +93,14 @@ class TopologyMap:
         self._plane = PCA(dimensions, svd_solver="full").fit(codes)
         self.kept = float(self._plane.explained_variance_ratio_.sum())
 
-    def places(self, topologies: "list[Topology] | tuple[Topology, ...]") -> NDArray:
-        """``[topologies, 2]``."""
+    def places(self, topologies: Sequence[Topology]) -> NDArray:
+        """Return the places of some topologies, ``[topologies, 2]``."""
         found = self._plane.transform(np.array([topology.code for topology in topologies], dtype=float))
         return np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
 
 
 def draw_cluster_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> None:
-    """All topologies, coloured and shaped by cluster; those that were evaluated have a dark edge."""
+    """Draw all topologies, coloured and shaped by cluster; evaluated ones have a dark edge."""
     axes = figure.subplots()
     for cluster in coarse.clusters:
         x, y = plane.places(cluster.topologies).T
@@ -114,7 +116,7 @@ def draw_cluster_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) 
 
 
 def draw_dice_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> None:
-    """The evaluated topologies coloured by Dice, the best with a ring; all others are pale."""
+    """Draw the evaluated topologies coloured by Dice, the best with a ring; all others are pale."""
     axes = figure.subplots()
     everything = [topology for cluster in coarse.clusters for topology in cluster.topologies]
     x, y = plane.places(everything).T

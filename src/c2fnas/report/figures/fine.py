@@ -19,9 +19,9 @@ APART = 0.22  # of a cell's width, between its operations
 
 
 def draw_fairness(figure: Figure, fine: FineSummary) -> None:
-    """In how many iterations each operation of each cell was trained; the band is what uniform sampling gives.
+    """Draw in how many iterations each operation of each cell was trained.
 
-    The band holds about 95 % of the counts of independent draws.
+    The band holds about 95 % of the counts that uniform sampling gives.
     """
     assert fine.sampling is not None
     axes = figure.subplots()
@@ -39,7 +39,7 @@ def draw_fairness(figure: Figure, fine: FineSummary) -> None:
 
 
 def draw_effects(figure: Figure, fine: FineSummary) -> None:
-    """The mean Dice of candidates with each operation in each cell, less the mean of all, with its 95 % interval."""
+    """Draw the effect of each operation in each cell on the mean Dice, with its 95 % interval."""
     axes = figure.subplots()
     effects = operation_effects(fine.comparable, fine.operations)
     axes.axhline(0, color=BLACK, linewidth=0.8)
@@ -77,7 +77,7 @@ def _cells(axes: Axes, count: int) -> None:
 
 
 def draw_distribution(figure: Figure, fine: FineSummary) -> None:
-    """A histogram of Dice on the same cases for all; those that were dropped are pale, the chosen one is marked."""
+    """Draw a histogram of Dice on the same cases for all; dropped candidates are pale, the chosen one is marked."""
     axes = figure.subplots()
     shown = fine.comparable
     bins = np.histogram_bin_edges([each.dice for each in shown], bins=min(30, max(8, len(shown) // 6)))
@@ -97,9 +97,9 @@ def draw_distribution(figure: Figure, fine: FineSummary) -> None:
 
 
 def draw_pareto(figure: Figure, fine: FineSummary) -> None:
-    """Dice of the finalists against multiply-accumulates; the front is what none of them beats in both.
+    """Draw Dice of the finalists against multiply-accumulates, with the Pareto front.
 
-    Those that were dropped before have a Dice on other cases, which no axis of this one can show.
+    Dropped candidates are left out: their Dice is on other cases.
     """
     axes = figure.subplots()
     known = [each for each in fine.finalists if each.macs is not None]
@@ -117,7 +117,7 @@ def draw_pareto(figure: Figure, fine: FineSummary) -> None:
 
 
 def pareto_front(candidates: list[Candidate]) -> list[Candidate]:
-    """The candidates that no other beats in Dice and multiply-accumulates, the cheapest first."""
+    """Return the candidates that no other beats in Dice and multiply-accumulates, the cheapest first."""
     if not candidates:
         return []
     on = is_on_front([(-each.dice, float(each.macs or 0)) for each in candidates])
@@ -126,7 +126,7 @@ def pareto_front(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def chosen_candidate(fine: FineSummary, among: Sequence[Candidate]) -> Candidate | None:
-    """The one of some candidates that the stage has chosen; None where it is not among them."""
+    """Return the candidate that the stage has chosen; None if it is not among those given."""
     return next((each for each in among if each.architecture == fine.chosen), None)
 
 
@@ -144,7 +144,7 @@ def _points(candidates: list[Candidate], unit: float) -> tuple[list[float], list
 
 
 def draw_trust(figure: Figure, verification: dict[str, Any]) -> None:
-    """A dot for each retrained candidate; a bar joins two seeds of the same one."""
+    """Draw a dot for each retrained candidate; a bar joins two seeds of the same one."""
     axes = figure.subplots()
     for candidate in verification["candidates"]:
         if not candidate["dice"]:
