@@ -137,7 +137,9 @@ def read_summary(run: Path) -> RunSummary:
     """
     folder = RunFolder(run)
     if not folder.config.exists():
-        raise UserError(f"{run}: not a run folder, there is no run.yaml in it. Name the folder that `c2fnas run` was given.")
+        raise UserError(
+            f"{run}: not a run folder, there is no run.yaml in it. Name the folder that `c2fnas run` was given."
+        )
     config = RunConfig.load(folder.config)
     plan = load_plan(folder.plan) if folder.plan.exists() else None
     folds = read_json(folder.folds) if folder.folds.exists() else []
