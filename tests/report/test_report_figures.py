@@ -22,8 +22,8 @@ from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.figures.overlay import class_look
 from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, picture, series_look
 from c2fnas.report.figures.table import SECTIONS, draw_figures
-from c2fnas.report.fine import Candidate
 from c2fnas.report.summary import read_report
+from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
@@ -97,7 +97,7 @@ def test_the_legend_hides_no_candidate(tmp_path: Path) -> None:
 def test_the_front_is_what_nothing_beats() -> None:
     architecture = Architecture.named("c2fnas-panc")
     points = [(0.5, 10), (0.6, 20), (0.55, 30), (0.7, 40), (0.4, 5), (0.4, 6)]
-    candidates = [Candidate(architecture, dice, 1, macs, None, None) for dice, macs in points]
+    candidates = [RankedPath(n, architecture, dice, 1, macs, 7) for n, (dice, macs) in enumerate(points)]
     assert [(each.dice, each.macs) for each in pareto_front(candidates)] == [(0.4, 5), (0.5, 10), (0.6, 20), (0.7, 40)]
 
 

@@ -11,9 +11,10 @@ from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, plan
 
 from c2fnas.files import write_json
 from c2fnas.report.coarse import cluster_shares
-from c2fnas.report.fine import Candidate, operation_effects
+from c2fnas.report.fine import operation_effects
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tasks
+from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 
@@ -96,18 +97,13 @@ def test_shares_add_up_and_count() -> None:
 def test_effects_of_an_additive_dice_are_its_terms() -> None:
     """Over every path of a Dice that adds up over cells, the marginal effects are the terms about their mean."""
     topology = SPACE.topologies()[0]
-    terms = dict(zip(Operation, (0.01, 0.02, 0.06), strict=True))
+    terms = dict(zip(Operation, (0.001, 0.002, 0.006), strict=True))
     mean = statistics.fmean(terms.values())
+    paths = list(product(Operation, repeat=SPACE.cells))
+    dice = [0.5 + sum((cell + 1) * terms[operation] for cell, operation in enumerate(path)) for path in paths]
     candidates = [
-        Candidate(
-            Architecture(topology, path, 1.0),
-            0.5 + sum((cell + 1) * terms[o] for cell, o in enumerate(path)),
-            1,
-            None,
-            None,
-            None,
-        )
-        for path in product(Operation, repeat=SPACE.cells)
+        RankedPath(number, Architecture(topology, path, 1.0), dice[number], 1, 9, 9)
+        for number, path in enumerate(paths)
     ]
     effects = operation_effects(candidates, tuple(Operation))
     assert len(effects) == 3 * SPACE.cells

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from c2fnas.search.algorithm1 import ClusterEvolution
-from c2fnas.search.history import nearest
+from c2fnas.search.base import nearest
 from c2fnas.search.optuna_sampler import ClusterEvolutionSampler, suggest_topology
 from c2fnas.search.optuna_search import (
     ATTEMPTS,
@@ -155,10 +155,11 @@ def test_levels_are_those_of_the_space():
 
 
 def test_names_of_the_levels_are_the_ledgers():
-    from c2fnas.runs.trial_record import parameters
+    from c2fnas.runs.trial_record import new_record
     from c2fnas.space.architecture import Architecture
 
-    assert level_parameters(TOPOLOGIES[5]) == parameters(Architecture.uniform(TOPOLOGIES[5]), "coarse")
+    record = new_record(Architecture.uniform(TOPOLOGIES[5]), "coarse", after=0, extra={})
+    assert level_parameters(TOPOLOGIES[5]) == record.params
 
 
 def test_unknown_sampler_lists_the_known_ones():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from c2fnas.search.path_sampling import SAMPLINGS, PathSampling, StrictPaths, UniformPaths
+from c2fnas.search.paths import SAMPLINGS, PathSampling, StrictPaths, UniformPaths
 from c2fnas.space.operation import Operation
 
 ALL = tuple(Operation)

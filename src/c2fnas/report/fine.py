@@ -11,32 +11,12 @@ from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.trial import Trial
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import NetworkCost, network_cost
 from c2fnas.space.operation import Operation
 
-STAGE = "fine"
 CONFIDENCE = 1.96
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A ranked path: its Dice with the super-network's weights over ``cases`` cases, and what it costs.
-
-    ``macs`` are of one patch; None, as ``parameters``, where the run has no plan yet. ``latency`` is in ms, of those
-    that were measured. ``first`` is the Dice on the first rung's cases and how many these are; None where an earlier
-    version has not kept it.
-    """
-
-    architecture: Architecture
-    dice: float
-    cases: int
-    macs: int | None
-    parameters: int | None
-    latency: float | None
-    first: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +46,7 @@ class FineSummary:
         verification: retrained candidates, as ``fine/verification.json`` has them; None where none were retrained.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[RankedPath, ...]
     chosen: Architecture | None
     sampling: tuple[tuple[int, ...], ...] | None
     operations: tuple[Operation, ...]
@@ -74,7 +54,7 @@ class FineSummary:
     verification: dict[str, Any] | None
 
     @property
-    def finalists(self) -> tuple[Candidate, ...]:
+    def finalists(self) -> tuple[RankedPath, ...]:
         """The candidates that were scored on the most cases: their Dice can be compared."""
         most = max((each.cases for each in self.candidates), default=0)
         return tuple(each for each in self.candidates if each.cases == most)
@@ -85,15 +65,16 @@ class FineSummary:
         return self.ranking.get("audit") or {}
 
     @property
-    def comparable(self) -> tuple[Candidate, ...]:
+    def comparable(self) -> tuple[RankedPath, ...]:
         """All candidates on the first rung's cases; where that Dice was not kept, the finalists on theirs.
 
         Means over different cases cannot be compared: candidates dropped early would look good or bad by the cases.
         """
-        known = [(each, each.first) for each in self.candidates if each.first is not None]
-        if len(known) < len(self.candidates):
+        if any(each.first_rung_dice is None for each in self.candidates):
             return self.finalists
-        return tuple(replace(each, dice=dice, cases=cases) for each, (dice, cases) in known)
+        return tuple(
+            replace(each, dice=each.first_rung_dice, cases=each.first_rung_cases or 0) for each in self.candidates
+        )
 
     @property
     def tells_apart(self) -> bool:
@@ -101,13 +82,13 @@ class FineSummary:
         return len({each.dice for each in self.comparable}) > 1 or len(self.comparable) == 1
 
 
-def summarise_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineSummary:
+def summarise_fine(folder: RunFolder, config: RunConfig) -> FineSummary:
     """Return the fine stage of a run, begun or not."""
-    known = [_candidate(trial, plan) for trial in trials_of(folder, STAGE) if trial.score is not None]
+    known = [row for row in read_ranked(folder) if row.dice is not None]
     chosen, ranking, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
     trained = read_job(folder.supernet).value
     return FineSummary(
-        candidates=tuple(sorted(known, key=lambda each: (-each.cases, -each.dice))),
+        candidates=tuple(sorted(known, key=lambda each: (-each.cases, -dice_of(each)))),
         chosen=Architecture.load(chosen) if chosen.exists() else None,
         sampling=tuple(map(tuple, trained["sampling"])) if trained else None,
         operations=config.operations,
@@ -116,19 +97,25 @@ def summarise_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> F
     )
 
 
-def operation_effects(candidates: Sequence[Candidate], operations: Sequence[Operation]) -> list[Effect]:
+def dice_of(candidate: RankedPath) -> float:
+    """Return the Dice of a candidate that has one."""
+    assert candidate.dice is not None
+    return candidate.dice
+
+
+def operation_effects(candidates: Sequence[RankedPath], operations: Sequence[Operation]) -> list[Effect]:
     """Return the marginal effect of every operation in every cell, over ``candidates``.
 
     Other cells are averaged over, which random candidates draw independently. Interactions of two cells do not show.
     """
     if not candidates:
         return []
-    overall = fmean(each.dice for each in candidates)
+    overall = fmean(dice_of(each) for each in candidates)
     cells = range(len(candidates[0].architecture.operations))
     found = []
     for cell in cells:
         for operation in operations:
-            dice = [each.dice for each in candidates if each.architecture.operations[cell] is operation]
+            dice = [dice_of(each) for each in candidates if each.architecture.operations[cell] is operation]
             if dice:
                 half = CONFIDENCE * stdev(dice) / math.sqrt(len(dice)) if len(dice) > 1 else None
                 found.append(Effect(cell + 1, operation, len(dice), fmean(dice) - overall, half))
@@ -139,22 +126,4 @@ def patch_cost(architecture: Architecture, plan: Plan) -> NetworkCost:
     """Return the cost of one patch of the plan."""
     return network_cost(
         architecture, in_channels=len(plan.channels), classes=len(plan.classes), input_size=plan.patch_size
-    )
-
-
-def _candidate(trial: Trial, plan: Plan | None) -> Candidate:
-    macs, parameters = trial.extra.get("macs"), trial.extra.get("parameters")
-    if macs is None and plan is not None:  # a run of an earlier version has not kept them
-        cost = patch_cost(trial.architecture, plan)
-        macs, parameters = cost.macs, cost.parameters
-    assert trial.score is not None
-    first = trial.extra.get("first_rung_dice")
-    return Candidate(
-        trial.architecture,
-        trial.score,
-        trial.extra.get("cases", 0),
-        macs,
-        parameters,
-        trial.extra.get("latency_ms"),
-        None if first is None else (first, trial.extra["first_rung_cases"]),
     )

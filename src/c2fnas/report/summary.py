@@ -58,7 +58,7 @@ def read_report(run: Path) -> ReportSummary:
         coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in known.trials),
         supernet=read_curve(folder.supernet),
-        fine=summarise_fine(folder, config, known.plan),
+        fine=summarise_fine(folder, config),
         widths=tuple(map(Scaled.from_json, rows)),
         final=summarise_final(folder, known.evaluations),
         workers=max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder)),

@@ -1,4 +1,4 @@
-"""What the tree of the ranking saves, in closed form: candidates with a common beginning share its cost."""
+"""Multiply-accumulates that the ranking's prefix tree saves, in closed form: paths share their common beginnings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ class RankingMacs:
         input_size: voxels.
         width: the width multiplier.
 
-    >>> from c2fnas.search.path_ranking import random_paths
+    >>> from c2fnas.search.paths import random_paths
     >>> from c2fnas.space.search_space import SearchSpace
     >>> paths = tuple(random_paths(SearchSpace(), 2000, seed=0))
     >>> macs = RankingMacs(Architecture.named("c2fnas-panc").topology, paths, 1, 3, (96, 96, 96))
@@ -40,12 +40,8 @@ class RankingMacs:
     @cached_property
     def naive(self) -> int:
         """Every path on its own."""
-        return sum(
-            self._ends.stem_in.macs
-            + self._ends.stem_out.macs
-            + sum(self._of[operation].cells[cell].macs for cell, operation in enumerate(path))
-            for path in self.paths
-        )
+        cells = sum(self._of[choice].cells[cell].macs for path in self.paths for cell, choice in enumerate(path))
+        return cells + len(self.paths) * (self._ends.stem_in.macs + self._ends.stem_out.macs)
 
     @cached_property
     def prefixes(self) -> int:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from c2fnas.report.figures.style import BLACK, BLUE, GREY, OPERATION_COLOURS, OPERATION_MARKERS, PALE, SKY, VERMILION
-from c2fnas.report.fine import CONFIDENCE, Candidate, FineSummary, operation_effects
-from c2fnas.search.pareto import is_on_front
+from c2fnas.report.fine import CONFIDENCE, FineSummary, dice_of, operation_effects
+from c2fnas.runs.ranked import RankedPath
+from c2fnas.search.ranks import is_on_front
 from c2fnas.space.operation import Operation
 from c2fnas.text import plural
 
@@ -80,15 +81,15 @@ def draw_distribution(figure: Figure, fine: FineSummary) -> None:
     """Draw a histogram of Dice on the same cases for all; dropped candidates are pale, the chosen one is marked."""
     axes = figure.subplots()
     shown = fine.comparable
-    bins = np.histogram_bin_edges([each.dice for each in shown], bins=min(30, max(8, len(shown) // 6)))
+    bins = np.histogram_bin_edges([dice_of(each) for each in shown], bins=min(30, max(8, len(shown) // 6)))
     finalists = {each.architecture for each in fine.finalists}
-    dropped = [each.dice for each in shown if each.architecture not in finalists]
-    groups = [[each.dice for each in shown if each.architecture in finalists], *([dropped] if dropped else [])]
+    dropped = [dice_of(each) for each in shown if each.architecture not in finalists]
+    groups = [[dice_of(each) for each in shown if each.architecture in finalists], *([dropped] if dropped else [])]
     colours, names = [BLUE, PALE][: len(groups)], ["finalists", "dropped before"][: len(groups)]
     axes.hist(groups, bins=list(bins), stacked=True, color=colours, label=names, edgecolor="white", linewidth=0.5)
     chosen = chosen_candidate(fine, shown)
     if chosen is not None:
-        axes.axvline(chosen.dice, color=VERMILION, linestyle="dashed", label="chosen")
+        axes.axvline(dice_of(chosen), color=VERMILION, linestyle="dashed", label="chosen")
     cases = f" on {plural(shown[0].cases, 'case')}" if shown[0].cases else ""
     axes.set(xlabel=f"mean Dice with the super-network's weights{cases}", ylabel="candidates")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -102,9 +103,9 @@ def draw_pareto(figure: Figure, fine: FineSummary) -> None:
     Dropped candidates are left out: their Dice is on other cases.
     """
     axes = figure.subplots()
-    known = [each for each in fine.finalists if each.macs is not None]
-    unit, name = _unit(known)
-    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=_scored_on(known))
+    known = fine.finalists
+    unit, name = (1e9, "G") if max(each.macs for each in known) >= 1e9 else (1e6, "M")
+    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=f"on all {plural(known[0].cases, 'case')}")
     front = pareto_front(known)
     axes.plot(*_points(front, unit), color=BLUE, marker="o", markersize=5, drawstyle="steps-post", label="front")
     chosen = chosen_candidate(fine, known)
@@ -116,31 +117,20 @@ def draw_pareto(figure: Figure, fine: FineSummary) -> None:
     figure.legend(loc="outside upper left", ncols=4, columnspacing=1.2, handletextpad=0.4)
 
 
-def pareto_front(candidates: list[Candidate]) -> list[Candidate]:
+def pareto_front(candidates: Sequence[RankedPath]) -> list[RankedPath]:
     """Return the candidates that no other beats in Dice and multiply-accumulates, the cheapest first."""
-    if not candidates:
-        return []
-    on = is_on_front([(-each.dice, float(each.macs or 0)) for each in candidates])
+    on = is_on_front([(-dice_of(each), each.macs) for each in candidates])
     front = [each for each, stands in zip(candidates, on, strict=True) if stands]
-    return sorted(front, key=lambda each: (each.macs or 0, each.dice))
+    return sorted(front, key=lambda each: (each.macs, dice_of(each)))
 
 
-def chosen_candidate(fine: FineSummary, among: Sequence[Candidate]) -> Candidate | None:
+def chosen_candidate(fine: FineSummary, among: Sequence[RankedPath]) -> RankedPath | None:
     """Return the candidate that the stage has chosen; None if it is not among those given."""
     return next((each for each in among if each.architecture == fine.chosen), None)
 
 
-def _scored_on(candidates: Sequence[Candidate]) -> str:
-    cases = candidates[0].cases
-    return f"on all {cases} cases" if cases else "candidates"
-
-
-def _unit(candidates: list[Candidate]) -> tuple[float, str]:
-    return (1e9, "G") if max((each.macs or 0 for each in candidates), default=0) >= 1e9 else (1e6, "M")
-
-
-def _points(candidates: list[Candidate], unit: float) -> tuple[list[float], list[float]]:
-    return [(each.macs or 0) / unit for each in candidates], [each.dice for each in candidates]
+def _points(candidates: Sequence[RankedPath], unit: float) -> tuple[list[float], list[float]]:
+    return [each.macs / unit for each in candidates], [dice_of(each) for each in candidates]
 
 
 def draw_trust(figure: Figure, verification: dict[str, Any]) -> None:

@@ -102,8 +102,7 @@ def _fine(run: ReportSummary) -> Iterator[Entry]:
         known = {"compared": _compared(fine)}
         yield Entry("fine", "fine-candidates", partial(draw_distribution, fine=fine), values=known)
         yield Entry("fine", "fine-effects", partial(draw_effects, fine=fine), values=known)
-        if any(each.macs is not None for each in fine.finalists):
-            yield Entry("fine", "fine-pareto", partial(draw_pareto, fine=fine))
+        yield Entry("fine", "fine-pareto", partial(draw_pareto, fine=fine))
     if fine.verification is not None:
         yield Entry("fine", "fine-trust", partial(draw_trust, verification=fine.verification))
 
