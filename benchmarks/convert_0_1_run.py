@@ -1,9 +1,10 @@
-"""Convert the ledger of a run of version 0.1, so that this version can read it; used once, for the recorded run.
+"""Convert configuration and ledger of a run of version 0.1, so that this version can read it for its report.
 
-    python benchmarks/convert_0_1_run.py docs/results/hippocampus/study.db.gz RUN
+    python benchmarks/convert_0_1_run.py docs/results/hippocampus RUN
 
-writes ``RUN/fine/candidates.jsonl``, the ranked paths that 0.1 kept as a study, and ``RUN/study.db`` with the other
-studies. A ``RUN/run.yaml`` is converted too. ``STUDY`` may be ``RUN/study.db`` itself, which is replaced.
+writes ``RUN/fine/candidates.jsonl``, the ranked paths that 0.1 kept as a study, ``RUN/study.db`` with the other studies
+and ``RUN/run.yaml``, of ``study.db`` (or ``study.db.gz``) and ``run.yaml`` in the first folder. The two folders may be
+the same. Used once, for the recorded run.
 """
 
 import argparse
@@ -23,29 +24,35 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ranked import RankedPath, write_ranked
 from c2fnas.space.architecture import Architecture
 
+RENAMED = {"fingerprint": "fingerprint_sha256", "plan": "plan_sha256"}
+
 
 def main() -> None:
     """Read the arguments and convert."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path, help="study.db of a run of version 0.1, or study.db.gz")
+    parser.add_argument("source", type=Path, help="a folder with study.db or study.db.gz, and run.yaml, of version 0.1")
     parser.add_argument("run", type=Path, help="the run folder to write to")
     arguments = parser.parse_args()
-    folder = RunFolder(arguments.run)
-    write_atomically(folder.study, lambda database: convert(arguments.study, database, folder))
-    if folder.config.exists():
-        convert_config(folder.config)
+    source, folder = arguments.source, RunFolder(arguments.run)
+    packed = source / "study.db.gz"
+    study = packed if packed.exists() else source / "study.db"
+    write_atomically(folder.study, lambda database: convert_study(study, database, folder))
+    if (source / "run.yaml").exists():
+        convert_config(source / "run.yaml").save(folder.config)
 
 
-def convert_config(path: Path) -> None:
-    """Give the fields of a run.yaml of version 0.1 their names of this version."""
+def convert_config(path: Path) -> RunConfig:
+    """Return the configuration of version 0.1 as this version has it."""
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if values["versions"]["c2fnas"].startswith("0.1."):
-        values |= {f"{name}_sha256": values.pop(name) for name in ("fingerprint", "plan")}
-        values["versions"]["c2fnas"] = f"0.2.0, converted from {values['versions']['c2fnas']}"
-        RunConfig.model_validate(values).save(path)
+    versions = values["versions"]
+    if not versions["c2fnas"].startswith("0.1."):
+        return RunConfig.load(path)
+    values = {RENAMED.get(name, name): value for name, value in values.items()}
+    values["versions"] = versions | {"c2fnas": f"converted from {versions['c2fnas']}"}
+    return RunConfig.model_validate(values)
 
 
-def convert(study: Path, database: Path, folder: RunFolder) -> None:
+def convert_study(study: Path, database: Path, folder: RunFolder) -> None:
     """Write ``database``, the ledger without its ranked paths, and these as rows of ``folder``."""
     with gzip.open(study) if study.suffix == ".gz" else study.open("rb") as source, database.open("wb") as target:
         shutil.copyfileobj(source, target)

@@ -14,7 +14,6 @@ from c2fnas.report.summary import read_report
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "docs" / "results" / "hippocampus"
 FILES = {
-    "run.yaml": "run.yaml",
     "plan.yaml": "plan.yaml",
     "folds.json": "folds.json",
     "fine/ranking.json": "ranking.json",
@@ -29,7 +28,7 @@ def test_the_recorded_run_is_drawn_again(tmp_path: Path) -> None:
     for place, name in FILES.items():
         (tmp_path / place).parent.mkdir(exist_ok=True)
         shutil.copy(RECORDED / name, tmp_path / place)
-    command = [sys.executable, ROOT / "benchmarks" / "convert_0_1_run.py", RECORDED / "study.db.gz", tmp_path]
+    command = [sys.executable, ROOT / "benchmarks" / "convert_0_1_run.py", RECORDED, tmp_path]
     subprocess.run(list(map(str, command)), check=True)
     run = read_report(tmp_path)
     assert (len(run.coarse.evaluated), len(run.fine.candidates), len(run.fine.finalists)) == (50, 2000, 263)

@@ -1,4 +1,4 @@
-"""What the ledger keeps, refuses and gives back."""
+"""The ledger: values that it keeps, refuses and gives back."""
 
 import math
 import os

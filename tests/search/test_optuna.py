@@ -127,7 +127,7 @@ def search_with(sampler: Callable[[int], optuna.samplers.BaseSampler]) -> Optuna
 
 
 @pytest.mark.parametrize("score", [0.5, None, "running"])
-def test_a_repeated_suggestion_is_asked_anew_then_replaced_by_the_nearest(score: float | str | None):
+def test_a_repeated_suggestion_is_asked_again_then_replaced_by_the_nearest(score: float | str | None):
     code, untrained = TOPOLOGIES[30].code, set(TOPOLOGIES)
     searcher = search_with(lambda seed: Stubborn(code))
     for place in range(10):

@@ -1,4 +1,4 @@
-"""Who is scored on what, and who goes on."""
+"""Candidates and cases of every rung, and the candidates that go on."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Which candidate next: searchers of topologies, paths of the fine stage, successive halving. Needs no torch.
+"""Choice of the next candidate: searchers of topologies, paths of the fine stage, successive halving. Needs no torch.
 
 A searcher is asked for a candidate and told its score; the loop belongs to the caller:
 

@@ -10,7 +10,7 @@ from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 FIRST_ATTEMPTS = 3
-"""How often the first networks of a cluster are replaced, should all of them fail, before the search moves on."""
+"""Times that the first networks of a cluster are proposed, should all of them fail, before the search moves on."""
 
 
 class ClusterEvolution(AsynchronousSearcher):

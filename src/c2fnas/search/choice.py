@@ -155,17 +155,18 @@ class _CheckedSearcher:
         return self._searcher.best
 
     def ask(self) -> Proposal | None:
-        proposal = self._searcher.ask()
         try:
-            if proposal is not None:
-                return replace(proposal, index=self._history.propose(proposal.topology))
-        except (AttributeError, TypeError):
-            fault = f"ask() returned {proposal!r}. Return a c2fnas.search.Proposal, or None"
+            proposal = self._searcher.ask()
+            if proposal is None:
+                return None
+            if not isinstance(proposal, Proposal):
+                raise ValueError(f"{proposal!r} is no Proposal")
+            return replace(proposal, index=self._history.propose(proposal.topology))
         except ValueError as error:
-            fault = f"{error}, but ask() returned it. Propose each topology that was given once"
-        else:
-            return None
-        raise UserError(f"--sampler {self._name}: {fault}.")
+            raise UserError(
+                f"--sampler {self._name}: ask() is at fault: {error}. Return a c2fnas.search.Proposal of a topology "
+                "that was given and not yet proposed, or None."
+            ) from error
 
     def tell(self, topology: Topology, score: float | None) -> None:
         self._history.tell(topology, score)

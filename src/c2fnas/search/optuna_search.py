@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 ATTEMPTS = 5
-"""How often a sampler that repeats itself is asked again."""
+"""Times that a sampler is asked for one proposal, should it repeat itself."""
 
 FIRST_SCORES = 10
 """TPE and the Gaussian process draw at random until they have so many; it is Optuna's default too."""

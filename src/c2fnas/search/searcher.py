@@ -17,7 +17,8 @@ class Proposal:
     Attributes:
         index: counts the proposals of a search from 0.
         cluster: the cluster it was drawn from, or None where the searcher knows none.
-        branch: one of the first of a search, one that good scores led to, or a random one.
+        branch: "initial" for one of the first of a search, "best" for one that good scores led to, "random" for one
+            drawn from all that are left (the verdict compares with the median of these).
     """
 
     topology: Topology
