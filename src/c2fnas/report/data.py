@@ -81,6 +81,6 @@ def read_problems(folder: RunFolder) -> tuple[ProblemGroup, ...]:
         return ()
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in (Problem(**each) for each in read_json(folder.check)["problems"]):
-        groups.setdefault((problem.found, problem.expected, problem.mend), []).append(problem)
+        groups.setdefault((problem.found, problem.expected, problem.fix), []).append(problem)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return tuple(ProblemGroup(group[0], tuple(Path(each.file).name for each in group)) for group in ordered)
