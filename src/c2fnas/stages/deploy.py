@@ -8,7 +8,7 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.networks.designs import Design, has_design, kind_of, read_design
+from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.runs.driver import run_all
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.reporter import Reporter
@@ -43,7 +43,7 @@ def is_deployed(setting: Setting) -> bool:
 
 def trained_folds(setting: Setting) -> tuple[int, ...]:
     """The folds whose final network is trained as the run now says; not those that an extension has left behind."""
-    design = read_design(setting.folder.final)[1]
+    design = read_design(setting.folder.final)
     return tuple(fold for fold in range(len(setting.folds)) if finished(fold_job(setting, design, fold)))
 
 
@@ -54,12 +54,12 @@ def claim(folder: RunFolder, design: Design) -> None:
         UserError: those that are there are of another one.
     """
     if not has_design(folder.final):
-        write_json(folder.final / kind_of(design).file, design.to_json())
+        write_json(folder.final / design_file(design), design.to_json())
         return
-    kind, found = read_design(folder.final)
+    found = read_design(folder.final)
     if found != design:
         raise UserError(
-            f"{folder.final / kind.file}: the final networks of this run are of another architecture, "
+            f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
             f"{found.to_text()}, not {design.to_text()}. Choose another --run folder."
         )
 

@@ -19,7 +19,7 @@ from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.networks.designs import Design, build_design, design_of
+from c2fnas.networks.designs import Design, build_design, design_from_json
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.run import Setting
@@ -71,7 +71,7 @@ def train_fold(payload: Json, folder: Path, device: str) -> Json:
     The newest checkpoint stays, so that the training can be extended (docs/decisions/0014).
     """
     setting = setting_of(payload, folder)
-    architecture = design_of(payload["architecture"])
+    architecture = design_from_json(payload["architecture"])
     recipe = fitted(setting.config.deployment.recipe, payload)
     split = setting.folds[payload["fold"]]
     network = train_fold_network(setting, architecture, recipe, payload, folder, device)

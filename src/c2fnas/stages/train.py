@@ -87,7 +87,7 @@ def _architecture(wish: Wish, folder: RunFolder) -> Design:
     if wish.architecture is not None:
         return wish.architecture
     if has_design(folder.final):
-        return read_design(folder.final)[1]
+        return read_design(folder.final)
     if has_design(folder.fine):
         return Architecture.load(folder.root)
     if wish.start is None:

@@ -43,7 +43,7 @@ def train_together(dataset: Path, run: Path, wish: Wish, *, kind: str, reporter:
             ready(dataset, run, wish, (device,), reporter)
         fabric.barrier()
         setting = Setting.load(run)
-        architecture = read_design(setting.folder.final)[1]
+        architecture = read_design(setting.folder.final)
         folds = chosen_folds(wish.folds, len(setting.folds))
         reporter.say(announcement(setting, architecture, folds))
         reporter.start(STAGE, len(folds))

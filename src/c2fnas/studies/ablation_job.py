@@ -4,7 +4,7 @@ from pathlib import Path
 
 from c2fnas.execution.call import finished
 from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import design_of
+from c2fnas.networks.designs import design_from_json
 from c2fnas.runs.folder import EVALUATION
 from c2fnas.runs.run import Setting
 from c2fnas.stages.deploy import fold_job
@@ -31,5 +31,5 @@ def _deployed(setting: Setting, payload: Json) -> Json | None:
     """What the same training has come to as the deployed network; None where it is another one or there is none."""
     if setting.config.deployment.extended or setting.config.deployment.start:
         return None
-    report = finished(fold_job(setting, design_of(payload["architecture"]), payload["fold"]))
+    report = finished(fold_job(setting, design_from_json(payload["architecture"]), payload["fold"]))
     return report.value if report is not None else None

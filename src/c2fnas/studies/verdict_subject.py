@@ -2,7 +2,7 @@
 
 from c2fnas.errors import UserError
 from c2fnas.execution.call import finished
-from c2fnas.networks.designs import Design, read_design
+from c2fnas.networks.designs import Design, design_file, read_design
 from c2fnas.runs.folder import EVALUATION
 from c2fnas.runs.found import was_found
 from c2fnas.runs.run import Setting
@@ -32,12 +32,12 @@ def searched_design(setting: Setting) -> Design:
     missing = [fold for fold in deployment.folds if not (setting.folder.final_fold(fold) / EVALUATION).exists()]
     if missing:
         raise UserError(_untrained(setting, missing))
-    kind, design = read_design(setting.folder.final)
+    design = read_design(setting.folder.final)
     if not was_found(setting.folder, design):
         found = Architecture.load(setting.folder.fine)
         raise UserError(
-            f"{setting.folder.final / kind.file}: the final networks are of {design.to_text()}, and the search has "
-            f"found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
+            f"{setting.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
+            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
             "`c2fnas run` trains that."
         )
     behind = [fold for fold in deployment.folds if finished(fold_job(setting, design, fold)) is None]
