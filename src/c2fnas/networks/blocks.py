@@ -63,7 +63,8 @@ def pad_end(x: Features, size: Size) -> Features:
 
 def crop_end(x: Features, size: Size) -> Features:
     """Crop at the end of each axis, to ``size`` (i, j, k)."""
-    return x[(..., *(slice(0, side) for side in size))]
+    i, j, k = size
+    return x[..., :i, :j, :k]
 
 
 def initialise(module: nn.Module) -> None:

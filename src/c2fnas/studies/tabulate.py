@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from c2fnas.bench.table import Row, read_table, write_table
+from c2fnas.bench import Row, read_table, write_table
+from c2fnas.bench.plan import Training
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
@@ -17,17 +16,12 @@ from c2fnas.runs.driver import drive
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Setting, evenly_spread
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.cost import network_cost
-from c2fnas.space.search_space import SearchSpace
-from c2fnas.space.topology import Topology
 from c2fnas.stages.prepare import known_fingerprint
 from c2fnas.studies.table_setting import TableSetting
 from c2fnas.training.precision import resolve_precision
 
 STAGE = "table"
-CLUSTERS = 8
-Training = tuple[int, Topology, int]  # cluster, topology, seed
 
 
 def tabulate(
@@ -70,29 +64,6 @@ def tabulate(
     )
     reporter.finish(STAGE, f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
-
-
-def planned_trainings(
-    space: SearchSpace, *, per_cluster: int, repeated: int = 2, seeds: int = 3, clusters: int = CLUSTERS
-) -> list[Training]:
-    """``per_cluster`` random topologies of each cluster, the first ``repeated`` of them with ``seeds`` seeds.
-
-    The order of a cluster's topologies is fixed, so that a larger table holds the smaller one; clusters take turns, so
-    that a table cut short is balanced.
-    """
-    grouped = cluster_topologies(space.topologies(), clusters=clusters, seed=0)
-    shuffled = [(cluster.index, _shuffled(cluster)[:per_cluster]) for cluster in grouped]
-    ordered: list[tuple[tuple[int, int, int], Training]] = []
-    for index, topologies in shuffled:
-        for place, topology in enumerate(topologies):
-            for seed in range(seeds if place < repeated else 1):
-                ordered.append(((place + 4 * seed, seed, index), (index, topology, seed)))
-    return [training for _, training in sorted(ordered, key=lambda each: each[0])]
-
-
-def _shuffled(cluster: TopologyCluster) -> list[Topology]:
-    order = np.random.default_rng((0, cluster.index)).permutation(len(cluster.topologies))
-    return [cluster.topologies[place] for place in order]
 
 
 def _job(setting: Setting, training: Training, small: TableSetting, precision: str) -> Job:

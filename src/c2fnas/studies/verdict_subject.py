@@ -36,9 +36,9 @@ def searched_design(setting: Setting) -> Design:
     if not was_found(setting.folder, design):
         found = Architecture.load(setting.folder.fine)
         raise UserError(
-            f"{setting.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
-            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
-            "`c2fnas run` trains that."
+            f"{setting.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the "
+            f"search has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
+            "`final`, `c2fnas run` trains that."
         )
     behind = [fold for fold in deployment.folds if finished(fold_job(setting, design, fold)) is None]
     if behind:
