@@ -1,4 +1,4 @@
-"""What goes on beside a call that lasts: looking now and then, and handing a request to stop on."""
+"""Polling beside a call that lasts, and handing a request to stop on."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from c2fnas.runs.folder import RunFolder
 
 
 @contextmanager
-def meanwhile(look: Callable[[], None]) -> Iterator[None]:
+def polling(look: Callable[[], None]) -> Iterator[None]:
     """Call ``look`` in a thread, again and again until the body has ended."""
     ended = threading.Event()
 
@@ -28,7 +28,7 @@ def meanwhile(look: Callable[[], None]) -> Iterator[None]:
 
 
 def hand_on_stop(folder: RunFolder, stop: Path) -> None:
-    """Where a run is asked to stop, ask what works for it too, which looks for a file ``stop`` of its own."""
+    """Hand a run's request to stop on to a worker, which looks for a file ``stop`` of its own."""
     if folder.stop_requested:
         with suppress(OSError):  # its folder may not be there yet
             stop.touch()
