@@ -12,8 +12,8 @@ from toy import alternating, batches, recipe, same, second, toy
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.device import ranks
-from c2fnas.training.gradients import share_gradients
-from c2fnas.training.loop import TrainingFailed, train
+from c2fnas.training.loop import train
+from c2fnas.training.step import TrainingFailed, share_gradients
 from c2fnas.training.weights import save_weights
 
 FORWARDS = {"alternating": alternating, "second": second}
