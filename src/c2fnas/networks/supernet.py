@@ -1,11 +1,8 @@
 """The super-network of the fine stage (paper 3.4): every operation of every cell, one path at a time."""
 
-from collections.abc import Iterator, Sequence
-
-from torch import nn
+from collections.abc import Sequence
 
 from c2fnas.networks.blocks import Features
-from c2fnas.networks.cell import Branch, key
 from c2fnas.networks.network import SegmentationNetwork, Trunk
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation, OperationPath
@@ -41,18 +38,6 @@ class SuperNetwork(Trunk):
         """Return the logits of ``x`` along ``path``, one operation per cell."""
         return self.walk(x, path)
 
-    def active_parameters(self, path: OperationPath) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the named parameters that ``path`` uses."""
-        idle = {
-            id(parameter)
-            for cell, chosen in zip(self.cells, path, strict=True)
-            for branch in _branches(cell)
-            for name, operation in branch.operations.items()
-            if name != key(chosen)
-            for parameter in operation.parameters()
-        }
-        return ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) not in idle)
-
     def extract(self, path: OperationPath) -> SegmentationNetwork:
         """Return a stand-alone network of ``path`` with a copy of its weights; the outputs are equal bit for bit."""
         architecture = Architecture(self.topology, tuple(path), self.width)
@@ -60,7 +45,3 @@ class SuperNetwork(Trunk):
         own = dict(self.named_parameters())
         network.load_state_dict({name: own[name].detach().clone() for name in network.state_dict()})
         return network.train(self.training)
-
-
-def _branches(cell: nn.Module) -> Iterator[Branch]:
-    return (part for part in cell.modules() if isinstance(part, Branch))
