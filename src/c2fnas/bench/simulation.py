@@ -9,6 +9,7 @@ from c2fnas.bench.comparison import Budget, Comparison, compare, difference
 from c2fnas.bench.statistics import Estimate, cluster_share, distance_correlation, seed_noise
 from c2fnas.bench.table import TopologyTable
 from c2fnas.errors import UserError
+from c2fnas.search.choice import make_searcher
 from c2fnas.space.topology import Topology
 
 FEWEST = 48
@@ -133,11 +134,6 @@ def simulate(
     """
     from threadpoolctl import threadpool_limits
 
-    from c2fnas.search.choice import SEARCHERS
-
-    for name in samplers:
-        if name not in SEARCHERS:
-            raise UserError(f"--samplers {name}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
     measurements, scores, clusters = table.measurements(), table.scores, table.clusters
     scored = [sum(topology in scores for topology in cluster.topologies) for cluster in clusters]
     if sum(scored) < 4 or max(scored, default=0) < 2:
@@ -145,6 +141,11 @@ def simulate(
             f"{table.path}: has {sum(scored)} topologies with a Dice; four are needed, two of them of one cluster. "
             "`c2fnas tabulate` adds more."
         )
+    for name in samplers:
+        try:
+            make_searcher(name, clusters, seed=0)
+        except ValueError as error:
+            raise UserError(f"--samplers {error}.") from error
     spread = seed_noise(table.rows)
     budget = Budget(
         evaluations=min(evaluations or max(1, min(50, len(table) // 2)), len(table)),

@@ -32,21 +32,21 @@ def save_weights(path: Path, module: nn.Module) -> None:
     write_text(_checksum(path), f"{checksum}  {path.name}\n")
 
 
-def load_weights(path: Path, module: nn.Module, strict: bool = True) -> Transfer:
-    """Load the weights of ``path`` into ``module``; without ``strict``, those whose name and shape fit.
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Load the weights of ``path`` into ``module``.
 
     Raises:
-        UserError: missing, damaged, or, where ``strict``, not of this network.
+        UserError: missing, damaged, or not of this network.
     """
     tensors = read_tensors(path, _known_checksum(path))
     plan = compare(tensors, module)
-    if strict and (plan.unused or plan.left):
+    if plan.unused or plan.left:
         raise UserError(
             f"{path}: these are weights of another network: {len(plan.unused)} tensors have no place in this one (such "
             f"as {_some(plan.unused)}), {len(plan.left)} of its own are missing (such as {_some(plan.left)}). Give the "
             "architecture, the number of channels and the number of classes that they were trained with."
         )
-    return transfer(tensors, module)
+    module.load_state_dict(tensors)
 
 
 def compare(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
