@@ -1,4 +1,4 @@
-"""A candidate as a plain network 𝒩(s, c, w), and what it shares with the super-network (paper 3.2 and 4.1)."""
+"""A candidate as a plain network 𝒩(s, c, w), and the trunk shared with the super-network (paper 3.2 and 4.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

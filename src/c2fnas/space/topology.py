@@ -101,7 +101,7 @@ class Topology:
         return (last, last - 1) if last == 0 or self.code[last - 1] == 0 else (last,)
 
     def distance(self, other: "Topology") -> float:
-        """The Euclidean distance of the two codes: the smaller, the more similar the topologies (paper 3.3)."""
+        """Return the Euclidean distance of the codes: the smaller, the more similar the topologies (paper 3.3)."""
         return math.dist(self.code, other.code)
 
     def neighbours(self) -> tuple["Topology", ...]:

@@ -102,7 +102,7 @@ def _remove(folder: Path, iteration: int) -> None:
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what a kill in the middle of a write, or between the two files, has left."""
+    """Remove the files that a kill during a write, or between the two files, has left."""
     known = set(_iterations(folder))
     for path in [*folder.glob(".*.safetensors"), *folder.glob(".*.json"), *folder.glob("*.safetensors")]:
         if path.name.startswith(".") or (path.stem.isdigit() and int(path.stem) not in known):

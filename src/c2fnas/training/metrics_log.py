@@ -88,7 +88,7 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            # An error under way says more than what follows from it.
+            # an earlier error says more than one that follows from it
             with _readable(self._curves) if error is None else suppress(OSError):
                 self._writer.close()
 

@@ -16,8 +16,8 @@ from c2fnas.networks.blocks import ConvBlock, Features, initialise, interpolate
 class AttentionUNet(nn.Module):
     """Five levels of 64 … 1024 filters, two 3×3×3 convolutions each, 2×2×2 max-pooling between them.
 
-    The way up: trilinear interpolation and a 3×3×3 convolution that halves the filters; the encoder's features, gated
-    by what comes from below, are concatenated; two convolutions.
+    The way up: trilinear interpolation and a 3×3×3 convolution that halves the filters; the encoder's features,
+    gated by those from below, are concatenated; two convolutions.
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 16.
 
@@ -58,7 +58,7 @@ class Gate(nn.Module):
         self.weigh = nn.Sequential(nn.ReLU(), *_projection(between, 1), nn.Sigmoid())
 
     def forward(self, skip: Features, gating: Features) -> Features:
-        """``skip`` weighted; both inputs have one shape."""
+        """Return ``skip`` weighted; both inputs have one shape."""
         return skip * self.weigh(self.of_skip(skip) + self.of_gating(gating))
 
 

@@ -38,7 +38,7 @@ BASELINES = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """A network that is compared with what a search finds.
+    """A network to compare with the one that a search finds.
 
     Args:
         name: One of :data:`BASELINES`.

@@ -70,7 +70,7 @@ class Stage(nn.Module):
         self.filters = filters
 
     def forward(self, x: Features) -> Features:
-        """The residual stage; the last activation follows the sum."""
+        """Return the features after the stage; the last activation follows the sum."""
         residual = _repeated(x, self.filters)
         for convolve, activate in zip(self.convolutions[:-1], self.activations[:-1], strict=True):
             x = activate(convolve(x))

@@ -70,10 +70,10 @@ class VoxRes(nn.Module):
         )
 
     def forward(self, x: Features) -> Features:
-        """The module's output, of the input's shape."""
+        """Return the features, of the shape of ``x``."""
         return x + self.residual(x)
 
 
 def activated(filters: int) -> tuple[nn.Module, nn.Module]:
-    """Norm and ReLU, before a convolution; not in place, since the sum needs what went in."""
+    """Norm and ReLU, before a convolution; not in place, since the sum needs the input."""
     return nn.InstanceNorm3d(filters, affine=True), nn.ReLU()
