@@ -89,8 +89,8 @@ def searched_design(run: Run) -> Design:
         found = Architecture.load(run.folder.fine)
         raise UserError(
             f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
-            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
-            "`c2fnas run` trains that."
+            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
+            "`final`, `c2fnas run` trains that."
         )
     behind = [fold for fold in run.final_folds if finished(fold_job(run, design, fold)) is None]
     if behind:
