@@ -204,7 +204,7 @@ def training_text(recipe: Recipe) -> str:
 
 def _design(folder: RunFolder) -> Design | None:
     if has_design(folder.final):
-        return read_design(folder.final)[1]
+        return read_design(folder.final)
     found = folder.fine / "architecture.json"
     return Architecture.load(found) if found.exists() else None
 
