@@ -9,7 +9,7 @@ import typer
 
 from c2fnas.cli.options import Quiet, device_names
 from c2fnas.errors import UserError
-from c2fnas.report.words import plural
+from c2fnas.text import plural
 
 if TYPE_CHECKING:
     from c2fnas.cli.display import Display
