@@ -25,7 +25,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
 from c2fnas.stages.train import TrainOptions
 from c2fnas.studies.ablation import ablate, contenders, write_table_3
-from c2fnas.studies.tasks import datasets_in, train_all
+from c2fnas.studies.tasks import train_all
 from c2fnas.studies.verdict import judge
 from c2fnas.studies.widths import Scaled, search_width
 
@@ -237,7 +237,7 @@ def test_run_ends_with_the_verdict(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, [*map(str, call)], catch_exceptions=False).output
     verdict = Verdict.from_json(read_json(run / "verdict/verdict.json"))
     assert text_studies.verdict(verdict) in shown
-    assert "a U-Net of equal MACs and a random topology, on 1 of the folds, 2 iterations" in shown
+    assert "a U-Net of equal multiply-accumulates and the median random topology, trained alike" in shown
     assert verdict.searched.dice == Evaluation.from_json(read_json(run / "final/fold-4/evaluation.json")).mean
     with pytest.raises(UserError, match="--no-verdict"):
         called(*call, "--no-verdict")
@@ -258,7 +258,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "all"
     options = TrainOptions(SMALL, folds="0,4", overrides={"deployment.recipe.iterations": 1})
-    train_all(datasets_in(collection), Run(run), options, lambda devices: inline(), devices=("cpu",))
+    train_all(sorted(collection.iterdir()), Run(run), options, lambda devices: inline(), devices=("cpu",))
     return run
 
 
