@@ -6,9 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from c2fnas.execution.memory import free_memory, is_out_of_memory
 from c2fnas.inference.sinks import allocate
 from c2fnas.inference.windows import padding_before
+from c2fnas.memory import is_out_of_memory, release_memory
 from c2fnas.shapes import Size
 
 
@@ -78,7 +78,7 @@ class Blend:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            free_memory()
+            release_memory()
         self._take(allocate((len(logits) + 1, *size), self._room(), exact=True))
 
     def _take(self, zeros: Tensor) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2fnas.data.free_memory import free_memory
+from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
 HALF_LIMIT = 65504.0
