@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from c2fnas.errors import UserError
 from c2fnas.inference import forward
-from c2fnas.inference.blend import Blend, NonFiniteLogits
 from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.inference.windows import importance, window_starts
+from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, window_starts
 
 sizes = st.tuples(*[st.integers(1, 23)] * 3)
 
