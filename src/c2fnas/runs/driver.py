@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.log import Notices
+from c2fnas.execution.log import WarningLog
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.reporter import Reporter
@@ -42,18 +42,18 @@ def drive(
     Raises:
         Interrupted: somebody has left a file ``stop``.
     """
-    notices = Notices()
+    log = WarningLog()
     while True:
         if folder.stop_requested:
             raise Interrupted(f"{folder.stop} asked for it. Run the same command again to carry on.")
         while executor.idle and (job := propose()) is not None:
-            notices.begin(job)
+            log.start(job)
             executor.submit(job)
         if not executor.running:
             return
         waited_for = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
-        for warning in notices.news(waited_for):
+        for warning in log.unread(waited_for):
             reporter.say(warning)
         if outcome is not None:
             settle(outcome)
