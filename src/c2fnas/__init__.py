@@ -14,7 +14,7 @@ from c2fnas.space.topology import Topology
 if TYPE_CHECKING:
     from c2fnas.networks import build_network
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Architecture", "Operation", "Topology", "__version__", "build_network"]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
     from c2fnas.runs.reporter import Reporter
     from c2fnas.runs.run import Setting
-    from c2fnas.studies.scaled import Scaled
+    from c2fnas.studies.widths import Scaled
 
 DEFAULT_WIDTHS = ",".join(f"{width:g}" for width in WIDTHS)
 
