@@ -4,8 +4,7 @@ import pytest
 
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.evaluation.paired_bootstrap import paired_bootstrap
-from c2fnas.evaluation.paired_folds import difference
+from c2fnas.evaluation.paired_bootstrap import difference, paired_bootstrap
 
 
 def evaluation(**dice: float) -> Evaluation:

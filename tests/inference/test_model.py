@@ -23,7 +23,7 @@ from c2fnas.inference.pretrained import model_folders
 
 TURNED = np.array([[0.0, 0, -1.5, 7], [1, 0, 0, -3], [0, -2, 0, 20], [0, 0, 0, 1]])
 ORIENTATIONS = [
-    np.array(list(zip(order, flips))) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)
+    np.array([order, flips]).T for order in permutations(range(3)) for flips in product((1, -1), repeat=3)
 ]
 CPU: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from c2fnas.memory import used_memory
 from c2fnas.shapes import Size
 
 SinkT = TypeVar("SinkT", bound=Sink)
+Item = TypeVar("Item")
 Image = np.ndarray | Tensor
 
 
@@ -89,7 +91,7 @@ class SlidingWindow:
         """
         with evaluating(network):
             forward = Forward(network, device, self.precision, self.max_memory, self.batch)
-            for tasks in _batched(self._tasks(volumes, forward.room), self.batch):
+            for tasks in batched(self._tasks(volumes, forward.room), self.batch):
                 logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
                 for task, scores in zip(tasks, logits, strict=True):
                     task.blend.add(task.start, scores)
@@ -150,12 +152,8 @@ def _shape(image: Image) -> Size:
     return i, j, k
 
 
-def _batched(tasks: Iterable["_Task[SinkT]"], size: int) -> "Iterator[list[_Task[SinkT]]]":
-    batch: list[_Task[SinkT]] = []
-    for task in tasks:
-        batch.append(task)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of ``size`` items, in order; the last one may be shorter."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
         yield batch
