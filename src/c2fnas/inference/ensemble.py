@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Vote = Literal["majority", "mean"]
+from c2fnas.inference.options import Vote
+
 Argmax = Callable[[Tensor], np.ndarray]
 
 FLIPS = tuple(axes for count in range(4) for axes in combinations((2, 3, 4), count))

@@ -1,9 +1,69 @@
-"""What a user may ask of a prediction, as numbers or as text, checked before torch is imported."""
+"""Options of a prediction, as numbers or as text, checked before torch is imported."""
 
 import re
+from dataclasses import dataclass
+from typing import Literal
 
 from c2fnas.errors import UserError
 from c2fnas.shapes import Size
+
+Vote = Literal["majority", "mean"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a prediction.
+
+    Args:
+        vote: How several models are fused: majority voting (paper 4.2), or the mean probability.
+        mirror: Average over all eight mirrorings; None: as the model was validated.
+        stride: Voxels between windows, one number or three; None: the model's.
+        device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
+        precision: ``auto``: what the device computes fast.
+        max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+
+    Raises:
+        UserError: an option is wrong on any machine.
+    """
+
+    vote: Vote = "majority"
+    mirror: bool | None = None
+    stride: int | str | Size | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_memory: int | str | None = None
+
+    def __post_init__(self) -> None:
+        kind, colon, index = self.device.partition(":")
+        if (kind not in ("cpu", "cuda") and self.device != "auto") or (colon and not index.isdecimal()):
+            raise UserError(f"--device {self.device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
+        _ = self.steps, self.bytes
+
+    @property
+    def steps(self) -> Size | None:
+        """Voxels between windows per axis."""
+        return None if self.stride is None else parse_stride(self.stride)
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes to compute in."""
+        return None if self.max_memory is None else parse_bytes(self.max_memory)
+
+    def find_device(self) -> str:
+        """Return the device on this machine.
+
+        Raises:
+            UserError: there is no such GPU.
+        """
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if self.device == "auto":
+            return "cuda:0" if gpus else "cpu"
+        kind, _, index = self.device.partition(":")
+        if kind == "cuda" and int(index or 0) >= gpus:
+            raise UserError(f"--device {self.device}: this machine shows {gpus} GPUs to PyTorch. Use auto, or cpu.")
+        return self.device
 
 
 def parse_stride(stride: str | int | Size) -> Size:
@@ -32,32 +92,3 @@ def parse_bytes(size: str | int) -> int:
     if not match or float(match[1]) == 0:
         raise UserError(f"--max-memory {size}: give a number with a unit, such as 8G or 500M.")
     return int(float(match[1]) * 1024 ** ("kmgt".find(match[2].lower()) + 1 if match[2] else 0))
-
-
-def check_device(device: str) -> None:
-    """Refuse the name of a device that no machine has.
-
-    Raises:
-        UserError: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-    """
-    kind, colon, index = device.partition(":")
-    if (kind not in ("cpu", "cuda") and device != "auto") or (colon and not index.isdecimal()):
-        raise UserError(f"--device {device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
-
-
-def find_device(device: str) -> str:
-    """Return the device that ``auto`` stands for, the first GPU or else the CPU, or ``device`` itself.
-
-    Raises:
-        UserError: it is unknown, or this machine has no such GPU.
-    """
-    check_device(device)
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if device == "auto":
-        return "cuda:0" if gpus else "cpu"
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= gpus:
-        raise UserError(f"--device {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there.")
-    return device

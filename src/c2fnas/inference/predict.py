@@ -18,7 +18,8 @@ from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import Volume
 from c2fnas.errors import UserError
-from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
+from c2fnas.inference.ensemble import Ensemble, Mirrored
+from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package
 from c2fnas.inference.prediction_files import PredictionFolder
 from c2fnas.inference.sinks import RestoringSink

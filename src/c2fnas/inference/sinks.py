@@ -10,7 +10,8 @@ from torch import Tensor
 
 from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
-from c2fnas.inference.ensemble import Fusion, Vote
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.options import Vote
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
