@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from c2fnas.planning.timing import Timings
+from c2fnas.planning.train_wish import Wish
+from c2fnas.planning.verdict_wish import ask_for_verdict
 from fine_run import Listener, inline
 from typer.testing import CliRunner
 
@@ -16,8 +19,8 @@ from c2fnas.cli import app
 from c2fnas.cli.verdict_text import verdict_text
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.evaluation.comparison import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Outcome
@@ -25,9 +28,6 @@ from c2fnas.files import read_json, sha256, write_json
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import Baseline
 from c2fnas.planning.budget import Workload, estimate
-from c2fnas.planning.timing import Timings
-from c2fnas.planning.train_wish import Wish
-from c2fnas.planning.verdict_wish import ask_for_verdict
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.reporter import Silent

@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class
 from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
@@ -118,14 +117,21 @@ def score_case(
     def named(values: Sequence[float | None]) -> ByClass:
         return dict(zip(class_names[1:], values, strict=True))
 
-    tolerance = options.surface_tolerance
+    surface = distance = None
+    if options.surface_tolerance is not None or options.hausdorff:
+        from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class  # imports torch
+
+        if options.surface_tolerance is not None:
+            surface = surface_dice_per_class(prediction, truth, classes, spacing, options.surface_tolerance)
+        if options.hausdorff:
+            distance = hausdorff95_per_class(prediction, truth, classes, spacing)
     dice = named(dice_per_class(prediction, truth, classes))
     return CaseScores(
         case,
         dice,
         tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
-        None if tolerance is None else named(surface_dice_per_class(prediction, truth, classes, spacing, tolerance)),
-        named(hausdorff95_per_class(prediction, truth, classes, spacing)) if options.hausdorff else None,
+        None if surface is None else named(surface),
+        None if distance is None else named(distance),
     )
 
 

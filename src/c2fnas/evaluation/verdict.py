@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from c2fnas.evaluation.comparison import LEAST_GROUPS, PairedDifference
 from c2fnas.evaluation.metrics import ByClass, Evaluation
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, PairedDifference
 
 REFERENCES = 2
 """Networks that a verdict compares the found one with, trained on each of its folds."""
@@ -155,7 +155,7 @@ class Verdict:
 def in_words(found: PairedDifference) -> str:
     """Return the mean difference with its interval, and a warning where there are few cases or groups of them.
 
-    >>> from c2fnas.evaluation.paired_bootstrap import Difference
+    >>> from c2fnas.evaluation.comparison import Difference
     >>> in_words(PairedDifference(Difference(0.0123, 0.001, 0.0234, 40, 20), {}, 0.95))
     'Dice +0.0123, 95 % interval +0.0010 to +0.0234, 40 cases of 20 groups'
     """

@@ -62,7 +62,7 @@ def export_onnx(model: Package, path: Path) -> None:
 
 
 def metadata(model: Package) -> dict[str, str]:
-    """The file's properties: all that is needed to use the network on image files."""
+    """Return the file's properties: all that is needed to use the network on image files."""
     from c2fnas import __version__
 
     plan = model.plan
@@ -79,7 +79,7 @@ def metadata(model: Package) -> dict[str, str]:
 
 
 def size_rule(network: nn.Module) -> str:
-    """Which sizes of i, j and k the graph takes."""
+    """Return the sizes of i, j and k that the graph takes, in words."""
     if isinstance(network, SegmentationNetwork):
         return f"any, but at least one of i, j and k above {_stride(network)}"
     return f"multiples of {_stride(network)} from {2 * _stride(network)}"

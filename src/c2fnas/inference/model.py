@@ -54,7 +54,7 @@ class Model:
 
     @property
     def plan(self) -> "ModelPlan":
-        """How images are prepared, cut into windows and mapped to label values."""
+        """The preparation of images, their windows, and the values of labels."""
         return self.packages[0].plan
 
     @property

@@ -32,7 +32,7 @@ MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
 
 
 class ModelPlan(Plan):
-    """A plan with what only prediction needs: how windows are blended, and whether mirrored views are averaged."""
+    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ class Package:
         precision: Precision = "fp32",
         max_memory: int | None = None,
     ) -> SlidingWindow:
-        """The sliding window that the model was validated with, or another on request."""
+        """Return the sliding window that the model was validated with, or another on request."""
         return SlidingWindow(
             self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
         )
@@ -129,7 +129,7 @@ def copy_package(package: Path, folder: Path) -> None:
 
 
 def read_card(package: Path) -> str:
-    """The model card, which people may have edited in any encoding; empty where there is none."""
+    """Return the model card, which people may have edited in any encoding; empty where there is none."""
     card = package / CARD
     return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
 
@@ -161,7 +161,7 @@ def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[st
 
 
 def read_plan(path: Path) -> ModelPlan:
-    """The plan in a package's file.
+    """Return the plan in a package's file.
 
     Raises:
         UserError: it can't be read, or has a fault.

@@ -148,7 +148,7 @@ class RestoringSink:
 
 
 def best_class(scores: Iterable[Tensor]) -> np.ndarray:
-    """The index of the largest of the classes' scores, uint8, ties to the lower; they are asked for one at a time.
+    """Return the index of the class with the largest score, uint8, ties to the lower; asks for one class at a time.
 
     Several times faster than ``argmax`` along the first axis, which walks memory the wrong way.
     """

@@ -63,7 +63,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 class _Refused(Exception):
-    """Why an archive is not taken."""
+    """The reason why an archive is not taken."""
 
 
 @contextmanager
