@@ -1,4 +1,4 @@
-"""The paired bootstrap against closed forms, enumeration, and how often it cries wolf; over folds, cases are paired within each."""
+"""The paired bootstrap against closed forms, enumeration, and its false alarms; over folds, pairs within each."""
 
 import json
 from collections.abc import Callable, Sequence
