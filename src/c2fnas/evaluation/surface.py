@@ -66,17 +66,10 @@ def _quietly() -> Iterator[None]:
 
 def _masks(prediction: np.ndarray, truth: np.ndarray, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Both masks ``[1, 1, i, j, k]`` of each foreground class, cut to the voxels that either has, plus a border."""
+    from monai.transforms import generate_spatial_bounding_box
+
     for index in range(1, classes):
         ours, theirs = prediction == index, truth == index
-        box = _box(ours | theirs)
+        # A surface at the image's border is one, so the cut changes no distance.
+        box = tuple(map(slice, *generate_spatial_bounding_box((ours | theirs)[None])))
         yield tuple(torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (ours, theirs))  # type: ignore[misc]
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around a mask; a surface at the image's border is one, so the cut changes no distance."""
-    if not mask.any():
-        return (slice(0, 1),) * mask.ndim
-    spans = [
-        np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis))) for axis in range(mask.ndim)
-    ]
-    return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)

@@ -5,7 +5,7 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 ``sha256sum -c``. ``README.md`` is the model card, for people, who may add to it.
 """
 
-import os
+import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -89,20 +89,16 @@ def save_package(
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
     """
-    for left_over in folder.parent.glob(f".[0-9]*-{folder.name}"):
+    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
         shutil.rmtree(left_over, ignore_errors=True)
-    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
-    try:
-        kind = kind_of(design)
+    kind = kind_of(design)
+    with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / kind.file, design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((kind.file, PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
-        _into_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_package(folder: Path) -> Package:
@@ -184,17 +180,3 @@ def _sums(folder: Path) -> dict[str, str]:
             f"{folder}: not a model package ({SUMS} cannot be read: {error}). Name the folder of a model, such as "
             "final/fold-0/model in a run folder."
         ) from error
-
-
-def _into_place(unfinished: Path, folder: Path) -> None:
-    """Rename a whole package to its name. No system exchanges two folders everywhere, so the old one steps aside."""
-    old = folder.with_name(f".{os.getpid()}-{folder.name}-old")
-    try:
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Choose another folder.") from error
-    shutil.rmtree(old, ignore_errors=True)
