@@ -17,7 +17,7 @@ from small_models import ARCHITECTURE, PLAN, save_small_model, small_plan, write
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
 from c2fnas.inference.model import Model, load_model, predict_folder
-from c2fnas.inference.options import Options, parse_bytes, parse_stride
+from c2fnas.inference.options import Options, find_device, parse_bytes, parse_stride
 from c2fnas.inference.package import load_package
 from c2fnas.inference.pretrained import model_folders
 
@@ -289,8 +289,8 @@ assert "torch" not in sys.modules
 
 
 def test_devices() -> None:
-    assert Options().find_device() == ("cuda:0" if torch.cuda.is_available() else "cpu")
-    assert Options(device="cpu").find_device() == "cpu"
+    assert find_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    assert find_device("cpu") == "cpu"
     assert Options(device="cuda:3").device == "cuda:3"
     for name in ("gpu", "cuda:", "cuda:x", "", "cpu,cuda"):
         with pytest.raises(UserError, match="unknown device"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.data.formats import suffix_of
 from c2fnas.errors import UserError
-from c2fnas.inference.options import Options, Vote
+from c2fnas.inference.options import Options, Vote, find_device
 from c2fnas.inference.prediction_files import find_cases, output_name
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.shapes import Size
@@ -143,7 +143,7 @@ class Model:
         from c2fnas.inference.windows import windows_at_a_time
         from c2fnas.training.precision import resolve_precision
 
-        device = options.find_device()
+        device = find_device(options.device)
         try:
             window = self.packages[0].window(
                 stride=options.steps,

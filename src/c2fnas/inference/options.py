@@ -34,9 +34,7 @@ class Options:
     max_memory: int | str | None = None
 
     def __post_init__(self) -> None:
-        kind, colon, index = self.device.partition(":")
-        if (kind not in ("cpu", "cuda") and self.device != "auto") or (colon and not index.isdecimal()):
-            raise UserError(f"--device {self.device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
+        check_device(self.device)
         _ = self.steps, self.bytes
 
     @property
@@ -49,21 +47,34 @@ class Options:
         """Bytes to compute in."""
         return None if self.max_memory is None else parse_bytes(self.max_memory)
 
-    def find_device(self) -> str:
-        """Return the device on this machine.
 
-        Raises:
-            UserError: there is no such GPU.
-        """
-        import torch
+def check_device(device: str) -> None:
+    """Refuse the name of a device that no machine has.
 
-        gpus = torch.cuda.device_count()
-        if self.device == "auto":
-            return "cuda:0" if gpus else "cpu"
-        kind, _, index = self.device.partition(":")
-        if kind == "cuda" and int(index or 0) >= gpus:
-            raise UserError(f"--device {self.device}: this machine shows {gpus} GPUs to PyTorch. Use auto, or cpu.")
-        return self.device
+    Raises:
+        UserError: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    """
+    kind, colon, index = device.partition(":")
+    if (kind not in ("cpu", "cuda") and device != "auto") or (colon and not index.isdecimal()):
+        raise UserError(f"--device {device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
+
+
+def find_device(device: str) -> str:
+    """Return the device that ``auto`` stands for, the first GPU or else the CPU, or ``device`` itself.
+
+    Raises:
+        UserError: it is unknown, or this machine has no such GPU.
+    """
+    check_device(device)
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device == "auto":
+        return "cuda:0" if gpus else "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        raise UserError(f"--device {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there.")
+    return device
 
 
 def parse_stride(stride: str | int | Size) -> Size:
