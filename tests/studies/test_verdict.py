@@ -230,7 +230,7 @@ def test_without_a_random_topology_the_row_says_so(judged: tuple[Setting, Verdic
     assert "No comparison with the random topology: the coarse stage has drawn no topology at random." in found.sentence
     assert Verdict.from_json(read_json(again.folder.verdict / "verdict.json")) == found
     again.folder.study.unlink()
-    Ledger(again.folder.study, "fine")  # a topology was given, and its operations searched
+    Ledger(again.folder.study, "scale")  # a topology was given, and the coarse stage never begun
     assert give_verdict(again, inline(), Silent()) == found
 
 

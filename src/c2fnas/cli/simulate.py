@@ -53,12 +53,14 @@ def simulate(
     from c2fnas.bench.comparison import Budget, compare
     from c2fnas.bench.table import read_table
     from c2fnas.bench.table_facts import measurements, seed_noise, table_clusters
-    from c2fnas.search.choice import SEARCHERS
+    from c2fnas.search.choice import check_sampler_name
 
     names = [name.strip() for name in samplers.split(",")]
     for name in names:
-        if name not in SEARCHERS:
-            raise UserError(f"--samplers {name}: no such sampler. Choose among {', '.join(SEARCHERS)}.")
+        try:
+            check_sampler_name(name)
+        except ValueError as error:
+            raise UserError(f"--samplers {error}.") from error
     if figure is not None and figure.suffix.lower() not in FIGURES:
         raise UserError(f"--figure {figure}: a figure's name ends in {', '.join(FIGURES)}.")
     rows = read_table(table)
