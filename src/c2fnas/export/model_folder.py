@@ -25,7 +25,7 @@ def export_folder(
     Args:
         models: Packages; several are the folds of one run, or of a folder that this has written.
         folder: It must not hold anything.
-        half: Whether weights are rounded to half precision.
+        half: Round the weights to half precision.
         about: A paragraph for the cards, on where the data are from, say.
         licence: The same on the licence.
 

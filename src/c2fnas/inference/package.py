@@ -84,7 +84,7 @@ def save_package(
         plan: How its images were prepared.
         card: The model card, Markdown.
         weighting: How windows are blended.
-        mirror: Whether to average over mirrored views unless told otherwise.
+        mirror: Average over mirrored views unless told otherwise.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
