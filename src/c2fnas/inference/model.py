@@ -3,7 +3,7 @@
 >>> from c2fnas.inference.model import load_model
 >>> model = load_model("hippocampus")
 >>> len(model.packages), model.classes
-(5, {'background': 0, 'anterior': 1, 'posterior': 2})
+(5, {'background': 0, 'Anterior': 1, 'Posterior': 2})
 """
 
 import os
