@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from c2fnas.planning.train_wish import Wish
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
@@ -14,7 +15,6 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
-from c2fnas.planning.train_wish import Wish
 from c2fnas.report.facts.run import read_run
 from c2fnas.report.gallery import SECTIONS
 from c2fnas.report.page import render_page

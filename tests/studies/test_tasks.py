@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from c2fnas.planning.train_wish import Wish
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
@@ -16,7 +17,6 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json
 from c2fnas.inference.package import load_package
-from c2fnas.planning.train_wish import Wish
 from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import STAGE as DEPLOYMENT
