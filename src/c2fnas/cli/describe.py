@@ -2,16 +2,12 @@
 
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from c2fnas.errors import UserError
-from c2fnas.report.words import plural
-
-if TYPE_CHECKING:
-    from c2fnas.space.architecture import Architecture
-    from c2fnas.space.cost import NetworkCost
+from c2fnas.text import plural
 
 DRAWN = (".svg", ".png", ".pdf")
 
@@ -87,7 +83,9 @@ def _describe_architecture(
     architecture = Architecture.load(with_design(text))
     cost = network_cost(architecture, in_channels=channels, classes=classes, input_size=size)
     if figure is not None:
-        _draw(architecture, cost, figure)
+        from c2fnas.report.figures import save_architecture
+
+        save_architecture(architecture, cost, figure)
     facts: dict[str, Any] = {
         "architecture": architecture.to_text(),
         "parameters": cost.parameters,
@@ -114,17 +112,6 @@ def _describe_architecture(
     typer.echo(facts["architecture"])
     if note:
         typer.echo(note)
-
-
-def _draw(architecture: "Architecture", cost: "NetworkCost", path: Path) -> None:
-    """Figure 5 into a file."""
-    from functools import partial
-
-    from c2fnas.report.figures.architecture import architecture_height, draw_architecture
-    from c2fnas.report.figures.style import save_figure
-
-    draw = partial(draw_architecture, architecture=architecture, cost=cost)
-    save_figure(draw, path, height=architecture_height(architecture))
 
 
 def cell_row(cell: Any) -> dict[str, Any]:

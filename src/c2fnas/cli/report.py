@@ -29,7 +29,7 @@ def report(
 
     `c2fnas report runs/hippocampus --no-overlays`
     """
-    from c2fnas.report.write import write_report
+    from c2fnas.report import write_report
 
     def say(text: str) -> None:
         if not quiet:

@@ -59,7 +59,7 @@ def scale(
     `c2fnas search scale --run runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.report.figures.scaling import save_scaling
+    from c2fnas.report.figures import save_scaling
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
     from c2fnas.stages.pipeline import on_run

@@ -24,6 +24,7 @@ from c2fnas.inference.package import Package
 from c2fnas.inference.prediction_files import PredictionFolder
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.text import plural
 
 Image = np.ndarray | NormalisedImage
 Prepared = tuple[Image, Restoration]
@@ -51,7 +52,7 @@ class Predicted:
     def text(self) -> str:
         """Return a line on what is in the folder now."""
         kept = f", {len(self.kept)} were there already" if self.kept else ""
-        return f"{len(self.done)} case{'' if len(self.done) == 1 else 's'} predicted{kept}: {self.folder}"
+        return f"{plural(len(self.done), 'case')} predicted{kept}: {self.folder}"
 
     def failure_text(self) -> str:
         """Return a line on each case that failed, and one on how to go on; empty where none failed."""
