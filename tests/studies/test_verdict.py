@@ -13,8 +13,8 @@ from study_runs import BUDGET, searched_run
 
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.evaluation.comparison import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Outcome

@@ -72,7 +72,7 @@ def check(
 
 
 def _scan(dataset: Path, workers: int | None, display: "Display") -> "Scan":
-    from c2fnas.data.parallel import usable_cores
+    from c2fnas.cores import usable_cores
     from c2fnas.data.scan import scan_dataset
 
     def progress(done: int, total: int) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from c2fnas.data.dataset import LabelClass
-    from c2fnas.evaluation.evaluate_files import Pair
+    from c2fnas.evaluation.label_files import Pair
     from c2fnas.evaluation.metrics import Evaluation
 
 SHOWN = 3
@@ -49,7 +49,7 @@ def evaluate(
     `c2fnas evaluate predictions labels --labels liver,tumour --surface-tolerance 2 --hausdorff`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files
+    from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
     from c2fnas.files import write_json
 
@@ -78,7 +78,7 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
     Raises:
         UserError: it names none.
     """
-    from c2fnas.evaluation.evaluate_files import found_classes
+    from c2fnas.evaluation.label_files import found_classes
     from c2fnas.inference.pretrained import on_disk_or_pretrained
 
     folder = labels if labels.is_dir() else labels.parent
@@ -88,8 +88,8 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
         return found_classes(pairs) if manifest is None else _of_manifest(manifest)
     path = on_disk_or_pretrained(Path(source))
     if path.is_dir() and not (path / "dataset.json").is_file():
-        from c2fnas.cli.predict import model_folders
         from c2fnas.inference.package import load_package
+        from c2fnas.inference.pretrained import model_folders
 
         return load_package(model_folders([path])[0]).plan.label_classes
     return _of_manifest(path) if path.exists() else _of_names(source)

@@ -4,12 +4,12 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import Reading, read_dataset
-from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity
 from c2fnas.data.scan import Scan, scan_dataset

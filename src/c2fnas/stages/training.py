@@ -22,12 +22,12 @@ from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import is_out_of_memory
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from c2fnas.errors import UserError
-from c2fnas.export.place import new_folder
+from c2fnas.files import new_folder
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
 from c2fnas.networks.designs import FILES, build_design, design_file, read_design
 
@@ -63,7 +63,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 class _Refused(Exception):
-    """Why an archive is not taken."""
+    """The reason why an archive is not taken."""
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> No
     """Write a member: `zipfile` hands out no byte more than is declared, and then finds the checksum wrong."""
     try:
         opened = file.open(member)
-    except OSError as error:  # of the archive: one of the folder means another mend
+    except OSError as error:  # of the archive: one of the folder means another fix
         raise zipfile.BadZipFile(str(error)) from error
     with opened as source, (folder / member.filename).open("xb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
