@@ -1,0 +1,130 @@
+"""Every problem of a data set, and a corrected copy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.data.check import Inspection
+    from c2fnas.data.mending import Mended
+    from c2fnas.data.problem import Problem
+    from c2fnas.runs.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check has found.
+
+    Attributes:
+        problems: errors and warnings, of the data set as a whole first, then case by case.
+        inspection: the data set that was read; None where there is none, or its manifest can't be read.
+        folder: the corrected copy, where one was asked for.
+        fixed: the files that are corrected in it.
+    """
+
+    problems: tuple["Problem", ...]
+    inspection: "Inspection | None" = None
+    folder: Path | None = None
+    fixed: tuple["Mended", ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """The number of problems that keep the data set from being used."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def status(self) -> Literal["fine", "partial", "wrong"]:
+        """``wrong`` with an error, ``partial`` with warnings alone, else ``fine``."""
+        return "wrong" if self.errors else "partial" if self.problems else "fine"
+
+    def to_json(self) -> dict[str, Any]:
+        """The problems, the files that were fixed, and the data set in numbers."""
+        content: dict[str, Any] = {"problems": [problem.to_json() for problem in self.problems]}
+        if self.folder is not None:
+            content["fixed"] = [asdict(each) for each in self.fixed]
+        return content if self.inspection is None else content | {"dataset": _numbers(self.inspection)}
+
+
+def check(
+    dataset: str | Path,
+    *,
+    fix: str | Path | None = None,
+    fill: float | None = None,
+    workers: int | None = None,
+    reporter: "Reporter | None" = None,
+) -> Check:
+    """Read every file of a data set once and list every problem: what was found, what was expected, and the fix.
+
+    A copy with `--fix DIR` has a label's affine corrected where it is within tolerance of its image's, a label's fourth
+    axis of one voxel removed, and labels that are stored as real numbers stored as whole ones. Everything else is
+    copied as it is. Originals are never touched.
+
+    Classes that a fold lacks are listed for the folds that `c2fnas run` makes by default.
+
+    Exit code 0: no problem; 1: warnings only; 2: errors.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
+        fix: Copy the data set to this folder, with what is safe to correct corrected.
+        fill: With --fix: the value for NaN and infinite voxels of images.
+        workers: Cases read at the same time; by default one per core.
+        reporter: Hears of the progress.
+
+    Raises:
+        UserError: --fill without --fix, or a folder that the copy can't go to.
+
+    Examples:
+        c2fnas check Task04_Hippocampus
+        c2fnas check Task04_Hippocampus --json > problems.json
+        c2fnas check Task04_Hippocampus --fix Task04_corrected
+    """
+    if fill is not None and fix is None:
+        raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: at least one case is read at a time.")
+    from c2fnas.data.check import inspect_dataset
+    from c2fnas.data.fold_choice import fold_problems
+    from c2fnas.data.mending import mend_dataset
+    from c2fnas.data.parallel import usable_cores
+    from c2fnas.data.problem import CaseError
+
+    try:
+        with _stage(reporter, "check") as progress:
+            found = inspect_dataset(Path(dataset), workers=workers or usable_cores(), progress=progress)
+    except CaseError as error:  # there is no data set, or its manifest can't be read
+        return Check((error.problem,))
+    problems = (*found.problems, *fold_problems(found.dataset, found.present, found.dataset.root))
+    if fix is None:
+        return Check(problems, found)
+    with _stage(reporter, "copy") as progress:
+        fixed = mend_dataset(found, Path(fix), fill=fill, progress=progress)
+    return Check(problems, found, Path(fix), fixed)
+
+
+@contextmanager
+def _stage(reporter: "Reporter | None", name: str) -> Iterator[Any]:
+    """A stage of a reporter, as a function of the cases done and those there are."""
+    from c2fnas.runs.reporter import Silent
+
+    listener = reporter or Silent()
+    listener.start(name, 1)
+    yield lambda done, total: listener.update(name, done / total)
+    listener.finish(name)
+
+
+def _numbers(inspection: "Inspection") -> dict[str, Any]:
+    dataset = inspection.dataset
+    return {
+        "name": dataset.name,
+        "training": len(dataset.training),
+        "test": len(dataset.test),
+        "channels": dataset.channels,
+        "classes": [
+            {"name": each.name, "values": each.values, "cases": cases}
+            for each, cases in zip(dataset.classes, inspection.class_cases, strict=True)
+        ],
+    }

@@ -1,0 +1,317 @@
+"""Trained models: load, predict, export to other tools, import."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from c2fnas.errors import UserError
+from c2fnas.inference.model import Model as VotingModel
+from c2fnas.inference.model import load_model as load_voting_model
+from c2fnas.inference.model import predict_folder
+from c2fnas.inference.pretrained import model_folders, with_design
+from c2fnas.report.words import plural
+
+if TYPE_CHECKING:
+    from c2fnas.inference.predict import Predicted
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.space.architecture import Architecture
+
+Format = Literal["bundle", "onnx", "nnunet", "zip", "model"]
+FIXED = "a network of a fixed form, which nnU-Net has its own of; --format nnunet takes searched ones."
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file or folder that was written for another tool, and how to use it there."""
+
+    output: Path
+    use: str
+
+    def to_json(self) -> dict[str, str]:
+        """The path and the sentence."""
+        return {"output": str(self.output), "use": self.use}
+
+
+class Exportable:
+    """What other tools can be given: a trained model, or an architecture for nnU-Net's own training."""
+
+    def export(
+        self, format: Format, output: str | Path, *, half: bool = False, about: str = "", licence: str = ""
+    ) -> Exported:
+        """Write a trained model for other tools. Nothing that exists is replaced.
+
+        `bundle`: a MONAI Bundle (a folder) with configurations for inference and fine-tuning; to run it takes
+        `c2fnas[bundle]`.
+
+        `onnx`: the network as one ONNX file for any batch and size, its preparation as metadata; takes `c2fnas[onnx]`.
+
+        `nnunet`: a folder for `nnUNet_extTrainer`, with which nnU-Net v2 trains the architecture on its own.
+
+        `zip`: the model folder as one file, which `c2fnas import` checks and unpacks.
+
+        `model`: a folder to pass on, which `c2fnas predict` takes: a copy of the model or, of a run with several folds,
+        all of their models, with a card on their scores.
+
+        Args:
+            format: The kind of file or folder to write.
+            output: The folder or file to write.
+            half: Weights in half precision, half the size; for `model` and `zip`.
+            about: A paragraph for the cards of `model`: where the data are from, what images it is for.
+            licence: A paragraph for the cards of `model`: the licence of the weights.
+
+        Raises:
+            UserError: there is no model, more than one, or something lies at the output already.
+
+        Examples:
+            c2fnas export runs/hippocampus/final/fold-4/model --format onnx --output hippocampus.onnx
+            c2fnas export runs/hippocampus/final/fold-4 --format bundle --output HippocampusBundle
+            c2fnas export c2fnas-panc --format nnunet --output trainer
+            c2fnas export runs/hippocampus --format model --half --output models/hippocampus --licence "CC-BY-SA 4.0"
+        """
+        if half and format not in ("model", "zip"):
+            raise UserError(
+                f"--half --format {format}: half precision is for `model` and `zip`. Leave one of the two out."
+            )
+        if (about or licence) and format != "model":
+            raise UserError(f"--format {format}: --about and --licence write on the cards of `--format model` alone.")
+        path = Path(output)
+        if format == "nnunet":
+            return Exported(path, _nnunet(self._searched(), path))
+        if format == "model":
+            return Exported(path, _folder(self._folders(), path, half=half, about=about, licence=licence))
+        folder, *others = self._folders()
+        if others:
+            raise UserError(f"{1 + len(others)} models lie here. Name one of them, such as {folder}.")
+        if format == "zip":
+            return Exported(path, _zip(folder, path, half))
+        return Exported(path, (_bundle if format == "bundle" else _onnx)(folder, path))
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of the model packages."""
+        raise NotImplementedError
+
+    def _searched(self) -> "Architecture":
+        """Return the architecture."""
+        raise NotImplementedError
+
+
+
+class Model(VotingModel, Exportable):
+    """One trained network, or several that vote (paper 4.2); :func:`load_model` makes it."""
+
+    def _folders(self) -> list[Path]:
+        return [package.folder for package in self.packages]
+
+    def _searched(self) -> "Architecture":
+        from c2fnas.space.architecture import Architecture
+
+        if not isinstance(self.architecture, Architecture):
+            raise UserError(f"{self.architecture.to_text()}: {FIXED}")
+        return self.architecture
+
+
+class Source(Exportable):
+    """What ``c2fnas export`` is given; nothing is read before it is exported.
+
+    Args:
+        model: A model folder, or a run folder that holds one model; with `--format model` it may hold several. A model
+            that comes with c2fnas goes by its name (`hippocampus/fold-0`). With `--format nnunet` an architecture will
+            do: a name, a JSON file, the text form.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        self.place = model
+
+    def _folders(self) -> list[Path]:
+        return model_folders([Path(self.place)])
+
+    def _searched(self) -> "Architecture":
+        return _architecture(str(self.place))
+
+
+def load_model(*sources: str | Path) -> Model:
+    """Load a model, or several that vote.
+
+    Args:
+        sources: The name of models that come with c2fnas (`hippocampus`; a folder of this name on disk goes before), a
+            run folder, a model folder, or a zip file of `c2fnas export`. A run and a name stand for the models of
+            their folds.
+
+    Raises:
+        UserError: a source holds no model, a file of it is damaged, or models do not go together.
+    """
+    found = load_voting_model(*sources)
+    return Model(found.packages, found._unpacked)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels in a folder.
+
+    Attributes:
+        output: the folder.
+        predicted: names of the cases that are done, that were there already, and that failed.
+    """
+
+    output: Path
+    predicted: "Predicted"
+
+    @property
+    def status(self) -> Literal["fine", "partial"]:
+        """``partial`` where a case has failed."""
+        return "partial" if self.predicted.failures else "fine"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each case that has failed, and what to do."""
+        failed = self.predicted.failures
+        asked = len(self.predicted.done) + len(self.predicted.kept) + len(failed)
+        end = f"c2fnas: {len(failed)} of {asked} cases failed. Fix them and run the same command again."
+        return (*(f"c2fnas: case {each.case} failed: {each.reason}" for each in failed), end) if failed else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The folder and the names."""
+        return {"output": str(self.output), **asdict(self.predicted)}
+
+
+def predict(
+    models: str | Path | Sequence[str | Path],
+    *,
+    input: str | Path,
+    output: str | Path,
+    vote: Literal["majority", "mean"] = "majority",
+    mirror: bool | None = None,
+    stride: str | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    max_memory: str | None = None,
+    overwrite: bool = False,
+    reporter: "Reporter | None" = None,
+) -> Prediction:
+    """Label images with one model, or with several that vote, each image in its own geometry and data type.
+
+    Files keep their names. `CASE_0000`, `CASE_0001` ... are one case's channels. Interrupted, the same command carries
+    on. A case that fails is passed over and named, and the exit code is 1 at the end.
+
+    Args:
+        models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
+            that come with c2fnas, such as `hippocampus`; a folder of this name on disk goes before.
+        input: An image, or a folder of images.
+        output: The folder that the labels go to.
+        vote: How several models are fused: majority voting (the paper), or the mean probability.
+        mirror: Average over mirrored views; by default as trained.
+        stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+        precision: `auto`: what the device computes fast.
+        max_memory: What to compute in, such as `8G`: the GPU's memory, or on the CPU all of this process's, in which
+            windows and sums are fitted beside the image (whose preparation takes about five times its size).
+        overwrite: Predict all again, and replace other models' predictions.
+        reporter: Hears of the progress.
+
+    Raises:
+        UserError: there is no model, no image, or an option is wrong.
+
+    Examples:
+        c2fnas predict hippocampus --input Task04_Hippocampus/imagesTs --output predictions
+        c2fnas predict runs/hippocampus --input Task04_Hippocampus/imagesTs --output predictions
+        c2fnas predict runs/hippocampus/final/fold-0/model --input scan.nii.gz --output predictions --mirror
+    """
+    from c2fnas.runs.reporter import Silent
+
+    sources = [models] if isinstance(models, str | Path) else list(models)
+    listener, started = reporter or Silent(), False
+
+    def progress(done: int, failed: int, total: int) -> None:
+        nonlocal started
+        if not started:
+            listener.say(f"{plural(total, 'case')}, {plural(count, 'model')}: {', '.join(map(str, sources))}")
+            listener.start("predict", total)
+            started = True
+        listener.update("predict", done, f"{failed} failed" if failed else "")
+
+    count = len(model_folders([Path(source) for source in sources]))
+    options = {"vote": vote, "mirror": mirror, "stride": stride, "device": device, "precision": precision}
+    predicted = predict_folder(
+        sources, input, output, overwrite=overwrite, on_progress=progress, max_memory=max_memory, **options
+    )
+    if started:
+        listener.finish("predict")
+    return Prediction(Path(output), predicted)
+
+
+def import_model(archive: str | Path, output: str | Path) -> Exported:
+    """Unpack a model's zip file, once everything in it has been checked: names, sizes, checksums, weights.
+
+    A file that holds anything but a model is refused as a whole, so a stranger's file can be looked at safely.
+
+    Args:
+        archive: A zip file that `c2fnas export --format zip` has written.
+        output: The model folder to make.
+
+    Raises:
+        UserError: the file can't be read or holds anything else, or something lies at the output already.
+
+    Examples:
+        c2fnas import hippocampus.zip --output models/hippocampus
+    """
+    from c2fnas.inference.unpacking import unpack
+
+    unpack(Path(archive), Path(output))
+    return Exported(
+        Path(output), f"a model to predict with, `c2fnas predict {output} --input IMAGES --output LABELS`"
+    )
+
+
+def _bundle(model: Path, output: Path) -> str:
+    from c2fnas.export.bundle import export_bundle
+    from c2fnas.inference.package import load_package
+
+    export_bundle(load_package(model), output)
+    return f"a MONAI Bundle; {output / 'docs' / 'README.md'} says how to use it"
+
+
+def _onnx(model: Path, output: Path) -> str:
+    from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx
+    from c2fnas.inference.package import load_package
+
+    package = load_package(model)
+    export_onnx(package, output)
+    channels, classes = len(package.plan.channels), len(package.plan.classes)
+    return f"{INPUT} [batch, {channels}, i, j, k] to {OUTPUT} [batch, {classes}, i, j, k]; metadata says the rest"
+
+
+def _nnunet(architecture: "Architecture", output: Path) -> str:
+    from c2fnas.export.nnunet import TRAINER, export_nnunet
+
+    export_nnunet(architecture, output)
+    return f"set nnUNet_extTrainer to this folder, then `nnUNetv2_train DATASET 3d_fullres FOLD -tr {TRAINER}`"
+
+
+def _zip(model: Path, output: Path, half: bool) -> str:
+    from c2fnas.export.archive import pack
+
+    pack(model, output, half=half)
+    return f"`c2fnas import {output} --output FOLDER` unpacks it"
+
+
+def _folder(models: Sequence[Path], output: Path, *, half: bool, about: str, licence: str) -> str:
+    from c2fnas.export.model_folder import export_folder
+
+    export_folder(models, output, half=half, about=about, licence=licence)
+    text = "a model" if len(models) == 1 else f"{len(models)} models that vote"
+    return f"{text}, `c2fnas predict {output} --input IMAGES --output LABELS`"
+
+
+def _architecture(text: str) -> "Architecture":
+    from c2fnas.space.architecture import Architecture
+
+    try:
+        return Architecture.load(with_design(text))
+    except UserError as error:
+        if (Path(text) / "network.json").is_file():
+            raise UserError(f"{text}: {FIXED}") from error
+        folder = Path(text) / "model"
+        if folder.is_dir():
+            return _architecture(str(folder))
+        raise
