@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,39 @@ def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:
     return UserError(
         f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; {kept}."
     )
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse a ``path`` where something is already; an empty folder is no obstacle.
+
+    Raises:
+        UserError: something is there.
+    """
+    if path.is_file() or path.is_symlink() or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"{path}: there is something already. Delete it, or choose another place.")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which gets the name ``folder`` when the block ends well and is removed when it fails.
+
+    Raises:
+        UserError: something is at ``folder``, the disk is full, or the parent folder can't be written.
+    """
+    folder = folder.absolute()  # "." has no name to put another before
+    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
+    try:
+        refuse_taken(folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if folder.is_dir():  # empty; not every system renames onto an empty folder
+            folder.rmdir()
+        unfinished.rename(folder)
+    except OSError as error:
+        raise cannot_be_written(folder, error, "nothing is left of what was begun") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,10 +13,10 @@ from small_models import ARCHITECTURE, PLAN, save_small_model, write_image
 from c2fnas import Architecture
 from c2fnas.cli import main
 from c2fnas.cli.evaluate import label_classes
-from c2fnas.cli.predict import model_folders
 from c2fnas.cli.train import _asked, _package
 from c2fnas.errors import UserError
 from c2fnas.inference import pretrained as shelf
+from c2fnas.inference.pretrained import model_folders
 
 
 @pytest.fixture

@@ -72,8 +72,8 @@ def check(
 
 
 def _inspect(dataset: Path, workers: int | None, display: "Display") -> "Inspection":
+    from c2fnas.cores import usable_cores
     from c2fnas.data.check import inspect_dataset
-    from c2fnas.data.parallel import usable_cores
 
     def progress(done: int, total: int) -> None:
         display.update("check", done / total)

@@ -40,7 +40,7 @@ def demo(
 
 def _side_by_side(devices: str) -> tuple[str, ...]:
     """By itself, two jobs at a time on the CPU: with such small patches a second thread is of more use to another."""
-    from c2fnas.data.parallel import usable_cores
+    from c2fnas.cores import usable_cores
 
     names = device_names(devices)
     return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names

@@ -88,8 +88,8 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
         return found_classes(pairs) if manifest is None else _of_manifest(manifest)
     path = on_disk_or_pretrained(Path(source))
     if path.is_dir() and not (path / "dataset.json").is_file():
-        from c2fnas.cli.predict import model_folders
         from c2fnas.inference.package import load_package
+        from c2fnas.inference.pretrained import model_folders
 
         return load_package(model_folders([path])[0]).plan.label_classes
     return _of_manifest(path) if path.exists() else _of_names(source)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from c2fnas.cli.predict import model_folders
 from c2fnas.errors import UserError
+from c2fnas.inference.pretrained import model_folders
 
 if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture
@@ -87,7 +87,7 @@ def import_(
 
     `c2fnas import hippocampus.zip --output models/hippocampus`
     """
-    from c2fnas.export.unpacking import unpack
+    from c2fnas.inference.unpacking import unpack
 
     unpack(archive, output)
     typer.echo(f"{output}: a model to predict with, `c2fnas predict {output} --input IMAGES --output LABELS`")

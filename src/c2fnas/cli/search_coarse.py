@@ -8,7 +8,7 @@ import typer
 
 from c2fnas.cli.backend import Address, Backend, CpusPerJob, JobDevices, executor_factory
 from c2fnas.cli.options import Quiet
-from c2fnas.cli.predict import parse_bytes
+from c2fnas.inference.options import parse_bytes
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor

@@ -227,7 +227,7 @@ def _package(path: Path | None) -> Path | None:
     """The one model package that a path stands for."""
     if path is None:
         return None
-    from c2fnas.cli.predict import model_folders
+    from c2fnas.inference.pretrained import model_folders
 
     packages = model_folders([path])
     if len(packages) > 1:

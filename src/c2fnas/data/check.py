@@ -10,13 +10,13 @@ import numpy as np
 
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import Header, format_of, header_findings
-from c2fnas.data.free_memory import free_memory
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import VOLUMES_EACH, Progress, fitting_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import grid_findings, read_header
 from c2fnas.data.voxels import image_findings, label_findings, label_integers, storage_findings
+from c2fnas.memory import free_memory
 
 NOTICED = 1e-4
 """Difference of a label's affine from its image's, in millimetres, that rounding to float32 doesn't explain."""

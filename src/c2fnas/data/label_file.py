@@ -38,22 +38,38 @@ def write_label(
     """
     if labels.shape != geometry.shape:
         raise ValueError(f"labels of shape {labels.shape} don't fit the grid {geometry.shape}")
-    values = (
-        np.arange(int(labels.max(initial=0)) + 1) if classes is None else np.array([each.values[0] for each in classes])
-    )
-    chosen = _dtype(dtype, template, int(values.max()))
-    typed = values.astype(chosen)[labels]
+    own = format_of(template).read_header(template).dtype if template is not None else None
+    typed = class_values(labels, classes, own, dtype)
     kind = format_of(path)
     same = template is not None and format_of(template) is kind
     write_atomically(path, lambda temporary: kind.write(temporary, typed, geometry.matrix, template if same else None))
 
 
-def _dtype(dtype: DTypeLike | None, template: Path | None, highest: int) -> np.dtype:
-    if dtype is None:
-        own = format_of(template).read_header(template).dtype if template else np.dtype(float)
-        fits = own.kind in "iu" and np.iinfo(own.str).max >= highest
-        return own.newbyteorder("=") if fits else np.min_scalar_type(highest)
-    chosen = np.dtype(dtype)
+def class_values(
+    labels: np.ndarray,
+    classes: Sequence[LabelClass] | None,
+    own: np.dtype | None = None,
+    dtype: DTypeLike | None = None,
+) -> np.ndarray:
+    """Return class indices as label values, the first of each class; as they are where there are no ``classes``.
+
+    They have the type ``dtype``, else the type ``own`` of their image where it holds integers that fit, else the
+    smallest unsigned integer type that holds every class.
+
+    Raises:
+        ValueError: ``dtype`` can't hold a value.
+    """
+    if classes is None:
+        values = np.arange(int(labels.max(initial=0)) + 1)
+    else:
+        values = np.array([each.values[0] for each in classes])
+    highest = int(values.max())
+    chosen = _integers(own, highest) if dtype is None else np.dtype(dtype)
     if chosen.kind in "iu" and np.iinfo(chosen.str).max < highest:
         raise ValueError(f"{chosen} can't hold the label {highest}")
-    return chosen
+    return values.astype(chosen)[labels]
+
+
+def _integers(own: np.dtype | None, highest: int) -> np.dtype:
+    fits = own is not None and own.kind in "iu" and np.iinfo(own.str).max >= highest
+    return own.newbyteorder("=") if own is not None and fits else np.min_scalar_type(highest)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
-from c2fnas.data.free_memory import free_memory
+from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
 Volume = TypeVar("Volume", Tensor, np.ndarray)

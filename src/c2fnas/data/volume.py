@@ -23,6 +23,7 @@ __all__ = [
     "CaseError",
     "Geometry",
     "Volume",
+    "checked_volume",
     "grid_findings",
     "label_suffix",
     "read_geometry",
@@ -83,6 +84,22 @@ def read_image(images: Sequence[Path], case: str = "", *, fill: float | None = N
     return Volume(np.concatenate([volume.array for volume in volumes]), volumes[0].geometry)
 
 
+def checked_volume(stored: np.ndarray, affine: np.ndarray, name: str) -> Volume:
+    """Return an image in memory, ``[i, j, k]`` or ``[i, j, k, channels]``, as if it had been read from a file.
+
+    Args:
+        stored: voxels of any integer or real type; they are copied.
+        affine: 4×4, from voxel indices to millimetres (right, anterior, superior).
+        name: what to call it in messages.
+
+    Raises:
+        CaseError: it is not sound: NaN, a sheared affine, two axes.
+    """
+    header = Header(Path(name), stored.shape, stored.dtype, np.asarray(affine, dtype=np.float64))
+    _raise_first(header_findings(header), "", header.path)
+    return _volume(stored, header, "", None)
+
+
 def read_label(path: Path, classes: Sequence[LabelClass], case: str = "") -> tuple[np.ndarray, Geometry]:
     """Read a label file as class indices, uint8 ``[i, j, k]``: 0 is the background, the others are consecutive.
 
@@ -137,13 +154,16 @@ def label_suffix(image: Path) -> str:
 
 
 def _read_channels(path: Path, case: str, fill: float | None) -> Volume:
-    stored, header = read_stored(path, case)
+    return _volume(*read_stored(path, case), case, fill)
+
+
+def _volume(stored: np.ndarray, header: Header, case: str, fill: float | None) -> Volume:
     channels = stored.reshape((*stored.shape[:3], -1))
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is found below
         array = contiguous(np.moveaxis(channels, -1, 0), np.float32)
     if fill is not None:
         array = np.where(np.isfinite(array), array, np.float32(fill))
-    _raise_first(image_findings(array), case, path)
+    _raise_first(image_findings(array), case, header.path)
     return Volume(array, Geometry.from_array(stored.shape[:3], header.affine))
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from c2fnas.data.cache import PreparedCase
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 Progress = Callable[[int, int], None]

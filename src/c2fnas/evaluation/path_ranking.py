@@ -11,11 +11,10 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.data.patches import crop
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
-from c2fnas.inference.blend import Blend, NonFiniteLogits
 from c2fnas.inference.forward import autocast, resolve_device
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow, evaluating
-from c2fnas.inference.windows import importance, padding_before
+from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, padding_before
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.networks.supernet import SuperNetwork
 from c2fnas.shapes import Size

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.job import Job, Kind, Outcome
-from c2fnas.execution.memory import is_out_of_memory
 from c2fnas.files import write_text
+from c2fnas.memory import is_out_of_memory
 
 RESULT = "result.json"
 TRACEBACK = "traceback.txt"

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from c2fnas.cores import limited_threads, usable_cores
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -12,7 +14,7 @@ def worker_environment(device: str, devices: Sequence[str]) -> dict[str, str]:
 
     A limit on threads that the user has set already is kept where it is lower.
     """
-    environment = limited_environment(max(1, available_cores() // len(devices)))
+    environment = limited_environment(max(1, usable_cores() // len(devices)))
     if is_cuda(device):
         environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return environment
@@ -22,7 +24,7 @@ def limited_environment(threads: int) -> dict[str, str]:
     """This process's environment and modules, for a worker of at most so many threads."""
     environment = dict(os.environ)
     for variable in THREAD_VARIABLES:
-        environment[variable] = str(min(threads, _number(environment.get(variable), threads)))
+        environment[variable] = str(limited_threads(variable, threads))
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return environment
 
@@ -49,12 +51,3 @@ def visible_device(device: str, visible: str | None) -> str:
 def is_cuda(device: str) -> bool:
     """Whether ``device`` is a CUDA (or ROCm) device."""
     return device.partition(":")[0] == "cuda"
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text and text.isdigit() and int(text) > 0 else otherwise

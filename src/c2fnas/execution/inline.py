@@ -6,8 +6,8 @@ from typing import Self
 
 from c2fnas.execution.call import clear_stop, finished, make_call
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import free_memory
 from c2fnas.execution.retry import Attempt
+from c2fnas.memory import release_memory
 
 
 class InlineExecutor:
@@ -56,7 +56,7 @@ class InlineExecutor:
             following = attempt.following(report.kind, retries=0)
             if following is None:
                 return report.outcome(attempt.job, self.device, time.monotonic() - start)
-            free_memory()
+            release_memory()
             attempt = following
 
     def __enter__(self) -> Self:

@@ -5,9 +5,9 @@ import sys
 
 from c2fnas.execution.call import STOP, Report, read_report
 from c2fnas.execution.ending import report_of_death
-from c2fnas.execution.memory import kernel_kills
 from c2fnas.execution.retry import Attempt
 from c2fnas.execution.worker import end_group, write_job_file
+from c2fnas.memory import kernel_kills
 
 SILENTLY = ("-W", "ignore::RuntimeWarning:runpy")
 """Python warns of every module that its package has imported; a worker's last line in the log should be its own."""

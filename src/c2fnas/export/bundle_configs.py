@@ -6,7 +6,7 @@ Their keys are those of `monai.bundle.properties`, by which other programs find 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from c2fnas.inference.package import Model, ModelPlan
+from c2fnas.inference.package import ModelPlan, Package
 
 Config = dict[str, Any]
 
@@ -18,7 +18,7 @@ SAMPLES = 2
 """Patches that are drawn from a case at a time (paper 4.1)."""
 
 
-def metadata(model: Model) -> Config:
+def metadata(model: Package) -> Config:
     """``configs/metadata.json``, after MONAI's schema."""
     plan = model.plan
     classes = {str(index): each.name for index, each in enumerate(plan.classes)}

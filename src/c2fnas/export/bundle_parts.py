@@ -22,13 +22,13 @@ from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Mirrored
-from c2fnas.inference.inputs import find_cases
-from c2fnas.inference.package import Model, load_package, read_card, save_package
+from c2fnas.inference.package import Package, load_package, read_card, save_package
+from c2fnas.inference.prediction_files import find_cases
 
 Item = dict[str, Any]
 
 
-def package(folder: str) -> Model:
+def package(folder: str) -> Package:
     """The model package of the bundle, checked against its checksums; weights are safetensors.
 
     Raises:
@@ -42,7 +42,7 @@ def views(network: nn.Module, mirror: bool) -> nn.Module:
     return Mirrored(network) if mirror else network
 
 
-def images(dataset_dir: str, package: Model) -> list[Item]:
+def images(dataset_dir: str, package: Package) -> list[Item]:
     """The images of a file or folder, without labels.
 
     Raises:
@@ -115,7 +115,7 @@ class SaveBest:
         folder: Of the new package; `c2fnas predict` takes it, and so does the bundle's ``model_dir``.
     """
 
-    def __init__(self, package: Model, network: nn.Module, folder: str) -> None:
+    def __init__(self, package: Package, network: nn.Module, folder: str) -> None:
         self.package, self.network, self.folder = package, network, Path(folder)
 
     def attach(self, engine: Any) -> None:

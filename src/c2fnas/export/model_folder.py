@@ -6,8 +6,7 @@ from pathlib import Path
 from c2fnas.errors import UserError
 from c2fnas.export.ensemble_card import ensemble_card
 from c2fnas.export.half import save_half
-from c2fnas.export.place import new_folder
-from c2fnas.files import write_text
+from c2fnas.files import new_folder, write_text
 from c2fnas.inference.package import CARD, copy_package, load_package, read_card
 from c2fnas.runs.folder import PACKAGE, RunFolder
 

@@ -17,10 +17,9 @@ import torch
 from torch import nn
 
 from c2fnas.errors import UserError
-from c2fnas.export.place import refuse_taken
 from c2fnas.export.preparation_text import interpretation, preparation
-from c2fnas.files import write_atomically
-from c2fnas.inference.package import Model
+from c2fnas.files import refuse_taken, write_atomically
+from c2fnas.inference.package import Package
 from c2fnas.networks.baselines.padded import Padded
 from c2fnas.networks.network import SegmentationNetwork
 
@@ -31,7 +30,7 @@ INPUT, OUTPUT = "image", "logits"
 FORMAT = "c2fnas-onnx-1"
 
 
-def export_onnx(model: Model, path: Path) -> None:
+def export_onnx(model: Package, path: Path) -> None:
     """Write the network of ``model`` as ``path``.
 
     Its input ``image`` is float32 ``[batch, channels, i, j, k]``, its output ``logits`` ``[batch, classes, i, j, k]``;
@@ -62,7 +61,7 @@ def export_onnx(model: Model, path: Path) -> None:
     write_atomically(path, lambda temporary: onnx.save(proto, str(temporary)))
 
 
-def metadata(model: Model) -> dict[str, str]:
+def metadata(model: Package) -> dict[str, str]:
     """The file's properties: all that is needed to use the network on image files."""
     from c2fnas import __version__
 

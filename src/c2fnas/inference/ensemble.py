@@ -64,14 +64,21 @@ class Fusion:
     def __init__(self, vote: Vote, argmax: Argmax) -> None:
         self._vote, self._argmax = vote, argmax
         self._probability: Tensor | None = None
+        self._models = 0
         self._votes: np.ndarray | None = None
 
     def add(self, logits: Tensor) -> None:
         """Count one model's logits ``[classes, i, j, k]``."""
+        self._models += 1
         probability = logits.float().softmax(0)
         self._probability = probability if self._probability is None else self._probability.add_(probability)
         if self._vote == "majority":
             self._count(self._argmax(logits), len(logits))
+
+    def probabilities(self) -> Tensor:
+        """Return the mean probabilities ``[classes, i, j, k]`` of the models, in the grid of their logits."""
+        assert self._probability is not None
+        return self._probability / self._models
 
     def labels(self) -> np.ndarray:
         """The fused labels, uint8, in the grid of ``argmax``."""

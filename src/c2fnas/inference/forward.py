@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
-from c2fnas.execution.memory import free_memory, is_out_of_memory
-from c2fnas.inference.host_memory import measured, used_memory
+from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
 
 Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
@@ -117,7 +116,7 @@ class Forward:
 
     def _step_down(self, tried: int) -> None:
         """The next rung: half the batch, then the CPU."""
-        free_memory()
+        release_memory()
         if tried > 1:
             self._limit = tried // 2
         elif self.device.type != "cpu":

@@ -19,13 +19,14 @@ from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
+from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
 from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
-WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
+PLAN, CARD = "plan.json", "README.md"
 MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
@@ -41,7 +42,7 @@ class ModelPlan(Plan):
 
 
 @dataclass(frozen=True)
-class Model:
+class Package:
     """A loaded package. ``checksum`` identifies it: the SHA-256 of its ``SHA256SUMS``."""
 
     folder: Path
@@ -104,7 +105,7 @@ def save_package(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_package(folder: Path) -> Model:
+def load_package(folder: Path) -> Package:
     """Load a package whose files are as they were written.
 
     Raises:
@@ -116,7 +117,7 @@ def load_package(folder: Path) -> Model:
     for name in (kind.file, PLAN):
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
-    return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+    return Package(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
 def copy_package(package: Path, folder: Path) -> None:
@@ -131,11 +132,6 @@ def read_card(package: Path) -> str:
     """The model card, which people may have edited in any encoding; empty where there is none."""
     card = package / CARD
     return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
-
-
-def is_package(folder: Path) -> bool:
-    """Whether ``folder`` looks like a model package."""
-    return (folder / SUMS).is_file() and (folder / WEIGHTS).is_file()
 
 
 _DAMAGED = "damaged, its SHA-256 is not the one in SHA256SUMS. Restore the model from a copy, or train it again."

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from torch import nn
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.label_file import write_label
-from c2fnas.data.preprocess import prepare_image
+from c2fnas.data.preprocess import prepare_image, prepare_volume
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import Volume
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
-from c2fnas.inference.package import Model
-from c2fnas.inference.prediction_folder import PredictionFolder
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.package import Package
+from c2fnas.inference.prediction_files import PredictionFolder
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 Prepared = tuple[np.ndarray, Restoration]
@@ -38,11 +39,31 @@ class Failure:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a call has done: cases predicted, cases that were there already, and cases that failed."""
+    """The cases that a call has predicted, those that were there already, and those that failed."""
 
+    folder: Path
     done: tuple[str, ...]
     kept: tuple[str, ...]
     failures: tuple[Failure, ...]
+
+    def text(self) -> str:
+        """Return a line on what is in the folder now."""
+        kept = f", {len(self.kept)} were there already" if self.kept else ""
+        return f"{len(self.done)} case{'' if len(self.done) == 1 else 's'} predicted{kept}: {self.folder}"
+
+    def failure_text(self) -> str:
+        """Return a line on each case that failed, and one on how to go on; empty where none failed."""
+        if not self.failures:
+            return ""
+        lines = [f"case {failure.case} failed: {failure.reason}" for failure in self.failures]
+        total = len(self.done) + len(self.kept) + len(self.failures)
+        how = "Fix them and run the same command again."
+        return "\n".join([*lines, f"{len(self.failures)} of {total} cases failed. {how}"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as JSON."""
+        failures = [asdict(failure) for failure in self.failures]
+        return {"folder": str(self.folder), "done": list(self.done), "kept": list(self.kept), "failures": failures}
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Predictor:
         device: Where to compute.
     """
 
-    models: tuple[Model, ...]
+    models: tuple[Package, ...]
     window: SlidingWindow
     vote: Vote = "majority"
     mirror: bool = False
@@ -68,7 +89,7 @@ class Predictor:
 
     @property
     def maker(self) -> dict[str, Any]:
-        """Everything that changes labels, but for rounding; equal makers make equal predictions."""
+        """Everything that changes labels, except for rounding: equal makers make equal predictions."""
         return {
             "models": sorted(model.checksum for model in self.models),
             "vote": self.vote if len(self.models) > 1 else None,
@@ -83,18 +104,30 @@ class Predictor:
         networks = [Mirrored(model.network) if self.mirror else model.network for model in self.models]
         return networks[0] if len(networks) == 1 else Ensemble(networks)
 
+    def label(self, volume: Volume, name: Path, probabilities: bool = False) -> RestoringSink:
+        """Return the labels of one image in memory, and its class probabilities; its array is overwritten.
+
+        Raises:
+            CaseError: it has other channels than the models; ``name`` is what to call it.
+            UserError: one window does not fit into memory.
+        """
+        image, way = prepare_volume(volume, self.models[0].plan, "", name)
+        classes = len(self.models[0].plan.classes) if probabilities else None
+        sink = RestoringSink(way, len(self.models), self.vote, classes)
+        return next(self.window.stream(self.network, [(image, sink)], device=self.device))
+
     def read(self, case: Case) -> Prepared:
-        """A case's prepared image and the way back."""
+        """Return a case's prepared image and the way back."""
         return prepare_image(case.images, self.models[0].plan, case.id)
 
     def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
-        """Write a case's labels, with the label values of the plan, in the image's own grid and integer type."""
+        """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""
         classes = self.models[0].plan.label_classes
         write_label(path, sink.labels, way.original, None, classes, template=case.images[0])
 
 
-def refuse_unlike(models: Sequence[Model]) -> None:
-    """See that the models can share a window.
+def refuse_unlike(models: Sequence[Package]) -> None:
+    """Refuse models that can't share a window.
 
     Raises:
         UserError: their classes, preparation, patches or blending differ.
@@ -131,7 +164,7 @@ def predict_cases(
     work = _Work(predictor, output, len(cases) - len(open_), on_progress)
     work.run(open_)
     kept = tuple(case.id for case in cases if case not in open_)
-    return Predicted(tuple(work.done), kept, tuple(work.failures))
+    return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
 
 
 class _Work:

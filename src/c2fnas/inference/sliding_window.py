@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2fnas.inference.blend import Blend, Sink
 from c2fnas.inference.forward import Forward, Precision
-from c2fnas.inference.host_memory import used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink
-from c2fnas.inference.windows import Weighting, importance, padding_before, window_starts
+from c2fnas.inference.windows import Blend, Sink, Weighting, importance, padding_before, window_starts
+from c2fnas.memory import used_memory
 from c2fnas.shapes import Size
 
 SinkT = TypeVar("SinkT", bound=Sink)

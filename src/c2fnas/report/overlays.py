@@ -18,7 +18,7 @@ from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.forward import Precision, resolve_device
 from c2fnas.inference.package import load_package
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.report.facts.final import FinalFacts, FoldFacts
 from c2fnas.runs.folder import RunFolder
 from c2fnas.training.precision import resolve_precision

@@ -9,7 +9,7 @@ from typing import Any
 
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line
-from c2fnas.training.held_memory import held_memory
+from c2fnas.memory import used_memory
 from c2fnas.training.metrics_log import METRICS
 
 TAIL_BYTES = 4096
@@ -25,7 +25,7 @@ def progress_to(folder: Path, doing: str, device: str) -> Callable[[int, int], N
     """A callback ``(done, total)`` for work on cases, told in the job's metrics file under the name ``doing``."""
 
     def tell(done: int, total: int) -> None:
-        line = {"doing": doing, "done": done, "total": total, "memory": held_memory(device)}
+        line = {"doing": doing, "done": done, "total": total, "memory": used_memory(device)}
         append_json_line(folder / METRICS, line)
 
     return tell

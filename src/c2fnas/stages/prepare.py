@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
@@ -13,7 +14,6 @@ from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
 from c2fnas.data.fold_choice import FoldChoice, make_folds
 from c2fnas.data.folds import Split
 from c2fnas.data.layouts import Reading, read_dataset
-from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Severity
 from c2fnas.errors import UserError

@@ -1,20 +1,16 @@
 """The images that a data set keeps for testing, labelled by the models of its folds by majority vote (paper 4.2)."""
 
 from pathlib import Path
-from typing import cast
 
 from c2fnas.data.layouts import load_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
-from c2fnas.inference.forward import Precision
-from c2fnas.inference.package import load_package
+from c2fnas.inference.model import load_model
 from c2fnas.inference.predict import Predictor, predict_cases
-from c2fnas.inference.prediction_folder import RECORD
-from c2fnas.inference.windows import windows_at_a_time
+from c2fnas.inference.prediction_files import RECORD
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Setting
 from c2fnas.stages.deploy import trained_folds
-from c2fnas.training.precision import resolve_precision
 
 STAGE = "predict"
 
@@ -32,10 +28,8 @@ def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter)
     if not cases:
         return None
     setting = Setting.load(run)
-    packages = tuple(load_package(setting.folder.final_model(fold)) for fold in trained_folds(setting))
-    plan, precision = packages[0].plan, cast("Precision", resolve_precision("auto", device))
-    window = packages[0].window(batch=windows_at_a_time(plan.patch_size, device), precision=precision)
-    predictor, output = Predictor(packages, window, mirror=plan.mirror, device=device), setting.folder.predictions
+    model = load_model(*(setting.folder.final_model(fold) for fold in trained_folds(setting)))
+    predictor, output = model.predictor(device=device), setting.folder.predictions
     reporter.start(STAGE, len(cases))
     predicted = predict_cases(
         predictor,
@@ -44,7 +38,7 @@ def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter)
         overwrite=_of_other_models(output, predictor),
         on_progress=lambda done, failed: reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
     )
-    reporter.finish(STAGE, f"{len(cases)} test images by {len(packages)} models: {output}")
+    reporter.finish(STAGE, f"{len(cases)} test images by {len(model.packages)} models: {output}")
     if predicted.failures:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])
         raise UserError(f"{output}: {len(predicted.failures)} cases could not be labelled: {shown}")

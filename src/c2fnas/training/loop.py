@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from c2fnas.errors import Interrupted
+from c2fnas.memory import used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
 from c2fnas.training.gradients import share_weights
-from c2fnas.training.held_memory import held_memory
 from c2fnas.training.metrics_log import MetricsLog
 from c2fnas.training.progress import Progress
 from c2fnas.training.random_state import seed_everything
@@ -144,7 +144,7 @@ class _Session:
         ):
             for progress, stopped, due in self._iterate(source, stop, seconds, end):
                 if self.first:
-                    log.iteration(progress, memory=held_memory(self.stepper.fabric.device))
+                    log.iteration(progress, memory=used_memory(self.stepper.fabric.device))
                     if on_progress:
                         on_progress(progress)
                 self._validate(progress.iteration, log)

@@ -48,7 +48,7 @@ def read_header(path: Path) -> Header:
     Raises:
         CaseError: the file is absent, damaged or no NIfTI.
     """
-    raw = _raw_header(path)
+    raw = raw_header(path)
     findings: list[Finding] = []
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
@@ -67,7 +67,7 @@ def read_voxels(header: Header) -> np.ndarray:
     Raises:
         CaseError: the file is cut short or damaged.
     """
-    raw = _raw_header(header.path)
+    raw = raw_header(header.path)
     try:
         with _opened(header.path) as stream:
             stored = array_from_file(header.shape, raw.get_data_dtype(), stream, _offset(raw), mmap=False)
@@ -89,22 +89,25 @@ def data_file(path: Path) -> None:
 
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to a NIfTI file; the codes and fields of sform and qform are the template's."""
-    header = orientation_header(template) if template is not None else None
+    nibabel.save(label_image(labels, affine, None if template is None else raw_header(template)), path)
+
+
+def label_image(labels: np.ndarray, affine: np.ndarray, like: nibabel.Nifti1Header | None) -> nibabel.Nifti1Image:
+    """Return labels as an image; sform and qform have the codes and fields of the header ``like``."""
+    header = None if like is None else _orientation(like)
     if header is None or not np.allclose(header.get_best_affine(), affine, atol=AFFINE_TOLERANCE):
-        image = nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
-    else:
-        kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-        image = kind(labels, None, header, dtype=labels.dtype)
-    nibabel.save(image, path)
+        return nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return kind(labels, header.get_best_affine(), header, dtype=labels.dtype)
 
 
-def orientation_header(path: Path) -> nibabel.Nifti1Header:
-    """A fresh header with the orientation fields of a NIfTI file, as they are; nothing of its description."""
-    raw = _raw_header(path)
-    fresh = type(raw)(endianness=raw.endianness)
+def _orientation(like: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+    """A fresh header with the orientation fields of another, as they are; nothing of its description."""
+    kind = nibabel.Nifti2Header if isinstance(like, nibabel.Nifti2Header) else nibabel.Nifti1Header
+    fresh = kind(endianness=like.endianness)
     for field in ORIENTATION:
-        fresh[field] = raw[field]
-    fresh["pixdim"][:4] = raw["pixdim"][:4]
+        fresh[field] = like[field]
+    fresh["pixdim"][:4] = like["pixdim"][:4]
     return fresh
 
 
@@ -120,7 +123,12 @@ def _opened(path: Path) -> Iterator[IOBase]:
         yield cast(IOBase, gzip.GzipFile(fileobj=file) if is_packed(path) else file)
 
 
-def _raw_header(path: Path) -> nibabel.Nifti1Header:
+def raw_header(path: Path) -> nibabel.Nifti1Header:
+    """Read the header as it is in the file.
+
+    Raises:
+        CaseError: the file is absent, damaged or no NIfTI.
+    """
     try:
         with _opened(path) as stream:
             start = stream.read(max(HEADER_SIZES))

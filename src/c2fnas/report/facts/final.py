@@ -5,7 +5,7 @@ from pathlib import Path
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.files import read_json, sha256
-from c2fnas.inference.package import SUMS, is_package
+from c2fnas.inference.pretrained import SUMS, is_package
 from c2fnas.networks.designs import Design, has_design, read_design
 from c2fnas.report.facts.jobs import Curve, read_curve, result_of
 from c2fnas.runs.folder import EVALUATION, RunFolder

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from c2fnas.errors import UserError
-from c2fnas.export.place import new_folder
+from c2fnas.files import new_folder
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
 from c2fnas.networks.designs import KINDS, read_design
 

@@ -9,9 +9,9 @@ from known_networks import tiny_network
 
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
-from c2fnas.inference import restoring
+from c2fnas.inference import sinks
 from c2fnas.inference.ensemble import Ensemble, Fusion, Vote
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 sizes = st.tuples(*[st.integers(1, 9)] * 3)
@@ -41,7 +41,7 @@ def cuts(size: int, data: st.DataObject) -> list[slice]:
 def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.DataObject, step: int) -> None:
     scores = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *way.shape)).astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restoring, "SLAB_VOXELS", step)
+        patch.setattr(sinks, "SLAB_VOXELS", step)
         sink = RestoringSink(way)
         for planes in cuts(way.shape[0], data):
             slab = scores[:, planes].clone()
