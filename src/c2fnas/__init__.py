@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from c2fnas.api.costs import compare, describe
     from c2fnas.api.evaluations import evaluate
     from c2fnas.api.models import Model, import_model, load_model, predict
-    from c2fnas.api.runs import Run, demo, open_run, prepare, run
+    from c2fnas.api.pipelines import demo, prepare, run
+    from c2fnas.api.runs import Run, open_run
     from c2fnas.api.trainings import train
     from c2fnas.networks import build_network
     from c2fnas.space.architecture import Architecture
@@ -56,7 +57,8 @@ _NAMES_OF_MODULES = {
     "api.costs": ["compare", "describe"],
     "api.evaluations": ["evaluate"],
     "api.models": ["Model", "import_model", "load_model", "predict"],
-    "api.runs": ["Run", "demo", "open_run", "prepare", "run"],
+    "api.pipelines": ["demo", "prepare", "run"],
+    "api.runs": ["Run", "open_run"],
     "api.trainings": ["train"],
     "networks": ["build_network"],
     "space.architecture": ["Architecture"],

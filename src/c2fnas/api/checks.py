@@ -86,10 +86,10 @@ def check(
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: at least one case is read at a time.")
+    from c2fnas.cores import usable_cores
     from c2fnas.data.check import inspect_dataset
     from c2fnas.data.fold_choice import fold_problems
     from c2fnas.data.mending import mend_dataset
-    from c2fnas.data.parallel import usable_cores
     from c2fnas.data.problem import CaseError
 
     try:

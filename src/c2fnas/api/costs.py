@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 FIGURES = (".svg", ".png", ".pdf")
 PRINTED = {
-    "c2fnas-panc": "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure 5 "
-    "is read as literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
+    "c2fnas-panc": "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure "
+    "5 is read as literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
 }
 """What the paper prints for a built-in architecture, and why our numbers differ."""
 
@@ -131,12 +131,7 @@ class Comparison:
         return {"input": list(self.input), "networks": [asdict(each) for each in self.networks]}
 
 
-def compare(
-    *,
-    input: tuple[int, int, int] = (96, 96, 96),
-    channels: int = 1,
-    classes: int = 3,
-) -> Comparison:
+def compare(*, input: tuple[int, int, int] = (96, 96, 96), channels: int = 1, classes: int = 3) -> Comparison:
     """Count parameters and multiply-accumulates of 3D U-Net, V-Net, VoxResNet, ResDSN, Attention U-Net and C2FNAS-Panc.
 
     The numbers that the paper prints stand beside them; they are for 96×96×96 voxels, 1 channel and 3 classes. Nothing

@@ -9,19 +9,27 @@ if TYPE_CHECKING:
     from c2fnas.stages.pipeline import ExecutorFactory
 
 
-class Jobs(TypedDict, total=False):
-    """Options of every function that trains networks.
+class Devices(TypedDict, total=False):
+    """Where networks are trained on this machine.
 
     Attributes:
         devices: `auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`; by default those that the run was
             begun with, at first `auto`. `cpu:0,cpu:1` shares the cores among two jobs at a time, which is faster with
             small patches; which of them ends first may then decide what is tried next.
+    """
+
+    devices: str
+
+
+class Jobs(Devices, total=False):
+    """Options of every function that trains networks.
+
+    Attributes:
         backend: local: a process per device. ray: a Ray cluster, see docs/how-to/cluster.md.
         address: Of the Ray cluster: `auto`, host:port or ray://host:port.
         cpus_per_job: Cores, and so threads, of a job on the Ray cluster.
     """
 
-    devices: str
     backend: Literal["local", "ray"]
     address: str
     cpus_per_job: int

@@ -96,7 +96,6 @@ class Exportable:
         raise NotImplementedError
 
 
-
 class Model(VotingModel, Exportable):
     """One trained network, or several that vote (paper 4.2); :func:`load_model` makes it."""
 
@@ -258,9 +257,7 @@ def import_model(archive: str | Path, output: str | Path) -> Exported:
     from c2fnas.inference.unpacking import unpack
 
     unpack(Path(archive), Path(output))
-    return Exported(
-        Path(output), f"a model to predict with, `c2fnas predict {output} --input IMAGES --output LABELS`"
-    )
+    return Exported(Path(output), f"a model to predict with, `c2fnas predict {output} --input IMAGES --output LABELS`")
 
 
 def _bundle(model: Path, output: Path) -> str:

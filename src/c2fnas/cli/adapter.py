@@ -57,9 +57,10 @@ class Command:
     Attributes:
         name: as it is typed, such as ``search coarse``.
         source: the function, ``module:name``, or the method, ``module:Class.name``.
-        text: the function that makes text of the result, ``module:name``.
-        opener: of a method, the function that makes its object of the first argument; its options come along.
+        text: the function that presents the result, ``module:name`` in this package.
+        opener: of a method, the function that makes its object of the first argument.
         options: parameters by position that are options here.
+        jobs: True if the options of the opener are the command's too.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Command:
     text: str
     opener: str | None = None
     options: tuple[str, ...] = ()
+    jobs: bool = True
 
     @property
     def output(self) -> bool:
@@ -87,7 +89,8 @@ class Parameter:
     @property
     def divided(self) -> bool:
         """True for an option of several values, which may stand with commas between them."""
-        return not self.by_position and get_origin(_without_none(self.type)) is list
+        kind = _without_none(self.type)
+        return not self.by_position and get_origin(kind) is list and get_args(kind)[0] is not str
 
     @property
     def typed(self) -> inspect.Parameter:
@@ -127,6 +130,8 @@ def adapt(command: Command) -> Callable[..., None]:
     doc = parse(inspect.getdoc(load(command.source)) or "")
 
     def call(**values: Any) -> None:
+        if "run" in values and not (values["run"] or values["run_option"]):
+            raise UserError(f"{command.name}: missing argument RUN, the run folder. `--help` has examples.")
         sequences = {each.name: _divide(each, values[each.name]) for each in parameters if each.divided}
         _run(command, values | sequences)
 
@@ -179,9 +184,6 @@ def _call(command: Command, values: dict[str, Any], *, quiet: bool) -> Any:
 
 def _needed(function: Any, values: dict[str, Any]) -> dict[str, Any]:
     names = {each.name for each in _of_function(function)} | (inspect.signature(function).parameters.keys() - {"self"})
-    missing = "run" in names and "run" not in values and "reporter" not in values
-    if missing:
-        raise UserError("Missing argument RUN, the run folder. `--help` has examples.")
     return {name: value for name, value in values.items() if name in names}
 
 
@@ -191,7 +193,7 @@ def _show(command: Command, result: Any, ways: dict[str, Any]) -> None:
         from c2fnas.files import write_json
 
         write_json(ways["json_file"], content)
-    typer.echo(json.dumps(content, indent=2) if ways["json"] else load(command.text)(result))
+    typer.echo(json.dumps(content, indent=2) if ways["json"] else load(f"c2fnas.cli.{command.text}")(result))
     for line in getattr(result, "warnings", ()):
         typer.echo(line, err=True)
     if code := EXIT_CODES[getattr(result, "status", "fine")]:
@@ -204,7 +206,7 @@ def _parameters(command: Command) -> Iterator[Parameter]:
     names = {each.name for each in own}
     yield from (each for each in opened if each.by_position)
     yield from own
-    yield from (each for each in opened if not each.by_position and each.name not in names)
+    yield from (each for each in opened if command.jobs and not each.by_position and each.name not in names)
 
 
 def _of_function(function: Any, options: Sequence[str] = ()) -> Iterator[Parameter]:
@@ -222,11 +224,12 @@ def _of_function(function: Any, options: Sequence[str] = ()) -> Iterator[Paramet
 
 def _of_group(group: Any) -> Iterator[Parameter]:
     """Options that several functions share: the keys of a typed dictionary, all of which may be left out."""
-    for base in group.__orig_bases__:
-        if is_typeddict(base):
-            yield from _of_group(base)
-    for name, help in parse(inspect.getdoc(group) or "").entries.items():
-        yield Parameter(name, plain(group.__annotations__[name]) | None, None, help)
+    entries: dict[str, str] = {}
+    for each in vars(sys.modules[group.__module__]).values():  # its bases, which it does not remember, among them
+        if is_typeddict(each):
+            entries |= parse(inspect.getdoc(each) or "").entries
+    for name, kind in group.__annotations__.items():
+        yield Parameter(name, plain(kind) | None, None, entries[name])
 
 
 def _conventions(command: Command, parameters: Sequence[Parameter]) -> Iterator[inspect.Parameter]:
@@ -242,9 +245,7 @@ def _conventions(command: Command, parameters: Sequence[Parameter]) -> Iterator[
 
 
 def _option(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
 def plain(annotation: Any) -> Any:

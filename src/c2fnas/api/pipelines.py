@@ -1,0 +1,217 @@
+"""The whole method on a data set, or its preparation alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from c2fnas.api.jobs import Devices, Jobs, device_names, executor_factory
+from c2fnas.api.runs import Run
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.runs.reporter import Reporter
+
+
+class Folds(Devices, total=False):
+    """Options of a new run.
+
+    Attributes:
+        folds: How cases are divided: sequential (in their order, as in the paper), random (by the seed), column (by the
+            data set's own column `fold`), or the path of nnU-Net's splits_final.json. By default the column where there
+            is one, else the order.
+        fold_count: Sequential or random folds; by default five.
+        group_by: Keep cases of a group (a patient, say) in one fold, and count them as one in intervals: `(.+)_E[DS]`
+            names it in the case's id.
+    """
+
+    folds: str
+    fold_count: int
+    group_by: str
+
+
+class NewRun(Folds, Jobs, total=False):
+    """Options of a new run, and of where its jobs are done."""
+
+
+def prepare(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    budget: str = "hour",
+    seed: int = 0,
+    plan_only: bool = False,
+    reporter: "Reporter | None" = None,
+    **options: Unpack[Folds],
+) -> Run:
+    """Check, fingerprint, plan and preprocess a data set once; `c2fnas run` does it too.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
+        run: The run folder; everything of the run is kept there.
+        budget: demo: minutes. hour, day: that time, on this machine. paper: its recipe to the letter. Or a YAML file.
+        seed: Seed of everything random.
+        plan_only: Stop after plan.yaml, to edit it before the run.
+        reporter: Hears of the progress.
+        options: Folds and devices.
+
+    Raises:
+        UserError: the data set has errors, or the folder is another run's.
+
+    Examples:
+        c2fnas prepare Task04_Hippocampus runs/hippocampus
+        c2fnas prepare Task04_Hippocampus runs/hippocampus --plan-only
+        c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
+    """
+    jobs: Jobs = {"devices": options["devices"]} if "devices" in options else {}
+    with beginning(dataset, run, budget, jobs):
+        from c2fnas.runs.lock import RunLock
+        from c2fnas.stages.prepare import prepare as prepare_run
+        from c2fnas.stages.prepare import prepare_plan
+
+        result = Run(Path(run), jobs, reporter)
+        work, names = prepare_plan if plan_only else prepare_run, device_names(jobs.get("devices", "auto"))
+        with RunLock(Path(run)):
+            work(
+                Path(dataset),
+                Path(run),
+                budget,
+                seed=seed,
+                devices=names,
+                reporter=result._listener,
+                folds=_fold_choice(options),
+            )
+    return result
+
+
+def run(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    budget: str = "hour",
+    seed: int = 0,
+    verdict: bool | None = None,
+    reporter: "Reporter | None" = None,
+    **options: Unpack[NewRun],
+) -> Run:
+    """Search an architecture on a data set and train it: prepare, coarse, fine, deployment, verdict.
+
+    The verdict says whether the search was worth it: a U-Net of equal multiply-accumulates and the median of the random
+    topologies are trained as the found network was, and compared with it case by case.
+
+    Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
+    stop it from elsewhere, create a file called `stop` in the run folder.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
+        run: The run folder; everything of the run is kept there.
+        budget: demo: minutes. hour, day: that time, on this machine. paper: its recipe to the letter. Or a YAML file.
+        seed: Seed of everything random.
+        verdict: Train references too and say if the search was worth it; by default as the budget has it.
+        reporter: Hears of the progress.
+        options: Folds, and where jobs are done.
+
+    Raises:
+        UserError: the data set has errors, or the folder is another run's.
+        Interrupted: stopped on request.
+
+    Examples:
+        c2fnas run Task04_Hippocampus runs/hippocampus --budget demo
+        c2fnas run Task07_Pancreas runs/pancreas --budget day --devices cuda:0,cuda:1
+        c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
+    """
+    jobs = _jobs(options)
+    with beginning(dataset, run, budget, jobs):
+        from c2fnas.stages.pipeline import run_pipeline
+
+        result = Run(Path(run), jobs, reporter)
+        done = run_pipeline(
+            Path(dataset),
+            Path(run),
+            budget,
+            seed=seed,
+            devices=device_names(jobs.get("devices", "auto")),
+            reporter=result._listener,
+            executor=executor_factory(jobs),
+            folds=_fold_choice(options),
+            verdict=verdict,
+        )
+    return Run(Path(run), jobs, reporter, done.folds)
+
+
+def demo(
+    output: str | Path = "c2fnas-demo",
+    *,
+    cases: int = 20,
+    seed: int = 0,
+    verdict: bool | None = None,
+    reporter: "Reporter | None" = None,
+    **jobs: Unpack[Jobs],
+) -> Run:
+    """Run the whole pipeline on generated phantoms: minutes on two CPU cores, no download.
+
+    Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying
+    sizes and orientations. The search, the training and the evaluation are the real ones at small numbers.
+    Interrupted, the same command carries on.
+
+    Args:
+        output: Where the phantoms and the run go.
+        cases: Labelled phantoms to generate.
+        seed: Seed of the phantoms and of the run.
+        verdict: Train references too and say if the search was worth it; by default as the budget has it.
+        reporter: Hears of the progress.
+        jobs: Where jobs are done.
+
+    Examples:
+        c2fnas demo --output /tmp/c2fnas-demo
+    """
+    if cases < 5:
+        raise UserError(f"--cases {cases}: five folds take at least five cases.")
+    executor_factory(jobs)
+    from c2fnas.data.phantoms import write_phantoms
+
+    dataset = Path(output) / "Task00_Phantoms"
+    if not (dataset / "dataset.json").exists():
+        write_phantoms(dataset, cases=cases, seed=seed)
+    if jobs.get("backend", "local") == "local":
+        jobs["devices"] = ",".join(side_by_side(jobs.get("devices", "auto")))
+    return run(dataset, Path(output) / "run", budget="demo", seed=seed, verdict=verdict, reporter=reporter, **jobs)
+
+
+def side_by_side(devices: str) -> tuple[str, ...]:
+    """Return the devices of a demo: left to itself, two jobs at a time share the CPU, which suits small patches."""
+    from c2fnas.cores import usable_cores
+
+    names = device_names(devices)
+    return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names
+
+
+@contextmanager
+def beginning(dataset: str | Path, run: str | Path, budget: str | None, jobs: Jobs) -> Iterator[None]:
+    """Refuse what can't be before torch is imported; where a new run ends with a mistake, leave no folder behind."""
+    executor_factory(jobs)
+    from c2fnas.data.layouts import layout_of
+    from c2fnas.planning.presets import load_preset
+
+    if budget is not None:
+        load_preset(budget)
+    layout_of(Path(dataset))
+    made = [path for path in (Path(run), *Path(run).parents) if not path.exists()]
+    try:
+        yield
+    except UserError:
+        if made and Path(run).is_dir() and all(path.name == ".lock" for path in Path(run).iterdir()):
+            (Path(run) / ".lock").unlink(missing_ok=True)
+            for path in made:
+                path.rmdir()
+        raise
+
+
+def _jobs(options: Any) -> Jobs:
+    return {name: options[name] for name in Jobs.__annotations__ if name in options}  # type: ignore[return-value]
+
+
+def _fold_choice(options: Any) -> Any:
+    from c2fnas.data.fold_choice import FoldChoice
+
+    return FoldChoice(options.get("folds"), options.get("fold_count"), options.get("group_by"))

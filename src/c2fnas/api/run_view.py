@@ -1,0 +1,92 @@
+"""A run folder as it can be looked at: what was found, trained and judged so far."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2fnas.runs.folder import EVALUATION, RunFolder
+
+if TYPE_CHECKING:
+    from c2fnas.evaluation.metrics import Evaluation
+    from c2fnas.evaluation.verdict import Verdict
+    from c2fnas.networks.designs import Design
+    from c2fnas.studies.tasks import TaskScores
+
+
+class RunView:
+    """The results in a run folder. They are read from its files whenever they are asked for.
+
+    Args:
+        folder: the run folder.
+        folds: the folds to tell of; all that are trained where empty.
+    """
+
+    def __init__(self, folder: Path, folds: tuple[int, ...] = ()) -> None:
+        self.folder = folder
+        self._files, self._folds = RunFolder(folder), folds
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    @property
+    def architecture(self) -> "Design | None":
+        """The architecture of the final networks, else that of the fine or coarse stage; None before these."""
+        from c2fnas.networks.designs import has_design, read_design
+
+        places = (self._files.final, self._files.fine, self._files.coarse)
+        return next((read_design(place)[1] for place in places if has_design(place)), None)
+
+    @property
+    def models(self) -> dict[int, Path]:
+        """The model folder of each fold that is trained and evaluated."""
+        paths = sorted(self._files.final.glob(f"fold-*/{EVALUATION}"))
+        folds = {int(path.parent.name.removeprefix("fold-")): path.parent for path in paths}
+        return {fold: self._files.final_model(fold) for fold in sorted(folds) if fold in (self._folds or folds)}
+
+    @property
+    def evaluation(self) -> "dict[int, Evaluation]":
+        """Dice on the validation cases of each fold that is trained."""
+        from c2fnas.evaluation.metrics import Evaluation
+        from c2fnas.files import read_json
+
+        return {fold: Evaluation.from_json(read_json(model.parent / EVALUATION)) for fold, model in self.models.items()}
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        """The verdict as it is stored; None before :meth:`judge`."""
+        from c2fnas.evaluation.verdict import Verdict
+        from c2fnas.files import read_json
+
+        file = self._files.verdict_file
+        return Verdict.from_json(read_json(file)) if file.exists() else None
+
+    @property
+    def scores(self) -> "TaskScores":
+        """Dice of every class over the validation cases of all trained folds, and how folds differ."""
+        from c2fnas.evaluation.cross_validation import cross_validated
+        from c2fnas.studies.tasks import TaskScores
+
+        evaluations = self.evaluation
+        return TaskScores(self.folder.resolve().name, cross_validated(evaluations) if evaluations else None)
+
+    def trials(self) -> Any:
+        """Return every candidate that was trained, with its stage, architecture, state, Dice, seconds and device.
+
+        Returns:
+            A DataFrame where pandas is installed, else a list of rows with the same ``to_csv(path)``.
+        """
+        from c2fnas.api.results import trials_table
+
+        return trials_table(self._files)
+
+    def to_json(self) -> dict[str, Any]:
+        """The architecture, models, scores and verdict."""
+        from c2fnas.studies.tasks import table_1
+
+        architecture, verdict = self.architecture, self.verdict
+        return {
+            "run": str(self.folder),
+            "architecture": None if architecture is None else architecture.to_text(),
+            "models": {fold: str(model) for fold, model in self.models.items()},
+            **table_1([self.scores]),
+            "verdict": None if verdict is None else verdict.to_json(),
+        }
