@@ -46,9 +46,11 @@ def test_a_truncated_volume_ends_the_run_before_anything_is_trained(tmp_path: Pa
 
 
 def test_a_second_driver_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
+    from c2fnas.data.phantoms import write_phantoms
     from c2fnas.runs.lock import RunLock
 
-    with RunLock(tmp_path):
-        done = c2fnas("run", tmp_path, "--run", tmp_path)
+    dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
+    with RunLock(tmp_path / "run"):
+        done = c2fnas("run", dataset, "--run", tmp_path / "run")
     assert done.returncode == 2
     assert "process" in done.stderr

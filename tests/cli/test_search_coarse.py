@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from c2fnas.cli.backend import executor_factory
+from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import LocalProcessExecutor
@@ -67,13 +67,14 @@ def test_what_cannot_be_is_said_in_one_paragraph(run: Path, options: list[str], 
 def test_a_folder_that_is_no_run_is_not_made(tmp_path: Path) -> None:
     done = coarse(tmp_path / "nowhere")
     assert done.returncode == 2
-    assert f"c2fnas prepare DATASET --run {tmp_path / 'nowhere'}" in done.stderr
+    assert f"c2fnas prepare DATASET {tmp_path / 'nowhere'}" in done.stderr
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_local_jobs_run_on_the_devices_of_the_run_or_on_those_that_are_named() -> None:
-    for devices, expected in ((None, ("cpu:0", "cpu:1")), ("cpu:5", ("cpu:5",))):
-        with executor_factory("local", devices=devices)(("cpu:0", "cpu:1")) as executor:
+    chosen: list[tuple[Jobs, tuple[str, ...]]] = [({}, ("cpu:0", "cpu:1")), ({"devices": "cpu:5"}, ("cpu:5",))]
+    for jobs, expected in chosen:
+        with executor_factory(jobs)(("cpu:0", "cpu:1")) as executor:
             assert isinstance(executor, LocalProcessExecutor)
             assert executor.devices == expected
 
@@ -92,4 +93,4 @@ def test_the_coarse_stage_on_a_ray_cluster(ray_alone: None, tmp_path: Path) -> N
 
 def test_ray_takes_no_devices() -> None:
     with pytest.raises(UserError, match="Ray chooses"):
-        executor_factory("ray", devices="cpu")
+        executor_factory({"backend": "ray", "devices": "cpu"})

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
-from c2fnas.cli.table_1 import table
+from c2fnas.cli.text_studies import table_1 as table
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.metrics import Evaluation

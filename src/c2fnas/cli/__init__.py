@@ -24,7 +24,7 @@ COMMANDS = [
     Command("compare", "c2fnas.api.costs:compare", "text:comparison"),
     Command("ablate", "c2fnas.api.ablation:ablate", "text_studies:ablation"),
     Command("tabulate", "c2fnas.api.runs:Run.tabulate", "text_studies:tabulation", RUN),
-    Command("simulate", "c2fnas.bench:simulate", "text:own"),
+    Command("simulate", "c2fnas.api.simulations:simulate", "text:own"),
     Command("verdict", "c2fnas.api.runs:Run.judge", "text_studies:verdict", RUN),
     Command("search coarse", "c2fnas.api.runs:Run.search_topology", "text:architecture", RUN),
     Command("search fine", "c2fnas.api.runs:Run.search_operations", "text_studies:ranking", RUN),
