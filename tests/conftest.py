@@ -34,3 +34,19 @@ def ray_alone() -> Iterator[None]:
         environment.delenv("RAY_ADDRESS", raising=False)
         yield
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--precision",
+        choices=["fp32", "bf16"],
+        help="what the precision `auto` is on a CPU, instead of what this processor is best at",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Runs name their precision in run.yaml, so what a test starts as a process of its own follows."""
+    if wish := config.getoption("--precision"):
+        from c2fnas.training import precision
+
+        precision._cpu_multiplies_bf16 = lambda: wish == "bf16"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from c2fnas.space.search_space import SearchSpace
     from c2fnas.space.topology import Topology
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Architecture",
     "Model",

@@ -37,6 +37,7 @@ def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWind
     return score_paths(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu", **more)
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("batch", "stride"), [(1, PATCH), (2, PATCH), (3, (7, 10, 8))])
 def test_each_path_scores_as_its_own_network_does(
@@ -48,14 +49,16 @@ def test_each_path_scores_as_its_own_network_does(
     assert len(set(scores)) > 3  # the paths do differ
 
 
+@pytest.mark.exact
 def test_windows_of_several_cases_share_a_batch(cases: list[PreparedCase]) -> None:
     network, sizes = supernet(), []
     network.stem_in.register_forward_hook(lambda _, inputs, output: sizes.append(len(inputs[0])))
     ranked(network, cases, SlidingWindow(PATCH, PATCH, batch=2))
     windows = sum(len(SlidingWindow(PATCH, PATCH).windows(case.image.shape[1:])) for case in cases)
-    assert sizes == [2] * (windows // 2) + [1] * (windows % 2)
+    assert sizes == [2] * -(-windows // 2)
 
 
+@pytest.mark.exact
 def test_nothing_changes_where_memory_has_paths_take_turns(
     cases: list[PreparedCase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +70,7 @@ def test_nothing_changes_where_memory_has_paths_take_turns(
     assert heard == [(done, 15) for done in range(1, 16)]  # five cases for three groups of paths
 
 
+@pytest.mark.exact
 def test_rows_are_those_of_the_evaluation(cases: list[PreparedCase]) -> None:
     network, window = supernet(), SlidingWindow(PATCH, PATCH)
     results = list(score_by_case(network, cases, PATHS, window, class_names=CLASS_NAMES, device="cpu"))
@@ -76,6 +80,7 @@ def test_rows_are_those_of_the_evaluation(cases: list[PreparedCase]) -> None:
         assert rows == alone(network.extract(path), cases, window).cases
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("done", [1, 2, 3, 4])
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_a_ranking_taken_up_again_in_the_middle_ends_the_same(
@@ -91,6 +96,7 @@ def test_a_ranking_taken_up_again_in_the_middle_ends_the_same(
     assert rest == whole[2 * done - 1 :]
 
 
+@pytest.mark.exact
 def test_order_and_repetition_of_paths_do_not_matter(cases: list[PreparedCase]) -> None:
     network, window = supernet(), SlidingWindow(PATCH, PATCH)
     scores = dict(zip(PATHS, ranked(network, cases, window), strict=True))
@@ -98,6 +104,7 @@ def test_order_and_repetition_of_paths_do_not_matter(cases: list[PreparedCase]) 
     assert ranked(network, cases, window, paths=shuffled) == [scores[path] for path in shuffled]
 
 
+@pytest.mark.exact
 def test_a_path_that_has_diverged_fails_alone(cases: list[PreparedCase]) -> None:
     network, window = supernet(), SlidingWindow(PATCH, PATCH)
     expected = ranked(network, cases, window)

@@ -85,6 +85,7 @@ def test_channels_in_files_and_along_a_fourth_axis_are_alike(tmp_path: Path) -> 
     assert np.array_equal(together, read(tmp_path / "out whole" / "a.nii.gz"))
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("vote", ["majority", "mean"])
 def test_an_ensemble_is_its_members_fused(tmp_path: Path, vote: Vote) -> None:
     cases, models = images(tmp_path / "in", 1), [model(tmp_path, seed) for seed in range(3)]
@@ -280,6 +281,7 @@ def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.M
     assert most <= 3  # a batch of two small volumes, and the next one
 
 
+@pytest.mark.exact
 def test_killed_at_any_point_it_carries_on(tmp_path: Path) -> None:
     cases, one = images(tmp_path / "in", 4), model(tmp_path)
     program = Path(__file__).parents[1] / "support" / "killed_predictions.py"

@@ -36,6 +36,7 @@ def cuts(size: int, data: st.DataObject) -> list[slice]:
     return [slice(a, b) for a, b in zip([0, *inner], [*inner, size], strict=True)]
 
 
+@pytest.mark.exact
 @settings(deadline=None, max_examples=60)
 @given(way=restorations(), data=st.data(), step=st.integers(1, 200))
 def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.DataObject, step: int) -> None:
@@ -50,6 +51,7 @@ def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.D
     assert np.array_equal(sink.labels, way.argmax(scores))
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("vote", ["majority", "mean"])
 @settings(deadline=None, max_examples=30)
 @given(way=restorations(), data=st.data(), models=st.integers(2, 4))
@@ -67,6 +69,7 @@ def test_several_models_give_the_fusion_of_whole_scores(
     assert np.array_equal(way.view(sink.labels)[inside], way.view(fusion.labels())[inside])
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("vote", ["majority", "mean"])
 def test_a_streamed_ensemble_equals_its_members_fused(vote: Vote) -> None:
     networks = [tiny_network(seed=seed) for seed in range(3)]

@@ -7,6 +7,7 @@ from c2fnas.networks import stem
 from c2fnas.networks.stem import StemOut
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_samples_one_by_one_are_a_batch(precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)

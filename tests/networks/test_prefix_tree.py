@@ -26,6 +26,7 @@ def supernet(topology: Topology, width: float = 1 / 32) -> SuperNetwork:
     return SuperNetwork(topology, in_channels=1, classes=3, width=width).eval()
 
 
+@pytest.mark.exact
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 923), st.integers(1, 40), st.integers(0, 999), st.tuples(*[st.integers(1, 20)] * 3))
 def test_equals_each_path_alone(topology: int, count: int, seed: int, size: tuple[int, int, int]) -> None:
@@ -38,6 +39,7 @@ def test_equals_each_path_alone(topology: int, count: int, seed: int, size: tupl
             assert torch.equal(logits, network(x, paths[index]))
 
 
+@pytest.mark.exact
 def test_equals_each_path_alone_under_autocast() -> None:
     network, paths, x = supernet(PANC), random_paths(SPACE, 12, seed=0), torch.randn(2, 1, *SIZE)
     with torch.autocast("cpu", torch.bfloat16):
@@ -46,6 +48,7 @@ def test_equals_each_path_alone_under_autocast() -> None:
                 assert torch.equal(logits, network(x, paths[index]))
 
 
+@pytest.mark.exact
 def test_all_paths_of_a_small_space() -> None:
     space = SearchSpace(cells=4, downsamplings=1)
     paths, x = list(space.operation_configurations()), torch.randn(1, 1, 7, 8, 9)

@@ -35,6 +35,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.exact
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 923), st.integers(0, 10**6), st.tuples(*[st.integers(1, 24)] * 3))
 def test_a_path_computes_what_its_own_network_does(topology: int, seed: int, size: tuple[int, int, int]) -> None:
@@ -50,6 +51,7 @@ def test_a_path_computes_what_its_own_network_does(topology: int, seed: int, siz
         assert torch.equal(network(x), expected)
 
 
+@pytest.mark.exact
 def test_gradients_along_a_path_are_those_of_its_own_network() -> None:
     supernet = panc_supernet()
     network, x = supernet.extract(PANC.operations), torch.randn(2, 2, 18, 17, 20)
@@ -86,6 +88,7 @@ def test_active_parameters_are_those_that_get_a_gradient() -> None:
         assert with_gradient == {name for name, _ in supernet.active_parameters(path)}
 
 
+@pytest.mark.exact
 def test_what_is_off_the_path_does_not_move_by_a_bit(tmp_path: Path) -> None:
     """Weights and momenta, at every iteration of a training with momentum and weight decay."""
     iterations, states = 8, []
@@ -124,6 +127,7 @@ def test_what_is_off_the_path_does_not_move_by_a_bit(tmp_path: Path) -> None:
     assert idle_once_moved, "no weight with momentum was ever off the path: the test has shown nothing"
 
 
+@pytest.mark.exact
 def test_an_interrupted_training_takes_the_same_paths(tmp_path: Path) -> None:
     """From the checkpoint of iteration 5 on, a training ends with the weights of an uninterrupted one."""
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from c2fnas.stages.fine_choice import Limits
+from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
+from c2fnas.stages.fine_wish import FineWish, with_wish
+from c2fnas.stages.narrowing import Narrowed
 from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
@@ -23,10 +27,6 @@ from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages import fine, fine_jobs, ranking
 from c2fnas.stages.fine import search_operations
-from c2fnas.stages.fine_choice import Limits
-from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
-from c2fnas.stages.fine_wish import FineWish, with_wish
-from c2fnas.stages.narrowing import Narrowed
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import save_weights
@@ -85,8 +85,12 @@ def test_every_candidate_is_in_the_ledger_once(finished: Setting) -> None:
     assert {each.topology for each in entered} == {TOPOLOGY}
 
 
+@pytest.mark.exact
 def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
-    """Every candidate on the cases it has come to be scored on, with the super-network's weights."""
+    """Every candidate on the cases it has come to be scored on, with the super-network's weights.
+
+    To the bit, though a rung scores its new cases alone, and an evaluation all of them in one go.
+    """
     supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
     for trial in trials(finished):
         network, cases = supernet.extract(trial.architecture.operations), order[: trial.extra["cases"]]
@@ -97,9 +101,10 @@ def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.score == pytest.approx(expected.mean, abs=1e-12)
+        assert trial.score == expected.mean
 
 
+@pytest.mark.exact
 def test_all_candidates_share_the_first_rungs_scale(finished: Setting) -> None:
     """Those that went on too, whose own score is one over more cases."""
     supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
@@ -112,7 +117,7 @@ def test_all_candidates_share_the_first_rungs_scale(finished: Setting) -> None:
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.extra["first_rung_dice"] == pytest.approx(alone.mean, abs=1e-12)
+        assert trial.extra["first_rung_dice"] == alone.mean
 
 
 def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
@@ -205,6 +210,7 @@ class StopsAt(Listener):
             self._setting.folder.stop.touch()
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("stage", ["ranking", "latency"])
 def test_stopped_between_its_parts_it_carries_on(stage: str, finished: Setting, tmp_path: Path) -> None:
     setting = unranked(copy_of(finished, tmp_path))
@@ -216,6 +222,7 @@ def test_stopped_between_its_parts_it_carries_on(stage: str, finished: Setting, 
     assert results(setting) == results(finished)
 
 
+@pytest.mark.exact
 def test_a_job_killed_between_two_cases_repeats_none(
     finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +448,7 @@ def test_damaged_weights_are_a_readable_error(finished: Setting, tmp_path: Path)
         search(setting)
 
 
+@pytest.mark.exact
 @pytest.mark.long
 def test_two_devices_find_what_one_finds(finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More devices cut the candidates into other jobs, which changes no score."""

@@ -109,6 +109,7 @@ def test_a_finished_run_is_not_run_again(dataset: Path, finished: tuple[Path, Re
     assert not any("together" in text for text in said.texts)  # no forecast of what won't be done
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("stage", ["coarse", "ranking"])
 def test_stopped_and_carried_on_equals_uninterrupted(
     stage: str, dataset: Path, finished: tuple[Path, Result], tmp_path: Path

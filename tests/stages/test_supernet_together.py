@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
+from c2fnas.stages.fine_wish import FineWish
+from c2fnas.stages.supernet_together import train_supernet_together
 from fine_run import TOPOLOGY, Listener, inline, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
-from c2fnas.stages.fine_jobs import WEIGHTS, trained_supernet
-from c2fnas.stages.fine_wish import FineWish
 from c2fnas.stages.pipeline import fine_stage
-from c2fnas.stages.supernet_together import train_supernet_together
 from c2fnas.training.checkpoint import has_checkpoint
 
 
@@ -38,6 +38,7 @@ def weights(setting: Setting) -> dict[str, torch.Tensor]:
     return trained_supernet(setting, TOPOLOGY.code).state_dict()
 
 
+@pytest.mark.exact
 @pytest.mark.long
 def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Setting, tmp_path: Path) -> None:
     shutil.copytree(prepared.folder.root, tmp_path / "both")

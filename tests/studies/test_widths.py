@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 import pytest
+from c2fnas.studies.width_job import with_patch
 from fine_run import Listener, inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
@@ -21,9 +22,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.studies import width_job as scale_job
 from c2fnas.studies import widths as scale
-from c2fnas.studies.scaled import Scaled
-from c2fnas.studies.width_job import with_patch
-from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
+from c2fnas.studies.widths import STAGE, Scaled, grid, patch_factors, search_width
 from c2fnas.training.metrics_log import METRICS
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")

@@ -10,15 +10,15 @@ from fine_run import phantoms
 
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting
+from c2fnas.planning.request import request_for
+from c2fnas.runs.run import Run
 from c2fnas.stages.prepare import prepare
 
 Dice = Callable[[Job], float | None]
 COARSE = {"clusters": 4, "per_cluster": 1, "evaluations": 8, "recipe": {"name": "modern", "iterations": 8}}
 
 
-def prepared_run(folder: Path, dataset: Path | None = None, **coarse: Any) -> Setting:
+def prepared_run(folder: Path, dataset: Path | None = None, **coarse: Any) -> Run:
     """A run with ``coarse`` settings, prepared but not begun."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"name": "modern", "iterations": 2}
@@ -35,9 +35,8 @@ def prepared_run(folder: Path, dataset: Path | None = None, **coarse: Any) -> Se
             }
         )
     )
-    return prepare(
-        dataset or phantoms(folder), folder / "run", str(budget), seed=0, devices=("cpu",), reporter=Silent()
-    )
+    run = Run(folder / "run")
+    return prepare(run, dataset or phantoms(folder), request_for(run.folder, budget=str(budget), devices=("cpu",)))
 
 
 class Oracle(Executor):

@@ -6,8 +6,9 @@ import yaml
 
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.execution import InlineExecutor
+from c2fnas.planning.request import request_for
 from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.topology import Topology
 from c2fnas.stages.prepare import prepare
 
@@ -28,7 +29,7 @@ class Listener(Silent):
         self.stages.append(stage)
 
 
-def prepared_run(folder: Path, dataset: Path | None = None, **fine: object) -> Setting:
+def prepared_run(folder: Path, dataset: Path | None = None, **fine: object) -> Run:
     """A run of ``fine`` settings on phantoms, prepared but not begun."""
     budget = folder / "budget.yaml"
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,8 +46,8 @@ def prepared_run(folder: Path, dataset: Path | None = None, **fine: object) -> S
             }
         )
     )
-    dataset = dataset or phantoms(folder)
-    return prepare(dataset, folder / "run", str(budget), seed=0, devices=("cpu",), reporter=Silent())
+    run = Run(folder / "run")
+    return prepare(run, dataset or phantoms(folder), request_for(run.folder, budget=str(budget), devices=("cpu",)))
 
 
 def phantoms(folder: Path) -> Path:

@@ -170,6 +170,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, straight, hazard, number
     assert_as_if_nothing_had_happened(tmp_path, straight)
 
 
+@pytest.mark.exact
 def test_killed_again_and_again(tmp_path, straight):
     """One training dies once in every iteration after the third, in turns while it computes and while it saves."""
     for iteration in range(4, 13):

@@ -52,6 +52,7 @@ def test_equals_plain_pytorch(tmp_path, name):
     assert same(weights(network), weights(reference))
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("micro", [1, 2, 3])
 def test_accumulation_changes_nothing(tmp_path, micro):
     """3 does not divide the batch of 4: the last micro-batch is smaller and weighs less."""
@@ -60,6 +61,7 @@ def test_accumulation_changes_nothing(tmp_path, micro):
     torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exact
 def test_short_of_memory_it_goes_on_in_smaller_parts(tmp_path, caplog):
     """To the bits of a training that took one patch at a time from the start."""
 
@@ -114,6 +116,7 @@ def test_a_branch_moves_in_its_own_iterations_alone(tmp_path, changes):
     assert moved == [[bool(iteration % 2 == 0), bool(iteration % 2)] for iteration in range(1, 8)]
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"precision": "fp16"}, ADAMW])
 @pytest.mark.parametrize("stop_at", [1, 5, 11])
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path, changes, stop_at):
@@ -179,6 +182,7 @@ def test_another_recipe_or_seed_is_refused(tmp_path):
     trained(tmp_path, recipe(6, micro_batch=2))
 
 
+@pytest.mark.exact
 def test_paused_and_carried_on_equals_uninterrupted(tmp_path):
     whole, _ = trained(tmp_path / "whole", recipe(12))
     network, paused = trained(tmp_path / "paused", recipe(12), until=5)
@@ -203,6 +207,7 @@ def test_extending_continues_with_the_new_schedule(tmp_path):
         trained(tmp_path, recipe(6), extend=True)
 
 
+@pytest.mark.exact
 def test_extending_by_an_unchanged_schedule_equals_a_longer_training(tmp_path):
     steady = {"schedule": "multistep", "milestones": (7,)}
     trained(tmp_path / "short", recipe(6, **steady))
@@ -234,6 +239,7 @@ def test_a_checkpoint_of_before_there_was_a_choice_of_optimiser_is_taken_up(tmp_
     assert same(weights(resumed), weights(straight))
 
 
+@pytest.mark.exact
 def test_a_damaged_newest_checkpoint_costs_no_bit(tmp_path, caplog):
     straight, _ = trained(tmp_path, recipe(10), checkpoint_every=4)
     path = tmp_path / "checkpoints" / "0000010.safetensors"

@@ -53,6 +53,7 @@ def assert_both_equal_one(folder: Path, *arguments: object, rtol: float = 1e-5) 
     assert len(bytes_of_ranks) == 1, "the ranks' weights have drifted apart"
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("forward", FORWARDS)
 def test_two_equal_one(tmp_path, forward):
     """Momentum too, and none of a path that was not taken."""
@@ -80,6 +81,7 @@ def test_more_processes_than_patches_are_refused(tmp_path):
     assert processes.together(3, too_many, tmp_path) == [0, 0, 0]
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision(tmp_path, precision):
     """Kernels may round otherwise for another batch; the loss scale is agreed on."""
@@ -98,6 +100,7 @@ def interrupted(folder: Path, rule) -> None:
         training(folder, rule, 4, ask)
 
 
+@pytest.mark.exact
 def test_a_request_to_one_process_stops_both_and_resuming_costs_no_bit(tmp_path):
     rule = recipe(12)
     assert processes.together(2, training, tmp_path / "straight", rule) == [0, 0]

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import re
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image, read_label
-from c2fnas.files import sha256
+from c2fnas.errors import UserError
+from c2fnas.files import read_json, sha256
 from c2fnas.shapes import Size
 
 SAMPLES_PER_CASE = 10_000
@@ -82,6 +84,20 @@ class Fingerprint(_Frozen):
     channels: tuple[ChannelFingerprint, ...]
     classes: tuple[ClassFingerprint, ...]
     cases: tuple[CaseFingerprint, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a fingerprint.
+
+        Raises:
+            UserError: it can't be read, or is of another version.
+        """
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            raise UserError(
+                f"{path}: not a fingerprint of this version of c2fnas. Delete it to have the data set read again."
+            ) from error
 
     @property
     def nonzero_share(self) -> float:

@@ -20,22 +20,17 @@ Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """``(name, shape, dtype)`` to an array to fill; a memory map, say."""
 
 
-def prepare_image(images: Sequence[Path], plan: Plan, case: str = "") -> tuple[np.ndarray, Restoration]:
+def prepare_image(
+    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None
+) -> tuple[np.ndarray, Restoration]:
     """Read and prepare an image: float32 ``[channels, i, j, k]``, and the way back to the grid of its file.
+
+    A ``volume`` that is in memory already is not read but overwritten; ``images`` names it in messages.
 
     Raises:
         CaseError: a file is unsound, or there are more or fewer channels than the plan has.
     """
-    return prepare_volume(read_image(images, case), plan, case, images[0])
-
-
-def prepare_volume(volume: Volume, plan: Plan, case: str, file: Path) -> tuple[np.ndarray, Restoration]:
-    """Prepare an image in memory, whose array is overwritten: as :func:`prepare_image` does that of a file.
-
-    Raises:
-        CaseError: there are more or fewer channels than the plan has; ``case`` and ``file`` name the image.
-    """
-    return _prepare_image(volume, plan, case, file, _in_memory)
+    return _prepare_image(volume or read_image(images, case), images, plan, case, _in_memory)
 
 
 def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Restoration:
@@ -47,7 +42,7 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Restoration:
     Raises:
         CaseError: a file is unsound, or label and image don't lie on one grid.
     """
-    way = _prepare_image(read_image(case.images, case.id), plan, case.id, case.images[0], allocate)[1]
+    way = _prepare_image(read_image(case.images, case.id), case.images, plan, case.id, allocate)[1]
     if case.label is None:
         return way
     labels, geometry = read_label(case.label, plan.label_classes, case.id)
@@ -95,14 +90,14 @@ def through_plane(spacing: Sequence[float], plan: Plan) -> int | None:
 
 
 def _prepare_image(
-    volume: Volume, plan: Plan, case: str, file: Path, allocate: Allocate
+    volume: Volume, images: Sequence[Path], plan: Plan, case: str, allocate: Allocate
 ) -> tuple[np.ndarray, Restoration]:
-    _check_channels(len(volume.array), file, plan, case)
+    _check_channels(len(volume.array), images, plan, case)
     way = Restoration.to_axes(volume.geometry, plan.axes)
     if plan.crop_nonzero:
         way = way.cropped(nonzero_box(way.view(volume.array)))
     way = way.to_shape(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
-    _refuse_beyond_memory(len(volume.array), way, file, case)
+    _refuse_beyond_memory(len(volume.array), way, images, case)
     prepared = allocate("image", (len(volume.array), *way.shape), np.float32)
     for source, target, channel in zip(way.view(volume.array), prepared, plan.channels, strict=True):
         normalise(source, channel)
@@ -110,21 +105,21 @@ def _prepare_image(
     return prepared, way
 
 
-def _check_channels(found: int, file: Path, plan: Plan, case: str) -> None:
+def _check_channels(found: int, images: Sequence[Path], plan: Plan, case: str) -> None:
     if found != len(plan.channels):
         names = ", ".join(channel.name for channel in plan.channels)
         mend = "Give the same channels, in the same order, as the training images have."
-        raise CaseError(case, file, f"{found} channels", f"{len(plan.channels)} ({names})", mend)
+        raise CaseError(case, images[0], f"{found} channels", f"{len(plan.channels)} ({names})", mend)
 
 
-def _refuse_beyond_memory(channels: int, way: Restoration, file: Path, case: str) -> None:
+def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path], case: str) -> None:
     """A wrong spacing, in a header or in a plan of unknown origin, makes a volume that no memory holds."""
     needed, memory = 4 * channels * prod(way.shape), psutil.virtual_memory().total
     if needed > memory:
         sides, mm = ("×".join(map(str, sides)) for sides in (way.shape, map("{:g}".format, way.spacing)))
         found = f"{sides} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
         mend = "Correct the spacing in the file's header, or else in the plan that it is resampled by."
-        raise CaseError(case, file, found, f"at most {memory:,} bytes, this machine's memory", mend)
+        raise CaseError(case, images[0], found, f"at most {memory:,} bytes, this machine's memory", mend)
 
 
 def _in_memory(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -11,7 +11,7 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.data.patches import crop
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
-from c2fnas.inference.forward import autocast, resolve_device
+from c2fnas.inference.forward import autocast, filled, resolve_device
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow, evaluating
 from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, padding_before
@@ -72,8 +72,9 @@ def score_by_case(
 ) -> Iterator[CaseResult]:
     """Score each path on each case with the super-network's weights, as its stand-alone network would score.
 
-    Windows are batched as :meth:`SlidingWindow.stream` does, over the borders of cases too. The paths of a batch are
-    walked as a tree, so those with a common beginning share its computation.
+    Windows are batched as :meth:`SlidingWindow.stream` does, over the borders of cases too and always as many, so
+    that a score on a case is the same whichever cases are scored with it. The paths of a batch are walked as a tree, so
+    those with a common beginning share its computation.
 
     Args:
         supernet: moved to ``device``; its mode is kept.
@@ -176,11 +177,12 @@ class _Contest:
     def _forward(self, batch: Sequence[_Task], done: Collection[int]) -> None:
         """Add a batch of windows, but for those of cases that are ``done``, to the sums of all paths still alive."""
         alive = list(self._alive)
-        image = torch.from_numpy(np.stack([task.patch for task in batch])).to(self._device)
+        patches = filled(np.stack([task.patch for task in batch]), self._window.batch)
+        image = torch.from_numpy(patches).to(self._device)
         with autocast(self._device, self._window.precision):
             for place, logits in evaluate_paths(self._supernet, image, [self._paths[index] for index in alive]):
                 with self._given_up_if_diverged(alive[place]):
-                    for task, scores in zip(batch, logits.float(), strict=True):
+                    for task, scores in zip(batch, logits[: len(batch)].float(), strict=True):
                         if task.case not in done:
                             self._sum(task.case, alive[place]).blend.add(task.start, scores)
 

@@ -30,6 +30,15 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST[precision])
 
 
+def filled(batch: np.ndarray, size: int) -> np.ndarray:
+    """The windows ``[b, ...]``, and the last one again until there are ``size``.
+
+    >>> filled(np.array([[1], [2]]), 4).ravel().tolist()
+    [1, 2, 2, 2]
+    """
+    return batch if len(batch) >= size else np.concatenate([batch, *[batch[-1:]] * (size - len(batch))])
+
+
 class Forward:
     """Logits of batches of windows. Out of memory, it halves the batch; then it carries on, on the CPU.
 
@@ -41,6 +50,8 @@ class Forward:
         device: Where to compute first.
         precision: ``bf16`` and ``fp16`` compute under autocast; the logits are float32 in any case.
         max_memory: Bytes that this process may take, of the GPU's memory or else of the machine's.
+        size: Windows of a whole batch: a shorter one is filled up to it where memory allows, since kernels are chosen
+            by the number of windows, and a window's logits are not to depend on how many come with it.
     """
 
     def __init__(
@@ -49,11 +60,13 @@ class Forward:
         device: str | torch.device = "auto",
         precision: Precision = "fp32",
         max_memory: int | None = None,
+        size: int = 1,
     ) -> None:
         self.device = resolve_device(device)
         self._network = network
         self._precision = precision
         self._max_memory = max_memory
+        self._size = size
         self._limit = UNLIMITED
         self._needs = 0
         _cap(self.device, max_memory)
@@ -67,12 +80,14 @@ class Forward:
         """
         parts = []
         while len(batch):
-            logits = self._measured(batch) if self._unmeasured else self._attempt(batch[: self._limit])
+            part = batch[: self._limit]
+            whole = filled(part, self._size) if self._size <= self._limit else part
+            logits = self._measured(batch) if self._unmeasured else self._attempt(whole)
             if logits is None:
-                self._step_down(min(len(batch), self._limit))
+                self._step_down(len(whole))
                 continue
-            parts.append(logits)
-            batch = batch[len(logits) :]
+            parts.append(logits[: len(part)])
+            batch = batch[len(parts[-1]) :]
         if len(parts) == 1:
             return parts[0]
         return torch.cat([part.to(self.device) for part in parts])
@@ -111,7 +126,7 @@ class Forward:
                 self._max_memory / MIB,
                 max(0, room) / MIB,
             )
-        self._needs = each * min(self._limit, len(batch))
+        self._needs = each * min(self._limit, max(len(batch), self._size))
         return logits
 
     def _step_down(self, tried: int) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.label_file import write_label
-from c2fnas.data.preprocess import prepare_image, prepare_volume
+from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import Volume
@@ -111,14 +111,14 @@ class Predictor:
             CaseError: it has other channels than the models; ``name`` is what to call it.
             UserError: one window does not fit into memory.
         """
-        image, way = prepare_volume(volume, self.models[0].plan, "", name)
+        image, way = self.read(Case("", (name,), None), volume)
         classes = len(self.models[0].plan.classes) if probabilities else None
         sink = RestoringSink(way, len(self.models), self.vote, classes)
         return next(self.window.stream(self.network, [(image, sink)], device=self.device))
 
-    def read(self, case: Case) -> Prepared:
-        """Return a case's prepared image and the way back."""
-        return prepare_image(case.images, self.models[0].plan, case.id)
+    def read(self, case: Case, volume: Volume | None = None) -> Prepared:
+        """Return a case's prepared image and the way back; ``volume`` is its image where that is read already."""
+        return prepare_image(case.images, self.models[0].plan, case.id, volume)
 
     def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
         """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""

@@ -31,7 +31,8 @@ class SlidingWindow:
         patch_size: Voxels of a window per axis.
         stride: Voxels between windows per axis, integers: an overlap of 80/96 as a fraction would become stride 15.
         weighting: ``constant`` (paper) or ``gaussian``.
-        batch: Windows per forward pass; PyTorch leaves its fast CPU path at batch 1 on small inputs.
+        batch: Windows per forward pass, of the last one too, which is filled up; PyTorch leaves its fast CPU path at
+            batch 1 on small inputs.
         precision: Of the network; sums are float32 in any case.
         max_memory: Bytes that this process may take, of the GPU's memory or, computing on the CPU, of the machine's:
             windows go in smaller batches, and sums that don't fit go to a temporary file.
@@ -78,14 +79,16 @@ class SlidingWindow:
         """Every volume into its sink; yields the sink when its volume is complete, in order.
 
         A batch may hold windows of two volumes, so that small volumes of one window each still run in batches. Volumes
-        are drawn as they are needed: with few windows each, at most ``batch`` of them are in memory.
+        are drawn as they are needed: with few windows each, at most ``batch`` of them are in memory. Every pass is of
+        ``batch`` windows unless memory is short, so that on a CPU a volume's logits are the same whichever volumes come
+        with it (docs/decisions/0093).
 
         Raises:
             NonFiniteLogits: the network gives NaN or infinity.
             UserError: one window does not fit into memory.
         """
         with evaluating(network):
-            forward = Forward(network, device, self.precision, self.max_memory)
+            forward = Forward(network, device, self.precision, self.max_memory, self.batch)
             for tasks in _batched(self._tasks(volumes, forward.room), self.batch):
                 logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
                 for task, scores in zip(tasks, logits, strict=True):

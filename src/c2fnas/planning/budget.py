@@ -1,16 +1,18 @@
-"""Time budgets: iteration counts and an ETA, derived from a few timed steps and a count of the work."""
+"""Time budgets: iteration counts and forecasts from a few measured seconds and a count of the work. Pure functions."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
+from c2fnas.data.plan import Plan
 from c2fnas.evaluation.verdict import REFERENCES
-from c2fnas.planning.presets import FinePreset, Preset, RecipeChoice
-from c2fnas.planning.timing import Timings
-from c2fnas.runs.config import FineConfig, RunConfig
-from c2fnas.runs.run import Setting
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.planning.measure import Timings
+from c2fnas.runs.config import FineConfig, RunConfig, Shares
 from c2fnas.search import successive_halving
+from c2fnas.shapes import Size
 from c2fnas.training.recipe import PaperStage, Recipe
 
 FEWEST_ITERATIONS, MOST_ITERATIONS = 20, 10_000_000
@@ -18,90 +20,86 @@ START_SECONDS = 8.0  # a worker process imports torch and opens the cache
 SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
 MIRRORED_VIEWS = 8  # of a window, where a recipe averages over them
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
+TIME_FOR_FOLDS = 0.95
+"""The share of a time budget for training and evaluation where nothing is searched; the rest is for preparation."""
+
+RecipeOf = Callable[[PaperStage, int], Recipe]
+"""``(stage, iterations)`` to the stage's recipe of this length: it may augment and mirror from some length on."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What there is to do, counted: validation cases, windows per case at either stride, and devices."""
+    """Work, counted: validation cases, mean windows of a case at either stride, folds to deploy, and devices."""
 
     validation_cases: int
     windows: float
     ranking_windows: float
     devices: int
+    folds: int = 1
 
 
-def workload(setting: Setting) -> Workload:
-    """Count the validation cases and their windows."""
-    cases = setting.cases(setting.search_split.validation)
-    fine, coarse = setting.window(), setting.window(ranking=True)
-    return Workload(
-        validation_cases=len(cases),
-        windows=mean(len(fine.windows(case.image.shape[1:])) for case in cases),
-        ranking_windows=mean(len(coarse.windows(case.image.shape[1:])) for case in cases),
-        devices=len(setting.config.devices),
-    )
+def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int) -> Workload:
+    """Count the windows over validation cases of the prepared ``shapes``."""
+
+    def windows(stride: Size) -> float:
+        window = SlidingWindow(patch_size=plan.patch_size, stride=stride)
+        return mean(len(window.windows(shape)) for shape in shapes)
+
+    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds)
 
 
-def schedule(
-    preset: Preset, timings: Timings, work: Workload, resolve: Callable[[RecipeChoice, PaperStage], Recipe], folds: int
-) -> Preset:
-    """``preset`` with iteration counts and ranking cases that fit its hours.
+def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: RecipeOf) -> dict[str, Any]:
+    """Return the iterations of every recipe and the ranking's cases that fit the hours of ``config``, by field.
 
-    Each stage's share of the budget, on all devices together, is spent on its networks. ``resolve`` gives the recipe of
-    a choice, which may augment and mirror from some number of iterations on.
+    Each stage's share of the budget, on all devices together, is spent on its networks. A training without search has
+    all of the time for its folds.
     """
-    assert preset.hours is not None
-    assert preset.shares is not None
-    seconds = preset.hours * 3600
+    assert config.hours is not None
+    assert config.shares is not None
+    seconds, shares = config.hours * 3600, config.shares
 
-    def fitted(choice: RecipeChoice, stage: PaperStage, share: float, rounds: float) -> RecipeChoice:
-        def of_length(iterations: int) -> RecipeChoice:
-            return choice.model_copy(update={"iterations": iterations})
-
+    def fitted(stage: PaperStage, share: float, rounds: float) -> int:
         def cost(iterations: int) -> float:
-            return network_seconds(resolve(of_length(iterations), stage), timings, work, stage)
+            return network_seconds(recipe_of(stage, iterations), timings, work, stage)
 
-        return of_length(affordable_iterations(seconds * share / rounds, cost))
+        return affordable_iterations(seconds * share / rounds, cost)
 
-    coarse, fine, deployment, shares = preset.coarse, preset.fine, preset.deployment, preset.shares
+    if config.kind == "training":
+        rounds = -(-work.folds // work.devices)
+        return {"deployment.recipe.iterations": fitted("deployment", TIME_FOR_FOLDS, rounds)}
+    return {
+        "coarse.recipe.iterations": fitted("coarse", shares.coarse, config.coarse.evaluations / work.devices),
+        "fine.recipe.iterations": fitted("supernet", shares.supernet, 1),
+        "fine.cases": _ranking_cases(config.fine, shares, seconds, timings, work),
+        "deployment.recipe.iterations": fitted("deployment", shares.deployment, final_rounds(config, work)),
+    }
+
+
+def _ranking_cases(fine: FineConfig, shares: Shares, seconds: float, timings: Timings, work: Workload) -> int:
     affordable = seconds * shares.ranking * work.devices / pair_seconds(timings, work)
     counts = range(1, work.validation_cases + 1)
-    cases = max((count for count in counts if ranking_pairs(fine, count) <= affordable), default=1)
-    recipes = {
-        "coarse": fitted(coarse.recipe, "coarse", shares.coarse, coarse.evaluations / work.devices),
-        "fine": fitted(fine.recipe, "supernet", shares.supernet, 1),
-        "deployment": fitted(
-            deployment.recipe, "deployment", shares.deployment, final_rounds(preset, folds, work.devices)
-        ),
-    }
-    return preset.model_copy(
-        update={
-            "coarse": coarse.model_copy(update={"recipe": recipes["coarse"]}),
-            "fine": fine.model_copy(update={"recipe": recipes["fine"], "cases": cases}),
-            "deployment": deployment.model_copy(update={"recipe": recipes["deployment"]}),
-        }
-    )
+    return max((count for count in counts if ranking_pairs(fine, count) <= affordable), default=1)
 
 
-def final_rounds(preset: Preset, folds: int, devices: int) -> float:
-    """Trainings with the deployment's recipe that follow one another on a device: those of a verdict come last."""
-    batches = (folds, REFERENCES * folds) if preset.verdict else (folds,)
-    return sum(count / min(devices, count) for count in batches)
+def final_rounds(config: RunConfig, work: Workload) -> float:
+    """Count the trainings with the deployment's recipe that follow one another on a device, a verdict's last."""
+    batches = (work.folds, REFERENCES * work.folds) if config.verdict else (work.folds,)
+    return sum(count / min(work.devices, count) for count in batches)
 
 
-def ranking_pairs(fine: FinePreset | FineConfig, cases: int) -> int:
-    """Pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
+def ranking_pairs(fine: FineConfig, cases: int) -> int:
+    """Count the pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
     rungs = successive_halving.plan_rungs(fine.candidates, cases, fine.rungs)
     return successive_halving.work(rungs) + (fine.audit * cases if len(rungs) > 1 else 0)
 
 
 def pair_seconds(timings: Timings, work: Workload) -> float:
-    """What a pair of candidate and case takes, in a tree with others."""
+    """Return the seconds of a pair of candidate and case, in a tree with others."""
     return work.ranking_windows * timings.window / SHARED + CASE_OVERHEAD
 
 
 def network_seconds(recipe: Recipe, timings: Timings, work: Workload, stage: PaperStage) -> float:
-    """What a network takes on its device: the start, the training, and its validation where the stage has one.
+    """Return the seconds of a network on its device: start, training, and validation where the stage has one.
 
     Deployed networks alone are validated over mirrored views.
     """
@@ -114,7 +112,7 @@ def network_seconds(recipe: Recipe, timings: Timings, work: Workload, stage: Pap
 
 
 def affordable_iterations(seconds: float, cost: Callable[[int], float]) -> int:
-    """The most iterations of a network whose ``cost`` in seconds, which rises with them, is within ``seconds``.
+    """Return the most iterations of a network whose ``cost`` in seconds, rising with them, is within ``seconds``.
 
     >>> affordable_iterations(100, lambda iterations: 10 + 0.5 * iterations)
     180
@@ -123,20 +121,21 @@ def affordable_iterations(seconds: float, cost: Callable[[int], float]) -> int:
 
 
 def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, float]:
-    """Seconds that each stage of ``config`` will take, by the timings."""
+    """Return the seconds that each stage of ``config`` will take, by the timings."""
 
     def networks(recipe: Recipe, stage: PaperStage, count: int) -> float:
         devices = 1 if stage == "supernet" else work.devices
         return -(-count // devices) * network_seconds(recipe, timings, work, stage)
 
+    deployment = networks(config.deployment.recipe, "deployment", work.folds)
+    if config.kind == "training":
+        return {"deployment": deployment}
     pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
-    ranking = pairs * pair_seconds(timings, work) / work.devices
-    folds = len(config.deployment.folds)
-    verdict = {"verdict": networks(config.deployment.recipe, "deployment", REFERENCES * folds)}
-    return {
+    stages = {
         "coarse": networks(config.coarse.recipe, "coarse", config.coarse.evaluations),
         "super-network": networks(config.fine.recipe, "supernet", 1),
-        "ranking": START_SECONDS + ranking,
-        "deployment": networks(config.deployment.recipe, "deployment", folds),
-        **(verdict if config.verdict else {}),
+        "ranking": START_SECONDS + pairs * pair_seconds(timings, work) / work.devices,
+        "deployment": deployment,
     }
+    verdict = networks(config.deployment.recipe, "deployment", REFERENCES * work.folds)
+    return stages | ({"verdict": verdict} if config.verdict else {})

@@ -1,121 +1,115 @@
-"""Resolving a budget into a configuration: width, precision and iteration counts on this data and this machine."""
+"""From a request, the data's plan and the machine at hand to a run's configuration: the room is passed once."""
 
 import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
-from c2fnas.data.dataset import Dataset
+from c2fnas import __version__
 from c2fnas.data.folds import Split
 from c2fnas.data.plan import Plan
-from c2fnas.files import sha256
-from c2fnas.planning.budget import schedule, workload
-from c2fnas.planning.presets import Preset, RecipeChoice
-from c2fnas.planning.timing import measure
-from c2fnas.planning.validation_stride import with_stride
-from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
-from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
-from c2fnas.space.search_space import SearchSpace
+from c2fnas.networks.designs import Design
+from c2fnas.planning.budget import Workload, scheduled, workload
+from c2fnas.planning.measure import Timings, middle_network
+from c2fnas.planning.presets import STAGES, complete_recipe
+from c2fnas.planning.request import Request
+from c2fnas.planning.validation_stride import affordable_stride
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.run import chosen_folds
+from c2fnas.shapes import Size
 from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import PaperStage, Recipe
+
+Measure = Callable[[Design, Recipe], Timings]
 
 
-def configure(
-    dataset: Dataset,
-    plan: Plan,
-    folds: tuple[Split, ...],
-    preset: Preset,
-    folder: RunFolder,
-    budget: str,
-    seed: int,
-    devices: tuple[str, ...],
-    reporter: Reporter,
-) -> RunConfig:
-    """Resolve the preset on this machine: width, precision, validation stride and, for a time budget, iterations."""
-    draft = first_draft(dataset, plan, folds, preset, folder, budget, seed, devices)
-    if preset.hours is None:
-        return with_stride(Setting(folder, draft, plan, folds), preset.coarse.validation_share)
-    reporter.say("Timing a few steps to derive iteration counts ...")
-    timings = measure(plan, draft.space, draft.width, draft.coarse.recipe, devices[0])
-    work = workload(Setting(folder, draft, plan, folds))
-    precision = draft.deployment.recipe.precision
+@dataclass(frozen=True)
+class Preparation:
+    """What preparation has found out, and planning needs.
 
-    def resolve(choice: RecipeChoice, stage: PaperStage) -> Recipe:
-        return resolved_recipe(choice, stage, plan, precision)
+    Attributes:
+        plan: of the data set.
+        folds: in order.
+        shapes: prepared sizes of the search's validation cases, in voxels.
+    """
 
-    derived = schedule(preset, timings, work, resolve, len(draft.deployment.folds))
-    fitted = first_draft(dataset, plan, folds, derived, folder, budget, seed, devices)
-    return with_stride(Setting(folder, fitted, plan, folds), preset.coarse.validation_share)
+    plan: Plan
+    folds: tuple[Split, ...]
+    shapes: tuple[Size, ...]
 
 
-def first_draft(
-    dataset: Dataset,
-    plan: Plan,
-    folds: tuple[Split, ...],
-    preset: Preset,
-    folder: RunFolder,
-    budget: str,
-    seed: int,
-    devices: tuple[str, ...],
-) -> RunConfig:
-    """The preset as a configuration; iteration counts that it leaves open are the recipe's own."""
-    precision = resolve_precision("auto", devices[0])
+def configure(request: Request, facts: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
+    """Return the configuration of a run: width, recipes, iterations of a time budget, stride of coarse validations.
 
-    def recipe(choice: RecipeChoice, stage: PaperStage) -> Recipe:
-        return resolved_recipe(choice, stage, plan, precision)
-
-    space = SearchSpace()
-    coarse, fine, deployment = preset.coarse, preset.fine, preset.deployment
-    return RunConfig(
-        budget=budget,
-        seed=seed,
-        dataset=dataset.name,
-        dataset_path=str(dataset.root),
-        fingerprint=sha256(folder.fingerprint),
-        plan=sha256(folder.plan),
-        width=preset.width_on(devices[0]),
-        cells=space.cells,
-        downsamplings=space.downsamplings,
-        operations=space.operations,
-        devices=devices,
-        coarse=CoarseConfig(
-            **coarse.model_dump(exclude={"recipe", "validation_share"}), recipe=recipe(coarse.recipe, "coarse")
-        ),
-        fine=FineConfig(
-            candidates=fine.candidates,
-            cases=fine.cases,
-            recipe=recipe(fine.recipe, "supernet"),
-            sampling=fine.sampling,
-            choose=fine.choose,
-            rungs=fine.rungs,
-            audit=fine.audit,
-        ),
-        deployment=DeploymentConfig(
-            folds=tuple(range(len(folds))) if deployment.folds == "all" else (len(folds) - 1,),
-            recipe=recipe(deployment.recipe, "deployment"),
-        ),
-        verdict=preset.verdict,
-        versions=versions(),
-    )
+    Args:
+        request: the budget with the user's overrides.
+        facts: fields that only preparation knows: names, paths and checksums.
+        prepared: plan, folds and sizes of cases.
+        measure: times a network on the first device; asked where the budget is a time.
+    """
+    recipes = _Recipes(request, prepared)
+    sections = {name: {**request.part[name], "recipe": recipes.of(stage)} for name, stage in STAGES.items()}
+    wanted = sections["deployment"].get("folds", "last")
+    sections["deployment"]["folds"] = chosen_folds(wanted, len(prepared.folds))
+    given = {**request.part, **sections, **facts, "width": request.width, "devices": request.devices}
+    config = RunConfig(**given, budget=request.budget, overrides=request.overrides, versions=versions())
+    if config.hours is not None and recipes.open_fields:
+        design = request.design or middle_network(config.space, request.width)
+        timed = config.deployment.recipe if config.kind == "training" else config.coarse.recipe
+        values = scheduled(config, measure(design, timed), count_work(config, prepared), recipes.of)
+        config = with_values(config, recipes.in_place(values))
+    return _with_stride(config, prepared)
 
 
-def resolved_recipe(choice: RecipeChoice, stage: PaperStage, plan: Plan, precision: str) -> Recipe:
-    """The recipe of a stage: the paper's as it is, the modern one with the plan's batch and foreground sampling."""
-    if choice.name == "paper":
-        paper = paper_recipe(stage).model_copy(update={"precision": precision})
-        return paper.with_iterations(choice.iterations) if choice.iterations else paper
-    recipe = modern_recipe(choice.iterations or 1000)
-    return recipe.model_copy(
-        update={
-            "precision": precision,
-            "volumes": plan.batch_size,
-            "patches_per_volume": 1,
-            "foreground_rate": plan.foreground_rate,
-        }
-    )
+def count_work(config: RunConfig, prepared: Preparation) -> Workload:
+    """Count the work of a run: validation cases, windows, folds, devices."""
+    folds = chosen_folds(config.deployment.folds, len(prepared.folds))
+    return workload(prepared.plan, prepared.shapes, len(config.devices), len(folds))
 
 
 def versions() -> dict[str, str]:
-    """The versions a result may depend on."""
-    packages = ("c2fnas", "torch", "monai", "numpy", "scipy", "nibabel", "scikit-learn", "optuna", "lightning-fabric")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    """Return the versions that a result may depend on."""
+    packages = ("torch", "monai", "numpy", "scipy", "nibabel", "scikit-learn", "optuna", "lightning-fabric")
+    ours = {"python": platform.python_version(), "c2fnas": __version__}
+    return ours | {name: metadata.version(name) for name in packages}
+
+
+class _Recipes:
+    """The recipes of a request, of whatever length."""
+
+    def __init__(self, request: Request, prepared: Preparation) -> None:
+        self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
+        self._plan, self._precision = prepared.plan, resolve_precision("auto", request.devices[0])
+        lengths = {f"{name}.recipe.iterations" for name, stage in STAGES.items() if not self._length(stage)}
+        cases = set() if request.part["fine"].get("cases") else {"fine.cases"}
+        self.open_fields = lengths | (cases if lengths else set())
+
+    def of(self, stage: PaperStage, iterations: int | None = None) -> Recipe:
+        """The stage's recipe, of its own length or another one."""
+        length = {} if iterations is None else {"iterations": iterations}
+        return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision)
+
+    def in_place(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Derived values of the fields that were open; a length becomes the recipe of that length."""
+        found: dict[str, Any] = {}
+        for name in self.open_fields & values.keys():
+            section = name.partition(".")[0]
+            if name.endswith(".iterations"):
+                found[f"{section}.recipe"] = self.of(STAGES[section], values[name])
+            else:
+                found[name] = values[name]
+        return found
+
+    def _length(self, stage: PaperStage) -> int | None:
+        return self._parts[stage].get("iterations")
+
+
+def _with_stride(config: RunConfig, prepared: Preparation) -> RunConfig:
+    """The configuration with the finest stride whose validation costs its share of a candidate's training."""
+    share = config.coarse.validation_share
+    if share is None or config.kind == "training" or config.coarse.stride is not None:
+        return config
+    stride = affordable_stride(prepared.plan, prepared.shapes, config.coarse.recipe, share)
+    return config if stride == prepared.plan.stride else with_values(config, {"coarse.stride": stride})

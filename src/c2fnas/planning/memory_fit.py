@@ -1,6 +1,5 @@
 """Whether a patch fits the memory: predicted where there is room to spare, else measured by a training step."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,9 +10,9 @@ from typing import Any
 import torch
 
 from c2fnas.data.patches import RESIDENT_SHARE
-from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
+from c2fnas.planning.measure import run_once
 from c2fnas.runs.reporter import Reporter
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
@@ -121,11 +120,12 @@ class MemoryFit:
 def available_memory(devices: Sequence[str]) -> int:
     """Bytes that a training on the first of ``devices`` may take; those on the CPU share what is free.
 
-    On a GPU a part is left to the volumes that may be kept there.
+    On a GPU, which a worker is asked for, a part is left to the volumes that may be kept there.
     """
     kind = devices[0].partition(":")[0]
     if kind == "cuda":
-        return int(torch.cuda.mem_get_info(devices[0])[0] * (1 - RESIDENT_SHARE))
+        free = run_once("free memory", "c2fnas.planning.memory_fit:free_on_device", {}, devices)["bytes"]
+        return int(free * (1 - RESIDENT_SHARE))
     sharing = sum(device.partition(":")[0] == kind for device in devices)
     return free_memory() // sharing
 
@@ -136,16 +136,16 @@ def measure_step(architecture: Architecture, step: TrainingStep, patch: Size, de
     Raises:
         RuntimeError: the step failed for another reason.
     """
-    with tempfile.TemporaryDirectory() as folder, LocalProcessExecutor([device], retries=0) as executor:
-        payload = {"architecture": architecture.to_json(), "step": asdict(step), "patch": patch}
-        job = Job("memory", "c2fnas.planning.memory_fit:run_step", payload, Path(folder))
-        executor.submit(job)
-        outcome = executor.wait()
-    if outcome is not None and outcome.kind in ("out_of_memory", "killed"):
+    payload = {"architecture": architecture.to_json(), "step": asdict(step), "patch": patch}
+    try:
+        return run_once("memory of a training step", "c2fnas.planning.memory_fit:run_step", payload, [device])["bytes"]
+    except MemoryError:
         return None
-    if outcome is None or outcome.value is None:
-        raise RuntimeError(f"a training step to measure its memory failed: {outcome and outcome.failure}")
-    return outcome.value["bytes"]
+
+
+def free_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """A job: the bytes that are free on a GPU."""
+    return {"bytes": torch.cuda.mem_get_info(device)[0]}
 
 
 def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:

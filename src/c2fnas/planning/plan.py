@@ -1,5 +1,6 @@
 """From a fingerprint to a plan: spacing, axes, patch and strides, in the paper's way or fitted to the data."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from c2fnas.data.fingerprint import Fingerprint
@@ -18,6 +19,7 @@ def make_plan(
     fingerprint: Fingerprint,
     *,
     style: Style,
+    given: Mapping[str, Any] | None = None,
     most_voxels: int = LARGEST_PATCH,
     batch_size: int | None = None,
     fits: Fits = lambda patch: True,
@@ -29,19 +31,28 @@ def make_plan(
         style: ``paper`` resamples to 1.0 mm isotropic and takes 96³ patches at stride 16, with the paper's exceptions
             for Prostate and Hippocampus, known by their names. ``planned`` keeps the data's own spacing and fits the
             patch to their size.
+        given: values of the plan's fields that it takes instead of its own; what follows from them is planned by them.
         most_voxels: the largest planned patch.
         batch_size: patches an iteration; by default 16 in the paper, else :data:`PLANNED_BATCH`.
-        fits: whether a patch fits the memory, by measurement; planned patches shrink until it does.
+        fits: true if a patch fits the memory, by measurement; planned patches shrink until it does.
 
     Raises:
         NothingFits: not even the least patch does.
+        ValueError: what is given contradicts itself.
     """
+    wanted = dict(given or {})
+    if "resize" in wanted:
+        wanted.setdefault("spacing", None)
     if style == "paper":
-        return _paper_plan(fingerprint, batch_size or 16)
-    return _fitted_plan(fingerprint, most_voxels, batch_size or PLANNED_BATCH, fits)
+        fields = _paper_plan(fingerprint, batch_size or 16)
+    else:
+        fields = _fitted_plan(fingerprint, wanted, most_voxels, batch_size or PLANNED_BATCH, fits)
+    if wanted.get("spacing") is not None:
+        fields["resize"] = None
+    return Plan(**_channels_and_classes(fingerprint), **(fields | wanted))
 
 
-def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> Plan:
+def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> dict[str, Any]:
     names = f"{fingerprint.name} {fingerprint.folder}".lower()
     sides: dict[str, Any] = {"patch_size": (96, 96, 96), "stride": (16, 16, 16), "ranking_stride": (48, 48, 48)}
     grid: dict[str, Any] = {"spacing": (1.0, 1.0, 1.0)}
@@ -49,31 +60,35 @@ def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> Plan:
         grid = {"resize": (96, 96, 96)}
     elif "prostate" in names:
         sides = {"patch_size": (128, 128, 32), "stride": (16, 16, 4), "ranking_stride": (48, 48, 12)}
-    return Plan(**_channels_and_classes(fingerprint), **grid, **sides, batch_size=batch_size)
+    return grid | sides | {"batch_size": batch_size}
 
 
-def _fitted_plan(fingerprint: Fingerprint, most_voxels: int, batch_size: int, fits: Fits) -> Plan:
+def _fitted_plan(
+    fingerprint: Fingerprint, given: Mapping[str, Any], most_voxels: int, batch_size: int, fits: Fits
+) -> dict[str, Any]:
     cases = fingerprint.cases
     crop = fingerprint.nonzero_share < CROPPED_SHARE and all(each.kind == "mr" for each in fingerprint.channels)
+    crop = given.get("crop_nonzero", crop)
     shapes = [case.nonzero_shape if crop else case.shape for case in cases]
     spacings = [case.spacing for case in cases]
-    spacing = target_spacing(spacings, shapes)
-    i, j, k = axes = axis_order(spacing)
-    shape = median_shape(spacings, shapes, spacing)
-    ordered = (spacing[i], spacing[j], spacing[k])
-    patch = fitted_patch((shape[i], shape[j], shape[k]), ordered, most_voxels, fits)
-    return Plan(
-        **_channels_and_classes(fingerprint),
-        axes=axes,
-        crop_nonzero=crop,
-        spacing=ordered,
-        nearest_beyond=ANISOTROPY,
-        patch_size=patch,
-        stride=part_of(patch, 1 / 2),
-        ranking_stride=part_of(patch, 3 / 4),
-        batch_size=batch_size,
-        foreground_rate=0.3333,
-    )
+    target = target_spacing(spacings, shapes)
+    i, j, k = axes = axis_order(target)
+    ordered = given.get("spacing") or (target[i], target[j], target[k])
+    moved = [(spacing[i], spacing[j], spacing[k]) for spacing in spacings]
+    sizes = [(shape[i], shape[j], shape[k]) for shape in shapes]
+    shape = given.get("resize") or median_shape(moved, sizes, ordered)
+    patch = given.get("patch_size") or fitted_patch(shape, ordered, most_voxels, fits)
+    return {
+        "axes": axes,
+        "crop_nonzero": crop,
+        "spacing": ordered,
+        "nearest_beyond": ANISOTROPY,
+        "patch_size": patch,
+        "stride": part_of(patch, 1 / 2),
+        "ranking_stride": part_of(patch, 3 / 4),
+        "batch_size": batch_size,
+        "foreground_rate": 0.3333,
+    }
 
 
 def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:

@@ -1,132 +1,35 @@
-"""Budgets: what a user picks with ``--budget``: a YAML file in ``c2fnas/presets`` by its name, or one of their own."""
+"""Budgets as parts of a configuration: YAML files in ``c2fnas/presets``, or the user's own, with overrides in them.
 
+What a part leaves open is filled in later; each recipe is completed from the one that it names.
+"""
+
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError
 
+from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
-from c2fnas.runs.config import CoarseLimits, EarlyStopping
-from c2fnas.search.choice import SEARCHERS
-from c2fnas.space.search_space import SearchSpace
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.overrides import with_overrides
+from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 BUDGETS = ("demo", "hour", "day", "paper")
+STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
+"""The sections that have a recipe, and the paper's stage of each."""
+
+OPEN_LENGTH = 1000
+"""Iterations of a modern recipe while its length is open."""
+
+Part = dict[str, Any]
+"""A nested part of a configuration."""
 
 
-class Frozen(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RecipeChoice(Frozen):
-    """A named training recipe; ``iterations`` stays open where the budget is a time."""
-
-    name: Literal["paper", "modern"]
-    iterations: PositiveInt | None = None
-
-
-class CoarsePreset(Frozen):
-    """Algorithm 1's numbers and what may take its place, see :class:`c2fnas.runs.config.CoarseConfig`.
-
-    A validation may cost ``validation_share`` of a candidate's training, and its stride is chosen by that; None: the
-    plan's stride whatever it costs, as in the paper.
-    """
-
-    clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)
-    per_cluster: PositiveInt = 2
-    evaluations: PositiveInt = 50
-    random_share: float = Field(0.2, ge=0, le=1)
-    recipe: RecipeChoice
-    sampler: str = "algorithm1"
-    limits: CoarseLimits = CoarseLimits()
-    early_stopping: EarlyStopping | None = None
-    validation_share: float | None = Field(default=0.1, gt=0)
-    finalists: PositiveInt = 5
-
-    @field_validator("sampler")
-    @classmethod
-    def _is_known(cls, sampler: str) -> str:
-        if sampler not in SEARCHERS:
-            raise ValueError(f"{sampler} is no sampler, choose among {', '.join(SEARCHERS)}")
-        return sampler
-
-
-class FinePreset(Frozen):
-    """Super-network and ranking, see :class:`c2fnas.runs.config.FineConfig`."""
-
-    candidates: PositiveInt = 2000
-    cases: PositiveInt | None = None
-    recipe: RecipeChoice
-    sampling: Literal["uniform", "strict"] = "uniform"
-    choose: Literal["random", "evolution"] = "random"
-    rungs: PositiveInt = 1
-    audit: NonNegativeInt = 0
-
-
-class DeploymentPreset(Frozen):
-    """Final training: the last fold alone, as the paper's validation, or all of them."""
-
-    folds: Literal["last", "all"] = "last"
-    recipe: RecipeChoice
-
-
-class Shares(Frozen):
-    """How a time budget is divided; what is left of 1 is slack for preparation and evaluation.
-
-    ``deployment`` is for all networks that its recipe trains, those of a verdict among them.
-    """
-
-    coarse: PositiveFloat
-    supernet: PositiveFloat
-    ranking: PositiveFloat
-    deployment: PositiveFloat
-
-    @model_validator(mode="after")
-    def _at_most_the_whole(self) -> "Shares":
-        if self.coarse + self.supernet + self.ranking + self.deployment > 1 + 1e-9:
-            raise ValueError("the shares of a time budget add up to more than 1")
-        return self
-
-
-class Preset(Frozen):
-    """One budget. ``hours`` is None where iteration counts are fixed; ``verdict``: see `c2fnas.studies.verdict`."""
-
-    plan: Literal["paper", "planned"]
-    width: PositiveFloat | Literal["auto"]
-    hours: PositiveFloat | None
-    shares: Shares | None = None
-    coarse: CoarsePreset
-    fine: FinePreset
-    deployment: DeploymentPreset
-    verdict: bool = True
-
-    @model_validator(mode="after")
-    def _time_is_divided(self) -> "Preset":
-        if (self.hours is None) != (self.shares is None):
-            raise ValueError("a budget has both `hours` and `shares`, or neither")
-        return self
-
-    def width_on(self, device: str) -> float:
-        """The width multiplier of every network of the run: one size for search and deployment."""
-        if self.width == "auto":
-            return 1.0 if device.startswith("cuda") else 0.25
-        return self.width
-
-
-def load_preset(budget: str) -> Preset:
-    """The preset called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
+def load_budget(budget: str) -> Part:
+    """Return the part of a configuration called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
 
     Raises:
         UserError: neither a budget nor a file, or a file with a fault.
@@ -138,8 +41,60 @@ def load_preset(budget: str) -> Preset:
             f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, or give a YAML file like theirs."
         )
     try:
-        return Preset.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+        part = yaml.safe_load(source.read_text(encoding="utf-8"))
+        if not isinstance(part, dict):
+            raise ValueError("it holds no keys and values")
+        draft(part, budget)
+        return part
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"{source}: not a budget ({in_a_line(error)}). Compare it with c2fnas/presets/demo.yaml."
         ) from error
+
+
+def requested(budget: str, overrides: Mapping[str, Any]) -> Part:
+    """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
+
+    Raises:
+        UserError: no such budget, or a value out of range.
+    """
+    part = with_overrides(load_budget(budget), overrides)
+    try:
+        draft(part, budget)
+    except ValidationError as error:
+        given = ", ".join(f"{name}={value}" for name, value in overrides.items())
+        raise UserError(f"--set {given}: {in_a_line(error)}.") from error
+    return part
+
+
+def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
+    """Return the configuration of a part as far as it is known without data; open lengths are the recipes' own.
+
+    Raises:
+        ValidationError: a key is missing, unknown or out of range.
+    """
+    whole = {"budget": budget, **part}
+    for name, stage in STAGES.items():
+        recipe = (whole.get(name) or {}).get("recipe") if isinstance(whole.get(name), Mapping) else None
+        if isinstance(recipe, Mapping) and recipe.get("name") in ("paper", "modern"):
+            whole[name] = {**whole[name], "recipe": _base(recipe, stage).model_dump() | dict(recipe)}
+    return RunConfig.model_validate(whole)
+
+
+def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: Plan, precision: str) -> Recipe:
+    """Return the recipe that ``part`` names: the paper's to the letter, or the modern one with the plan's batch.
+
+    ``precision`` and what the plan says of the batch give way to values in ``part``.
+    """
+    planned = {"volumes": plan.batch_size, "patches_per_volume": 1, "foreground_rate": plan.foreground_rate}
+    own = {"precision": precision} | ({} if part["name"] == "paper" else planned) | dict(part)
+    return Recipe.model_validate(_base(part, stage).model_dump() | own)
+
+
+def _base(part: Mapping[str, Any], stage: PaperStage) -> Recipe:
+    """The named recipe in the part's length."""
+    iterations = part.get("iterations")
+    length = iterations if isinstance(iterations, int) and iterations > 0 else None
+    if part["name"] == "modern":
+        return modern_recipe(length or OPEN_LENGTH)
+    return paper_recipe(stage) if length is None else paper_recipe(stage).with_iterations(length)

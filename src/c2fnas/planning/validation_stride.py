@@ -5,8 +5,6 @@ from fractions import Fraction
 
 from c2fnas.data.plan import Plan
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.runs.config import RunConfig
-from c2fnas.runs.run import Setting
 from c2fnas.shapes import Size
 from c2fnas.training.recipe import Recipe
 
@@ -15,22 +13,6 @@ BACKWARD = 3
 
 PARTS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1))
 """Strides to choose among, as parts of the patch."""
-
-
-def with_stride(setting: Setting, share: float | None) -> RunConfig:
-    """The run's configuration with the finest stride whose validation costs ``share`` of a candidate's training.
-
-    Counted in forward passes of a patch, so that it depends on the data and the recipe alone. None, or a plan's stride
-    that costs no more: the plan's.
-    """
-    config = setting.config
-    if share is None:
-        return config
-    shapes = [case.image.shape[1:] for case in setting.cases(setting.search_split.validation)]
-    stride = affordable_stride(setting.plan, shapes, config.coarse.recipe, share)
-    if stride == setting.plan.stride:
-        return config
-    return config.model_copy(update={"coarse": config.coarse.model_copy(update={"stride": stride})})
 
 
 def affordable_stride(plan: Plan, shapes: Sequence[Size], recipe: Recipe, share: float) -> Size:

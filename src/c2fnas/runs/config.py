@@ -1,16 +1,27 @@
-"""The resolved configuration of a run: everything that decides its result, written once and then fixed."""
+"""The one configuration of a run: all that decides its result. A budget's YAML file is a part of it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import write_text
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import Recipe
+
+Sides = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class Frozen(BaseModel):
@@ -19,8 +30,57 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Shares(Frozen):
+    """The division of a time budget; the rest of 1 is slack for preparation and evaluation.
+
+    ``deployment`` is for all networks that its recipe trains, those of a verdict included.
+    """
+
+    coarse: PositiveFloat
+    supernet: PositiveFloat
+    ranking: PositiveFloat
+    deployment: PositiveFloat
+
+    @model_validator(mode="after")
+    def _at_most_the_whole(self) -> Self:
+        if self.coarse + self.supernet + self.ranking + self.deployment > 1 + 1e-9:
+            raise ValueError("the shares of a time budget add up to more than 1")
+        return self
+
+
+class PlanConfig(Frozen):
+    """The way to plan, and values that the plan takes instead of its own; None: as planned.
+
+    ``style`` is ``paper`` (section 4.1: 1 mm, 96³) or ``planned`` (fitted to the data). The other fields are those of
+    :class:`c2fnas.data.plan.Plan`, in its axes. They hold until a stage has begun, as an edited plan.yaml does.
+    """
+
+    style: Literal["paper", "planned"] = "planned"
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    resize: Sides | None = None
+    patch_size: Sides | None = None
+    stride: Sides | None = None
+    ranking_stride: Sides | None = None
+    batch_size: PositiveInt | None = None
+    foreground_rate: float | None = Field(default=None, ge=0, le=1)
+    crop_nonzero: bool | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The values that the plan has to take."""
+        return self.model_dump(exclude={"style"}, exclude_none=True)
+
+
+class FoldsConfig(Frozen):
+    """The division into folds, see :class:`c2fnas.data.fold_choice.FoldChoice`."""
+
+    by: str | None = None
+    count: int | None = Field(default=None, ge=2)
+    group_by: str | None = None
+
+
 class CoarseLimits(Frozen):
-    """What a coarse candidate may cost at most, known before it is trained; None: anything.
+    """The most that a coarse candidate may cost, known before it is trained; None: anything.
 
     Multiply-accumulates are those of one patch, ``memory`` the predicted bytes of a training.
     """
@@ -40,20 +100,35 @@ class EarlyStopping(Frozen):
 class CoarseConfig(Frozen):
     """Coarse stage, Algorithm 1 (paper 3.3), and what may take its place.
 
-    Candidates are validated at ``stride`` (None: the plan's, the paper's 16); where it is coarser, the best
-    ``finalists`` of them are scored again at the plan's, and the best of these is taken.
+    A validation may cost ``validation_share`` of a candidate's training, which decides ``stride`` (None: the plan's
+    stride, the paper's 16). Where it is coarser, the best ``finalists`` are scored again at the plan's stride.
     """
 
-    clusters: PositiveInt
-    per_cluster: PositiveInt
-    evaluations: PositiveInt
-    random_share: float = Field(ge=0, le=1)
+    clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)
+    per_cluster: PositiveInt = 2
+    evaluations: PositiveInt = 50
+    random_share: float = Field(default=0.2, ge=0, le=1)
     recipe: Recipe
     sampler: str = "algorithm1"
     limits: CoarseLimits = CoarseLimits()
     early_stopping: EarlyStopping | None = None
-    stride: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    validation_share: float | None = Field(default=0.1, gt=0)
+    stride: Sides | None = None
     finalists: PositiveInt = 5
+
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _switched(cls, value: Any) -> Any:
+        return {True: EarlyStopping(), False: None}[value] if isinstance(value, bool) else value
+
+    @field_validator("sampler")
+    @classmethod
+    def _is_known(cls, sampler: str) -> str:
+        from c2fnas.search.choice import SEARCHERS
+
+        if sampler not in SEARCHERS and ":" not in sampler:
+            raise ValueError(f"{sampler} is no sampler, choose among {', '.join(SEARCHERS)}")
+        return sampler
 
 
 class FineConfig(Frozen):
@@ -64,8 +139,8 @@ class FineConfig(Frozen):
     random are scored on all cases whatever their rank, to tell how far the first rungs can be trusted.
     """
 
-    candidates: PositiveInt
-    cases: PositiveInt | None
+    candidates: PositiveInt = 2000
+    cases: PositiveInt | None = None
     recipe: Recipe
     sampling: Literal["uniform", "strict"] = "uniform"
     choose: Literal["random", "evolution"] = "random"
@@ -74,13 +149,13 @@ class FineConfig(Frozen):
 
 
 class DeploymentConfig(Frozen):
-    """Training the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
+    """Training of the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
 
-    ``extended`` says whether the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
+    ``extended`` is true where the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
     every ``validate_every`` iterations draw a curve and decide nothing.
     """
 
-    folds: tuple[int, ...]
+    folds: tuple[NonNegativeInt, ...] | Literal["last", "all"] = "last"
     recipe: Recipe
     start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
     extended: bool = False
@@ -88,25 +163,45 @@ class DeploymentConfig(Frozen):
 
 
 class RunConfig(Frozen):
-    """What a run does. Search and deployment share ``width`` and the plan's patch: the paper's point."""
+    """All that decides a run. Search and deployment share ``width`` and the plan's patch: the paper's point.
+
+    ``hours`` and ``shares`` are those of a time budget, from which iterations were derived. ``overrides`` are the
+    values that a user gave instead of the budget's, by the dotted names of their fields.
+    """
 
     kind: Literal["search", "training"] = Field(default="search", description="or of a given network, without search")
     budget: str
-    seed: int
-    dataset: str
-    dataset_path: str
-    fingerprint: str = Field(description="SHA-256 of the data set's fingerprint")
-    plan: str = Field(description="SHA-256 of plan.yaml")
-    width: PositiveFloat
-    cells: PositiveInt
-    downsamplings: PositiveInt
-    operations: tuple[Operation, ...]
-    devices: tuple[str, ...]
+    seed: NonNegativeInt = 0
+    dataset: str = ""
+    dataset_path: str = ""
+    devices: tuple[str, ...] = ("cpu",)
+    width: PositiveFloat | Literal["auto"] = "auto"
+    cells: PositiveInt = SearchSpace().cells
+    downsamplings: PositiveInt = SearchSpace().downsamplings
+    operations: tuple[Operation, ...] = SearchSpace().operations
+    hours: PositiveFloat | None = None
+    shares: Shares | None = None
+    plan: PlanConfig = PlanConfig()
+    folds: FoldsConfig = FoldsConfig()
     coarse: CoarseConfig
     fine: FineConfig
     deployment: DeploymentConfig
-    verdict: bool = Field(default=False, description="whether references are trained too, to judge the search by")
-    versions: dict[str, str]
+    verdict: bool = Field(default=True, description="whether references are trained too, to judge the search by")
+    overrides: dict[str, Any] = {}
+    fingerprint_sha256: str = Field(default="", description="of the data set's fingerprint")
+    plan_sha256: str = Field(default="", description="of plan.yaml")
+    versions: dict[str, str] = {}
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _style_alone(cls, value: Any) -> Any:
+        return {"style": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _time_is_divided(self) -> Self:
+        if (self.hours is None) != (self.shares is None):
+            raise ValueError("a budget has both `hours` and `shares`, or neither")
+        return self
 
     @property
     def space(self) -> SearchSpace:
@@ -115,7 +210,9 @@ class RunConfig(Frozen):
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""
-        header = "# The resolved configuration of this run, fixed when it started. Results depend on nothing else.\n"
+        header = (
+            "# The configuration of this run; a stage that begins fixes its part. Results depend on nothing else.\n"
+        )
         write_text(path, header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     @classmethod
@@ -123,18 +220,18 @@ class RunConfig(Frozen):
         """Read a configuration.
 
         Raises:
-            UserError: unreadable, or a key is missing, unknown or out of range.
+            UserError: unreadable, of another version, or a key is missing, unknown or out of range.
         """
         try:
-            return cls.model_validate(_with_kind(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            version = values.get("versions", {}).get("c2fnas", "0.1.0") if isinstance(values, dict) else "0.1.0"
+            if version.startswith("0.1."):
+                raise UserError(
+                    f"{path}: this run was made by c2fnas {version}, whose run folders this version does not read. "
+                    "Finish it with that version, or begin another run; models and zip files of it can be used here."
+                )
+            return cls.model_validate(values)
+        except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
             raise UserError(
                 f"{path}: not a run configuration of this version of c2fnas ({in_a_line(error)})."
             ) from error
-
-
-def _with_kind(values: Any) -> Any:
-    """Versions that had no ``kind`` wrote "train " before the budget of a training."""
-    if not isinstance(values, dict) or "kind" in values or not str(values.get("budget")).startswith("train "):
-        return values
-    return values | {"kind": "training", "budget": values["budget"].removeprefix("train ")}

@@ -52,6 +52,16 @@ class RunFolder:
         return self.root / "study.db"
 
     @property
+    def timings(self) -> Path:
+        """Seconds of training steps and windows, with the machine and the devices that they were measured on."""
+        return self.root / "timings.json"
+
+    @property
+    def table(self) -> Path:
+        """The trainings of a table of topologies."""
+        return self.root / "table"
+
+    @property
     def cache(self) -> Path:
         """The prepared cases."""
         return self.root / "cache"

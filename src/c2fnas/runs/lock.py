@@ -61,9 +61,13 @@ class RunLock:
         write_json(self._driver, _myself())
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back; a folder that holds nothing else goes too, so that a mistake leaves nothing behind."""
         if self.held:
             self._driver.unlink(missing_ok=True)
+            if [path.name for path in self._folder.iterdir()] == [".lock"]:
+                (self._folder / ".lock").unlink()  # while it is held: who opened it meanwhile finds it gone
+                with suppress(OSError):
+                    self._folder.rmdir()
             self._lock.release()
 
     def _refusal(self) -> str:

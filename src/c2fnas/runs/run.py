@@ -1,82 +1,214 @@
-"""What every stage of a run works with: the run's folder, configuration, plan, folds and prepared cases."""
+"""The one run: its folder, configuration, prepared cases, lock, stop file, ledger, reporter and executor."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import torch
+
 from c2fnas.data.cache import Cache, PreparedCase
+from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import Split
 from c2fnas.data.plan import Plan, load_plan
-from c2fnas.errors import UserError
+from c2fnas.errors import Interrupted, UserError
+from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
+from c2fnas.networks.count import count_network
+from c2fnas.networks.designs import Design, build_design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.lock import RunLock
+from c2fnas.runs.reporter import Reporter, Silent
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.cost import Cost, network_cost
+
+ExecutorFactory = Callable[[tuple[str, ...]], Executor]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A prepared run. Jobs load it from the run folder, so only its path has to travel to a worker."""
+class Run:
+    """A run folder and what works on it. Jobs open it from its folder, so only a path has to travel to a worker.
 
-    folder: RunFolder
-    config: RunConfig
-    plan: Plan
-    folds: tuple[Split, ...]
+    Args:
+        root: the run folder; it need not be prepared yet.
+        reporter: hears of the progress.
+        executor: runs the jobs; :meth:`working` makes one where none is given.
+        config: instead of the folder's.
+        plan: instead of the folder's.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        reporter: Reporter | None = None,
+        executor: Executor | None = None,
+        config: RunConfig | None = None,
+        plan: Plan | None = None,
+    ) -> None:
+        self.folder = RunFolder(Path(root))
+        self.reporter = reporter or Silent()
+        self._executor = executor
+        self._config, self._plan = config, plan
 
     @classmethod
-    def load(cls, run: Path) -> Self:
-        """Read a prepared run.
+    def open(cls, root: Path | str, reporter: Reporter | None = None) -> Self:
+        """Open a prepared run.
 
         Raises:
-            UserError: the folder is no run, or was not prepared to the end.
+            UserError: the folder is no run, was not prepared to the end, or is of another version.
         """
-        folder = RunFolder(run)
-        if not folder.config.exists():
-            raise UserError(
-                f"{run}: not a prepared run. `c2fnas prepare DATASET --run {run}` makes one, `c2fnas run` goes through "
-                "all stages."
-            )
-        return cls(folder, RunConfig.load(folder.config), load_plan(folder.plan), load_folds(folder.folds))
+        run = cls(root, reporter=reporter)
+        run.config  # noqa: B018 (read once, so that a fault is told here)
+        return run
+
+    def using(self, executor: Executor | None = None, reporter: Reporter | None = None) -> Self:
+        """Return the same run with another executor or reporter."""
+        return type(self)(
+            self.folder.root,
+            reporter=reporter or self.reporter,
+            executor=executor or self._executor,
+            config=self._config,
+            plan=self._plan,
+        )
+
+    def varied(self, *, seed: int | None = None, plan: Plan | None = None) -> Self:
+        """Return the run with another seed or plan, for a training that differs in these alone."""
+        config = self.config if seed is None else self.config.model_copy(update={"seed": seed})
+        return type(self)(
+            self.folder.root, reporter=self.reporter, executor=self._executor, config=config, plan=plan or self._plan
+        )
+
+    @contextmanager
+    def working(self, executor: ExecutorFactory, devices: tuple[str, ...] | None = None) -> Iterator[Self]:
+        """Make this process the run's one driver: hold its lock, forget an old stop file, open an executor.
+
+        Raises:
+            UserError: another process drives the run.
+        """
+        with self.locked(), executor(devices or self.config.devices) as workers:
+            yield self.using(workers)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the run and forget an old stop file."""
+        with RunLock(self.folder.root):
+            self.folder.clear_stop()
+            yield
 
     @property
-    def search_split(self) -> Split:
-        """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
-        return self.folds[-1]
+    def executor(self) -> Executor:
+        """The executor of :meth:`working`."""
+        if self._executor is None:
+            raise RuntimeError("this run has no executor: open it with `working`")
+        return self._executor
+
+    def refuse_stop(self) -> None:
+        """Raise Interrupted where somebody has left a file ``stop`` in the run folder."""
+        if self.folder.stop_requested:
+            raise Interrupted(f"{self.folder.stop} asked for it. Run the same command again to carry on.")
+
+    @property
+    def is_prepared(self) -> bool:
+        """True if the run has a configuration."""
+        return self.folder.config.exists()
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration.
+
+        Raises:
+            UserError: the folder is no run, was not prepared to the end, or is of another version.
+        """
+        if self._config is None:
+            if not self.is_prepared:
+                root = self.folder.root
+                raise UserError(
+                    f"{root}: not a prepared run. `c2fnas prepare DATASET --run {root}` makes one, `c2fnas run` goes "
+                    "through all stages."
+                )
+            self._config = RunConfig.load(self.folder.config)
+        return self._config
+
+    def configure(self, config: RunConfig) -> None:
+        """Write another configuration; what depends on it is read again."""
+        config.save(self.folder.config)
+        self._config = config
+        for name in ("plan", "folds", "groups", "cache"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def width(self) -> float:
+        """The width multiplier of every network of the run: one size for search and deployment."""
+        width = self.config.width
+        assert width != "auto", "a prepared run has a width"
+        return width
+
+    @property
+    def final_folds(self) -> tuple[int, ...]:
+        """The folds that the found architecture is trained on."""
+        return chosen_folds(self.config.deployment.folds, len(self.folds))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How cases are prepared and cut into patches."""
+        return self._plan or load_plan(self.folder.plan)
+
+    @cached_property
+    def folds(self) -> tuple[Split, ...]:
+        """The folds, in order."""
+        return load_folds(self.folder.folds)
 
     @cached_property
     def groups(self) -> dict[str, str]:
         """The group of every validation case that shares it with another one, by the case's id."""
         return load_groups(self.folder.folds)
 
-    @property
-    def classes(self) -> int:
-        """Classes, the background included."""
-        return len(self.plan.classes)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes' names, the background first."""
-        return tuple(each.name for each in self.plan.classes)
-
-    @property
-    def in_channels(self) -> int:
-        """Image channels."""
-        return len(self.plan.channels)
-
     @cached_property
     def cache(self) -> Cache:
         """The prepared cases."""
         return Cache.open(self.folder.cache)
 
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """The data set's fingerprint.
+
+        Raises:
+            UserError: it can't be read, or is of another version.
+        """
+        return Fingerprint.load(self.folder.fingerprint)
+
+    @property
+    def search_split(self) -> Split:
+        """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
+        return self.folds[-1]
+
     def cases(self, ids: Iterable[str]) -> tuple[PreparedCase, ...]:
-        """The prepared cases called ``ids``."""
+        """Return the prepared cases called ``ids``."""
         return tuple(self.cache[case] for case in ids)
 
+    @property
+    def classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.plan.classes)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, the background first."""
+        return tuple(each.name for each in self.plan.classes)
+
+    @property
+    def in_channels(self) -> int:
+        """Number of image channels."""
+        return len(self.plan.channels)
+
     def window(self, *, ranking: bool = False) -> SlidingWindow:
-        """The sliding window of validation, or the coarser one that ranks candidates (paper 4.1, stride 16 and 48)."""
+        """Return the sliding window of validation, or the coarser one that ranks candidates (paper 4.1: 16, 48)."""
         stride = self.plan.ranking_stride if ranking else self.plan.stride
         recipe = self.config.fine.recipe if ranking else self.config.deployment.recipe
         return SlidingWindow(
@@ -91,8 +223,28 @@ class Setting:
 
     @property
     def weighting(self) -> Weighting:
-        """How windows are blended: with constant weights in the paper, Gaussian otherwise."""
+        """The weights that blend windows: constant in the paper, Gaussian otherwise."""
         return "constant" if self.config.deployment.recipe.name == "paper" else "gaussian"
+
+    def build(self, design: Design) -> torch.nn.Module:
+        """Build the network of ``design`` with the run's first weights."""
+        torch.manual_seed(self.config.seed)
+        return build_design(design, in_channels=self.in_channels, classes=self.classes)
+
+    def cost(self, design: Design) -> Cost:
+        """Count parameters, and multiply-accumulates of one patch; nothing is computed."""
+        if isinstance(design, Architecture):
+            whole = network_cost(
+                design, in_channels=self.in_channels, classes=self.classes, input_size=self.plan.patch_size
+            )
+            return Cost(whole.parameters, whole.macs)
+        with torch.device("meta"):
+            network = build_design(design, in_channels=self.in_channels, classes=self.classes)
+        return Cost(*count_network(network, in_channels=self.in_channels, input_size=self.plan.patch_size))
+
+    def ledger(self, stage: str) -> Ledger:
+        """Open the ledger of a stage for writing."""
+        return Ledger(self.folder.study, stage)
 
 
 def load_folds(path: Path) -> tuple[Split, ...]:
@@ -101,16 +253,22 @@ def load_folds(path: Path) -> tuple[Split, ...]:
 
 
 def load_groups(path: Path) -> dict[str, str]:
-    """Read the groups of a run's validation cases; none where cases stand alone, or earlier versions kept none."""
+    """Read the groups of a run's validation cases; none where cases stand alone."""
     return {case: group for fold in read_json(path) for case, group in fold.get("groups", {}).items()}
 
 
-def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
-    """``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
+def chosen_folds(text: str | Sequence[int], count: int) -> tuple[int, ...]:
+    """Return the folds that ``all``, ``last`` or a list of numbers stands for.
 
-    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
-    ('a', 'c')
+    Raises:
+        UserError: it is none of these, or there is no such fold.
+
+    >>> chosen_folds("all", 3), chosen_folds("last", 3), chosen_folds("2,0,2", 3)
+    ((0, 1, 2), (2,), (0, 2))
     """
-    if count is None or count >= len(ids):
-        return ids
-    return tuple(ids[index * len(ids) // count] for index in range(count))
+    if text in ("all", "last"):
+        return tuple(range(count)) if text == "all" else (count - 1,)
+    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(fold) for fold in text]
+    if not all(part.isascii() and part.isdigit() and int(part) < count for part in parts):
+        raise UserError(f"--folds {text}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
+    return tuple(sorted({int(part) for part in parts}))

@@ -3,29 +3,28 @@
 from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.networks.designs import Design
 from c2fnas.runs.found import was_found
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
 
-def model_card(setting: Setting, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation) -> str:
-    """The card of a fold's model, in Markdown."""
-    split, plan = setting.folds[fold], setting.plan
+def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation | None) -> str:
+    """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is not measurable."""
+    split, plan = run.folds[fold], run.plan
     grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     channels = ", ".join(channel.name for channel in plan.channels)
-    what, seen = _origin(setting, design)
-    return f"""# {setting.config.dataset}, fold {fold}
+    what, seen = _origin(run, design)
+    return f"""# {run.config.dataset}, fold {fold}
 
-{what} trained with c2fnas {setting.config.versions["c2fnas"]}.
+{what} trained with c2fnas {run.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
-- **Data**: {len(split.training)} training cases of {setting.config.dataset}; channels {channels}
+- **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}
 - **Grid**: {grid}, patch {by(plan.patch_size, " × ")}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
-  {recipe.precision}, seed {setting.config.seed}, {_start(setting)}
-- **Validation**: mean whole-volume Dice {evaluation.mean:.4f} on {len(split.validation)} cases that were not trained on
-{_scores(evaluation.per_class)}
+  {recipe.precision}, seed {run.config.seed}, {_start(run)}
+- **Validation**: {_validation(evaluation, len(split.validation))}
 
 {seen}Not a medical device: a research model that knows images like those it was trained on.
 
@@ -33,20 +32,27 @@ Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
 
 
-def _origin(setting: Setting, design: Design) -> tuple[str, str]:
+def _origin(run: Run, design: Design) -> tuple[str, str]:
     """What it is, and whether a search was led by its validation cases; of a network that was given nobody knows."""
     if not isinstance(design, Architecture):
         return "A network of a fixed form,", ""
-    if was_found(setting.folder, design):
+    if was_found(run.folder, design):
         what = "A network found by coarse-to-fine architecture search and"
         return what, "The search may have seen the validation cases when it chose the architecture. "
     what = "A network of the C2FNAS search space,"
     return what, "If a search on these data chose the architecture, it may have seen the validation cases. "
 
 
-def _start(setting: Setting) -> str:
-    start = setting.config.deployment.start
+def _start(run: Run) -> str:
+    start = run.config.deployment.start
     return f"fine-tuned from another model ({start[:12]})" if start else "from scratch"
+
+
+def _validation(evaluation: Evaluation | None, cases: int) -> str:
+    if evaluation is None:
+        return f"Dice not measurable on the {cases} cases that were not trained on"
+    head = f"mean whole-volume Dice {evaluation.mean:.4f} on {cases} cases that were not trained on"
+    return f"{head}\n{_scores(evaluation.per_class)}"
 
 
 def _scores(per_class: ByClass) -> str:

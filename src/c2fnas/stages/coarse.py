@@ -1,76 +1,76 @@
-"""Coarse stage, macro-level search (paper 3.3): Algorithm 1 proposes topologies, each is trained from scratch."""
+"""Coarse stage, macro-level search (paper 3.3): Algorithm 1 proposes topologies, each is trained from scratch.
+
+Where a coarser stride than the plan's has validated the candidates, the best of them are scored again at the plan's
+stride (the paper's 16) before one is chosen.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.runs.driver import drive
+from c2fnas.runs.driver import drive, run_jobs
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
-from c2fnas.search.choice import SEARCHERS, make_searcher
+from c2fnas.search.choice import make_searcher
 from c2fnas.search.early_stopping import rung_iterations, stand
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.topology import Topology
 from c2fnas.stages.feasible import candidate_cost, feasible_clusters
-from c2fnas.stages.finalists import best_finalist, forget_weights
+from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, score, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
+from c2fnas.training.weights import load_weights
 
-STAGE = "coarse"
-MOST_FAILURES = 5  # a run whose first candidates all fail has a cause that no other topology mends
+STAGE, FINALISTS = "coarse", "finalists"
+MOST_FAILURES = 5  # a run whose first candidates all fail has a cause that no other topology fixes
 
 
-def search_topology(setting: Setting, executor: Executor, reporter: Reporter) -> Topology:
+def search_topology(run: Run) -> Topology:
     """Search the topology with Algorithm 1, or the run's sampler, and return the best one found (paper Eq. 5).
 
-    Resumes from the ledger: what it holds is replayed to the searcher, candidates that a dead driver left running are
-    taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as one
-    of the evaluations, and the searcher is told the Dice it had there.
+    Resumes from the ledger: what it holds is replayed to the searcher, and candidates that a dead driver left running
+    are taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as
+    one of the evaluations, and the searcher is told the Dice it had there.
 
     Raises:
         UserError: every candidate failed, or no topology is within the run's limits.
     """
-    return _CoarseSearch(setting, reporter).run(executor)
+    return _CoarseSearch(run).search()
 
 
 class _CoarseSearch:
     """The coarse stage of one run: the searcher, the ledger and the candidates under way."""
 
-    def __init__(self, setting: Setting, reporter: Reporter) -> None:
-        self._setting = setting
-        self._reporter = reporter
-        self._config = setting.config.coarse
-        self._rungs = _rungs(setting)
-        self._searcher = new_searcher(setting)
-        self._ledger = Ledger(setting.folder.study, STAGE)
+    def __init__(self, run: Run) -> None:
+        self._run, self._config = run, run.config.coarse
+        self._rungs = _rungs(run)
+        self._searcher = new_searcher(run)
+        self._ledger = run.ledger(STAGE)
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
-            forget_checkpoints(setting.folder.coarse_trial(trial.number))
+            forget_checkpoints(run.folder.coarse_trial(trial.number))
         self._searcher.replay(_history(self._ledger))
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
 
-    def run(self, executor: Executor) -> Topology:
-        self._reporter.start(STAGE, self._config.evaluations)
+    def search(self) -> Topology:
+        self._run.reporter.start(STAGE, self._config.evaluations)
         drive(
-            executor,
+            self._run,
+            STAGE,
             self._propose,
             self._settle,
-            folder=self._setting.folder,
-            reporter=self._reporter,
-            stage=STAGE,
             finished=lambda: float(self._searcher.successes),
             so_far=self._so_far,
         )
-        best = best_finalist(self._setting, self._ledger, executor, self._reporter)
+        best = best_finalist(self._run, self._ledger)
         if best is None:
             raise UserError(self._none_left())
-        self._reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {best.score:.4f}")
+        self._run.reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {best.score:.4f}")
         return best.architecture.topology
 
     def _so_far(self) -> str:
@@ -82,7 +82,7 @@ class _CoarseSearch:
         trial = self._take_up(self._waiting.pop(0)) if self._waiting else self._start_next()
         if trial is None:
             return None
-        job = candidate_job(self._setting, trial, until=self._next_rung(trial))
+        job = candidate_job(self._run, trial, until=self._next_rung(trial))
         self._running[job.id] = trial
         return job
 
@@ -101,13 +101,13 @@ class _CoarseSearch:
         proposal = self._searcher.ask()
         if proposal is None:
             return None
-        architecture = Architecture.uniform(proposal.topology, width=self._setting.config.width)
-        return self._ledger.trial(self._ledger.start(architecture, _facts(self._setting, proposal)))
+        architecture = Architecture.uniform(proposal.topology, width=self._run.width)
+        return self._ledger.trial(self._ledger.start(architecture, _facts(self._run, proposal)))
 
     def _settle(self, outcome: Outcome) -> None:
         trial = self._running.pop(outcome.job_id)
         rung = self._next_rung(trial)
-        if outcome.value is not None and rung is not None:
+        if failure_of(outcome) is None and rung is not None:
             self._judge(trial, rung, outcome)
         else:
             self._end(trial, outcome)
@@ -129,20 +129,21 @@ class _CoarseSearch:
             return
         stopped = self._ledger.stop(reached.number)
         self._searcher.tell(stopped.architecture.topology, stopped.evidence)
-        forget_checkpoints(self._setting.folder.coarse_trial(stopped.number))
+        forget_checkpoints(self._run.folder.coarse_trial(stopped.number))
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
-        extra = _ending(trial, outcome)
-        if outcome.value is None:
-            ended = self._ledger.fail(trial.number, outcome.failure or outcome.kind, extra)
+        extra, failure = _ending(trial, outcome), failure_of(outcome)
+        if failure is not None:
+            ended = self._ledger.fail(trial.number, failure, extra)
         else:
+            assert outcome.value is not None
             extra["per_class"] = outcome.value["per_class"]
             ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
         self._searcher.tell(ended.architecture.topology, ended.score)
         if ended.score is None:
-            self._reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
-        forget_checkpoints(self._setting.folder.coarse_trial(ended.number))
-        forget_weights(self._setting, self._ledger)
+            self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
+        forget_checkpoints(self._run.folder.coarse_trial(ended.number))
+        forget_weights(self._run, self._ledger)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
@@ -159,26 +160,22 @@ class _CoarseSearch:
         stopped = sum(trial.state == "stopped" for trial in trials)
         others = f", but {stopped} that were stopped early" if stopped else ""
         return (
-            f"{self._setting.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
-            f"{last.reason if last else 'nothing'} Mend the cause and start again with a new --run folder."
+            f"{self._run.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
+            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new --run folder."
         )
 
 
-def new_searcher(setting: Setting) -> Searcher:
-    """The run's searcher at its beginning, among the topologies within the run's limits.
+def new_searcher(run: Run) -> Searcher:
+    """Return the run's searcher at its beginning, among the topologies within the run's limits.
 
     Raises:
         UserError: an unknown sampler, or no topology is within the limits.
     """
-    config, coarse = setting.config, setting.config.coarse
-    if coarse.sampler not in SEARCHERS:
-        raise UserError(
-            f"{setting.folder.config}: {coarse.sampler} is no sampler. Choose among {', '.join(SEARCHERS)}."
-        )
+    config, coarse = run.config, run.config.coarse
     clusters = cluster_topologies(config.space.topologies(), clusters=coarse.clusters, seed=config.seed)
     return make_searcher(
         coarse.sampler,
-        feasible_clusters(setting, clusters),
+        feasible_clusters(run, clusters),
         seed=config.seed,
         evaluations=coarse.evaluations,
         per_cluster=coarse.per_cluster,
@@ -186,19 +183,77 @@ def new_searcher(setting: Setting) -> Searcher:
     )
 
 
-def candidate_job(setting: Setting, trial: Trial, until: int | None = None) -> Job:
-    """The job that trains and scores a coarse candidate, to the end or ``until`` a rung."""
-    rung = {} if until is None else {"until": until}
-    return Job(
-        id=f"candidate {trial.number}",
-        target="c2fnas.stages.jobs:train_candidate",
-        payload={"run": "../..", "architecture": trial.architecture.to_json(), **rung},
-        folder=setting.folder.coarse_trial(trial.number),
+def candidate_job(run: Run, trial: Trial, until: int | None = None) -> Job:
+    """Return the job that trains and scores a coarse candidate, to the end or ``until`` a rung."""
+    config = run.config
+    spec = TrainingSpec(
+        trial.architecture,
+        config.coarse.recipe,
+        seed=config.seed,
+        until=until,
+        window="coarse",
+        keep="nothing" if config.coarse.stride is None else "weights",
+    )
+    return training_job(run, f"candidate {trial.number}", run.folder.coarse_trial(trial.number), spec)
+
+
+def best_finalist(run: Run, ledger: Ledger) -> Trial | None:
+    """Return the best candidate of the coarse stage, or None if all have failed.
+
+    Where candidates were validated at the plan's stride, the one with the highest score. Else the finalists are scored
+    at the plan's and entered as the stage ``finalists``; one that can't be scored falls behind the others.
+    """
+    finalists = current_finalists(run, ledger)
+    if run.config.coarse.stride is None or not finalists:
+        return ledger.best()
+    outcomes = run_jobs(run, FINALISTS, [_finalist_job(run, trial) for trial in finalists])
+    values = {each.number: outcome.value for each, outcome in zip(finalists, outcomes, strict=True)}
+    scores = {number: value["dice"] for number, value in values.items() if value is not None}
+    _enter_finalists(run, [trial for trial in finalists if trial.number in scores], scores)
+    return max(finalists, key=lambda trial: (scores.get(trial.number, -1.0), trial.score, -trial.number))
+
+
+def current_finalists(run: Run, ledger: Ledger) -> list[Trial]:
+    """Return the best successes so far, as many as the run has finalists."""
+    successes = [trial for trial in ledger.trials() if trial.score is not None]
+    return sorted(successes, key=lambda trial: (-(trial.score or 0.0), trial.number))[: run.config.coarse.finalists]
+
+
+def forget_weights(run: Run, ledger: Ledger) -> None:
+    """Delete the weights of candidates that can't be finalists any more: one that fell behind never comes back."""
+    kept = {trial.number for trial in current_finalists(run, ledger)}
+    for trial in ledger.completed():
+        if trial.number not in kept:
+            (run.folder.coarse_trial(trial.number) / WEIGHTS).unlink(missing_ok=True)
+
+
+def score_finalist(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """Score a trained coarse candidate at the plan's stride (paper 4.1: 16); a job."""
+    run = Run.open(folder / payload["run"])
+    network = run.build(Architecture.from_json(payload["architecture"]))
+    load_weights(run.folder.coarse_trial(payload["candidate"]) / WEIGHTS, network)
+    evaluation = score(run, network, run.window(), folder, device)
+    return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+
+def _finalist_job(run: Run, trial: Trial) -> Job:
+    payload = {"run": "../../..", "architecture": trial.architecture.to_json(), "candidate": trial.number}
+    folder = run.folder.coarse / "finalists" / f"{trial.number:04d}"
+    return Job(f"finalist {trial.number}", "c2fnas.stages.coarse:score_finalist", payload, folder)
+
+
+def _enter_finalists(run: Run, finalists: list[Trial], scores: dict[int, float]) -> None:
+    ledger = run.ledger(FINALISTS)
+    entered = {trial.extra["candidate"] for trial in ledger.trials()}
+    ledger.add_scored(
+        (trial.architecture, scores[trial.number], {"candidate": trial.number, "coarse_dice": trial.score})
+        for trial in finalists
+        if trial.number not in entered
     )
 
 
-def _rungs(setting: Setting) -> tuple[int, ...]:
-    coarse = setting.config.coarse
+def _rungs(run: Run) -> tuple[int, ...]:
+    coarse = run.config.coarse
     if coarse.early_stopping is None:
         return ()
     return rung_iterations(coarse.early_stopping.shares, coarse.recipe.iterations)
@@ -211,13 +266,13 @@ def _history(ledger: Ledger) -> Iterator[Asked | Told]:
         yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
 
 
-def _facts(setting: Setting, proposal: Proposal) -> dict[str, Any]:
+def _facts(run: Run, proposal: Proposal) -> dict[str, Any]:
     """What the ledger keeps with a candidate: where it came from and what it costs."""
     return {
         "cluster": proposal.cluster,
         "branch": proposal.branch,
         "index": proposal.index,
-        **candidate_cost(setting, proposal.topology),
+        **candidate_cost(run, proposal.topology),
     }
 
 

@@ -1,50 +1,72 @@
 """Deployment (paper 4.1): the found architecture trained from scratch, one model per fold."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import finished
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
-from c2fnas.files import write_json
+from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, has_design, kind_of, read_design
-from c2fnas.runs.driver import run_all
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 
 STAGE = "deployment"
 
 
-def train_final(
-    setting: Setting, design: Design, folds: Sequence[int], executor: Executor, reporter: Reporter
-) -> list[Path]:
-    """Train the network of ``design`` on each of ``folds``; returns the folders of the model packages.
+@dataclass(frozen=True)
+class Deployed:
+    """The deployed network: a model package and an evaluation per fold; None where Dice was not measurable."""
+
+    design: Design
+    folds: tuple[int, ...]
+    models: tuple[Path, ...]
+    evaluations: tuple[Evaluation | None, ...]
+
+
+def deploy(run: Run, design: Design, folds: Sequence[int]) -> Deployed:
+    """Train the network of ``design`` on each of ``folds`` and leave a model package of each.
 
     Raises:
-        UserError: a fold could not be trained, the others' models are kept; or those of another one lie there.
+        UserError: a fold could not be trained, the others' models are kept; or those of another design lie there.
     """
-    claim(setting.folder, design)
-    jobs = [fold_job(setting, design, fold) for fold in folds]
-    outcomes = run_all(executor, jobs, setting.folder, reporter, STAGE)
+    claim(run.folder, design)
+    jobs = [fold_job(run, design, fold) for fold in folds]
+    outcomes = run_all(run, STAGE, jobs)
     failed = [outcome for outcome in outcomes if outcome.value is None]
     if failed:
         reasons = "; ".join(f"{outcome.job_id}: {outcome.failure}" for outcome in failed)
-        raise UserError(f"{setting.folder.final}: {len(failed)} of {len(jobs)} folds could not be trained: {reasons}")
-    return [setting.folder.final_model(fold) for fold in folds]
+        raise UserError(f"{run.folder.final}: {len(failed)} of {len(jobs)} folds could not be trained: {reasons}")
+    for outcome in outcomes:
+        if reason := failure_of(outcome):
+            run.reporter.say(f"{outcome.job_id}: the model is kept. {reason}")
+    return deployed(run, design, folds)
 
 
-def is_deployed(setting: Setting) -> bool:
-    """Whether the network of every fold that the run asks for is trained and evaluated."""
-    folds = map(setting.folder.final_fold, setting.config.deployment.folds)
-    return all((fold / EVALUATION).exists() for fold in folds)
+def deployed(run: Run, design: Design, folds: Sequence[int]) -> Deployed:
+    """Return the trained models of ``folds`` with their evaluations."""
+    models = tuple(run.folder.final_model(fold) for fold in folds)
+    return Deployed(design, tuple(folds), models, tuple(evaluation_in(model.parent) for model in models))
 
 
-def trained_folds(setting: Setting) -> tuple[int, ...]:
-    """The folds whose final network is trained as the run now says; not those that an extension has left behind."""
-    design = read_design(setting.folder.final)[1]
-    return tuple(fold for fold in range(len(setting.folds)) if finished(fold_job(setting, design, fold)))
+def evaluation_in(folder: Path) -> Evaluation | None:
+    """Return the evaluation that a training has left in its folder; None if its Dice was not measurable."""
+    path = folder / EVALUATION
+    return Evaluation.from_json(read_json(path)) if path.exists() else None
+
+
+def is_deployed(run: Run) -> bool:
+    """Return true if the network of every fold that the run asks for is trained."""
+    return has_design(run.folder.final) and set(run.final_folds) <= set(trained_folds(run))
+
+
+def trained_folds(run: Run) -> tuple[int, ...]:
+    """Return the folds whose final network is trained as the run now says; not those that an extension left behind."""
+    design = read_design(run.folder.final)[1]
+    return tuple(fold for fold in range(len(run.folds)) if finished(fold_job(run, design, fold)))
 
 
 def claim(folder: RunFolder, design: Design) -> None:
@@ -64,15 +86,28 @@ def claim(folder: RunFolder, design: Design) -> None:
         )
 
 
-def fold_job(setting: Setting, design: Design, fold: int) -> Job:
-    """The training of one fold; its payload says all that an extension or another start changes."""
-    deployment = setting.config.deployment
-    payload = {
-        "run": "../..",
-        "architecture": design.to_json(),
-        "fold": fold,
-        "iterations": deployment.recipe.iterations,
-        "extend": deployment.extended,
-        "start": deployment.start,
-    }
-    return Job(f"fold {fold}", "c2fnas.stages.jobs:train_fold", payload, setting.folder.final_fold(fold))
+def fold_job(run: Run, design: Design, fold: int) -> Job:
+    """Return the training of one fold."""
+    return training_job(run, f"fold {fold}", run.folder.final_fold(fold), final_spec(run, design, fold))
+
+
+def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
+    """Return the training of a final network: what an extension or another start changes is in it."""
+    deployment = run.config.deployment
+    return TrainingSpec(
+        design,
+        deployment.recipe,
+        fold=fold,
+        seed=run.config.seed,
+        mirror=True,
+        extend=deployment.extended,
+        start=deployment.start,
+        validate_every=deployment.validate_every,
+        keep="model",
+    )
+
+
+def scratch_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
+    """Return a training like the final networks', from scratch and with one schedule: what comparisons train."""
+    deployment = run.config.deployment
+    return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="model")

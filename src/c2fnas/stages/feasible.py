@@ -4,41 +4,45 @@ from collections.abc import Iterable
 
 from c2fnas.errors import UserError
 from c2fnas.runs.config import CoarseLimits
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import TopologyCluster, restrict_clusters
-from c2fnas.space.cost import network_cost
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
 
 UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "of memory"}
 
 
-def candidate_cost(setting: Setting, topology: Topology) -> dict[str, int]:
+def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
     """``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
-    architecture = Architecture.uniform(topology, width=setting.config.width)
-    facts = {"in_channels": setting.in_channels, "classes": setting.classes}
-    size, recipe = setting.plan.patch_size, setting.config.coarse.recipe
-    cost = network_cost(architecture, **facts, input_size=size)
-    memory = training_memory(architecture, **facts, input_size=size, value_bytes=4 if recipe.precision == "fp32" else 2)
+    architecture = Architecture.uniform(topology, width=run.width)
+    recipe = run.config.coarse.recipe
+    cost = run.cost(architecture)
+    memory = training_memory(
+        architecture,
+        in_channels=run.in_channels,
+        classes=run.classes,
+        input_size=run.plan.patch_size,
+        value_bytes=4 if recipe.precision == "fp32" else 2,
+    )
     patches = recipe.micro_batch or recipe.batch_size
     return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory.of(patches)}
 
 
-def feasible_clusters(setting: Setting, clusters: Iterable[TopologyCluster]) -> tuple[TopologyCluster, ...]:
+def feasible_clusters(run: Run, clusters: Iterable[TopologyCluster]) -> tuple[TopologyCluster, ...]:
     """The clusters with none but topologies within the run's limits.
 
     Raises:
         UserError: no topology is; the message says what the least would be.
     """
     clusters = tuple(clusters)
-    limits = setting.config.coarse.limits
+    limits = run.config.coarse.limits
     if limits == CoarseLimits():
         return clusters
-    costs = {topology: candidate_cost(setting, topology) for cluster in clusters for topology in cluster.topologies}
+    costs = {topology: candidate_cost(run, topology) for cluster in clusters for topology in cluster.topologies}
     admitted = {topology for topology, cost in costs.items() if _within(cost, limits)}
     if not admitted:
-        raise UserError(_refusal(setting, limits, costs.values()))
+        raise UserError(_refusal(run, limits, costs.values()))
     return restrict_clusters(clusters, admitted)
 
 
@@ -46,14 +50,14 @@ def _within(cost: dict[str, int], limits: CoarseLimits) -> bool:
     return all(limit is None or cost[name] <= limit for name, limit in limits)
 
 
-def _refusal(setting: Setting, limits: CoarseLimits, costs: Iterable[dict[str, int]]) -> str:
+def _refusal(run: Run, limits: CoarseLimits, costs: Iterable[dict[str, int]]) -> str:
     costs = list(costs)
     limited = [(name, limit) for name, limit in limits if limit is not None]
     asked = ", ".join(f"--max-{name} {_written(name, limit)}" for name, limit in limited)
     least = ", ".join(f"{_written(name, min(cost[name] for cost in costs))} {UNITS[name]}" for name, _ in limited)
     return (
-        f"No topology is within {asked}: the least that one takes is {least}, at width {setting.config.width:g} "
-        f"and a patch of {'×'.join(map(str, setting.plan.patch_size))}. Raise the limit, or prepare a run of a "
+        f"No topology is within {asked}: the least that one takes is {least}, at width {run.width:g} "
+        f"and a patch of {'×'.join(map(str, run.plan.patch_size))}. Raise the limit, or prepare a run of a "
         "smaller width."
     )
 

@@ -2,38 +2,39 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from c2fnas.errors import UserError
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
-from c2fnas.runs.driver import run_all
+from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
+from c2fnas.runs.trial import Trial
 from c2fnas.search.pareto import is_on_front
-from c2fnas.search.path_sampling import describe_fairness
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
-from c2fnas.stages.fine_choice import Limits, choose
-from c2fnas.stages.narrowing import Narrowed, Narrowing, cost_of
-from c2fnas.training.checkpoint import forget_checkpoints
+from c2fnas.stages.halving import Halved, SuccessiveHalving
+from c2fnas.stages.supernet import Sampling, train_supernet
 
 STAGE = "fine"
-SUPERNET_STAGE = "super-network"
 LATENCY_STAGE = "latency"
 LEDGER_STAGE = "ledger"
-TOPOLOGY = "topology.json"
-
-Sampling = list[list[int]]
+TOPOLOGY, CHOICE = "topology.json", "choice.json"
 
 
-def search_operations(
-    setting: Setting, topology: Topology, executor: Executor, reporter: Reporter, limits: Limits | None = None
-) -> Architecture:
+@dataclass(frozen=True)
+class Limits:
+    """What the architecture may cost at most: multiply-accumulates of one window, milliseconds of one on the device."""
+
+    max_macs: float | None = None
+    max_latency: float | None = None
+
+
+def search_operations(run: Run, topology: Topology, limits: Limits | None = None) -> Architecture:
     """Find the operations of ``topology``'s cells and return the best architecture (paper Eq. 6 and 7).
 
     Args:
@@ -43,99 +44,65 @@ def search_operations(
         UserError: the super-network could not be trained, no candidate could be scored, or none is within the limits;
             or the stage has begun with another topology.
     """
-    claim_topology(setting, topology)
-    sampling = train_supernet(setting, topology, executor, reporter)
-    if not setting.folder.ranking_file.exists():
-        rank_candidates(setting, topology, sampling, executor, reporter)
-    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
-    return choose(setting.folder, trials, limits).architecture
+    claim_topology(run, topology)
+    sampling = train_supernet(run, topology)
+    if not run.folder.ranking_file.exists():
+        rank_candidates(run, topology, sampling)
+    trials = Ledger(run.folder.study, STAGE, read_only=True).trials()
+    return choose(run, trials, limits).architecture
 
 
-def topology_begun(setting: Setting) -> Topology | None:
+def topology_begun(run: Run) -> Topology | None:
     """The topology that the fine stage of the run works on; None where it has not begun."""
-    path = setting.folder.fine / TOPOLOGY
+    path = run.folder.fine / TOPOLOGY
     return Topology(tuple(read_json(path)["code"])) if path.exists() else None
 
 
-def claim_topology(setting: Setting, topology: Topology) -> None:
+def claim_topology(run: Run, topology: Topology) -> None:
     """Begin the fine stage with ``topology``, for good.
 
     Raises:
         UserError: it has begun with another one, or this one has not as many cells as the run searches.
     """
-    if topology.cells != setting.config.cells:
+    if topology.cells != run.config.cells:
         raise UserError(
-            f"{setting.folder.config}: this run searches the operations of {setting.config.cells} cells, and topology "
-            f"{_code(topology)} has {topology.cells}. Choose one of {setting.config.cells} cells."
+            f"{run.folder.config}: this run searches the operations of {run.config.cells} cells, and topology "
+            f"{_code(topology)} has {topology.cells}. Choose one of {run.config.cells} cells."
         )
-    known = topology_begun(setting)
+    known = topology_begun(run)
     if known is None:
-        write_json(setting.folder.fine / TOPOLOGY, {"code": list(topology.code)})
+        write_json(run.folder.fine / TOPOLOGY, {"code": list(topology.code)})
     elif known != topology:
         raise UserError(
-            f"{setting.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
+            f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
             f"{_code(topology)}. Choose another --run folder."
         )
 
 
-def train_supernet(setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> Sampling:
-    """Train the super-network; how often each cell has trained each operation.
-
-    Raises:
-        UserError: it failed.
-    """
-    job = supernet_job(setting, topology)
-    (outcome,) = run_all(executor, [job], setting.folder, reporter, SUPERNET_STAGE)
-    if outcome.value is None:
-        raise UserError(
-            f"{job.folder}: the super-network could not be trained: {outcome.failure}. Mend the cause and give the "
-            "same command again; where the training itself diverges, prepare another run with another --seed."
-        )
-    forget_checkpoints(job.folder)  # not before the result is known, lest a kill cost the training
-    sampling: Sampling = outcome.value["sampling"]
-    reporter.say(f"Super-network: {describe_fairness(sampling)}.")
-    return sampling
-
-
-def supernet_job(setting: Setting, topology: Topology) -> Job:
-    """The training of the super-network."""
-    payload = {"run": "../..", "code": list(topology.code)}
-    return Job("super-network", "c2fnas.stages.fine_jobs:train_supernet", payload, setting.folder.supernet)
-
-
-def rank_candidates(
-    setting: Setting, topology: Topology, sampling: Sampling, executor: Executor, reporter: Reporter
-) -> None:
+def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
     """Score the candidates, and enter them with their costs into the ledger; ``ranking.json`` comes last.
 
     Raises:
         UserError: no candidate could be scored.
     """
-    narrowing = Narrowing(setting, topology, executor, reporter)
-    result = narrowing.run()
-    latencies = measure_latencies(setting, topology, result.finalists, executor, reporter)
-    _enter(setting, topology, result, latencies, reporter)
-    summary = {"candidates": len(result.reached), "cases": len(narrowing.cases), "sampling": sampling}
+    halving = SuccessiveHalving(run, topology)
+    result = halving.rank()
+    latencies = measure_latencies(run, topology, result.finalists)
+    _enter(run, topology, result, latencies)
+    summary = {"candidates": len(result.reached), "cases": len(halving.cases), "sampling": sampling}
     rungs = [
         {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
-        for rung in narrowing.rungs
+        for rung in halving.rungs
     ]
-    macs = RankingMacs(
-        topology,
-        tuple(result.reached),
-        setting.in_channels,
-        setting.classes,
-        setting.plan.patch_size,
-        setting.config.width,
-    )
+    macs = RankingMacs(topology, tuple(result.reached), run.in_channels, run.classes, run.plan.patch_size, run.width)
     write_json(
-        setting.folder.ranking_file,
+        run.folder.ranking_file,
         {
             **summary,
             "rungs": rungs,
             "audit": result.audit,
             "scored": result.scored,
-            "scored_naively": len(result.reached) * len(narrowing.cases),
+            "scored_naively": len(result.reached) * len(halving.cases),
             "macs_naive": macs.naive,
             "macs_tree": macs.tree,
         },
@@ -143,25 +110,26 @@ def rank_candidates(
 
 
 def measure_latencies(
-    setting: Setting, topology: Topology, finalists: Sequence[OperationPath], executor: Executor, reporter: Reporter
+    run: Run, topology: Topology, finalists: Sequence[OperationPath]
 ) -> dict[OperationPath, float | None]:
     """Milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
-    job = Job("latency", "c2fnas.stages.fine_jobs:measure_latency", payload, setting.folder.fine / "latency")
-    (outcome,) = run_all(executor, [job], setting.folder, reporter, LATENCY_STAGE)
+    job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
+    (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
     if outcome.value is None:
-        reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
+        run.reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
     times: Sequence[float | None] = outcome.value["milliseconds"] if outcome.value else [None] * len(finalists)
     return dict(zip(finalists, times, strict=True))
 
 
 def front_of(
-    setting: Setting, topology: Topology, result: Narrowed, latencies: dict[OperationPath, float | None]
+    run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
     """The finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
     points = [
-        (-(result.dice[path] or 0), *cost_of(setting, Architecture(topology, path, setting.config.width)), ms or 0.0)
+        (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
         for path, ms in latencies.items()
+        for cost in [run.cost(Architecture(topology, path, run.width))]
     ]
     return {path for path, on in zip(latencies, is_on_front(points), strict=True) if on}
 
@@ -170,35 +138,29 @@ def _code(topology: Topology) -> str:
     return " ".join(map(str, topology.code))
 
 
-def _enter(
-    setting: Setting,
-    topology: Topology,
-    result: Narrowed,
-    latencies: dict[OperationPath, float | None],
-    reporter: Reporter,
-) -> None:
+def _enter(run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]) -> None:
     """All candidates into the ledger, finalists first; what an interrupted call has entered stays.
 
     Optuna takes some 20 ms for each, so progress is shown.
     """
-    ledger = Ledger(setting.folder.study, STAGE)
+    ledger = run.ledger(STAGE)
     entered = {trial.architecture.operations for trial in ledger.trials()}
-    front = front_of(setting, topology, result, latencies)
+    front = front_of(run, topology, result, latencies)
     others = sorted(result.reached, key=lambda path: -result.reached[path])
 
     def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
         for done, path in enumerate(dict.fromkeys([*result.finalists, *others])):
-            reporter.update(LEDGER_STAGE, done)
+            run.reporter.update(LEDGER_STAGE, done)
             if path in entered:
                 continue
-            architecture, dice = Architecture(topology, path, setting.config.width), result.dice[path]
-            macs, parameters = cost_of(setting, architecture)
+            architecture, dice = Architecture(topology, path, run.width), result.dice[path]
+            cost = run.cost(architecture)
             extra = {
                 "cases": result.reached[path],
                 "first_rung_dice": result.first_dice[path],
                 "first_rung_cases": result.first_cases,
-                "macs": macs,
-                "parameters": parameters,
+                "macs": cost.macs,
+                "parameters": cost.parameters,
                 "front": path in front,
                 "latency_ms": latencies.get(path),
                 "device": result.device[path],
@@ -208,6 +170,60 @@ def _enter(
             # Not a number is entered as a failure.
             yield architecture, math.nan if dice is None else dice, extra
 
-    reporter.start(LEDGER_STAGE, len(result.reached))
+    run.reporter.start(LEDGER_STAGE, len(result.reached))
     ledger.add_scored(entries())
-    reporter.finish(LEDGER_STAGE)
+    run.reporter.finish(LEDGER_STAGE)
+
+
+def choose(run: Run, trials: Sequence[Trial], limits: Limits | None) -> Trial:
+    """The best within ``limits``, which are kept with the run; where none are given, within those that were kept last.
+
+    Limits that nothing meets are not kept.
+
+    Raises:
+        UserError: see :func:`pick`.
+    """
+    path = run.folder.fine / CHOICE
+    if limits is None:
+        return pick(trials, Limits(**read_json(path)) if path.exists() else Limits())
+    chosen = pick(trials, limits)
+    write_json(path, asdict(limits))
+    return chosen
+
+
+def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
+    """The best of the finalists, those that were scored on the most cases, within ``limits``.
+
+    Where the latency could not be measured, a limit to it leaves all out.
+
+    Raises:
+        UserError: none is within the limits, or none has a score.
+    """
+    scored = [trial for trial in trials if trial.score is not None]
+    if not scored:
+        raise UserError("No candidate of the fine stage has a score. Search anew in another --run folder.")
+    most = max(trial.extra["cases"] for trial in scored)
+    finalists = [trial for trial in scored if trial.extra["cases"] == most]
+    admitted = [trial for trial in finalists if _within(trial, limits)]
+    if not admitted:
+        raise UserError(_refusal(finalists, limits))
+    return max(admitted, key=lambda trial: (trial.score, -trial.number))
+
+
+def _within(trial: Trial, limits: Limits) -> bool:
+    if limits.max_macs is not None and trial.extra["macs"] > limits.max_macs:
+        return False
+    latency = trial.extra["latency_ms"]
+    return limits.max_latency is None or (latency is not None and latency <= limits.max_latency)
+
+
+def _refusal(finalists: Sequence[Trial], limits: Limits) -> str:
+    cheapest = min(trial.extra["macs"] for trial in finalists)
+    latencies = [latency for trial in finalists if (latency := trial.extra["latency_ms"]) is not None]
+    fastest = f"{min(latencies):.0f} ms" if latencies else "not measured"
+    asked = [f"--max-macs {limits.max_macs:g}"] if limits.max_macs is not None else []
+    asked += [f"--max-latency {limits.max_latency:g}"] if limits.max_latency is not None else []
+    return (
+        f"No candidate is within {' and '.join(asked)}: the cheapest takes {cheapest:.4g} multiply-accumulates, the "
+        f"fastest {fastest}. Raise the limit, or search with a smaller width."
+    )

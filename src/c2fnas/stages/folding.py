@@ -8,43 +8,36 @@ from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.fold_choice import FoldChoice, chosen_groups, make_folds
 from c2fnas.data.folds import ClassCounts, Split, class_counts, missing_classes
 from c2fnas.data.problem import Problem
-from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.freeze import refuse_frozen
 from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import load_folds, load_groups
+from c2fnas.runs.run import Run, load_folds, load_groups
 
 SHOWN_WARNINGS = 5
 
 
-def keep_folds(
-    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, choice: FoldChoice, seed: int, reporter: Reporter
-) -> tuple[Split, ...]:
-    """The folds in the run folder, made where there are none; warnings about classes they lack go to the reporter.
+def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[tuple[Split, ...], bool]:
+    """Return the folds in the run folder, made where there are none, and true if they are new.
 
-    The groups that cases share are kept with them. A run of an earlier version, which kept none, gets them when the
-    same folds are asked for again.
+    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
 
     Raises:
-        UserError: the folds can't be made, or the run was started with others than are asked for.
+        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
     """
+    folder = run.folder
     known = load_folds(folder.folds) if folder.folds.exists() else None
     if known is not None and not choice.given:
-        return known
+        return known, False
     folds = make_folds(dataset, choice, seed)
     groups = _of_validation(folds, chosen_groups(dataset, choice))
-    kept = {} if known is None else load_groups(folder.folds)
-    if (folds, groups) == (known, kept):
-        return folds
-    if folder.config.exists() and (folds != known or kept):
-        what = "folds" if folds != known else "groups"
-        raise UserError(
-            f"{folder.folds}: this run was started with other {what}. A run is fixed once it has started: leave "
-            "--folds, --fold-count and --group-by out, or choose another --run folder."
-        )
+    if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
+        return folds, False
+    if known is not None:
+        refuse_frozen({"folds": (None, None)}, folder)
     write_json(folder.folds, [_row(split, groups) for split in folds])
-    _tell_missing(dataset, fingerprint, folder, folds, reporter)
-    return folds
+    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
+    return folds, True
 
 
 def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:

@@ -1,110 +1,107 @@
 """The whole method, coarse to fine: prepare, search the topology, search the operations, train what was found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-from c2fnas.data.fold_choice import FoldChoice
 from c2fnas.errors import UserError
-from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.verdict import Verdict
-from c2fnas.execution.executor import Executor
-from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import Design
+from c2fnas.files import write_json
+from c2fnas.planning.configure import count_work
 from c2fnas.planning.forecast import forecast
-from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.lock import RunLock
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.planning.measure import middle_network
+from c2fnas.planning.request import request_for
+from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.deploy import is_deployed, train_final
-from c2fnas.stages.fine import search_operations, topology_begun
-from c2fnas.stages.fine_choice import Limits
-from c2fnas.stages.prepare import prepare
-from c2fnas.studies.verdict import give_verdict
+from c2fnas.stages.coarse import new_searcher, search_topology
+from c2fnas.stages.deploy import Deployed, deploy, is_deployed
+from c2fnas.stages.fine import Limits, search_operations, topology_begun
+from c2fnas.stages.prepare import preparation_of, prepare, timings_of
 
-FINISHED = "This run has finished already: nothing is computed anew."
+FINISHED = "This run has finished already: nothing is left to compute."
 
-ExecutorFactory = Callable[[tuple[str, ...]], Executor]
-Found = TypeVar("Found")
-Stage = Callable[[Setting, Executor, Reporter], Found]
+Judgement = TypeVar("Judgement")
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a run has found: the architecture, a model package per fold, each one's evaluation, what it was worth."""
+class Result(Generic[Judgement]):
+    """What a run has come to: the deployed network, and what a judge says of it."""
 
-    architecture: Design
-    folds: tuple[int, ...]
-    models: tuple[Path, ...]
-    evaluations: tuple[Evaluation, ...]
-    verdict: Verdict | None = None
+    deployed: Deployed
+    verdict: Judgement | None = None
 
 
 def run_pipeline(
+    run: Run,
     dataset: Path,
-    run: Path,
-    budget: str,
-    *,
-    seed: int,
-    devices: tuple[str, ...],
     executor: ExecutorFactory,
-    reporter: Reporter,
-    folds: FoldChoice = FoldChoice(),
-    verdict: bool | None = None,
-) -> Result:
-    """Every stage in order. Interrupted at any point and called again, it carries on; finished, it returns at once.
+    *,
+    budget: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    devices: tuple[str, ...] | None = None,
+    judge: Callable[[Run], Judgement] | None = None,
+) -> Result[Judgement]:
+    """Go through every stage in order. Interrupted at any point and called again, it carries on.
+
+    Args:
+        run: the run folder and the reporter.
+        dataset: the data set.
+        executor: makes what runs the jobs.
+        budget: see :func:`c2fnas.stages.prepare.prepare`, as for ``overrides`` and ``devices``.
+        judge: gives a verdict at the end where the configuration has one.
 
     Raises:
         UserError: bad input, a run folder of another data set or configuration, or one that another process works on.
         Interrupted: stopped on request.
     """
-    with RunLock(run):
-        RunFolder(run).clear_stop()
-        setting = prepare(
-            dataset, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds, verdict=verdict
+    request = request_for(run.folder, budget=budget, overrides=overrides, devices=devices)
+    with run.locked():
+        prepare(run, dataset, request)
+        config = run.config
+        # A verdict comes before an extension.
+        judge = judge if config.verdict and not config.deployment.extended else None
+        done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
+        run.reporter.say(FINISHED if done else forecast_of(run))
+        with executor(config.devices) as workers:
+            working = run.using(workers)
+            coarse_stage(working)
+            architecture = fine_stage(working)
+            deployed = deploy(working, architecture, run.final_folds)
+            return Result(deployed, judge(working) if judge else None)
+
+
+def forecast_of(run: Run) -> str:
+    """Return what the run will do and how long it will take, by steps timed on the machine at hand."""
+    config = run.config
+    timings = timings_of(run, config.devices, middle_network(config.space, run.width), config.coarse.recipe)
+    return forecast(config, run.plan.patch_size, timings, count_work(config, preparation_of(run)))
+
+
+def amend(run: Run, overrides: Mapping[str, Any]) -> None:
+    """Change values of a prepared run's configuration that no stage has begun with.
+
+    Raises:
+        UserError: a stage has begun with another value, or no topology is within the limits.
+    """
+    request = request_for(run.folder, overrides=overrides)
+    if request.config is None:
+        raise UserError(
+            f"{run.folder.config}: {', '.join(overrides)} decides how the run is prepared. Give it to `c2fnas prepare` "
+            "or `c2fnas run`."
         )
-        judging = setting.config.verdict and not setting.config.deployment.extended  # it comes before an extension
-        judged = not judging or setting.folder.verdict_file.exists()
-        done = is_deployed(setting) and judged
-        reporter.say(FINISHED if done else forecast(setting))
-        with executor(setting.config.devices) as workers:
-            coarse_stage(setting, workers, reporter)
-            architecture = fine_stage(setting, workers, reporter)
-            models = train_final(setting, architecture, setting.config.deployment.folds, workers, reporter)
-            found = give_verdict(setting, workers, reporter) if judging else None
-    evaluations = tuple(Evaluation.from_json(read_json(model.parent / EVALUATION)) for model in models)
-    return Result(architecture, setting.config.deployment.folds, tuple(models), evaluations, found)
+    if request.config != run.config:
+        new_searcher(Run(run.folder.root, config=request.config))  # refuses a search that can't be
+        run.configure(request.config)
 
 
-def on_run(run: Path, stage: Stage[Found], *, executor: ExecutorFactory, reporter: Reporter) -> Found:
-    """One stage on a prepared run, alone on its folder."""
-    if not run.exists():
-        Setting.load(run)  # refuses it, before the lock would make the folder
-    with RunLock(run):
-        RunFolder(run).clear_stop()
-        setting = Setting.load(run)
-        with executor(setting.config.devices) as workers:
-            return stage(setting, workers, reporter)
-
-
-def coarse_stage(setting: Setting, executor: Executor, reporter: Reporter) -> Architecture:
+def coarse_stage(run: Run) -> Architecture:
     """Search the topology and leave ``coarse/architecture.json``: the 3D operation in every cell (paper 3.3)."""
-    topology = search_topology(setting, executor, reporter)
-    return _keep(Architecture.uniform(topology, width=setting.config.width), setting.folder.coarse)
+    topology = search_topology(run)
+    return _keep(Architecture.uniform(topology, width=run.width), run.folder.coarse)
 
 
-def fine_stage(
-    setting: Setting,
-    executor: Executor,
-    reporter: Reporter,
-    *,
-    limits: Limits | None = None,
-    topology: Topology | None = None,
-) -> Architecture:
+def fine_stage(run: Run, *, limits: Limits | None = None, topology: Topology | None = None) -> Architecture:
     """Search the operations for a topology, where none is given the coarse stage's (paper 3.4).
 
     Leaves ``fine/architecture.json``: the best within ``limits``, or within those that were given last.
@@ -112,22 +109,19 @@ def fine_stage(
     Raises:
         UserError: the coarse stage has not found a topology yet.
     """
-    topology = topology_to_search(setting, topology)
-    return _keep(search_operations(setting, topology, executor, reporter, limits), setting.folder.fine)
+    return _keep(search_operations(run, topology_to_search(run, topology), limits), run.folder.fine)
 
 
-def topology_to_search(setting: Setting, topology: Topology | None = None) -> Topology:
-    """The topology whose operations are searched: the one given, that of a stage begun, or the coarse stage's.
+def topology_to_search(run: Run, topology: Topology | None = None) -> Topology:
+    """Return the topology whose operations are searched: the one given, that of a stage begun, or the coarse stage's.
 
     Raises:
         UserError: the coarse stage has not found one yet.
     """
-    topology = topology or topology_begun(setting)
-    found = setting.folder.coarse / "architecture.json"
+    topology = topology or topology_begun(run)
+    found = run.folder.coarse / "architecture.json"
     if topology is None and not found.exists():
-        raise UserError(
-            f"{setting.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first."
-        )
+        raise UserError(f"{run.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first.")
     return topology or Architecture.load(found).topology
 
 

@@ -1,158 +1,138 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
+import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
-from c2fnas.data.fold_choice import FoldChoice, make_folds
-from c2fnas.data.folds import Split
+from c2fnas.data.fold_choice import make_folds
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Severity
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
-from c2fnas.planning.configure import configure
+from c2fnas.networks.designs import Design
+from c2fnas.planning.configure import Preparation, configure
+from c2fnas.planning.measure import Timings, measure
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
-from c2fnas.planning.presets import Preset, load_preset
-from c2fnas.planning.verdict_wish import ask_for_verdict, with_verdict
+from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
-from c2fnas.space.search_space import SearchSpace
+from c2fnas.runs.run import Run
 from c2fnas.stages.folding import keep_folds
 from c2fnas.training.precision import resolve_precision
+from c2fnas.training.recipe import Recipe
 
 SHOWN_PROBLEMS = 5
 
 
-def prepare(
-    dataset_path: Path,
-    run: Path,
-    budget: str,
-    *,
-    seed: int,
-    devices: tuple[str, ...],
-    reporter: Reporter,
-    folds: FoldChoice = FoldChoice(),
-    verdict: bool | None = None,
-) -> Setting:
-    """Check, fingerprint, plan, split, preprocess and configure; what an earlier call finished is kept.
+def prepare(run: Run, dataset: Path, request: Request) -> Run:
+    """Check, fingerprint, plan, split, preprocess and configure; what an earlier call has finished is kept.
 
-    ``verdict``: whether to have one; None: as the budget or the run says.
+    Args:
+        run: the run folder and the reporter; the folder need not be there.
+        dataset: the data set.
+        request: of :func:`c2fnas.planning.request.request_for`.
+
+    Returns:
+        The run, prepared.
 
     Raises:
-        UserError: the data set has errors, or the run folder belongs to another data set, plan, folds, budget or seed.
+        UserError: the data set has errors, or the run folder belongs to another data set or to other folds.
     """
-    folder, preset = RunFolder(run), with_verdict(load_preset(budget), verdict)
-    _forget_draft(folder, budget, seed, folds)
-    started = folder.config.exists()
-    if started:
-        _refuse_another(folder, RunConfig.load(folder.config), budget, seed)
-        ask_for_verdict(folder, verdict)
-    dataset, plan, splits = prepare_data(
-        dataset_path, run, budget, seed=seed, devices=devices, reporter=reporter, folds=folds
-    )
-    if not started:
-        configure(dataset, plan, splits, preset, folder, budget, seed, devices, reporter).save(folder.config)
-    return Setting.load(run)
+    data, plan = prepare_plan(run, dataset, request)
+    _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
+    _cache(data, plan, run)
+    kept = None if redivided else request.config
+    run.configure(kept or _configured(run, data, request))
+    return run
 
 
-def prepare_data(
-    dataset_path: Path,
-    run: Path,
-    budget: str,
-    *,
-    reporter: Reporter,
-    seed: int = 0,
-    devices: tuple[str, ...] = ("cpu",),
-    folds: FoldChoice = FoldChoice(),
-) -> tuple[Dataset, Plan, tuple[Split, ...]]:
-    """Everything of :func:`prepare` but the configuration."""
-    reading, folder = read_dataset(dataset_path), RunFolder(run)
-    dataset = reading.sound(dataset_path)
-    if not folder.folds.exists():
-        make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
-    plan = _planned(reading, folder, budget, devices, reporter)
-    splits = keep_folds(dataset, known_fingerprint(folder), folder, folds, seed, reporter)
-    _cache(dataset, plan, folder, reporter)
-    return dataset, plan, splits
+def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Plan]:
+    """Check and fingerprint a data set and make its plan, which may then be edited by hand.
+
+    Raises:
+        UserError: the data set has errors, can't be divided into folds, or is another one than the run's.
+    """
+    reading = read_dataset(dataset)
+    data = reading.sound(dataset)
+    if not run.folder.folds.exists():
+        make_folds(data, request.folds, request.draft.seed)  # what can't be divided is refused before it is read
+    _fingerprint(reading, run)
+    return data, _plan(run, request)
 
 
-def prepare_plan(
-    dataset_path: Path,
-    run: Path,
-    budget: str,
-    *,
-    reporter: Reporter,
-    devices: tuple[str, ...] = ("cpu",),
-    seed: int = 0,
-    folds: FoldChoice = FoldChoice(),
-) -> tuple[Dataset, Plan]:
-    """Check and fingerprint a data set and make its plan, which may then be edited by hand; folds if asked for."""
-    reading, folder = read_dataset(dataset_path), RunFolder(run)
-    dataset = reading.sound(dataset_path)
-    if folds.given:
-        make_folds(dataset, folds, seed)  # what can't be divided is refused before it is read
-    plan = _planned(reading, folder, budget, devices, reporter)
-    if folds.given:
-        keep_folds(dataset, known_fingerprint(folder), folder, folds, seed, reporter)
-    return dataset, plan
+def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
+    """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
+    path, where = run.folder.timings, {"host": socket.gethostname(), "devices": list(devices)}
+    kept = read_json(path) if path.exists() else {}
+    if {name: kept.get(name) for name in where} == where:
+        return Timings(**kept["seconds"])
+    run.reporter.say("Timing a few steps ...")
+    timings = measure(run.plan, design, recipe, devices)
+    write_json(path, {**where, "seconds": vars(timings)})
+    return timings
 
 
-def _planned(reading: Reading, folder: RunFolder, budget: str, devices: tuple[str, ...], reporter: Reporter) -> Plan:
-    if not (folder.plan.exists() and folder.config.exists()):
-        load_preset(budget)  # what is no budget is refused before the data set is read
-    return _plan(_fingerprint(reading, folder, reporter), budget, folder, devices, reporter)
+def preparation_of(run: Run) -> Preparation:
+    """Return what planning needs to know of the run's prepared cases."""
+    shapes = tuple(case.image.shape[1:] for case in run.cases(run.search_split.validation))
+    return Preparation(run.plan, run.folds, shapes)
 
 
-def _fingerprint(reading: Reading, folder: RunFolder, reporter: Reporter) -> Fingerprint:
+def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
+    facts = {
+        "dataset": data.name,
+        "dataset_path": str(data.root),
+        "fingerprint_sha256": sha256(run.folder.fingerprint),
+        "plan_sha256": sha256(run.folder.plan),
+    }
+    fresh = Run(run.folder.root, reporter=run.reporter)
+    return configure(request, facts, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
+
+
+def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
     """The data set's fingerprint; an unchanged data set is neither checked nor read again."""
-    dataset = reading.dataset
-    if folder.fingerprint.exists():
-        known = known_fingerprint(folder)
+    dataset, path = reading.dataset, run.folder.fingerprint
+    if path.exists():
+        known = run.fingerprint
         if known.describes(dataset):
             return known
         raise UserError(
-            f"{folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
+            f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
             f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
         )
-    _check(reading, folder, reporter)
-    cases = len(dataset.training)
-    reporter.start("fingerprint", cases)
-    fingerprint = fingerprint_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("fingerprint", done)
+    _check(reading, run)
+    run.reporter.start("fingerprint", len(dataset.training))
+    found = fingerprint_dataset(
+        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("fingerprint", done)
     )
-    reporter.finish("fingerprint")
-    write_json(folder.fingerprint, fingerprint.model_dump(mode="json"))
-    return fingerprint
+    run.reporter.finish("fingerprint")
+    write_json(path, found.model_dump(mode="json"))
+    return found
 
 
-def _check(reading: Reading, folder: RunFolder, reporter: Reporter) -> None:
+def _check(reading: Reading, run: Run) -> None:
     """Refuse a data set with errors, other than in test cases, which no stage reads; keep the rest for the report."""
     dataset = reading.dataset
-    reporter.start("check", len(dataset.training) + len(dataset.test))
+    run.reporter.start("check", len(dataset.training) + len(dataset.test))
     found = inspect_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done)
+        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("check", done)
     )
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
-    reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
+    run.reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
     hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
     if hindering:
         raise UserError(_refusal(dataset, hindering))
     if errors:
-        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
-    write_json(folder.check, {"problems": [problem.to_json() for problem in problems]})
+        run.reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+    write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
@@ -169,96 +149,57 @@ def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == severity]
 
 
-def known_fingerprint(folder: RunFolder) -> Fingerprint:
-    """The fingerprint in the run folder."""
-    try:
-        return Fingerprint.model_validate(read_json(folder.fingerprint))
-    except ValidationError as error:
-        raise UserError(
-            f"{folder.fingerprint}: not a fingerprint of this version of c2fnas. Delete it to have the data set read "
-            "again."
-        ) from error
-
-
-def _plan(
-    fingerprint: Fingerprint, budget: str, folder: RunFolder, devices: tuple[str, ...], reporter: Reporter
-) -> Plan:
+def _plan(run: Run, request: Request) -> Plan:
     """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
-    made = folder.plan.exists()
+    folder, config, fingerprint = run.folder, request.draft, run.fingerprint
+    made = folder.plan.exists() and not request.replan
     if not made:
-        preset = load_preset(budget)
-        fits = _memory_fit(fingerprint, preset, devices, reporter)
+        fits = _memory_fit(run, request)
         try:
-            save_plan(make_plan(fingerprint, style=preset.plan, fits=fits), folder.plan)
+            plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
         except NothingFits as error:
             raise UserError(
-                f"{devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another device, "
-                "or choose a budget with a smaller width."
+                f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
+                "device, or choose a budget with a smaller width."
             ) from error
+        except ValueError as error:
+            raise UserError(f"--set plan: {' '.join(str(error).split())}") from error
+        save_plan(plan, folder.plan)
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
-    if made and not folder.config.exists() and load_preset(budget).plan == "paper":
-        _tell_departures(plan, fingerprint, folder, reporter)
+    if made and not run.is_prepared and config.plan.style == "paper":
+        _tell_departures(plan, run)
     return plan
 
 
-def _tell_departures(plan: Plan, fingerprint: Fingerprint, folder: RunFolder, reporter: Reporter) -> None:
+def _tell_departures(plan: Plan, run: Run) -> None:
     """A plan that was made for another budget, or edited, stands; but the paper's to the letter it is not."""
-    if others := differences(plan, make_plan(fingerprint, style="paper")):
-        reporter.say(
-            f"Warning: {folder.plan} was there already and differs from the paper's in {', '.join(others)}. Delete it "
-            "to have the paper's."
+    if others := differences(plan, make_plan(run.fingerprint, style="paper")):
+        run.reporter.say(
+            f"Warning: {run.folder.plan} was there already and differs from the paper's in {', '.join(others)}. "
+            "Delete it to have the paper's."
         )
 
 
-def _memory_fit(fingerprint: Fingerprint, preset: Preset, devices: tuple[str, ...], reporter: Reporter) -> MemoryFit:
+def _memory_fit(run: Run, request: Request) -> MemoryFit:
+    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
     step = TrainingStep(
         in_channels=len(fingerprint.channels),
         classes=len(fingerprint.classes),
-        patches=PLANNED_BATCH,
+        patches=config.plan.batch_size or PLANNED_BATCH,
         precision=resolve_precision("auto", devices[0]),
     )
-    return MemoryFit(SearchSpace(), preset.width_on(devices[0]), step, devices[0], available_memory(devices), reporter)
+    width = request.width
+    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
 
 
-def _cache(dataset: Dataset, plan: Plan, folder: RunFolder, reporter: Reporter) -> None:
-    reporter.start("prepare cases", len(dataset.training))
+def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
+    run.reporter.start("prepare cases", len(dataset.training))
     prepare_cases(
         dataset.training,
         plan,
-        folder.cache,
+        run.folder.cache,
         workers=usable_cores(),
-        progress=lambda done, total: reporter.update("prepare cases", done),
+        progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
-    reporter.finish("prepare cases", "each case once, memory-mapped")
-
-
-def _forget_draft(folder: RunFolder, budget: str, seed: int, folds: FoldChoice) -> None:
-    """A configuration under which no stage has begun gives way to another wish: a plan edited after `prepare`, say."""
-    begun = any(each.exists() for each in (folder.study, folder.coarse, folder.fine, folder.scale, folder.final))
-    if folder.config.exists() and not begun:
-        config = RunConfig.load(folder.config)
-        if folds.given or any(found != asked for _, found, asked in _wishes(folder, config, budget, seed)):
-            folder.config.unlink()
-
-
-def _refuse_another(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> None:
-    """A run folder is one configuration from its first start on."""
-    for name, found, asked in _wishes(folder, config, budget, seed):
-        if found != asked:
-            values = "" if name == folder.plan.name else f" ({found}, now {asked})"
-            raise UserError(
-                f"{folder.config}: this run was started with another {name}{values}. A run is fixed once it has "
-                "started: go back to the first, or choose another --run folder."
-            )
-
-
-def _wishes(folder: RunFolder, config: RunConfig, budget: str, seed: int) -> tuple[tuple[str, Any, Any], ...]:
-    """What a run is fixed to: its name, as configured, and as asked for now."""
-    plan = sha256(folder.plan) if folder.plan.exists() else "none"
-    return (
-        ("kind", config.kind, "search"),
-        ("--budget", config.budget, budget),
-        ("--seed", config.seed, seed),
-        (folder.plan.name, config.plan, plan),
-    )
+    run.reporter.finish("prepare cases", "each case once, memory-mapped")

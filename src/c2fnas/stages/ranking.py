@@ -5,16 +5,14 @@ from collections.abc import Iterable, Sequence
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.evaluation.path_ranking import mean_dice, refuse_without_foreground
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.driver import drive
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.search.successive_halving import case_order
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
-from c2fnas.stages.fine_jobs import Row
+from c2fnas.stages.ranking_jobs import Row
 
 STAGE = "ranking"
 JOBS_PER_DEVICE = 4
@@ -32,15 +30,13 @@ class Ranking:
         total: pairs of path and case that will be asked for, for the display.
     """
 
-    def __init__(
-        self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter, total: float
-    ) -> None:
-        self._setting, self._topology, self._executor, self._reporter = setting, topology, executor, reporter
-        self._jobs = JOBS_PER_DEVICE * _devices(setting, executor)
+    def __init__(self, run: Run, topology: Topology, total: float) -> None:
+        self._run, self._topology = run, topology
+        self._jobs = JOBS_PER_DEVICE * _devices(run)
         self._rows: dict[OperationPath, dict[str, Row]] = {}
         self._so_far = ""
         self._asked, self._devices, self._failures = 0, dict[OperationPath, str](), dict[OperationPath, str]()
-        reporter.start(STAGE, total)
+        run.reporter.start(STAGE, total)
 
     def score(self, label: str, paths: Iterable[OperationPath], cases: Sequence[str]) -> None:
         """Score ``paths`` on those of ``cases`` that they have no row for; ``label`` names the folder of the jobs."""
@@ -50,7 +46,7 @@ class Ranking:
             if lacking:
                 missing.setdefault(lacking, []).append(path)
         chunks = [(chunk, lacking) for lacking, group in missing.items() for chunk in self._chunks(group)]
-        self._run(
+        self._score_all(
             [
                 (self._job(f"{label}/{number:04d}", chunk, lacking), chunk, lacking)
                 for number, (chunk, lacking) in enumerate(chunks)
@@ -59,7 +55,7 @@ class Ranking:
 
     def dice(self, path: OperationPath, cases: Sequence[str]) -> float | None:
         """The mean Dice of a path over cases that it was scored on; None where it has failed."""
-        names = self._setting.class_names[1:]
+        names = self._run.class_names[1:]
         rows = [self._rows[path][case] for case in cases]
         return mean_dice(
             [
@@ -83,18 +79,16 @@ class Ranking:
 
     def close(self, note: str) -> None:
         """The display has seen all of it."""
-        self._reporter.finish(STAGE, note)
+        self._run.reporter.finish(STAGE, note)
 
-    def _run(self, jobs: Sequence[tuple[Job, list[OperationPath], tuple[str, ...]]]) -> None:
+    def _score_all(self, jobs: Sequence[tuple[Job, list[OperationPath], tuple[str, ...]]]) -> None:
         waiting = list(reversed(jobs))
         of = {job.id: (chunk, cases) for job, chunk, cases in jobs}
         drive(
-            self._executor,
+            self._run,
+            STAGE,
             lambda: waiting.pop()[0] if waiting else None,
             lambda outcome: self._settle(outcome, *of[outcome.job_id]),
-            folder=self._setting.folder,
-            reporter=self._reporter,
-            stage=STAGE,
             finished=lambda: self._asked,
             so_far=lambda: self._so_far,
             units=lambda job: len(of[job.id][0]) * len(of[job.id][1]),
@@ -103,7 +97,7 @@ class Ranking:
     def _settle(self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...]) -> None:
         """Keep the rows of a job; where it has failed, all of its paths have."""
         if outcome.value is None:
-            self._reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
+            self._run.reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
             self._failures |= dict.fromkeys(paths, outcome.failure or outcome.kind)
         rows = outcome.value["rows"] if outcome.value else [[None] * len(cases)] * len(paths)
         for path, own in zip(paths, rows, strict=True):
@@ -131,41 +125,41 @@ class Ranking:
             "cases": list(cases),
             "paths": [list(path) for path in paths],
         }
-        folder = self._setting.folder.ranking / name
-        return Job(name, "c2fnas.stages.fine_jobs:rank_paths", payload, folder)
+        folder = self._run.folder.ranking / name
+        return Job(name, "c2fnas.stages.ranking_jobs:rank_paths", payload, folder)
 
 
-def _devices(setting: Setting, executor: Executor) -> int:
+def _devices(run: Run) -> int:
     """On how many devices the ranking began, be they the run's, others that were named, or a cluster's.
 
     It is written down: cut into other jobs, what has been scored would be asked for anew.
     """
-    path = setting.folder.ranking_devices
+    path = run.folder.ranking_devices
     if not path.exists():
-        write_json(path, {"devices": max(len(setting.config.devices), executor.idle)})
+        write_json(path, {"devices": max(len(run.config.devices), run.executor.idle)})
     devices: int = read_json(path)["devices"]
     return devices
 
 
-def ranking_cases(setting: Setting, reporter: Reporter) -> list[str]:
+def ranking_cases(run: Run) -> list[str]:
     """The validation cases that rank candidates, in the order in which successive halving adds them.
 
     Raises:
         UserError: none of them shows any foreground.
     """
-    cases = setting.cases(setting.search_split.validation)
+    cases = run.cases(run.search_split.validation)
     refuse_without_foreground(cases)
     shows = [{number for number, voxels in enumerate(case.foreground, start=1) if len(voxels)} for case in cases]
-    absent = [name for number, name in enumerate(setting.class_names) if number and number not in set().union(*shows)]
+    absent = [name for number, name in enumerate(run.class_names) if number and number not in set().union(*shows)]
     if absent:
-        reporter.say(
+        run.reporter.say(
             f"No validation case shows {', '.join(absent)}: in the ranking this counts only where a candidate finds "
             "what isn't there."
         )
-    return [cases[number].id for number in case_order(shows)][: setting.config.fine.cases]
+    return [cases[number].id for number in case_order(shows)][: run.config.fine.cases]
 
 
-def refuse_all_failed(setting: Setting, scores: Sequence[float | None]) -> None:
+def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
     """See that one candidate at least has a score.
 
     Raises:
@@ -173,7 +167,7 @@ def refuse_all_failed(setting: Setting, scores: Sequence[float | None]) -> None:
     """
     if all(score is None for score in scores):
         raise UserError(
-            f"{setting.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
+            f"{run.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
             "give no finite scores on any path, or every job failed. Look into fine/ranking, and train the "
             "super-network anew in a new --run folder."
         )

@@ -1,29 +1,48 @@
 """Training any architecture on any data set (the paper's transfer), each fold a job of its own."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.files import read_json
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, has_design, read_design
-from c2fnas.planning.train_config import adapted, new_config
-from c2fnas.planning.train_wish import Wish, chosen_folds, refuse_conflicts
-from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.lock import RunLock
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.planning.request import request_for
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.run import ExecutorFactory, Run, chosen_folds
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deploy import claim, train_final
-from c2fnas.stages.pipeline import ExecutorFactory, Result
-from c2fnas.stages.prepare import prepare_data
+from c2fnas.stages.deploy import Deployed, claim, deploy
+from c2fnas.stages.prepare import prepare
 from c2fnas.stages.start_model import claim_start, transfer_report
+from c2fnas.training.checkpoint import has_checkpoint
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What is asked of a training; a value of None is as the run has it, or by default.
+
+    Attributes:
+        design: what to train, of the search space or a compared network.
+        start: a model package to fine-tune; its architecture is the default.
+        folds: ``all``, ``last``, or numbers such as ``0,2``.
+        budget: its plan and recipe are taken, and its time goes to these folds alone.
+        overrides: values of the configuration's fields.
+        extend: train on, to so many iterations in all.
+    """
+
+    design: Design | None = None
+    start: Path | None = None
+    folds: str = "last"
+    budget: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    extend: int | None = None
 
 
 def train_architecture(
-    dataset: Path, run: Path, wish: Wish, *, devices: tuple[str, ...], executor: ExecutorFactory, reporter: Reporter
-) -> Result:
+    run: Run, dataset: Path, options: TrainOptions, executor: ExecutorFactory, devices: tuple[str, ...] | None = None
+) -> Deployed:
     """Train an architecture on folds of a data set, in a run folder of its own or in that of a search.
 
     Interrupted at any point and called again, it carries on; finished, it returns at once.
@@ -32,64 +51,88 @@ def train_architecture(
         UserError: bad input, or the run folder holds what was made with other settings.
         Interrupted: stopped on request.
     """
-    with RunLock(run):
-        RunFolder(run).clear_stop()
-        setting, architecture = ready(dataset, run, wish, devices, reporter)
-        folds = chosen_folds(wish.folds, len(setting.folds))
-        reporter.say(announcement(setting, architecture, folds))
-        with executor(devices) as workers:
-            train_final(setting, architecture, folds, workers, reporter)
-    return result(setting, architecture, folds)
+    with run.locked():
+        design = ready(run, dataset, options, devices)
+        folds = chosen_folds(options.folds, len(run.folds))
+        run.reporter.say(announcement(run, design, folds))
+        with executor(devices or run.config.devices) as workers:
+            return deploy(run.using(workers), design, folds)
 
 
-def ready(dataset: Path, run: Path, wish: Wish, devices: tuple[str, ...], reporter: Reporter) -> tuple[Setting, Design]:
-    """Prepare the run folder for what is asked, or see that what it holds agrees; with the architecture to train."""
-    folder = RunFolder(run)
-    known = RunConfig.load(folder.config) if folder.config.exists() else None
-    if known is None and wish.extend:
-        raise UserError(f"{run}: nothing to extend, this run has not begun. Leave --extend out.")
-    architecture = _architecture(wish, folder)
-    base = known.budget if known else wish.base
-    data = prepare_data(dataset, run, base, devices=devices, reporter=reporter)
-    if known is None:
-        config = new_config(*data, folder, wish, architecture, devices, reporter)
-    else:
-        refuse_conflicts(known, wish, folder)
-        config = adapted(known, wish, folder)
-    claim(folder, architecture)
-    if wish.start is not None:
-        claim_start(wish.start, config, folder)
-    if config != known:
-        config.save(folder.config)
-    return Setting.load(run), architecture
+def ready(run: Run, dataset: Path, options: TrainOptions, devices: tuple[str, ...] | None) -> Design:
+    """Prepare the run folder for what is asked, or see that what it holds agrees; returns the network to train."""
+    folder, overrides = run.folder, dict(options.overrides)
+    begun = folder.config.exists()
+    if not begun and options.extend:
+        raise UserError(f"{folder.root}: nothing to extend, this run has not begun. Leave --extend out.")
+    design = _design(options, folder)
+    budget = options.budget
+    if not begun:
+        overrides["deployment.folds"] = _folds_field(options.folds)
+        budget = budget or ("paper" if overrides.get("deployment.recipe.name") == "paper" else None)
+    if options.start is not None:
+        overrides["deployment.start"] = load_package(options.start).checksum
+    if options.extend:
+        overrides.pop("deployment.recipe.iterations", None)
+    request = request_for(folder, budget=budget, overrides=overrides, devices=devices, design=design)
+    prepare(run, dataset, request)
+    claim(folder, design)
+    if options.start is not None:
+        claim_start(run, options.start)
+    if options.extend is not None:
+        extend(run, options.extend)
+    return design
 
 
-def announcement(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> str:
-    """What will be trained, and what of another model comes over."""
-    recipe, size = setting.config.deployment.recipe, "×".join(map(str, setting.plan.patch_size))
+def extend(run: Run, iterations: int) -> None:
+    """Let the run's networks train on, to so many iterations in all.
+
+    Raises:
+        UserError: they have trained for more already, or their checkpoints are gone.
+    """
+    recipe = run.config.deployment.recipe
+    if iterations == recipe.iterations:
+        return
+    if iterations < recipe.iterations:
+        raise UserError(
+            f"--extend {iterations}: the networks of this run train for {recipe.iterations} iterations already. Give "
+            "the number of iterations in all, a larger one."
+        )
+    for path in sorted(run.folder.final.glob("fold-*")):
+        if (path / "result.json").exists() and not has_checkpoint(path):
+            raise UserError(
+                f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
+                f"run instead: --from {path / 'model'}."
+            )
+    values = {"deployment.recipe": recipe.with_iterations(iterations), "deployment.extended": True}
+    run.configure(with_values(run.config, values))
+
+
+def announcement(run: Run, design: Design, folds: tuple[int, ...]) -> str:
+    """Return what will be trained, and what of another model comes over."""
+    recipe, size = run.config.deployment.recipe, "×".join(map(str, run.plan.patch_size))
     text = (
-        f"{architecture.to_text()}\n{setting.config.dataset}, folds {', '.join(map(str, folds))} of "
-        f"{len(setting.folds)}: {recipe.iterations} iterations of {recipe.batch_size} patches of {size}, recipe "
-        f"{recipe.name}, {recipe.precision}, seed {setting.config.seed}"
+        f"{design.to_text()}\n{run.config.dataset}, folds {', '.join(map(str, folds))} of "
+        f"{len(run.folds)}: {recipe.iterations} iterations of {recipe.batch_size} patches of {size}, recipe "
+        f"{recipe.name}, {recipe.precision}, seed {run.config.seed}"
     )
-    return f"{text}\n{transfer_report(setting, architecture)}" if setting.config.deployment.start else text
+    return f"{text}\n{transfer_report(run, design)}" if run.config.deployment.start else text
 
 
-def result(setting: Setting, architecture: Design, folds: tuple[int, ...]) -> Result:
-    """The models of trained folds with their evaluations."""
-    models = tuple(setting.folder.final_model(fold) for fold in folds)
-    evaluations = tuple(Evaluation.from_json(read_json(model.parent / EVALUATION)) for model in models)
-    return Result(architecture, folds, models, evaluations)
-
-
-def _architecture(wish: Wish, folder: RunFolder) -> Design:
+def _design(options: TrainOptions, folder: RunFolder) -> Design:
     """What to train: what is asked for, else what the run has, else that of the model to start from."""
-    if wish.architecture is not None:
-        return wish.architecture
+    if options.design is not None:
+        return options.design
     if has_design(folder.final):
         return read_design(folder.final)[1]
     if has_design(folder.fine):
         return Architecture.load(folder.root)
-    if wish.start is None:
+    if options.start is None:
         raise UserError(f"{folder.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
-    return load_package(wish.start).design
+    return load_package(options.start).design
+
+
+def _folds_field(text: str) -> Any:
+    """The folds as the configuration has them; a text that names none is refused once their number is known."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(part.isdigit() for part in parts) else "last" if text != "all" else text

@@ -2,25 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.execution.executor import Executor
+from c2fnas.evaluation.paired_folds import difference
+from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.files import read_json
-from c2fnas.planning.train_wish import chosen_folds
-from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.files import write_json
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
-from c2fnas.runs.trial import Trial
+from c2fnas.runs.run import Run, chosen_folds, load_groups
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.cost import network_cost
-from c2fnas.studies.ledger_grid import LedgerGrid
+from c2fnas.stages.deploy import evaluation_in, final_spec, fold_job, scratch_spec
+from c2fnas.stages.training import failure_of, run_all, training_job
+from c2fnas.studies.lengths import record, refuse_another_length
 
 STAGE = "ablation"
+TABLE = "table-3.json"
 
 Point = tuple[str, int]
 """An architecture as text, and a fold."""
@@ -67,7 +69,7 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
     Raises:
         UserError: fewer than two architectures, two whose names can't be told apart, or a folder that is no run.
     """
-    datasets = [Setting.load(run).config.dataset for run in runs]
+    datasets = [Run.open(run).config.dataset for run in runs]
     found: dict[str, Architecture] = {}
     for run, dataset in zip(runs, datasets, strict=True):
         alone = datasets.count(dataset) == 1
@@ -92,110 +94,135 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
 
 
 def refuse_unfit(runs: Sequence[Path], folds: str) -> None:
-    """See that each of ``runs`` can be a column, before hours go into the first.
+    """Refuse runs that can't be a column, before hours go into the first.
 
     Raises:
         UserError: one has no such fold, is another process's, fine-tunes a model, or was extended since its ablation
             began.
     """
-    for run in runs:
-        with RunLock(run):
-            setting = Setting.load(run)
-            chosen_folds(folds, len(setting.folds))
-            _refuse_changed(_Ablation(setting, {}))
+    for root in runs:
+        with RunLock(root):
+            run = Run.open(root)
+            chosen_folds(folds, len(run.folds))
+            _refuse_changed(run)
 
 
-def _winners(run: Path, label: str) -> list[tuple[str, Architecture]]:
-    folder = RunFolder(run)
-    paths = (("C", folder.coarse / "architecture.json"), ("F", folder.fine / "architecture.json"))
-    return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in paths if path.exists()]
-
-
-def ablate(
-    setting: Setting,
-    executor: Executor,
-    reporter: Reporter,
-    *,
-    candidates: Mapping[str, Architecture],
-    folds: Sequence[int],
-) -> Column:
+def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int]) -> Column:
     """Train every candidate on every fold of a run, with its deployment recipe, seed and plan, in its width.
 
-    Resumes from the ledger; the run's deployed networks count where they are the same trainings.
+    What is trained is not trained again; the run's deployed networks count where they are the same trainings.
 
     Raises:
         UserError: the run trains otherwise than when the ablation began, or fine-tunes a model.
     """
-    here = {name: replace(each, width=setting.config.width) for name, each in candidates.items()}
+    _refuse_changed(run)
+    here = {name: replace(each, width=run.width) for name, each in candidates.items()}
     points = {(each.to_text(), fold): each for fold in folds for each in here.values()}
-    grid = _Ablation(setting, points)
-    _refuse_changed(grid)
-    trials = grid.run(executor, reporter)
-    recipe = setting.config.deployment.recipe
+    jobs = {point: _job(run, each, point[1]) for point, each in points.items()}
+    asked = {point: job for point, job in jobs.items() if not _is_deployed(job)}
+    names = {job.id: point for point, job in asked.items()}
+
+    def settle(outcome: Any) -> None:
+        text, fold = names[outcome.job_id]
+        record(run, STAGE, points[text, fold], outcome, {"fold": fold})
+        if reason := failure_of(outcome):
+            run.reporter.say(f"{text} on fold {fold} failed and is left out: {reason}")
+
+    outcomes = dict(zip(asked, run_all(run, STAGE, [*asked.values()], settle), strict=True))
+    failures = {point: reason for point, outcome in outcomes.items() if (reason := failure_of(outcome))}
+    recipe = run.config.deployment.recipe
     return Column(
-        setting.config.dataset,
-        setting.folder.root,
+        run.config.dataset,
+        run.folder.root,
         tuple(folds),
         recipe.name,
         recipe.iterations,
-        setting.config.width,
-        {name: _trained(setting, each, folds, trials) for name, each in here.items()},
+        run.width,
+        {name: _trained(run, each, folds, jobs, failures) for name, each in here.items()},
     )
 
 
-class _Ablation(LedgerGrid[Point]):
-    """Architectures and folds of one run."""
+def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
+    """Leave the table in the ablation's folder of ``run``, and return it."""
+    table = {"data_sets": [_column(column) for column in columns]}
+    write_json(RunFolder(run).ablation / TABLE, table)
+    return table
 
-    stage = STAGE
 
-    def point(self, trial: Trial) -> Point:
-        return trial.architecture.to_text(), trial.extra["fold"]
+def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
+    folder = RunFolder(root)
+    paths = (("C", folder.coarse / "architecture.json"), ("F", folder.fine / "architecture.json"))
+    return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in paths if path.exists()]
 
-    def facts(self, point: Point) -> dict[str, Any]:
-        return {"fold": point[1], "iterations": self.setting.config.deployment.recipe.iterations}
 
-    def job(self, trial: Trial) -> Job:
-        payload = {
-            "run": "../..",
-            "architecture": trial.architecture.to_json(),
-            "fold": trial.extra["fold"],
-            "iterations": trial.extra["iterations"],
-            "extend": False,
-            "start": None,
-        }
-        folder = self.setting.folder.ablation_trial(trial.number)
-        return Job(f"training {trial.number}", "c2fnas.studies.ablation_job:train_contender", payload, folder)
+def _job(run: Run, architecture: Architecture, fold: int) -> Job:
+    """The training of an architecture on a fold; the deployed network's own where that is the same training."""
+    spec, deployed = scratch_spec(run, architecture, fold), fold_job(run, architecture, fold)
+    own = final_spec(run, architecture, fold)
+    if replace(own, validate_every=None) == spec and finished(deployed):
+        return deployed
+    name = f"{architecture.to_text().replace(':', '').replace(' ', '-')}-fold-{fold}"
+    return training_job(run, f"ablation {name}", run.folder.ablation / name, spec)
 
-    def name(self, trial: Trial) -> str:
-        return f"{trial.architecture.to_text()} on fold {trial.extra['fold']}"
+
+def _is_deployed(job: Job) -> bool:
+    return job.id.startswith("fold ")
 
 
 def _trained(
-    setting: Setting, architecture: Architecture, folds: Sequence[int], trials: Mapping[Point, Trial]
+    run: Run, architecture: Architecture, folds: Sequence[int], jobs: Mapping[Point, Job], failures: Mapping[Point, str]
 ) -> Trained:
-    cost = network_cost(
-        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
-    )
-    own = {fold: trials[architecture.to_text(), fold] for fold in folds}
+    cost, text = run.cost(architecture), architecture.to_text()
+    evaluations = {fold: evaluation_in(jobs[text, fold].folder) for fold in folds if (text, fold) not in failures}
     return Trained(
         architecture,
         cost.parameters,
         cost.macs,
-        {
-            fold: Evaluation.from_json(read_json(setting.folder.ablation_trial(trial.number) / EVALUATION))
-            for fold, trial in own.items()
-            if trial.score is not None
-        },
-        {fold: trial.reason or "" for fold, trial in own.items() if trial.score is None},
+        {fold: evaluation for fold, evaluation in evaluations.items() if evaluation is not None},
+        {fold: failures[text, fold] for fold in folds if (text, fold) in failures},
     )
 
 
-def _refuse_changed(grid: _Ablation) -> None:
-    """All trainings of a table are alike."""
-    setting = grid.setting
-    if setting.config.deployment.start:
+def _refuse_changed(run: Run) -> None:
+    """Refuse a run whose trainings would not be alike."""
+    if run.config.deployment.start:
         raise UserError(
-            f"{setting.folder.root}: this run fine-tunes a model, and what is compared here is trained from scratch. "
+            f"{run.folder.root}: this run fine-tunes a model, and what is compared here is trained from scratch. "
             "Choose a run that does so."
         )
-    grid.refuse_another_length()
+    refuse_another_length(run, STAGE)
+
+
+def _column(column: Column) -> dict[str, Any]:
+    groups = load_groups(RunFolder(column.run).folds)
+    return {
+        "data_set": column.dataset,
+        "run": column.run.resolve().name,
+        "folds": list(column.folds),
+        "recipe": column.recipe,
+        "iterations": column.iterations,
+        "width": column.width,
+        "rows": [_row(name, trained) for name, trained in column.rows.items()],
+        "differences": [_pair(column, groups, *names) for names in combinations(column.rows, 2)],
+    }
+
+
+def _row(name: str, trained: Trained) -> dict[str, Any]:
+    """An architecture; without ``mean`` and ``classes`` where all its folds have failed."""
+    scores = cross_validated(trained.evaluations).to_json() if trained.evaluations else {"folds": []}
+    return {
+        "name": name,
+        "architecture": trained.architecture.to_text(),
+        "parameters": trained.parameters,
+        "macs": trained.macs,
+        "failures": [{"fold": fold, "reason": text} for fold, text in trained.failures.items()],
+        **scores,
+    }
+
+
+def _pair(column: Column, groups: Mapping[str, str], second: str, first: str) -> dict[str, Any]:
+    """The later of two minus the earlier one, as "F" minus "C"."""
+    here, there = column.rows[first], column.rows[second]
+    same = here.architecture == there.architecture
+    found = None if same else difference(here.evaluations, there.evaluations, groups=groups)
+    return {"first": first, "second": second, "same": same, "difference": found.to_json() if found else None}

@@ -8,15 +8,14 @@ from c2fnas.files import read_json
 from c2fnas.inference.model import load_model
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import RECORD
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.stages.deploy import trained_folds
 
 STAGE = "predict"
 
 
-def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter) -> Path | None:
-    """Label the test images of ``dataset`` into ``run / predictions``; None where it has none.
+def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
+    """Label the test images of ``dataset`` into ``predictions`` of the run folder; None where it has none.
 
     Every fold has its vote that the run has trained, in this call or before, for as long as it now trains. What is
     labelled already by the same models is kept; where a fold was added or trained on, all are labelled again.
@@ -27,18 +26,18 @@ def label_test_images(dataset: Path, run: Path, device: str, reporter: Reporter)
     cases = load_dataset(dataset).test
     if not cases:
         return None
-    setting = Setting.load(run)
-    model = load_model(*(setting.folder.final_model(fold) for fold in trained_folds(setting)))
-    predictor, output = model.predictor(device=device), setting.folder.predictions
-    reporter.start(STAGE, len(cases))
+    run = Run.open(run.folder.root, run.reporter)
+    model = load_model(*(run.folder.final_model(fold) for fold in trained_folds(run)))
+    predictor, output = model.predictor(device=device), run.folder.predictions
+    run.reporter.start(STAGE, len(cases))
     predicted = predict_cases(
         predictor,
         cases,
         output,
         overwrite=_of_other_models(output, predictor),
-        on_progress=lambda done, failed: reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
+        on_progress=lambda done, failed: run.reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
     )
-    reporter.finish(STAGE, f"{len(cases)} test images by {len(model.packages)} models: {output}")
+    run.reporter.finish(STAGE, f"{len(cases)} test images by {len(model.packages)} models: {output}")
     if predicted.failures:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])
         raise UserError(f"{output}: {len(predicted.failures)} cases could not be labelled: {shown}")

@@ -3,27 +3,24 @@
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from c2fnas.bench.table import Row, read_table, write_table
 from c2fnas.errors import UserError
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.configure import versions
-from c2fnas.runs.driver import drive
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting, evenly_spread
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import TopologyCluster, cluster_topologies
-from c2fnas.space.cost import network_cost
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
-from c2fnas.stages.prepare import known_fingerprint
+from c2fnas.stages.training import TrainingSpec, evenly_spread, failure_of, run_all, training_job
 from c2fnas.studies.table_setting import TableSetting
 from c2fnas.training.precision import resolve_precision
+from c2fnas.training.recipe import Precision
 
 STAGE = "table"
 CLUSTERS = 8
@@ -31,44 +28,26 @@ Training = tuple[int, Topology, int]  # cluster, topology, seed
 
 
 def tabulate(
-    setting: Setting,
-    table: Path,
-    trainings: Sequence[Training],
-    executor: Executor,
-    reporter: Reporter,
-    small: TableSetting = TableSetting(),
+    run: Run, table: Path, trainings: Sequence[Training], small: TableSetting = TableSetting()
 ) -> tuple[Row, ...]:
     """Train what ``table`` lacks of ``trainings``, and enter each as it ends; returns the whole table.
 
     Raises:
         UserError: the table was made in another setting or of other data.
     """
-    precision = _keep_provenance(setting, table, small)
+    precision = _keep_provenance(run, table, small)
     rows = {row.key: row for row in (read_table(table) if table.exists() else ())}
-    missing = [training for training in trainings if training[1:] not in rows]
-    jobs = {job.id: (job, training) for training in missing for job in [_job(setting, training, small, precision)]}
-    waiting, finished = list(jobs.values()), 0
+    missing = {_name(training): training for training in trainings if training[1:] not in rows}
 
     def settle(outcome: Outcome) -> None:
-        nonlocal finished
-        finished += 1
-        row = _row(setting, jobs[outcome.job_id][1], outcome, small)
+        row = _row(run, missing[outcome.job_id], outcome, small)
         rows[row.key] = row
         write_table(table, rows.values())
         if row.dice is None:
-            reporter.say(f"{outcome.job_id} failed: {outcome.failure}")
+            run.reporter.say(f"{outcome.job_id} failed: {failure_of(outcome)}")
 
-    reporter.start(STAGE, len(jobs))
-    drive(
-        executor,
-        lambda: waiting.pop(0)[0] if waiting else None,
-        settle,
-        folder=setting.folder,
-        reporter=reporter,
-        stage=STAGE,
-        finished=lambda: float(finished),
-    )
-    reporter.finish(STAGE, f"{len(rows)} trainings in {table}")
+    run_all(run, STAGE, [_job(run, training, small, precision) for training in missing.values()], settle)
+    run.reporter.say(f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
 
 
@@ -95,35 +74,33 @@ def _shuffled(cluster: TopologyCluster) -> list[Topology]:
     return [cluster.topologies[place] for place in order]
 
 
-def _job(setting: Setting, training: Training, small: TableSetting, precision: str) -> Job:
+def _name(training: Training) -> str:
     _, topology, seed = training
-    name = f"{''.join(map(str, topology.code))}-{seed}"
-    payload = {
-        "run": "../..",
-        "code": list(topology.code),
-        "seed": seed,
-        "precision": precision,
-        "setting": small.model_dump(mode="json"),
-    }
-    return Job(name, "c2fnas.studies.table_job:measure_topology", payload, setting.folder.root / "table" / name)
+    return f"{''.join(map(str, topology.code))}-{seed}"
 
 
-def _row(setting: Setting, training: Training, outcome: Outcome, small: TableSetting) -> Row:
-    cluster, topology, seed = training
-    cost = network_cost(
+def _job(run: Run, training: Training, small: TableSetting, precision: Precision) -> Job:
+    _, topology, seed = training
+    spec = TrainingSpec(
         Architecture.uniform(topology, width=small.width),
-        in_channels=setting.in_channels,
-        classes=setting.classes,
-        input_size=setting.plan.patch_size,
+        small.recipe(precision),
+        seed=seed,
+        score_at=small.rungs,
+        cases=small.cases,
     )
-    value = outcome.value or {"dice": {}, "per_class": {}, "seconds": outcome.seconds}
-    dice = {int(iteration): score for iteration, score in value["dice"].items()}
+    return training_job(run, _name(training), run.folder.table / _name(training), spec)
+
+
+def _row(run: Run, training: Training, outcome: Outcome, small: TableSetting) -> Row:
+    cluster, topology, seed = training
+    cost = run.cost(Architecture.uniform(topology, width=small.width))
+    value = outcome.value or {"dice": None, "rungs": {}, "per_class": {}, "seconds": outcome.seconds}
     return Row(
         topology,
         cluster,
         seed,
-        dice=dice.pop(small.iterations, None),
-        rungs=dice,
+        dice=value["dice"],
+        rungs={int(iteration): score for iteration, score in value["rungs"].items()},
         per_class={name: score for name, score in value["per_class"].items() if score is not None},
         seconds=value["seconds"],
         parameters=cost.parameters,
@@ -131,12 +108,12 @@ def _row(setting: Setting, training: Training, outcome: Outcome, small: TableSet
     )
 
 
-def _keep_provenance(setting: Setting, table: Path, small: TableSetting) -> str:
+def _keep_provenance(run: Run, table: Path, small: TableSetting) -> Precision:
     """Write, or compare, what the table's numbers depend on; the precision of its trainings."""
     path = table.with_suffix(".json")
     known = read_json(path) if path.exists() else {}
-    precision = known.get("precision") or resolve_precision("auto", setting.config.devices[0])
-    fixed = dict(_fixed(setting, small, precision))
+    precision = cast("Precision", known.get("precision") or resolve_precision("auto", run.config.devices[0]))
+    fixed = dict(_fixed(run, small, precision))
     for key, value in fixed.items():
         if known and known.get(key) != value:
             raise UserError(
@@ -149,15 +126,15 @@ def _keep_provenance(setting: Setting, table: Path, small: TableSetting) -> str:
     return precision
 
 
-def _fixed(setting: Setting, small: TableSetting, precision: str) -> Iterator[tuple[str, Any]]:
-    yield "dataset", setting.config.dataset
-    yield "contents", known_fingerprint(setting.folder).contents
-    yield "patch_size", list(setting.plan.patch_size)
-    yield "stride", list(setting.plan.stride)
+def _fixed(run: Run, small: TableSetting, precision: Precision) -> Iterator[tuple[str, Any]]:
+    yield "dataset", run.config.dataset
+    yield "contents", run.fingerprint.contents
+    yield "patch_size", list(run.plan.patch_size)
+    yield "stride", list(run.plan.stride)
     yield "precision", precision
     yield "setting", small.model_dump(mode="json")
-    yield "training_cases", len(setting.search_split.training)
-    yield "validation_cases", list(evenly_spread(setting.search_split.validation, small.cases))
+    yield "training_cases", len(run.search_split.training)
+    yield "validation_cases", list(evenly_spread(run.search_split.validation, small.cases))
 
 
 def _processor() -> str:

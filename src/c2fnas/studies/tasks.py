@@ -11,13 +11,10 @@ from c2fnas.data.problem import CaseError
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, average, cross_validated
 from c2fnas.files import write_json, write_text
-from c2fnas.planning.train_wish import Wish
-from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.lock import RunLock
-from c2fnas.runs.meanwhile import hand_on_stop, meanwhile
-from c2fnas.runs.reporter import Reporter
-from c2fnas.stages.pipeline import ExecutorFactory, Result
-from c2fnas.stages.train import train_architecture
+from c2fnas.runs.poll import hand_on_stop, polling
+from c2fnas.runs.run import ExecutorFactory, Run
+from c2fnas.stages.deploy import Deployed
+from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies.label_test import label_test_images
 
 TABLE = "table-1.json"
@@ -56,12 +53,11 @@ def datasets_in(folder: Path) -> tuple[Path, ...]:
 
 def train_all(
     datasets: Sequence[Path],
-    run: Path,
-    wish: Wish,
-    *,
-    devices: tuple[str, ...],
+    run: Run,
+    options: TrainOptions,
     executor: ExecutorFactory,
-    reporter: Reporter,
+    *,
+    devices: tuple[str, ...] | None = None,
     label_tests: bool = False,
 ) -> tuple[TaskScores, ...]:
     """Train an architecture on folds of each data set, in ``run / NAME``, and leave ``run / table-1.json``.
@@ -71,12 +67,11 @@ def train_all(
 
     Args:
         datasets: their folders; a data set's run folder has its folder's name.
-        run: the folder of the runs, each of which is one that :func:`train_architecture` makes.
-        wish: what is asked of each; the time of a budget is each one's own.
+        run: the folder of the runs, each of which is one that :func:`train_architecture` makes, and the reporter.
+        options: what is asked of each; the time of a budget is each one's own.
+        executor: makes what runs the jobs.
         devices: where folds are trained.
-        executor: makes what runs them.
-        reporter: hears of the progress.
-        label_tests: whether to label each data set's test images by majority vote of its folds' models.
+        label_tests: label each data set's test images by majority vote of its folds' models.
 
     Returns:
         A row for each data set, in their order.
@@ -84,25 +79,26 @@ def train_all(
     Raises:
         Interrupted: stopped on request, by a file ``stop`` in ``run`` or in a data set's own folder.
     """
-    with RunLock(run):
-        folder = RunFolder(run)
-        folder.clear_stop()
-        rows = []
+    rows: list[TaskScores] = []
+    with run.locked():
         for dataset in datasets:
-            if folder.stop_requested:
-                raise Interrupted(f"{folder.stop} asked for it. Run the same command again to carry on.")
-            reporter.say(f"{dataset.name}:")
-            row = _row(dataset, run, wish, devices, executor, reporter, label_tests)
+            run.refuse_stop()
+            run.reporter.say(f"{dataset.name}:")
+            row = _row(dataset, run, options, executor, devices, label_tests)
             rows.append(row)
-            keep_table(rows, run)
+            keep_table(rows, run.folder.root)
             if row.failure is not None:
-                reporter.say(f"{dataset.name} failed: {row.failure}")
+                run.reporter.say(f"{dataset.name} failed: {row.failure}")
     return tuple(rows)
 
 
-def task_scores(name: str, result: Result, failure: str | None = None) -> TaskScores:
-    """The row of a trained data set."""
-    return TaskScores(name, cross_validated(dict(zip(result.folds, result.evaluations, strict=True))), failure)
+def task_scores(name: str, deployed: Deployed, failure: str | None = None) -> TaskScores:
+    """Return the row of a trained data set; folds whose Dice was not measurable are left out."""
+    pairs = zip(deployed.folds, deployed.evaluations, strict=True)
+    scored = {fold: evaluation for fold, evaluation in pairs if evaluation is not None}
+    if not scored:
+        return TaskScores(name, None, failure or "Dice was not measurable on any fold; the models are kept.")
+    return TaskScores(name, cross_validated(scored), failure)
 
 
 def keep_table(rows: Sequence[TaskScores], run: Path) -> Path:
@@ -123,28 +119,27 @@ def table_1(rows: Sequence[TaskScores]) -> dict[str, Any]:
 
 def _row(
     dataset: Path,
-    run: Path,
-    wish: Wish,
-    devices: tuple[str, ...],
+    run: Run,
+    options: TrainOptions,
     executor: ExecutorFactory,
-    reporter: Reporter,
+    devices: tuple[str, ...] | None,
     label_tests: bool,
 ) -> TaskScores:
-    own = run / dataset.name
+    own = Run(run.folder.root / dataset.name, reporter=run.reporter)
 
-    def trained() -> Result:
-        with meanwhile(lambda: hand_on_stop(RunFolder(run), RunFolder(own).stop)):
-            return train_architecture(dataset, own, wish, devices=devices, executor=executor, reporter=reporter)
+    def trained() -> Deployed:
+        with polling(lambda: hand_on_stop(run.folder, own.folder.stop)):
+            return train_architecture(own, dataset, options, executor, devices)
 
-    result, failure = _attempt(trained, own)
-    if result is None:
+    deployed, failure = _tried(trained, own.folder.root)
+    if deployed is None:
         return TaskScores(dataset.name, None, failure)
     if label_tests:
-        _, failure = _attempt(lambda: label_test_images(dataset, own, devices[0], reporter), own)
-    return task_scores(dataset.name, result, failure)
+        _, failure = _tried(lambda: label_test_images(own, dataset, own.config.devices[0]), own.folder.root)
+    return task_scores(dataset.name, deployed, failure)
 
 
-def _attempt(work: Callable[[], Done], own: Path) -> tuple[Done | None, str | None]:
+def _tried(work: Callable[[], Done], own: Path) -> tuple[Done | None, str | None]:
     """What ``work`` returns, or why it failed: neither the data set's fault nor one of ours may stop the others."""
     try:
         return work(), None

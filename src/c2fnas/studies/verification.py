@@ -1,4 +1,4 @@
-"""How far the ranking can be trusted: some of its candidates retrained from scratch, and Kendall's τ of both orders."""
+"""A check of the ranking: some of its candidates retrained from scratch, and Kendall's τ of both orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,16 @@ from typing import Any
 import numpy as np
 
 from c2fnas.errors import UserError
-from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.runs.driver import run_all
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import STAGE
 from c2fnas.stages.ranking import Ranking, ranking_cases
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 
 FEWEST = 3
 REPEATED = 4
@@ -79,9 +77,7 @@ class Verification:
         }
 
 
-def verify_ranking(
-    setting: Setting, executor: Executor, reporter: Reporter, *, count: int, iterations: int | None = None
-) -> Verification:
+def verify_ranking(run: Run, *, count: int, iterations: int | None = None) -> Verification:
     """Retrain ``count`` candidates spread over the ranking, best and worst among them; leaves ``verification.json``.
 
     Each is scored on all ranking cases with the super-network's weights first, however far it had come, and then
@@ -94,20 +90,20 @@ def verify_ranking(
     """
     if count < FEWEST:
         raise UserError(f"--verify {count}: at least {FEWEST} candidates are needed for a rank correlation.")
-    if not setting.folder.ranking_file.exists():
-        raise UserError(f"{setting.folder.root}: nothing to verify, the fine stage has not finished.")
-    order = _ranked(Ledger(setting.folder.study, STAGE, read_only=True).trials())
+    if not run.folder.ranking_file.exists():
+        raise UserError(f"{run.folder.root}: nothing to verify, the fine stage has not finished.")
+    order = _ranked(Ledger(run.folder.study, STAGE, read_only=True).trials())
     places = spread_places(count, len(order))
     chosen = [order[place] for place in places]
-    scores = _scored_on_all(setting, chosen, executor, reporter)
-    steps = iterations or setting.config.deployment.recipe.iterations
-    dice = _retrained(setting, chosen, steps, executor, reporter)
+    scores = _scored_on_all(run, chosen)
+    steps = iterations or run.config.deployment.recipe.iterations
+    dice = _retrained(run, chosen, steps)
     found = [
         Verified(trial.architecture, trial.number, place + 1, score, tuple(values))
         for trial, place, score, values in zip(chosen, places, scores, dice, strict=True)
     ]
-    result = _summary(setting, found, steps)
-    write_json(setting.folder.verification_file, result.to_json())
+    result = _summary(run, found, steps)
+    write_json(run.folder.verification_file, result.to_json())
     return result
 
 
@@ -117,10 +113,10 @@ def _ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(scored, key=lambda trial: (-trial.extra["cases"], -(trial.score or 0), trial.number))
 
 
-def _scored_on_all(setting: Setting, chosen: Sequence[Trial], executor: Executor, reporter: Reporter) -> list[float]:
+def _scored_on_all(run: Run, chosen: Sequence[Trial]) -> list[float]:
     """Dice with the super-network's weights on all ranking cases, so that all are comparable."""
-    cases = ranking_cases(setting, reporter)
-    ranking = Ranking(setting, chosen[0].architecture.topology, executor, reporter, len(chosen) * len(cases))
+    cases = ranking_cases(run)
+    ranking = Ranking(run, chosen[0].architecture.topology, len(chosen) * len(cases))
     paths = [trial.architecture.operations for trial in chosen]
     ranking.score(f"verify-{len(chosen)}", paths, cases)
     ranking.close("those to be retrained")
@@ -128,41 +124,34 @@ def _scored_on_all(setting: Setting, chosen: Sequence[Trial], executor: Executor
     return [ranking.dice(path, cases) or 0.0 for path in paths]
 
 
-def _retrained(
-    setting: Setting, chosen: Sequence[Trial], iterations: int, executor: Executor, reporter: Reporter
-) -> list[list[float]]:
+def _retrained(run: Run, chosen: Sequence[Trial], iterations: int) -> list[list[float]]:
     """The Dice of every candidate by seed; a training that fails is told of and left out."""
-    seeds = [setting.config.seed, setting.config.seed + 1]
+    seeds = [run.config.seed, run.config.seed + 1]
     again = spread_places(min(REPEATED, len(chosen)), len(chosen))
     wanted = [(index, seeds[0]) for index in range(len(chosen))] + [(index, seeds[1]) for index in again]
-    jobs = [_job(setting, chosen[index], seed, iterations) for index, seed in wanted]
-    outcomes = run_all(executor, jobs, setting.folder, reporter, "verification")
+    outcomes = run_all(run, "verification", [_job(run, chosen[index], seed, iterations) for index, seed in wanted])
     values: list[list[float]] = [[] for _ in chosen]
     for (index, _), outcome in zip(wanted, outcomes, strict=True):
-        if outcome.value is None:
-            reporter.say(f"{outcome.job_id} failed and is left out: {outcome.failure}")
+        reason = failure_of(outcome)
+        if reason is not None or outcome.value is None:
+            run.reporter.say(f"{outcome.job_id} failed and is left out: {reason}")
         else:
             values[index].append(outcome.value["dice"])
     return values
 
 
-def _job(setting: Setting, trial: Trial, seed: int, iterations: int) -> Job:
-    payload = {
-        "run": "../../../..",
-        "architecture": trial.architecture.to_json(),
-        "seed": seed,
-        "iterations": iterations,
-    }
+def _job(run: Run, trial: Trial, seed: int, iterations: int) -> Job:
+    spec = TrainingSpec(trial.architecture, run.config.deployment.recipe.with_iterations(iterations), seed=seed)
     name = f"{trial.number:04d}-seed-{seed}"
-    folder = setting.folder.verification / f"{iterations}-iterations" / name
-    return Job(f"verification {name}", "c2fnas.stages.fine_jobs:retrain_candidate", payload, folder)
+    folder = run.folder.verification / f"{iterations}-iterations" / name
+    return training_job(run, f"verification {name}", folder, spec)
 
 
-def _summary(setting: Setting, found: Sequence[Verified], iterations: int) -> Verification:
+def _summary(run: Run, found: Sequence[Verified], iterations: int) -> Verification:
     trained = [each for each in found if each.dice]
     if len(trained) < FEWEST:
         raise UserError(
-            f"{setting.folder.verification}: {len(trained)} of {len(found)} candidates could be trained; a "
+            f"{run.folder.verification}: {len(trained)} of {len(found)} candidates could be trained; a "
             f"rank correlation needs {FEWEST}. Look into the folders for what went wrong."
         )
     ranked, dice = [each.ranked for each in trained], [each.dice[0] for each in trained]

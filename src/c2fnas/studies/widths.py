@@ -1,36 +1,65 @@
 """Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 from c2fnas.errors import UserError
-from c2fnas.execution.executor import Executor
-from c2fnas.execution.job import Job
-from c2fnas.files import write_json
-from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
-from c2fnas.runs.trial import Trial
+from c2fnas.evaluation.metrics import ByClass
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.files import read_json, write_json
+from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.studies.ledger_grid import LedgerGrid
-from c2fnas.studies.scaled import Scaled
-from c2fnas.studies.width_job import with_patch
+from c2fnas.space.geometry import by
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, scaled_plan, training_job
+from c2fnas.studies.lengths import record, refuse_another_length
 
 STAGE = "scale"
 SAME_PATCH = (1.0,)
 
-Patch = tuple[int, int, int]
-Point = tuple[float, Patch]
+Point = tuple[float, Size]
 """A width and a patch."""
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """A row of Table 4: a network of one width, its cost and its Dice.
+
+    Attributes:
+        width: multiplier of the paper's filter counts.
+        patch: voxels that it was trained on.
+        parameters: learnable numbers.
+        macs: multiply-accumulates of one patch.
+        dice: mean over cases, then over classes; None where its training failed.
+        per_class: by class name, or None.
+        reason: the failure, else None.
+    """
+
+    width: float
+    patch: Size
+    parameters: int
+    macs: int
+    dice: float | None
+    per_class: ByClass | None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON."""
+        return {**vars(self), "patch": list(self.patch)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what :meth:`to_json` gave."""
+        i, j, k = value["patch"]
+        return cls(**{**value, "patch": (i, j, k)})
+
+
 def search_width(
-    setting: Setting,
-    executor: Executor,
-    reporter: Reporter,
+    run: Run,
     *,
     widths: Sequence[float] = WIDTHS,
     patches: Sequence[float] = SAME_PATCH,
@@ -38,12 +67,10 @@ def search_width(
 ) -> tuple[Scaled, ...]:
     """Train ``architecture`` at every width, with every factor of the patch, and leave ``scale/table.json``.
 
-    Resumes from the ledger, widths that failed are not tried again, and further ones join those that are there.
+    What is trained is not trained again, and further widths join those that are there.
 
     Args:
-        setting: of the run; its deployment recipe, first weights and split of the search serve every width.
-        executor: where they are trained, as many at a time as it has devices.
-        reporter: hears of the progress.
+        run: its deployment recipe, first weights and split of the search serve every width.
         widths: multipliers of the paper's filter counts, not of the run's width.
         patches: with more than 1.0, compound scaling: every width with every one.
         architecture: what the run's fine stage has found where None.
@@ -55,39 +82,55 @@ def search_width(
         UserError: a width that is none, nothing found yet, or this run has scaled another architecture or trained
             widths for another number of iterations.
     """
-    architecture = architecture or _found(setting)
-    factors = patch_factors(setting, patches)
-    search = _ScalingGrid(setting, grid(architecture, widths, factors), factors)
-    _refuse_another(setting, search.ledger, architecture)
-    search.refuse_another_length()
-    search.run(executor, reporter)
-    trained = {search.point(trial): trial for trial in search.ledger.trials() if trial.finished}
-    rows = tuple(_row(trained[point]) for point in sorted(trained, key=lambda point: (point[1], point[0])))
-    write_json(setting.folder.scale_table, [row.to_json() for row in rows])
-    return rows
+    architecture = architecture or _found(run)
+    factors = patch_factors(run, patches)
+    points = grid(architecture, widths, factors)
+    _refuse_another(run, architecture)
+    refuse_another_length(run, STAGE)
+    jobs = {point: scaled_job(run, each, factors[point[1]]) for point, each in points.items()}
+    names = {job.id: point for point, job in jobs.items()}
+
+    def settle(outcome: Outcome) -> None:
+        point = names[outcome.job_id]
+        record(run, STAGE, points[point], outcome, {"patch_factor": factors[point[1]], "patch": list(point[1])})
+        if reason := failure_of(outcome):
+            run.reporter.say(f"{_name(point)} failed and is left out: {reason}")
+
+    outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
+    rows = {(row.width, row.patch): row for row in scaled_rows(run)}
+    rows |= {point: _row(run, points[point], point[1], outcome) for point, outcome in outcomes.items()}
+    ordered = tuple(rows[point] for point in sorted(rows, key=lambda point: (point[1], point[0])))
+    write_json(run.folder.scale_table, [row.to_json() for row in ordered])
+    return ordered
 
 
-def patch_factors(setting: Setting, patches: Sequence[float]) -> dict[Patch, float]:
-    """The patches to train with, and the factor that gives each.
+def scaled_rows(run: Run) -> tuple[Scaled, ...]:
+    """Return the rows of Table 4 that the run has so far."""
+    path = run.folder.scale_table
+    return tuple(map(Scaled.from_json, read_json(path))) if path.exists() else ()
+
+
+def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
+    """Return the patches to train with, and the factor that gives each.
 
     Raises:
         UserError: none, a factor that gives no patch, or two that give the same one.
     """
     if not patches or any(not 0 < factor < 8 for factor in patches):
         raise UserError("--patches: give at least one factor, above 0 and below 8.")
-    factors: dict[Patch, float] = {}
+    factors: dict[Size, float] = {}
     for factor in patches:
-        patch = with_patch(setting, factor).plan.patch_size
+        patch = scaled_plan(run.plan, factor).patch_size
         if patch in factors:
             raise UserError(
-                f"--patches: {factors[patch]:g} and {factor:g} both give patches of {_sides(patch)}. Leave one out."
+                f"--patches: {factors[patch]:g} and {factor:g} both give patches of {by(patch)}. Leave one out."
             )
         factors[patch] = factor
     return factors
 
 
-def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Patch]) -> dict[Point, Architecture]:
-    """What there is to train.
+def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Size]) -> dict[Point, Architecture]:
+    """Return what there is to train.
 
     Raises:
         UserError: no width, or one that gives no whole number of filters or is given twice.
@@ -101,90 +144,40 @@ def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[
     return {(each.width, patch): each for patch, each in product(patches, scaled)}
 
 
-class _ScalingGrid(LedgerGrid[Point]):
-    """The third stage of one run."""
-
-    stage = STAGE
-
-    def __init__(self, setting: Setting, points: Mapping[Point, Architecture], factors: Mapping[Patch, float]) -> None:
-        super().__init__(setting, points)
-        self._factors = factors
-
-    def point(self, trial: Trial) -> Point:
-        return trial.architecture.width, _patch(trial)
-
-    def facts(self, point: Point) -> dict[str, Any]:
-        """What the ledger keeps with a width: its patch, its cost and how long it is trained."""
-        setting, patch = self.setting, point[1]
-        cost = network_cost(
-            self.points[point], in_channels=setting.in_channels, classes=setting.classes, input_size=patch
-        )
-        return {
-            "patch_factor": self._factors[patch],
-            "patch": list(patch),
-            "parameters": cost.parameters,
-            "macs": cost.macs,
-            "iterations": setting.config.deployment.recipe.iterations,
-        }
-
-    def job(self, trial: Trial) -> Job:
-        return scaled_job(self.setting, trial)
-
-    def name(self, trial: Trial) -> str:
-        return f"Width {trial.architecture.width:g}, patch {_sides(_patch(trial))},"
+def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
+    """Return the job that trains and scores one width."""
+    spec = TrainingSpec(architecture, run.config.deployment.recipe, seed=run.config.seed, patch_factor=factor)
+    name = f"width-{architecture.width:g}-patch-{factor:g}"
+    return training_job(run, name, run.folder.scale / name, spec)
 
 
-def scaled_job(setting: Setting, trial: Trial) -> Job:
-    """The job that trains and scores one width."""
-    return Job(
-        id=f"width {trial.number}",
-        target="c2fnas.studies.width_job:train_scaled",
-        payload={
-            "run": "../..",
-            "architecture": trial.architecture.to_json(),
-            "patch_factor": trial.extra["patch_factor"],
-        },
-        folder=setting.folder.scale_trial(trial.number),
-    )
-
-
-def _found(setting: Setting) -> Architecture:
-    path = setting.folder.fine / "architecture.json"
+def _found(run: Run) -> Architecture:
+    path = run.folder.fine / "architecture.json"
     if not path.exists():
         raise UserError(
-            f"{setting.folder.root}: the fine stage has not finished. `c2fnas search fine` comes first, or name an "
+            f"{run.folder.root}: the fine stage has not finished. `c2fnas search fine` comes first, or name an "
             "--architecture."
         )
     return Architecture.load(path)
 
 
-def _refuse_another(setting: Setting, ledger: Ledger, architecture: Architecture) -> None:
-    """All rows of a table are of one architecture."""
-    for trial in ledger.trials():
+def _refuse_another(run: Run, architecture: Architecture) -> None:
+    """Refuse another architecture than the table's rows are of."""
+    for trial in run.ledger(STAGE).trials():
         known = trial.architecture
         if (known.topology, known.operations) != (architecture.topology, architecture.operations):
             raise UserError(
-                f"{setting.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
+                f"{run.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
                 "--architecture, or choose another --run folder."
             )
 
 
-def _row(trial: Trial) -> Scaled:
-    return Scaled(
-        width=trial.architecture.width,
-        patch=_patch(trial),
-        parameters=trial.extra["parameters"],
-        macs=trial.extra["macs"],
-        dice=trial.score,
-        per_class=trial.extra.get("per_class") if trial.score is not None else None,
-        reason=trial.reason,
-    )
+def _row(run: Run, architecture: Architecture, patch: Size, outcome: Outcome) -> Scaled:
+    cost = network_cost(architecture, in_channels=run.in_channels, classes=run.classes, input_size=patch)
+    value, reason = outcome.value or {}, failure_of(outcome)
+    per_class = value.get("per_class") if reason is None else None
+    return Scaled(architecture.width, patch, cost.parameters, cost.macs, value.get("dice"), per_class, reason)
 
 
-def _patch(trial: Trial) -> Patch:
-    first, second, third = trial.extra["patch"]
-    return first, second, third
-
-
-def _sides(patch: Patch) -> str:
-    return "×".join(map(str, patch))
+def _name(point: Point) -> str:
+    return f"Width {point[0]:g}, patch {by(point[1])},"

@@ -20,7 +20,7 @@ from c2fnas.report.facts.verdict import read_verdict
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.space.architecture import Architecture
-from c2fnas.studies.scaled import Scaled
+from c2fnas.studies.widths import Scaled
 
 
 @dataclass(frozen=True)

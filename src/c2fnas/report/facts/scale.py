@@ -2,7 +2,7 @@
 
 from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
-from c2fnas.studies.scaled import Scaled
+from c2fnas.studies.widths import Scaled
 
 
 def read_widths(folder: RunFolder) -> tuple[Scaled, ...]:

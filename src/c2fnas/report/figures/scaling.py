@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 
 from c2fnas.report.figures.style import BLACK, save_figure, series_look
 from c2fnas.space.geometry import by
-from c2fnas.studies.scaled import Scaled
+from c2fnas.studies.widths import Scaled
 
 DASHES = ("-", "--", ":", "-.")
 MEAN = {"color": BLACK, "marker": "h", "linewidth": 2.0}  # no class has this marker

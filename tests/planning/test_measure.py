@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from c2fnas.planning.timing import measure_network
 from torch.nn.modules.module import register_module_forward_hook
 
-from c2fnas.planning.timing import measure_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.recipe import modern_recipe
 

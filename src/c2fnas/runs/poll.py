@@ -1,4 +1,4 @@
-"""What goes on beside a call that lasts: looking now and then, and handing a request to stop on."""
+"""Polling beside a call that lasts, and handing a request to stop on."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from c2fnas.runs.folder import RunFolder
 
 
 @contextmanager
-def meanwhile(look: Callable[[], None]) -> Iterator[None]:
+def polling(look: Callable[[], None]) -> Iterator[None]:
     """Call ``look`` in a thread, again and again until the body has ended."""
     ended = threading.Event()
 

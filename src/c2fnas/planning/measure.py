@@ -1,17 +1,21 @@
-"""A few training steps and windows, timed on the machine at hand."""
+"""A few training steps and windows, timed on the machine at hand by a worker: the driver touches no accelerator."""
 
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 
 from c2fnas.data.augment import modern_augmentation
 from c2fnas.data.plan import Plan
+from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.inference.forward import autocast
-from c2fnas.networks.designs import Design, build_design
+from c2fnas.networks.designs import Design, build_design, design_of
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
@@ -35,16 +39,55 @@ class Timings:
     augmentation: float = 0.0
 
 
-def measure(plan: Plan, space: SearchSpace, width: float, recipe: Recipe, device: str) -> Timings:
-    """Time a few training steps and windows on ``device``; the network is the middle one of the space's topologies."""
+def middle_network(space: SearchSpace, width: float) -> Architecture:
+    """Return the network that stands for a space: the middle one of its topologies, 3D in every cell."""
     topologies = space.topologies()
-    return measure_network(plan, Architecture.uniform(topologies[len(topologies) // 2], width=width), recipe, device)
+    return Architecture.uniform(topologies[len(topologies) // 2], width=width)
 
 
-def measure_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:
-    """Time a few training steps and windows of ``design`` on ``device``."""
-    channels, classes = len(plan.channels), len(plan.classes)
-    network = build_design(design, in_channels=channels, classes=classes)
+def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]) -> Timings:
+    """Time a few training steps and windows of ``design`` on the first of ``devices``, in a process of its own.
+
+    Where several devices are shares of one processor, the process gets its share of the cores.
+
+    Raises:
+        RuntimeError: the steps failed.
+    """
+    payload = {
+        "plan": plan.model_dump(mode="json"),
+        "design": design.to_json(),
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    return Timings(**run_once("timing", "c2fnas.planning.measure:time_on_device", payload, devices))
+
+
+def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[str]) -> dict[str, Any]:
+    """Return the value of a job that a worker does on the first of ``devices``.
+
+    Raises:
+        MemoryError: the device has not enough memory.
+        RuntimeError: the job failed.
+    """
+    with tempfile.TemporaryDirectory() as folder, LocalProcessExecutor(devices, retries=0) as executor:
+        executor.submit(Job(name, target, payload, Path(folder)))
+        outcome = executor.wait()
+    assert outcome is not None
+    if outcome.kind in ("out_of_memory", "killed"):
+        raise MemoryError(f"{name}: {outcome.failure}")
+    if outcome.value is None:
+        raise RuntimeError(f"{name} failed: {outcome.failure}")
+    return outcome.value
+
+
+def time_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """Time steps and windows; the job of :func:`measure`."""
+    plan, recipe = Plan.model_validate(payload["plan"]), Recipe.model_validate(payload["recipe"])
+    return asdict(time_network(plan, design_of(payload["design"]), recipe, device))
+
+
+def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:
+    """Time a few training steps and windows of ``design`` on ``device``, in this process."""
+    network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
     seconds = time_iterations(network, lambda a, b: _noise(a, b, plan, patches), timed, TIMED_ITERATIONS, device=device)
@@ -75,13 +118,12 @@ def _time_window(network: torch.nn.Module, plan: Plan, windows: int, recipe: Rec
 def _time_augmentation(plan: Plan, device: str) -> float:
     """Seconds of one augmented patch: the mean, since each change comes with a probability of its own."""
     augment, place = modern_augmentation(plan), torch.device(device)
-    patches = [
-        (
-            torch.randn(len(plan.channels), *plan.patch_size, device=place),
-            torch.zeros(plan.patch_size, dtype=torch.uint8, device=place),
-        )
-        for _ in range(TIMED_AUGMENTATIONS + 1)
-    ]
+
+    def patch() -> tuple[torch.Tensor, torch.Tensor]:
+        image = torch.randn(len(plan.channels), *plan.patch_size, device=place)
+        return image, torch.zeros(plan.patch_size, dtype=torch.uint8, device=place)
+
+    patches = [patch() for _ in range(TIMED_AUGMENTATIONS + 1)]
     augment(*patches.pop(), np.random.default_rng(0))
     start = time.perf_counter()
     for number, (image, label) in enumerate(patches):

@@ -5,23 +5,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from c2fnas.execution.executor import Executor
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.search.path_evolution import PathEvolution
 from c2fnas.search.path_ranking import random_paths
 from c2fnas.search.rank_correlation import kendall_tau
 from c2fnas.search.successive_halving import plan_rungs, survivors, work
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.cost import network_cost
+from c2fnas.space.cost import Cost
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.ranking import Ranking, ranking_cases, refuse_all_failed
 
 
 @dataclass
-class Narrowed:
-    """What has become of the candidates.
+class Halved:
+    """The candidates after the rungs.
 
     Attributes:
         finalists: those scored on all cases that have not failed, best first.
@@ -46,26 +44,26 @@ class Narrowed:
     scored: int = 0
 
 
-class Narrowing:
+class SuccessiveHalving:
     """The candidates of one run on their way through the rungs."""
 
-    def __init__(self, setting: Setting, topology: Topology, executor: Executor, reporter: Reporter) -> None:
-        self._setting, self._config, self._reporter = setting, setting.config.fine, reporter
-        self.cases = ranking_cases(setting, reporter)
-        self._drawn = random_paths(setting.config.space, self._config.candidates, seed=setting.config.seed)
+    def __init__(self, run: Run, topology: Topology) -> None:
+        self._run, self._config = run, run.config.fine
+        self.cases = ranking_cases(run)
+        self._drawn = random_paths(run.config.space, self._config.candidates, seed=run.config.seed)
         self.rungs = plan_rungs(len(self._drawn), len(self.cases), self._config.rungs)
         self._audited = self._drawn[: self._config.audit] if len(self.rungs) > 1 else []
         total = work(self.rungs) + len(self._audited) * len(self.cases)
-        self._ranking = Ranking(setting, topology, executor, reporter, total)
-        self.cost = cache(lambda path: cost_of(setting, Architecture(topology, path, setting.config.width)))
+        self._ranking = Ranking(run, topology, total)
+        self.cost = cache(lambda path: _macs_first(run.cost(Architecture(topology, path, run.width))))
 
-    def run(self) -> Narrowed:
-        """Score, narrow down, audit.
+    def rank(self) -> Halved:
+        """Score the candidates, halve them rung by rung, audit the rungs.
 
         Raises:
             UserError: no candidate could be scored.
         """
-        result = self._narrow(self._first())
+        result = self._halve(self._first())
         result.audit = self._audit(result)
         result.dice = {path: self._ranking.dice(path, self.cases[:count]) for path, count in result.reached.items()}
         result.first_cases = self.rungs[0].cases
@@ -83,7 +81,7 @@ class Narrowing:
         if self._config.choose == "random":
             self._ranking.score("rung-1", self._drawn, cases)
             return self._drawn
-        config = self._setting.config
+        config = self._run.config
         evolution = PathEvolution(config.space, candidates=self._config.candidates, seed=config.seed)
         found: dict[OperationPath, None] = {}
         while not evolution.finished:
@@ -96,7 +94,7 @@ class Narrowing:
             found |= dict.fromkeys(paths)
         return list(found)
 
-    def _narrow(self, candidates: list[OperationPath]) -> Narrowed:
+    def _halve(self, candidates: list[OperationPath]) -> Halved:
         standing, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
         for number, rung in enumerate(self.rungs, start=1):
             cases = self.cases[: rung.cases]
@@ -104,21 +102,21 @@ class Narrowing:
                 self._ranking.score(f"rung-{number}", standing, cases)
                 reached |= dict.fromkeys(standing, rung.cases)
             scores = {path: self._ranking.dice(path, cases) for path in standing}
-            refuse_all_failed(self._setting, list(scores.values()))
+            refuse_all_failed(self._run, list(scores.values()))
             if number == 1:
                 self._warn_of_one_score(set(scores.values()) - {None}, len(scores))
             keep = self.rungs[number].candidates if number < len(self.rungs) else len(scores)
             standing = survivors(scores, keep, {path: self.cost(path) for path in standing})
-        return Narrowed(standing, reached)
+        return Halved(standing, reached)
 
     def _warn_of_one_score(self, scores: set[float | None], candidates: int) -> None:
         if len(scores) == 1 < candidates:
-            self._reporter.say(
+            self._run.reporter.say(
                 f"All {candidates} candidates have the same Dice, {scores.pop():.4f}: the super-network has not learnt "
                 "enough to tell them apart, and the choice among them is arbitrary. Train it for more iterations."
             )
 
-    def _audit(self, result: Narrowed) -> dict[str, Any]:
+    def _audit(self, result: Halved) -> dict[str, Any]:
         """Candidates at random on all cases: Kendall's τ of each rung's scores with those, and whether the best is in.
 
         Empty where there is nothing to tell: one rung alone, or fewer than two candidates.
@@ -136,7 +134,7 @@ class Narrowing:
         self._admit(result, [path for path in full if path in result.reached])
         return {"candidates": len(full), "rungs": taus, "best_kept": kept}
 
-    def _admit(self, result: Narrowed, paths: Sequence[OperationPath]) -> None:
+    def _admit(self, result: Halved, paths: Sequence[OperationPath]) -> None:
         """Candidates that the audit has scored on all cases are finalists too: what is known counts."""
         result.reached |= dict.fromkeys(paths, len(self.cases))
         scores = {path: self._ranking.dice(path, self.cases) for path in [*result.finalists, *paths]}
@@ -147,9 +145,6 @@ class Narrowing:
         return [0.0 if dice is None else dice for dice in found]
 
 
-def cost_of(setting: Setting, architecture: Architecture) -> tuple[int, int]:
-    """Multiply-accumulates of one window, and parameters."""
-    cost = network_cost(
-        architecture, in_channels=setting.in_channels, classes=setting.classes, input_size=setting.plan.patch_size
-    )
+def _macs_first(cost: Cost) -> tuple[int, int]:
+    """The order in which costs break ties."""
     return cost.macs, cost.parameters

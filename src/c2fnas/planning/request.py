@@ -1,0 +1,122 @@
+"""A request for a run: budget, overrides and devices, against what the run has. Options left out stay as they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.plan import load_plan
+from c2fnas.files import sha256
+from c2fnas.networks.designs import Design
+from c2fnas.planning.presets import STAGES, Part, complete_recipe, draft, requested
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.freeze import begun_stages, refuse_frozen
+from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
+
+DEFAULT_BUDGET = "hour"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run shall be.
+
+    Attributes:
+        budget: its name or file.
+        overrides: values given by the user, in this call and in earlier ones.
+        part: the budget's part of a configuration with the overrides in it.
+        devices: of the run.
+        design: the network that is trained where nothing is searched.
+        config: the run's own configuration with what may still change in it; None where it has to be made.
+        replan: true if values of the plan are asked for that the plan in the folder was not made with.
+        folds: the division into folds; one that asks for nothing keeps the folds that are there.
+    """
+
+    budget: str
+    overrides: dict[str, Any]
+    part: Part
+    devices: tuple[str, ...]
+    design: Design | None
+    config: RunConfig | None
+    replan: bool
+    folds: FoldChoice
+
+    @property
+    def draft(self) -> RunConfig:
+        """The configuration as far as it is known without data."""
+        return draft(self.part, self.budget)
+
+    @property
+    def width(self) -> float:
+        """The width of every network of the run: the given network's, or by the first device where it is "auto"."""
+        if self.design is not None:
+            return self.design.width
+        width = self.draft.width
+        if width == "auto":
+            return 1.0 if self.devices[0].startswith("cuda") else 0.25
+        return width
+
+
+def request_for(
+    folder: RunFolder,
+    *,
+    budget: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    devices: tuple[str, ...] | None = None,
+    design: Design | None = None,
+) -> Request:
+    """Return the request for the run in ``folder``; None for a value means: as the run was started.
+
+    Raises:
+        UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
+    """
+    asked = dict(overrides or {})
+    refuse_unknown(asked)
+    known = RunConfig.load(folder.config) if folder.config.exists() else None
+    whole = {**(known.overrides if known else {}), **asked}
+    budget = budget or (known.budget if known else DEFAULT_BUDGET)
+    devices = devices or (known.devices if known else ("cpu",))
+    part = requested(budget, whole)
+    if design is not None and (known is None or known.kind == "training"):
+        part |= {"kind": "training", "verdict": False}
+    replan = any(name.startswith("plan.") for name in asked)
+    divides = known is None or any(name.startswith("folds.") for name in asked)
+    folds = FoldChoice(**draft(part, budget).folds.model_dump()) if divides else FoldChoice()
+    if known is None:
+        return Request(budget, whole, part, devices, design, None, replan, folds)
+    changes = _changes(folder, known, budget, asked, part, devices)
+    refuse_frozen(changes, folder)
+    config: RunConfig | None = known
+    if changes:
+        config = _amended(folder, known, changes, whole, part) if begun_stages(folder) else None
+    replan = replan and any(name.startswith("plan.") for name in changes)
+    return Request(budget, whole, part, devices, design, config, replan, folds)
+
+
+def _changes(
+    folder: RunFolder, known: RunConfig, budget: str, asked: Mapping[str, Any], part: Part, devices: tuple[str, ...]
+) -> dict[str, tuple[Any, Any]]:
+    """The fields in which the request differs from the run, with the run's value and the one asked for."""
+    wanted = draft(part, budget)
+    # Folds are compared, and refused, where they are kept: other words may give the same ones.
+    named = [name for name in asked if not name.startswith("folds.")]
+    fresh = [name for name in named if name not in known.overrides or known.overrides[name] != asked[name]]
+    pairs = {name: (value_at(known, name), value_at(wanted, name)) for name in fresh}
+    pairs |= {"budget": (known.budget, budget), "devices": (known.devices, devices)}
+    pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
+    if wanted.kind == "search":
+        pairs["kind"] = (known.kind, "search")
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _amended(
+    folder: RunFolder, known: RunConfig, changes: Mapping[str, tuple[Any, Any]], whole: dict[str, Any], part: Part
+) -> RunConfig:
+    """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
+    values = {name: asked for name, (_, asked) in changes.items() if ".recipe." not in name}
+    for section in {name.partition(".")[0] for name in changes if ".recipe." in name}:
+        recipe = value_at(known, f"{section}.recipe")
+        own = {"iterations": recipe.iterations, **part[section]["recipe"]}
+        plan = load_plan(folder.plan)
+        values[f"{section}.recipe"] = complete_recipe(own, STAGES[section], plan, recipe.precision)
+    return with_values(known, values | {"overrides": whole})

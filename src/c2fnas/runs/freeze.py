@@ -1,0 +1,89 @@
+"""Which stage freezes which field of a run's configuration, and the one refusal of a change that comes too late."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
+
+ALL = ("coarse", "super-network", "ranking", "final", "scale", "ablation", "verdict", "table")
+
+TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("devices", "deployment.validate_every", "deployment.folds", "overrides", "versions"), ()),
+    (("coarse", "verdict"), ("coarse", "final")),
+    (("fine.recipe", "fine.sampling"), ("super-network",)),
+    (("fine",), ("ranking",)),
+    (("deployment",), ("final", "scale", "ablation", "verdict")),
+    (("",), ALL),
+)
+"""Fields (a section stands for all of its fields) and the stages that freeze them; the first row that fits counts."""
+
+OPTIONS = {
+    "budget": "--budget",
+    "seed": "--seed",
+    "verdict": "--verdict or --no-verdict",
+    "coarse.sampler": "--sampler",
+    "coarse.evaluations": "--evaluations",
+    "coarse.early_stopping": "--early-stopping",
+    "fine.rungs": "--rungs",
+    "coarse.limits.parameters": "--max-parameters",
+    "coarse.limits.macs": "--max-macs",
+    "fine.choose": "--choose",
+    "coarse.limits.memory": "--max-memory",
+    "fine.candidates": "--candidates",
+    "fine.sampling": "--sampling",
+    "deployment.recipe.name": "--recipe",
+    "deployment.recipe.iterations": "--iterations",
+    "folds": "--folds, --fold-count and --group-by",
+    "deployment.recipe.precision": "--precision",
+    "deployment.start": "--from",
+}
+"""The options that set a field; any other is set by ``--set``."""
+
+
+def begun_stages(folder: RunFolder) -> dict[str, Path]:
+    """Return the folders of the stages that have begun, by stage."""
+    places = {
+        "coarse": folder.coarse,
+        "super-network": folder.supernet,
+        "ranking": folder.ranking,
+        "final": folder.final,
+        "scale": folder.scale,
+        "ablation": folder.ablation,
+        "verdict": folder.verdict,
+        "table": folder.table,
+    }
+    return {stage: place for stage, place in places.items() if place.exists()}
+
+
+def frozen_by(field: str, folder: RunFolder) -> str | None:
+    """Return the stage that has begun with ``field``, so that it can't change any more; None while it can."""
+    stages = next(stages for sections, stages in TABLE if any(_within(field, section) for section in sections))
+    return next((stage for stage in begun_stages(folder) if stage in stages), None)
+
+
+def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:
+    """Refuse changes (the value now, the value asked for, by field) of what a stage has begun with.
+
+    Raises:
+        UserError: a field is frozen; the message names it, both values, the stage and what to do.
+    """
+    for field, (now, asked) in changes.items():
+        stage = frozen_by(field, folder)
+        if stage is not None:
+            option = OPTIONS.get(field, field if field.endswith(".yaml") else f"--set {field}")
+            values = "" if field in ("plan.yaml", "folds") else f" ({_shown(now)}, now {_shown(asked)})"
+            more = ", or train on with --extend" if field == "deployment.recipe.iterations" and stage == "final" else ""
+            raise UserError(
+                f"{folder.config}: this run has another {option}{values}: its {stage} stage has begun with it. Leave "
+                f"the option out or give the first value again, or choose another --run folder{more}."
+            )
+
+
+def _within(field: str, section: str) -> bool:
+    return not section or field == section or field.startswith(f"{section}.")
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,332 @@
+"""The one training job: a network trained by a recipe on a fold and scored on the cases that it leaves out.
+
+Coarse candidates, deployed networks, widths, ablations, verification, the references of a verdict and the entries of a
+table of topologies are lists of :class:`TrainingSpec`. A job resumes from its own folder when it is called again, and
+is a pure function of the run's configuration and its spec, so it does not matter where or how often it was interrupted.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+
+from c2fnas.data.augment import augmentation
+from c2fnas.data.patches import PatchSampler, prefetched
+from c2fnas.data.plan import Plan
+from c2fnas.errors import Interrupted
+from c2fnas.evaluation.evaluate import evaluate_network
+from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
+from c2fnas.files import write_json
+from c2fnas.inference.ensemble import Mirrored
+from c2fnas.inference.package import load_package, save_package
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.memory import is_out_of_memory
+from c2fnas.networks.designs import Design, design_of
+from c2fnas.runs.driver import run_jobs
+from c2fnas.runs.folder import EVALUATION, PACKAGE
+from c2fnas.runs.live import progress_to
+from c2fnas.runs.run import Run
+from c2fnas.stages.card import model_card
+from c2fnas.training.checkpoint import forget_checkpoints
+from c2fnas.training.device import ranks
+from c2fnas.training.loop import train
+from c2fnas.training.recipe import Recipe
+from c2fnas.training.step import Forward, plain_forward
+from c2fnas.training.weights import save_weights, transfer
+
+Json = dict[str, Any]
+Keep = Literal["nothing", "weights", "model"]
+
+PREFETCH_WORKERS = 1
+WEIGHTS = "weights.safetensors"
+SIDE_STEP = 8  # voxels; sides of a scaled patch are multiples of it
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One training and its validation: with the run's data and plan, everything that decides its result.
+
+    Attributes:
+        design: the network.
+        recipe: its training.
+        fold: number of the fold whose training cases train and whose validation cases score; -1: the search's.
+        seed: of weights, order of patches and augmentation.
+        until: pause after this iteration and score; called again with a later one, the training carries on.
+        score_at: iterations on the way at which Dice is measured, too.
+        cases: number of validation cases, spread evenly; None: all.
+        window: ``plan`` for the plan's stride, ``coarse`` for the stride of coarse candidates.
+        mirror: average over mirrored views where the recipe says so, as a deployed network does.
+        patch_factor: factor of the plan's patch and stride.
+        extend: let a finished training go on by this recipe, of more iterations.
+        start: checksum of the run's model to begin with; None: from scratch.
+        validate_every: iterations between validations on the way, which decide nothing.
+        keep: what stays beside ``evaluation.json``: nothing, the weights, or a model package and its last checkpoint.
+    """
+
+    design: Design
+    recipe: Recipe
+    fold: int = -1
+    seed: int = 0
+    until: int | None = None
+    score_at: tuple[int, ...] = ()
+    cases: int | None = None
+    window: Literal["plan", "coarse"] = "plan"
+    mirror: bool = False
+    patch_factor: float = 1.0
+    extend: bool = False
+    start: str | None = None
+    validate_every: int | None = None
+    keep: Keep = "nothing"
+
+    def to_json(self) -> Json:
+        """Return the spec as JSON."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        recipe = self.recipe.model_dump(mode="json")
+        return own | {"design": self.design.to_json(), "recipe": recipe, "score_at": list(self.score_at)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Return what :meth:`to_json` gave."""
+        recipe = Recipe.model_validate(value["recipe"])
+        own = {"design": design_of(value["design"]), "recipe": recipe, "score_at": tuple(value["score_at"])}
+        return cls(**{**value, **own})
+
+
+def training_job(run: Run, name: str, folder: Path, spec: TrainingSpec) -> Job:
+    """Return the job that trains and scores ``spec`` in ``folder``, which lies in the run folder."""
+    way = Path(*[".."] * len(folder.relative_to(run.folder.root).parts)).as_posix()
+    return Job(name, "c2fnas.stages.training:run_spec", {"run": way, **spec.to_json()}, folder)
+
+
+def run_all(
+    run: Run, stage: str, jobs: Sequence[Job], settle: Callable[[Outcome], None] = lambda outcome: None
+) -> list[Outcome]:
+    """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
+
+    One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, and one
+    that failed is tried again. Checkpoints go once the result is known, but for the last one of a kept model, by which
+    a training can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    """
+    by_id = {job.id: job for job in jobs}
+
+    def forget(outcome: Outcome) -> None:
+        job = by_id[outcome.job_id]
+        if outcome.value is not None:
+            forget_checkpoints(job.folder, keep=1 if job.payload["keep"] == "model" else 0)
+        settle(outcome)
+
+    return run_jobs(run, stage, jobs, settle=forget)
+
+
+def failure_of(outcome: Outcome) -> str | None:
+    """Return why a training has no Dice: it failed, or could not be scored. None if it has one."""
+    if outcome.value is None:
+        return outcome.failure or outcome.kind
+    return outcome.value.get("unscored")
+
+
+def run_spec(payload: Json, folder: Path, device: str) -> Json:
+    """Train and score the spec of a job; the target of :func:`training_job`."""
+    run, divisor = Run.open(folder / payload["run"]), payload.get(MICRO_BATCH_DIVISOR, 1)
+    spec = TrainingSpec.from_json({key: payload[key] for key in TrainingSpec.__dataclass_fields__})
+    return train_and_score(run, spec, folder, device, divisor=divisor)
+
+
+def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, divisor: int = 1) -> Json:
+    """Train a network and score it (paper Eq. 2 and 3; 4.1); leaves ``evaluation.json`` and what the spec keeps.
+
+    A trained network is packaged before it is scored, so that no failure afterwards costs it: where scoring fails,
+    ``dice`` is None and ``unscored`` says why.
+
+    Args:
+        run: the data, the plan and the folder of the model to start from.
+        spec: what is trained.
+        folder: of the job; a training that was cut short carries on from its checkpoint there.
+        device: "cpu", "cuda:0" ...
+        divisor: of the micro-batch, after an out-of-memory; the effective batch stays.
+
+    Returns:
+        ``dice`` (mean over classes), ``per_class``, ``rungs`` (Dice by iteration of ``score_at``) and ``seconds`` of
+        processor time in this process.
+    """
+    began = time.process_time()
+    run = run.varied(seed=spec.seed, plan=scaled_plan(run.plan, spec.patch_factor))
+    spec = replace(spec, recipe=divided(spec.recipe, divisor))
+    if spec.score_at:
+        forget_checkpoints(folder)  # a training of seconds begins again where it was cut short
+    network, rungs = train_network(run, spec, folder, device)
+    end = spec.until or spec.recipe.iterations
+    if spec.keep == "model":
+        _save_model(run, spec, network, folder, None)
+    elif spec.keep == "weights" and end == spec.recipe.iterations:
+        save_weights(folder / WEIGHTS, network)
+    evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1)
+    if evaluation is not None and spec.keep == "model":
+        _save_model(run, spec, network, folder, evaluation)
+    value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
+    more = {"rungs": rungs, "seconds": time.process_time() - began}
+    return value | more | ({} if reason is None else {"unscored": reason})
+
+
+def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tuple[torch.nn.Module, dict[str, float]]:
+    """Return the trained network and Dice by iteration of ``score_at``; processes under torchrun each call this."""
+    network = run.build(spec.design)
+    if spec.start:
+        transfer(load_package(run.folder.start_model).network.state_dict(), network)
+    split, rungs = run.folds[spec.fold], {}
+
+    def validate(trained: torch.nn.Module) -> float | None:
+        return _or_none(lambda: _evaluate(run, spec, trained, device).mean)
+
+    for end in (*spec.score_at, spec.until or spec.recipe.iterations):
+        train_on(
+            run,
+            network,
+            split.training,
+            spec.recipe,
+            folder,
+            device,
+            extend=spec.extend,
+            validate=validate,
+            validate_every=spec.validate_every,
+            until=end,
+        )
+        if end in spec.score_at:
+            rungs[str(end)] = _evaluate(run, spec, network, device).mean
+    return network, rungs
+
+
+def train_on(
+    run: Run,
+    network: torch.nn.Module,
+    ids: tuple[str, ...],
+    recipe: Recipe,
+    folder: Path,
+    device: str,
+    forward: Forward = plain_forward,
+    **options: Any,
+) -> None:
+    """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
+    rank, world_size = ranks()
+    sampler = PatchSampler(
+        run.cases(ids),
+        patch_size=run.plan.patch_size,
+        volumes=recipe.volumes,
+        patches_per_volume=recipe.patches_per_volume,
+        seed=run.config.seed,
+        foreground_rate=recipe.foreground_rate,
+        augmentation=augmentation(recipe.augmentation, run.plan),
+        rank=rank,
+        world_size=world_size,
+        device=None if device.startswith("cpu") else torch.device(device),
+    )
+    batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
+    train(network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options)
+
+
+def divided(recipe: Recipe, divisor: int) -> Recipe:
+    """Return the recipe with a smaller micro-batch after an out-of-memory; the effective batch stays."""
+    if divisor == 1:
+        return recipe
+    return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
+
+
+def scaled_plan(plan: Plan, factor: float) -> Plan:
+    """Return the plan with a patch of ``factor`` times its sides, and strides in proportion; 1 changes nothing."""
+    if factor == 1:
+        return plan
+    patch = tuple(max(SIDE_STEP, round(side * factor / SIDE_STEP) * SIDE_STEP) for side in plan.patch_size)
+    sides = {"patch_size": patch} | {
+        name: tuple(min(side, max(1, round(step * factor))) for side, step in zip(patch, strides, strict=True))
+        for name, strides in (("stride", plan.stride), ("ranking_stride", plan.ranking_stride))
+    }
+    return plan.model_copy(update=sides)
+
+
+def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    """Return ``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
+
+    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
+    ('a', 'c')
+    """
+    if count is None or count >= len(ids):
+        return ids
+    return tuple(ids[index * len(ids) // count] for index in range(count))
+
+
+def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:
+    """Score a network on the search's validation cases and leave ``evaluation.json``."""
+    cases = run.cases(run.search_split.validation)
+    return _kept(evaluate_network(network, cases, window, **_about(run, folder, device)), folder)
+
+
+def _evaluate(
+    run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
+) -> Evaluation:
+    ids = evenly_spread(run.folds[spec.fold].validation, spec.cases)
+    window = run.coarse_window if spec.window == "coarse" else run.window()
+    window = replace(window, precision=spec.recipe.precision)
+    return evaluate_network(network, run.cases(ids), window, **_about(run, folder, device))
+
+
+def _about(run: Run, folder: Path | None, device: str) -> Json:
+    progress = {} if folder is None else {"on_progress": progress_to(folder, "evaluated", device)}
+    return {"class_names": run.class_names, "device": device, **progress}
+
+
+def _scored(
+    run: Run, spec: TrainingSpec, network: torch.nn.Module, folder: Path, device: str, *, last_try: bool
+) -> tuple[Evaluation | None, str | None]:
+    """The evaluation, or the reason why there is none; a lack of memory is answered by a retry first."""
+    deployed = Mirrored(network) if spec.mirror and spec.recipe.mirror else network
+    try:
+        return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
+    except Interrupted:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error) and not last_try:
+            raise
+        log.warning("Dice not measurable: %s", error)
+        return None, f"Dice not measurable: {' '.join(str(error).split())}"
+
+
+def _kept(evaluation: Evaluation, folder: Path) -> Evaluation:
+    write_json(folder / EVALUATION, evaluation.to_json())
+    return evaluation
+
+
+def _scores(evaluation: Evaluation) -> Json:
+    return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+
+def _save_model(
+    run: Run, spec: TrainingSpec, network: torch.nn.Module, folder: Path, evaluation: Evaluation | None
+) -> None:
+    save_package(
+        folder / PACKAGE,
+        network,
+        spec.design,
+        run.plan,
+        card=model_card(run, spec.design, spec.recipe, spec.fold, evaluation),
+        weighting=run.weighting,
+        mirror=spec.recipe.mirror,
+    )
+
+
+def _or_none(measure: Callable[[], float]) -> float | None:
+    """A validation on the way decides nothing, so that its failure may not cost the training."""
+    try:
+        return measure()
+    except Interrupted:
+        raise
+    except Exception as error:
+        log.warning("Validation during training failed: %s", error)
+        return None
