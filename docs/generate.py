@@ -40,7 +40,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put lists of pages where a page asks for them, and lead links that leave the documents to the repository."""
+    """Put lists and tables where a page asks for them, and lead links that leave the documents to the repository."""
+    for mark, table in TABLES.items():
+        markdown = markdown.replace(mark, table() if mark in markdown else "")
     for mark, folder in LISTS.items():
         markdown = markdown.replace(mark, _listed(Path(config.docs_dir) / folder))
     return re.sub(r"\]\((?:\.\./)+((?:src|tests|benchmarks)/[^)]+)\)", rf"]({config.repo_url}/blob/main/\1)", markdown)
@@ -62,6 +64,27 @@ def _command_line() -> str:
     command = [sys.executable, "-m", "typer", "c2fnas.cli", "utils", "docs", "--name", "c2fnas"]
     text = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     return text.replace("# `c2fnas`", "# The command line", 1)
+
+
+def _freeze_table() -> str:
+    """The stages that freeze each field of a run's configuration."""
+    from c2fnas.runs.freeze import TABLE
+
+    rows = [(", ".join(f"`{field}`" for field in fields if field) or "all others", stages) for fields, stages in TABLE]
+    lines = [f"| {fields} | {', '.join(stages) or 'none'} |" for fields, stages in rows]
+    return "\n".join(["| fields | frozen by |", "|---|---|", *lines])
+
+
+def _fields() -> str:
+    """Every field of a run's configuration by its dotted name."""
+    from c2fnas.runs.config import RunConfig
+    from c2fnas.runs.overrides import fields
+
+    return "\n".join(f"- `{name}`" for name, _ in fields(RunConfig))
+
+
+TABLES = {"<!-- freeze table -->": _freeze_table, "<!-- fields -->": _fields}
+"""What a page writes where it wants a table made from the code."""
 
 
 def _listed(folder: Path) -> str:

@@ -27,7 +27,7 @@ Measure = Callable[[Design, Recipe], Timings]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What preparation has found out, and planning needs.
+    """The facts of a preparation that planning needs.
 
     Attributes:
         plan: of the data set.

@@ -1,4 +1,4 @@
-"""What a run will do and how long it will take on this machine, told before it starts. A pure function."""
+"""The forecast of a run, told before it starts: its stages and their expected time. A pure function."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Whether a patch fits the memory: predicted where there is room to spare, else measured by a training step."""
+"""A check that a patch fits the memory: predicted where there is room to spare, else measured by a training step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +47,7 @@ Measure = Callable[[Architecture, TrainingStep, Size, str], int | None]
 
 
 class MemoryFit:
-    """Whether training on a patch fits the memory of a device; the ``fits`` of :func:`c2fnas.data.plan.make_plan`.
+    """A check that training on a patch fits a device's memory; ``fits`` of :func:`c2fnas.planning.plan.make_plan`.
 
     The network is the most demanding of the coarse stage's candidates, so that none of them fails for lack of memory.
 
@@ -76,7 +76,7 @@ class MemoryFit:
         self._correction = 1.0
 
     def __call__(self, patch: Size) -> bool:
-        """Whether a step on patches of this size fits."""
+        """Return true if a step on patches of this size fits."""
         predicted = self._predicted(patch)
         if predicted * self._correction <= self.available * SPARE:
             return True

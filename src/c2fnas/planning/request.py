@@ -19,7 +19,7 @@ DEFAULT_BUDGET = "hour"
 
 @dataclass(frozen=True)
 class Request:
-    """What a run shall be.
+    """A run as it shall be.
 
     Attributes:
         budget: its name or file.

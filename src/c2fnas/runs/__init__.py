@@ -1,1 +1,1 @@
-"""What a run keeps on the disk: its folder, its lock, its ledger, its configuration."""
+"""A run: its folder, configuration, lock, ledger, and the loop that drives its jobs."""

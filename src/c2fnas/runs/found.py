@@ -1,4 +1,4 @@
-"""Whether a network is what the search of a run has found."""
+"""A check that a network is the one that the search of a run has found."""
 
 from c2fnas.networks.designs import Design
 from c2fnas.runs.folder import RunFolder
@@ -6,7 +6,7 @@ from c2fnas.space.architecture import Architecture
 
 
 def was_found(run: RunFolder, design: Design) -> bool:
-    """Whether the fine stage of ``run`` has found ``design``, in this width or another one (paper 5.3).
+    """Return true if the fine stage of ``run`` has found ``design``, in this width or another one (paper 5.3).
 
     Raises:
         UserError: the fine stage's file can't be read.

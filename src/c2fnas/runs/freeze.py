@@ -1,4 +1,4 @@
-"""Which stage freezes which field of a run's configuration, and the one refusal of a change that comes too late."""
+"""The table of the stages that freeze a configuration's fields, and the one refusal of a change that comes too late."""
 
 from collections.abc import Mapping
 from pathlib import Path

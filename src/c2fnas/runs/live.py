@@ -1,4 +1,4 @@
-"""What a running job is doing: the last line of its metrics file, which jobs write and the driver reads."""
+"""The state of a running job: the last line of its metrics file, which jobs write and the driver reads."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def latest_metrics(folder: Path) -> dict[str, Any]:
 
 
 def share_done(job: Job) -> float:
-    """How much of a job is done, between 0 and just under 1."""
+    """Return the share of a job that is done, between 0 and just under 1."""
     metrics = latest_metrics(job.folder)
     if metrics.get("doing") in WHOLE:
         return min(0.99, metrics["done"] / metrics["total"])

@@ -28,7 +28,7 @@ def polling(look: Callable[[], None]) -> Iterator[None]:
 
 
 def hand_on_stop(folder: RunFolder, stop: Path) -> None:
-    """Where a run is asked to stop, ask what works for it too, which looks for a file ``stop`` of its own."""
+    """Hand a run's request to stop on to a worker, which looks for a file ``stop`` of its own."""
     if folder.stop_requested:
         with suppress(OSError):  # its folder may not be there yet
             stop.touch()

@@ -1,4 +1,4 @@
-"""How the stages tell what they do; the command line shows it, a test or a notebook may listen."""
+"""The interface through which stages tell their progress; the command line shows it, a test or notebook may listen."""
 
 from typing import Protocol
 

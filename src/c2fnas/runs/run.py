@@ -156,7 +156,7 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """How cases are prepared and cut into patches."""
+        """The plan: how cases are prepared and cut into patches."""
         return self._plan or load_plan(self.folder.plan)
 
     @cached_property

@@ -33,7 +33,7 @@ Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 
 
 def _origin(run: Run, design: Design) -> tuple[str, str]:
-    """What it is, and whether a search was led by its validation cases; of a network that was given nobody knows."""
+    """The network's origin, and a warning if a search may have been led by the validation cases."""
     if not isinstance(design, Architecture):
         return "A network of a fixed form,", ""
     if was_found(run.folder, design):

@@ -267,7 +267,7 @@ def _history(ledger: Ledger) -> Iterator[Asked | Told]:
 
 
 def _facts(run: Run, proposal: Proposal) -> dict[str, Any]:
-    """What the ledger keeps with a candidate: where it came from and what it costs."""
+    """The ledger's entry of a candidate: its origin and its cost."""
     return {
         "cluster": proposal.cluster,
         "branch": proposal.branch,
@@ -277,5 +277,5 @@ def _facts(run: Run, proposal: Proposal) -> dict[str, Any]:
 
 
 def _ending(trial: Trial, outcome: Outcome) -> dict[str, Any]:
-    """Where it ran, and how long it took with all its rungs."""
+    """The device, and the seconds of all rungs together."""
     return {"device": outcome.device, "seconds": trial.extra.get("seconds", 0.0) + outcome.seconds}

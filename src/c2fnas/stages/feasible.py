@@ -1,4 +1,4 @@
-"""What coarse candidates cost, before any of them is trained, and which are within the limits (not in the paper)."""
+"""The cost of coarse candidates, known before any is trained, and those within the run's limits (not in the paper)."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "
 
 
 def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
-    """``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
+    """Return ``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
     architecture = Architecture.uniform(topology, width=run.width)
     recipe = run.config.coarse.recipe
     cost = run.cost(architecture)
@@ -30,7 +30,7 @@ def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
 
 
 def feasible_clusters(run: Run, clusters: Iterable[TopologyCluster]) -> tuple[TopologyCluster, ...]:
-    """The clusters with none but topologies within the run's limits.
+    """Return the clusters with none but topologies within the run's limits.
 
     Raises:
         UserError: no topology is; the message says what the least would be.

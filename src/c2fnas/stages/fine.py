@@ -28,7 +28,7 @@ TOPOLOGY, CHOICE = "topology.json", "choice.json"
 
 @dataclass(frozen=True)
 class Limits:
-    """What the architecture may cost at most: multiply-accumulates of one window, milliseconds of one on the device."""
+    """The most that the architecture may cost: multiply-accumulates of a window, its milliseconds on the device."""
 
     max_macs: float | None = None
     max_latency: float | None = None
@@ -53,7 +53,7 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
 
 
 def topology_begun(run: Run) -> Topology | None:
-    """The topology that the fine stage of the run works on; None where it has not begun."""
+    """Return the topology that the fine stage of the run works on, or None if it has not begun."""
     path = run.folder.fine / TOPOLOGY
     return Topology(tuple(read_json(path)["code"])) if path.exists() else None
 
@@ -112,7 +112,7 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
 def measure_latencies(
     run: Run, topology: Topology, finalists: Sequence[OperationPath]
 ) -> dict[OperationPath, float | None]:
-    """Milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
+    """Measure the milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
     job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
@@ -125,7 +125,7 @@ def measure_latencies(
 def front_of(
     run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
-    """The finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
+    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
     points = [
         (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
         for path, ms in latencies.items()
@@ -176,7 +176,7 @@ def _enter(run: Run, topology: Topology, result: Halved, latencies: dict[Operati
 
 
 def choose(run: Run, trials: Sequence[Trial], limits: Limits | None) -> Trial:
-    """The best within ``limits``, which are kept with the run; where none are given, within those that were kept last.
+    """Return the best within ``limits``, which are kept; where none are given, within those that were kept last.
 
     Limits that nothing meets are not kept.
 
@@ -192,7 +192,7 @@ def choose(run: Run, trials: Sequence[Trial], limits: Limits | None) -> Trial:
 
 
 def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
-    """The best of the finalists, those that were scored on the most cases, within ``limits``.
+    """Return the best of the finalists, those that were scored on the most cases, within ``limits``.
 
     Where the latency could not be measured, a limit to it leaves all out.
 
@@ -201,7 +201,7 @@ def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
     """
     scored = [trial for trial in trials if trial.score is not None]
     if not scored:
-        raise UserError("No candidate of the fine stage has a score. Search anew in another --run folder.")
+        raise UserError("No candidate of the fine stage has a score. Search again in another --run folder.")
     most = max(trial.extra["cases"] for trial in scored)
     finalists = [trial for trial in scored if trial.extra["cases"] == most]
     admitted = [trial for trial in finalists if _within(trial, limits)]

@@ -26,7 +26,7 @@ Judgement = TypeVar("Judgement")
 
 @dataclass(frozen=True)
 class Result(Generic[Judgement]):
-    """What a run has come to: the deployed network, and what a judge says of it."""
+    """The result of a run: the deployed network, and the verdict on it."""
 
     deployed: Deployed
     verdict: Judgement | None = None

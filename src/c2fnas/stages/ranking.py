@@ -21,7 +21,7 @@ FEWEST_PATHS = 16
 
 
 class Ranking:
-    """What is known of candidates so far: a row of Dice per path and case.
+    """The scores of candidates so far: a row of Dice per path and case.
 
     A job that was finished answers at once, so a ranking that is begun again asks for the same scores and is soon where
     it stopped.
@@ -54,7 +54,7 @@ class Ranking:
         )
 
     def dice(self, path: OperationPath, cases: Sequence[str]) -> float | None:
-        """The mean Dice of a path over cases that it was scored on; None where it has failed."""
+        """Return the mean Dice of a path over cases that it was scored on; None where it has failed."""
         names = self._run.class_names[1:]
         rows = [self._rows[path][case] for case in cases]
         return mean_dice(
@@ -65,11 +65,11 @@ class Ranking:
         )
 
     def device(self, path: OperationPath) -> str:
-        """The device that scored a path last."""
+        """Return the device that scored a path last."""
         return self._devices[path]
 
     def failure(self, path: OperationPath) -> str:
-        """Why a path that has failed has."""
+        """Return the reason for a path's failure."""
         return self._failures.get(path, "With the super-network's weights its logits are not finite.")
 
     @property
@@ -78,7 +78,7 @@ class Ranking:
         return self._asked
 
     def close(self, note: str) -> None:
-        """The display has seen all of it."""
+        """End the display."""
         self._run.reporter.finish(STAGE, note)
 
     def _score_all(self, jobs: Sequence[tuple[Job, list[OperationPath], tuple[str, ...]]]) -> None:
@@ -130,9 +130,9 @@ class Ranking:
 
 
 def _devices(run: Run) -> int:
-    """On how many devices the ranking began, be they the run's, others that were named, or a cluster's.
+    """The number of devices on which the ranking began, be they the run's, others that were named, or a cluster's.
 
-    It is written down: cut into other jobs, what has been scored would be asked for anew.
+    It is written down: cut into other jobs, what has been scored would be asked for again.
     """
     path = run.folder.ranking_devices
     if not path.exists():
@@ -142,7 +142,7 @@ def _devices(run: Run) -> int:
 
 
 def ranking_cases(run: Run) -> list[str]:
-    """The validation cases that rank candidates, in the order in which successive halving adds them.
+    """Return the validation cases that rank candidates, in the order in which successive halving adds them.
 
     Raises:
         UserError: none of them shows any foreground.
@@ -160,7 +160,7 @@ def ranking_cases(run: Run) -> list[str]:
 
 
 def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
-    """See that one candidate at least has a score.
+    """Refuse a ranking in which no candidate has a score.
 
     Raises:
         UserError: none has.
@@ -169,5 +169,5 @@ def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
         raise UserError(
             f"{run.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
             "give no finite scores on any path, or every job failed. Look into fine/ranking, and train the "
-            "super-network anew in a new --run folder."
+            "super-network again in another --run folder."
         )

@@ -1,4 +1,4 @@
-"""What a worker does for the ranking of the fine stage: scores paths with the super-network's weights, times some."""
+"""The worker's side of the ranking: paths scored with the super-network's weights, and some of them timed."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
 
 
 def measure_latency(payload: Json, folder: Path, device: str) -> Json:
-    """Milliseconds of one window through each path on this device: the median of a few passes after a warm-up."""
+    """Measure the milliseconds of one window through each path on this device: the median of a few passes after a warm-up."""
     run = Run.open(folder / payload["run"])
     place, window = resolve_device(device), run.window(ranking=True)
     supernet = trained_supernet(run, payload["code"]).to(place).eval()
@@ -88,7 +88,7 @@ def _window(run: Run, payload: Json) -> SlidingWindow:
 
 
 def _kept(path: Path, payload: Json, window: SlidingWindow) -> dict[tuple[str, int], list[Row]]:
-    """What an earlier call has finished of this very job; rows of another one, and a line cut short, are removed."""
+    """The rows that an earlier call has finished of this very job; rows of another one, and a line cut short, are removed."""
     key = hashlib.sha256(json.dumps([payload, window.batch], sort_keys=True).encode()).hexdigest()
     header, *lines = [*read_json_lines(path)] or [{}]
     if header.get("job") != key:

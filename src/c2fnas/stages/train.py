@@ -21,7 +21,7 @@ from c2fnas.training.checkpoint import has_checkpoint
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What is asked of a training; a value of None is as the run has it, or by default.
+    """Options of a training; None is as the run has it, or the default.
 
     Attributes:
         design: what to train, of the search space or a compared network.
@@ -120,7 +120,7 @@ def announcement(run: Run, design: Design, folds: tuple[int, ...]) -> str:
 
 
 def _design(options: TrainOptions, folder: RunFolder) -> Design:
-    """What to train: what is asked for, else what the run has, else that of the model to start from."""
+    """The network asked for, else the one that the run has, else that of the model to start from."""
     if options.design is not None:
         return options.design
     if has_design(folder.final):
