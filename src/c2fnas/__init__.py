@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from c2fnas.api.checks import check
     from c2fnas.api.costs import compare, describe
     from c2fnas.api.evaluations import evaluate
-    from c2fnas.api.models import Model, import_model, load_model, predict
+    from c2fnas.api.exports import import_model
+    from c2fnas.api.models import Model, load_model
     from c2fnas.api.pipelines import demo, prepare, run
+    from c2fnas.api.predictions import predict
     from c2fnas.api.runs import Run, open_run
     from c2fnas.api.trainings import train
     from c2fnas.networks import build_network
@@ -56,8 +58,10 @@ _NAMES_OF_MODULES = {
     "api.checks": ["check"],
     "api.costs": ["compare", "describe"],
     "api.evaluations": ["evaluate"],
-    "api.models": ["Model", "import_model", "load_model", "predict"],
+    "api.exports": ["import_model"],
+    "api.models": ["Model", "load_model"],
     "api.pipelines": ["demo", "prepare", "run"],
+    "api.predictions": ["predict"],
     "api.runs": ["Run", "open_run"],
     "api.trainings": ["train"],
     "networks": ["build_network"],

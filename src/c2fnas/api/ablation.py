@@ -12,7 +12,6 @@ from c2fnas.errors import UserError
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
     from c2fnas.space.architecture import Architecture
-    from c2fnas.studies.ablation import Column
 
 
 def ablate(
@@ -51,25 +50,20 @@ def ablate(
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     further = _further(architectures)
     opened = [open_run(folder, reporter=reporter, **jobs) for folder in folders]
-    from c2fnas.studies.ablation import contenders, refuse_unfit
-    from c2fnas.studies.ablation_table import write_table_3
+    from c2fnas.runs.run import chosen_folds
+    from c2fnas.studies.ablation import ablate as train_candidates
+    from c2fnas.studies.ablation import contenders, refuse_unfit, write_table_3
 
     candidates = contenders(folders, further)
     refuse_unfit(folders, folds)
-    columns: list[Column] = []
-    for run in opened:
-        columns.append(run._work(_column, candidates=candidates, folds=folds))
+    columns = []
+    for each in opened:
+        with each.working() as run:
+            chosen = chosen_folds(folds, len(run.folds))
+            run.reporter.say(f"{run.config.dataset}: {len(candidates)} architectures on {len(chosen)} folds")
+            columns.append(train_candidates(run, candidates, chosen))
         table = write_table_3(columns, folders[0])  # after each, so that a later one can't lose it
     return table
-
-
-def _column(setting: Any, executor: Any, reporter: "Reporter", *, candidates: Any, folds: str) -> "Column":
-    from c2fnas.planning.train_wish import chosen_folds
-    from c2fnas.studies.ablation import ablate as trained
-
-    chosen = chosen_folds(folds, len(setting.folds))
-    reporter.say(f"{setting.config.dataset}: {len(candidates)} architectures on {len(chosen)} folds")
-    return trained(setting, executor, reporter, candidates=candidates, folds=chosen)
 
 
 def _further(given: Sequence[str]) -> "dict[str, Architecture]":

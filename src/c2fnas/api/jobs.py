@@ -6,7 +6,7 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.execution.executor import Executor
-    from c2fnas.stages.pipeline import ExecutorFactory
+    from c2fnas.runs.run import ExecutorFactory
 
 
 class Devices(TypedDict, total=False):

@@ -1,19 +1,18 @@
 """The whole method on a data set, or its preparation alone."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, device_names, executor_factory
-from c2fnas.api.runs import Run
+from c2fnas.api.runs import Run, given
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
 
 
-class Folds(Devices, total=False):
+class Settings(Devices, total=False):
     """Options of a new run.
 
     Attributes:
@@ -23,34 +22,38 @@ class Folds(Devices, total=False):
         fold_count: Sequential or random folds; by default five.
         group_by: Keep cases of a group (a patient, say) in one fold, and count them as one in intervals: `(.+)_E[DS]`
             names it in the case's id.
+        set: FIELD=VALUE: any field of the configuration, such as coarse.evaluations=20 or plan.spacing=[1,1,2]; may be
+            repeated. run.yaml in a run folder shows all fields.
     """
 
     folds: str
     fold_count: int
     group_by: str
+    set: Sequence[str]
 
 
-class NewRun(Folds, Jobs, total=False):
-    """Options of a new run, and of where its jobs are done."""
+class NewRun(Settings, Jobs, total=False):
+    """Options of a new run, and where its jobs are done."""
 
 
 def prepare(
     dataset: str | Path,
     run: str | Path,
     *,
-    budget: str = "hour",
-    seed: int = 0,
+    budget: str | None = None,
+    seed: int | None = None,
     plan_only: bool = False,
     reporter: "Reporter | None" = None,
-    **options: Unpack[Folds],
+    **options: Unpack[Settings],
 ) -> Run:
     """Check, fingerprint, plan and preprocess a data set once; `c2fnas run` does it too.
 
     Args:
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
-        budget: demo: minutes. hour, day: that time, on this machine. paper: its recipe to the letter. Or a YAML file.
-        seed: Seed of everything random.
+        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
+            a YAML file like theirs.
+        seed: Seed of everything random; by default 0.
         plan_only: Stop after plan.yaml, to edit it before the run.
         reporter: Hears of the progress.
         options: Folds and devices.
@@ -63,24 +66,16 @@ def prepare(
         c2fnas prepare Task04_Hippocampus runs/hippocampus --plan-only
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
-    jobs: Jobs = {"devices": options["devices"]} if "devices" in options else {}
-    with beginning(dataset, run, budget, jobs):
-        from c2fnas.runs.lock import RunLock
-        from c2fnas.stages.prepare import prepare as prepare_run
-        from c2fnas.stages.prepare import prepare_plan
+    jobs, overrides = _jobs(options), _overrides(options, seed=seed)
+    refuse_early(dataset, jobs, budget, overrides)
+    from c2fnas.planning.request import request_for
+    from c2fnas.stages.prepare import prepare as prepare_run
+    from c2fnas.stages.prepare import prepare_plan
 
-        result = Run(Path(run), jobs, reporter)
-        work, names = prepare_plan if plan_only else prepare_run, device_names(jobs.get("devices", "auto"))
-        with RunLock(Path(run)):
-            work(
-                Path(dataset),
-                Path(run),
-                budget,
-                seed=seed,
-                devices=names,
-                reporter=result._listener,
-                folds=_fold_choice(options),
-            )
+    result = Run(Path(run), jobs, reporter)
+    request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)
+    with result.core.locked():
+        (prepare_plan if plan_only else prepare_run)(result.core, Path(dataset), request)
     return result
 
 
@@ -88,8 +83,8 @@ def run(
     dataset: str | Path,
     run: str | Path,
     *,
-    budget: str = "hour",
-    seed: int = 0,
+    budget: str | None = None,
+    seed: int | None = None,
     verdict: bool | None = None,
     reporter: "Reporter | None" = None,
     **options: Unpack[NewRun],
@@ -105,8 +100,9 @@ def run(
     Args:
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
-        budget: demo: minutes. hour, day: that time, on this machine. paper: its recipe to the letter. Or a YAML file.
-        seed: Seed of everything random.
+        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
+            a YAML file like theirs.
+        seed: Seed of everything random; by default 0.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.
         options: Folds, and where jobs are done.
@@ -120,23 +116,22 @@ def run(
         c2fnas run Task07_Pancreas runs/pancreas --budget day --devices cuda:0,cuda:1
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
-    jobs = _jobs(options)
-    with beginning(dataset, run, budget, jobs):
-        from c2fnas.stages.pipeline import run_pipeline
+    jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
+    refuse_early(dataset, jobs, budget, overrides)
+    from c2fnas.stages.pipeline import run_pipeline
+    from c2fnas.studies.verdict import judge
 
-        result = Run(Path(run), jobs, reporter)
-        done = run_pipeline(
-            Path(dataset),
-            Path(run),
-            budget,
-            seed=seed,
-            devices=device_names(jobs.get("devices", "auto")),
-            reporter=result._listener,
-            executor=executor_factory(jobs),
-            folds=_fold_choice(options),
-            verdict=verdict,
-        )
-    return Run(Path(run), jobs, reporter, done.folds)
+    result = Run(Path(run), jobs, reporter)
+    run_pipeline(
+        result.core,
+        Path(dataset),
+        result.executor,
+        budget=budget,
+        overrides=overrides,
+        devices=result.devices,
+        judge=judge,
+    )
+    return Run(Path(run), jobs, reporter, result.core.final_folds)
 
 
 def demo(
@@ -186,32 +181,34 @@ def side_by_side(devices: str) -> tuple[str, ...]:
     return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names
 
 
-@contextmanager
-def beginning(dataset: str | Path, run: str | Path, budget: str | None, jobs: Jobs) -> Iterator[None]:
-    """Refuse what can't be before torch is imported; where a new run ends with a mistake, leave no folder behind."""
+def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides: Mapping[str, Any]) -> None:
+    """Refuse a mistake before torch is imported and a folder is made.
+
+    Raises:
+        UserError: there is no data set, budget or device of the name, or a value is out of range.
+    """
     executor_factory(jobs)
     from c2fnas.data.layouts import layout_of
-    from c2fnas.planning.presets import load_preset
+    from c2fnas.planning.presets import load_budget, requested
+    from c2fnas.runs.overrides import refuse_unknown
 
-    if budget is not None:
-        load_preset(budget)
     layout_of(Path(dataset))
-    made = [path for path in (Path(run), *Path(run).parents) if not path.exists()]
-    try:
-        yield
-    except UserError:
-        if made and Path(run).is_dir() and all(path.name == ".lock" for path in Path(run).iterdir()):
-            (Path(run) / ".lock").unlink(missing_ok=True)
-            for path in made:
-                path.rmdir()
-        raise
+    refuse_unknown(overrides)
+    if budget is None:
+        requested("hour", overrides)
+    else:
+        load_budget(budget)
+        requested(budget, overrides)
 
 
 def _jobs(options: Any) -> Jobs:
     return {name: options[name] for name in Jobs.__annotations__ if name in options}  # type: ignore[return-value]
 
 
-def _fold_choice(options: Any) -> Any:
-    from c2fnas.data.fold_choice import FoldChoice
+def _overrides(options: Any, **values: Any) -> dict[str, Any]:
+    """Return fields of the configuration by name: those of ``set``, of the folds, and ``values`` that are given."""
+    from c2fnas.runs.overrides import parse_overrides
 
-    return FoldChoice(options.get("folds"), options.get("fold_count"), options.get("group_by"))
+    names = {"folds": "by", "fold_count": "count", "group_by": "group_by"}
+    folds = {f"folds.{field}": options[name] for name, field in names.items() if name in options}
+    return parse_overrides(options.get("set", ())) | folds | given(**values)

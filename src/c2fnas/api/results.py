@@ -11,6 +11,7 @@ from c2fnas.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from c2fnas.runs.folder import RunFolder
+    from c2fnas.runs.run import Run
     from c2fnas.studies.scaled import Scaled
     from c2fnas.studies.verification import Verification
 
@@ -102,12 +103,12 @@ def trials_table(folder: "RunFolder") -> Any:
     return DataFrame(rows)
 
 
-def ranking(setting: Any, found: Architecture, verification: "Verification | None") -> Ranking:
+def ranking(run: "Run", found: Architecture, verification: "Verification | None") -> Ranking:
     """Return the result of the fine stage of a run."""
     from c2fnas.runs.ledger import Ledger
     from c2fnas.stages.fine import STAGE
 
-    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
+    trials = Ledger(run.folder.study, STAGE, read_only=True).trials()
     rows = {
         trial.architecture: {
             "architecture": trial.architecture.to_text(),
@@ -119,22 +120,20 @@ def ranking(setting: Any, found: Architecture, verification: "Verification | Non
     front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
     facts = rows[found] | {
         "front": sorted(front, key=lambda row: row["macs"]),
-        "ranking": read_json(setting.folder.ranking_file),
+        "ranking": read_json(run.folder.ranking_file),
     }
     return Ranking(found, facts if verification is None else facts | verification.to_json())
 
 
-def tabulated(
-    setting: Any, executor: Any, reporter: Any, *, table: Path, plan: tuple[int, int, int], most: int | None
-) -> Tabulation:
+def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | None) -> Tabulation:
     """Train what is missing of a table, ``most`` trainings at a time."""
     from c2fnas.bench.table import read_table
     from c2fnas.studies.tabulate import planned_trainings, tabulate
 
     per_cluster, repeated, seeds = plan
-    trainings = planned_trainings(setting.config.space, per_cluster=per_cluster, repeated=repeated, seeds=seeds)
+    trainings = planned_trainings(run.config.space, per_cluster=per_cluster, repeated=repeated, seeds=seeds)
     known = {row.key for row in (read_table(table) if table.exists() else ())}
     missing = [training for training in trainings if training[1:] not in known]
-    rows = tabulate(setting, table, missing[:most], executor, reporter)
+    rows = tabulate(run, table, missing[:most])
     left = len(missing) - len(missing[:most])
     return Tabulation(table, len(rows), len({row.topology for row in rows}), left)

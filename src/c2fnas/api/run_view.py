@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from c2fnas.evaluation.metrics import Evaluation
@@ -37,18 +37,19 @@ class RunView:
 
     @property
     def models(self) -> dict[int, Path]:
-        """The model folder of each fold that is trained and evaluated."""
-        paths = sorted(self._files.final.glob(f"fold-*/{EVALUATION}"))
-        folds = {int(path.parent.name.removeprefix("fold-")): path.parent for path in paths}
-        return {fold: self._files.final_model(fold) for fold in sorted(folds) if fold in (self._folds or folds)}
+        """The model folder of each fold that is trained."""
+        from c2fnas.inference.pretrained import is_package
+
+        numbers = sorted(int(path.name.removeprefix("fold-")) for path in self._files.final.glob("fold-*"))
+        paths = {fold: self._files.final_model(fold) for fold in numbers if fold in (self._folds or numbers)}
+        return {fold: path for fold, path in paths.items() if is_package(path)}
 
     @property
-    def evaluation(self) -> "dict[int, Evaluation]":
-        """Dice on the validation cases of each fold that is trained."""
-        from c2fnas.evaluation.metrics import Evaluation
-        from c2fnas.files import read_json
+    def evaluation(self) -> "dict[int, Evaluation | None]":
+        """Dice on the validation cases of each fold that is trained; None where it was not measurable."""
+        from c2fnas.stages.deploy import evaluation_in
 
-        return {fold: Evaluation.from_json(read_json(model.parent / EVALUATION)) for fold, model in self.models.items()}
+        return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
 
     @property
     def verdict(self) -> "Verdict | None":
@@ -63,10 +64,12 @@ class RunView:
     def scores(self) -> "TaskScores":
         """Dice of every class over the validation cases of all trained folds, and how folds differ."""
         from c2fnas.evaluation.cross_validation import cross_validated
+        from c2fnas.runs.config import RunConfig
         from c2fnas.studies.tasks import TaskScores
 
-        evaluations = self.evaluation
-        return TaskScores(self.folder.resolve().name, cross_validated(evaluations) if evaluations else None)
+        name = Path(RunConfig.load(self._files.config).dataset_path).name
+        scored = {fold: found for fold, found in self.evaluation.items() if found is not None}
+        return TaskScores(name, cross_validated(scored) if scored else None)
 
     def trials(self) -> Any:
         """Return every candidate that was trained, with its stage, architecture, state, Dice, seconds and device.

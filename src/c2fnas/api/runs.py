@@ -1,9 +1,10 @@
 """A run: opened, and carried on stage by stage."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, device_names, executor_factory
 from c2fnas.api.run_view import RunView
@@ -12,12 +13,15 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.search.scaling_grid import WIDTHS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from c2fnas.api.results import Ranking, Scaling, Tabulation
     from c2fnas.evaluation.verdict import Verdict
     from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import ExecutorFactory
+    from c2fnas.runs.run import Run as CoreRun
     from c2fnas.space.architecture import Architecture
-
-Found = TypeVar("Found")
+    from c2fnas.space.topology import Topology
 
 
 class Run(RunView):
@@ -27,7 +31,7 @@ class Run(RunView):
         self, folder: Path, jobs: Jobs, reporter: "Reporter | None" = None, folds: tuple[int, ...] = ()
     ) -> None:
         super().__init__(folder, folds)
-        self._jobs, self._reporter = jobs, reporter
+        self.jobs, self._reporter = jobs, reporter
 
     def search_topology(
         self,
@@ -38,6 +42,7 @@ class Run(RunView):
         max_macs: float | None = None,
         max_memory: str | None = None,
         early_stopping: bool | None = None,
+        set: Sequence[str] = (),
     ) -> "Architecture":
         """Search the topology with Algorithm 1 (paper 3.3). Resumable; finished, it returns what it found.
 
@@ -51,6 +56,7 @@ class Run(RunView):
             max_macs: Multiply-accumulates of one patch that it may take, e.g. 5e9.
             max_memory: Memory that its training may take, such as 8G, as predicted before it starts.
             early_stopping: Stop candidates that are behind at a rung.
+            set: FIELD=VALUE: any other field of the configuration, such as coarse.clusters=4; may be repeated.
 
         Returns:
             The best topology with the 3D operation in every cell.
@@ -64,20 +70,20 @@ class Run(RunView):
             c2fnas search coarse /shared/pancreas --backend ray --address auto
         """
         from c2fnas.inference.options import parse_bytes
+        from c2fnas.runs.overrides import parse_overrides
 
         memory = None if max_memory is None else math.inf if max_memory.lower() == "inf" else parse_bytes(max_memory)
-        from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
-        from c2fnas.stages.pipeline import coarse_stage
+        limits = {"parameters": max_parameters, "macs": max_macs, "memory": memory}
+        overrides = {
+            **parse_overrides(set),
+            **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
+            **{f"coarse.limits.{name}": _whole(limit) for name, limit in limits.items() if limit is not None},
+        }
+        from c2fnas.stages.pipeline import amend, coarse_stage
 
-        wish = CoarseWish(
-            sampler=sampler,
-            evaluations=evaluations,
-            max_parameters=max_parameters,
-            max_macs=max_macs,
-            max_memory=memory,
-            early_stopping=early_stopping,
-        )
-        return self._work(lambda setting, *where: coarse_stage(with_coarse_wish(setting, wish), *where))
+        with self.working() as run:
+            amend(run, overrides)
+            return coarse_stage(run)
 
     def search_operations(
         self,
@@ -91,6 +97,7 @@ class Run(RunView):
         max_latency: float | None = None,
         verify: int | None = None,
         verify_iterations: int | None = None,
+        set: Sequence[str] = (),
     ) -> "Ranking | None":
         """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
 
@@ -108,6 +115,7 @@ class Run(RunView):
             max_latency: Milliseconds of one patch, measured on this device.
             verify: Retrain so many candidates, to see how far the ranking can be trusted.
             verify_iterations: Iterations of each retraining; by default the final network's.
+            set: FIELD=VALUE: any other field of the configuration, such as fine.audit=50; may be repeated.
 
         Returns:
             The best architecture with its ranking; None in a process of torchrun.
@@ -123,32 +131,30 @@ class Run(RunView):
         """
         if verify is None and verify_iterations is not None:
             raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
+        from c2fnas.runs.overrides import parse_overrides
         from c2fnas.space.architecture import Architecture
 
-        given = Architecture.load(topology).topology if topology else None
+        wanted = Architecture.load(topology).topology if topology else None
+        choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
+        overrides = parse_overrides(set) | choices
         from c2fnas.api.results import ranking
-        from c2fnas.stages.fine_choice import Limits
-        from c2fnas.stages.fine_wish import FineWish, with_wish
-        from c2fnas.stages.pipeline import fine_stage
+        from c2fnas.stages.fine import Limits
+        from c2fnas.stages.pipeline import amend, fine_stage
         from c2fnas.studies.verification import verify_ranking
         from c2fnas.training.device import ranks
 
-        wish = FineWish(sampling, choose, candidates, rungs)
         limits = None
         if max_macs is not None or max_latency is not None:
             limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
         if ranks()[1] > 1:
-            self._train_supernet_together(wish, given)
+            self._train_supernet_together(overrides, wanted)
             return None
-
-        def stage(setting: Any, *where: Any) -> "Ranking":
-            found = fine_stage(with_wish(setting, wish), *where, limits=limits, topology=given)
-            verified = None
-            if verify is not None:
-                verified = verify_ranking(setting, *where, count=verify, iterations=verify_iterations)
-            return ranking(setting, found, verified)
-
-        return self._work(stage)
+        with self.working() as run:
+            amend(run, overrides)
+            found = fine_stage(run, limits=limits, topology=wanted)
+            count, iterations = verify, verify_iterations
+            verified = None if count is None else verify_ranking(run, count=count, iterations=iterations)
+            return ranking(run, found, verified)
 
     def scale(
         self,
@@ -184,14 +190,13 @@ class Run(RunView):
             )
         from c2fnas.space.architecture import Architecture
 
-        given = Architecture.load(architecture) if architecture else None
+        wanted = Architecture.load(architecture) if architecture else None
         from c2fnas.api.results import Scaling
         from c2fnas.report.figures.scaling import save_scaling
         from c2fnas.studies.widths import search_width
 
-        rows = self._work(
-            lambda *run: search_width(*run, widths=tuple(widths), patches=tuple(patches), architecture=given)
-        )
+        with self.working() as run:
+            rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
         return Scaling(rows)
 
@@ -211,9 +216,10 @@ class Run(RunView):
             c2fnas verdict runs/pancreas
             c2fnas verdict runs/pancreas --json
         """
-        from c2fnas.studies.verdict import give_verdict
+        from c2fnas.studies.verdict import judge
 
-        return self._work(give_verdict)
+        with self.working() as run:
+            return judge(run)
 
     def report(self, *, overlays: bool = True, device: str = "auto") -> Path:
         """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
@@ -238,7 +244,7 @@ class Run(RunView):
         from c2fnas.report.write import write_report
 
         place = find_device(device)
-        return write_report(self.folder, overlays=overlays, device=place, say=self._listener.say)
+        return write_report(self.folder, overlays=overlays, device=place, say=self.core.reporter.say)
 
     def tabulate(
         self, *, table: str | Path, per_cluster: int = 12, repeated: int = 2, seeds: int = 3, most: int | None = None
@@ -263,36 +269,39 @@ class Run(RunView):
                 raise UserError(f"--{name} {value}: give {least} or more.")
         from c2fnas.api.results import tabulated
 
-        return self._work(tabulated, table=Path(table), plan=(per_cluster, repeated, seeds), most=most)
+        with self.working() as run:
+            return tabulated(run, Path(table), (per_cluster, repeated, seeds), most)
 
     @property
-    def _listener(self) -> "Reporter":
-        from c2fnas.runs.reporter import Silent
+    def devices(self) -> tuple[str, ...] | None:
+        """The devices that were named, of a new run those of ``auto``; None where the run has its own."""
+        named = self.jobs.get("devices")
+        return None if named is None and self._files.config.exists() else device_names(named or "auto")
 
-        return self._reporter or Silent()
+    @cached_property
+    def core(self) -> "CoreRun":
+        """The run as the stages work with it."""
+        from c2fnas.runs.run import Run as CoreRun
 
-    def _work(self, stage: Callable[..., Found], **options: Any) -> Found:
-        """Do a stage, alone on the folder."""
-        from c2fnas.stages.pipeline import on_run
+        return CoreRun(self.folder, reporter=self._reporter)
 
-        return on_run(
-            self.folder,
-            lambda *where: stage(*where, **options),
-            executor=executor_factory(self._jobs),
-            reporter=self._listener,
-        )
+    @property
+    def executor(self) -> "ExecutorFactory":
+        """The function that makes what runs the jobs."""
+        return executor_factory(self.jobs)
 
-    def _train_supernet_together(self, wish: Any, topology: Any) -> None:
+    def working(self) -> "AbstractContextManager[CoreRun]":
+        """Hold the run's lock and its workers."""
+        return self.core.working(self.executor)
+
+    def _train_supernet_together(self, overrides: dict[str, Any], topology: "Topology | None") -> None:
         """Do one process's share under torchrun."""
-        from c2fnas.runs.run import Setting
-        from c2fnas.stages.supernet_together import train_supernet_together
+        from c2fnas.stages.together import train_supernet_together
         from c2fnas.training.device import ranks
 
-        given = self._jobs.get("devices")
-        names = device_names(given) if given else Setting.load(self.folder).config.devices
-        kind = names[0].partition(":")[0]
-        train_supernet_together(self.folder, wish, topology=topology, kind=kind, reporter=self._listener)
-        self._listener.say(
+        kind = (self.devices or self.core.config.devices)[0].partition(":")[0]
+        train_supernet_together(self.core, overrides, topology=topology, kind=kind)
+        self.core.reporter.say(
             f"The super-network is trained, by {ranks()[1]} processes. `c2fnas search fine {self.folder}` goes on."
         )
 
@@ -315,3 +324,16 @@ def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unp
             "stages."
         )
     return Run(Path(run), jobs, reporter)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None; a name's ``__`` stands for the dot of a field.
+
+    >>> given(coarse__sampler="tpe", seed=None)
+    {'coarse.sampler': 'tpe'}
+    """
+    return {name.replace("__", "."): value for name, value in values.items() if value is not None}
+
+
+def _whole(limit: float) -> int | None:
+    return None if limit == math.inf else round(limit)

@@ -1,18 +1,19 @@
 """Training of an architecture or a compared network, on one data set or on several."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, device_names, executor_factory
-from c2fnas.api.pipelines import beginning
-from c2fnas.api.runs import Run
+from c2fnas.api.pipelines import refuse_early
+from c2fnas.api.runs import Run, given
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.networks.designs import Design
-    from c2fnas.planning.train_wish import Wish
     from c2fnas.runs.reporter import Reporter
+    from c2fnas.stages.train import TrainOptions
     from c2fnas.studies.tasks import TaskScores
 
 
@@ -52,6 +53,7 @@ def train(
     validate_every: int | None = None,
     seed: int | None = None,
     label_tests: bool = False,
+    set: Sequence[str] = (),
     reporter: "Reporter | None" = None,
     **jobs: Unpack[Jobs],
 ) -> Run | TaskTable | None:
@@ -85,6 +87,7 @@ def train(
         seed: Seed of everything random; default: 0, or the run's.
         label_tests: Then label the data set's test images (imagesTs) by majority vote of all folds trained so far, into
             predictions in the run folder.
+        set: FIELD=VALUE: any other field of the configuration, such as plan.patch_size=[96,96,96]; may be repeated.
         reporter: Hears of the progress.
         jobs: Where jobs are done.
 
@@ -107,27 +110,27 @@ def train(
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: give 1 or more.")
     executor_factory(jobs)
-    several = datasets_in(Path(dataset))
-    with beginning(several[0] if several else dataset, run, budget, jobs):
-        design = _design(architecture, network, width, Path(run))
-        from c2fnas.planning.train_wish import Wish
+    from c2fnas.runs.overrides import parse_overrides
 
-        wish = Wish(
-            architecture=design,
-            start=_package(start),
-            folds=folds,
-            budget=budget,
-            recipe=recipe,
-            precision=precision,
-            iterations=iterations,
-            extend=extend,
-            validate_every=validate_every,
-            seed=seed,
-        )
-        result = Run(Path(run), jobs, reporter)
-        if several:
-            return _train_all(several, result, wish, label_tests)
-        return _train(Path(dataset), result, wish, label_tests)
+    several = datasets_in(Path(dataset))
+    fields = given(
+        deployment__recipe__name=recipe,
+        deployment__recipe__precision=precision,
+        deployment__recipe__iterations=iterations,
+        deployment__validate_every=validate_every,
+        seed=seed,
+    )
+    overrides = parse_overrides(set) | fields
+    refuse_early(several[0] if several else dataset, jobs, budget, overrides)
+    design = _design(architecture, network, width, Path(run))
+    package = _package(start)
+    from c2fnas.stages.train import TrainOptions
+
+    options = TrainOptions(design, package, folds, budget, overrides, extend)
+    result = Run(Path(run), jobs, reporter)
+    if several:
+        return _train_all(several, result, options, label_tests)
+    return _train(Path(dataset), result, options, label_tests)
 
 
 def datasets_in(folder: Path) -> tuple[Path, ...]:
@@ -151,46 +154,38 @@ def _is_dataset(path: Path) -> bool:
     return True
 
 
-def _train(dataset: Path, run: Run, wish: "Wish", label_tests: bool) -> Run | None:
+def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:
     from c2fnas.stages.train import train_architecture
     from c2fnas.studies.label_test import label_test_images
-    from c2fnas.studies.tasks import keep_table
+    from c2fnas.studies.tasks import keep_table, task_scores
     from c2fnas.training.device import ranks
 
-    names = device_names(run._jobs.get("devices", "auto"))
+    core, devices = run.core, run.devices
     if ranks()[1] > 1:
-        from c2fnas.stages.train_together import train_together
+        from c2fnas.stages.together import train_together
 
-        kind = names[0].partition(":")[0]
-        found = train_together(dataset, run.folder, wish, kind=kind, reporter=run._listener)
+        kind = (devices or core.config.devices)[0].partition(":")[0]
+        found = train_together(core, dataset, options, kind=kind)
     else:
-        executor = executor_factory(run._jobs)
-        found = train_architecture(dataset, run.folder, wish, devices=names, executor=executor, reporter=run._listener)
+        found = train_architecture(core, dataset, options, run.executor, devices)
     if not found.models:  # under torchrun, one process tells
         return None
     if label_tests:
-        label_test_images(dataset, run.folder, names[0], run._listener)
-    done = Run(run.folder, run._jobs, run._reporter, found.folds)
+        label_test_images(core, dataset, core.config.devices[0])
     if len(found.folds) > 1:
-        keep_table((replace(done.scores, name=dataset.resolve().name),), run.folder)
-    return done
+        keep_table((task_scores(dataset.resolve().name, found),), run.folder)
+    return Run(run.folder, run.jobs, core.reporter, found.folds)
 
 
-def _train_all(datasets: tuple[Path, ...], run: Run, wish: "Wish", label_tests: bool) -> TaskTable:
+def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", label_tests: bool) -> TaskTable:
     from c2fnas.studies.tasks import train_all
     from c2fnas.training.device import ranks
 
     if ranks()[1] > 1:
         raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
-    rows = train_all(
-        datasets,
-        run.folder,
-        wish,
-        devices=device_names(run._jobs.get("devices", "auto")),
-        executor=executor_factory(run._jobs),
-        reporter=run._listener,
-        label_tests=label_tests,
-    )
+    named = run.jobs.get("devices")
+    devices = device_names(named or "auto")
+    rows = train_all(datasets, run.core, options, run.executor, devices=devices, label_tests=label_tests)
     return TaskTable(run.folder, rows)
 
 

@@ -17,7 +17,7 @@ COMMANDS = [
     Command("prepare", "c2fnas.api.pipelines:prepare", "text:prepared"),
     Command("run", "c2fnas.api.pipelines:run", "text_studies:run"),
     Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
-    Command("predict", "c2fnas.api.models:predict", "text:prediction"),
+    Command("predict", "c2fnas.api.predictions:predict", "text:prediction"),
     Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
     Command("report", "c2fnas.api.runs:Run.report", "text:path", RUN, jobs=False),
     Command("describe", "c2fnas.api.costs:describe", "text:description"),
@@ -31,13 +31,13 @@ COMMANDS = [
     Command("search scale", "c2fnas.api.runs:Run.scale", "text_studies:scaling", RUN),
     Command(
         "export",
-        "c2fnas.api.models:Source.export",
+        "c2fnas.api.exports:Source.export",
         "text:exported",
-        "c2fnas.api.models:Source",
+        "c2fnas.api.exports:Source",
         ("format", "output"),
         False,
     ),
-    Command("import", "c2fnas.api.models:import_model", "text:exported", options=("output",)),
+    Command("import", "c2fnas.api.exports:import_model", "text:exported", options=("output",)),
 ]
 ABOUT = "Coarse-to-fine neural architecture search for 3D medical image segmentation."
 SEARCH = (
@@ -66,7 +66,7 @@ class _Group(TyperGroup):
         super().__init__(**attributes)
         prefix = "search " if self.name == "search" else ""
         names = {each.name.removeprefix(prefix): each for each in COMMANDS if each.name.startswith(prefix)}
-        self.commands = _Commands({name: each for name, each in names.items() if " " not in name}) | self.commands
+        self.commands = _Commands({name: each for name, each in names.items() if " " not in name} | dict(self.commands))
 
 
 def _show_help(context: typer.Context) -> None:

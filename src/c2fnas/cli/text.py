@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from c2fnas.api.checks import Check
     from c2fnas.api.costs import Comparison, Description
     from c2fnas.api.evaluations import Evaluated
-    from c2fnas.api.models import Exported, Prediction
+    from c2fnas.api.exports import Exported
+    from c2fnas.api.predictions import Prediction
     from c2fnas.api.runs import Run
     from c2fnas.space.architecture import Architecture
 

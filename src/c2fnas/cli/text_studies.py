@@ -9,16 +9,17 @@ from c2fnas.cli.text_table import aligned, percent
 if TYPE_CHECKING:
     from c2fnas.api.results import Ranking, Scaling, Tabulation
     from c2fnas.api.runs import Run
-    from c2fnas.api.trainings import TaskTable
     from c2fnas.evaluation.cross_validation import FoldedDice
     from c2fnas.evaluation.verdict import Contestant, Verdict
     from c2fnas.studies.scaled import Scaled
     from c2fnas.studies.tasks import TaskScores
 
 
-def training(result: "Run | TaskTable") -> str:
+def training(result: Any) -> str:
     """Return what a training has reached, on one data set or on several."""
-    if hasattr(result, "rows"):
+    from c2fnas.api.trainings import TaskTable
+
+    if isinstance(result, TaskTable):
         return f"{table_1(result.rows)}\nEverything is in {result.run}, the table in {result.run / 'table-1.json'}."
     return run(result)
 
@@ -46,6 +47,8 @@ def _scores(result: "Run") -> str:
     if len(evaluations) > 1:
         return table_1([result.scores])
     ((fold, found),) = evaluations.items()
+    if found is None:
+        return f"fold-{fold}: Dice not measurable; the model is kept"
     scores = ", ".join(f"{name} {dice:.4f}" for name, dice in found.per_class.items() if dice is not None)
     return f"fold-{fold}: Dice {scores}; mean {found.mean:.4f} on {len(found.cases)} validation cases"
 
