@@ -69,13 +69,19 @@ def prepare(
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
     refuse_early(dataset, jobs, budget, overrides)
     from c2fnas.planning.request import request_for
+    from c2fnas.stages.folding import keep_folds
     from c2fnas.stages.prepare import prepare as prepare_run
     from c2fnas.stages.prepare import prepare_plan
 
     result = Run(Path(run), jobs, reporter)
     request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)
     with result.core.locked():
-        (prepare_plan if plan_only else prepare_run)(result.core, Path(dataset), request)
+        if not plan_only:
+            prepare_run(result.core, Path(dataset), request)
+            return result
+        data, _ = prepare_plan(result.core, Path(dataset), request)
+        if request.folds.given:
+            keep_folds(result.core, data, request.folds, request.draft.seed)
     return result
 
 

@@ -67,7 +67,8 @@ class RunView:
         from c2fnas.runs.config import RunConfig
         from c2fnas.studies.tasks import TaskScores
 
-        name = Path(RunConfig.load(self._files.config).dataset_path).name
+        begun = self._files.config.exists()
+        name = Path(RunConfig.load(self._files.config).dataset_path).name if begun else self.folder.name
         scored = {fold: found for fold, found in self.evaluation.items() if found is not None}
         return TaskScores(name, cross_validated(scored) if scored else None)
 

@@ -188,16 +188,22 @@ def _needed(function: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(command: Command, result: Any, ways: dict[str, Any]) -> None:
-    content = result.to_json() if hasattr(result, "to_json") else str(result) if isinstance(result, Path) else result
     if ways["json_file"] is not None:
         from c2fnas.files import write_json
 
-        write_json(ways["json_file"], content)
-    typer.echo(json.dumps(content, indent=2) if ways["json"] else load(f"c2fnas.cli.{command.text}")(result))
+        write_json(ways["json_file"], _content(result))
+    text = json.dumps(_content(result), indent=2) if ways["json"] else load(f"c2fnas.cli.{command.text}")(result)
+    typer.echo(text)
     for line in getattr(result, "warnings", ()):
         typer.echo(line, err=True)
     if code := EXIT_CODES[getattr(result, "status", "fine")]:
         raise typer.Exit(code)
+
+
+def _content(result: Any) -> Any:
+    if hasattr(result, "to_json"):
+        return result.to_json()
+    return str(result) if isinstance(result, Path) else result
 
 
 def _parameters(command: Command) -> Iterator[Parameter]:
