@@ -14,7 +14,7 @@ from live_memory import LiveMemory
 from torch import Tensor
 
 from c2fnas.networks import SuperNetwork, build_network
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace

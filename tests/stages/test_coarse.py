@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from coarse_run import Oracle, prepared_run
 from fine_run import Listener, inline, phantoms
 
@@ -24,7 +25,6 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages import coarse
 from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.coarse_wish import CoarseWish, with_coarse_wish
 from c2fnas.stages.feasible import candidate_cost
 
 EARLY = EarlyStopping(shares=(0.25, 0.5), factor=2)
@@ -143,14 +143,14 @@ def test_early_stopping_trains_the_best_half_on(run: Callable[..., Setting]) -> 
     assert {trial.state for trial in entered} == {"succeeded", "stopped"}
     assert len(entered) == 8
     for trial in entered:
-        goes_on = [standing.continues for standing in trial.rungs]
+        goes_on = [result.promoted for result in trial.rungs]
         assert goes_on == [True] * len(goes_on) if trial.state == "succeeded" else not goes_on[-1]
         assert all(goes_on[:-1])
         assert (trial.score is None) == (trial.state == "stopped")
     for iteration in (2, 4):
         reached = [s for trial in entered for s in trial.rungs if s.iteration == iteration]
         assert sorted(s.among for s in reached) == list(range(1, len(reached) + 1))
-        assert all(s.continues == (s.rank <= -(-s.among // 2)) for s in reached)
+        assert all(s.promoted == (s.rank <= -(-s.among // 2)) for s in reached)
     finished = [trial for trial in entered if trial.state == "succeeded"]
     assert found == max(finished, key=lambda trial: trial.score or 0).architecture.topology
     assert len(oracle.jobs) == sum(len(trial.rungs) for trial in entered) + len(finished) < 3 * 8
@@ -258,7 +258,7 @@ def test_a_decision_to_stop_is_not_made_again(run: Callable[..., Setting], monke
         patched.setattr(Ledger, "stop", dies)
         with pytest.raises(KeyboardInterrupt):
             search(setting, Oracle(quality))
-    left = [trial for trial in trials(setting) if trial.rungs and not trial.rungs[-1].continues]
+    left = [trial for trial in trials(setting) if trial.rungs and not trial.rungs[-1].promoted]
     assert len(left) == 1
     search(setting, Oracle(quality))
     ended = trials(setting)[left[0].number]

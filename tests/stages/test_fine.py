@@ -17,10 +17,9 @@ from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Setting
-from c2fnas.runs.trial import Trial
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
@@ -49,12 +48,12 @@ def search(setting: Setting, listener: Listener | None = None, limits: Limits | 
         return search_operations(setting, TOPOLOGY, executor, listener or Listener(), limits)
 
 
-def trials(setting: Setting) -> tuple[Trial, ...]:
-    return Ledger(setting.folder.study, "fine", read_only=True).trials()
+def candidates(setting: Setting) -> tuple[RankedPath, ...]:
+    return read_ranked(setting.folder)
 
 
 def results(setting: Setting) -> list[tuple[Architecture, float | None, int]]:
-    return [(trial.architecture, trial.score, trial.extra["cases"]) for trial in trials(setting)]
+    return [(each.architecture, each.dice, each.cases) for each in candidates(setting)]
 
 
 def copy_of(setting: Setting, folder: Path) -> Setting:
@@ -67,7 +66,7 @@ def unranked(setting: Setting) -> Setting:
     """As it was between super-network and ranking."""
     shutil.rmtree(setting.folder.ranking)
     setting.folder.ranking_file.unlink()
-    setting.folder.study.unlink()
+    setting.folder.candidates.unlink()
     return setting
 
 
@@ -78,8 +77,8 @@ def configured(setting: Setting, devices: tuple[str, ...] = ("cpu",), **fine: ob
     return replace(setting, config=changed)
 
 
-def test_every_candidate_is_in_the_ledger_once(finished: Setting) -> None:
-    entered = [trial.architecture for trial in trials(finished)]
+def test_every_candidate_is_written_down_once(finished: Setting) -> None:
+    entered = [each.architecture for each in candidates(finished)]
     paths = random_paths(finished.config.space, 12, seed=0)
     assert sorted(each.operations for each in entered) == sorted(paths)
     assert {each.topology for each in entered} == {TOPOLOGY}
@@ -92,8 +91,8 @@ def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
     To the bit, though a rung scores its new cases alone, and an evaluation all of them in one go.
     """
     supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
-    for trial in trials(finished):
-        network, cases = supernet.extract(trial.architecture.operations), order[: trial.extra["cases"]]
+    for each in candidates(finished):
+        network, cases = supernet.extract(each.architecture.operations), order[: each.cases]
         expected = evaluate_network(
             network,
             finished.cases(cases),
@@ -101,23 +100,23 @@ def test_scores_are_those_of_the_networks_alone(finished: Setting) -> None:
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.score == expected.mean
+        assert each.dice == expected.mean
 
 
 @pytest.mark.exact
 def test_all_candidates_share_the_first_rungs_scale(finished: Setting) -> None:
     """Those that went on too, whose own score is one over more cases."""
     supernet, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished, Listener())
-    for trial in trials(finished):
-        assert trial.extra["first_rung_cases"] == 1
+    for each in candidates(finished):
+        assert each.first_rung_cases == 1
         alone = evaluate_network(
-            supernet.extract(trial.architecture.operations),
+            supernet.extract(each.architecture.operations),
             finished.cases(order[:1]),
             finished.window(ranking=True),
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.extra["first_rung_dice"] == alone.mean
+        assert each.first_rung_dice == alone.mean
 
 
 def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
@@ -125,7 +124,7 @@ def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
     assert summary["candidates"] == 12
     assert [rung["cases"] for rung in summary["rungs"]] == [1, 3]
     assert summary["rungs"][0]["candidates"] == 12
-    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+    finalists = [each for each in candidates(finished) if each.cases == 3]
     assert 4 <= len(finalists) == summary["rungs"][1]["candidates"] < 12
     assert summary["scored"] < summary["scored_naively"] == 36
     assert summary["macs_tree"] < summary["macs_naive"]
@@ -134,27 +133,27 @@ def test_the_best_few_get_to_all_cases(finished: Setting) -> None:
 
 
 def test_costs_stand_beside_the_scores(finished: Setting) -> None:
-    for trial in trials(finished):
-        cost = network_cost(trial.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size)
-        assert (trial.extra["macs"], trial.extra["parameters"]) == (cost.macs, cost.parameters)
+    for each in candidates(finished):
+        cost = network_cost(each.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size)
+        assert (each.macs, each.parameters) == (cost.macs, cost.parameters)
 
 
 def test_the_front_is_one_of_dice_and_every_cost(finished: Setting) -> None:
-    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+    finalists = [each for each in candidates(finished) if each.cases == 3]
 
-    def values(trial: Trial) -> tuple[float, ...]:
-        return (-(trial.score or 0), trial.extra["macs"], trial.extra["parameters"], trial.extra["latency_ms"])
+    def values(each: RankedPath) -> tuple[float, ...]:
+        return (-(each.dice or 0), each.macs, each.parameters, each.latency_ms)
 
-    for trial in trials(finished):
-        if trial not in finalists:
-            assert (trial.extra["front"], trial.extra["latency_ms"]) == (False, None)
+    for each in candidates(finished):
+        if each not in finalists:
+            assert (each.front, each.latency_ms) == (False, None)
             continue
         beaten = any(
-            values(other) != values(trial) and all(a <= b for a, b in zip(values(other), values(trial), strict=True))
+            values(other) != values(each) and all(a <= b for a, b in zip(values(other), values(each), strict=True))
             for other in finalists
         )
-        assert trial.extra["latency_ms"] > 0
-        assert trial.extra["front"] == (not beaten)
+        assert each.latency_ms > 0
+        assert each.front == (not beaten)
 
 
 def test_a_fast_candidate_is_on_the_front_however_much_it_computes(finished: Setting) -> None:
@@ -176,15 +175,15 @@ def test_sampling_is_told(finished: Setting) -> None:
 
 def test_the_best_is_picked_and_limits_are_remembered(finished: Setting, tmp_path: Path) -> None:
     setting = copy_of(finished, tmp_path)
-    finalists = [trial for trial in trials(setting) if trial.extra["cases"] == 3]
-    best = max(finalists, key=lambda trial: trial.score or 0)
+    finalists = [each for each in candidates(setting) if each.cases == 3]
+    best = max(finalists, key=lambda each: each.dice or 0)
     assert search(setting) == best.architecture
-    cheapest = min(finalists, key=lambda trial: trial.extra["macs"])
-    assert search(setting, limits=Limits(max_macs=cheapest.extra["macs"])) == cheapest.architecture
+    cheapest = min(finalists, key=lambda each: each.macs)
+    assert search(setting, limits=Limits(max_macs=cheapest.macs)) == cheapest.architecture
     assert search(setting) == cheapest.architecture  # the same command without the limit carries on with it
-    fastest = min(trial.extra["latency_ms"] for trial in finalists if trial.extra["latency_ms"])
+    fastest = min(each.latency_ms for each in finalists if each.latency_ms)
     found = search(setting, limits=Limits(max_latency=fastest))
-    assert [trial.extra["latency_ms"] for trial in finalists if trial.architecture == found] == [fastest]
+    assert [each.latency_ms for each in finalists if each.architecture == found] == [fastest]
     with pytest.raises(UserError, match=r"--max-macs 1: the cheapest takes .* multiply-accumulates"):
         search(setting, limits=Limits(max_macs=1))
     assert search(setting) == found  # what nothing meets is not kept
@@ -196,6 +195,19 @@ def test_a_finished_stage_is_not_run_again(finished: Setting) -> None:
     search(finished, listener)
     assert results(finished) == before
     assert "ranking" not in listener.stages
+
+
+def test_candidates_that_are_cut_short_are_written_again(finished: Setting, tmp_path: Path) -> None:
+    """Without scoring any of them again."""
+    setting = copy_of(finished, tmp_path)
+    with setting.folder.candidates.open("r+b") as file:
+        file.truncate(setting.folder.candidates.stat().st_size // 2)
+    with pytest.raises(UserError, match=r"candidates\.jsonl: damaged"):
+        results(setting)
+    before = sorted(setting.folder.ranking.rglob("*"))
+    search(setting)
+    assert results(setting) == results(finished)
+    assert sorted(setting.folder.ranking.rglob("*")) == before
 
 
 class StopsAt(Listener):
@@ -323,11 +335,10 @@ def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Setting
     save_weights(setting.folder.supernet / WEIGHTS, supernet)
     found = search(setting)
     assert found.operations[4] != "3D"
-    for trial in trials(setting):
-        assert (trial.score is None) == (trial.architecture.operations[4] == "3D")
-        assert trial.state == ("failed" if trial.score is None else "succeeded")
-        assert trial.reason == (
-            None if trial.score is not None else "With the super-network's weights its logits are not finite."
+    for each in candidates(setting):
+        assert (each.dice is None) == (each.architecture.operations[4] == "3D")
+        assert each.reason == (
+            None if each.dice is not None else "With the super-network's weights its logits are not finite."
         )
 
 
@@ -339,7 +350,7 @@ def test_a_super_network_that_has_learnt_nothing_is_told_of(finished: Setting, t
     save_weights(setting.folder.supernet / WEIGHTS, supernet)
     search(setting, listener)
     assert any("All 12 candidates have the same Dice, 0.0000" in text for text in listener.said)
-    assert {trial.score for trial in trials(setting)} == {0.0}
+    assert {each.dice for each in candidates(setting)} == {0.0}
 
 
 def test_nothing_but_failures_is_a_readable_error(finished: Setting, tmp_path: Path) -> None:
@@ -367,10 +378,10 @@ def test_a_job_that_fails_costs_its_candidates(
     monkeypatch.setattr(fine_jobs, "score_by_case", fails_once)
     search(setting, listener)
     assert any("16 candidates could not be ranked" in text and "a disk has gone" in text for text in listener.said)
-    failed = [trial.architecture.operations for trial in trials(setting) if trial.state == "failed"]
+    failed = [each.architecture.operations for each in candidates(setting) if each.dice is None]
     assert sorted(failed) == first
-    assert len(trials(setting)) == 32
-    assert all("a disk has gone" in (trial.reason or "") for trial in trials(setting) if trial.state == "failed")
+    assert len(candidates(setting)) == 32
+    assert all("a disk has gone" in (each.reason or "") for each in candidates(setting) if each.dice is None)
 
 
 def test_without_foreground_in_validation_there_is_no_ranking(finished: Setting, tmp_path: Path) -> None:
@@ -401,7 +412,7 @@ def test_evolution_finds_as_many_and_carries_on(finished: Setting, tmp_path: Pat
     assert len({architecture for architecture, _, _ in entered}) == len(entered) >= 20
     assert len(list(setting.folder.ranking.glob("generation-*"))) >= 3
     setting.folder.ranking_file.unlink()  # as if the end had not come: the jobs answer again, at once
-    setting.folder.study.unlink()
+    setting.folder.candidates.unlink()
     assert search(setting) == found
     assert results(setting) == entered
 

@@ -7,8 +7,8 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from c2fnas.search.early_stopping import stand
 from c2fnas.search.searcher import Searcher
+from c2fnas.search.successive_halving import judge_at_rung
 from c2fnas.space.topology import Topology
 
 
@@ -96,7 +96,7 @@ def simulate(
             continue
         score = _shifted(entry.rungs[rung][1], entry.score, told[topology])
         others = reached.setdefault(rung, [])
-        goes_on = stand(rung, score, others, factor).continues
+        goes_on = judge_at_rung(rung, score, others, factor).promoted
         others.append(score)
         if goes_on:
             further = _spent(table, topology, rung + 1, factor) - _spent(table, topology, rung, factor)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from c2fnas.bench.simulate import Measurement
 from c2fnas.bench.table import Row
-from c2fnas.search.rank_correlation import pooled_sd
+from c2fnas.search.ranks import pooled_sd
 from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 

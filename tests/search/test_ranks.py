@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
+from c2fnas.search.ranks import kendall_tau, pooled_sd, spread_places, tau_interval
 
 scores = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=2, max_size=9, unique=True)
 

@@ -1,4 +1,4 @@
-"""How far one ranking can be trusted to tell another: Kendall's τ, its interval, and the noise of a repetition."""
+"""Orders of candidates: the Pareto front, Kendall's τ of two rankings with its interval, the noise of a repetition."""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +8,20 @@ import numpy as np
 RESAMPLES = 2000
 
 
+def is_on_front(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Return True for each point that no other beats in all coordinates; smaller is better. Equals stay together.
+
+    >>> is_on_front([(1, 4), (2, 2), (3, 3), (4, 1)])
+    [True, True, False, True]
+    """
+    table = np.asarray(points, dtype=float)
+    return [  # one row at a time: memory stays linear
+        not bool(np.any((table <= point).all(axis=1) & (table < point).any(axis=1))) for point in table
+    ]
+
+
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's τ-b of two scores of the same candidates; 0 where either puts nothing in any order.
+    """Return Kendall's τ-b of two scores of the same candidates; 0 where either has only equal scores.
 
     >>> round(kendall_tau([1, 2, 3, 4], [10, 20, 40, 30]), 3)
     0.667
@@ -20,7 +32,7 @@ def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float:
 def tau_interval(
     one: Sequence[float], other: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of Kendall's τ over candidates."""
+    """Return the percentile bootstrap interval of Kendall's τ over candidates."""
     from scipy.stats import bootstrap
 
     found = bootstrap(
@@ -45,7 +57,7 @@ def _tau(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
-    """The standard deviation within groups of repetitions, all taken together; None where nothing was repeated.
+    """Return the standard deviation within groups of repetitions, pooled; None where nothing was repeated.
 
     >>> pooled_sd([[0.80, 0.82], [0.70, 0.70], [0.5]])
     0.01
@@ -58,7 +70,7 @@ def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
 
 
 def spread_places(count: int, total: int) -> list[int]:
-    """``count`` places of a ranking of ``total``, the first and the last among them, at even distances.
+    """Return ``count`` places of a ranking of ``total``, the first and the last among them, at even distances.
 
     >>> spread_places(4, 10)
     [0, 3, 6, 9]
