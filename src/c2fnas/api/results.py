@@ -105,19 +105,17 @@ def trials_table(folder: "RunFolder") -> Any:
 
 def ranking(run: "Run", found: Architecture, verification: "Verification | None") -> Ranking:
     """Return the result of the fine stage of a run."""
-    from c2fnas.runs.ledger import Ledger
-    from c2fnas.stages.fine import STAGE
+    from c2fnas.runs.ranked import read_ranked
 
-    trials = Ledger(run.folder.study, STAGE, read_only=True).trials()
+    candidates = read_ranked(run.folder)
     rows = {
-        trial.architecture: {
-            "architecture": trial.architecture.to_text(),
-            "dice": trial.score,
-            **{name: trial.extra[name] for name in ("cases", "macs", "parameters", "latency_ms")},
+        each.architecture: {
+            "architecture": each.architecture.to_text(),
+            **{name: getattr(each, name) for name in ("dice", "cases", "macs", "parameters", "latency_ms")},
         }
-        for trial in trials
+        for each in candidates
     }
-    front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
+    front = [rows[each.architecture] for each in candidates if each.front]
     facts = rows[found] | {
         "front": sorted(front, key=lambda row: row["macs"]),
         "ranking": read_json(run.folder.ranking_file),

@@ -49,8 +49,8 @@ class Run(RunView):
         Options are written to run.yaml before the stage begins, and fixed from then on. Until then `inf` lifts a limit.
 
         Args:
-            sampler: algorithm1 (the paper), surrogate, random, regularised-evolution, or Optuna's optuna-random, tpe,
-                gp.
+            sampler: algorithm1 (the paper), surrogate, random, regularised-evolution, Optuna's optuna-random, tpe, gp,
+                or your own as module:name.
             evaluations: How many topologies to train; the paper's 50.
             max_parameters: Parameters that a candidate may have, e.g. 20e6.
             max_macs: Multiply-accumulates of one patch that it may take, e.g. 5e9.

@@ -105,7 +105,7 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             return known
         raise UserError(
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
-            f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
+            f"training cases, or the files in {dataset.root} have changed since. Choose another run folder."
         )
     _check(reading, run)
     run.reporter.start("fingerprint", len(dataset.training))

@@ -76,7 +76,7 @@ def read_run(root: Path) -> RunFacts:
     """
     folder = RunFolder(root)
     if not folder.config.exists():
-        raise UserError(f"{root}: not a run folder, there is no run.yaml in it. Name the --run folder of `c2fnas run`.")
+        raise UserError(f"{root}: not a run folder, there is no run.yaml in it. Name the run folder of `c2fnas run`.")
     config = RunConfig.load(folder.config)
     plan = load_plan(folder.plan) if folder.plan.exists() else None
     coarse = read_coarse(folder, config)
