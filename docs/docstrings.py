@@ -5,12 +5,16 @@ from typing import Any
 
 import griffe
 
+COMMANDS = re.compile(r"^( *)Examples:\n((?:\1    (?:c2fnas|torchrun) .*(?:\n|$))+)", re.MULTILINE)
 DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?! *$).*)*", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):(?=`)")
 
 
 def as_markdown(text: str) -> str:
     """A docstring whose doctests are fenced and whose references are names."""
+    text = COMMANDS.sub(
+        lambda found: f"{found[1]}On the command line:\n\n{found[1]}```sh\n{found[2]}{found[1]}```\n", text
+    )
     fenced = DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
     return ROLE.sub("", fenced)
 
