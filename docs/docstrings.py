@@ -12,9 +12,7 @@ ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):(?=`)")
 
 def as_markdown(text: str) -> str:
     """A docstring whose doctests are fenced and whose references are names."""
-    text = COMMANDS.sub(
-        lambda found: f"{found[1]}On the command line:\n\n{found[1]}```sh\n{found[2]}{found[1]}```\n", text
-    )
+    text = COMMANDS.sub(r"\1On the command line:\n\n\2", text)
     fenced = DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
     return ROLE.sub("", fenced)
 
