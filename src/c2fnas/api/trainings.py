@@ -110,6 +110,7 @@ def train(
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: give 1 or more.")
     executor_factory(jobs)
+    from c2fnas.data.layouts import datasets_in
     from c2fnas.runs.overrides import parse_overrides
 
     several = datasets_in(Path(dataset))
@@ -131,27 +132,6 @@ def train(
     if several:
         return _train_all(several, result, options, label_tests)
     return _train(Path(dataset), result, options, label_tests)
-
-
-def datasets_in(folder: Path) -> tuple[Path, ...]:
-    """Return the data sets in the subfolders of ``folder``, by name; none where it is a data set itself.
-
-    A subfolder whose manifest can't be read counts, so that its fault is reported and not passed over.
-    """
-    if not folder.is_dir() or _is_dataset(folder):
-        return ()
-    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and _is_dataset(each)))
-
-
-def _is_dataset(path: Path) -> bool:
-    from c2fnas.data.layouts import layout_of
-    from c2fnas.data.problem import CaseError
-
-    try:
-        layout_of(path)
-    except CaseError:
-        return (path / "dataset.json").exists()
-    return True
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:
