@@ -7,11 +7,12 @@ import sys
 import pytest
 
 import c2fnas
-from c2fnas.api.runs import Run, given
+from c2fnas.api.options import given
+from c2fnas.api.runs import Run
 from c2fnas.errors import UserError
 
 LIGHT = [
-    "ablation", "checks", "costs", "evaluations", "exports", "jobs", "models", "pipelines", "predictions", "results",
+    "ablation", "checks", "costs", "evaluations", "exports", "jobs", "models", "options", "pipelines", "predictions", "results",
     "run_view", "runs", "simulations", "trainings",
 ]  # fmt: skip
 

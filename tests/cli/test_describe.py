@@ -80,9 +80,15 @@ def test_a_drawing(tmp_path, suffix: str) -> None:
         assert "level 3, 1/16" in text
 
 
-@pytest.mark.parametrize("arguments", [("c2fnas-panc", "--figure", "panc.bmp"), ("--space", "--figure", "space.svg")])
-def test_what_cannot_be_drawn(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"\.svg, \.png, \.pdf"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("c2fnas-panc", "--figure", "panc.bmp"), r"\.png, \.svg or \.pdf"),
+        (("--space", "--figure", "space.svg"), "draws an architecture"),
+    ],
+)
+def test_what_cannot_be_drawn(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
         described(*arguments)
 
 

@@ -74,7 +74,7 @@ def test_a_figure_that_cannot_be_written_costs_no_figures(table: Path, tmp_path:
     [
         (["--samplers", "hill"], "algorithm1, surrogate"),
         (["--samplers", ""], "algorithm1, surrogate"),
-        (["--figure", "simulation.doc"], ".png, .svg, .pdf"),
+        (["--figure", "simulation.doc"], ".png, .svg or .pdf"),
         (["nowhere.csv"], "c2fnas tabulate"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from c2fnas.api.options import refuse_below
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def check(
     """
     if fill is not None and fix is None:
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers {workers}: at least one case is read at a time.")
+    refuse_below(1, workers=workers)
     from c2fnas.cores import usable_cores
     from c2fnas.data.check import inspect_dataset
     from c2fnas.data.fold_choice import fold_problems

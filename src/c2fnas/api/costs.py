@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2fnas.api.options import refuse_below, refuse_figure
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.cost import CellCost, NetworkCost
 
-FIGURES = (".svg", ".png", ".pdf")
 PRINTED = {
     "c2fnas-panc": "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure "
     "5 is read as literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
@@ -89,8 +89,9 @@ def describe(
     if space == (architecture is not None):
         raise UserError("describe: give an architecture or --space, one of the two. `--help` has examples.")
     _refuse_sizes("describe", input, channels, classes)
-    if figure is not None and (space or Path(figure).suffix.lower() not in FIGURES):
-        raise UserError(f"describe: --figure {figure}: draws an architecture into a file: {', '.join(FIGURES)}.")
+    refuse_figure(figure)
+    if space and figure is not None:
+        raise UserError("describe: --figure draws an architecture; --space has none. Leave one of the two out.")
     if space:
         return _space_counts()
     from c2fnas.inference.pretrained import with_design
@@ -172,8 +173,8 @@ def compare(*, input: tuple[int, int, int] = (96, 96, 96), channels: int = 1, cl
 def _refuse_sizes(command: str, size: tuple[int, int, int], channels: int, classes: int) -> None:
     if min(size) < 1:
         raise UserError(f"{command}: --input {' '.join(map(str, size))}: every side has at least one voxel.")
-    if channels < 1 or classes < 2:
-        raise UserError(f"{command}: give at least one channel and two classes, the background is one of these.")
+    refuse_below(1, channels=channels)
+    refuse_below(2, classes=classes)
 
 
 def _space_counts() -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from c2fnas.api.options import refuse_below
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def executor_factory(jobs: Jobs) -> "ExecutorFactory":
         UserError: options contradict each other, or a device has no name that there is.
     """
     devices, address, cpus = jobs.get("devices"), jobs.get("address"), jobs.get("cpus_per_job", 1)
-    if cpus < 1:
-        raise UserError(f"--cpus-per-job {cpus}: a job takes at least one core.")
+    refuse_below(1, cpus_per_job=cpus)
     if jobs.get("backend", "local") == "local":
         if address is not None:
             raise UserError("--address names a Ray cluster: give --backend ray as well.")

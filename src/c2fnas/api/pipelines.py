@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, device_names, executor_factory
-from c2fnas.api.runs import Run, given
-from c2fnas.errors import UserError
+from c2fnas.api.options import given, refuse_below
+from c2fnas.api.runs import Run
 
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
@@ -166,8 +166,7 @@ def demo(
     Examples:
         c2fnas demo --output /tmp/c2fnas-demo
     """
-    if cases < 5:
-        raise UserError(f"--cases {cases}: five folds take at least five cases.")
+    refuse_below(5, cases=cases)  # for five folds
     executor_factory(jobs)
     from c2fnas.data.phantoms import write_phantoms
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
@@ -77,7 +78,7 @@ class Run(RunView):
         overrides = {
             **parse_overrides(set),
             **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
-            **{f"coarse.limits.{name}": _whole(limit) for name, limit in limits.items() if limit is not None},
+            **{f"coarse.limits.{name}": whole_or_none(limit) for name, limit in limits.items() if limit is not None},
         }
         from c2fnas.stages.pipeline import amend, coarse_stage
 
@@ -184,10 +185,7 @@ class Run(RunView):
             c2fnas search scale runs/pancreas --devices cuda:0,cuda:1
             c2fnas search scale runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json
         """
-        if figure is not None and Path(figure).suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise UserError(
-                f"--figure {figure}: no kind of picture that can be drawn. Let its name end in .png, .svg or .pdf."
-            )
+        refuse_figure(figure)
         from c2fnas.space.architecture import Architecture
 
         wanted = Architecture.load(architecture) if architecture else None
@@ -264,9 +262,8 @@ class Run(RunView):
             c2fnas tabulate runs/hippocampus --table topologies.csv
             c2fnas tabulate runs/hippocampus --table topologies.csv --per-cluster 24 --devices cuda:0,cuda:1
         """
-        for name, value, least in (("per-cluster", per_cluster, 1), ("repeated", repeated, 0), ("seeds", seeds, 1)):
-            if value < least:
-                raise UserError(f"--{name} {value}: give {least} or more.")
+        refuse_below(1, per_cluster=per_cluster, seeds=seeds, most=most)
+        refuse_below(0, repeated=repeated)
         from c2fnas.api.results import tabulated
 
         with self.working() as run:
@@ -324,16 +321,3 @@ def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unp
             "stages."
         )
     return Run(Path(run), jobs, reporter)
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Return the values that are not None; a name's ``__`` stands for the dot of a field.
-
-    >>> given(coarse__sampler="tpe", seed=None)
-    {'coarse.sampler': 'tpe'}
-    """
-    return {name.replace("__", "."): value for name, value in values.items() if value is not None}
-
-
-def _whole(limit: float) -> int | None:
-    return None if limit == math.inf else round(limit)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from c2fnas.errors import UserError
+from c2fnas.api.options import refuse_below, refuse_figure
 
 if TYPE_CHECKING:
     from c2fnas.bench import Simulation
     from c2fnas.runs.reporter import Reporter
 
-FIGURES = (".png", ".svg", ".pdf")
 SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
 
 
@@ -49,16 +48,9 @@ def simulate(
         c2fnas simulate benchmarks/results/topology_table.csv
         c2fnas simulate topologies.csv --samplers algorithm1,random --workers 1 --json
     """
-    if figure is not None and Path(figure).suffix.lower() not in FIGURES:
-        raise UserError(f"--figure {figure}: a figure's name ends in {', '.join(FIGURES)}.")
-    for name, value, least in (
-        ("evaluations", evaluations, 1),
-        ("workers", workers, 1),
-        ("repetitions", repetitions, 2),
-        ("slow-repetitions", slow_repetitions, 2),
-    ):
-        if value is not None and value < least:
-            raise UserError(f"--{name} {value}: give {least} or more.")
+    refuse_figure(figure)
+    refuse_below(1, evaluations=evaluations, workers=workers)
+    refuse_below(2, repetitions=repetitions, slow_repetitions=slow_repetitions)
     from c2fnas.bench import TopologyTable
     from c2fnas.bench import simulate as replayed
     from c2fnas.runs.reporter import Silent

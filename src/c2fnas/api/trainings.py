@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.options import given, refuse_below
 from c2fnas.api.pipelines import refuse_early
-from c2fnas.api.runs import Run, given
+from c2fnas.api.runs import Run
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,9 +107,7 @@ def train(
         c2fnas train Decathlon runs/decathlon -a c2fnas-panc --folds all --label-tests
         torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
     """
-    for name, value in (("iterations", iterations), ("extend", extend), ("validate-every", validate_every)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: give 1 or more.")
+    refuse_below(1, iterations=iterations, extend=extend, validate_every=validate_every)
     executor_factory(jobs)
     from c2fnas.data.layouts import datasets_in
     from c2fnas.runs.overrides import parse_overrides
