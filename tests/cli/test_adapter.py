@@ -146,14 +146,49 @@ WORK = Command("work", "adapted:work", "text:own")
 
 def test_arguments_and_options_reach_the_function() -> None:
     done = call(
-        WORK, "here", "x", "y", "--size", "4", "5", "6", "--factors", "0.25,2", "--factors", "3", "--names", "a,b",
-        "--names", "c", "--kind", "b", "--from", "z", "--no-fast", "--pace", "7", "--paint", "red", "--json", "-q",
-    )  # fmt: skip
+        WORK,
+        "here",
+        "x",
+        "y",
+        "--size",
+        "4",
+        "5",
+        "6",
+        "--factors",
+        "0.25,2",
+        "--factors",
+        "3",
+        "--names",
+        "a,b",
+        "--names",
+        "c",
+        "--kind",
+        "b",
+        "--from",
+        "z",
+        "--no-fast",
+        "--pace",
+        "7",
+        "--paint",
+        "red",
+        "--json",
+        "-q",
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == {
-        "source": "here", "others": ["x", "y"], "size": [4, 5, 6], "factors": [0.25, 2, 3], "names": ["a,b", "c"],
-        "kind": "b", "start": "z", "fast": False, "loud": False, "wrong": False, "pace": 7, "paint": "red",
-    }  # fmt: skip
+        "source": "here",
+        "others": ["x", "y"],
+        "size": [4, 5, 6],
+        "factors": [0.25, 2, 3],
+        "names": ["a,b", "c"],
+        "kind": "b",
+        "start": "z",
+        "fast": False,
+        "loud": False,
+        "wrong": False,
+        "pace": 7,
+        "paint": "red",
+    }
 
 
 def test_what_is_left_out_is_as_the_function_has_it() -> None:
