@@ -54,26 +54,33 @@ def refuse_taken(path: Path) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a folder to fill, which gets the name ``folder`` when the block ends well and is removed when it fails.
+
+    With ``replace``, a folder that is there stays until the new one is whole.
 
     Raises:
         UserError: something is at ``folder``, the disk is full, or the parent folder can't be written.
     """
     folder = folder.absolute()  # "." has no name to put another before
-    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
+    unfinished, old = (folder.with_name(f".{os.getpid()}-{folder.name}{end}") for end in ("", "-old"))
     try:
-        refuse_taken(folder)
+        if not replace:
+            refuse_taken(folder)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         yield unfinished
-        if folder.is_dir():  # empty; not every system renames onto an empty folder
-            folder.rmdir()
+        if folder.exists():  # no system exchanges two folders everywhere, so the old one steps aside
+            folder.rename(old)
         unfinished.rename(folder)
     except OSError as error:
-        raise cannot_be_written(folder, error, "nothing is left of what was begun") from error
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        kept = "the folder that was there is intact" if replace else "nothing is left of what was begun"
+        raise cannot_be_written(folder, error, kept) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

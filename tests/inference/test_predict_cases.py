@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from c2fnas.data.dataset import Case
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
-from c2fnas.inference.ensemble import Fusion, Vote
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import find_cases

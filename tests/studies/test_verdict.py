@@ -19,8 +19,8 @@ from c2fnas.cli import app
 from c2fnas.cli.text_studies import verdict as verdict_text
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.evaluation.comparison import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, paired_bootstrap
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Outcome

@@ -1,4 +1,4 @@
-"""Whole-volume evaluation in the original geometry: of a network on prepared cases, and of label files on disk."""
+"""Evaluation of a network on prepared cases: whole volumes, in their original geometry (paper 4.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -45,7 +45,7 @@ class RayExecutor(Executor):
     Args:
         address: of the cluster, such as ``"auto"`` or ``"ray://head:10001"``; None joins the one that
             ``RAY_ADDRESS`` names or starts one on this machine, whatever else runs here.
-        slots: how many jobs run at a time; None: as many as the cluster has room for, counted anew at every turn, so
+        slots: how many jobs run at a time; None: as many as the cluster has room for, counted again at every turn, so
             that nodes may come and go.
         cpus: the cores of a job, which are also its threads.
         gpus: the GPUs of a job; None: one where the cluster has any.

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from c2fnas.export.half import save_half
+from c2fnas.export.model_folder import save_half
 from c2fnas.files import refuse_taken, write_atomically
 from c2fnas.inference.package import MEMBERS, WEIGHTS, load_package
 

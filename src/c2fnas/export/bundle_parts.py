@@ -1,4 +1,4 @@
-"""What the configurations of a MONAI Bundle refer to: our reading, preparation and way back, as MONAI's parts.
+"""Parts for the configurations of a MONAI Bundle: our reading, preparation and way back.
 
 Preparation and restoration are those of `c2fnas predict`, so a bundle's labels are the same; windows, engines, losses
 and metrics around them are MONAI's own.
@@ -29,7 +29,7 @@ Item = dict[str, Any]
 
 
 def package(folder: str) -> Package:
-    """The model package of the bundle, checked against its checksums; weights are safetensors.
+    """Return the model package of the bundle, checked against its checksums; weights are safetensors.
 
     Raises:
         UserError: it is damaged.
@@ -38,12 +38,12 @@ def package(folder: str) -> Package:
 
 
 def views(network: nn.Module, mirror: bool) -> nn.Module:
-    """The network itself, or its mean over mirrored views."""
+    """Return the network itself, or its mean over mirrored views."""
     return Mirrored(network) if mirror else network
 
 
 def images(dataset_dir: str, package: Package) -> list[Item]:
-    """The images of a file or folder, without labels.
+    """Return the images of a file or folder, without labels.
 
     Raises:
         UserError: there are none.
@@ -52,7 +52,7 @@ def images(dataset_dir: str, package: Package) -> list[Item]:
 
 
 def labelled(dataset_dir: str) -> list[Item]:
-    """The labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
+    """Return the labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
 
     Raises:
         UserError: it is no data set, or has fewer than two labelled cases.

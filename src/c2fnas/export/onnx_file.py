@@ -62,7 +62,7 @@ def export_onnx(model: Package, path: Path) -> None:
 
 
 def metadata(model: Package) -> dict[str, str]:
-    """The file's properties: all that is needed to use the network on image files."""
+    """Return the file's properties: all that is needed to use the network on image files."""
     from c2fnas import __version__
 
     plan = model.plan
@@ -79,7 +79,7 @@ def metadata(model: Package) -> dict[str, str]:
 
 
 def size_rule(network: nn.Module) -> str:
-    """Which sizes of i, j and k the graph takes."""
+    """Return the sizes of i, j and k that the graph takes, in words."""
     if isinstance(network, SegmentationNetwork):
         return f"any, but at least one of i, j and k above {_stride(network)}"
     return f"multiples of {_stride(network)} from {2 * _stride(network)}"
@@ -122,14 +122,11 @@ def _stride(network: nn.Module) -> int:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """The exporter tells of packages that are no concern here, of its own deprecations, and prints what it traced."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Vote = Literal["majority", "mean"]
+from c2fnas.inference.options import Vote
+
 Argmax = Callable[[Tensor], np.ndarray]
 
 FLIPS = tuple(axes for count in range(4) for axes in combinations((2, 3, 4), count))
@@ -27,7 +27,7 @@ class Mirrored(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[b, channels, i, j, k] -> [b, classes, i, j, k]``; eight times the network's time, the same memory."""
+        """``[b, channels, i, j, k] -> [b, classes, i, j, k]``: eight times the network's time, the same memory."""
         total: Tensor = self.network(x).float()
         for axes in FLIPS[1:]:
             total = total + self.network(x.flip(axes)).float().flip(axes)
@@ -45,7 +45,7 @@ class Ensemble(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, x: Tensor) -> Tensor:
-        """All logits, side by side along the classes."""
+        """Return the networks' logits, side by side along the classes."""
         return torch.cat([network(x).float() for network in self.networks], dim=1)
 
 
@@ -81,7 +81,7 @@ class Fusion:
         return self._probability / self._models
 
     def labels(self) -> np.ndarray:
-        """The fused labels, uint8, in the grid of ``argmax``."""
+        """Return the fused labels, uint8, in the grid of ``argmax``."""
         assert self._probability is not None
         if self._vote == "mean":
             return self._argmax(self._probability)

@@ -30,7 +30,7 @@ class Image:
         name: What to call it in messages; of files, the first one.
         dtype: Of the voxels as they came.
         header: Its NIfTI header, whose orientation fields labels keep; None where it has none.
-        of_array: Whether it came as an array.
+        of_array: True if it came as an array.
         files: Those it was read from.
     """
 

@@ -3,7 +3,7 @@
 >>> from c2fnas.inference.model import load_model
 >>> model = load_model("hippocampus")
 >>> len(model.packages), model.classes
-(5, {'background': 0, 'anterior': 1, 'posterior': 2})
+(5, {'background': 0, 'Anterior': 1, 'Posterior': 2})
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.data.formats import suffix_of
 from c2fnas.errors import UserError
-from c2fnas.inference.options import check_device, find_device, parse_bytes, parse_stride
+from c2fnas.inference.options import Options, Vote, find_device
 from c2fnas.inference.prediction_files import find_cases, output_name
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.shapes import Size
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from c2fnas.networks.designs import Design
 
 Source = str | os.PathLike[str]
+Progress = Callable[[int, int, int], None]
+"""Called with the cases done, those of them that failed, and all."""
+
+
+def _silent(done: int, failed: int, total: int) -> None:
+    pass
 
 
 class Model:
@@ -48,7 +54,7 @@ class Model:
 
     @property
     def plan(self) -> "ModelPlan":
-        """How images are prepared, cut into windows and mapped to label values."""
+        """The preparation of images, their windows, and the values of labels."""
         return self.packages[0].plan
 
     @property
@@ -71,7 +77,7 @@ class Model:
         affine: Any = None,
         output: Source | None = None,
         probabilities: bool = False,
-        vote: Literal["majority", "mean"] = "majority",
+        vote: Vote = "majority",
         mirror: bool | None = None,
         stride: int | str | Size | None = None,
         device: str = "auto",
@@ -105,75 +111,53 @@ class Model:
             UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
                 does not fit into memory.
         """
-        options = {
-            "vote": vote,
-            "mirror": mirror,
-            "stride": stride,
-            "device": device,
-            "precision": precision,
-            "max_memory": max_memory,
-        }
+        options = Options(vote, mirror, stride, device, precision, max_memory)
         path = Path(image) if isinstance(image, str | os.PathLike) else None
         goal = None if output is None else Path(output)
         if goal is not None and probabilities:
             raise UserError("probabilities= are returned, not written. Leave output= out, and save what is returned.")
-        if path is not None and (path.is_dir() or (goal is not None and not suffix_of(goal))):
-            if goal is None or (path.is_dir() and suffix_of(goal)):
-                raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
-            return self._into_folder(path, goal, options)
+        if path is not None and path.is_dir() and (goal is None or suffix_of(goal)):
+            raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
         if goal is not None and not suffix_of(goal):
-            raise UserError(f"{goal}: name a file to write, such as labels.nii.gz.")
-        return self._one(image, affine, goal, probabilities, options)
+            if path is None:
+                raise UserError(f"{goal}: name a file to write, such as labels.nii.gz.")
+            return self._into_folder(path, goal, options)
+        from c2fnas.inference.images import Image
 
-    def predictor(
-        self,
-        *,
-        vote: str = "majority",
-        mirror: bool | None = None,
-        stride: int | str | Size | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        max_memory: int | str | None = None,
-    ) -> "Predictor":
-        """Return these models with the options of :meth:`predict`.
+        predictor = self.predictor(options)
+        given = Image.of(image, affine, len(self.plan.channels))
+        sink = predictor.label(given.volume, given.name, probabilities)
+        if goal is not None:
+            given.write(goal, sink.labels, self.plan.label_classes)
+            return goal
+        labels = given.labels(sink.labels, self.plan.label_classes)
+        return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
+
+    def predictor(self, options: Options = Options()) -> "Predictor":
+        """Return these models with options, for :func:`c2fnas.inference.predict.predict_cases`.
 
         Raises:
-            UserError: an option is wrong.
+            UserError: an option is wrong on this machine or with these models.
         """
         from c2fnas.inference.predict import Predictor
         from c2fnas.inference.windows import windows_at_a_time
         from c2fnas.training.precision import resolve_precision
 
-        check_options(stride, device, max_memory)
-        place = find_device(device)
+        device = find_device(options.device)
         try:
             window = self.packages[0].window(
-                stride=None if stride is None else parse_stride(stride),
-                batch=windows_at_a_time(self.plan.patch_size, place),
-                precision=resolve_precision(precision, place),  # type: ignore[arg-type]
-                max_memory=None if max_memory is None else parse_bytes(max_memory),
+                stride=options.steps,
+                batch=windows_at_a_time(self.plan.patch_size, device),
+                precision=resolve_precision(options.precision, device),  # type: ignore[arg-type]
+                max_memory=options.bytes,
             )
         except ValueError as error:
-            raise UserError(f"--stride {stride}: {error}.") from error
-        views = self.plan.mirror if mirror is None else mirror
-        return Predictor(self.packages, window, vote, views, place)  # type: ignore[arg-type]
+            raise UserError(f"--stride {options.stride}: {error}.") from error
+        mirror = self.plan.mirror if options.mirror is None else options.mirror
+        return Predictor(self.packages, window, options.vote, mirror, device)
 
-    def _one(
-        self, image: "ImageLike", affine: Any, output: Path | None, probabilities: bool, options: dict[str, Any]
-    ) -> Any:
-        from c2fnas.inference.images import Image
-
-        predictor = self.predictor(**options)
-        given = Image.of(image, affine, len(self.plan.channels))
-        sink = predictor.label(given.volume, given.name, probabilities)
-        if output is not None:
-            given.write(output, sink.labels, self.plan.label_classes)
-            return output
-        labels = given.labels(sink.labels, self.plan.label_classes)
-        return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
-
-    def _into_folder(self, path: Path, output: Path, options: dict[str, Any]) -> "Path | Predicted":
-        predicted = predict_folder(self, path, output, **options)
+    def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
+        predicted = _predict_files(self, path, output, options)
         if path.is_dir():
             return predicted
         if predicted.failures:
@@ -213,7 +197,7 @@ def predict_folder(
     output: Source,
     *,
     overwrite: bool = False,
-    on_progress: Callable[[int, int, int], None] = lambda done, failed, total: None,
+    on_progress: Progress = _silent,
     **options: Any,
 ) -> "Predicted":
     """Label every image of a folder, or one file, into the folder ``output``; called again, it carries on.
@@ -226,38 +210,30 @@ def predict_folder(
         output: A folder, with the labels of one model and one choice of options.
         overwrite: Predict all again, and replace other models' predictions.
         on_progress: Called with the cases done, those of them that failed, and all.
-        options: Those of :meth:`Model.predictor`.
+        options: Those of :class:`c2fnas.inference.options.Options`.
 
     Raises:
         UserError: an option is wrong, there are no images, the folder holds other predictions or can't be written, or
             one window does not fit into memory.
     """
-    check_options(options.get("stride"), options.get("device", "auto"), options.get("max_memory"))
+    chosen = Options(**options)
     if not Path(images).exists():
         raise UserError(f"{images}: no such file or folder. Name an image, or a folder of images.")
     if not isinstance(model, Model):
-        sources = (model,) if isinstance(model, str | os.PathLike) else tuple(model)
-        model = load_model(*sources)
+        model = load_model(*((model,) if isinstance(model, str | os.PathLike) else model))
+    return _predict_files(model, Path(images), Path(output), chosen, overwrite, on_progress)
+
+
+def _predict_files(
+    model: Model, images: Path, output: Path, options: Options, overwrite: bool = False, on_progress: Progress = _silent
+) -> "Predicted":
     from c2fnas.inference.predict import predict_cases
 
-    cases = find_cases(Path(images), len(model.plan.channels))
+    cases = find_cases(images, len(model.plan.channels))
     return predict_cases(
-        model.predictor(**options),
+        model.predictor(options),
         cases,
-        Path(output),
+        output,
         overwrite=overwrite,
         on_progress=lambda done, failed: on_progress(done, failed, len(cases)),
     )
-
-
-def check_options(stride: Any, device: str, max_memory: Any) -> None:
-    """Refuse what no machine can do, before anything is loaded.
-
-    Raises:
-        UserError: an option is wrong.
-    """
-    if stride is not None:
-        parse_stride(stride)
-    if max_memory is not None:
-        parse_bytes(max_memory)
-    check_device(device)

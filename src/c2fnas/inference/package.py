@@ -5,7 +5,7 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 ``sha256sum -c``. ``README.md`` is the model card, for people, who may add to it.
 """
 
-import os
+import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -32,7 +32,7 @@ MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
 
 
 class ModelPlan(Plan):
-    """A plan with what only prediction needs: how windows are blended, and whether mirrored views are averaged."""
+    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ class Package:
         precision: Precision = "fp32",
         max_memory: int | None = None,
     ) -> SlidingWindow:
-        """The sliding window that the model was validated with, or another on request."""
+        """Return the sliding window that the model was validated with, or another on request."""
         return SlidingWindow(
             self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
         )
@@ -84,25 +84,21 @@ def save_package(
         plan: How its images were prepared.
         card: The model card, Markdown.
         weighting: How windows are blended.
-        mirror: Whether to average over mirrored views unless told otherwise.
+        mirror: Average over mirrored views unless told otherwise.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
     """
-    for left_over in folder.parent.glob(f".[0-9]*-{folder.name}"):
+    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
         shutil.rmtree(left_over, ignore_errors=True)
-    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
-    try:
-        kind = kind_of(design)
+    kind = kind_of(design)
+    with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / kind.file, design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((kind.file, PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
-        _into_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_package(folder: Path) -> Package:
@@ -129,7 +125,7 @@ def copy_package(package: Path, folder: Path) -> None:
 
 
 def read_card(package: Path) -> str:
-    """The model card, which people may have edited in any encoding; empty where there is none."""
+    """Return the model card, which people may have edited in any encoding; empty where there is none."""
     card = package / CARD
     return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
 
@@ -161,7 +157,7 @@ def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[st
 
 
 def read_plan(path: Path) -> ModelPlan:
-    """The plan in a package's file.
+    """Return the plan in a package's file.
 
     Raises:
         UserError: it can't be read, or has a fault.
@@ -184,17 +180,3 @@ def _sums(folder: Path) -> dict[str, str]:
             f"{folder}: not a model package ({SUMS} cannot be read: {error}). Name the folder of a model, such as "
             "final/fold-0/model in a run folder."
         ) from error
-
-
-def _into_place(unfinished: Path, folder: Path) -> None:
-    """Rename a whole package to its name. No system exchanges two folders everywhere, so the old one steps aside."""
-    old = folder.with_name(f".{os.getpid()}-{folder.name}-old")
-    try:
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Choose another folder.") from error
-    shutil.rmtree(old, ignore_errors=True)

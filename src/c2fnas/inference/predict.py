@@ -18,7 +18,8 @@ from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import Volume
 from c2fnas.errors import UserError
-from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
+from c2fnas.inference.ensemble import Ensemble, Mirrored
+from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package
 from c2fnas.inference.prediction_files import PredictionFolder
 from c2fnas.inference.sinks import RestoringSink
@@ -68,14 +69,14 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model, or several that vote, and how they look at a volume.
+    """Models that vote, or a single one, with the window and the views by which they see a volume.
 
     Args:
         models: Of one preparation, see :func:`refuse_unlike`.
-        window: How volumes are cut.
-        vote: How several models are fused (paper 4.2: majority).
-        mirror: Whether each model averages over all eight mirrorings.
-        device: Where to compute.
+        window: The sliding window.
+        vote: The fusion of several models (paper 4.2: majority).
+        mirror: Each model averages over all eight mirrorings.
+        device: The device to compute on.
     """
 
     models: tuple[Package, ...]
@@ -89,7 +90,7 @@ class Predictor:
 
     @property
     def maker(self) -> dict[str, Any]:
-        """Everything that changes labels, except for rounding: equal makers make equal predictions."""
+        """The models and options that change labels: equal makers make equal predictions, except for rounding."""
         return {
             "models": sorted(model.checksum for model in self.models),
             "vote": self.vote if len(self.models) > 1 else None,
@@ -168,7 +169,7 @@ def predict_cases(
 
 
 class _Work:
-    """One call's progress."""
+    """The progress of one call."""
 
     def __init__(self, predictor: Predictor, output: PredictionFolder, kept: int, on_progress: Progress) -> None:
         self.done: list[str] = []

@@ -6,6 +6,7 @@ What made the labels is written down beside them, so that a second call carries 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def find_cases(path: Path, channels: int) -> tuple[Case, ...]:
         raise UserError(f"{path}: no such file or folder. Name an image, or a folder of images.")
     case = without_suffix(path)
     match = CHANNEL_FILE.fullmatch(case)
-    siblings = path.parent.glob(f"{_escaped(match['case'])}_[0-9][0-9][0-9][0-9]{suffix_of(path)}") if match else ()
+    siblings = path.parent.glob(f"{escape(match['case'])}_[0-9][0-9][0-9][0-9]{suffix_of(path)}") if match else ()
     return tuple(each for each in _cases(sorted({path, *siblings}), channels) if path in each.images)
 
 
@@ -140,8 +141,3 @@ def _cases(files: Iterable[Path], channels: int) -> tuple[Case, ...]:
             single += numbered.values()
     cases += [Case(without_suffix(file), (file,), None) for file in single]
     return tuple(sorted(cases, key=lambda case: (case.id, case.images)))
-
-
-def _escaped(text: str) -> str:
-    """``text`` as a glob pattern that matches itself alone."""
-    return re.sub(r"([*?[])", r"[\1]", text)

@@ -1,4 +1,4 @@
-"""Where models are: a package's folder, a run, a zip file, or the name of models that come with c2fnas. No torch."""
+"""Places of models: a package's folder, a run, a zip file, or a name of those that come with c2fnas. No torch."""
 
 from collections.abc import Sequence
 from importlib import resources

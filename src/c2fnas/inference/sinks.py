@@ -10,7 +10,8 @@ from torch import Tensor
 
 from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
-from c2fnas.inference.ensemble import Fusion, Vote
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.options import Vote
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
@@ -147,7 +148,7 @@ class RestoringSink:
 
 
 def best_class(scores: Iterable[Tensor]) -> np.ndarray:
-    """The index of the largest of the classes' scores, uint8, ties to the lower; they are asked for one at a time.
+    """Return the index of the class with the largest score, uint8, ties to the lower; asks for one class at a time.
 
     Several times faster than ``argmax`` along the first axis, which walks memory the wrong way.
     """

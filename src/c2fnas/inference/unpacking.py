@@ -63,7 +63,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 class _Refused(Exception):
-    """Why an archive is not taken."""
+    """The reason why an archive is not taken."""
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> No
     """Write a member: `zipfile` hands out no byte more than is declared, and then finds the checksum wrong."""
     try:
         opened = file.open(member)
-    except OSError as error:  # of the archive: one of the folder means another mend
+    except OSError as error:  # of the archive: one of the folder means another fix
         raise zipfile.BadZipFile(str(error)) from error
     with opened as source, (folder / member.filename).open("xb") as target:
         shutil.copyfileobj(source, target, 1 << 20)

@@ -20,7 +20,7 @@ GPU_VOXELS = 4 * 96**3
 
 
 def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
-    """First voxels of the windows along one axis; the last window is shifted back to the border.
+    """Return the first voxels of the windows along one axis; the last window is shifted back to the border.
 
     >>> axis_starts(100, patch=48, stride=32)
     (0, 32, 52)
@@ -32,19 +32,19 @@ def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
 
 
 def window_starts(shape: Size, patch: Size, stride: Size) -> tuple[Size, ...]:
-    """First voxels of all windows of a volume padded to at least the patch; the first axis varies slowest."""
+    """Return the first voxels of a volume's windows, once it is padded to the patch; the first axis varies slowest."""
     axes = (axis_starts(*axis) for axis in zip(shape, patch, stride, strict=True))
     return tuple(product(*axes))  # type: ignore[arg-type]
 
 
 def padding_before(shape: Size, patch: Size) -> Size:
-    """Voxels of zeros before each axis that bring a small volume up to the patch; the odd one comes after."""
+    """Return the zeros before each axis that bring a small volume up to the patch; the odd one comes after."""
     i, j, k = (max(0, side - size) // 2 for size, side in zip(shape, patch, strict=True))
     return i, j, k
 
 
 def windows_at_a_time(patch: Size, device: str) -> int:
-    """How many windows a device should get at once: two on a CPU; as many small ones as keep a GPU busy.
+    """Return the number of windows for a device at a time: two on a CPU; as many small ones as keep a GPU busy.
 
     >>> windows_at_a_time((96, 96, 96), "cpu"), windows_at_a_time((96, 96, 96), "cuda:0")
     (2, 4)
@@ -54,7 +54,7 @@ def windows_at_a_time(patch: Size, device: str) -> int:
 
 @lru_cache(maxsize=8)
 def importance(patch: Size, weighting: Weighting) -> Tensor:
-    """The weight of every voxel of a window, float32 ``[*patch]``: MONAI's Gaussian (σ an eighth of a side) or ones."""
+    """Return the weights of a window, float32 ``[*patch]``: MONAI's Gaussian (σ an eighth of a side) or ones."""
     from monai.data.utils import compute_importance_map
 
     return compute_importance_map(patch, mode=weighting, sigma_scale=0.125)

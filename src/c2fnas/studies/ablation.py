@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.paired_folds import difference
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json

@@ -6,6 +6,7 @@ from c2fnas.data.layouts import load_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.inference.model import load_model
+from c2fnas.inference.options import Options
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import RECORD
 from c2fnas.runs.run import Run
@@ -28,7 +29,7 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
         return None
     run = Run.open(run.folder.root, run.reporter)
     model = load_model(*(run.folder.final_model(fold) for fold in trained_folds(run)))
-    predictor, output = model.predictor(device=device), run.folder.predictions
+    predictor, output = model.predictor(Options(device=device)), run.folder.predictions
     run.reporter.start(STAGE, len(cases))
     predicted = predict_cases(
         predictor,

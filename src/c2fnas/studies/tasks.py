@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.evaluation.cross_validation import CrossValidation, average, cross_validated
+from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
+from c2fnas.evaluation.metrics import average
 from c2fnas.files import write_json, write_text
 from c2fnas.runs.poll import hand_on_stop, polling
 from c2fnas.runs.run import ExecutorFactory, Run

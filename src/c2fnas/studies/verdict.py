@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.metrics import Evaluation, summarise
-from c2fnas.evaluation.paired_folds import difference
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome

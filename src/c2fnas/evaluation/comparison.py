@@ -1,4 +1,4 @@
-"""Whether one network is better than another: a paired bootstrap of the difference of their Dice over the same cases.
+"""Paired bootstrap of the difference of two networks' Dice over the same cases, of one fold or of several.
 
 Cases of a group, such as a patient's volumes, are alike, so groups are drawn, each with all of its cases; a case
 without a group is one by itself. The interval is the expanded percentile one (Hesterberg, What Teachers Should Know
@@ -9,14 +9,14 @@ uses n where n - 1 is due.
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import stats
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.metrics import Evaluation, summarise
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -36,7 +36,7 @@ class Difference:
         low: Lower end; None where a single group says nothing of the spread.
         high: Upper end, or None.
         cases: Cases that count for it.
-        groups: What they amount to where those that belong together count once; these are drawn.
+        groups: Groups of cases that belong together, or single cases; these are drawn.
     """
 
     mean: float
@@ -47,25 +47,25 @@ class Difference:
 
     @property
     def better(self) -> Literal["first", "second"] | None:
-        """Which of the two is better; None where that is not shown: the interval holds 0, or the groups are few."""
+        """The better of the two; None if that is not shown: the interval holds 0, or the groups are few."""
         if self.low is None or self.high is None or self.groups < LEAST_GROUPS or self.low <= 0 <= self.high:
             return None
         return "first" if self.low > 0 else "second"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value."""
+        """Return the difference as JSON."""
         return {**asdict(self), "better": self.better}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave; before there were groups, every case was one."""
+        """Return the value of :meth:`to_json`; before there were groups, every case was one."""
         cases = value["cases"]
         return cls(value["mean"], value["low"], value["high"], cases, value.get("groups", cases))
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How two evaluations of the same cases differ.
+    """The difference of two evaluations of the same cases.
 
     Args:
         mean: Of the mean over cases, then over classes.
@@ -78,13 +78,13 @@ class PairedDifference:
     level: float
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value."""
+        """Return the differences as JSON."""
         classes = {name: each and each.to_json() for name, each in self.per_class.items()}
         return {"mean": self.mean.to_json(), "per_class": classes, "level": self.level}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave."""
+        """Return the value of :meth:`to_json`."""
         classes = {name: each and Difference.from_json(each) for name, each in value["per_class"].items()}
         return cls(Difference.from_json(value["mean"]), classes, value["level"])
 
@@ -98,7 +98,7 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> PairedDifference:
-    """The difference of ``first`` minus ``second``, paired by case, with a bootstrap interval over the groups of cases.
+    """Return the difference of ``first`` minus ``second``, paired by case, with an interval over the groups of cases.
 
     A case that is left out of a class for one, since truth and prediction are both empty there, is left out for both.
     All classes of a case are drawn together, and all cases of a group; ``groups`` names the group of a case, and one
@@ -132,6 +132,29 @@ def paired_bootstrap(
     return PairedDifference(mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(names)}, level)
 
 
+def difference(
+    first: Mapping[int, Evaluation],
+    second: Mapping[int, Evaluation],
+    *,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> PairedDifference | None:
+    """Return ``first`` minus ``second`` over the cases of the folds that both have; None if there are none.
+
+    A case counts once for every fold that it validates, and these stay together as the cases of a group do; ``groups``
+    names the group of a case that has one. Groups are resampled, trainings are not: the interval says nothing of what
+    other seeds would give.
+
+    Raises:
+        UserError: the two are not of the same cases and classes, name a case of a fold twice, or no case is left.
+    """
+    folds = sorted(first.keys() & second.keys())
+    if not folds:
+        return None
+    belongs = {_named(fold, case): group for fold in folds for case, group in _groups(first[fold], groups or {})}
+    return paired_bootstrap(_together(first, folds), _together(second, folds), groups=belongs, seed=seed)
+
+
 def _differences(first: Evaluation, second: Evaluation) -> tuple[list[str], np.ndarray]:
     """Class names, and the differences ``[case, class]``; not a number where one of the two has no Dice."""
     for evaluation in (first, second):
@@ -153,7 +176,6 @@ def _differences(first: Evaluation, second: Evaluation) -> tuple[list[str], np.n
 
 
 def _refuse_twice(cases: Sequence[str]) -> None:
-    """Of two with one name it would not be known which to pair."""
     twice = next((case for case, times in Counter(cases).items() if times > 1), None)
     if twice is not None:
         raise UserError(f"An evaluation names the case {twice} more than once. Evaluate each case once.")
@@ -167,7 +189,7 @@ def _numbered(cases: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
 
 
 def _interval(rows: np.ndarray, belongs: np.ndarray, level: float, resamples: int, seed: int) -> Difference:
-    """Of differences ``[case, class]``, each row with at least one; the groups that rows belong to are resampled."""
+    """The mean of differences ``[case, class]``, each row with at least one; the groups of rows are resampled."""
     sums, shown = _by_group(rows, belongs)
     count, everything = len(sums), np.arange(len(sums))
     mean = float(_mean_of(sums, shown, everything))
@@ -206,3 +228,19 @@ def _expanded(level: float, count: int) -> float:
     """The level that makes a percentile interval of ``count`` draws as wide as Student's would be."""
     quantile = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1))
     return float(1 - 2 * stats.norm.sf(quantile))
+
+
+def _together(evaluations: Mapping[int, Evaluation], folds: Sequence[int]) -> Evaluation:
+    return summarise([replace(row, case=_named(fold, row.case)) for fold in folds for row in evaluations[fold].cases])
+
+
+def _groups(evaluation: Evaluation, groups: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each case with its group, or with itself in whatever fold."""
+    return [
+        (row.case, f"group {groups[row.case]}" if row.case in groups else f"case {row.case}")
+        for row in evaluation.cases
+    ]
+
+
+def _named(fold: int, case: str) -> str:
+    return f"fold {fold}: {case}"

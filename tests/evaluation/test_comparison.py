@@ -1,4 +1,4 @@
-"""The paired bootstrap against closed forms, enumeration, and how often it cries wolf."""
+"""The paired bootstrap against closed forms, enumeration, and its false alarms; over folds, pairs within each."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.comparison import LEAST_GROUPS, PairedDifference, difference, paired_bootstrap
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, PairedDifference, paired_bootstrap
 
 Dice = float | None
 
@@ -261,3 +261,46 @@ def test_what_was_kept_before_there_were_groups_loads() -> None:
     for each in (kept["mean"], *kept["per_class"].values()):
         del each["groups"]
     assert PairedDifference.from_json(kept) == found
+
+
+def named(**dice: float) -> Evaluation:
+    return summarise([CaseScores(case, {"organ": each}) for case, each in dice.items()])
+
+
+def test_cases_are_paired_within_their_folds() -> None:
+    first = {0: named(a=0.9, b=0.8), 1: named(c=0.4, d=0.3), 2: named(e=0.1)}
+    second = {1: named(d=0.2, c=0.4), 0: named(a=0.7, b=0.7)}
+    found = difference(first, second)
+    assert found is not None
+    assert found == paired_bootstrap(named(a=0.9, b=0.8, c=0.4, d=0.3), named(a=0.7, b=0.7, c=0.4, d=0.2))
+    assert difference(first, {3: named(a=0.1)}) is None
+
+
+def test_a_case_of_two_folds_is_paired_in_each_and_drawn_as_one() -> None:
+    first = {0: named(a=0.9, b=0.8), 1: named(a=0.4, c=0.3)}
+    second = {0: named(a=0.7, b=0.7), 1: named(a=0.5, c=0.2)}
+    found = difference(first, second)
+    assert found is not None
+    apart = named(a0=0.9, b=0.8, a1=0.4, c=0.3), named(a0=0.7, b=0.7, a1=0.5, c=0.2)
+    assert found == paired_bootstrap(*apart, groups={"a0": "a", "a1": "a"})
+    assert found.mean.mean == pytest.approx((0.2 + 0.1 - 0.1 + 0.1) / 4)
+    assert (found.mean.cases, found.mean.groups) == (4, 3)
+
+
+def test_groups_go_through_all_folds() -> None:
+    first = {0: named(a=0.9, b=0.8), 1: named(a=0.4, c=0.3)}
+    second = {0: named(a=0.7, b=0.7), 1: named(a=0.5, c=0.2)}
+    found = difference(first, second, groups={"a": "c", "b": "c"})  # the group is none of the case of its name
+    assert found is not None
+    assert (found.mean.cases, found.mean.groups) == (4, 2)
+
+
+def test_other_cases_in_a_fold_are_refused() -> None:
+    with pytest.raises(UserError, match="not of the same cases"):
+        difference({0: named(a=0.5, b=0.5), 1: named(c=0.5)}, {0: named(a=0.5), 1: named(b=0.5, c=0.5)})
+
+
+def test_the_seed_decides() -> None:
+    first = {0: named(**{f"c{n}": 0.5 + 0.01 * n for n in range(12)})}
+    second = {0: named(**{f"c{n}": 0.5 + 0.01 * (n * n % 7) for n in range(12)})}
+    assert difference(first, second, seed=1) == difference(first, second, seed=1) != difference(first, second)

@@ -25,7 +25,7 @@ class Pair:
 
 
 def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """Every prediction with its label, by name without suffix; and the labels' cases that have no prediction.
+    """Return every prediction with its label, by name without suffix, and the labels' cases without a prediction.
 
     Two single files are a pair whatever their names.
 
@@ -66,7 +66,7 @@ def evaluate_files(
 
 
 def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
-    """A class for every value that occurs in any of the files, called by it; 0 is the background."""
+    """Return a class for every value that occurs in any of the files, named by it; 0 is the background."""
     values = {0}
     for pair in pairs:
         for path in (pair.prediction, pair.label):
