@@ -16,8 +16,7 @@ import pytest
 
 from c2fnas.runs.ledger import Ledger
 from c2fnas.space.architecture import Architecture
-from c2fnas.training.metrics_log import MetricsLog
-from c2fnas.training.progress import Progress
+from c2fnas.training.metrics_log import MetricsLog, Progress
 
 pytestmark = pytest.mark.long
 

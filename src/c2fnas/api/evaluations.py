@@ -9,7 +9,7 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.data.dataset import LabelClass
-    from c2fnas.evaluation.evaluate_files import Pair
+    from c2fnas.evaluation.label_files import Pair
     from c2fnas.evaluation.metrics import Evaluation
     from c2fnas.runs.reporter import Reporter
 
@@ -76,7 +76,7 @@ def evaluate(
             raise UserError(f"{path}: no volumes here: there is no such file or folder. Correct the path.")
     if surface_tolerance is not None and surface_tolerance < 0:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
-    from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files
+    from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
     from c2fnas.runs.reporter import Silent
 
@@ -99,7 +99,7 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> 
     Raises:
         UserError: it names none.
     """
-    from c2fnas.evaluation.evaluate_files import found_classes
+    from c2fnas.evaluation.label_files import found_classes
     from c2fnas.inference.pretrained import model_folders, on_disk_or_pretrained
 
     folder = labels if labels.is_dir() else labels.parent

@@ -125,8 +125,8 @@ def ranking(run: "Run", found: Architecture, verification: "Verification | None"
 
 def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | None) -> Tabulation:
     """Train what is missing of a table, ``most`` trainings at a time."""
-    from c2fnas.bench.table import read_table
-    from c2fnas.studies.tabulate import planned_trainings, tabulate
+    from c2fnas.bench import planned_trainings, read_table
+    from c2fnas.studies.tabulate import tabulate
 
     per_cluster, repeated, seeds = plan
     trainings = planned_trainings(run.config.space, per_cluster=per_cluster, repeated=repeated, seeds=seeds)

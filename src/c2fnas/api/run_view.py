@@ -33,7 +33,7 @@ class RunView:
         from c2fnas.networks.designs import has_design, read_design
 
         places = (self._files.final, self._files.fine, self._files.coarse)
-        return next((read_design(place)[1] for place in places if has_design(place)), None)
+        return next((read_design(place) for place in places if has_design(place)), None)
 
     @property
     def models(self) -> dict[int, Path]:

@@ -176,7 +176,7 @@ def _design(text: str | None, network: str | None, width: float | None, run: Pat
         raise UserError("Give --architecture or --network, one of the two.")
     try:
         design = asked_design(text, network, run)
-        return design if width is None else replace(design, width=width)  # type: ignore[type-var]
+        return design if width is None else replace(design, width=width)
     except ValueError as error:
         raise UserError(f"train: {error}.") from error
 
@@ -195,7 +195,7 @@ def asked_design(text: str | None, network: str | None, run: Path) -> "Design":
     if network is not None:
         return Baseline(network)
     final = RunFolder(run).final
-    return read_design(final)[1] if has_design(final) else Architecture.load(run)
+    return read_design(final) if has_design(final) else Architecture.load(run)
 
 
 def _package(path: str | Path | None) -> Path | None:

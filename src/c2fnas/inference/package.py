@@ -22,12 +22,12 @@ from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
-from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
+from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
 from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
 PLAN, CARD = "plan.json", "README.md"
-MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
+MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
 
@@ -91,13 +91,12 @@ def save_package(
     """
     for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
         shutil.rmtree(left_over, ignore_errors=True)
-    kind = kind_of(design)
     with new_folder(folder, replace=True) as unfinished:
-        write_json(unfinished / kind.file, design.to_json())
+        write_json(unfinished / design_file(design), design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
-        names = sorted((kind.file, PLAN, WEIGHTS))
+        names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
 
 
@@ -109,11 +108,11 @@ def load_package(folder: Path) -> Package:
     """
     folder = Path(folder)
     sums = _sums(folder)
-    kind, design = read_design(folder)
-    for name in (kind.file, PLAN):
+    design = read_design(folder)
+    for name in (design_file(design), PLAN):
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
-    return Package(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+    return Package(folder, design, _network(design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
 def copy_package(package: Path, folder: Path) -> None:
@@ -145,14 +144,14 @@ def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
     return ModelPlan(**own, weighting=weighting, mirror=mirror)
 
 
-def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
+def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # loading a model must not move the caller's random numbers
-        network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     tensors = read_tensors(folder / WEIGHTS, sums.get(WEIGHTS, ""))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / kind.file} ({error}).") from error
+        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / design_file(design)} ({error}).") from error
     return network.eval()
 
 

@@ -45,7 +45,7 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
             ready(run, dataset, options, (processes.device,))
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)
-        design = read_design(run.folder.final)[1]
+        design = read_design(run.folder.final)
         folds = chosen_folds(options.folds, len(run.folds))
         run.reporter.say(announcement(run, design, folds))
         run.reporter.start(STAGE, len(folds))

@@ -1,4 +1,4 @@
-"""What a table of topologies says of itself: its noise, and whether similar topologies score alike (paper 3.3)."""
+"""Statistics of a table of topologies: its noise, and the likeness of similar topologies (paper 3.3)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from c2fnas.bench.simulate import Measurement
-from c2fnas.bench.table import Row
+from c2fnas.bench.rows import Row
 from c2fnas.search.ranks import pooled_sd
 from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
@@ -17,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, and the share of permutations that give as much where there is nothing."""
+    """A number with its 95 % interval, and the share of random permutations that give as much."""
 
     value: float
     low: float
@@ -25,27 +24,8 @@ class Estimate:
     p_value: float
 
 
-def measurements(rows: Sequence[Row], iterations: int) -> dict[Topology, Measurement]:
-    """A topology's mean over its seeds; the cost is processor time, rungs are at their share of ``iterations``.
-
-    A topology fails where none of its trainings has a score.
-    """
-    grouped: dict[Topology, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(row.topology, []).append(row)
-    return {topology: _mean(group, iterations) for topology, group in grouped.items()}
-
-
-def table_clusters(rows: Sequence[Row]) -> tuple[TopologyCluster, ...]:
-    """The table's topologies, each in its cluster of the whole space."""
-    members: dict[int, dict[Topology, None]] = {}
-    for row in rows:
-        members.setdefault(row.cluster, {})[row.topology] = None
-    return tuple(TopologyCluster(index, tuple(sorted(members[index]))) for index in sorted(members))
-
-
 def seed_noise(rows: Sequence[Row]) -> float | None:
-    """Standard deviation of Dice between trainings of one topology; None where none was repeated."""
+    """Return the standard deviation of Dice between trainings of a topology, or None if none was repeated."""
     groups: dict[Topology, list[float]] = {}
     for row in rows:
         if row.dice is not None:
@@ -54,10 +34,10 @@ def seed_noise(rows: Sequence[Row]) -> float | None:
 
 
 def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0) -> Estimate:
-    """Spearman's correlation of the distance of two codes with the difference of their Dice, over all pairs.
+    """Estimate Spearman's correlation of the distance of two codes with the difference of their Dice, over all pairs.
 
-    Pairs share topologies and are not independent. So the interval is a bootstrap of topologies, pairs of one with its
-    copy left out, and the p-value (one-sided) is Mantel's: scores are dealt anew to the topologies.
+    Pairs share topologies and are not independent. So the interval is a bootstrap of topologies, without the pairs of
+    one with its copy, and the p-value (one-sided) is Mantel's: scores are permuted over the topologies.
     """
     codes = np.array([topology.code for topology in scores], dtype=float)
     dice = np.array(list(scores.values()))
@@ -76,7 +56,7 @@ def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1
 def cluster_share(
     scores: Mapping[Topology, float], clusters: Sequence[TopologyCluster], *, resamples: int = 1000, seed: int = 0
 ) -> Estimate:
-    """The share of the variance of Dice that lies between clusters (ω², which is 0 in the mean by chance alone).
+    """Estimate the share of the variance of Dice between clusters (ω², whose mean by chance alone is 0).
 
     The interval is a bootstrap within clusters, the p-value a permutation of scores over topologies.
     """
@@ -88,16 +68,6 @@ def cluster_share(
     chance = [_omega_squared(np.split(rng.permutation(together), sizes)) for _ in range(resamples)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(value, float(low), float(high), _p_value(value, chance))
-
-
-def _mean(group: Sequence[Row], iterations: int) -> Measurement:
-    scored = [row for row in group if row.dice is not None]
-    cost = float(np.mean([row.seconds for row in group]))
-    if not scored:
-        return Measurement(None, cost)
-    places = sorted(set.intersection(*(set(row.rungs) for row in scored)))
-    rungs = tuple((place / iterations, float(np.mean([row.rungs[place] for row in scored]))) for place in places)
-    return Measurement(float(np.mean([row.dice for row in scored if row.dice is not None])), cost, rungs)
 
 
 def _spearman(distance: Array, difference: Array, drawn: NDArray[np.int64] | None = None) -> float:

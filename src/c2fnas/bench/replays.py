@@ -1,6 +1,6 @@
-"""Searches replayed on a table of scores with asynchronous workers, in virtual time: thousands of them in seconds."""
+"""A search replayed on a table of scores with asynchronous workers, in virtual time: thousands of them in seconds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -32,14 +32,14 @@ Told = Mapping[Topology, float | None]
 
 
 @dataclass(frozen=True)
-class Simulation:
-    """One simulated search; every array has an entry per finished candidate, in order of completion.
+class Replay:
+    """One replayed search; every array has an entry per finished candidate, in order of completion.
 
     Attributes:
-        topologies: what was trained.
-        time: when it ended, the start of the search being 0.
-        cost: what all finished candidates together cost.
-        successes: how many were evaluated without a failure, this one and those stopped early included.
+        topologies: the candidates.
+        time: their ends, from the start of the search.
+        cost: the cost of all candidates finished by then.
+        successes: the number of those evaluated without a failure, stopped early or not.
         regret: the table's best score less the score of the network that would be returned then; 1 before any.
     """
 
@@ -52,7 +52,7 @@ class Simulation:
 
 @dataclass(frozen=True)
 class _Finished:
-    """An end of a candidate: what it has cost, and whether it was trained to its end."""
+    """The end of a candidate: its cost, and ``whole`` if it was not stopped early."""
 
     time: float
     topology: Topology
@@ -60,15 +60,15 @@ class _Finished:
     whole: bool
 
 
-def simulate(
+def replay(
     searcher: Searcher, table: Table, *, workers: int = 1, noise: float = 0.0, seed: int = 0, factor: int | None = None
-) -> Simulation:
+) -> Replay:
     """Let ``searcher`` search the table with ``workers`` workers that each train one candidate at a time.
 
     Args:
-        noise: standard deviation between trainings of one topology: what the searcher is told is the table's score plus
-            normal noise, within [0, 1]; the regret is that of the table's score. It depends on ``seed`` and the
-            topology's place in the table, not on when it is trained, and is the same at all of its rungs.
+        noise: standard deviation between trainings of one topology. The searcher is told the table's score plus normal
+            noise, within [0, 1]; the regret is that of the table's score. The noise depends on ``seed`` and the
+            topology's place in the table, not on the time of its training, and is the same at all of its rungs.
         factor: of early stopping at the table's rungs; None: every candidate is trained to its end. The searcher is
             told the Dice of the rung at which a candidate is stopped, and such a one is never returned.
 
@@ -87,7 +87,7 @@ def simulate(
                 raise ValueError(f"the table lacks the topology {proposal.topology.code}; let the searcher keep to it")
             heappush(busy, (now + _spent(table, proposal.topology, 0, factor), proposal.index, 0, proposal.topology))
         if not busy:
-            return _simulation(finished, table, told)
+            return _replay(finished, table, told)
         now, index, rung, topology = heappop(busy)
         entry = table[topology]
         if factor is None or rung == len(entry.rungs):
@@ -107,7 +107,7 @@ def simulate(
 
 
 def _spent(table: Table, topology: Topology, rung: int, factor: int | None) -> float:
-    """What a candidate has cost at a rung; past the last one, or without early stopping, at its end."""
+    """The cost of a candidate up to a rung; past the last one, or without early stopping, up to its end."""
     entry = table[topology]
     return entry.cost if factor is None or rung == len(entry.rungs) else entry.cost * entry.rungs[rung][0]
 
@@ -118,35 +118,11 @@ def _shifted(score: float, true: float | None, observed: float | None) -> float:
     return min(1.0, max(0.0, score + noise))
 
 
-def regret_curves(
-    make: Callable[[int], Searcher],
-    table: Table,
-    *,
-    repetitions: int,
-    workers: int = 1,
-    noise: float = 0.0,
-    factor: int | None = None,
-    against: str = "successes",
-    grid: Sequence[float],
-) -> NDArray[np.float64]:
-    """The regret of ``repetitions`` searches at the points of ``grid``: ``[repetitions, points]``.
-
-    Args:
-        make: makes the searcher of a seed; the seeds are 0, 1, ...
-        against: what ``grid`` counts: ``successes``, ``cost`` or ``time``.
-    """
-    runs = (
-        simulate(make(seed), table, workers=workers, noise=noise, seed=seed, factor=factor)
-        for seed in range(repetitions)
-    )
-    return np.stack([regret_at(run, grid, against) for run in runs])
-
-
-def regret_at(simulation: Simulation, grid: Sequence[float], against: str = "successes") -> NDArray[np.float64]:
-    """The regret once ``against`` (``successes``, ``cost``, ``time``) has reached each point; 1 before any success."""
-    axis = {"successes": simulation.successes, "cost": simulation.cost, "time": simulation.time}[against]
+def regret_at(replayed: Replay, grid: Sequence[float], against: str = "successes") -> NDArray[np.float64]:
+    """Return the regret once ``against`` (``successes``, ``cost``, ``time``) has reached each point; 1 before."""
+    axis = {"successes": replayed.successes, "cost": replayed.cost, "time": replayed.time}[against]
     reached = np.searchsorted(axis, np.asarray(grid, dtype=float), side="right")
-    return np.concatenate([[1.0], simulation.regret])[reached]
+    return np.concatenate([[1.0], replayed.regret])[reached]
 
 
 @dataclass(frozen=True)
@@ -161,7 +137,7 @@ class Band:
 def confidence_band(
     curves: NDArray[np.float64], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Band:
-    """The mean of ``curves`` (``[repetitions, points]``) and its percentile bootstrap over repetitions."""
+    """Return the mean of ``curves`` (``[repetitions, points]``) and its percentile bootstrap over repetitions."""
     repetitions = len(curves)
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(repetitions, np.full(repetitions, 1 / repetitions), size=resamples) / repetitions
@@ -170,7 +146,7 @@ def confidence_band(
 
 
 def _observed(table: Table, noise: float, seed: int) -> Told:
-    """What a training of each topology would tell."""
+    """The score that a training of each topology would give."""
     if not noise:
         return {topology: entry.score for topology, entry in table.items()}
     scores = np.array([np.nan if entry.score is None else entry.score for entry in table.values()])
@@ -181,8 +157,8 @@ def _observed(table: Table, noise: float, seed: int) -> Told:
     }
 
 
-def _simulation(finished: list[_Finished], table: Table, told: Told) -> Simulation:
-    return Simulation(
+def _replay(finished: list[_Finished], table: Table, told: Told) -> Replay:
+    return Replay(
         topologies=tuple(each.topology for each in finished),
         time=np.array([each.time for each in finished]),
         cost=np.cumsum([each.cost for each in finished]),

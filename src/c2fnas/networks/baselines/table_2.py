@@ -1,16 +1,16 @@
-"""Table 2 of the paper: what it prints for each network at 96×96×96, and what is known of where ours differs."""
+"""Table 2 of the paper: the printed cost of each network at 96×96×96, and how the counted one differs."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from c2fnas.networks.baselines.design import Baseline, build_baseline
-from c2fnas.networks.network import build_network
+from c2fnas.networks.baselines.baseline import BASELINES, Baseline
+from c2fnas.networks.designs import build_design
 from c2fnas.space.architecture import Architecture
 
 PAPER_SIZE, PAPER_CHANNELS, PAPER_CLASSES = (96, 96, 96), 1, 3
-"""What Table 2 is of: a patch of one image channel, into background, pancreas and tumour."""
+"""The input of Table 2: a patch of one image channel, into background, pancreas and tumour."""
 OURS = "c2fnas_panc"
 
 
@@ -19,38 +19,38 @@ class Published:
     """A row of Table 2.
 
     Attributes:
-        name: As ``c2fnas train --network`` knows it; :data:`OURS` is the architecture the paper found.
-        title: As the paper prints it.
-        parameters: Printed.
-        macs: Printed as FLOPs, which are multiply-accumulates.
-        note: The form that is counted, and what other forms count.
+        name: One of :data:`BASELINES`, or :data:`OURS`, the architecture that the paper found.
+        parameters: As printed.
+        macs: As printed, under the name of FLOPs.
+        note: The form that is counted, and the cost of other forms.
     """
 
     name: str
-    title: str
     parameters: float
     macs: float
     note: str
 
     def build(self, *, in_channels: int, classes: int) -> nn.Module:
-        """The network on the meta device: nothing is allocated or computed."""
+        """Build the network on the meta device: nothing is allocated or computed."""
         with torch.device("meta"):
-            if self.name == OURS:
-                return build_network(Architecture.named("c2fnas-panc"), in_channels=in_channels, classes=classes)
-            return build_baseline(Baseline(self.name), in_channels=in_channels, classes=classes)
+            design = Architecture.named("c2fnas-panc") if self.name == OURS else Baseline(self.name)
+            return build_design(design, in_channels=in_channels, classes=classes)
+
+    @property
+    def title(self) -> str:
+        """The name as the paper prints it."""
+        return "C2FNAS-Panc" if self.name == OURS else BASELINES[self.name].title
 
 
 TABLE_2 = (
     Published(
         "unet3d",
-        "3D U-Net",
         19.07e6,
         825.30e9,
         "The paper's filters, 2×2×2 transposed convolutions that keep theirs, padded convolutions.",
     ),
     Published(
         "vnet",
-        "V-Net",
         45.59e6,
         301.88e9,
         "With the 1×1×1 convolution to the classes of its paper; MONAI's, with a 5×5×5 one, counts 45.60 M and "
@@ -58,7 +58,6 @@ TABLE_2 = (
     ),
     Published(
         "voxresnet",
-        "VoxResNet",
         6.92e6,
         173.02e9,
         "With 3×3×3 convolutions to 3 classes at each of the four scales; to 2 classes it counts 6.92 M and 172.33 G, "
@@ -66,19 +65,15 @@ TABLE_2 = (
     ),
     Published(
         "resdsn",
-        "ResDSN",
         10.03e6,
         188.37e9,
         "A reconstruction: no table of its filters was at hand. Of the regular layouts with one or two 3×3×3 "
         "convolutions a step, 32 to 256 filters, 4×4×4 transposed convolutions and summed skips, the one within "
         "both limits. An irregular one (2, 1, 1, 2 convolutions a step of which the last doubles, one more at the "
-        "lowest level) counts 10.08 M and 188.0 G. With transposed convolutions that halve the filters and two "
-        "convolutions after each: 7.29 M and 133.9 G; with two in every encoder step as well: 7.43 M and 170.6 G; and "
-        "two more at the lowest level: 10.97 M and 176.7 G. Auxiliary heads are not counted.",
+        "lowest level) counts 10.08 M and 188.0 G. Auxiliary heads are not counted.",
     ),
     Published(
         "attention_unet",
-        "Attention U-Net",
         103.88e6,
         1162.75e9,
         "The three-dimensional form of the widely used PyTorch rewrite, 64 to 1024 filters, 1×1×1 gates; MONAI's "
@@ -86,7 +81,6 @@ TABLE_2 = (
     ),
     Published(
         OURS,
-        "C2FNAS-Panc",
         17.02e6,
         150.78e9,
         "Figure 5 read as literally as the text allows. With the down-sampling convolution in place of that input's "

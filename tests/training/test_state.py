@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 
-from c2fnas.training.random_state import random_state, restore_random_state, seed_everything
+from c2fnas.training.state import random_state, restore_random_state, seed_everything
 
 
 def draw():

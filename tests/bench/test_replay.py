@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from c2fnas.bench.simulate import Measurement, confidence_band, regret_at, regret_curves, simulate
+from c2fnas.bench import Measurement, confidence_band, regret_at, replay
 from c2fnas.search.baselines import RandomSearch
 from c2fnas.search.searcher import Asked, Proposal, Told
 from c2fnas.space.search_space import SearchSpace
@@ -37,7 +37,7 @@ TABLE = {
 
 
 def test_one_worker_trains_one_after_the_other():
-    run = simulate(InOrder(A, B, C), TABLE)  # type: ignore[arg-type]
+    run = replay(InOrder(A, B, C), TABLE)  # type: ignore[arg-type]
     assert run.topologies == (A, B, C)
     assert run.time.tolist() == run.cost.tolist() == [4, 5, 7]
     assert run.successes.tolist() == [1, 1, 2]
@@ -47,7 +47,7 @@ def test_one_worker_trains_one_after_the_other():
 def test_two_workers_by_hand():
     """A runs 0–4 beside B 0–1, C 1–3 and D 3–6: whoever is idle takes the next, no one waits for a generation."""
     searcher = InOrder(A, B, C, D)
-    run = simulate(searcher, TABLE, workers=2)  # type: ignore[arg-type]
+    run = replay(searcher, TABLE, workers=2)  # type: ignore[arg-type]
     assert run.topologies == (B, C, A, D)
     assert run.time.tolist() == [1, 3, 4, 6]
     assert run.cost.tolist() == [1, 3, 7, 10]
@@ -65,11 +65,11 @@ def test_two_workers_by_hand():
 
 
 def test_as_many_workers_as_candidates_take_as_long_as_the_longest():
-    assert simulate(InOrder(A, B, C, D), TABLE, workers=64).time.tolist() == [1, 2, 3, 4]  # type: ignore[arg-type]
+    assert replay(InOrder(A, B, C, D), TABLE, workers=64).time.tolist() == [1, 2, 3, 4]  # type: ignore[arg-type]
 
 
 def test_regret_between_results_is_that_of_the_last_one():
-    run = simulate(InOrder(A, B, C, D), TABLE, workers=2)  # type: ignore[arg-type]
+    run = replay(InOrder(A, B, C, D), TABLE, workers=2)  # type: ignore[arg-type]
     assert regret_at(run, [0, 1, 2.9, 3, 6, 100], "time") == pytest.approx([1, 1, 1, 0.2, 0, 0])
     assert regret_at(run, [0, 1, 2, 3, 4]) == pytest.approx([1, 0.2, 0.2, 0, 0])
     assert regret_at(run, [9.9, 10], "cost") == pytest.approx([0.2, 0])
@@ -82,13 +82,8 @@ def test_regret_of_random_search_has_a_closed_form(workers: int):
     2,000 searches; 5 standard errors at each of 10 points, so a false alarm in about 1 of 10^5.
     """
     evaluations, total = np.arange(1, 11), len(TOPOLOGIES)
-    curves = regret_curves(
-        lambda seed: RandomSearch(TOPOLOGIES, seed=seed, evaluations=10),
-        RANKS,
-        repetitions=2000,
-        workers=workers,
-        grid=evaluations,
-    )
+    searches = (RandomSearch(TOPOLOGIES, seed=seed, evaluations=10) for seed in range(2000))
+    curves = np.stack([regret_at(replay(search, RANKS, workers=workers), evaluations.tolist()) for search in searches])
     expected = 1 - evaluations * (total + 1) / (evaluations + 1) / total
     assert curves.shape == (2000, 10)
     assert (np.abs(curves.mean(axis=0) - expected) < 5 * curves.std(axis=0) / 2000**0.5).all()
@@ -97,17 +92,17 @@ def test_regret_of_random_search_has_a_closed_form(workers: int):
 
 def test_noise_misleads_the_search_but_not_its_regret():
     """The network returned is the one told best; what counts is what the table says of it."""
-    run = simulate(InOrder(*TOPOLOGIES), RANKS, noise=0.3, seed=0)  # type: ignore[arg-type]
+    run = replay(InOrder(*TOPOLOGIES), RANKS, noise=0.3, seed=0)  # type: ignore[arg-type]
     assert run.regret[-1] > 0
     assert set(np.round(run.regret, 9)) <= {round(1 - entry.score, 9) for entry in RANKS.values() if entry.score}
-    assert simulate(InOrder(*TOPOLOGIES), RANKS).regret[-1] == 0  # type: ignore[arg-type]
+    assert replay(InOrder(*TOPOLOGIES), RANKS).regret[-1] == 0  # type: ignore[arg-type]
 
 
 def test_noise_of_a_topology_does_not_depend_on_when_it_is_trained():
     told = []
     for order in (TOPOLOGIES, TOPOLOGIES[::-1]):
         searcher = InOrder(*order)
-        simulate(searcher, RANKS, noise=0.1, seed=4)  # type: ignore[arg-type]
+        replay(searcher, RANKS, noise=0.1, seed=4)  # type: ignore[arg-type]
         told.append({event.topology: event.score for event in searcher.events if isinstance(event, Told)})
     assert told[0] == told[1]
     assert all(score is not None and 0 <= score <= 1 for score in told[0].values())
@@ -115,7 +110,7 @@ def test_noise_of_a_topology_does_not_depend_on_when_it_is_trained():
 
 def test_nothing_but_failures_leaves_the_regret_at_one():
     table = {topology: Measurement(None) for topology in TOPOLOGIES}
-    assert set(simulate(RandomSearch(TOPOLOGIES, seed=0, evaluations=5), table, workers=3).regret) == {1.0}
+    assert set(replay(RandomSearch(TOPOLOGIES, seed=0, evaluations=5), table, workers=3).regret) == {1.0}
 
 
 def test_band_of_constant_curves_is_the_constant():
@@ -136,12 +131,12 @@ def test_band_covers_the_mean_of_the_population():
 
 def test_a_topology_that_the_table_lacks_is_named():
     with pytest.raises(ValueError, match="the table lacks the topology"):
-        simulate(RandomSearch(TOPOLOGIES, seed=0, evaluations=70), TABLE)
+        replay(RandomSearch(TOPOLOGIES, seed=0, evaluations=70), TABLE)
 
 
 def test_no_worker_is_refused():
     with pytest.raises(ValueError, match="at least one worker"):
-        simulate(InOrder(A), TABLE, workers=0)  # type: ignore[arg-type]
+        replay(InOrder(A), TABLE, workers=0)  # type: ignore[arg-type]
 
 
 HALVED = {
@@ -155,7 +150,7 @@ HALVED = {
 def test_early_stopping_by_hand():
     """The first goes on; C is second of two at the first rung and stops; D is the best at both and is trained."""
     searcher = InOrder(A, C, D)
-    run = simulate(searcher, HALVED, factor=2)  # type: ignore[arg-type]
+    run = replay(searcher, HALVED, factor=2)  # type: ignore[arg-type]
     assert searcher.events == [Asked(A), Told(A, 0.5), Asked(C), Told(C, 0.2), Asked(D), Told(D, 0.9)]
     assert run.time.tolist() == run.cost.tolist() == [4, 5, 9]
     assert run.successes.tolist() == [1, 2, 3]
@@ -164,14 +159,14 @@ def test_early_stopping_by_hand():
 
 def test_a_stopped_network_is_never_returned():
     """C has 0.7 in the table, but nobody trained it to its end."""
-    assert simulate(InOrder(A, C), HALVED, factor=2).regret == pytest.approx([0.4, 0.4])  # type: ignore[arg-type]
+    assert replay(InOrder(A, C), HALVED, factor=2).regret == pytest.approx([0.4, 0.4])  # type: ignore[arg-type]
 
 
 def test_rungs_change_nothing_without_early_stopping():
     plain = {topology: Measurement(entry.score, entry.cost) for topology, entry in HALVED.items()}
     for workers in (1, 2, 3):
-        with_rungs = simulate(InOrder(A, B, C, D), HALVED, workers=workers)  # type: ignore[arg-type]
-        without = simulate(InOrder(A, B, C, D), plain, workers=workers)  # type: ignore[arg-type]
+        with_rungs = replay(InOrder(A, B, C, D), HALVED, workers=workers)  # type: ignore[arg-type]
+        without = replay(InOrder(A, B, C, D), plain, workers=workers)  # type: ignore[arg-type]
         assert with_rungs.topologies == without.topologies
         assert with_rungs.regret.tolist() == without.regret.tolist()
         assert with_rungs.cost.tolist() == without.cost.tolist()
@@ -183,8 +178,8 @@ def test_early_stopping_of_random_search_returns_one_of_the_best_for_less():
         topology: Measurement(entry.score, rungs=((0.25, (entry.score or 0) / 2),)) for topology, entry in RANKS.items()
     }
     for seed in range(20):
-        full = simulate(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table)
-        halved = simulate(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table, factor=2)
+        full = replay(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table)
+        halved = replay(RandomSearch(TOPOLOGIES, seed=seed, evaluations=30), table, factor=2)
         assert halved.topologies == full.topologies
         assert halved.regret.tolist() == full.regret.tolist()
         assert halved.cost[-1] < full.cost[-1]

@@ -11,7 +11,7 @@ from toy import recipe
 
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
-from c2fnas.training.small_convolutions import SmallConvolutions
+from c2fnas.training.precision import SmallConvolutions
 from c2fnas.training.step import Stepper
 
 SIDES = st.integers(1, 5)
