@@ -1,6 +1,7 @@
 """Checks of options that several functions make before anything heavy is loaded."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,17 @@ def refuse_below(least: int, **values: int | None) -> None:
 
 
 def refuse_figure(figure: str | Path | None) -> None:
-    """Refuse a name of a figure whose kind can't be drawn.
+    """Refuse a name of a figure that can't be drawn or written, before hours of work and not after them.
 
     Raises:
-        UserError: it does not end in .png, .svg or .pdf.
+        UserError: it does not end in .png, .svg or .pdf, or its folder can't be made or written to.
     """
-    if figure is not None and Path(figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+    if figure is None:
+        return
+    if Path(figure).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(
             f"--figure {figure}: no kind of picture that can be drawn. Let its name end in .png, .svg or .pdf."
         )
+    folder = next(parent for parent in Path(figure).absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{figure}: cannot be written, as {folder} is no folder to write to. Choose another.")
