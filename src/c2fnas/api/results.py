@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +58,7 @@ class Tabulation:
 
     def to_json(self) -> dict[str, Any]:
         """The path and the numbers."""
-        return {
-            "table": str(self.table),
-            "trainings": self.trainings,
-            "topologies": self.topologies,
-            "missing": self.missing,
-        }
+        return asdict(self) | {"table": str(self.table)}
 
 
 class Trials(list[dict[str, Any]]):

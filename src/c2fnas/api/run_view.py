@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from c2fnas.evaluation.metrics import Evaluation
     from c2fnas.evaluation.verdict import Verdict
     from c2fnas.networks.designs import Design
+    from c2fnas.runs.reporter import Reporter
     from c2fnas.studies.tasks import TaskScores
 
 
@@ -18,11 +19,12 @@ class RunView:
     Args:
         folder: the run folder.
         folds: the folds to tell of; all that are trained where empty.
+        reporter: hears of the progress.
     """
 
-    def __init__(self, folder: Path, folds: tuple[int, ...] = ()) -> None:
+    def __init__(self, folder: Path, folds: tuple[int, ...] = (), reporter: "Reporter | None" = None) -> None:
         self.folder = folder
-        self._files, self._folds = RunFolder(folder), folds
+        self._files, self._folds, self._reporter = RunFolder(folder), folds, reporter
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"
@@ -94,3 +96,29 @@ class RunView:
             **table_1([self.scores]),
             "verdict": None if verdict is None else verdict.to_json(),
         }
+
+    def report(self, *, overlays: bool = True, device: str = "auto") -> Path:
+        """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
+
+        One page that needs no network and no other file; its figures lie beside it as SVG and PNG. The run is only
+        looked at, so it may be under way.
+
+        Args:
+            overlays: Show the best, median and worst case; the first time they are predicted.
+            device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+
+        Returns:
+            The page.
+
+        Examples:
+            c2fnas report runs/hippocampus
+            c2fnas report runs/hippocampus --no-overlays
+        """
+        from c2fnas.inference.options import check_device, find_device
+
+        check_device(device)
+        from c2fnas.report.write import write_report
+        from c2fnas.runs.reporter import Silent
+
+        say = (self._reporter or Silent()).say
+        return write_report(self.folder, overlays=overlays, device=find_device(device), say=say)

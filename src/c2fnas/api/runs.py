@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, device_names, executor_factory
 from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from c2fnas.runs.run import ExecutorFactory
     from c2fnas.runs.run import Run as CoreRun
     from c2fnas.space.architecture import Architecture
-    from c2fnas.space.topology import Topology
 
 
 class Run(RunView):
@@ -31,8 +30,8 @@ class Run(RunView):
     def __init__(
         self, folder: Path, jobs: Jobs, reporter: "Reporter | None" = None, folds: tuple[int, ...] = ()
     ) -> None:
-        super().__init__(folder, folds)
-        self.jobs, self._reporter = jobs, reporter
+        super().__init__(folder, folds, reporter)
+        self.jobs = jobs
 
     def search_topology(
         self,
@@ -141,6 +140,7 @@ class Run(RunView):
         from c2fnas.api.results import ranking
         from c2fnas.stages.fine import Limits
         from c2fnas.stages.pipeline import amend, fine_stage
+        from c2fnas.stages.together import train_supernet_together
         from c2fnas.studies.verification import verify_ranking
         from c2fnas.training.device import ranks
 
@@ -148,7 +148,9 @@ class Run(RunView):
         if max_macs is not None or max_latency is not None:
             limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
         if ranks()[1] > 1:
-            self._train_supernet_together(overrides, wanted)
+            train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
+            done = f"The super-network is trained, by {ranks()[1]} processes."
+            self.core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
             return None
         with self.working() as run:
             amend(run, overrides)
@@ -219,31 +221,6 @@ class Run(RunView):
         with self.working() as run:
             return judge(run)
 
-    def report(self, *, overlays: bool = True, device: str = "auto") -> Path:
-        """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
-
-        One page that needs no network and no other file; its figures lie beside it as SVG and PNG. The run is only
-        looked at, so it may be under way.
-
-        Args:
-            overlays: Show the best, median and worst case; the first time they are predicted.
-            device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
-
-        Returns:
-            The page.
-
-        Examples:
-            c2fnas report runs/hippocampus
-            c2fnas report runs/hippocampus --no-overlays
-        """
-        from c2fnas.inference.options import check_device, find_device
-
-        check_device(device)
-        from c2fnas.report.write import write_report
-
-        place = find_device(device)
-        return write_report(self.folder, overlays=overlays, device=place, say=self.core.reporter.say)
-
     def tabulate(
         self, *, table: str | Path, per_cluster: int = 12, repeated: int = 2, seeds: int = 3, most: int | None = None
     ) -> "Tabulation":
@@ -275,6 +252,11 @@ class Run(RunView):
         named = self.jobs.get("devices")
         return None if named is None and self._files.config.exists() else device_names(named or "auto")
 
+    @property
+    def kind(self) -> str:
+        """The kind of the devices, ``cpu`` or ``cuda``."""
+        return (self.devices or self.core.config.devices)[0].partition(":")[0]
+
     @cached_property
     def core(self) -> "CoreRun":
         """The run as the stages work with it."""
@@ -290,17 +272,6 @@ class Run(RunView):
     def working(self) -> "AbstractContextManager[CoreRun]":
         """Hold the run's lock and its workers."""
         return self.core.working(self.executor)
-
-    def _train_supernet_together(self, overrides: dict[str, Any], topology: "Topology | None") -> None:
-        """Do one process's share under torchrun."""
-        from c2fnas.stages.together import train_supernet_together
-        from c2fnas.training.device import ranks
-
-        kind = (self.devices or self.core.config.devices)[0].partition(":")[0]
-        train_supernet_together(self.core, overrides, topology=topology, kind=kind)
-        self.core.reporter.say(
-            f"The super-network is trained, by {ranks()[1]} processes. `c2fnas search fine {self.folder}` goes on."
-        )
 
 
 def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unpack[Jobs]) -> Run:

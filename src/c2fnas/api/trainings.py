@@ -143,8 +143,7 @@ def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) 
     if ranks()[1] > 1:
         from c2fnas.stages.together import train_together
 
-        kind = (devices or core.config.devices)[0].partition(":")[0]
-        found = train_together(core, dataset, options, kind=kind)
+        found = train_together(core, dataset, options, kind=run.kind)
     else:
         found = train_architecture(core, dataset, options, run.executor, devices)
     if not found.models:  # under torchrun, one process tells
