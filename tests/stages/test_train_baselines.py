@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from c2fnas.planning.train_wish import Wish
 
 from c2fnas.api.trainings import _design
 from c2fnas.data.phantoms import write_phantoms
@@ -18,7 +19,6 @@ from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
-from c2fnas.planning.train_wish import Wish
 from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.train import train_architecture

@@ -10,10 +10,10 @@ import torch
 
 from c2fnas import Architecture, build_network
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan, save_plan
+from c2fnas.data.scan import scan_dataset
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.files import write_json
 from c2fnas.inference.package import load_package, save_package
@@ -75,7 +75,7 @@ def planned_run(root: Path, **changes: Any) -> RunFolder:
             {"training": ["phantom_000"], "validation": ["phantom_001", "phantom_002"]},
         ],
     )
-    warning = {"expected": "an integer type", "mend": "Use `--fix`.", "severity": "warning", "found": "labels as <f4>"}
+    warning = {"expected": "an integer type", "fix": "Use `--fix`.", "severity": "warning", "found": "labels as <f4>"}
     write_json(folder.check, {"problems": [{"case": c, "file": f"/data/{c}.nii.gz", **warning} for c in ("a", "b")]})
     return folder
 
@@ -165,7 +165,7 @@ def deployed_run(root: Path) -> RunFolder:
     """A finished run with data, cache and a model package (of random weights) that its evaluation is true of."""
     folder = finished_run(root / "run")
     dataset = load_dataset(write_phantoms(root / "Task00", cases=3, test_cases=0))
-    write_json(folder.fingerprint, fingerprint_dataset(dataset).model_dump(mode="json"))
+    write_json(folder.fingerprint, scan_dataset(dataset).fingerprint.model_dump(mode="json"))
     cache = prepare_cases(dataset.training, PLAN, folder.cache)
     architecture = Architecture.load(folder.final)
     torch.manual_seed(0)

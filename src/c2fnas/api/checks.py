@@ -10,9 +10,9 @@ from c2fnas.api.options import refuse_below
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.data.check import Inspection
-    from c2fnas.data.mending import Mended
+    from c2fnas.data.fixing import Fixed
     from c2fnas.data.problem import Problem
+    from c2fnas.data.scan import Scan
     from c2fnas.runs.reporter import Reporter
 
 
@@ -22,15 +22,15 @@ class Check:
 
     Attributes:
         problems: errors and warnings, of the data set as a whole first, then case by case.
-        inspection: the data set that was read; None where there is none, or its manifest can't be read.
+        scan: the data set that was read; None where there is none, or its manifest can't be read.
         folder: the corrected copy, where one was asked for.
         fixed: the files that are corrected in it.
     """
 
     problems: tuple["Problem", ...]
-    inspection: "Inspection | None" = None
+    scan: "Scan | None" = None
     folder: Path | None = None
-    fixed: tuple["Mended", ...] = ()
+    fixed: tuple["Fixed", ...] = ()
 
     @property
     def errors(self) -> int:
@@ -47,7 +47,7 @@ class Check:
         content: dict[str, Any] = {"problems": [problem.to_json() for problem in self.problems]}
         if self.folder is not None:
             content["fixed"] = [asdict(each) for each in self.fixed]
-        return content if self.inspection is None else content | {"dataset": _numbers(self.inspection)}
+        return content if self.scan is None else content | {"dataset": _numbers(self.scan)}
 
 
 def check(
@@ -87,21 +87,21 @@ def check(
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
     refuse_below(1, workers=workers)
     from c2fnas.cores import usable_cores
-    from c2fnas.data.check import inspect_dataset
-    from c2fnas.data.fold_choice import fold_problems
-    from c2fnas.data.mending import mend_dataset
+    from c2fnas.data.fixing import fix_dataset
+    from c2fnas.data.folds import fold_problems
     from c2fnas.data.problem import CaseError
+    from c2fnas.data.scan import scan_dataset
 
     try:
         with _stage(reporter, "check") as progress:
-            found = inspect_dataset(Path(dataset), workers=workers or usable_cores(), progress=progress)
+            found = scan_dataset(Path(dataset), workers=workers or usable_cores(), progress=progress)
     except CaseError as error:  # there is no data set, or its manifest can't be read
         return Check((error.problem,))
     problems = (*found.problems, *fold_problems(found.dataset, found.present, found.dataset.root))
     if fix is None:
         return Check(problems, found)
     with _stage(reporter, "copy") as progress:
-        fixed = mend_dataset(found, Path(fix), fill=fill, progress=progress)
+        fixed = fix_dataset(found, Path(fix), fill=fill, progress=progress)
     return Check(problems, found, Path(fix), fixed)
 
 
@@ -116,8 +116,8 @@ def _stage(reporter: "Reporter | None", name: str) -> Iterator[Any]:
     listener.finish(name)
 
 
-def _numbers(inspection: "Inspection") -> dict[str, Any]:
-    dataset = inspection.dataset
+def _numbers(scan: "Scan") -> dict[str, Any]:
+    dataset = scan.dataset
     return {
         "name": dataset.name,
         "training": len(dataset.training),
@@ -125,6 +125,6 @@ def _numbers(inspection: "Inspection") -> dict[str, Any]:
         "channels": dataset.channels,
         "classes": [
             {"name": each.name, "values": each.values, "cases": cases}
-            for each, cases in zip(dataset.classes, inspection.class_cases, strict=True)
+            for each, cases in zip(dataset.classes, scan.class_cases, strict=True)
         ],
     }

@@ -32,17 +32,17 @@ def check(result: "Check") -> str:
     """Return the problems, those that many cases share once with the files' names, and the counts."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for each in result.problems:
-        groups.setdefault((each.severity, each.found, each.expected, each.mend), []).append(each.place)
+        groups.setdefault((each.severity, each.found, each.expected, each.fix), []).append(each.place)
     lines = [
         f"{severity}: {_places(places)}: found {found}, expected {expected}. {fix}"
         for (severity, found, expected, fix), places in groups.items()
     ]
-    if result.inspection is not None:
-        data, warnings = result.inspection.dataset, len(result.problems) - result.errors
+    if result.scan is not None:
+        data, warnings = result.scan.dataset, len(result.problems) - result.errors
         cases = f"{len(data.training)} training and {len(data.test)} test cases"
         lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
     if result.folder is not None:
-        lines += [f"corrected: {each.copy}: {each.mended}" for each in result.fixed]
+        lines += [f"corrected: {each.copy}: {each.fixed}" for each in result.fixed]
         count = len(result.fixed)
         lines.append(
             f"{result.folder} is a copy with {count} files corrected. `c2fnas check {result.folder}` tells the rest."

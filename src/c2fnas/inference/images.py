@@ -12,8 +12,7 @@ from nibabel.spatialimages import SpatialImage
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import format_of, nifti
-from c2fnas.data.label_file import class_values, write_label
-from c2fnas.data.volume import Volume, checked_volume, read_header, read_image
+from c2fnas.data.volume import Volume, checked_volume, class_values, read_header, read_image, write_label
 from c2fnas.errors import UserError
 from c2fnas.inference.prediction_files import find_cases
 

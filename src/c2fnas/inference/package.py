@@ -9,10 +9,10 @@ import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
 from c2fnas.data.plan import Plan
@@ -36,9 +36,20 @@ class ModelPlan(Plan):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["c2fnas-model-1"] = "c2fnas-model-1"
+    format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not all(each.complete for each in self.channels):
+            raise ValueError("a ct channel of a model needs clip, mean and std")
+        return self
+
+    @property
+    def clips_first(self) -> bool:
+        """True for CT of the first format: it was clipped and standardised before it was resampled."""
+        return self.format == "c2fnas-model-1" and any(each.clip for each in self.channels)
 
 
 @dataclass(frozen=True)
@@ -140,8 +151,9 @@ def _check(path: Path, sums: dict[str, str]) -> None:
 
 
 def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
-    own = {name: getattr(plan, name) for name in Plan.model_fields}
-    return ModelPlan(**own, weighting=weighting, mirror=mirror)
+    """The plan of a model; that of another model keeps its format."""
+    own = {name: getattr(plan, name) for name in type(plan).model_fields}
+    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror})
 
 
 def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:

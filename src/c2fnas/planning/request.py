@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design

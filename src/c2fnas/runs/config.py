@@ -72,7 +72,7 @@ class PlanConfig(Frozen):
 
 
 class FoldsConfig(Frozen):
-    """The division into folds, see :class:`c2fnas.data.fold_choice.FoldChoice`."""
+    """The division into folds, see :class:`c2fnas.data.folds.FoldChoice`."""
 
     by: str | None = None
     count: int | None = Field(default=None, ge=2)

@@ -52,7 +52,13 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
         for number, fold in enumerate(folds):
             job = fold_job(run, design, fold)
             spec = TrainingSpec.from_json({key: job.payload[key] for key in TrainingSpec.__dataclass_fields__})
-            share = partial(train_network, run.varied(seed=spec.seed), spec, job.folder, processes.device)
+            share = partial(
+                train_network,
+                run.varied(seed=spec.seed, plan=run.fold_plan(spec.fold)),
+                spec,
+                job.folder,
+                processes.device,
+            )
             processes.do(run, job, share, STAGE, number)
         run.reporter.finish(STAGE)
     return deployed(run, design, folds if processes.first else ())

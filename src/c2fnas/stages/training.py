@@ -158,7 +158,7 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         processor time in this process.
     """
     began = time.process_time()
-    run = run.varied(seed=spec.seed, plan=scaled_plan(run.plan, spec.patch_factor))
+    run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
     spec = replace(spec, recipe=divided(spec.recipe, divisor))
     if spec.score_at:
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short

@@ -13,11 +13,11 @@ import pytest
 from small_cases import write_case
 from small_datasets import IDS, checked, resave, write_dataset
 
-from c2fnas.data import mending
-from c2fnas.data.check import inspect_dataset
+from c2fnas.data import fixing
+from c2fnas.data.fixing import fix_dataset
 from c2fnas.data.formats import format_of
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.mending import mend_dataset
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image, read_label, read_stored
 from c2fnas.errors import UserError
 
@@ -60,11 +60,11 @@ def test_what_is_safe_is_corrected(name: str, tmp_path: Path) -> None:
     answer = checked(root, "--fix", str(fixed))
     assert digest(root) == before
     assert answer.code == 1
-    (mended,) = answer.content["fixed"]
-    assert mended["case"] == "b"
-    assert mended["file"] == str(root / "b_label.nii.gz")
-    assert mended["copy"] == str(fixed / "b_label.nii.gz")
-    assert done in mended["mended"]
+    (row,) = answer.content["fixed"]
+    assert row["case"] == "b"
+    assert row["file"] == str(root / "b_label.nii.gz")
+    assert row["copy"] == str(fixed / "b_label.nii.gz")
+    assert done in row["fixed"]
     assert (checked(fixed).code, checked(fixed).problems) == (0, [])
     dataset = load_dataset(fixed)
     label, geometry = read_label(dataset.training[1].label, dataset.classes)
@@ -125,7 +125,9 @@ def test_voxels_are_filled_on_request(value: float, channels: int, tmp_path: Pat
     assert [each["case"] for each in answer.content["fixed"]] == ["b"]
     assert checked(fixed).code == 0
     found = read_image([fixed / "b.nii.gz"])
-    assert np.array_equal(found.array, read_image([image], fill=-5).array)
+    with np.errstate(over="ignore"):
+        stored = np.moveaxis(np.asanyarray(nibabel.load(image).dataobj), -1, 0).astype(np.float32)
+    assert np.array_equal(found.array, np.where(np.isfinite(stored), stored, -5))
     assert found.geometry == read_image([root / "a.nii.gz"]).geometry
 
 
@@ -142,14 +144,14 @@ def test_places_that_will_not_do(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     before = digest(tmp_path)
     with pytest.raises(UserError, match="Name a"):
-        mend_dataset(inspect_dataset(root), tmp_path / place)
+        fix_dataset(scan_dataset(root), tmp_path / place)
     assert digest(tmp_path) == before
 
 
 def test_a_disk_too_small_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mending.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(fixing.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(UserError, match="10 bytes free"):
-        mend_dataset(inspect_dataset(write_dataset(tmp_path / "data")), tmp_path / "fixed")
+        fix_dataset(scan_dataset(write_dataset(tmp_path / "data")), tmp_path / "fixed")
     assert not (tmp_path / "fixed").exists()
 
 
@@ -165,8 +167,8 @@ def test_other_formats(suffix: str, tmp_path: Path) -> None:
             format_of(Path(suffix)).write(root / path.name.replace(".nii.gz", suffix), values, header.affine, None)
     (root / "dataset.json").write_text((root / "dataset.json").read_text().replace(".nii.gz", suffix))
     assert checked(root).code == 1
-    mended = mend_dataset(inspect_dataset(root), tmp_path / "fixed")
-    assert [each.case for each in mended] == list(IDS)
+    fixed_files = fix_dataset(scan_dataset(root), tmp_path / "fixed")
+    assert [each.case for each in fixed_files] == list(IDS)
     assert checked(tmp_path / "fixed").code == 0
 
 
@@ -180,7 +182,7 @@ def test_voxels_beside_their_header_are_copied_with_it(tmp_path: Path) -> None:
         "ElementType = MET_FLOAT\nElementDataFile = b.raw\n"
     )
     (root / "dataset.json").write_text((root / "dataset.json").read_text().replace("b.nii.gz", "b.mhd"))
-    mend_dataset(inspect_dataset(root), tmp_path / "fixed")
+    fix_dataset(scan_dataset(root), tmp_path / "fixed")
     assert checked(tmp_path / "fixed").code == 0
     assert np.array_equal(read_image([tmp_path / "fixed" / "b.mhd"]).array[0], values)
 
@@ -203,7 +205,7 @@ def test_nnunets_layout_stays_what_it_is(tmp_path: Path) -> None:
         )
     )
     resave(root / "labelsTr" / "c.nii.gz", lambda array: array.astype(np.float32))
-    mend_dataset(inspect_dataset(root), tmp_path / "fixed")
+    fix_dataset(scan_dataset(root), tmp_path / "fixed")
     assert checked(tmp_path / "fixed").code == 0
     assert sorted(path.name for path in (tmp_path / "fixed" / "imagesTr").iterdir()) == [
         f"{n}_0000.nii.gz" for n in IDS
@@ -222,9 +224,9 @@ def test_a_tables_files_elsewhere_are_copied_only_where_corrected(tmp_path: Path
     for folder, name in ((root, "b"), (tmp_path / "elsewhere", "d")):
         resave(folder / f"{name}_label.nii.gz", lambda array: array.astype(np.float32))
     before = digest(tmp_path)
-    mended = mend_dataset(inspect_dataset(root / "cases.csv"), tmp_path / "fixed")
+    fixed_files = fix_dataset(scan_dataset(root / "cases.csv"), tmp_path / "fixed")
     assert {name: content for name, content in digest(tmp_path).items() if not name.startswith("fixed")} == before
-    assert [each.case for each in mended] == ["b", "d"]
+    assert [each.case for each in fixed_files] == ["b", "d"]
     assert checked(tmp_path / "fixed").code == 0
     dataset = load_dataset(tmp_path / "fixed")
     assert dataset.training[2].images == (tmp_path / "elsewhere" / "c.nii.gz",)
@@ -247,7 +249,7 @@ def test_codes_of_the_orientation_are_kept(tmp_path: Path) -> None:
         found.set_sform(image.affine, code=4)
         found.set_qform(image.affine, code=1)
         nibabel.save(found, root / f"{name}.nii.gz")
-    mend_dataset(inspect_dataset(root), tmp_path / "fixed")
+    fix_dataset(scan_dataset(root), tmp_path / "fixed")
     header = nibabel.load(tmp_path / "fixed" / "b_label.nii.gz").header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (4, 1)
 

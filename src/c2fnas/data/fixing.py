@@ -15,36 +15,35 @@ from pathlib import Path
 
 import numpy as np
 
-from c2fnas.data.check import Inspection
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import Header, format_of, header_findings, suffix_of
 from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
-from c2fnas.data.label_file import write_label
 from c2fnas.data.parallel import Progress
 from c2fnas.data.problem import CaseError
-from c2fnas.data.volume import read_header
+from c2fnas.data.scan import Scan
+from c2fnas.data.volume import read_header, write_label
 from c2fnas.data.voxels import fraction_finding, label_integers
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically, write_text
 
 
 @dataclass(frozen=True)
-class Mended:
+class Fixed:
     """A file that was corrected: its case, the original, the copy and what was done."""
 
     case: str
     file: str
     copy: str
-    mended: str
+    fixed: str
 
 
-def mend_dataset(
-    inspection: Inspection, folder: Path, *, fill: float | None = None, progress: Progress | None = None
-) -> tuple[Mended, ...]:
+def fix_dataset(
+    scan: Scan, folder: Path, *, fill: float | None = None, progress: Progress | None = None
+) -> tuple[Fixed, ...]:
     """Write a copy of a data set, in its own layout, with what is safe to correct corrected.
 
     Args:
-        inspection: the data set and its problems.
+        scan: the data set and its problems.
         folder: where the copy goes; empty or not there yet.
         fill: the value for NaN and infinite voxels of images; without it they stay.
         progress: called with the cases done and those there are.
@@ -52,26 +51,26 @@ def mend_dataset(
     Raises:
         UserError: the folder holds something, lies in the data set or holds it, or can't be written.
     """
-    _refuse_unfit(folder, inspection)
-    cases, places, mended = (*inspection.dataset.training, *inspection.dataset.test), dict[Path, Path](), []
+    _refuse_unfit(folder, scan)
+    cases, places, fixed = (*scan.dataset.training, *scan.dataset.test), dict[Path, Path](), []
     for done, case in enumerate(cases, start=1):
-        mended += _mend_case(case, inspection.dataset.root, folder, fill, places)
+        fixed += _fix_case(case, scan.dataset.root, folder, fill, places)
         if progress is not None:
             progress(done, len(cases))
-    for file in inspection.files:
+    for file in scan.files:
         _copy_manifest(file, folder / file.name, places)
-    return tuple(mended)
+    return tuple(fixed)
 
 
-def _refuse_unfit(folder: Path, inspection: Inspection) -> None:
-    target, root = folder.resolve(), inspection.dataset.root.resolve()
+def _refuse_unfit(folder: Path, scan: Scan) -> None:
+    target, root = folder.resolve(), scan.dataset.root.resolve()
     if target == root or root in target.parents or target in root.parents:
         raise UserError(
             f"{folder}: lies in the data set or holds it. Name a folder beside it: originals stay as they are."
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: not an empty folder. Name a new one for the corrected copies.")
-    cases = (*inspection.dataset.training, *inspection.dataset.test)
+    cases = (*scan.dataset.training, *scan.dataset.test)
     needed = sum(path.stat().st_size for case in cases for path in case.files if path.is_file())
     free = shutil.disk_usage(next(parent for parent in (target, *target.parents) if parent.exists())).free
     if needed > free:
@@ -80,7 +79,7 @@ def _refuse_unfit(folder: Path, inspection: Inspection) -> None:
         )
 
 
-def _mend_case(case: Case, root: Path, folder: Path, fill: float | None, places: dict[Path, Path]) -> list[Mended]:
+def _fix_case(case: Case, root: Path, folder: Path, fill: float | None, places: dict[Path, Path]) -> list[Fixed]:
     """Copy a case's files, corrected where that is safe; ``places`` learns where each file went.
 
     Files outside the data set, which a table may name, are copied only if they are corrected.
@@ -89,9 +88,9 @@ def _mend_case(case: Case, root: Path, folder: Path, fill: float | None, places:
     for number, path in enumerate(case.files):
         outside = not path.is_relative_to(root)  # a table's absolute path
         copy = folder / case.id / f"{number}{suffix_of(path)}" if outside else folder / path.relative_to(root)
-        done = _mend_label(path, copy, case) if path == case.label else _fill_image(path, copy, case, fill)
+        done = _fix_label(path, copy, case) if path == case.label else _fill_image(path, copy, case, fill)
         if done:
-            found.append(Mended(case.id, str(path), str(copy), done))
+            found.append(Fixed(case.id, str(path), str(copy), done))
         elif not outside and path not in places:
             _copy(path, copy)
         if done or not outside:
@@ -99,7 +98,7 @@ def _mend_case(case: Case, root: Path, folder: Path, fill: float | None, places:
     return found
 
 
-def _mend_label(path: Path, copy: Path, case: Case) -> str:
+def _fix_label(path: Path, copy: Path, case: Case) -> str:
     """Write a corrected label and say what was corrected; nothing where nothing is to correct, or nothing safely."""
     header, image = _sound(path, case), _sound(case.images[0], case)
     if header is None or format_of(path).data_file(path) is not None:
@@ -128,7 +127,7 @@ def _affine(header: Header, image: Header) -> tuple[np.ndarray, bool]:
 
 
 def _is_plain_label(stored: np.ndarray) -> bool:
-    """Whether these are whole numbers of 0 or above in one channel."""
+    """True if these are whole numbers of 0 or above in one channel."""
     return (
         stored.size == np.prod(stored.shape[:3])
         and fraction_finding(stored) is None

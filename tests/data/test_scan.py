@@ -1,8 +1,10 @@
 """Every fault that files of a data set can have, made for real: what `c2fnas check` says of it, and its exit code."""
 
+import errno
 import gzip
 import json
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,16 @@ from small_datasets import IDS, LABELS, checked, reheader, resave, write_dataset
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
-from c2fnas.data.check import check_dataset, inspect_dataset
 from c2fnas.data.formats import header as header_module
+from c2fnas.data.formats import nifti
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.problem import Problem
+from c2fnas.data.problem import CaseError, Problem
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image, read_label, write_label
 from c2fnas.errors import UserError
 
 Spoil = Callable[[Path], object]
-FIELDS = {"case", "file", "found", "expected", "mend", "severity"}
+FIELDS = {"case", "file", "found", "expected", "fix", "severity"}
 
 
 def cut(path: Path, share: float = 0.6) -> None:
@@ -308,7 +311,7 @@ def test_a_volume_beyond_the_memory_is_not_read(tmp_path: Path, monkeypatch: pyt
         total, available = 100, 100
 
     monkeypatch.setattr(header_module.psutil, "virtual_memory", lambda: Small)
-    problems = check_dataset(load_dataset(write_dataset(tmp_path)))
+    problems = scan_dataset(load_dataset(write_dataset(tmp_path))).problems
     assert {each.case for each in problems} == set(IDS)
     assert "this machine's memory" in problems[0].expected
 
@@ -379,24 +382,68 @@ def test_a_single_case_makes_no_folds(tmp_path: Path) -> None:
 def test_counts_are_those_of_the_voxels(tmp_path: Path) -> None:
     write_dataset(tmp_path)
     resave(tmp_path / "c_label.nii.gz", np.zeros_like)
-    inspection = inspect_dataset(tmp_path)
-    assert inspection.class_cases == (5, 4, 4)
-    assert inspection.present["c"] == {0}
+    scan = scan_dataset(tmp_path)
+    assert scan.class_cases == (5, 4, 4)
+    assert scan.present["c"] == {0}
     truth = np.asanyarray(nibabel.load(tmp_path / "a_label.nii.gz").dataobj)
-    assert inspection.training[0].voxels == tuple(np.bincount(truth.ravel(), minlength=3))
-    assert inspection.training[0].geometry == read_image([tmp_path / "a.nii.gz"]).geometry
+    assert scan.training[0].voxels == tuple(np.bincount(truth.ravel(), minlength=3))
+    assert scan.training[0].geometry == read_image([tmp_path / "a.nii.gz"]).geometry
+
+
+def test_every_file_is_read_once_for_problems_and_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    real = nifti.read_voxels
+
+    def counted(header: header_module.Header) -> np.ndarray:
+        read[header.path.name] += 1
+        return real(header)
+
+    monkeypatch.setattr(nifti, "read_voxels", counted)
+    scan = scan_dataset(write_dataset(tmp_path), workers=3)
+    assert (scan.problems, len(scan.fingerprint.cases)) == ((), len(IDS))
+    assert read == {f"{name}{part}.nii.gz": 1 for name in IDS for part in ("", "_label")}
+
+
+def test_test_cases_and_warnings_have_no_say_in_the_fingerprint(tmp_path: Path) -> None:
+    write_dataset(tmp_path, test=["./e.nii.gz"])
+    whole = scan_dataset(tmp_path).fingerprint
+    resave(tmp_path / "e.nii.gz", one_voxel(np.nan))
+    training = [{"image": f"./{name}.nii.gz", "label": f"./{name}_label.nii.gz"} for name in IDS[:4]]
+    write = json.loads((tmp_path / "dataset.json").read_text()) | {"training": training}
+    (tmp_path / "dataset.json").write_text(json.dumps(write))
+    scan = scan_dataset(tmp_path)
+    assert {problem.severity for problem in scan.problems} == {"warning", "error"}
+    assert scan.fingerprint.cases == whole.cases[:4]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOMEM, "Cannot allocate")]
+)
+def test_a_resource_that_has_run_out_is_not_called_damage(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(write_dataset(tmp_path))
+
+    def fails(*arguments: object, **others: object) -> None:
+        raise error
+
+    monkeypatch.setattr(nifti, "array_from_file", fails)
+    with pytest.raises(UserError, match=f"run out \\({error.strerror}") as raised:
+        scan_dataset(dataset)
+    assert not isinstance(raised.value, CaseError)
+    assert "damaged" not in str(raised.value)
 
 
 def test_a_data_set_without_a_path_has_no_manifest_to_check(tmp_path: Path) -> None:
     dataset = load_dataset(write_dataset(tmp_path, numTraining=9))
     assert dataset.classes == CLASSES
-    assert check_dataset(dataset) == ()
-    assert len(check_dataset(tmp_path)) == 1
+    assert scan_dataset(dataset).problems == ()
+    assert len(scan_dataset(tmp_path).problems) == 1
 
 
 def test_progress_counts_every_case(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    check_dataset(write_dataset(tmp_path, test=["./a.nii.gz"]), workers=2, progress=lambda *each: seen.append(each))
+    scan_dataset(write_dataset(tmp_path, test=["./a.nii.gz"]), workers=2, progress=lambda *each: seen.append(each))
     assert seen == [(number, 6) for number in range(1, 7)]
 
 
