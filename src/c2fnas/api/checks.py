@@ -42,6 +42,18 @@ class Check:
         """``wrong`` with an error, ``partial`` with warnings alone, else ``fine``."""
         return "wrong" if self.errors else "partial" if self.problems else "fine"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The reason where nothing could be checked."""
+        return (
+            ()
+            if self.scan
+            else tuple(
+                f"c2fnas: {each.place}: found {each.found}, expected {each.expected}. {each.fix}"
+                for each in self.problems
+            )
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The problems, the files that were fixed, and the data set in numbers."""
         content: dict[str, Any] = {"problems": [problem.to_json() for problem in self.problems]}

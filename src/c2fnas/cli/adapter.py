@@ -193,7 +193,8 @@ def _show(command: Command, result: Any, ways: dict[str, Any]) -> None:
 
         write_json(ways["json_file"], _content(result))
     text = json.dumps(_content(result), indent=2) if ways["json"] else load(f"c2fnas.cli.{command.text}")(result)
-    typer.echo(text)
+    if text:
+        typer.echo(text)
     for line in getattr(result, "warnings", ()):
         typer.echo(line, err=True)
     if code := EXIT_CODES[getattr(result, "status", "fine")]:

@@ -30,6 +30,8 @@ def path(result: Path) -> str:
 
 def check(result: "Check") -> str:
     """Return the problems, those that many cases share once with the files' names, and the counts."""
+    if result.scan is None:
+        return ""
     groups: dict[tuple[str, ...], list[str]] = {}
     for each in result.problems:
         groups.setdefault((each.severity, each.found, each.expected, each.fix), []).append(each.place)
@@ -37,10 +39,9 @@ def check(result: "Check") -> str:
         f"{severity}: {_places(places)}: found {found}, expected {expected}. {fix}"
         for (severity, found, expected, fix), places in groups.items()
     ]
-    if result.scan is not None:
-        data, warnings = result.scan.dataset, len(result.problems) - result.errors
-        cases = f"{len(data.training)} training and {len(data.test)} test cases"
-        lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
+    data, warnings = result.scan.dataset, len(result.problems) - result.errors
+    cases = f"{len(data.training)} training and {len(data.test)} test cases"
+    lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
     if result.folder is not None:
         lines += [f"corrected: {each.copy}: {each.fixed}" for each in result.fixed]
         count = len(result.fixed)
