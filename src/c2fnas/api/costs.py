@@ -101,7 +101,9 @@ def describe(
     found = Architecture.load(with_design(str(architecture)))
     cost = network_cost(found, in_channels=channels, classes=classes, input_size=input)
     if figure is not None:
-        _draw(found, cost, Path(figure))
+        from c2fnas.report.figures import save_architecture
+
+        save_architecture(found, cost, Path(figure))
     return Description(found, cost, input, channels, classes, PRINTED.get(str(architecture).lower()))
 
 
@@ -190,17 +192,6 @@ def _space_counts() -> dict[str, int]:
         "operation_configurations": space.operation_configuration_count,
         "architectures": space.topology_count * space.operation_configuration_count,
     }
-
-
-def _draw(architecture: "Architecture", cost: "NetworkCost", path: Path) -> None:
-    """Draw Figure 5 into a file."""
-    from functools import partial
-
-    from c2fnas.report.figures.architecture import architecture_height, draw_architecture
-    from c2fnas.report.figures.style import save_figure
-
-    draw = partial(draw_architecture, architecture=architecture, cost=cost)
-    save_figure(draw, path, height=architecture_height(architecture))
 
 
 def _cell(cell: "CellCost") -> dict[str, Any]:

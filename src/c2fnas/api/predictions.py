@@ -85,8 +85,8 @@ def predict(
         c2fnas predict runs/hippocampus/final/fold-0/model --input scan.nii.gz --output predictions --mirror
     """
     from c2fnas.inference.model import predict_folder
-    from c2fnas.report.words import plural
     from c2fnas.runs.reporter import Silent
+    from c2fnas.text import plural
 
     sources = [models] if isinstance(models, str | Path) else list(models)
     listener, started = reporter or Silent(), False

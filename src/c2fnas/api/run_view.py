@@ -117,7 +117,7 @@ class RunView:
         from c2fnas.inference.options import check_device, find_device
 
         check_device(device)
-        from c2fnas.report.write import write_report
+        from c2fnas.report import write_report
         from c2fnas.runs.reporter import Silent
 
         say = (self._reporter or Silent()).say

@@ -192,7 +192,7 @@ class Run(RunView):
 
         wanted = Architecture.load(architecture) if architecture else None
         from c2fnas.api.results import Scaling
-        from c2fnas.report.figures.scaling import save_scaling
+        from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import search_width
 
         with self.working() as run:

@@ -67,7 +67,7 @@ def simulate(
         on_contender=lambda name: say(f"{name} ..."),
     )
     if figure is not None:
-        from c2fnas.report.figures.simulation import save_simulation
+        from c2fnas.report.figures import save_simulation
 
         save_simulation(found.comparison, found.scores, Path(figure))
     return found

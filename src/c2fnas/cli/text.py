@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.cli.text_table import aligned
+from c2fnas.space.geometry import by
+from c2fnas.text import plural
 
 if TYPE_CHECKING:
     from c2fnas.api.checks import Check
@@ -79,8 +81,7 @@ def _drawn(architecture: "Architecture") -> str:
 
 
 def _input(result: Any) -> str:
-    channels = f"{result.channels} channel{'s' if result.channels > 1 else ''}"
-    return f"{'×'.join(map(str, result.input))}, {channels}, {result.classes} classes"
+    return f"{by(result.input)}, {plural(result.channels, 'channel')}, {result.classes} classes"
 
 
 def comparison(result: "Comparison") -> str:
@@ -124,9 +125,9 @@ def evaluation(result: "Evaluated") -> str:
 
 def prediction(result: "Prediction") -> str:
     """Return the number of cases that were predicted, and of those that were there already."""
-    done, kept = len(result.predicted.done), len(result.predicted.kept)
+    kept = len(result.predicted.kept)
     there = f", {kept} were there already" if kept else ""
-    return f"{done} case{'' if done == 1 else 's'} predicted{there}: {result.output}"
+    return f"{plural(len(result.predicted.done), 'case')} predicted{there}: {result.output}"
 
 
 def exported(result: "Exported") -> str:

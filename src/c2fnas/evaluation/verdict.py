@@ -125,6 +125,11 @@ class Verdict:
         """A sentence on each reference: how it was chosen."""
         return tuple(f"{each.network.title}: {each.note}." for each in self.references if each.network)
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What to know beside the sentence: how references were chosen and trained, and the caveats."""
+        return (*self.notes, f"All were trained with {self.training}.", *self.caveats)
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value that :meth:`from_json` reads, with sentences for programs that only show them."""
         return {
@@ -135,7 +140,7 @@ class Verdict:
             "folds": list(self.folds),
             "training": self.training,
             "caveats": list(self.caveats),
-            "details": [*self.notes, f"All were trained with {self.training}.", *self.caveats],
+            "details": list(self.details),
         }
 
     @classmethod

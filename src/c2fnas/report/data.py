@@ -1,9 +1,9 @@
-"""The data of a run as a report needs it: what the data set looks like, and what its check warned of."""
+"""The data of a run as a report shows it: shapes, spacings and classes, and the warnings of its check."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -22,14 +22,14 @@ class Range:
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Range":
-        """Of one number at least."""
+    def of(cls, values: Sequence[float]) -> Self:
+        """Return the range of one number at least."""
         return cls(float(np.min(values)), float(np.median(values)), float(np.max(values)))
 
 
 @dataclass(frozen=True)
 class ClassSize:
-    """A foreground class: training cases that have it, and its volume in those, in millilitres."""
+    """A foreground class: how many training cases have it, and its volume in those, in millilitres."""
 
     name: str
     cases: int
@@ -38,14 +38,14 @@ class ClassSize:
 
 @dataclass(frozen=True)
 class ProblemGroup:
-    """The same finding on any number of files."""
+    """Files with the same finding."""
 
     problem: Problem
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataSummary:
     """A data set: its fingerprint, and sizes (voxels) and spacings (mm) along right, anterior, superior."""
 
     fingerprint: Fingerprint
@@ -54,16 +54,17 @@ class DataFacts:
     classes: tuple[ClassSize, ...]
 
 
-def read_data(folder: RunFolder) -> DataFacts | None:
-    """The data set's fingerprint, summarised; None before it is there."""
+def summarise_data(folder: RunFolder) -> DataSummary | None:
+    """Return what the data set's fingerprint tells; None before it is there."""
     if not folder.fingerprint.exists():
         return None
     found = Fingerprint.model_validate(read_json(folder.fingerprint))
-    axes = range(3)
-    return DataFacts(
+    shapes = zip(*(case.shape for case in found.cases), strict=True)
+    spacings = zip(*(case.spacing for case in found.cases), strict=True)
+    return DataSummary(
         found,
-        tuple(Range.of([case.shape[axis] for case in found.cases]) for axis in axes),
-        tuple(Range.of([case.spacing[axis] for case in found.cases]) for axis in axes),
+        tuple(map(Range.of, shapes)),
+        tuple(map(Range.of, spacings)),
         tuple(_class_size(found, index) for index in range(1, len(found.classes))),
     )
 
@@ -75,15 +76,11 @@ def _class_size(found: Fingerprint, index: int) -> ClassSize:
 
 
 def read_problems(folder: RunFolder) -> tuple[ProblemGroup, ...]:
-    """The warnings of the data set's check and of its folds, equal ones together, the most frequent first."""
+    """Return the warnings of the data set's check and of its folds, equal ones together, the most frequent first."""
     if not folder.check.exists():
         return ()
-    problems = [Problem(**problem) for problem in read_json(folder.check)["problems"]]
     groups: dict[tuple[str, str, str], list[Problem]] = {}
-    for problem in problems:
+    for problem in (Problem(**each) for each in read_json(folder.check)["problems"]):
         groups.setdefault((problem.found, problem.expected, problem.fix), []).append(problem)
-    sizes = Counter({key: len(group) for key, group in groups.items()})
-    return tuple(
-        ProblemGroup(groups[key][0], tuple(Path(each.file).name for each in groups[key]))
-        for key, _ in sizes.most_common()
-    )
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    return tuple(ProblemGroup(group[0], tuple(Path(each.file).name for each in group)) for group in ordered)

@@ -8,8 +8,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from c2fnas.report.facts.jobs import Curve
 from c2fnas.report.figures.style import COLOURS, DICE_MAP, GREY
+from c2fnas.runs.job_record import Curve
 
 SMOOTHED = 5
 FINEST = 200  # points of a curve
@@ -17,7 +17,7 @@ LINES = ("solid", "dashed", "dashdot", "dotted", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def draw_losses(figure: Figure, curves: Sequence[tuple[str, Curve]]) -> None:
-    """The loss of a few trainings: each batch's pale, its running mean strong. Validations follow below."""
+    """Draw the loss of a few trainings, pale, with its running mean; the Dice of validations follows below."""
     validated = [(name, curve) for name, curve in curves if curve.validated]
     axes = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0]
     for number, (name, curve) in enumerate(curves):
@@ -36,7 +36,7 @@ def draw_losses(figure: Figure, curves: Sequence[tuple[str, Curve]]) -> None:
 
 
 def draw_candidate_losses(figure: Figure, curves: Sequence[tuple[float | None, Curve]]) -> None:
-    """The smoothed loss of many candidates, coloured by the Dice that each came to; grey before it has one."""
+    """Draw the smoothed loss of many candidates, coloured by Dice; grey before there is one."""
     axes = figure.subplots()
     known = [dice for dice, _ in curves if dice is not None]
     norm, colours = Normalize(min(known, default=0.0), max(known, default=1.0)), colormaps[DICE_MAP]
@@ -51,7 +51,7 @@ def draw_candidate_losses(figure: Figure, curves: Sequence[tuple[float | None, C
 
 
 def binned(values: Sequence[float], most: int = FINEST) -> NDArray:
-    """Means of equal runs of neighbours, ``most`` at most: a long training need not make a large page.
+    """Return means of equal runs of neighbours, ``most`` at most, so that a long training makes no large page.
 
     >>> binned([1, 2, 3, 4, 5, 9], most=3).tolist()
     [1.5, 3.5, 7.0]
@@ -61,7 +61,7 @@ def binned(values: Sequence[float], most: int = FINEST) -> NDArray:
 
 
 def smooth(values: Sequence[float] | NDArray, width: int = SMOOTHED) -> NDArray:
-    """The mean over ``width`` neighbours, over as many as there are at the ends.
+    """Return the mean over ``width`` neighbours, over as many as there are at the ends.
 
     >>> smooth([1.0, 2.0, 6.0], width=3).tolist()
     [1.5, 3.0, 4.0]

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 
 def score(dice: float | None) -> str:
-    """A Dice, or a dash where there is none.
+    """Return a Dice, or a dash where there is none.
 
     >>> score(0.81029), score(None)
     ('0.810', '–')
@@ -13,7 +13,7 @@ def score(dice: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time in its two largest units.
+    """Return a span of time in its two largest units.
 
     >>> duration(42.4), duration(3725), duration(200000), duration(None)
     ('42 s', '1 h 2 min', '2 d 7 h', 'not known yet')
@@ -30,7 +30,7 @@ def duration(seconds: float | None) -> str:
 
 
 def device_hours(seconds: float) -> str:
-    """Device-hours, as exact as they are worth.
+    """Return device-hours, rounded to what matters.
 
     >>> device_hours(3600 * 2.346), device_hours(200), device_hours(0)
     ('2.3', '0.056', '0')
@@ -40,7 +40,7 @@ def device_hours(seconds: float) -> str:
 
 
 def large(number: float) -> str:
-    """A count with a unit of thousands.
+    """Return a count with a unit of thousands.
 
     >>> large(17_602_115), large(149_600_000_000), large(950)
     ('17.6 M', '149.6 G', '950')
@@ -52,7 +52,7 @@ def large(number: float) -> str:
 
 
 def value(number: float) -> str:
-    """A measured number in four digits, without an exponent.
+    """Return a measured number in four digits, without an exponent.
 
     >>> value(274130.4), value(0.01234567)
     ('274,130', '0.01235')
@@ -61,7 +61,7 @@ def value(number: float) -> str:
 
 
 def plural(count: int, word: str, several: str | None = None) -> str:
-    """A count with its noun.
+    """Return a count with its noun.
 
     >>> plural(1, "case"), plural(3000, "case"), plural(2, "patch", "patches")
     ('1 case', '3,000 cases', '2 patches')

@@ -8,10 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 from report_runs import finished_run
 
-from c2fnas.report.facts.fine import FineFacts, operation_effects
-from c2fnas.report.facts.run import read_run
-from c2fnas.report.figures.candidates import draw_distribution, draw_pareto
-from c2fnas.report.gallery import draw_gallery
+from c2fnas.report.figures.fine import draw_distribution, draw_pareto
+from c2fnas.report.figures.table import draw_figures
+from c2fnas.report.fine import FineSummary, operation_effects
+from c2fnas.report.summary import read_report
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 
@@ -30,16 +30,16 @@ def halved_run(root: Path, *, told: bool = True, **changes: Any) -> RunFolder:
     return finished_run(root, ranked=ranked, kept=kept, **changes)
 
 
-def facts(folder: RunFolder) -> FineFacts:
-    return read_run(folder.root).fine
+def fine_of(folder: RunFolder) -> FineSummary:
+    return read_report(folder.root).fine
 
 
 def captions(folder: RunFolder) -> dict[str, str]:
-    return {each.name: each.caption for each in draw_gallery(read_run(folder.root))["fine"]}
+    return {each.name: each.caption for each in draw_figures(read_report(folder.root))["fine"]}
 
 
 def test_all_candidates_are_compared_on_the_cases_that_they_share(tmp_path: Path) -> None:
-    fine = facts(halved_run(tmp_path))
+    fine = fine_of(halved_run(tmp_path))
     assert len(fine.finalists) == FINALISTS
     assert sorted(each.dice for each in fine.comparable) == pytest.approx(FIRST)
     assert {each.cases for each in fine.comparable} == {1}
@@ -47,7 +47,7 @@ def test_all_candidates_are_compared_on_the_cases_that_they_share(tmp_path: Path
 
 def test_effects_are_those_of_a_ranking_that_drops_none(tmp_path: Path) -> None:
     """Going on to harder cases lowers a mean; no operation is blamed for it."""
-    fine, whole = facts(halved_run(tmp_path / "halved")), facts(finished_run(tmp_path / "whole", ranked=FIRST))
+    fine, whole = fine_of(halved_run(tmp_path / "halved")), fine_of(finished_run(tmp_path / "whole", ranked=FIRST))
     found = operation_effects(fine.comparable, fine.operations)
     expected = operation_effects(whole.comparable, whole.operations)
     assert [each.mean for each in found] == pytest.approx([each.mean for each in expected])
@@ -55,7 +55,7 @@ def test_effects_are_those_of_a_ranking_that_drops_none(tmp_path: Path) -> None:
 
 def test_of_an_older_ledger_the_finalists_are_compared(tmp_path: Path) -> None:
     folder = halved_run(tmp_path, told=False)
-    fine, told = facts(folder), captions(folder)
+    fine, told = fine_of(folder), captions(folder)
     assert fine.comparable == fine.finalists
     assert "the 5 finalists on 4 cases" in told["fine-effects"]
     assert "no independent draws" in told["fine-effects"]
@@ -73,7 +73,7 @@ def test_candidates_that_evolution_bred_are_no_independent_draws(tmp_path: Path)
 
 
 def test_the_distribution_has_one_scale_and_the_chosen_one_on_it(tmp_path: Path) -> None:
-    fine = facts(halved_run(tmp_path))
+    fine = fine_of(halved_run(tmp_path))
     figure = Figure()
     draw_distribution(figure, fine)
     (axes,) = figure.axes
@@ -86,7 +86,7 @@ def test_the_distribution_has_one_scale_and_the_chosen_one_on_it(tmp_path: Path)
 @pytest.mark.parametrize("told", [True, False])
 def test_the_front_is_drawn_among_finalists_alone(tmp_path: Path, told: bool) -> None:
     """Those that were dropped on easier cases would lie above it."""
-    fine = facts(halved_run(tmp_path, told=told))
+    fine = fine_of(halved_run(tmp_path, told=told))
     figure = Figure()
     draw_pareto(figure, fine)
     shown = np.concatenate([each.get_offsets() for each in figure.axes[0].collections])
@@ -96,5 +96,5 @@ def test_the_front_is_drawn_among_finalists_alone(tmp_path: Path, told: bool) ->
 
 def test_one_dice_of_all_is_no_difference_though_finalists_saw_other_cases(tmp_path: Path) -> None:
     kept = [{"cases": 4 if n < 5 else 1, "first_rung_dice": 0.5, "first_rung_cases": 1} for n in range(CANDIDATES)]
-    fine = facts(finished_run(tmp_path, ranked=[0.3] * 5 + [0.5] * 15, kept=kept))
+    fine = fine_of(finished_run(tmp_path, ranked=[0.3] * 5 + [0.5] * 15, kept=kept))
     assert not fine.tells_apart
