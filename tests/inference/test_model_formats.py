@@ -6,7 +6,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from c2fnas.export.half import save_half
 from scipy import ndimage
 from small_models import ARCHITECTURE, PLAN, save_small_model, small_plan, write_image
 
@@ -15,13 +14,14 @@ from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
 from c2fnas.errors import UserError
+from c2fnas.export.model_folder import save_half
 from c2fnas.files import sha256
 from c2fnas.inference.ensemble import Fusion, Vote
 from c2fnas.inference.package import PLAN as PLAN_FILE
-from c2fnas.inference.package import SUMS, Model, load_package, save_package
+from c2fnas.inference.package import Package, load_package, save_package
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import find_cases
-from c2fnas.inference.pretrained import pretrained
+from c2fnas.inference.pretrained import SUMS, pretrained
 
 CT = ChannelPlan(name="CT", kind="ct", clip=(60, 120), mean=95, std=12)
 OTHER = ChannelPlan(name="CT", kind="ct", clip=(80, 150), mean=120, std=30)
@@ -30,7 +30,7 @@ COARSE = np.diag([0.6, 1.7, 1.2, 1.0])
 VALUES = np.array([0, 2, 5])
 
 
-def model(folder: Path, plan: Plan, seed: int = 0, old: bool = False) -> Model:
+def model(folder: Path, plan: Plan, seed: int = 0, old: bool = False) -> Package:
     """A model package; an old one is written as version 0.1.0 did."""
     save_small_model(folder, seed=seed, plan=plan)
     if old:
@@ -52,7 +52,7 @@ def standardised(values: np.ndarray, channel: ChannelPlan) -> np.ndarray:
     return (clipped - mean) / std
 
 
-def labels(models: list[Model], folder: Path, out: Path, vote: Vote = "majority") -> np.ndarray:
+def labels(models: list[Package], folder: Path, out: Path, vote: Vote = "majority") -> np.ndarray:
     predictor = Predictor(tuple(models), models[0].window(), vote, device="cpu")
     predict_cases(predictor, find_cases(folder, 1), out)
     return np.asarray(nibabel.load(out / "a.nii.gz").dataobj)

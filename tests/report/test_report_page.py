@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from c2fnas.evaluation.paired_bootstrap import Difference, PairedDifference
 from report_runs import begun_run, finished_run, searching_run
 from typer.testing import CliRunner
 
 from c2fnas import __version__
 from c2fnas.cli import app
+from c2fnas.evaluation.comparison import Difference, PairedDifference
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import read_json, write_json
 from c2fnas.report import write_report

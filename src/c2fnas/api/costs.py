@@ -154,7 +154,7 @@ def compare(*, input: tuple[int, int, int] = (96, 96, 96), channels: int = 1, cl
         c2fnas compare --input 128 128 64 --channels 4 --classes 4 --json
     """
     _refuse_sizes("compare", input, channels, classes)
-    from c2fnas.networks.baselines.published import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
+    from c2fnas.networks.baselines.table_2 import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
     from c2fnas.networks.count import count_network
 
     same_network = (channels, classes) == (PAPER_CHANNELS, PAPER_CLASSES)

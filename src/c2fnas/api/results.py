@@ -12,8 +12,8 @@ from c2fnas.space.architecture import Architecture
 if TYPE_CHECKING:
     from c2fnas.runs.folder import RunFolder
     from c2fnas.runs.run import Run
-    from c2fnas.studies.scaled import Scaled
     from c2fnas.studies.verification import Verification
+    from c2fnas.studies.widths import Scaled
 
 TRAINED_STAGES = ("coarse", "scale", "ablation")
 
