@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from c2fnas.api.runs import Run
     from c2fnas.evaluation.cross_validation import FoldedDice
     from c2fnas.evaluation.verdict import Contestant, Verdict
-    from c2fnas.studies.widths import Scaled
     from c2fnas.studies.tasks import TaskScores
+    from c2fnas.studies.widths import Scaled
 
 
 def training(result: Any) -> str:
