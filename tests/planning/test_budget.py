@@ -1,6 +1,7 @@
 """Budgets: the presets say what the paper says, and hours become iteration counts that fit them."""
 
 import pytest
+from c2fnas.planning.timing import Timings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from c2fnas.planning.budget import (
 )
 from c2fnas.planning.configure import resolved_recipe
 from c2fnas.planning.presets import BUDGETS, RecipeChoice, load_preset
-from c2fnas.planning.timing import Timings
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(

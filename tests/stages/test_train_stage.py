@@ -9,20 +9,20 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from c2fnas.planning.train_wish import Wish
+from c2fnas.stages.train_together import train_together
 
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.planning.train_wish import Wish
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import jobs
 from c2fnas.stages.train import train_architecture
-from c2fnas.stages.train_together import train_together
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest
 from c2fnas.training.recipe import AUGMENTED
 
@@ -290,8 +290,9 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
 
 def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.95 h / 2, less start and evaluation."""
-    from c2fnas.planning import train_config
     from c2fnas.planning.timing import Timings
+
+    from c2fnas.planning import train_config
 
     monkeypatch.setattr(train_config, "measure_network", lambda *_: Timings(patch=0.1, window=0.0))
     monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
@@ -303,8 +304,9 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
 
 def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, tmp_path, monkeypatch):
     """0.2 s an iteration leaves time for 8,510; with augmentation, at 1 s, for fewer than where it begins."""
-    from c2fnas.planning import train_config
     from c2fnas.planning.timing import Timings
+
+    from c2fnas.planning import train_config
 
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
     monkeypatch.setattr(train_config, "measure_network", lambda *_: timings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from c2fnas.studies.ablation_table import write_table_3
 from fine_run import inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
@@ -25,7 +26,6 @@ from c2fnas.space.cost import network_cost
 from c2fnas.stages.deploy import train_final
 from c2fnas.studies import ablation_job as ablate_job
 from c2fnas.studies.ablation import STAGE, ablate, contenders
-from c2fnas.studies.ablation_table import write_table_3
 
 COARSE = Architecture.from_text("0:3D 1:3D 0:3D @0.0625")
 FINE = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")

@@ -24,9 +24,10 @@ from c2fnas.inference.package import Package
 from c2fnas.inference.prediction_files import PredictionFolder
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.text import plural
 
-PreparedImage = np.ndarray | NormalisedImage
-Prepared = tuple[PreparedImage, Restoration]
+Image = np.ndarray | NormalisedImage
+Prepared = tuple[Image, Restoration]
 UnderWay = tuple[Case, Restoration]
 Progress = Callable[[int, int], None]
 
@@ -51,7 +52,7 @@ class Predicted:
     def text(self) -> str:
         """Return a line on what is in the folder now."""
         kept = f", {len(self.kept)} were there already" if self.kept else ""
-        return f"{len(self.done)} case{'' if len(self.done) == 1 else 's'} predicted{kept}: {self.folder}"
+        return f"{plural(len(self.done), 'case')} predicted{kept}: {self.folder}"
 
     def failure_text(self) -> str:
         """Return a line on each case that failed, and one on how to go on; empty where none failed."""
@@ -124,13 +125,11 @@ class Predictor:
         return next(self.window.stream(self.network, [(image, sink)], device=self.device))
 
     def read(self, case: Case, volume: Volume | None = None) -> Prepared:
-        """Return a case's image, prepared as each model normalises it, and the way back.
-
-        ``volume`` is its image where that is read already.
-        """
+        """Return a case's image, as each model normalises it, and the way back; ``volume`` is what was read of it."""
+        plan = self.models[0].plan
         if not self._apart:
-            return prepare_image(case.images, self.models[0].plan, case.id, volume)
-        image, way, own = resampled_image(case.images, self.models[0].plan, case.id, volume)
+            return prepare_image(case.images, plan, case.id, volume)
+        image, way, own = resampled_image(case.images, plan, case.id, volume)
         return NormalisedImage(image, [channel for model in self.models for channel in model.plan.channels], own), way
 
     def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
@@ -221,9 +220,7 @@ class _Work:
             return [case for case, _ in under_way]
         return []
 
-    def _volumes(
-        self, waiting: deque[Case], under_way: deque[UnderWay]
-    ) -> Iterator[tuple[PreparedImage, RestoringSink]]:
+    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[Image, RestoringSink]]:
         """Prepared images, the next one read while the windows of this one are computed."""
         models, vote = len(self._predictor.models), self._predictor.vote
         with ThreadPoolExecutor(1) as reader:
