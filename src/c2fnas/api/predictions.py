@@ -1,7 +1,7 @@
 """Labels for the images of a folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,14 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labels in a folder.
+    """Labels in a folder: the names of the cases that are done, that were there already, and that failed."""
 
-    Attributes:
-        output: the folder.
-        predicted: names of the cases that are done, that were there already, and that failed.
-    """
-
-    output: Path
     predicted: "Predicted"
 
     @property
@@ -32,14 +26,15 @@ class Prediction:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A line for each case that has failed, and what to do."""
-        failed = self.predicted.failures
-        asked = len(self.predicted.done) + len(self.predicted.kept) + len(failed)
-        end = f"c2fnas: {len(failed)} of {asked} cases failed. Fix them and run the same command again."
-        return (*(f"c2fnas: case {each.case} failed: {each.reason}" for each in failed), end) if failed else ()
+        return tuple(f"c2fnas: {line}" for line in self.predicted.failure_text().splitlines())
+
+    def text(self) -> str:
+        """Return the number of cases that were predicted, and of those that were there already."""
+        return self.predicted.text()
 
     def to_json(self) -> dict[str, Any]:
-        """The folder and the names."""
-        return {"output": str(self.output), **asdict(self.predicted)}
+        """Return the folder and the names."""
+        return self.predicted.to_json()
 
 
 def predict(
@@ -106,4 +101,4 @@ def predict(
     )
     if started:
         listener.finish("predict")
-    return Prediction(Path(output), predicted)
+    return Prediction(predicted)

@@ -17,7 +17,7 @@ COMMANDS = [
     Command("prepare", "c2fnas.api.pipelines:prepare", "text:prepared"),
     Command("run", "c2fnas.api.pipelines:run", "text_studies:run"),
     Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
-    Command("predict", "c2fnas.api.predictions:predict", "text:prediction"),
+    Command("predict", "c2fnas.api.predictions:predict", "text:own"),
     Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
     Command("report", "c2fnas.api.runs:Run.report", "text:path", RUN, jobs=False),
     Command("describe", "c2fnas.api.costs:describe", "text:description"),

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from c2fnas.api.costs import Comparison, Description
     from c2fnas.api.evaluations import Evaluated
     from c2fnas.api.exports import Exported
-    from c2fnas.api.predictions import Prediction
     from c2fnas.api.runs import Run
     from c2fnas.space.architecture import Architecture
 
@@ -121,13 +120,6 @@ def evaluation(result: "Evaluated") -> str:
         f"mean Dice {found.mean:.4f} on {len(found.cases)} cases; {found.excluded_empty} pairs of case and class left "
         f"out (both empty), {found.false_positive_empty} count as 0 (label empty, prediction not)"
     )
-
-
-def prediction(result: "Prediction") -> str:
-    """Return the number of cases that were predicted, and of those that were there already."""
-    kept = len(result.predicted.kept)
-    there = f", {kept} were there already" if kept else ""
-    return f"{plural(len(result.predicted.done), 'case')} predicted{there}: {result.output}"
 
 
 def exported(result: "Exported") -> str:
