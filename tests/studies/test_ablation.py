@@ -11,7 +11,7 @@ from fine_run import inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
-from c2fnas.cli.ablation_text import in_words
+from c2fnas.cli.text_studies import ablation as in_words
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.execution import InlineExecutor

@@ -10,7 +10,8 @@ from c2fnas.planning.train_wish import Wish
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
-from c2fnas.cli.table_1 import table
+from c2fnas.cli.text_studies import table_1 as table
+from c2fnas.data.layouts import datasets_in
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.metrics import Evaluation
@@ -21,7 +22,7 @@ from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import STAGE as DEPLOYMENT
 from c2fnas.studies import tasks as stage
-from c2fnas.studies.tasks import datasets_in, table_1, train_all
+from c2fnas.studies.tasks import table_1, train_all
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 FOLDS = (0, 4)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import c2fnas.execution
 from c2fnas.cli import app
-from c2fnas.cli.verdict_text import verdict_text
+from c2fnas.cli.text_studies import verdict as verdict_text
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.comparison import LEAST_GROUPS, paired_bootstrap

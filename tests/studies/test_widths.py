@@ -8,8 +8,9 @@ from c2fnas.studies.width_job import with_patch
 from fine_run import Listener, inline, phantoms, prepared_run
 from typer.testing import CliRunner
 
+from c2fnas.api.results import Scaling
 from c2fnas.cli import app
-from c2fnas.cli.search_scale import DEFAULT_WIDTHS, numbers, table
+from c2fnas.cli.text_studies import scaling
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.files import append_json_line
@@ -75,7 +76,7 @@ def scaled(setting, **options):
 
 def test_the_papers_grid_is_the_default(setting, quick) -> None:
     rows = scaled(setting)
-    assert tuple(row.width for row in rows) == WIDTHS == numbers("--widths", DEFAULT_WIDTHS)
+    assert tuple(row.width for row in rows) == WIDTHS
     assert [width for width, _ in quick.trained] == list(WIDTHS)
     assert [row.dice for row in rows] == [width / 4 for width in WIDTHS]
     for row in rows:
@@ -135,7 +136,7 @@ def test_a_failed_width_is_a_row_without_a_score(setting, quick) -> None:
     assert [row.dice is None for row in rows] == [False, True, False]
     assert "the loss is nan" in (rows[1].reason or "")
     patch = "×".join(map(str, setting.plan.patch_size))
-    assert f"width 0.5, patch {patch}, failed: " in table(rows)
+    assert f"width 0.5, patch {patch}, failed: " in scaling(Scaling(rows))
 
 
 def test_stopped_in_the_middle_it_goes_on_under_the_same_number(setting, quick) -> None:
@@ -237,7 +238,7 @@ def test_patches_that_are_none(setting, patches, said) -> None:
 
 def test_the_table_prints_what_the_rows_hold() -> None:
     row = Scaled(0.25, (96, 96, 96), 1_100_000, 9_900_000_000, 0.5963, {"pancreas": 0.7924, "tumour": None}, None)
-    assert table((row,)).splitlines()[0].split() == [
+    assert scaling(Scaling((row,))).splitlines()[0].split() == [
         "width",
         "patch",
         "pancreas",
@@ -248,7 +249,15 @@ def test_the_table_prints_what_the_rows_hold() -> None:
         "MACs",
         "(G)",
     ]
-    assert table((row,)).splitlines()[1].split() == ["0.25", "96×96×96", "79.24", "–", "59.63", "1.10", "9.90"]
+    assert scaling(Scaling((row,))).splitlines()[1].split() == [
+        "0.25",
+        "96×96×96",
+        "79.24",
+        "–",
+        "59.63",
+        "1.10",
+        "9.90",
+    ]
 
 
 def test_a_width_costs_about_its_square() -> None:
