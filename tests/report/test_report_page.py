@@ -11,7 +11,7 @@ from report_runs import begun_run, finished_run, searching_run
 from typer.testing import CliRunner
 
 from c2fnas import __version__
-from c2fnas.cli.report import report
+from c2fnas.cli import app
 from c2fnas.evaluation.comparison import Difference, PairedDifference
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import read_json, write_json
@@ -186,11 +186,7 @@ def test_figures_of_an_older_report_go(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_where_the_page_is(tmp_path: Path) -> None:
-    import typer
-
-    app = typer.Typer()
-    app.command()(report)
-    result = CliRunner().invoke(app, [str(begun_run(tmp_path).root), "--device", "cpu"])
+    result = CliRunner().invoke(app, ["report", str(begun_run(tmp_path).root), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "report" / "index.html")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from c2fnas.planning.train_wish import Wish
 
-from c2fnas.cli.train import _design
+from c2fnas.api.trainings import _design
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor

@@ -64,8 +64,12 @@ def request_for(
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
     design: Design | None = None,
+    amend: bool = False,
 ) -> Request:
     """Return the request for the run in ``folder``; None for a value means: as the run was started.
+
+    Before a stage has begun, a changed run is configured again from the start; with ``amend`` the values of its stages
+    change alone.
 
     Raises:
         UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
@@ -88,7 +92,8 @@ def request_for(
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:
-        config = _amended(folder, known, changes, whole, part) if begun_stages(folder) else None
+        alone = amend and all(name.partition(".")[0] in STAGES for name in changes)
+        config = _amended(folder, known, changes, whole, part) if alone or begun_stages(folder) else None
     replan = replan and any(name.startswith("plan.") for name in changes)
     return Request(budget, whole, part, devices, design, config, replan, folds)
 

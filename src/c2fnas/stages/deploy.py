@@ -82,7 +82,7 @@ def claim(folder: RunFolder, design: Design) -> None:
     if found != design:
         raise UserError(
             f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
-            f"{found.to_text()}, not {design.to_text()}. Choose another --run folder."
+            f"{found.to_text()}, not {design.to_text()}. Choose another run folder."
         )
 
 

@@ -69,7 +69,7 @@ def claim_topology(run: Run, topology: Topology) -> None:
     elif known != topology:
         raise UserError(
             f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
-            f"{_code(topology)}. Choose another --run folder."
+            f"{_code(topology)}. Choose another run folder."
         )
 
 
@@ -106,7 +106,7 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
 def measure_latencies(
     run: Run, topology: Topology, finalists: Sequence[OperationPath]
 ) -> dict[OperationPath, float | None]:
-    """Measure the milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
+    """Measure the milliseconds of one window through each finalist on the user's device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
     job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
@@ -119,7 +119,7 @@ def measure_latencies(
 def front_of(
     run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
-    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
+    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and measured latency."""
     points = [
         (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
         for path, ms in latencies.items()
@@ -183,7 +183,7 @@ def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
     """
     scored = [each for each in candidates if each.dice is not None]
     if not scored:
-        raise UserError("No candidate of the fine stage has a score. Search again in another --run folder.")
+        raise UserError("No candidate of the fine stage has a score. Search again in another run folder.")
     most = max(each.cases for each in scored)
     finalists = [each for each in scored if each.cases == most]
     admitted = [each for each in finalists if _within(each, limits)]

@@ -105,7 +105,7 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             return known
         raise UserError(
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
-            f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
+            f"training cases, or the files in {dataset.root} have changed since. Choose another run folder."
         )
     found = _scan(reading, run).fingerprint
     write_json(path, found.model_dump(mode="json"))

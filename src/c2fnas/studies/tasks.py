@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from c2fnas.data.layouts import layout_of
-from c2fnas.data.problem import CaseError
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
 from c2fnas.evaluation.metrics import average
@@ -40,16 +38,6 @@ class TaskScores:
         """Return the row as JSON."""
         scores = self.scores.to_json() if self.scores is not None else {}
         return {"task": self.name, "failure": self.failure, **scores}
-
-
-def datasets_in(folder: Path) -> tuple[Path, ...]:
-    """Return the data sets in the subfolders of ``folder``, by name; none if it is a data set itself.
-
-    A subfolder whose manifest can't be read counts, so that its fault is reported and not passed over.
-    """
-    if not folder.is_dir() or _is_dataset(folder):
-        return ()
-    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and _is_dataset(each)))
 
 
 def train_all(
@@ -151,11 +139,3 @@ def _tried(work: Callable[[], Done], own: Path) -> tuple[Done | None, str | None
     except Exception as error:
         write_text(own / TRACEBACK, traceback.format_exc())
         return None, f"{type(error).__name__}: {error} (see {own / TRACEBACK})"
-
-
-def _is_dataset(path: Path) -> bool:
-    try:
-        layout_of(path)
-    except CaseError:
-        return (path / "dataset.json").exists()
-    return True

@@ -169,7 +169,7 @@ def _refuse_another(run: Run, architecture: Architecture) -> None:
         if (known.topology, known.operations) != (architecture.topology, architecture.operations):
             raise UserError(
                 f"{run.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
-                "--architecture, or choose another --run folder."
+                "--architecture, or choose another run folder."
             )
 
 
