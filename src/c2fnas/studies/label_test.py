@@ -1,4 +1,4 @@
-"""The images that a data set keeps for testing, labelled by the models of its folds by majority vote (paper 4.2)."""
+"""Test images of a data set, labelled by majority vote of its folds' models (paper 4.2)."""
 
 from pathlib import Path
 
@@ -16,10 +16,13 @@ STAGE = "predict"
 
 
 def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
-    """Label the test images of ``dataset`` into ``predictions`` of the run folder; None where it has none.
+    """Label the test images of ``dataset`` into the folder ``predictions`` of the run.
 
-    Every fold has its vote that the run has trained, in this call or before, for as long as it now trains. What is
-    labelled already by the same models is kept; where a fold was added or trained on, all are labelled again.
+    Every fold that is trained has a vote, but for those that an extension left behind. Labels by the same models are
+    kept; where a fold was added or trained on, all images are labelled again.
+
+    Returns:
+        The folder of the labels, or None if the data set has no test images.
 
     Raises:
         UserError: cases could not be labelled; the others are.
@@ -46,6 +49,6 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
 
 def _of_other_models(folder: Path, predictor: Predictor) -> bool:
-    """Whether earlier models of the run have labelled into ``folder``."""
+    """True if other models have labelled into ``folder`` before."""
     record = folder / RECORD
     return record.exists() and read_json(record) != predictor.maker

@@ -1,4 +1,4 @@
-"""Records of a study's trainings in the ledger, and the rule that those of one table are equally long."""
+"""A study's trainings in the ledger, and the rule that those of one table are equally long."""
 
 from typing import Any
 
@@ -12,20 +12,22 @@ from c2fnas.stages.training import failure_of
 
 
 def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, facts: dict[str, Any]) -> None:
-    """Enter a training that has ended into the ledger, once; ``facts`` tell it from the stage's others."""
-    ledger = run.ledger(stage)
+    """Enter a training that has ended into the ledger, once; ``facts`` tell it from others of the same network.
+
+    A success after a failure is entered too: the training was tried again.
+    """
+    ledger, value, reason = run.ledger(stage), outcome.value or {}, failure_of(outcome)
     facts = {**facts, "iterations": run.config.deployment.recipe.iterations}
-    if any(
-        _is(trial, architecture, facts) and (trial.score is not None or outcome.value is None)
-        for trial in ledger.trials()
-    ):
+    known = [trial for trial in ledger.trials() if _is(trial, architecture, facts)]
+    if any(trial.score is not None or (trial.state == "failed" and reason is not None) for trial in known):
         return
-    extra = {**facts, "device": outcome.device, "seconds": outcome.seconds}
-    reason = failure_of(outcome)
-    if reason is not None or outcome.value is None:
-        ledger.add_scored([(architecture, float("nan"), {**extra, "reason": reason})])
+    left = [trial.number for trial in known if trial.state == "interrupted"]  # by a driver that died in between
+    number = ledger.restart(left[0]).number if left else ledger.start(architecture, facts)
+    ended = {"device": outcome.device, "seconds": outcome.seconds}
+    if reason is not None:
+        ledger.fail(number, reason, ended)
     else:
-        ledger.add_scored([(architecture, outcome.value["dice"], {**extra, "per_class": outcome.value["per_class"]})])
+        ledger.succeed(number, value["dice"], {**ended, "per_class": value["per_class"]})
 
 
 def refuse_another_length(run: Run, stage: str) -> None:
