@@ -28,14 +28,16 @@ Part = dict[str, Any]
 """A nested part of a configuration."""
 
 
-def load_budget(budget: str) -> Part:
+def load_budget(budget: str, kept: Path | None = None) -> Part:
     """Return the part of a configuration called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
+
+    ``kept`` is a run's own copy of that file, which then need not be there any more.
 
     Raises:
         UserError: neither a budget nor a file, or a file with a fault.
     """
     known = budget in BUDGETS
-    source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else Path(budget)
+    source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else kept or Path(budget)
     if not source.is_file():
         raise UserError(
             f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, or give a YAML file like theirs."
@@ -43,7 +45,7 @@ def load_budget(budget: str) -> Part:
     try:
         part = yaml.safe_load(source.read_text(encoding="utf-8"))
         if not isinstance(part, dict):
-            raise ValueError("it holds no keys and values")
+            raise ValueError("it should be a dictionary of keys and values")
         draft(part, budget)
         return part
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -52,13 +54,15 @@ def load_budget(budget: str) -> Part:
         ) from error
 
 
-def requested(budget: str, overrides: Mapping[str, Any]) -> Part:
+def requested(budget: str, overrides: Mapping[str, Any], kept: Path | None = None) -> Part:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
+
+    ``kept`` is as in :func:`load_budget`.
 
     Raises:
         UserError: no such budget, or a value out of range.
     """
-    part = with_overrides(load_budget(budget), overrides)
+    part = with_overrides(load_budget(budget, kept), overrides)
     try:
         draft(part, budget)
     except ValidationError as error:

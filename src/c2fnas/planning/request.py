@@ -15,6 +15,8 @@ from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 
 DEFAULT_BUDGET = "hour"
+AMENDABLE = ("coarse.", "fine.", "deployment.", "verdict")
+"""Fields of a prepared run that may change without another preparation."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ def request_for(
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
     design: Design | None = None,
+    keep: bool = False,
 ) -> Request:
     """Return the request for the run in ``folder``; None for a value means: as the run was started.
+
+    Before a stage has begun, the configuration is made again where something changes, since a time budget is divided
+    by all of it. With ``keep`` the run keeps what was derived, and what is asked for of the stages changes alone.
 
     Raises:
         UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
@@ -73,24 +79,31 @@ def request_for(
     asked = dict(overrides or {})
     refuse_unknown(asked)
     known = RunConfig.load(folder.config) if folder.config.exists() else None
-    whole = {**(known.overrides if known else {}), **asked}
+    earlier = known.overrides if known else {}
+    whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
     budget = budget or (known.budget if known else DEFAULT_BUDGET)
     devices = devices or (known.devices if known else ("cpu",))
-    part = requested(budget, whole)
+    kept = known is not None and known.budget == budget and folder.budget.exists()
+    part = requested(budget, whole, folder.budget if kept else None)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
-    replan = any(name.startswith("plan.") for name in asked)
     divides = known is None or any(name.startswith("folds.") for name in asked)
     folds = FoldChoice(**draft(part, budget).folds.model_dump()) if divides else FoldChoice()
     if known is None:
-        return Request(budget, whole, part, devices, design, None, replan, folds)
+        return Request(budget, whole, part, devices, design, None, any(map(_plans, asked)), folds)
     changes = _changes(folder, known, budget, asked, part, devices)
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:
-        config = _amended(folder, known, changes, whole, part) if begun_stages(folder) else None
-    replan = replan and any(name.startswith("plan.") for name in changes)
+        amends = begun_stages(folder) or (keep and all(name.startswith(AMENDABLE) for name in changes))
+        config = _amended(folder, known, changes, whole, part, draft(part, budget)) if amends else None
+    # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
+    replan = any(map(_plans, changes)) and (any(map(_plans, asked)) or "plan.yaml" not in changes)
     return Request(budget, whole, part, devices, design, config, replan, folds)
+
+
+def _plans(field: str) -> bool:
+    return field.startswith("plan.") and field != "plan.yaml"
 
 
 def _changes(
@@ -103,6 +116,7 @@ def _changes(
     fresh = [name for name in named if name not in known.overrides or known.overrides[name] != asked[name]]
     pairs = {name: (value_at(known, name), value_at(wanted, name)) for name in fresh}
     pairs |= {"budget": (known.budget, budget), "devices": (known.devices, devices)}
+    pairs["plan.style"] = (known.plan.style, wanted.plan.style)
     pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
     if wanted.kind == "search":
         pairs["kind"] = (known.kind, "search")
@@ -110,13 +124,18 @@ def _changes(
 
 
 def _amended(
-    folder: RunFolder, known: RunConfig, changes: Mapping[str, tuple[Any, Any]], whole: dict[str, Any], part: Part
+    folder: RunFolder,
+    known: RunConfig,
+    changes: Mapping[str, tuple[Any, Any]],
+    whole: dict[str, Any],
+    part: Part,
+    wanted: RunConfig,
 ) -> RunConfig:
     """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
-    values = {name: asked for name, (_, asked) in changes.items() if ".recipe." not in name}
-    for section in {name.partition(".")[0] for name in changes if ".recipe." in name}:
-        recipe = value_at(known, f"{section}.recipe")
+    changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole
+    values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
+    for name in changed - values.keys():
+        section, recipe = name.partition(".")[0], value_at(known, name)
         own = {"iterations": recipe.iterations, **part[section]["recipe"]}
-        plan = load_plan(folder.plan)
-        values[f"{section}.recipe"] = complete_recipe(own, STAGES[section], plan, recipe.precision)
-    return with_values(known, values | {"overrides": whole})
+        values[name] = complete_recipe(own, STAGES[section], load_plan(folder.plan), recipe.precision)
+    return with_values(known, values | {"devices": changes.get("devices", [known.devices])[-1], "overrides": whole})

@@ -14,13 +14,14 @@ from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Severity
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json
+from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configure import Preparation, configure
 from c2fnas.planning.measure import Timings, measure
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
+from c2fnas.planning.presets import BUDGETS
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run
@@ -49,7 +50,10 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
     _cache(data, plan, run)
     kept = None if redivided else request.config
-    run.configure(kept or _configured(run, data, request))
+    if kept is None or kept != run.config:
+        run.folder.budget.unlink(missing_ok=True)
+        run.configure(kept or _configured(run, data, request))
+        _keep_budget(request.budget, run)
     return run
 
 
@@ -69,7 +73,8 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
     """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
-    path, where = run.folder.timings, {"host": socket.gethostname(), "devices": list(devices)}
+    path, plan = run.folder.timings, sha256(run.folder.plan)
+    where = {"host": socket.gethostname(), "devices": list(devices), "plan": plan, "network": design.to_text()}
     kept = read_json(path) if path.exists() else {}
     if {name: kept.get(name) for name in where} == where:
         return Timings(**kept["seconds"])
@@ -94,6 +99,12 @@ def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
     }
     fresh = Run(run.folder.root, reporter=run.reporter)
     return configure(request, facts, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
+
+
+def _keep_budget(budget: str, run: Run) -> None:
+    """Copy the user's own budget, whose file may be gone or another one when the run is called again."""
+    if budget not in BUDGETS and Path(budget).is_file():
+        write_text(run.folder.budget, Path(budget).read_text(encoding="utf-8"))
 
 
 def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
@@ -167,7 +178,7 @@ def _plan(run: Run, request: Request) -> Plan:
         save_plan(plan, folder.plan)
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
-    if made and not run.is_prepared and config.plan.style == "paper":
+    if made and request.config is None and config.plan.style == "paper":
         _tell_departures(plan, run)
     return plan
 
