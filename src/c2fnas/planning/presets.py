@@ -28,16 +28,14 @@ Part = dict[str, Any]
 """A nested part of a configuration."""
 
 
-def load_budget(budget: str, kept: Path | None = None) -> Part:
+def load_budget(budget: str) -> Part:
     """Return the part of a configuration called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
-
-    ``kept`` is a run's own copy of that file, which then need not be there any more.
 
     Raises:
         UserError: neither a budget nor a file, or a file with a fault.
     """
     known = budget in BUDGETS
-    source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else kept or Path(budget)
+    source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else Path(budget)
     if not source.is_file():
         raise UserError(
             f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, or give a YAML file like theirs."
@@ -54,15 +52,13 @@ def load_budget(budget: str, kept: Path | None = None) -> Part:
         ) from error
 
 
-def requested(budget: str, overrides: Mapping[str, Any], kept: Path | None = None) -> Part:
+def requested(base: Part, overrides: Mapping[str, Any], budget: str) -> Part:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
 
-    ``kept`` is as in :func:`load_budget`.
-
     Raises:
-        UserError: no such budget, or a value out of range.
+        UserError: a value out of range.
     """
-    part = with_overrides(load_budget(budget, kept), overrides)
+    part = with_overrides(base, overrides)
     try:
         draft(part, budget)
     except ValidationError as error:

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from c2fnas.data.fold_choice import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design
-from c2fnas.planning.presets import STAGES, Part, complete_recipe, draft, requested
+from c2fnas.planning.presets import BUDGETS, STAGES, Part, complete_recipe, draft, load_budget, requested
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
+from c2fnas.runs.run import chosen_folds, load_folds
 
 DEFAULT_BUDGET = "hour"
 AMENDABLE = ("coarse.", "fine.", "deployment.", "verdict")
@@ -25,8 +27,9 @@ class Request:
 
     Attributes:
         budget: its name or file.
+        base: its part of a configuration.
         overrides: values given by the user, in this call and in earlier ones.
-        part: the budget's part of a configuration with the overrides in it.
+        part: the budget's part with the overrides in it.
         devices: of the run.
         design: the network that is trained where nothing is searched.
         config: the run's own configuration with what may still change in it; None where it has to be made.
@@ -35,6 +38,7 @@ class Request:
     """
 
     budget: str
+    base: Part
     overrides: dict[str, Any]
     part: Part
     devices: tuple[str, ...]
@@ -81,17 +85,19 @@ def request_for(
     known = RunConfig.load(folder.config) if folder.config.exists() else None
     earlier = known.overrides if known else {}
     whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
-    budget = budget or (known.budget if known else DEFAULT_BUDGET)
+    asked_budget, budget = budget, budget or (known.budget if known else DEFAULT_BUDGET)
     devices = devices or (known.devices if known else ("cpu",))
-    kept = known is not None and known.budget == budget and folder.budget.exists()
-    part = requested(budget, whole, folder.budget if kept else None)
+    base = _base(folder, known, asked_budget, budget)
+    part = requested(base, whole, budget)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
     divides = known is None or any(name.startswith("folds.") for name in asked)
     folds = FoldChoice(**draft(part, budget).folds.model_dump()) if divides else FoldChoice()
     if known is None:
-        return Request(budget, whole, part, devices, design, None, any(map(_plans, asked)), folds)
+        return Request(budget, base, whole, part, devices, design, None, any(map(_plans, asked)), folds)
     changes = _changes(folder, known, budget, asked, part, devices)
+    if folder.budget.exists() and base != load_budget(str(folder.budget)):
+        changes.setdefault("budget", (known.budget, budget))  # a file of the same name with other values
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:
@@ -99,7 +105,14 @@ def request_for(
         config = _amended(folder, known, changes, whole, part, draft(part, budget)) if amends else None
     # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
     replan = any(map(_plans, changes)) and (any(map(_plans, asked)) or "plan.yaml" not in changes)
-    return Request(budget, whole, part, devices, design, config, replan, folds)
+    return Request(budget, base, whole, part, devices, design, config, replan, folds)
+
+
+def _base(folder: RunFolder, known: RunConfig | None, asked: str | None, budget: str) -> Part:
+    """The budget's part; a run that stays as it was started has its own copy, and needs the user's file no more."""
+    same = known is not None and known.budget == budget and folder.budget.exists()
+    gone = budget not in BUDGETS and not Path(budget).is_file()
+    return load_budget(str(folder.budget) if same and (asked is None or gone or begun_stages(folder)) else budget)
 
 
 def _plans(field: str) -> bool:
@@ -134,6 +147,8 @@ def _amended(
     """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
     changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
+    if "deployment.folds" in values:
+        values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(load_folds(folder.folds)))
     for name in changed - values.keys():
         section, recipe = name.partition(".")[0], value_at(known, name)
         own = {"iterations": recipe.iterations, **part[section]["recipe"]}

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
@@ -21,7 +23,6 @@ from c2fnas.planning.measure import Timings, measure
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
-from c2fnas.planning.presets import BUDGETS
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run
@@ -53,7 +54,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     if kept is None or kept != run.config:
         run.folder.budget.unlink(missing_ok=True)
         run.configure(kept or _configured(run, data, request))
-        _keep_budget(request.budget, run)
+        write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))
     return run
 
 
@@ -99,12 +100,6 @@ def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
     }
     fresh = Run(run.folder.root, reporter=run.reporter)
     return configure(request, facts, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
-
-
-def _keep_budget(budget: str, run: Run) -> None:
-    """Copy the user's own budget, whose file may be gone or another one when the run is called again."""
-    if budget not in BUDGETS and Path(budget).is_file():
-        write_text(run.folder.budget, Path(budget).read_text(encoding="utf-8"))
 
 
 def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
