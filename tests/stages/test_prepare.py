@@ -331,7 +331,7 @@ def test_groups_are_kept_with_the_folds(work: Path) -> None:
         again(work, folds=three)
 
 
-def test_a_run_that_kept_no_groups_gets_them_with_its_own_folds(work: Path) -> None:
+def test_a_run_that_has_begun_without_groups_takes_none(work: Path) -> None:
     start_over(work)
     again(work, folds=FOUR_AND_TWO)
     RunFolder(work / "run").coarse.mkdir()
@@ -339,6 +339,10 @@ def test_a_run_that_kept_no_groups_gets_them_with_its_own_folds(work: Path) -> N
     kept = json.loads(path.read_text())
     path.write_text(json.dumps([{side: fold[side] for side in ("training", "validation")} for fold in kept]))
     assert again(work).groups == {}
+    with pytest.raises(UserError, match="another --folds, --fold-count and --group-by"):
+        again(work, folds=FOUR_AND_TWO)
+    assert again(work).groups == {}
+    (work / "run" / "coarse").rmdir()
     assert len(again(work, folds=FOUR_AND_TWO).groups) == 4
     assert json.loads(path.read_text()) == kept
 
@@ -374,14 +378,15 @@ def test_classes_that_folds_lack_are_told_and_kept_once(work: Path) -> None:
     assert listener.said == []
 
 
-def test_a_single_case_can_be_planned_but_not_divided(work: Path) -> None:
+def test_a_single_case_cannot_be_divided_and_is_refused_before_it_is_read(work: Path) -> None:
     shutil.rmtree(work / "run")
     manifest = json.loads((work / "data" / "dataset.json").read_text())
     manifest |= {"training": manifest["training"][:1], "numTraining": 1}
     (work / "data" / "dataset.json").write_text(json.dumps(manifest))
-    plan_alone(work)
-    with pytest.raises(UserError, match="1 case can't be divided"):
-        again(work)
+    for make in (plan_alone, again):
+        with pytest.raises(UserError, match="1 case can't be divided"):
+            make(work)
+        assert not (work / "run" / "fingerprint.json").exists()
 
 
 def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages import prepare as prepare_module
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training
+from c2fnas.stages.deploy import is_deployed, trained_folds
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.together import train_together
 from c2fnas.stages.train import TrainOptions, train_architecture
@@ -166,6 +167,25 @@ def test_extending_goes_on_from_the_checkpoint(dataset, copy):
     lines = [json.loads(line) for line in (copy / "final/fold-4/metrics.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines if "loss" in line] == [1, 2, 4]
     assert RunConfig.load(copy / "run.yaml").deployment.recipe.iterations == 4
+
+
+def test_a_model_whose_dice_is_not_measurable_is_kept_and_told(dataset, begun, tmp_path, monkeypatch):
+    """And is trained no more, whoever asks for it again."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("a case has gone")
+
+    monkeypatch.setattr(training, "evaluate_network", fails)
+    for _ in range(2):
+        result, said = train(dataset, tmp_path / "run", design=SMALL, iterations=2)
+        assert result.evaluations == (None,)
+        assert "fold 4: the model is kept. Dice not measurable: a case has gone" in said
+    run = Run.open(tmp_path / "run")
+    assert is_deployed(run)
+    assert trained_folds(run) == (4,)
+    assert "Dice not measurable" in (result.models[0] / "README.md").read_text()
+    weights = [line for line in sums(tmp_path / "run").splitlines() if "weights" in line]
+    assert weights == [line for line in sums(begun).splitlines() if "weights" in line]
 
 
 def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):
