@@ -30,7 +30,7 @@ from typing import Any
 
 import yaml
 
-from c2fnas.data.fold_choice import make_folds
+from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import load_dataset
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files

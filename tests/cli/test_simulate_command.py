@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c2fnas.bench.table import Row, write_table
+from c2fnas.bench import Row, planned_trainings, write_table
 from c2fnas.files import write_json
 from c2fnas.space.search_space import SearchSpace
-from c2fnas.studies.tabulate import planned_trainings
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from small_cases import write_case
 from c2fnas.data import free_memory as module
 from c2fnas.data import parallel
 from c2fnas.data.free_memory import UNLIMITED, container_memory, free_memory
+from c2fnas.data.scan import _voxels
 
 
 @pytest.mark.parametrize(
@@ -40,4 +41,4 @@ def test_workers_are_as_many_as_the_container_holds(tmp_path: Path, monkeypatch:
     each = 9 * 11 * 7 * 4 * parallel.VOLUMES_EACH
     for room in (2, 3):
         monkeypatch.setattr(parallel, "free_memory", lambda room=room: int(room * each / parallel.MEMORY_SHARE) + 1)
-        assert parallel.bounded_workers(cases, workers=8) == room
+        assert parallel.bounded_workers(cases, 8, _voxels) == room

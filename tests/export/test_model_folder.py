@@ -32,14 +32,7 @@ def run(tmp_path: Path) -> Path:
     sizes = ((30, 40, 20), (31, 40, 25), (36, 40, 22))
     cases = tuple(
         CaseFingerprint(
-            id=str(n),
-            shape=size,
-            nonzero_shape=size,
-            spacing=(1.0, 1.0, 0.5 + n),
-            voxels=(),
-            intensities=(),
-            sha256="",
-            files=(),
+            id=str(n), shape=size, nonzero_shape=size, spacing=(1.0, 1.0, 0.5 + n), voxels=(), sha256="", files=()
         )
         for n, size in enumerate(sizes)
     )

@@ -18,7 +18,7 @@ from c2fnas.errors import UserError
 from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata, size_rule
 from c2fnas.inference.package import Model, ModelPlan, load_package, save_package
 from c2fnas.networks.baselines import Baseline, build_baseline
-from c2fnas.networks.designs import design_of
+from c2fnas.networks.designs import design_from_json
 from c2fnas.space.architecture import Architecture
 
 
@@ -84,7 +84,7 @@ def test_it_is_as_exact_as_pytorch_for_any_batch_and_size(model: Model, runtime:
 def test_its_metadata_suffices_to_predict_a_volume(model: Model, runtime: Runtime, tmp_path: Path) -> None:
     plan = ModelPlan.model_validate_json(runtime.properties["c2fnas.plan"])
     assert plan == model.plan
-    assert design_of(json.loads(runtime.properties["c2fnas.design"])) == model.design
+    assert design_from_json(json.loads(runtime.properties["c2fnas.design"])) == model.design
     assert runtime.properties["c2fnas.model"] == model.checksum
     write_image(tmp_path / "a.nii.gz", (13, 9, 10))
     image, _ = prepare_image((tmp_path / "a.nii.gz",), plan)

@@ -304,7 +304,7 @@ def test_values_of_the_plan_are_planned_with(kept: Path, prepared: Run) -> None:
 
 
 def data(*cases: tuple[tuple[int, int, int], tuple[float, float, float]], name: str = "Liver") -> Fingerprint:
-    about = {"voxels": (1, 1), "intensities": (), "sha256": "", "files": ()}
+    about = {"voxels": (1, 1), "sha256": "", "files": ()}
     return Fingerprint(
         name=name,
         folder="Task99",

@@ -13,6 +13,7 @@ from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, dice_per_class
+from c2fnas.files import write_json
 from c2fnas.report import write
 from c2fnas.report.facts.final import FinalFacts, FoldFacts, read_final
 from c2fnas.report.facts.jobs import Curve
@@ -112,12 +113,11 @@ def test_folds_without_a_model_show_no_case() -> None:
 def prepared(folder: Path, truth: np.ndarray, affine: np.ndarray) -> PreparedCase:
     """A case whose prepared grid is its canonical one; the image brightens towards right, anterior and superior."""
     way = Restoration.to_axes(Geometry.from_array(truth.shape, affine))
-    case = PreparedCase("a", folder)
     i, j, k = np.meshgrid(*(np.arange(n) for n in way.shape), indexing="ij")
-    object.__setattr__(case, "image", (i + 100.0 * j + 10000.0 * k).astype(np.float32)[None])
-    object.__setattr__(case, "truth", truth)
-    object.__setattr__(case, "restoration", way)
-    return case
+    np.save(folder / "image.npy", (i + 100.0 * j + 10000.0 * k).astype(np.float32)[None])
+    np.save(folder / "truth.npy", truth)
+    write_json(folder / "case.json", {"labelled": True, "restoration": way.to_json()})
+    return PreparedCase("a", folder)
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAL"])

@@ -142,14 +142,14 @@ def test_early_stopping_trains_the_best_half_on(configured: Callable[..., Run]) 
     assert {trial.state for trial in entered} == {"succeeded", "stopped"}
     assert len(entered) == 8
     for trial in entered:
-        goes_on = [standing.continues for standing in trial.rungs]
+        goes_on = [result.promoted for result in trial.rungs]
         assert goes_on == [True] * len(goes_on) if trial.state == "succeeded" else not goes_on[-1]
         assert all(goes_on[:-1])
         assert (trial.score is None) == (trial.state == "stopped")
     for iteration in (2, 4):
         reached = [s for trial in entered for s in trial.rungs if s.iteration == iteration]
         assert sorted(s.among for s in reached) == list(range(1, len(reached) + 1))
-        assert all(s.continues == (s.rank <= -(-s.among // 2)) for s in reached)
+        assert all(s.promoted == (s.rank <= -(-s.among // 2)) for s in reached)
     finished = [trial for trial in entered if trial.state == "succeeded"]
     assert found == max(finished, key=lambda trial: trial.score or 0).architecture.topology
     assert len(oracle.jobs) == sum(len(trial.rungs) for trial in entered) + len(finished) < 3 * 8
@@ -258,7 +258,7 @@ def test_a_decision_to_stop_is_not_made_again(configured: Callable[..., Run], mo
         patched.setattr(Ledger, "stop", dies)
         with pytest.raises(KeyboardInterrupt):
             search(run, Oracle(quality))
-    left = [trial for trial in trials(run) if trial.rungs and not trial.rungs[-1].continues]
+    left = [trial for trial in trials(run) if trial.rungs and not trial.rungs[-1].promoted]
     assert len(left) == 1
     search(run, Oracle(quality))
     ended = trials(run)[left[0].number]

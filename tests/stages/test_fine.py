@@ -12,11 +12,10 @@ from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
-from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
-from c2fnas.runs.trial import Trial
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
@@ -49,12 +48,12 @@ def search(run: Run, listener: Listener | None = None, limits: Limits | None = N
         return search_operations(run.using(executor, listener or Listener()), TOPOLOGY, limits)
 
 
-def trials(run: Run) -> tuple[Trial, ...]:
-    return Ledger(run.folder.study, "fine", read_only=True).trials()
+def candidates(run: Run) -> tuple[RankedPath, ...]:
+    return read_ranked(run.folder)
 
 
 def results(run: Run) -> list[tuple[Architecture, float | None, int]]:
-    return [(trial.architecture, trial.score, trial.extra["cases"]) for trial in trials(run)]
+    return [(each.architecture, each.dice, each.cases) for each in candidates(run)]
 
 
 def copy_of(run: Run, folder: Path) -> Run:
@@ -67,7 +66,7 @@ def unranked(run: Run) -> Run:
     """As it was between super-network and ranking."""
     shutil.rmtree(run.folder.ranking)
     run.folder.ranking_file.unlink()
-    run.folder.study.unlink()
+    run.folder.candidates.unlink()
     return run
 
 
@@ -77,8 +76,8 @@ def configured(run: Run, devices: tuple[str, ...] = ("cpu",), **fine: object) ->
     return Run(run.folder.root, config=with_values(run.config, values))
 
 
-def test_every_candidate_is_in_the_ledger_once(finished: Run) -> None:
-    entered = [trial.architecture for trial in trials(finished)]
+def test_every_candidate_is_written_down_once(finished: Run) -> None:
+    entered = [each.architecture for each in candidates(finished)]
     paths = random_paths(finished.config.space, 12, seed=0)
     assert sorted(each.operations for each in entered) == sorted(paths)
     assert {each.topology for each in entered} == {TOPOLOGY}
@@ -91,8 +90,8 @@ def test_scores_are_those_of_the_networks_alone(finished: Run) -> None:
     To the bit, though a rung scores its new cases alone, and an evaluation all of them in one go.
     """
     trained, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished)
-    for trial in trials(finished):
-        network, cases = trained.extract(trial.architecture.operations), order[: trial.extra["cases"]]
+    for each in candidates(finished):
+        network, cases = trained.extract(each.architecture.operations), order[: each.cases]
         expected = evaluate_network(
             network,
             finished.cases(cases),
@@ -100,23 +99,23 @@ def test_scores_are_those_of_the_networks_alone(finished: Run) -> None:
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.score == expected.mean
+        assert each.dice == expected.mean
 
 
 @pytest.mark.exact
 def test_all_candidates_share_the_first_rungs_scale(finished: Run) -> None:
     """Those that went on too, whose own score is one over more cases."""
     trained, order = trained_supernet(finished, TOPOLOGY.code), ranking_cases(finished)
-    for trial in trials(finished):
-        assert trial.extra["first_rung_cases"] == 1
+    for each in candidates(finished):
+        assert each.first_rung_cases == 1
         alone = evaluate_network(
-            trained.extract(trial.architecture.operations),
+            trained.extract(each.architecture.operations),
             finished.cases(order[:1]),
             finished.window(ranking=True),
             class_names=finished.class_names,
             device="cpu",
         )
-        assert trial.extra["first_rung_dice"] == alone.mean
+        assert each.first_rung_dice == alone.mean
 
 
 def test_the_best_few_get_to_all_cases(finished: Run) -> None:
@@ -124,7 +123,7 @@ def test_the_best_few_get_to_all_cases(finished: Run) -> None:
     assert summary["candidates"] == 12
     assert [rung["cases"] for rung in summary["rungs"]] == [1, 3]
     assert summary["rungs"][0]["candidates"] == 12
-    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+    finalists = [each for each in candidates(finished) if each.cases == 3]
     assert 4 <= len(finalists) == summary["rungs"][1]["candidates"] < 12
     assert summary["scored"] < summary["scored_naively"] == 36
     assert summary["macs_tree"] < summary["macs_naive"]
@@ -133,27 +132,27 @@ def test_the_best_few_get_to_all_cases(finished: Run) -> None:
 
 
 def test_costs_stand_beside_the_scores(finished: Run) -> None:
-    for trial in trials(finished):
-        cost = network_cost(trial.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size)
-        assert (trial.extra["macs"], trial.extra["parameters"]) == (cost.macs, cost.parameters)
+    for each in candidates(finished):
+        cost = network_cost(each.architecture, in_channels=1, classes=3, input_size=finished.plan.patch_size)
+        assert (each.macs, each.parameters) == (cost.macs, cost.parameters)
 
 
 def test_the_front_is_one_of_dice_and_every_cost(finished: Run) -> None:
-    finalists = [trial for trial in trials(finished) if trial.extra["cases"] == 3]
+    finalists = [each for each in candidates(finished) if each.cases == 3]
 
-    def values(trial: Trial) -> tuple[float, ...]:
-        return (-(trial.score or 0), trial.extra["macs"], trial.extra["parameters"], trial.extra["latency_ms"])
+    def values(each: RankedPath) -> tuple[float, ...]:
+        return (-(each.dice or 0), each.macs, each.parameters, each.latency_ms)
 
-    for trial in trials(finished):
-        if trial not in finalists:
-            assert (trial.extra["front"], trial.extra["latency_ms"]) == (False, None)
+    for each in candidates(finished):
+        if each not in finalists:
+            assert (each.front, each.latency_ms) == (False, None)
             continue
         beaten = any(
-            values(other) != values(trial) and all(a <= b for a, b in zip(values(other), values(trial), strict=True))
+            values(other) != values(each) and all(a <= b for a, b in zip(values(other), values(each), strict=True))
             for other in finalists
         )
-        assert trial.extra["latency_ms"] > 0
-        assert trial.extra["front"] == (not beaten)
+        assert each.latency_ms > 0
+        assert each.front == (not beaten)
 
 
 def test_a_fast_candidate_is_on_the_front_however_much_it_computes(finished: Run) -> None:
@@ -175,15 +174,15 @@ def test_sampling_is_told(finished: Run) -> None:
 
 def test_the_best_is_picked_and_limits_are_remembered(finished: Run, tmp_path: Path) -> None:
     run = copy_of(finished, tmp_path)
-    finalists = [trial for trial in trials(run) if trial.extra["cases"] == 3]
-    best = max(finalists, key=lambda trial: trial.score or 0)
+    finalists = [each for each in candidates(run) if each.cases == 3]
+    best = max(finalists, key=lambda each: each.dice or 0)
     assert search(run) == best.architecture
-    cheapest = min(finalists, key=lambda trial: trial.extra["macs"])
-    assert search(run, limits=Limits(max_macs=cheapest.extra["macs"])) == cheapest.architecture
+    cheapest = min(finalists, key=lambda each: each.macs)
+    assert search(run, limits=Limits(max_macs=cheapest.macs)) == cheapest.architecture
     assert search(run) == cheapest.architecture  # the same command without the limit carries on with it
-    fastest = min(trial.extra["latency_ms"] for trial in finalists if trial.extra["latency_ms"])
+    fastest = min(each.latency_ms for each in finalists if each.latency_ms)
     found = search(run, limits=Limits(max_latency=fastest))
-    assert [trial.extra["latency_ms"] for trial in finalists if trial.architecture == found] == [fastest]
+    assert [each.latency_ms for each in finalists if each.architecture == found] == [fastest]
     with pytest.raises(UserError, match=r"--max-macs 1: the cheapest takes .* multiply-accumulates"):
         search(run, limits=Limits(max_macs=1))
     assert search(run) == found  # what nothing meets is not kept
@@ -195,6 +194,19 @@ def test_a_finished_stage_is_not_run_again(finished: Run) -> None:
     search(finished, listener)
     assert results(finished) == before
     assert "ranking" not in listener.stages
+
+
+def test_candidates_that_are_cut_short_are_written_again(finished: Run, tmp_path: Path) -> None:
+    """Without scoring any of them again."""
+    run = copy_of(finished, tmp_path)
+    with run.folder.candidates.open("r+b") as file:
+        file.truncate(run.folder.candidates.stat().st_size // 2)
+    with pytest.raises(UserError, match=r"candidates\.jsonl: damaged"):
+        results(run)
+    before = sorted(run.folder.ranking.rglob("*"))
+    search(run)
+    assert results(run) == results(finished)
+    assert sorted(run.folder.ranking.rglob("*")) == before
 
 
 class StopsAt(Listener):
@@ -322,11 +334,10 @@ def test_candidates_with_scores_that_are_not_finite_fail_alone(finished: Run, tm
     save_weights(run.folder.supernet / WEIGHTS, network)
     found = search(run)
     assert found.operations[4] != "3D"
-    for trial in trials(run):
-        assert (trial.score is None) == (trial.architecture.operations[4] == "3D")
-        assert trial.state == ("failed" if trial.score is None else "succeeded")
-        assert trial.reason == (
-            None if trial.score is not None else "With the super-network's weights its logits are not finite."
+    for each in candidates(run):
+        assert (each.dice is None) == (each.architecture.operations[4] == "3D")
+        assert each.reason == (
+            None if each.dice is not None else "With the super-network's weights its logits are not finite."
         )
 
 
@@ -338,7 +349,7 @@ def test_a_super_network_that_has_learnt_nothing_is_told_of(finished: Run, tmp_p
     save_weights(run.folder.supernet / WEIGHTS, network)
     search(run, listener)
     assert any("All 12 candidates have the same Dice, 0.0000" in text for text in listener.said)
-    assert {trial.score for trial in trials(run)} == {0.0}
+    assert {each.dice for each in candidates(run)} == {0.0}
 
 
 def test_nothing_but_failures_is_a_readable_error(finished: Run, tmp_path: Path) -> None:
@@ -364,10 +375,10 @@ def test_a_job_that_fails_costs_its_candidates(finished: Run, tmp_path: Path, mo
     monkeypatch.setattr(ranking_jobs, "score_by_case", fails_once)
     search(run, listener)
     assert any("16 candidates could not be ranked" in text and "a disk has gone" in text for text in listener.said)
-    failed = [trial.architecture.operations for trial in trials(run) if trial.state == "failed"]
+    failed = [each.architecture.operations for each in candidates(run) if each.dice is None]
     assert sorted(failed) == first
-    assert len(trials(run)) == 32
-    assert all("a disk has gone" in (trial.reason or "") for trial in trials(run) if trial.state == "failed")
+    assert len(candidates(run)) == 32
+    assert all("a disk has gone" in (each.reason or "") for each in candidates(run) if each.dice is None)
 
 
 def test_without_foreground_in_validation_there_is_no_ranking(finished: Run, tmp_path: Path) -> None:
@@ -398,7 +409,7 @@ def test_evolution_finds_as_many_and_carries_on(finished: Run, tmp_path: Path) -
     assert len({architecture for architecture, _, _ in entered}) == len(entered) >= 20
     assert len(list(run.folder.ranking.glob("generation-*"))) >= 3
     run.folder.ranking_file.unlink()  # as if the end had not come: the jobs answer again, at once
-    run.folder.study.unlink()
+    run.folder.candidates.unlink()
     assert search(run) == found
     assert results(run) == entered
 

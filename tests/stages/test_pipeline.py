@@ -15,7 +15,9 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import read_ranked
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
@@ -73,7 +75,7 @@ def results(run: Path) -> dict[str, object]:
     """All that a run has found, to the last bit."""
     return {
         "coarse": [(t.architecture, t.score) for t in Ledger(run / "study.db", "coarse", read_only=True).trials()],
-        "fine": [(t.architecture, t.score) for t in Ledger(run / "study.db", "fine", read_only=True).trials()],
+        "fine": [(each.architecture, each.dice) for each in read_ranked(RunFolder(run))],
         "found": json.loads((run / "fine" / "architecture.json").read_text()),
         "weights": sha256(run / "final" / "fold-4" / "model" / "weights.safetensors"),
         "evaluation": json.loads((run / "final" / "fold-4" / "evaluation.json").read_text()),
@@ -87,17 +89,18 @@ def test_a_run_leaves_what_it_promises(finished: tuple[Path, Result]) -> None:
     assert len({trial.architecture.topology for trial in coarse}) == 3
     best = max(coarse, key=lambda trial: trial.score or 0)
     assert result.deployed.design.topology == best.architecture.topology
-    ranked = Ledger(run / "study.db", "fine", read_only=True)
-    assert len({trial.architecture for trial in ranked.trials()}) == 6
-    assert ranked.best() is not None
-    assert ranked.best().architecture == result.deployed.design == Architecture.load(run)
+    ranked = read_ranked(RunFolder(run))
+    assert len({each.architecture for each in ranked}) == 6
+    best = max(ranked, key=lambda each: (each.cases, each.dice or 0, -each.number))
+    assert best.architecture == result.deployed.design == Architecture.load(run)
     assert [model.is_dir() for model in result.deployed.models] == [True]
     assert 0 <= result.deployed.evaluations[0].mean <= 1
 
 
 def test_search_and_deployment_share_width_and_patch(finished: tuple[Path, Result]) -> None:
     run, result = finished
-    widths = {t.architecture.width for s in ("coarse", "fine") for t in Ledger(run / "study.db", s).trials()}
+    candidates = [*Ledger(run / "study.db", "coarse").trials(), *read_ranked(RunFolder(run))]
+    widths = {each.architecture.width for each in candidates}
     assert widths == {result.deployed.design.width} == {0.125}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError

@@ -18,7 +18,7 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.networks.baselines import BUILDERS, Baseline
+from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import Deployed
@@ -121,7 +121,7 @@ def test_what_it_refuses(tmp_path, architecture, network, width, said) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", sorted(BUILDERS))
+@pytest.mark.parametrize("name", sorted(BASELINES))
 def test_each_of_them_trains_and_loads(dataset, tmp_path, name) -> None:
     result = train(dataset, tmp_path / "run", design=Baseline(name, 1 / 16), iterations=2)
     model = load_package(result.models[0])

@@ -20,7 +20,7 @@ from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution.call import finished, make_call
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.inference.package import load_package
-from c2fnas.networks.baselines import BUILDERS, Baseline
+from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
@@ -71,7 +71,7 @@ def specs() -> st.SearchStrategy[TrainingSpec]:
     recipes = st.builds(modern_recipe, st.integers(1, 30_000)) | st.sampled_from(
         [paper_recipe(stage) for stage in ("coarse", "supernet", "deployment")]
     )
-    baselines = st.builds(Baseline, st.sampled_from(sorted(BUILDERS)), st.floats(0.01, 4))
+    baselines = st.builds(Baseline, st.sampled_from(sorted(BASELINES)), st.floats(0.01, 4))
     return st.builds(
         TrainingSpec,
         design=architectures() | baselines,

@@ -1,4 +1,4 @@
-"""A table of topologies: what is planned, that it resumes and grows, and one real training."""
+"""A table of topologies: it resumes and grows, and one real training."""
 
 import shutil
 from pathlib import Path
@@ -7,16 +7,15 @@ import pytest
 from coarse_run import prepared_run
 from fine_run import Listener, phantoms
 
-from c2fnas.bench.table import Row, read_table
+from c2fnas.bench import Row, planned_trainings, read_table
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.run import Setting
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.studies.table_setting import TableSetting
-from c2fnas.studies.tabulate import planned_trainings, tabulate
+from c2fnas.studies.tabulate import tabulate
 
 SMALL = TableSetting(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
 
@@ -45,24 +44,6 @@ def _value(job: Job) -> dict | None:
     if job.payload["seed"] == 2:
         return None
     return {"dice": {"1": 0.1, "2": 0.2, "4": 0.5}, "per_class": {"organ": 0.5, "vessel": None}, "seconds": 2.5}
-
-
-def test_the_plan_is_balanced_and_a_larger_one_holds_it() -> None:
-    space = SearchSpace()
-    plan = planned_trainings(space, per_cluster=12)
-    clusters = cluster_topologies(space.topologies(), clusters=8, seed=0)
-    assert len(plan) == len(set(plan)) == 96 + 2 * 16
-    for cluster in clusters:
-        own = {topology for index, topology, _ in plan if index == cluster.index}
-        assert len(own) == 12
-        assert own <= set(cluster.topologies)
-    assert len({topology for _, topology, seed in plan if seed == 2}) == 16
-    assert set(plan) < set(planned_trainings(space, per_cluster=20))
-    everything = planned_trainings(space, per_cluster=924, seeds=1)
-    assert len(everything) == 924
-    for cut in range(8, 97, 8):
-        counts = [sum(index == cluster for index, _, seed in plan[:cut] if seed == 0) for cluster in range(8)]
-        assert max(counts) - min(counts) <= 1
 
 
 def test_it_carries_on_and_grows_without_training_anything_twice(setting: Setting, tmp_path: Path) -> None:

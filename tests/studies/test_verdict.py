@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from c2fnas.planning.timing import Timings
+from c2fnas.planning.train_wish import Wish
+from c2fnas.planning.verdict_wish import ask_for_verdict
 from fine_run import Listener, inline
 from typer.testing import CliRunner
 
@@ -25,9 +28,6 @@ from c2fnas.files import read_json, sha256, write_json
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import Baseline
 from c2fnas.planning.budget import Workload, estimate
-from c2fnas.planning.timing import Timings
-from c2fnas.planning.train_wish import Wish
-from c2fnas.planning.verdict_wish import ask_for_verdict
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.reporter import Silent
@@ -230,7 +230,7 @@ def test_without_a_random_topology_the_row_says_so(judged: tuple[Setting, Verdic
     assert "No comparison with the random topology: the coarse stage has drawn no topology at random." in found.sentence
     assert Verdict.from_json(read_json(again.folder.verdict / "verdict.json")) == found
     again.folder.study.unlink()
-    Ledger(again.folder.study, "fine")  # a topology was given, and its operations searched
+    Ledger(again.folder.study, "scale")  # a topology was given, and the coarse stage never begun
     assert give_verdict(again, inline(), Silent()) == found
 
 

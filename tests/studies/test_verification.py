@@ -8,9 +8,9 @@ import pytest
 from fine_run import TOPOLOGY, Listener, inline, prepared_run
 
 from c2fnas.errors import UserError
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import read_ranked
 from c2fnas.runs.run import Setting
-from c2fnas.search.rank_correlation import kendall_tau, pooled_sd
+from c2fnas.search.ranks import kendall_tau, pooled_sd
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import fine_jobs
 from c2fnas.stages.fine import search_operations
@@ -38,10 +38,9 @@ def verify(setting: Setting, count: int = 5, listener: Listener | None = None) -
 @pytest.mark.exact
 def test_candidates_are_spread_over_the_ranking(finished: Setting, verified: Verification) -> None:
     assert [each.place for each in verified.candidates] == [1, 4, 7, 9, 12]
-    best = Ledger(finished.folder.study, "fine", read_only=True).best()
-    assert best is not None
+    best = max(read_ranked(finished.folder), key=lambda each: (each.cases, each.dice or 0, -each.number))
     assert verified.candidates[0].architecture == best.architecture
-    assert verified.candidates[0].ranked == best.score
+    assert verified.candidates[0].ranked == best.dice
 
 
 def test_tau_and_noise_are_of_the_values_told(finished: Setting, verified: Verification) -> None:
@@ -49,8 +48,8 @@ def test_tau_and_noise_are_of_the_values_told(finished: Setting, verified: Verif
     assert told == verified.to_json()
     rows = told["candidates"]
     assert [len(row["dice"]) for row in rows] == [2, 2, 1, 2, 2]
-    trials = Ledger(finished.folder.study, "fine", read_only=True).trials()
-    assert [trials[row["number"]].architecture.to_text() for row in rows] == [row["architecture"] for row in rows]
+    ranked = read_ranked(finished.folder)
+    assert [ranked[row["number"]].architecture.to_text() for row in rows] == [row["architecture"] for row in rows]
     assert told["tau"] == kendall_tau([row["ranked"] for row in rows], [row["dice"][0] for row in rows])
     assert told["interval"][0] <= told["tau"] <= told["interval"][1]
     assert told["seed_sd"] == pooled_sd([row["dice"] for row in rows])

@@ -1,4 +1,4 @@
-"""`c2fnas check`: every problem of a data set, with the mend."""
+"""`c2fnas check`: every problem of a data set, with the fix."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.cli.display import Display
-    from c2fnas.data.check import Inspection
-    from c2fnas.data.mending import Mended
+    from c2fnas.data.fixing import Fixed
     from c2fnas.data.problem import CaseError, Problem
+    from c2fnas.data.scan import Scan
 
 SHOWN_CASES = 5
 
@@ -33,7 +33,7 @@ def check(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Read every file of a data set once and list every problem, with what was found, what was expected and the mend.
+    """Read every file of a data set once and list every problem, with what was found, what was expected and the fix.
 
     Exit code 0: clean; 1: warnings only; 2: errors.
 
@@ -51,49 +51,49 @@ def check(
     `c2fnas check Task04_Hippocampus --fix Task04_corrected`
     """
     from c2fnas.cli.display import Display
-    from c2fnas.data.fold_choice import fold_problems
+    from c2fnas.data.folds import fold_problems
     from c2fnas.data.problem import CaseError
 
     if fill is not None and fix is None:
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
     with Display(quiet=quiet or as_json) as display:
         try:
-            inspection = _inspect(dataset, workers, display)
+            scan = _scan(dataset, workers, display)
         except CaseError as error:
             _unreadable(error, as_json)
             raise typer.Exit(2) from error
-        mended = () if fix is None else _mend(inspection, fix, fill, display)
-    problems = (*inspection.problems, *fold_problems(inspection.dataset, inspection.present, inspection.dataset.root))
+        fixed = () if fix is None else _fix(scan, fix, fill, display)
+    problems = (*scan.problems, *fold_problems(scan.dataset, scan.present, scan.dataset.root))
     if as_json:
-        _print_json(inspection, problems, mended if fix else None)
+        _print_json(scan, problems, fixed if fix else None)
     else:
-        _print(inspection, problems, mended, fix)
+        _print(scan, problems, fixed, fix)
     raise typer.Exit(_exit_code(problems))
 
 
-def _inspect(dataset: Path, workers: int | None, display: "Display") -> "Inspection":
-    from c2fnas.data.check import inspect_dataset
+def _scan(dataset: Path, workers: int | None, display: "Display") -> "Scan":
     from c2fnas.data.parallel import usable_cores
+    from c2fnas.data.scan import scan_dataset
 
     def progress(done: int, total: int) -> None:
         display.update("check", done / total)
 
     display.start("check", 1)
-    inspection = inspect_dataset(dataset, workers=workers or usable_cores(), progress=progress)
+    scan = scan_dataset(dataset, workers=workers or usable_cores(), progress=progress)
     display.finish("check")
-    return inspection
+    return scan
 
 
-def _mend(inspection: "Inspection", folder: Path, fill: float | None, display: "Display") -> "tuple[Mended, ...]":
-    from c2fnas.data.mending import mend_dataset
+def _fix(scan: "Scan", folder: Path, fill: float | None, display: "Display") -> "tuple[Fixed, ...]":
+    from c2fnas.data.fixing import fix_dataset
 
     def progress(done: int, total: int) -> None:
         display.update("copy", done / total)
 
     display.start("copy", 1)
-    mended = mend_dataset(inspection, folder, fill=fill, progress=progress)
+    fixed = fix_dataset(scan, folder, fill=fill, progress=progress)
     display.finish("copy")
-    return mended
+    return fixed
 
 
 def _exit_code(problems: "Sequence[Problem]") -> int:
@@ -112,18 +112,18 @@ def _unreadable(error: "CaseError", as_json: bool) -> None:
         typer.echo(f"c2fnas: {error}", err=True)
 
 
-def _print_json(inspection: "Inspection", problems: "Sequence[Problem]", mended: "Sequence[Mended] | None") -> None:
+def _print_json(scan: "Scan", problems: "Sequence[Problem]", fixed: "Sequence[Fixed] | None") -> None:
     import json
     from dataclasses import asdict
 
     content: dict[str, Any] = {"problems": [problem.to_json() for problem in problems]}
-    if mended is not None:
-        content["fixed"] = [asdict(each) for each in mended]
-    typer.echo(json.dumps(content | {"dataset": _summary(inspection)}, indent=1))
+    if fixed is not None:
+        content["fixed"] = [asdict(each) for each in fixed]
+    typer.echo(json.dumps(content | {"dataset": _summary(scan)}, indent=1))
 
 
-def _summary(inspection: "Inspection") -> dict[str, Any]:
-    dataset = inspection.dataset
+def _summary(scan: "Scan") -> dict[str, Any]:
+    dataset = scan.dataset
     return {
         "name": dataset.name,
         "training": len(dataset.training),
@@ -131,30 +131,30 @@ def _summary(inspection: "Inspection") -> dict[str, Any]:
         "channels": dataset.channels,
         "classes": [
             {"name": each.name, "values": each.values, "cases": cases}
-            for each, cases in zip(dataset.classes, inspection.class_cases, strict=True)
+            for each, cases in zip(dataset.classes, scan.class_cases, strict=True)
         ],
     }
 
 
-def _print(
-    inspection: "Inspection", problems: "Sequence[Problem]", mended: "Sequence[Mended]", fix: Path | None
-) -> None:
+def _print(scan: "Scan", problems: "Sequence[Problem]", fixed: "Sequence[Fixed]", fix: Path | None) -> None:
     """The problems; those that many cases share once, with the files' names."""
     groups: dict[tuple[str, ...], list[Problem]] = {}
     for each in problems:
-        groups.setdefault((each.severity, each.found, each.expected, each.mend), []).append(each)
-    for (severity, found, expected, mend), same in groups.items():
-        typer.echo(f"{severity}: {_places([each.place for each in same])}: found {found}, expected {expected}. {mend}")
+        groups.setdefault((each.severity, each.found, each.expected, each.fix), []).append(each)
+    for (severity, found, expected, remedy), same in groups.items():
+        typer.echo(
+            f"{severity}: {_places([each.place for each in same])}: found {found}, expected {expected}. {remedy}"
+        )
     errors = sum(problem.severity == "error" for problem in problems)
-    dataset = inspection.dataset
+    dataset = scan.dataset
     typer.echo(
         f"{dataset.name}: {len(dataset.training)} training and {len(dataset.test)} test cases, "
         f"{errors} errors, {len(problems) - errors} warnings."
     )
     if fix is not None:
-        for done in mended:
-            typer.echo(f"corrected: {done.copy}: {done.mended}")
-        typer.echo(f"{fix} is a copy with {len(mended)} files corrected. `c2fnas check {fix}` tells what is left.")
+        for done in fixed:
+            typer.echo(f"corrected: {done.copy}: {done.fixed}")
+        typer.echo(f"{fix} is a copy with {len(fixed)} files corrected. `c2fnas check {fix}` tells what is left.")
 
 
 def _places(places: Sequence[str]) -> str:

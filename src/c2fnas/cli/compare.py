@@ -43,7 +43,7 @@ def compared(size: tuple[int, int, int], channels: int, classes: int) -> list[di
 
     Parameters depend on channels and classes, multiply-accumulates on the size too; a note speaks of all of it.
     """
-    from c2fnas.networks.baselines.published import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
+    from c2fnas.networks.baselines.table_2 import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
     from c2fnas.networks.count import count_network
 
     same_network = (channels, classes) == (PAPER_CHANNELS, PAPER_CLASSES)

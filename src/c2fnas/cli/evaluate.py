@@ -104,7 +104,7 @@ def _of_manifest(path: Path) -> "Sequence[LabelClass]":
     classes, findings = parse_classes(content.get("labels") if isinstance(content, dict) else None)
     for finding in findings:
         if finding.severity == "error":
-            raise UserError(f"{manifest}: found {finding.found}, expected {finding.expected}. {finding.mend}")
+            raise UserError(f"{manifest}: found {finding.found}, expected {finding.expected}. {finding.fix}")
     return classes
 
 

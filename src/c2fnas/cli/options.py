@@ -7,7 +7,7 @@ import typer
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.data.fold_choice import FoldChoice
+    from c2fnas.data.folds import FoldChoice
 
 Devices = Annotated[
     str,
@@ -57,7 +57,7 @@ GroupBy = Annotated[
 
 def fold_choice(folds: str | None, count: int | None, group_by: str | None) -> "FoldChoice":
     """What ``--folds``, ``--fold-count`` and ``--group-by`` ask for."""
-    from c2fnas.data.fold_choice import FoldChoice
+    from c2fnas.data.folds import FoldChoice
 
     return FoldChoice(folds, count, group_by)
 

@@ -11,7 +11,7 @@ from c2fnas.cli.table_1 import table
 from c2fnas.cli.verdict_text import verdict_text
 
 if TYPE_CHECKING:
-    from c2fnas.data.fold_choice import FoldChoice
+    from c2fnas.data.folds import FoldChoice
     from c2fnas.stages.pipeline import ExecutorFactory, Result
 
 
@@ -76,7 +76,7 @@ def run_with_progress(
 ) -> "Result":
     """The pipeline with progress bars; jobs in local processes, one per device, where no other place is given."""
     from c2fnas.cli.display import Display
-    from c2fnas.data.fold_choice import FoldChoice
+    from c2fnas.data.folds import FoldChoice
     from c2fnas.stages.pipeline import run_pipeline
 
     with Display(quiet=quiet) as display:

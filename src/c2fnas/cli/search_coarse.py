@@ -22,7 +22,8 @@ def coarse(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="algorithm1 (the paper), surrogate, random, regularised-evolution, or Optuna's optuna-random, tpe, gp."
+            help="algorithm1 (the paper), surrogate, random, regularised-evolution, Optuna's optuna-random, tpe, gp, "
+            "or your own as module:name."
         ),
     ] = None,
     evaluations: Annotated[

@@ -123,19 +123,17 @@ def _supernet_together(
 def ranking_facts(setting: "Setting", found: Any) -> dict[str, Any]:
     """What was found, the Pareto front it was picked from, and what the ranking says of itself."""
     from c2fnas.files import read_json
-    from c2fnas.runs.ledger import Ledger
-    from c2fnas.stages.fine import STAGE
+    from c2fnas.runs.ranked import read_ranked
 
-    trials = Ledger(setting.folder.study, STAGE, read_only=True).trials()
+    candidates = read_ranked(setting.folder)
     rows = {
-        trial.architecture: {
-            "architecture": trial.architecture.to_text(),
-            "dice": trial.score,
-            **{name: trial.extra[name] for name in ("cases", "macs", "parameters", "latency_ms")},
+        each.architecture: {
+            "architecture": each.architecture.to_text(),
+            **{name: getattr(each, name) for name in ("dice", "cases", "macs", "parameters", "latency_ms")},
         }
-        for trial in trials
+        for each in candidates
     }
-    front = [rows[trial.architecture] for trial in trials if trial.extra["front"]]
+    front = [rows[each.architecture] for each in candidates if each.front]
     summary = read_json(setting.folder.ranking_file)
     return rows[found] | {"front": sorted(front, key=lambda row: row["macs"]), "ranking": summary}
 

@@ -34,12 +34,12 @@ def tabulate(
 
     `c2fnas tabulate --run runs/hippocampus --table topologies.csv --per-cluster 24 --devices cuda:0,cuda:1`
     """
-    from c2fnas.bench.table import read_table
+    from c2fnas.bench import planned_trainings, read_table
     from c2fnas.cli.display import Display
     from c2fnas.runs.folder import RunFolder
     from c2fnas.runs.lock import RunLock
     from c2fnas.runs.run import Setting
-    from c2fnas.studies.tabulate import planned_trainings, tabulate
+    from c2fnas.studies.tabulate import tabulate
 
     setting = Setting.load(run)
     trainings = planned_trainings(setting.config.space, per_cluster=per_cluster, repeated=repeated, seeds=seeds)

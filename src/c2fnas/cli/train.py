@@ -203,7 +203,7 @@ def _design(text: str | None, network: str | None, width: float | None, run: Pat
         raise UserError("Give --architecture or --network, one of the two.")
     try:
         design = _asked(text, network, run)
-        return design if width is None else replace(design, width=width)  # type: ignore[type-var]
+        return design if width is None else replace(design, width=width)
     except ValueError as error:
         raise UserError(f"train: {error}.") from error
 
@@ -219,7 +219,7 @@ def _asked(text: str | None, network: str | None, run: Path) -> "Design":
         return Baseline(network)
     final = RunFolder(run).final
     if text is None and has_design(final):
-        return read_design(final)[1]
+        return read_design(final)
     return Architecture.load(with_design(text) if text is not None else run)
 
 

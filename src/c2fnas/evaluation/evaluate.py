@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from c2fnas.data.cache import PreparedCase
+from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
 from c2fnas.inference.restoring import RestoringSink
@@ -35,7 +36,7 @@ def evaluate_network(
         UserError: the cases show no foreground, one has no label, or one window does not fit into memory.
     """
 
-    def volumes() -> Iterator[tuple[np.ndarray, RestoringSink]]:
+    def volumes() -> Iterator[tuple[NormalisedImage, RestoringSink]]:
         return ((case.image, RestoringSink(case.restoration)) for case in cases)
 
     rows = []

@@ -218,10 +218,10 @@ def _tasks(cases: Sequence[PreparedCase], window: SlidingWindow) -> Iterator[_Ta
     """All windows of all cases, in the order that blending needs."""
     for number, case in enumerate(cases):
         shape = case.restoration.shape
-        before, starts = padding_before(shape, window.patch_size), window.windows(shape)
+        image, before, starts = case.image, padding_before(shape, window.patch_size), window.windows(shape)
         for start in starts:
             corner = [at - pad for at, pad in zip(start, before, strict=True)]
-            yield _Task(number, start, crop(case.image, corner, window.patch_size), last=start == starts[-1])
+            yield _Task(number, start, crop(image, corner, window.patch_size), last=start == starts[-1])
 
 
 def _batched(tasks: Iterator[_Task], size: int) -> Iterator[list[_Task]]:

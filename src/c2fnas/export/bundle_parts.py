@@ -17,6 +17,7 @@ from torch import nn
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.normalisation import normalise_image
 from c2fnas.data.plan import Plan
 from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration
@@ -84,8 +85,9 @@ class Prepare(Transform):
             arrays[name] = np.empty(shape, dtype)
             return arrays[name]
 
-        way = prepare_case(case, self.plan, allocate)
-        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(way.to_json())}
+        done = prepare_case(case, self.plan, allocate)
+        normalise_image(arrays["image"], self.plan, done.moments)
+        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(done.way.to_json())}
         return item if label is None else item | {"label": torch.from_numpy(arrays["label"])[None]}
 
 

@@ -37,7 +37,7 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     scores = cross_validated(evaluations)
     config = RunConfig.load(run.config)
     first = models[min(models)]
-    design, plan = read_design(first)[1], read_plan(first / PLAN)
+    design, plan = read_design(first), read_plan(first / PLAN)
     data = Fingerprint.model_validate(read_json(run.fingerprint))
     return f"""# {config.dataset}: {len(models)} models that vote
 

@@ -20,9 +20,9 @@ import torch
 from c2fnas.errors import UserError
 from c2fnas.export.place import new_folder
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
-from c2fnas.networks.designs import KINDS, read_design
+from c2fnas.networks.designs import FILES, build_design, design_file, read_design
 
-DESIGNS = tuple(kind.file for kind in KINDS)
+DESIGNS = tuple(FILES)
 KIB = 1 << 10
 MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 16 * KIB)
 """Bytes that a file of text may have."""
@@ -111,18 +111,18 @@ def _refuse_entry(member: zipfile.ZipInfo, archive_size: int) -> None:
 
 def _refuse_other_size(folder: Path, found: int) -> None:
     """See, before weights are written or a network is allocated, that the weights are as large as the network's."""
-    kind, design = read_design(folder)
+    design = read_design(folder)
     plan = read_plan(folder / PLAN)
     if prod(plan.patch_size) > LARGEST_PATCH:
         raise _Refused(f"{PLAN} has a patch of {prod(plan.patch_size):,} voxels, far more than any memory holds")
     try:
         with torch.device("meta"):
-            network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
+            network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     except (RuntimeError, ValueError, OverflowError, TypeError) as error:
-        raise _Refused(f"{kind.file} describes no network that could be built ({error})") from error
+        raise _Refused(f"{design_file(design)} describes no network that could be built ({error})") from error
     needed = sum(prod(tensor.shape) * tensor.element_size() for tensor in network.state_dict().values())
     if not needed / 4 <= found <= needed + MOST_HEADER:  # a quarter: weights may be kept in a shorter type
-        raise _Refused(f"{WEIGHTS} takes {found} bytes, but the weights of {kind.file} take {needed}")
+        raise _Refused(f"{WEIGHTS} takes {found} bytes, but the weights of {design_file(design)} take {needed}")
 
 
 def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:

@@ -38,15 +38,20 @@ class Ensemble(nn.Module):
     """Several networks on one input, one after the other.
 
     ``[b, channels, i, j, k] -> [b, networks · classes, i, j, k]``.
+
+    Args:
+        networks: of one kind of input.
+        apart: whether each network has channels of its own, side by side, rather than all the same.
     """
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], *, apart: bool = False) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks, self.apart = nn.ModuleList(networks), apart
 
     def forward(self, x: Tensor) -> Tensor:
         """All logits, side by side along the classes."""
-        return torch.cat([network(x).float() for network in self.networks], dim=1)
+        inputs = x.chunk(len(self.networks), dim=1) if self.apart else [x] * len(self.networks)
+        return torch.cat([network(own).float() for network, own in zip(self.networks, inputs, strict=True)], dim=1)
 
 
 class Fusion:

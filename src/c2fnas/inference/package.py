@@ -9,10 +9,10 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
 from c2fnas.data.plan import Plan
@@ -21,12 +21,12 @@ from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
-from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
+from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
 from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
 WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
-MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
+MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
 
@@ -35,9 +35,20 @@ class ModelPlan(Plan):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["c2fnas-model-1"] = "c2fnas-model-1"
+    format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not all(each.complete for each in self.channels):
+            raise ValueError("a ct channel of a model needs clip, mean and std")
+        return self
+
+    @property
+    def clips_first(self) -> bool:
+        """True for CT of the first format: it was clipped and standardised before it was resampled."""
+        return self.format == "c2fnas-model-1" and any(each.clip for each in self.channels)
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,11 @@ def save_package(
         shutil.rmtree(left_over, ignore_errors=True)
     unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
     try:
-        kind = kind_of(design)
-        write_json(unfinished / kind.file, design.to_json())
+        write_json(unfinished / design_file(design), design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
-        names = sorted((kind.file, PLAN, WEIGHTS))
+        names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
         _into_place(unfinished, folder)
     finally:
@@ -112,11 +122,11 @@ def load_package(folder: Path) -> Model:
     """
     folder = Path(folder)
     sums = _sums(folder)
-    kind, design = read_design(folder)
-    for name in (kind.file, PLAN):
+    design = read_design(folder)
+    for name in (design_file(design), PLAN):
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
-    return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+    return Model(folder, design, _network(design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
 def copy_package(package: Path, folder: Path) -> None:
@@ -149,18 +159,19 @@ def _check(path: Path, sums: dict[str, str]) -> None:
 
 
 def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
-    own = {name: getattr(plan, name) for name in Plan.model_fields}
-    return ModelPlan(**own, weighting=weighting, mirror=mirror)
+    """The plan of a model; that of another model keeps its format."""
+    own = {name: getattr(plan, name) for name in type(plan).model_fields}
+    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror})
 
 
-def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
+def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # loading a model must not move the caller's random numbers
-        network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     tensors = read_tensors(folder / WEIGHTS, sums.get(WEIGHTS, ""))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / kind.file} ({error}).") from error
+        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / design_file(design)} ({error}).") from error
     return network.eval()
 
 

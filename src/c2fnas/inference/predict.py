@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.label_file import write_label
-from c2fnas.data.preprocess import prepare_image
+from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.preprocess import prepare_image, resampled_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import write_label
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
 from c2fnas.inference.package import Model
@@ -23,7 +24,8 @@ from c2fnas.inference.prediction_folder import PredictionFolder
 from c2fnas.inference.restoring import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
-Prepared = tuple[np.ndarray, Restoration]
+Volume = np.ndarray | NormalisedImage
+Prepared = tuple[Volume, Restoration]
 UnderWay = tuple[Case, Restoration]
 Progress = Callable[[int, int], None]
 
@@ -81,11 +83,19 @@ class Predictor:
     def network(self) -> nn.Module:
         """The network whose logits hold every model's classes side by side."""
         networks = [Mirrored(model.network) if self.mirror else model.network for model in self.models]
-        return networks[0] if len(networks) == 1 else Ensemble(networks)
+        return networks[0] if len(networks) == 1 else Ensemble(networks, apart=self._apart)
+
+    @property
+    def _apart(self) -> bool:
+        """True if the models normalise differently: each with the statistics of its own fold."""
+        return len({model.plan.channels for model in self.models}) > 1
 
     def read(self, case: Case) -> Prepared:
-        """A case's prepared image and the way back."""
-        return prepare_image(case.images, self.models[0].plan, case.id)
+        """A case's prepared image, as each model normalises it, and the way back."""
+        if not self._apart:
+            return prepare_image(case.images, self.models[0].plan, case.id)
+        image, way, own = resampled_image(case.images, self.models[0].plan, case.id)
+        return NormalisedImage(image, [channel for model in self.models for channel in model.plan.channels], own), way
 
     def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
         """Write a case's labels, with the label values of the plan, in the image's own grid and integer type."""
@@ -175,7 +185,7 @@ class _Work:
             return [case for case, _ in under_way]
         return []
 
-    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[np.ndarray, RestoringSink]]:
+    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[Volume, RestoringSink]]:
         """Prepared images, the next one read while the windows of this one are computed."""
         models, vote = len(self._predictor.models), self._predictor.vote
         with ThreadPoolExecutor(1) as reader:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.patches import Image, crop
 from c2fnas.inference.blend import Blend, Sink
 from c2fnas.inference.forward import Forward, Precision
 from c2fnas.inference.host_memory import used_memory
@@ -17,7 +19,6 @@ from c2fnas.inference.windows import Weighting, importance, padding_before, wind
 from c2fnas.shapes import Size
 
 SinkT = TypeVar("SinkT", bound=Sink)
-Image = np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class SlidingWindow:
 class _Task(Generic[SinkT]):
     """One window of a volume."""
 
-    image: np.ndarray
+    image: np.ndarray | NormalisedImage
     start: Size
     blend: Blend
     sink: SinkT
@@ -123,16 +124,9 @@ class _Task(Generic[SinkT]):
 
     def patch(self, size: Size) -> np.ndarray:
         """The window's voxels ``[channels, *size]``, float32; what lies outside of the volume is zero."""
-        shape = _shape(self.image)
-        axes = zip(self.start, size, shape, padding_before(shape, size), strict=True)
-        bounds = [(start - before, start - before + side, extent) for start, side, extent, before in axes]
-        inside = tuple(slice(max(0, first), min(extent, end)) for first, end, extent in bounds)
-        place = tuple(
-            slice(part.start - first, part.stop - first) for part, (first, _, _) in zip(inside, bounds, strict=True)
-        )
-        patch = np.zeros((len(self.image), *size), dtype=np.float32)
-        patch[(slice(None), *place)] = self.image[(slice(None), *inside)]
-        return patch
+        before = padding_before(_shape(self.image), size)
+        corner = [start - padding for start, padding in zip(self.start, before, strict=True)]
+        return crop(self.image, corner, size).astype(np.float32, copy=False)
 
 
 @contextmanager

@@ -92,11 +92,6 @@ def _fitted_plan(
 
 
 def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
-    channels = [
-        ChannelPlan(name=each.name, kind="ct", clip=(each.low, each.high), mean=each.mean, std=max(each.std, 1e-6))
-        if each.kind == "ct"
-        else ChannelPlan(name=each.name, kind="mr")
-        for each in fingerprint.channels
-    ]
+    channels = [ChannelPlan(name=each.name, kind=each.kind) for each in fingerprint.channels]
     classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
     return {"channels": tuple(channels), "classes": tuple(classes)}

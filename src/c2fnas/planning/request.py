@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design

@@ -4,7 +4,7 @@ Everything comes from the run folder: prepared images, truths and model packages
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -39,7 +39,7 @@ class Slice:
     """A slice as it is shown: rows downwards, columns to the right.
 
     Attributes:
-        image: the first channel as it was prepared, float32 ``[rows, columns]``.
+        image: the first channel, resampled, float32 ``[rows, columns]``.
         truth: class indices, uint8, the same size.
         prediction: class indices, uint8, the same size.
         aspect: a pixel's height by its width.
@@ -171,7 +171,7 @@ def shown_slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
 
 def original_image(case: PreparedCase) -> np.ndarray:
     """The prepared first channel in the original grid, float32; outside of the crop its lowest value."""
-    way, prepared = case.restoration, np.asarray(case.image[0], dtype=np.float32)
+    way, prepared = case.restoration, np.asarray(case.raw[0], dtype=np.float32)
     result = np.full(way.original.shape, prepared.min(), dtype=np.float32)
     way.view(result)[...] = resample_image(prepared, way.crop_shape, way.nearest_axis) if way.resampled else prepared
     return result
@@ -211,5 +211,6 @@ def predict_case(model: Path, case: PreparedCase, precision: str, device: str) -
     usual = resolve_precision("auto", place.type)
     window = package.window(precision=cast(Precision, precision if precision == usual else "fp32"))
     network = Mirrored(package.network) if package.plan.mirror else package.network
-    (sink,) = window.stream(network, [(case.image, RestoringSink(case.restoration))], device=place)
+    image = replace(case, channels=package.plan.channels).image
+    (sink,) = window.stream(network, [(image, RestoringSink(case.restoration))], device=place)
     return sink.labels

@@ -5,8 +5,7 @@ from typing import Any
 
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_choice import FoldChoice, chosen_groups, make_folds
-from c2fnas.data.folds import ClassCounts, Split, class_counts, missing_classes
+from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
 from c2fnas.data.problem import Problem
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.folder import RunFolder
@@ -58,7 +57,7 @@ def _tell_missing(
     counts = class_counts(folds, present, len(dataset.classes))
     warnings = missing_classes(counts, dataset.classes, folder.folds.name)
     for warning in warnings[:SHOWN_WARNINGS]:
-        reporter.say(f"Warning: {warning.found}. {warning.mend}")
+        reporter.say(f"Warning: {warning.found}. {warning.fix}")
     if len(warnings) > SHOWN_WARNINGS:
         reporter.say(f"... and {len(warnings) - SHOWN_WARNINGS} more warnings of this kind, in {folder.check}.")
     _keep_warnings(dataset, folder, warnings, counts)

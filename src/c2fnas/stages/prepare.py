@@ -7,14 +7,14 @@ from pathlib import Path
 import yaml
 
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
-from c2fnas.data.fold_choice import make_folds
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
-from c2fnas.data.problem import Severity
+from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.networks.designs import Design
@@ -87,7 +87,7 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
 
 def preparation_of(run: Run) -> Preparation:
     """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(case.image.shape[1:] for case in run.cases(run.search_split.validation))
+    shapes = tuple(run.cache[case].restoration.shape for case in run.search_split.validation)
     return Preparation(run.plan, run.folds, shapes)
 
 
@@ -113,36 +113,30 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
             f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
         )
-    _check(reading, run)
-    run.reporter.start("fingerprint", len(dataset.training))
-    found = fingerprint_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("fingerprint", done)
-    )
-    run.reporter.finish("fingerprint")
+    found = _scan(reading, run).fingerprint
     write_json(path, found.model_dump(mode="json"))
     return found
 
 
-def _check(reading: Reading, run: Run) -> None:
-    """Refuse a data set with errors, other than in test cases, which no stage reads; keep the rest for the report."""
-    dataset = reading.dataset
-    run.reporter.start("check", len(dataset.training) + len(dataset.test))
-    found = inspect_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("check", done)
-    )
+def _scan(reading: Reading, run: Run) -> Scan:
+    """Read every file once and refuse errors, other than in test cases, which no stage reads; the rest is kept."""
+    dataset, reporter = reading.dataset, run.reporter
+    reporter.start("check", len(dataset.training) + len(dataset.test))
+    found = scan_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
-    run.reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
+    reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
     hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
     if hindering:
         raise UserError(_refusal(dataset, hindering))
     if errors:
-        run.reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
+    return found
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
+    shown = "; ".join(each.text for each in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
 

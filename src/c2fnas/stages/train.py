@@ -124,7 +124,7 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
     if options.design is not None:
         return options.design
     if has_design(folder.final):
-        return read_design(folder.final)[1]
+        return read_design(folder.final)
     if has_design(folder.fine):
         return Architecture.load(folder.root)
     if options.start is None:

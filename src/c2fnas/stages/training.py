@@ -28,7 +28,7 @@ from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.networks.designs import Design, design_of
+from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
@@ -96,7 +96,7 @@ class TrainingSpec:
     def from_json(cls, value: Json) -> Self:
         """Return what :meth:`to_json` gave."""
         recipe = Recipe.model_validate(value["recipe"])
-        own = {"design": design_of(value["design"]), "recipe": recipe, "score_at": tuple(value["score_at"])}
+        own = {"design": design_from_json(value["design"]), "recipe": recipe, "score_at": tuple(value["score_at"])}
         return cls(**{**value, **own})
 
 
@@ -158,7 +158,7 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         processor time in this process.
     """
     began = time.process_time()
-    run = run.varied(seed=spec.seed, plan=scaled_plan(run.plan, spec.patch_factor))
+    run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
     spec = replace(spec, recipe=divided(spec.recipe, divisor))
     if spec.score_at:
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short

@@ -5,26 +5,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from c2fnas.bench.table import Row, read_table, write_table
+from c2fnas.bench import Row, read_table, write_table
+from c2fnas.bench.plan import Training
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.configure import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
-from c2fnas.space.search_space import SearchSpace
-from c2fnas.space.topology import Topology
 from c2fnas.stages.training import TrainingSpec, evenly_spread, failure_of, run_all, training_job
 from c2fnas.studies.table_setting import TableSetting
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import Precision
 
 STAGE = "table"
-CLUSTERS = 8
-Training = tuple[int, Topology, int]  # cluster, topology, seed
 
 
 def tabulate(
@@ -49,29 +43,6 @@ def tabulate(
     run_all(run, STAGE, [_job(run, training, small, precision) for training in missing.values()], settle)
     run.reporter.say(f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
-
-
-def planned_trainings(
-    space: SearchSpace, *, per_cluster: int, repeated: int = 2, seeds: int = 3, clusters: int = CLUSTERS
-) -> list[Training]:
-    """``per_cluster`` random topologies of each cluster, the first ``repeated`` of them with ``seeds`` seeds.
-
-    The order of a cluster's topologies is fixed, so that a larger table holds the smaller one; clusters take turns, so
-    that a table cut short is balanced.
-    """
-    grouped = cluster_topologies(space.topologies(), clusters=clusters, seed=0)
-    shuffled = [(cluster.index, _shuffled(cluster)[:per_cluster]) for cluster in grouped]
-    ordered: list[tuple[tuple[int, int, int], Training]] = []
-    for index, topologies in shuffled:
-        for place, topology in enumerate(topologies):
-            for seed in range(seeds if place < repeated else 1):
-                ordered.append(((place + 4 * seed, seed, index), (index, topology, seed)))
-    return [training for _, training in sorted(ordered, key=lambda each: each[0])]
-
-
-def _shuffled(cluster: TopologyCluster) -> list[Topology]:
-    order = np.random.default_rng((0, cluster.index)).permutation(len(cluster.topologies))
-    return [cluster.topologies[place] for place in order]
 
 
 def _name(training: Training) -> str:

@@ -14,7 +14,7 @@ from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import write_json
-from c2fnas.networks.designs import Design, read_design
+from c2fnas.networks.designs import Design, design_file, read_design
 from c2fnas.runs.found import was_found
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
@@ -84,13 +84,13 @@ def searched_design(run: Run) -> Design:
     missing = [fold for fold in run.final_folds if not run.folder.final_model(fold).exists()]
     if missing:
         raise UserError(_untrained(run, missing))
-    kind, design = read_design(run.folder.final)
+    design = read_design(run.folder.final)
     if not was_found(run.folder, design):
         found = Architecture.load(run.folder.fine)
         raise UserError(
-            f"{run.folder.final / kind.file}: the final networks are of {design.to_text()}, and the search has "
-            f"found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
-            "`c2fnas run` trains that."
+            f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
+            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
+            "`final`, `c2fnas run` trains that."
         )
     behind = [fold for fold in run.final_folds if finished(fold_job(run, design, fold)) is None]
     if behind:

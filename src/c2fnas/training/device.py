@@ -15,12 +15,12 @@ from c2fnas.training.precision import precision_plugin
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 PATIENCE = timedelta(hours=12)
-"""How long processes wait for each other: one of them may prepare or evaluate a data set meanwhile. A process that dies
-is noticed at once, by torchrun."""
+"""The longest that processes wait for each other: one may prepare or evaluate a data set meanwhile. torchrun notices at
+once if one dies."""
 
 
 def ranks() -> tuple[int, int]:
-    """This process's rank and how many processes train together; ``(0, 1)`` outside of torchrun."""
+    """Return the rank of this process and the number of processes; ``(0, 1)`` outside of torchrun."""
     if not TorchElasticEnvironment.detect():
         return 0, 1
     environment = TorchElasticEnvironment()
@@ -28,7 +28,7 @@ def ranks() -> tuple[int, int]:
 
 
 def local_device(kind: str) -> str:
-    """This process's device among those that torchrun has started on this machine.
+    """Return the device of this process among those that torchrun has started on this machine.
 
     >>> local_device("cpu")
     'cpu'
@@ -37,16 +37,16 @@ def local_device(kind: str) -> str:
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """Fabric on ``device`` ("auto", "cpu", "cuda", "cuda:1"); under torchrun on this rank's device of that kind.
+    """Make Fabric on ``device`` ("auto", "cpu", "cuda", "cuda:1"); under torchrun on this rank's device of that kind.
 
-    Processes share their gradients in `step` instead of through DistributedDataParallel (docs/decisions/0011).
+    Processes share gradients in :mod:`c2fnas.training.step`, not by DistributedDataParallel (docs/decisions/0011).
     """
     kind, _, index = _named(device).partition(":")
     plugin = precision_plugin(precision, kind)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if ranks()[1] == 1:
         devices = [int(index)] if index and kind == "cuda" else 1
-        # Without an environment of its own Fabric would take a Slurm job's number of tasks for its own.
+        # Without an environment of its own Fabric would take the number of a Slurm job's tasks.
         return Fabric(accelerator=kind, devices=devices, plugins=[plugin, LightningEnvironment()])
     fabric = Fabric(
         accelerator=kind,
@@ -60,7 +60,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 
 def use_threads(fabric: Fabric) -> int:
-    """Set torch's threads to those of the device and return how many compute."""
+    """Set torch's threads to those of the device and return their number."""
     if fabric.device.type == "cpu":
         torch.set_num_threads(max(1, device_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     else:

@@ -45,5 +45,5 @@ def layout_of(path: Path) -> Layout:
         if layout.recognises(path):
             return layout
     signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
-    mend = "Name the folder that holds the manifest, or the manifest."
-    raise CaseError("", path, "no data set of a known layout", f"one of: {signs}", mend)
+    fix = "Name the folder that holds the manifest, or the manifest."
+    raise CaseError("", path, "no data set of a known layout", f"one of: {signs}", fix)

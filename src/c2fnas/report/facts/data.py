@@ -81,7 +81,7 @@ def read_problems(folder: RunFolder) -> tuple[ProblemGroup, ...]:
     problems = [Problem(**problem) for problem in read_json(folder.check)["problems"]]
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
-        groups.setdefault((problem.found, problem.expected, problem.mend), []).append(problem)
+        groups.setdefault((problem.found, problem.expected, problem.fix), []).append(problem)
     sizes = Counter({key: len(group) for key, group in groups.items()})
     return tuple(
         ProblemGroup(groups[key][0], tuple(Path(each.file).name for each in groups[key]))

@@ -69,7 +69,7 @@ def case_dice(row: CaseScores) -> float | None:
 
 def read_final(folder: RunFolder) -> FinalFacts:
     """The deployment of a run, begun or not."""
-    design = read_design(folder.final)[1] if has_design(folder.final) else None
+    design = read_design(folder.final) if has_design(folder.final) else None
     paths = sorted(folder.final.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
     return FinalFacts(design, tuple(_fold(folder, int(path.name.removeprefix("fold-"))) for path in paths))
 

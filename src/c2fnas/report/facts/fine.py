@@ -11,13 +11,11 @@ from c2fnas.files import read_json
 from c2fnas.report.facts.jobs import result_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.trial import Trial
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import NetworkCost, network_cost
 from c2fnas.space.operation import Operation
 
-STAGE = "fine"
 CONFIDENCE = 1.96
 
 
@@ -25,7 +23,7 @@ CONFIDENCE = 1.96
 class Candidate:
     """A ranked path: its Dice with the super-network's weights over ``cases`` cases, and what it costs.
 
-    ``macs`` are of one patch; None, as ``parameters``, where the run has no plan yet. ``latency`` is in ms, of those
+    ``macs`` are of one patch. ``latency`` is in ms, of those
     that were measured. ``first`` is the Dice on the first rung's cases and how many these are; None where an earlier
     version has not kept it.
     """
@@ -33,8 +31,8 @@ class Candidate:
     architecture: Architecture
     dice: float
     cases: int
-    macs: int | None
-    parameters: int | None
+    macs: int
+    parameters: int
     latency: float | None
     first: tuple[float, int] | None = None
 
@@ -102,9 +100,9 @@ class FineFacts:
         return len({each.dice for each in self.comparable}) > 1 or len(self.comparable) == 1
 
 
-def read_fine(folder: RunFolder, config: RunConfig, plan: Plan | None) -> FineFacts:
+def read_fine(folder: RunFolder, config: RunConfig) -> FineFacts:
     """The fine stage of a run, begun or not."""
-    known = [_candidate(trial, plan) for trial in trials_of(folder, STAGE) if trial.score is not None]
+    known = [_candidate(row) for row in read_ranked(folder) if row.dice is not None]
     chosen, summary, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
     trained = result_of(folder.supernet)
     return FineFacts(
@@ -144,19 +142,9 @@ def patch_cost(architecture: Architecture, plan: Plan) -> NetworkCost:
     )
 
 
-def _candidate(trial: Trial, plan: Plan | None) -> Candidate:
-    macs, parameters = trial.extra.get("macs"), trial.extra.get("parameters")
-    if macs is None and plan is not None:  # a run of an earlier version has not kept them
-        cost = patch_cost(trial.architecture, plan)
-        macs, parameters = cost.macs, cost.parameters
-    assert trial.score is not None
-    first = trial.extra.get("first_rung_dice")
-    return Candidate(
-        trial.architecture,
-        trial.score,
-        trial.extra.get("cases", 0),
-        macs,
-        parameters,
-        trial.extra.get("latency_ms"),
-        None if first is None else (first, trial.extra["first_rung_cases"]),
-    )
+def _candidate(row: RankedPath) -> Candidate:
+    assert row.dice is not None
+    first = None
+    if row.first_rung_dice is not None and row.first_rung_cases is not None:
+        first = (row.first_rung_dice, row.first_rung_cases)
+    return Candidate(row.architecture, row.dice, row.cases, row.macs, row.parameters, row.latency_ms, first)

@@ -91,7 +91,7 @@ def read_run(root: Path) -> RunFacts:
         coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in coarse.trials),
         supernet=read_curve(folder.supernet),
-        fine=read_fine(folder, config, plan),
+        fine=read_fine(folder, config),
         widths=read_widths(folder),
         final=read_final(folder),
         costs=read_costs(folder, config, plan, coarse),

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from c2fnas.report.facts.fine import Candidate, FineFacts
 from c2fnas.report.figures.style import BLUE, PALE, SKY, VERMILION
 from c2fnas.report.words import plural
-from c2fnas.search.pareto import is_on_front
+from c2fnas.search.ranks import is_on_front
 
 
 def draw_distribution(figure: Figure, fine: FineFacts) -> None:

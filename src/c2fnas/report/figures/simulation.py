@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from c2fnas.bench.comparison import Comparison
-from c2fnas.bench.simulate import Band
+from c2fnas.bench import Band, Comparison
 from c2fnas.report.figures.style import BLUE, COLOURS, save_figure
 from c2fnas.space.topology import Topology
 
