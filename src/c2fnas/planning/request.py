@@ -17,8 +17,8 @@ from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 from c2fnas.runs.run import chosen_folds, load_folds
 
 DEFAULT_BUDGET = "hour"
-AMENDABLE = ("coarse.", "fine.", "deployment.", "verdict")
-"""Fields of a prepared run that may change without another preparation."""
+AMENDABLE = (*STAGES, "verdict")
+"""Sections of a prepared run that may change without another preparation."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def request_for(
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
     design: Design | None = None,
-    keep: bool = False,
+    amend: bool = False,
 ) -> Request:
     """Return the request for the run in ``folder``; None for a value means: as the run was started.
 
-    Before a stage has begun, the configuration is made again where something changes, since a time budget is divided
-    by all of it. With ``keep`` the run keeps what was derived, and what is asked for of the stages changes alone.
+    Before a stage has begun, a changed run is configured again from the start; with ``amend`` the values of its stages
+    change alone.
 
     Raises:
         UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
@@ -101,8 +101,8 @@ def request_for(
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:
-        amends = begun_stages(folder) or (keep and all(name.startswith(AMENDABLE) for name in changes))
-        config = _amended(folder, known, changes, whole, part, draft(part, budget)) if amends else None
+        alone = amend and all(name.partition(".")[0] in AMENDABLE for name in changes)
+        config = _amended(folder, known, changes, whole, part) if alone or begun_stages(folder) else None
     # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
     replan = any(map(_plans, changes)) and (any(map(_plans, asked)) or "plan.yaml" not in changes)
     return Request(budget, base, whole, part, devices, design, config, replan, folds)
@@ -137,15 +137,11 @@ def _changes(
 
 
 def _amended(
-    folder: RunFolder,
-    known: RunConfig,
-    changes: Mapping[str, tuple[Any, Any]],
-    whole: dict[str, Any],
-    part: Part,
-    wanted: RunConfig,
+    folder: RunFolder, known: RunConfig, changes: Mapping[str, tuple[Any, Any]], whole: dict[str, Any], part: Part
 ) -> RunConfig:
     """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
     changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole
+    wanted = draft(part, known.budget)
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
     if "deployment.folds" in values:
         values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(load_folds(folder.folds)))

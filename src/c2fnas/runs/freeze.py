@@ -80,7 +80,7 @@ def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
             more = ", or train on with --extend" if field == "deployment.recipe.iterations" and stage == "final" else ""
             raise UserError(
                 f"{folder.config}: this run has another {option}{values}: its {stage} stage has begun with it. Leave "
-                f"the option out or give the first value again, or choose another --run folder{more}."
+                f"the option out or give the first value again, or choose another run folder{more}."
             )
 
 
