@@ -325,7 +325,7 @@ THICK = data(((20, 200, 160), (3.0, 0.5, 0.5)))
 
 
 def planned(fingerprint: Fingerprint, budget: str, *texts: str) -> Plan:
-    config = draft(requested(load_budget(budget), parse_overrides(texts), budget), budget)
+    config = draft(requested(budget, parse_overrides(texts)), budget)
     return make_plan(fingerprint, style=config.plan.style, given=config.plan.given)
 
 

@@ -99,11 +99,11 @@ def test_alone_it_trains_too_and_stops_on_request(prepared: Run, tmp_path: Path)
 
     class Impatient(Listener):
         def start(self, stage: str, total: float) -> None:
-            (prepared.folder.supernet).mkdir(parents=True, exist_ok=True)
-            (prepared.folder.supernet / "stop").touch()
+            prepared.folder.stop.touch()
 
     with pytest.raises(Interrupted):
         together(TOPOLOGY, Impatient())
+    assert not (prepared.folder.supernet / WEIGHTS).exists()
     together(None, listener)
     assert listener.stages == ["super-network"]
     assert (prepared.folder.supernet / WEIGHTS).exists()

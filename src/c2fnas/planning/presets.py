@@ -52,13 +52,15 @@ def load_budget(budget: str) -> Part:
         ) from error
 
 
-def requested(base: Part, overrides: Mapping[str, Any], budget: str) -> Part:
+def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
 
+    ``base`` is the budget's part where it is known.
+
     Raises:
-        UserError: a value out of range.
+        UserError: no such budget, or a value out of range.
     """
-    part = with_overrides(base, overrides)
+    part = with_overrides(load_budget(budget) if base is None else base, overrides)
     try:
         draft(part, budget)
     except ValidationError as error:

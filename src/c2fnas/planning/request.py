@@ -88,7 +88,7 @@ def request_for(
     asked_budget, budget = budget, budget or (known.budget if known else DEFAULT_BUDGET)
     devices = devices or (known.devices if known else ("cpu",))
     base = _base(folder, known, asked_budget, budget)
-    part = requested(base, whole, budget)
+    part = requested(budget, whole, base)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
     divides = known is None or any(name.startswith("folds.") for name in asked)
