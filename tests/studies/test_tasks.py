@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fine_run import Listener
 
+from c2fnas.data.layouts import datasets_in
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import Evaluation
@@ -22,7 +23,6 @@ from c2fnas.stages import training
 from c2fnas.stages.deploy import STAGE as DEPLOYMENT
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies import tasks as stage
-from c2fnas.data.layouts import datasets_in
 from c2fnas.studies.tasks import keep_table, table_1, task_scores, train_all
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
