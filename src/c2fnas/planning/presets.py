@@ -45,7 +45,7 @@ def load_budget(budget: str) -> Part:
     try:
         part = yaml.safe_load(source.read_text(encoding="utf-8"))
         if not isinstance(part, dict):
-            raise ValueError("it holds no keys and values")
+            raise ValueError("it should be a dictionary of keys and values")
         draft(part, budget)
         return part
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -54,13 +54,15 @@ def load_budget(budget: str) -> Part:
         ) from error
 
 
-def requested(budget: str, overrides: Mapping[str, Any]) -> Part:
+def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
+
+    ``base`` is the budget's part where it is known.
 
     Raises:
         UserError: no such budget, or a value out of range.
     """
-    part = with_overrides(load_budget(budget), overrides)
+    part = with_overrides(load_budget(budget) if base is None else base, overrides)
     try:
         draft(part, budget)
     except ValidationError as error:

@@ -222,7 +222,7 @@ class RunConfig(Frozen):
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
-            version = values.get("versions", {}).get("c2fnas", "0.1.0") if isinstance(values, dict) else "0.1.0"
+            version = values.get("versions", {}).get("c2fnas", "") if isinstance(values, dict) else ""
             if version.startswith("0.1."):
                 raise UserError(
                     f"{path}: this run was made by c2fnas {version}, whose run folders this version does not read. "

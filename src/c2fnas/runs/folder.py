@@ -30,6 +30,8 @@ class RunFolder:
 
     config = _Place("run.yaml")
     """The configuration, with seed, versions and checksums of fingerprint and plan."""
+    budget = _Place("budget.yaml")
+    """A copy of the budget: the part of the configuration that it was when the run was prepared."""
     plan = _Place("plan.yaml")
     """The plan: how cases are prepared and cut into patches. It may be edited until a stage begins."""
     fingerprint = _Place("fingerprint.json")

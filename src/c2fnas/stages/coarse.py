@@ -170,14 +170,17 @@ def new_searcher(run: Run) -> Searcher:
     """
     config, coarse = run.config, run.config.coarse
     clusters = cluster_topologies(config.space.topologies(), clusters=coarse.clusters, seed=config.seed)
-    return make_searcher(
-        coarse.sampler,
-        feasible_clusters(run, clusters),
-        seed=config.seed,
-        evaluations=coarse.evaluations,
-        per_cluster=coarse.per_cluster,
-        random_share=coarse.random_share,
-    )
+    try:
+        return make_searcher(
+            coarse.sampler,
+            feasible_clusters(run, clusters),
+            seed=config.seed,
+            evaluations=coarse.evaluations,
+            per_cluster=coarse.per_cluster,
+            random_share=coarse.random_share,
+        )
+    except ValueError as error:
+        raise UserError(f"{run.folder.config}: coarse.sampler {error}.") from error
 
 
 def candidate_job(run: Run, trial: Trial, until: int | None = None) -> Job:

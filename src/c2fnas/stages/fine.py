@@ -106,7 +106,7 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
 def measure_latencies(
     run: Run, topology: Topology, finalists: Sequence[OperationPath]
 ) -> dict[OperationPath, float | None]:
-    """Measure the milliseconds of one window through each finalist on the user's device; None where that fails."""
+    """Measure the milliseconds of one window through each finalist on the device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
     job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
@@ -119,7 +119,7 @@ def measure_latencies(
 def front_of(
     run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
-    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and measured latency."""
+    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, if measured, latency."""
     points = [
         (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
         for path, ms in latencies.items()

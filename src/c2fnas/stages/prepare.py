@@ -4,6 +4,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
@@ -14,7 +16,7 @@ from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_pl
 from c2fnas.data.problem import Problem, Severity
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json
+from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configure import Preparation, configure
 from c2fnas.planning.measure import Timings, measure
@@ -49,7 +51,10 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
     _cache(data, plan, run)
     kept = None if redivided else request.config
-    run.configure(kept or _configured(run, data, request))
+    if kept is None or kept != run.config:
+        run.folder.budget.unlink(missing_ok=True)
+        run.configure(kept or _configured(run, data, request))
+        write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))
     return run
 
 
@@ -69,7 +74,8 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
     """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
-    path, where = run.folder.timings, {"host": socket.gethostname(), "devices": list(devices)}
+    path, plan = run.folder.timings, sha256(run.folder.plan)
+    where = {"host": socket.gethostname(), "devices": list(devices), "plan": plan, "network": design.to_text()}
     kept = read_json(path) if path.exists() else {}
     if {name: kept.get(name) for name in where} == where:
         return Timings(**kept["seconds"])
@@ -161,7 +167,7 @@ def _plan(run: Run, request: Request) -> Plan:
         save_plan(plan, folder.plan)
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
-    if made and not run.is_prepared and config.plan.style == "paper":
+    if made and request.config is None and config.plan.style == "paper":
         _tell_departures(plan, run)
     return plan
 

@@ -65,7 +65,7 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
 
 
 def measure_latency(payload: Json, folder: Path, device: str) -> Json:
-    """Measure the milliseconds of a window through each path on this device: the median of passes after a warm-up."""
+    """Measure the milliseconds of one window through each path: the median of a few passes after a warm-up."""
     run = Run.open(folder / payload["run"])
     place, window = resolve_device(device), run.window(ranking=True)
     supernet = trained_supernet(run, payload["code"]).to(place).eval()
@@ -88,7 +88,7 @@ def _window(run: Run, payload: Json) -> SlidingWindow:
 
 
 def _kept(path: Path, payload: Json, window: SlidingWindow) -> dict[tuple[str, int], list[Row]]:
-    """Rows that an earlier call has finished of this very job; those of another one, and a cut line, are removed."""
+    """The rows that an earlier call of this very job has kept; those of another job, and a cut line, are removed."""
     key = hashlib.sha256(json.dumps([payload, window.batch], sort_keys=True).encode()).hexdigest()
     header, *lines = [*read_json_lines(path)] or [{}]
     if header.get("job") != key:

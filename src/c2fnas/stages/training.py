@@ -287,6 +287,7 @@ def _scored(
 ) -> tuple[Evaluation | None, str | None]:
     """The evaluation, or the reason why there is none; a lack of memory is answered by a retry first."""
     deployed = Mirrored(network) if spec.mirror and spec.recipe.mirror else network
+    (folder / EVALUATION).unlink(missing_ok=True)  # of an earlier length, lest it stand for this one's
     try:
         return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
     except Interrupted:
