@@ -10,12 +10,12 @@ import torch
 from report_runs import begun_run, evaluation
 from small_models import ARCHITECTURE, save_small_model
 
-from c2fnas.cli.predict import model_folders
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.errors import UserError
 from c2fnas.export.model_folder import export_folder
 from c2fnas.files import write_json
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
+from c2fnas.inference.pretrained import model_folders
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.weights import read_tensors
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,13 +15,15 @@ from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
 from c2fnas.errors import UserError
-from c2fnas.export.half import save_half
+from c2fnas.export.model_folder import save_half
 from c2fnas.files import sha256
-from c2fnas.inference.ensemble import Fusion, Vote
-from c2fnas.inference.inputs import find_cases
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.model import load_model
+from c2fnas.inference.options import Vote
 from c2fnas.inference.package import PLAN as PLAN_FILE
-from c2fnas.inference.package import SUMS, Model, load_package, save_package
+from c2fnas.inference.package import SUMS, Package, load_package, save_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.prediction_files import find_cases
 from c2fnas.inference.pretrained import pretrained
 
 CT = ChannelPlan(name="CT", kind="ct", clip=(60, 120), mean=95, std=12)
@@ -30,7 +33,7 @@ COARSE = np.diag([0.6, 1.7, 1.2, 1.0])
 VALUES = np.array([0, 2, 5])
 
 
-def model(folder: Path, plan: Plan, seed: int = 0, old: bool = False) -> Model:
+def model(folder: Path, plan: Plan, seed: int = 0, old: bool = False) -> Package:
     """A model package; an old one is written as version 0.1.0 did."""
     save_small_model(folder, seed=seed, plan=plan)
     if old:
@@ -52,7 +55,7 @@ def standardised(values: np.ndarray, channel: ChannelPlan) -> np.ndarray:
     return (clipped - mean) / std
 
 
-def labels(models: list[Model], folder: Path, out: Path, vote: Vote = "majority") -> np.ndarray:
+def labels(models: list[Package], folder: Path, out: Path, vote: Vote = "majority") -> np.ndarray:
     predictor = Predictor(tuple(models), models[0].window(), vote, device="cpu")
     predict_cases(predictor, find_cases(folder, 1), out)
     return np.asarray(nibabel.load(out / "a.nii.gz").dataobj)
@@ -122,3 +125,13 @@ def test_models_that_come_along_are_read_as_before() -> None:
     assert folder is not None
     plans = [load_package(path).plan for path in sorted(folder.glob("fold-*"))]
     assert [(plan.format, plan.clips_first) for plan in plans] == 5 * [("c2fnas-model-1", False)]
+
+
+def test_an_array_is_seen_by_each_fold_as_a_file_is(tmp_path: Path) -> None:
+    for seed, channel in enumerate((CT, OTHER)):
+        save_small_model(tmp_path / str(seed), seed=seed, plan=small_plan(channels=(channel,)))
+    array = write_image(tmp_path / "a.nii.gz", affine=COARSE)
+    both = load_model(tmp_path / "0", tmp_path / "1")
+    options: dict[str, Any] = {"device": "cpu", "precision": "fp32", "vote": "mean"}
+    expected = np.asarray(both.predict(tmp_path / "a.nii.gz", **options).dataobj)
+    assert np.array_equal(both.predict(array, affine=COARSE, **options), expected)

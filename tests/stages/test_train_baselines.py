@@ -12,8 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from c2fnas.api.trainings import _design
 
+from c2fnas.api.trainings import _design
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor

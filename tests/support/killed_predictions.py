@@ -13,9 +13,9 @@ from pathlib import Path
 import monai.data.utils  # noqa: F401  once for all children
 
 from c2fnas.data import volume
-from c2fnas.inference.inputs import find_cases
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.prediction_files import find_cases
 
 
 def die() -> None:

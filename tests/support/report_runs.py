@@ -49,16 +49,17 @@ def begun_run(root: Path, **changes: Any) -> RunFolder:
         "dataset": "Phantoms & <others>",
         "dataset_path": "/data/Task00",
         "width": WIDTH,
-        "fingerprint": "f" * 64,
-        "plan": "p" * 64,
+        "fingerprint_sha256": "f" * 64,
+        "plan_sha256": "p" * 64,
         "cells": SPACE.cells,
         "downsamplings": SPACE.downsamplings,
         "operations": SPACE.operations,
         "devices": ("cpu",),
-        "versions": {"python": "3.11", "c2fnas": "0.1.0"},
+        "versions": {"python": "3.11", "c2fnas": "0.2.0"},
         "coarse": CoarseConfig(clusters=3, per_cluster=1, evaluations=6, random_share=0.2, recipe=recipe),
         "fine": FineConfig(candidates=20, cases=2, recipe=recipe),
         "deployment": DeploymentConfig(folds=(1,), recipe=recipe),
+        "verdict": False,
     }
     RunConfig(**values | changes).save(folder.config)
     return folder

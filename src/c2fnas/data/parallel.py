@@ -3,13 +3,12 @@
 Threads, not processes: reading, decompressing and the arithmetic of arrays release the interpreter's lock.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.free_memory import free_memory
+from c2fnas.memory import free_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,11 +36,6 @@ def in_order(
             yield result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def usable_cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def bounded_workers(cases: Sequence[Case], workers: int, voxels: Callable[[Case], int]) -> int:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
-from c2fnas.data.free_memory import free_memory
 from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
 Image = Tensor | np.ndarray | NormalisedImage

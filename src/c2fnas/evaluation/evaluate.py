@@ -1,4 +1,4 @@
-"""Whole-volume evaluation in the original geometry: of a network on prepared cases, and of label files on disk."""
+"""Evaluation of a network on prepared cases: whole volumes, in their original geometry (paper 4.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,7 +10,7 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 Progress = Callable[[int, int], None]

@@ -1,4 +1,4 @@
-"""A plan in words: what someone who has the network alone must do to images before it, and to scores after it."""
+"""A plan in words, for users who have the network alone: the steps before it and after it."""
 
 from c2fnas.data.plan import ChannelPlan
 from c2fnas.inference.package import ModelPlan
@@ -9,7 +9,7 @@ AXES = ("to the right", "to the front", "to the head")
 
 
 def preparation(plan: ModelPlan) -> tuple[str, ...]:
-    """What is done to an image before the network sees it, in order."""
+    """Return the steps from an image to the network's input, in order."""
     crop = ("Crop to the box of voxels that are not zero in some channel.",) if plan.crop_nonzero else ()
     values = (_resampling(plan), " ".join(_normalisation(channel) for channel in plan.channels))
     channels = ", ".join(f"{channel.name} ({channel.kind})" for channel in plan.channels)
@@ -24,7 +24,7 @@ def preparation(plan: ModelPlan) -> tuple[str, ...]:
 
 
 def interpretation(plan: ModelPlan) -> tuple[str, ...]:
-    """What is done with the network's scores, in order."""
+    """Return the steps from the network's scores to labels, in order."""
     mirror = ("Average the scores over all eight mirrorings of a window, each mirrored back.",) if plan.mirror else ()
     weights = {"gaussian": "a Gaussian whose standard deviation is an eighth of the side", "constant": "equal weights"}
     classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))

@@ -5,7 +5,7 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 ``sha256sum -c``. ``README.md`` is the model card, for people, who may add to it.
 """
 
-import os
+import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +17,22 @@ from torch import nn
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
+from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
 from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
-WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
+PLAN, CARD = "plan.json", "README.md"
 MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
 
 class ModelPlan(Plan):
-    """A plan with what only prediction needs: how windows are blended, and whether mirrored views are averaged."""
+    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +53,7 @@ class ModelPlan(Plan):
 
 
 @dataclass(frozen=True)
-class Model:
+class Package:
     """A loaded package. ``checksum`` identifies it: the SHA-256 of its ``SHA256SUMS``."""
 
     folder: Path
@@ -69,7 +70,7 @@ class Model:
         precision: Precision = "fp32",
         max_memory: int | None = None,
     ) -> SlidingWindow:
-        """The sliding window that the model was validated with, or another on request."""
+        """Return the sliding window that the model was validated with, or another on request."""
         return SlidingWindow(
             self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
         )
@@ -94,27 +95,23 @@ def save_package(
         plan: How its images were prepared.
         card: The model card, Markdown.
         weighting: How windows are blended.
-        mirror: Whether to average over mirrored views unless told otherwise.
+        mirror: Average over mirrored views unless told otherwise.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
     """
-    for left_over in folder.parent.glob(f".[0-9]*-{folder.name}"):
+    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
         shutil.rmtree(left_over, ignore_errors=True)
-    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
-    try:
+    with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / design_file(design), design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
-        _into_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_package(folder: Path) -> Model:
+def load_package(folder: Path) -> Package:
     """Load a package whose files are as they were written.
 
     Raises:
@@ -126,7 +123,7 @@ def load_package(folder: Path) -> Model:
     for name in (design_file(design), PLAN):
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
-    return Model(folder, design, _network(design, plan, folder, sums), plan, sha256(folder / SUMS))
+    return Package(folder, design, _network(design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
 def copy_package(package: Path, folder: Path) -> None:
@@ -138,14 +135,9 @@ def copy_package(package: Path, folder: Path) -> None:
 
 
 def read_card(package: Path) -> str:
-    """The model card, which people may have edited in any encoding; empty where there is none."""
+    """Return the model card, which people may have edited in any encoding; empty where there is none."""
     card = package / CARD
     return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
-
-
-def is_package(folder: Path) -> bool:
-    """Whether ``folder`` looks like a model package."""
-    return (folder / SUMS).is_file() and (folder / WEIGHTS).is_file()
 
 
 _DAMAGED = "damaged, its SHA-256 is not the one in SHA256SUMS. Restore the model from a copy, or train it again."
@@ -176,7 +168,7 @@ def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> 
 
 
 def read_plan(path: Path) -> ModelPlan:
-    """The plan in a package's file.
+    """Return the plan in a package's file.
 
     Raises:
         UserError: it can't be read, or has a fault.
@@ -199,17 +191,3 @@ def _sums(folder: Path) -> dict[str, str]:
             f"{folder}: not a model package ({SUMS} cannot be read: {error}). Name the folder of a model, such as "
             "final/fold-0/model in a run folder."
         ) from error
-
-
-def _into_place(unfinished: Path, folder: Path) -> None:
-    """Rename a whole package to its name. No system exchanges two folders everywhere, so the old one steps aside."""
-    old = folder.with_name(f".{os.getpid()}-{folder.name}-old")
-    try:
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Choose another folder.") from error
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,30 +1,14 @@
 """Networks of the search space: operation, cell, network, super-network (paper 3.4 and 4.1)."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from c2fnas.lazy import attach
 
-if TYPE_CHECKING:
-    from c2fnas.networks.count import count_network as count_network
-    from c2fnas.networks.designs import Design as Design
-    from c2fnas.networks.designs import build_design as build_design
-    from c2fnas.networks.network import SegmentationNetwork as SegmentationNetwork
-    from c2fnas.networks.network import build_network as build_network
-    from c2fnas.networks.prefix_tree import evaluate_paths as evaluate_paths
-    from c2fnas.networks.supernet import SuperNetwork as SuperNetwork
-
-_MODULES = {
-    "Design": "designs",
-    "SegmentationNetwork": "network",
-    "SuperNetwork": "supernet",
-    "build_design": "designs",
-    "build_network": "network",
-    "count_network": "count",
-    "evaluate_paths": "prefix_tree",
-}
-__all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "count": ["count_network"],
+        "designs": ["Design", "build_design"],
+        "network": ["SegmentationNetwork", "build_network"],
+        "prefix_tree": ["evaluate_paths"],
+        "supernet": ["SuperNetwork"],
+    },
+)

@@ -19,10 +19,16 @@ FILES: dict[str, type[Architecture] | type[Baseline]] = {"architecture.json": Ar
 def design_file(design: Design) -> str:
     """Return the name of the file that holds ``design``.
 
+    Raises:
+        TypeError: it is of no kind that a model can have.
+
     >>> design_file(Baseline("vnet"))
     'network.json'
     """
-    return next(name for name, kind in FILES.items() if isinstance(design, kind))
+    for name, kind in FILES.items():
+        if isinstance(design, kind):
+            return name
+    raise TypeError(f"{type(design).__name__} is no design that a package can hold")
 
 
 def build_design(design: Design, *, in_channels: int, classes: int) -> "nn.Module":

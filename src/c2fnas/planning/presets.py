@@ -6,16 +6,18 @@ What a part leaves open is filled in later; each recipe is completed from the on
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
-from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
+
+if TYPE_CHECKING:
+    from c2fnas.data.plan import Plan  # which imports torch, and a wrong --budget is to be refused at once
 
 BUDGETS = ("demo", "hour", "day", "paper")
 STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
@@ -83,7 +85,7 @@ def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
     return RunConfig.model_validate(whole)
 
 
-def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: Plan, precision: str) -> Recipe:
+def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: "Plan", precision: str) -> Recipe:
     """Return the recipe that ``part`` names: the paper's to the letter, or the modern one with the plan's batch.
 
     ``precision`` and what the plan says of the batch give way to values in ``part``.

@@ -129,7 +129,7 @@ class Run:
             if not self.is_prepared:
                 root = self.folder.root
                 raise UserError(
-                    f"{root}: not a prepared run. `c2fnas prepare DATASET --run {root}` makes one, `c2fnas run` goes "
+                    f"{root}: not a prepared run. `c2fnas prepare DATASET {root}` makes one, `c2fnas run` goes "
                     "through all stages."
                 )
             self._config = RunConfig.load(self.folder.config)

@@ -91,6 +91,16 @@ def work(rungs: Sequence[Rung]) -> int:
     return sum(rung.candidates * (rung.cases - before) for rung, before in zip(rungs, seen, strict=False))
 
 
+def pairs(candidates: int, cases: int, rungs: int, audit: int = 0) -> int:
+    """Return the pairs of candidate and case of a whole ranking; ``audit`` candidates are scored on all cases besides.
+
+    >>> pairs(2000, 40, rungs=3), pairs(2000, 40, rungs=3, audit=32), pairs(2000, 40, rungs=1, audit=32)
+    (21801, 23081, 80000)
+    """
+    plan = plan_rungs(candidates, cases, rungs) if cases else ()
+    return work(plan) + (audit * cases if len(plan) > 1 else 0)
+
+
 def survivors(
     scores: Mapping[OperationPath, float | None], keep: int, costs: Mapping[OperationPath, Sequence[float]]
 ) -> list[OperationPath]:

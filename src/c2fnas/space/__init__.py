@@ -1,32 +1,18 @@
 """The search space 𝒜 = 𝒮 × 𝒞: topologies, operations, architectures and their cost (paper 3.2 to 3.4)."""
 
-from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies, restrict_clusters
-from c2fnas.space.cost import CellCost, Cost, NetworkCost, network_cost
-from c2fnas.space.drawing import draw_text
-from c2fnas.space.geometry import level_sizes, padded_size
-from c2fnas.space.memory import TrainingMemory, training_memory
-from c2fnas.space.operation import Operation, OperationPath
-from c2fnas.space.search_space import SearchSpace
-from c2fnas.space.topology import Move, Topology
+from c2fnas.lazy import attach
 
-__all__ = [
-    "Architecture",
-    "CellCost",
-    "Cost",
-    "Move",
-    "NetworkCost",
-    "Operation",
-    "OperationPath",
-    "SearchSpace",
-    "Topology",
-    "TopologyCluster",
-    "TrainingMemory",
-    "cluster_topologies",
-    "draw_text",
-    "level_sizes",
-    "network_cost",
-    "padded_size",
-    "restrict_clusters",
-    "training_memory",
-]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "architecture": ["Architecture"],
+        "clusters": ["TopologyCluster", "cluster_topologies", "restrict_clusters"],
+        "cost": ["CellCost", "Cost", "NetworkCost", "network_cost"],
+        "drawing": ["draw_text"],
+        "geometry": ["level_sizes", "padded_size"],
+        "memory": ["TrainingMemory", "training_memory"],
+        "operation": ["Operation", "OperationPath"],
+        "search_space": ["SearchSpace"],
+        "topology": ["Move", "Topology"],
+    },
+)

@@ -158,7 +158,7 @@ class _CoarseSearch:
         others = f", but {stopped} that were stopped early" if stopped else ""
         return (
             f"{self._run.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
-            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new --run folder."
+            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new run folder."
         )
 
 

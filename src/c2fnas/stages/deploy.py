@@ -82,7 +82,7 @@ def claim(folder: RunFolder, design: Design) -> None:
     if found != design:
         raise UserError(
             f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
-            f"{found.to_text()}, not {design.to_text()}. Choose another --run folder."
+            f"{found.to_text()}, not {design.to_text()}. Choose another run folder."
         )
 
 
@@ -102,7 +102,6 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
         mirror=True,
         extend=deployment.extended,
         start=deployment.start,
-        validate_every=deployment.validate_every,
         keep="model",
     )
 
@@ -110,4 +109,4 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
 def scratch_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
     """Return a training like the final networks', from scratch and with one schedule: what comparisons train."""
     deployment = run.config.deployment
-    return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="model")
+    return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="package")

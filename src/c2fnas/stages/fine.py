@@ -69,7 +69,7 @@ def claim_topology(run: Run, topology: Topology) -> None:
     elif known != topology:
         raise UserError(
             f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
-            f"{_code(topology)}. Choose another --run folder."
+            f"{_code(topology)}. Choose another run folder."
         )
 
 
@@ -183,7 +183,7 @@ def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
     """
     scored = [each for each in candidates if each.dice is not None]
     if not scored:
-        raise UserError("No candidate of the fine stage has a score. Search again in another --run folder.")
+        raise UserError("No candidate of the fine stage has a score. Search again in another run folder.")
     most = max(each.cases for each in scored)
     finalists = [each for each in scored if each.cases == most]
     admitted = [each for each in finalists if _within(each, limits)]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import yaml
 
+from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import Reading, read_dataset
-from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity
 from c2fnas.data.scan import Scan, scan_dataset
@@ -111,7 +111,7 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             return known
         raise UserError(
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
-            f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
+            f"training cases, or the files in {dataset.root} have changed since. Choose another run folder."
         )
     found = _scan(reading, run).fingerprint
     write_json(path, found.model_dump(mode="json"))

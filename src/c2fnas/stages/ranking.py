@@ -169,5 +169,5 @@ def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
         raise UserError(
             f"{run.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
             "give no finite scores on any path, or every job failed. Look into fine/ranking, and train the "
-            "super-network again in another --run folder."
+            "super-network again in another run folder."
         )

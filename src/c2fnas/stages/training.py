@@ -22,12 +22,12 @@ from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import is_out_of_memory
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
@@ -42,7 +42,7 @@ from c2fnas.training.step import Forward, plain_forward
 from c2fnas.training.weights import save_weights, transfer
 
 Json = dict[str, Any]
-Keep = Literal["nothing", "weights", "model"]
+Keep = Literal["nothing", "weights", "package", "model"]
 
 PREFETCH_WORKERS = 1
 WEIGHTS = "weights.safetensors"
@@ -67,8 +67,8 @@ class TrainingSpec:
         patch_factor: factor of the plan's patch and stride.
         extend: let a finished training go on by this recipe, of more iterations.
         start: checksum of the run's model to begin with; None: from scratch.
-        validate_every: iterations between validations on the way, which decide nothing.
-        keep: what stays beside ``evaluation.json``: nothing, the weights, or a model package and its last checkpoint.
+        keep: what stays beside ``evaluation.json``: nothing, the weights, a model package, or as ``model`` a package
+            and the last checkpoint, by which the training can be extended.
     """
 
     design: Design
@@ -83,7 +83,6 @@ class TrainingSpec:
     patch_factor: float = 1.0
     extend: bool = False
     start: str | None = None
-    validate_every: int | None = None
     keep: Keep = "nothing"
 
     def to_json(self) -> Json:
@@ -112,8 +111,8 @@ def run_all(
     """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, and one
-    that failed is tried again. Checkpoints go once the result is known, but for the last one of a kept model, by which
-    a training can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    that failed is tried again. Checkpoints go once the result is known, but for the last one of a deployed network, by
+    which it can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
     """
     by_id = {job.id: job for job in jobs}
 
@@ -164,12 +163,13 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short
     network, rungs = train_network(run, spec, folder, device)
     end = spec.until or spec.recipe.iterations
-    if spec.keep == "model":
+    packaged = spec.keep in ("package", "model")
+    if packaged:
         _save_model(run, spec, network, folder, None)
     elif spec.keep == "weights" and end == spec.recipe.iterations:
         save_weights(folder / WEIGHTS, network)
     evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1)
-    if evaluation is not None and spec.keep == "model":
+    if evaluation is not None and packaged:
         _save_model(run, spec, network, folder, evaluation)
     value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
     more = {"rungs": rungs, "seconds": time.process_time() - began}
@@ -196,7 +196,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             device,
             extend=spec.extend,
             validate=validate,
-            validate_every=spec.validate_every,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
             until=end,
         )
         if end in spec.score_at:

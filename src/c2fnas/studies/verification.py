@@ -1,4 +1,4 @@
-"""A check of the ranking: some of its candidates retrained from scratch, and Kendall's τ of both orders."""
+"""A check of the ranking: some of its candidates are trained from scratch, and both orders compared by Kendall's τ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Verified:
     dice: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "architecture": self.architecture.to_text(),
             "number": self.number,
@@ -47,7 +47,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Verification:
-    """What retraining says of the ranking.
+    """The ranking's order against that after retraining.
 
     Attributes:
         tau: Kendall's τ-b of Dice in the ranking and Dice from scratch, over all candidates, first seeds alone.
@@ -64,7 +64,7 @@ class Verification:
     candidates: tuple[Verified, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "tau": self.tau,
             "interval": list(self.interval),

@@ -1,18 +1,15 @@
 """The device of a training: Fabric for one process or for those that torchrun has started, and the threads of a CPU."""
 
 import os
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
+from c2fnas.cores import usable_threads
 from c2fnas.training.precision import precision_plugin
-
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 PATIENCE = timedelta(hours=12)
 """The longest that processes wait for each other: one may prepare or evaluate a data set meanwhile. torchrun notices at
@@ -62,25 +59,10 @@ def make_fabric(device: str, precision: str) -> Fabric:
 def use_threads(fabric: Fabric) -> int:
     """Set torch's threads to those of the device and return their number."""
     if fabric.device.type == "cpu":
-        torch.set_num_threads(max(1, device_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, usable_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays
     return torch.get_num_threads()
-
-
-def device_threads() -> int:
-    """Cores this process may use: what the user allows by ``OMP_NUM_THREADS``, the affinity mask and the container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wish = os.environ.get("OMP_NUM_THREADS", "")
-    return min([cores, _quota(), *([int(wish)] if wish.isdigit() and int(wish) else [])])
-
-
-def _quota(path: Path = CPU_QUOTA) -> int:
-    """Cores that a container's quota comes to, rounded up; very many where there is none."""
-    with suppress(OSError, ValueError):
-        quota, period = path.read_text().split()
-        return max(1, -(-int(quota) // int(period)))
-    return 1 << 20
 
 
 def _named(device: str) -> str:

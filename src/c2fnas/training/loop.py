@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from c2fnas.errors import Interrupted
+from c2fnas.memory import used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
-from c2fnas.training.held_memory import held_memory
 from c2fnas.training.metrics_log import MetricsLog, Progress
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.state import refuse_another, restore, seed_everything, state_meta, state_tensors
@@ -139,7 +139,7 @@ class _Session:
         ):
             for progress, stopped, due in self._iterate(source, stop, seconds, end):
                 if self.first:
-                    log.iteration(progress, memory=held_memory(self.stepper.fabric.device))
+                    log.iteration(progress, memory=used_memory(self.stepper.fabric.device))
                     if on_progress:
                         on_progress(progress)
                 self._validate(progress.iteration, log)
