@@ -36,7 +36,7 @@ from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.ranks import kendall_tau, spread_places
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 
 RESULTS = Path(__file__).parent / "results"
 TOPOLOGY = Architecture.named("c2fnas-panc").topology

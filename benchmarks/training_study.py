@@ -34,7 +34,7 @@ from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting, evenly_spread
 from c2fnas.search.paths import PathSampling, UniformPaths, random_paths
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 from c2fnas.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from c2fnas.bench import Measurement, confidence_band, regret_at, replay
-from c2fnas.search.baselines import RandomSearch
+from c2fnas.search.random_search import RandomSearch
 from c2fnas.search.searcher import Asked, Proposal, Told
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology

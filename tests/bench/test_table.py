@@ -26,8 +26,8 @@ from c2fnas.bench import (
     write_table,
 )
 from c2fnas.errors import UserError
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.cost import network_cost
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology

@@ -1,5 +1,6 @@
-"""The public names of the lower rooms: all there, and torch is imported with the first that needs it, not before."""
+"""The public names of packages: all there, and torch is imported with the first that needs it, not before."""
 
+import pkgutil
 import subprocess
 import sys
 from importlib import import_module
@@ -7,11 +8,14 @@ from importlib import import_module
 import pytest
 
 ROOMS = ["space", "networks", "networks.baselines", "training", "bench"]
+UPPER_ROOMS = ["data", "evaluation", "execution", "export", "inference", "planning", "report", "runs", "search", "stages"]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_public_name_is_there(room: str) -> None:
+@pytest.mark.parametrize("room", [*ROOMS, *UPPER_ROOMS])
+def test_every_public_name_is_there_and_no_modules(room: str) -> None:
+    """A module of a public name would take the name's place in the package as soon as it is imported."""
     package = import_module(f"c2fnas.{room}")
+    assert not {module.name for module in pkgutil.iter_modules(package.__path__)} & {*package.__all__}
     assert len(set(package.__all__)) == len(package.__all__) > 0
     for name in package.__all__:
         assert getattr(package, name) is not None

@@ -14,8 +14,8 @@ from c2fnas.planning.budget import (
     ranking_pairs,
     scheduled,
 )
-from c2fnas.planning.measure import Timings
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, draft, load_budget
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 

@@ -23,7 +23,7 @@ from c2fnas.runs.overrides import differences, parse_overrides, with_values
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.pipeline import amend
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 from c2fnas.training.recipe import paper_recipe
 
 

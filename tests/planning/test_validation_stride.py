@@ -14,7 +14,7 @@ from c2fnas.planning.validation_stride import affordable_stride, coarser_strides
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 from c2fnas.training.recipe import paper_recipe
 
 PLAN = Plan(

@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import binomtest, chisquare
 
 from c2fnas.search.algorithm1 import FIRST_ATTEMPTS, ClusterEvolution
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.searcher import Asked, Proposal, Told
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

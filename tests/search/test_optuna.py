@@ -5,7 +5,8 @@ import pytest
 
 from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.base import nearest
-from c2fnas.search.optuna_sampler import ClusterEvolutionSampler, suggest_topology
+from c2fnas.search.cluster_sampler import ClusterEvolutionSampler, suggest_topology
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.optuna_search import (
     ATTEMPTS,
     FIRST_SCORES,
@@ -16,7 +17,6 @@ from c2fnas.search.optuna_search import (
     optuna_sampler,
 )
 from c2fnas.search.searcher import Proposal
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

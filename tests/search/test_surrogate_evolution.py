@@ -3,9 +3,9 @@ import pytest
 
 from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.choice import make_searcher
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.searcher import Asked, Told
 from c2fnas.search.surrogate_evolution import SurrogateEvolution
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

@@ -17,7 +17,7 @@ from c2fnas.inference.prediction_files import find_cases
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 from c2fnas.stages.training import TrainingSpec, train_and_score
 from c2fnas.training.recipe import modern_recipe
 

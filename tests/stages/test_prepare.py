@@ -19,8 +19,8 @@ from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run, load_folds
-from c2fnas.stages import prepare as prepare_module
-from c2fnas.stages.prepare import prepare, prepare_plan
+from c2fnas.stages import preparation as prepare_module
+from c2fnas.stages.preparation import prepare, prepare_plan
 
 
 class Listener(Silent):

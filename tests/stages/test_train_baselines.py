@@ -21,7 +21,7 @@ from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deploy import Deployed
+from c2fnas.stages.deployment import Deployed
 from c2fnas.stages.train import TrainOptions, train_architecture
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")

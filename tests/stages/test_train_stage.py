@@ -16,18 +16,18 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.planning.measure import Timings
 from c2fnas.planning.request import request_for
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages import prepare as prepare_module
+from c2fnas.stages import preparation as prepare_module
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training
-from c2fnas.stages.deploy import is_deployed, trained_folds
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.deployment import is_deployed, trained_folds
+from c2fnas.stages.preparation import prepare
 from c2fnas.stages.together import train_together
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest

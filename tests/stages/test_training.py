@@ -26,7 +26,7 @@ from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
-from c2fnas.stages.deploy import evaluation_in
+from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training import WEIGHTS, TrainingSpec, divided, failure_of, run_all, train_and_score, training_job
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.recipe import modern_recipe, paper_recipe

@@ -17,7 +17,7 @@ from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages.deploy import deploy
+from c2fnas.stages.deployment import deploy
 from c2fnas.studies.ablation import STAGE, ablate, contenders, refuse_unfit, write_table_3
 
 

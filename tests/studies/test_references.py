@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import SEARCHERS, make_searcher
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.studies.references import Median, median_random, no_median
 

@@ -20,7 +20,7 @@ from c2fnas.runs.reporter import Reporter, Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
-from c2fnas.stages.deploy import STAGE as DEPLOYMENT
+from c2fnas.stages.deployment import STAGE as DEPLOYMENT
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies import tasks as stage
 from c2fnas.studies.tasks import keep_table, table_1, task_scores, train_all

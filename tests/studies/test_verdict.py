@@ -22,7 +22,7 @@ from c2fnas.files import read_json, sha256, write_json
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import Baseline
 from c2fnas.planning.budget import Workload, estimate
-from c2fnas.planning.measure import Timings
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
@@ -32,7 +32,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
 from c2fnas.stages import training
-from c2fnas.stages.deploy import deploy
+from c2fnas.stages.deployment import deploy
 from c2fnas.stages.pipeline import amend, run_pipeline
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies.references import FINEST, UNET, unet_of_equal_macs

@@ -14,7 +14,7 @@ from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
-from c2fnas.search.scaling_grid import WIDTHS
+from c2fnas.search.width_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width

@@ -12,7 +12,7 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 
 Dice = Callable[[Job], float | None]
 COARSE = {"clusters": 4, "per_cluster": 1, "evaluations": 8, "recipe": {"name": "modern", "iterations": 8}}

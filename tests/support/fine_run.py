@@ -10,7 +10,7 @@ from c2fnas.planning.request import request_for
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.topology import Topology
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.preparation import prepare
 
 TOPOLOGY = Topology((0, 1, 1, 2, 2, 3, 3, 2, 1, 0, 0, 0))
 FINE = {"candidates": 12, "rungs": 2, "audit": 4, "recipe": {"name": "modern", "iterations": 3}}

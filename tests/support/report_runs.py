@@ -21,8 +21,8 @@ from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunCo
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.ranked import RankedPath, write_ranked
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.paths import random_paths
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import modern_recipe
 

@@ -15,8 +15,8 @@ from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.stages import training
-from c2fnas.stages.deploy import deploy
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.deployment import deploy
+from c2fnas.stages.preparation import prepare
 from c2fnas.training.metrics_log import METRICS
 
 COARSE = Architecture.from_text("0:3D 1:3D 0:3D @0.0625")

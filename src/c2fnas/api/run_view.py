@@ -49,7 +49,7 @@ class RunView:
     @property
     def evaluation(self) -> "dict[int, Evaluation | None]":
         """Dice on the validation cases of each fold that is trained; None where it was not measurable."""
-        from c2fnas.stages.deploy import evaluation_in
+        from c2fnas.stages.deployment import evaluation_in
 
         return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
 

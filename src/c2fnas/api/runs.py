@@ -11,7 +11,7 @@ from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
-from c2fnas.search.scaling_grid import WIDTHS
+from c2fnas.search.width_grid import WIDTHS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

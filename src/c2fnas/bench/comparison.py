@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from c2fnas.bench.replays import Band, Measurement, Replay, confidence_band, regret_at, replay
 from c2fnas.search.choice import make_searcher
-from c2fnas.space.clusters import TopologyCluster
+from c2fnas.search.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 SLOW = ("surrogate", "optuna-random", "tpe", "gp")

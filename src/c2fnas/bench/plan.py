@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2fnas.bench.rows import Row
+from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.ranks import pooled_sd
-from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from c2fnas.bench.replays import Measurement
 from c2fnas.bench.rows import Row, columns, read_table
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
-from c2fnas.space.clusters import TopologyCluster
+from c2fnas.search.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 

@@ -5,13 +5,12 @@ from c2fnas.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "budget": ["Workload", "estimate", "scheduled"],
-        "configure": ["configure"],
-        "forecast": ["forecast"],
-        "measure": ["Timings", "measure"],
+        "budget": ["Workload", "estimate", "forecast", "scheduled"],
+        "configuration": ["configure"],
         "memory_fit": ["MemoryFit"],
         "plan": ["make_plan"],
         "presets": ["BUDGETS", "load_budget"],
         "request": ["Request", "request_for"],
+        "timings": ["Timings", "measure"],
     },
 )

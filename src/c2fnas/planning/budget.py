@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import mean
 from typing import Any
 
@@ -10,10 +11,12 @@ from c2fnas.data.plan import Plan
 from c2fnas.evaluation.verdict import REFERENCES
 from c2fnas.inference.ensemble import FLIPS
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.planning.measure import Timings
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import FineConfig, RunConfig, Shares
+from c2fnas.runs.summary import stage_tasks
 from c2fnas.search import successive_halving
 from c2fnas.shapes import Size
+from c2fnas.space.geometry import by
 from c2fnas.training.recipe import PaperStage, Recipe
 
 FEWEST_ITERATIONS, MOST_ITERATIONS = 20, 10_000_000
@@ -138,3 +141,20 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
     }
     verdict = networks(config.deployment.recipe, "deployment", REFERENCES * work.folds)
     return stages | ({"verdict": verdict} if config.verdict else {})
+
+
+def forecast(config: RunConfig, patch: Size, timings: Timings, work: Workload) -> str:
+    """Return the run's stages as text, with what each does and its expected time."""
+    seconds = estimate(config, timings, work)
+    tasks = stage_tasks(config, trained=work.folds)
+    rows = [(stage, took, tasks[stage]) for stage, took in seconds.items()]
+    rows.append(("together", sum(seconds.values()), f"on {', '.join(config.devices)}"))
+    head = (
+        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(patch)}, "
+        f"{config.deployment.recipe.precision}, seed {config.seed}"
+    )
+    return "\n".join([head, *(f"  {stage:14} {_duration(time):>10}  {text}" for stage, time, text in rows)])
+
+
+def _duration(seconds: float) -> str:
+    return f"≈ {timedelta(seconds=round(seconds))}"

@@ -12,7 +12,7 @@ import torch
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
-from c2fnas.planning.measure import run_once
+from c2fnas.planning.timings import run_once
 from c2fnas.runs.reporter import Reporter
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 A searcher is asked for a candidate and told its score; the loop belongs to the caller:
 
->>> from c2fnas.search import ClusterEvolution
->>> from c2fnas.space.clusters import cluster_topologies
+>>> from c2fnas.search import ClusterEvolution, cluster_topologies
 >>> from c2fnas.space.search_space import SearchSpace
 >>> searcher = ClusterEvolution(cluster_topologies(SearchSpace().topologies()), seed=0, evaluations=10)
 >>> while (proposal := searcher.ask()) is not None:
@@ -19,15 +18,17 @@ __getattr__, __dir__, __all__ = attach(
     {
         "algorithm1": ["ClusterEvolution"],
         "base": ["AsynchronousSearcher"],
-        "baselines": ["RandomSearch", "RegularisedEvolution"],
         "choice": ["SEARCHERS", "make_searcher"],
-        "optuna_sampler": ["ClusterEvolutionSampler", "suggest_topology"],
+        "cluster_sampler": ["ClusterEvolutionSampler", "suggest_topology"],
+        "clusters": ["TopologyCluster", "cluster_topologies", "restrict_clusters"],
         "optuna_search": ["OptunaSearch", "optuna_sampler"],
         "paths": ["PathEvolution", "StrictPaths", "UniformPaths", "random_paths"],
+        "random_search": ["RandomSearch"],
         "ranks": ["is_on_front", "kendall_tau", "tau_interval"],
-        "scaling_grid": ["scaling_grid"],
+        "regularised_evolution": ["RegularisedEvolution"],
         "searcher": ["Asked", "Proposal", "Searcher", "Told"],
         "successive_halving": ["Rung", "RungResult", "judge_at_rung", "plan_rungs", "survivors"],
         "surrogate_evolution": ["SurrogateEvolution"],
+        "width_grid": ["scaling_grid"],
     },
 )

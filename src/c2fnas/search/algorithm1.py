@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from c2fnas.search.base import AsynchronousSearcher, Choice, History, pick
+from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.searcher import Branch
-from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 FIRST_ATTEMPTS = 3

@@ -10,11 +10,12 @@ from importlib import import_module
 from c2fnas.errors import UserError
 from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.base import History
-from c2fnas.search.baselines import RandomSearch, RegularisedEvolution
+from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.optuna_search import OptunaSearch, optuna_sampler
+from c2fnas.search.random_search import RandomSearch
+from c2fnas.search.regularised_evolution import RegularisedEvolution
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.surrogate_evolution import SurrogateEvolution
-from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 SEARCHERS = {
@@ -61,7 +62,7 @@ def make_searcher(
         ValueError: an unknown name, or settings that the searcher refuses.
         UserError: ``module:name`` can't be imported, or gives no searcher.
 
-    >>> from c2fnas.space.clusters import cluster_topologies
+    >>> from c2fnas.search.clusters import cluster_topologies
     >>> from c2fnas.space.search_space import SearchSpace
     >>> searcher = make_searcher("algorithm1", cluster_topologies(SearchSpace().topologies()), seed=0)
     >>> searcher.ask().branch

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from c2fnas.search.choice import call_factory, load_factory
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

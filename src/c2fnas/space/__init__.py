@@ -6,7 +6,6 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "architecture": ["Architecture"],
-        "clusters": ["TopologyCluster", "cluster_topologies", "restrict_clusters"],
         "cost": ["CellCost", "Cost", "NetworkCost", "network_cost"],
         "drawing": ["draw_text"],
         "geometry": ["level_sizes", "padded_size"],

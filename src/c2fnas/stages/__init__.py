@@ -6,10 +6,10 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "coarse": ["search_topology"],
-        "deploy": ["Deployed", "deploy"],
+        "deployment": ["Deployed", "deploy"],
         "fine": ["Limits", "search_operations"],
         "pipeline": ["coarse_stage", "fine_stage", "run_pipeline"],
-        "prepare": ["prepare"],
+        "preparation": ["prepare"],
         "supernet": ["train_supernet"],
         "train": ["TrainOptions", "train_architecture"],
         "training": ["TrainingSpec", "run_all", "train_and_score"],

@@ -15,10 +15,10 @@ from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import make_searcher
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.topology import Topology
 from c2fnas.stages.feasible import candidate_cost, feasible_clusters
 from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, score, training_job

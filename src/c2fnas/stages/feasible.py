@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from c2fnas.errors import UserError
 from c2fnas.runs.config import CoarseLimits
 from c2fnas.runs.run import Run
+from c2fnas.search.clusters import TopologyCluster, restrict_clusters
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import TopologyCluster, restrict_clusters
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
 

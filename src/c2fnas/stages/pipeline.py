@@ -7,17 +7,17 @@ from typing import Any, Generic, TypeVar
 
 from c2fnas.errors import UserError
 from c2fnas.files import write_json
-from c2fnas.planning.configure import count_work
-from c2fnas.planning.forecast import forecast
-from c2fnas.planning.measure import middle_network
+from c2fnas.planning.budget import forecast
+from c2fnas.planning.configuration import count_work
 from c2fnas.planning.request import request_for
+from c2fnas.planning.timings import middle_network
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import new_searcher, search_topology
-from c2fnas.stages.deploy import Deployed, deploy, is_deployed
+from c2fnas.stages.deployment import Deployed, deploy, is_deployed
 from c2fnas.stages.fine import Limits, search_operations, topology_begun
-from c2fnas.stages.prepare import preparation_of, prepare, timings_of
+from c2fnas.stages.preparation import preparation_of, prepare, timings_of
 
 FINISHED = "This run has finished already: nothing is left to compute."
 
@@ -48,7 +48,7 @@ def run_pipeline(
         run: the run folder and the reporter.
         dataset: the data set.
         executor: makes what runs the jobs.
-        budget: see :func:`c2fnas.stages.prepare.prepare`, as for ``overrides`` and ``devices``.
+        budget: see :func:`c2fnas.stages.preparation.prepare`, as for ``overrides`` and ``devices``.
         judge: gives a verdict at the end where the configuration has one.
 
     Raises:

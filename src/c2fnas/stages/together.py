@@ -22,7 +22,7 @@ from c2fnas.runs.poll import hand_on_stop, polling
 from c2fnas.runs.run import Run, chosen_folds
 from c2fnas.space.topology import Topology
 from c2fnas.stages import supernet
-from c2fnas.stages.deploy import STAGE, Deployed, deployed, fold_job
+from c2fnas.stages.deployment import STAGE, Deployed, deployed, fold_job
 from c2fnas.stages.fine import claim_topology, topology_begun
 from c2fnas.stages.pipeline import amend, topology_to_search
 from c2fnas.stages.train import TrainOptions, announcement, ready

@@ -17,8 +17,8 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run, chosen_folds
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deploy import Deployed, claim, deploy
-from c2fnas.stages.prepare import prepare
+from c2fnas.stages.deployment import Deployed, claim, deploy
+from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
 

@@ -17,7 +17,7 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run import Run, chosen_folds, load_groups
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deploy import evaluation_in, final_spec, fold_job, scratch_spec
+from c2fnas.stages.deployment import evaluation_in, final_spec, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 

@@ -10,7 +10,7 @@ from c2fnas.inference.options import Options
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import RECORD
 from c2fnas.runs.run import Run
-from c2fnas.stages.deploy import trained_folds
+from c2fnas.stages.deployment import trained_folds
 
 STAGE = "predict"
 

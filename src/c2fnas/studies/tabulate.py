@@ -13,7 +13,7 @@ from c2fnas.data.dataset import evenly_spread
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.planning.configure import versions
+from c2fnas.planning.configuration import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job

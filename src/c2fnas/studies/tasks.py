@@ -12,7 +12,7 @@ from c2fnas.evaluation.metrics import average
 from c2fnas.files import write_json, write_text
 from c2fnas.runs.poll import hand_on_stop, polling
 from c2fnas.runs.run import ExecutorFactory, Run
-from c2fnas.stages.deploy import Deployed
+from c2fnas.stages.deployment import Deployed
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies.label_test import label_test_images
 

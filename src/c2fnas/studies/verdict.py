@@ -21,7 +21,7 @@ from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.coarse import STAGE as COARSE
-from c2fnas.stages.deploy import evaluation_in, fold_job, scratch_spec
+from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
 from c2fnas.studies.references import UNET, median_random, no_median, unet_of_equal_macs
 

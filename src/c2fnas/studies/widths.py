@@ -11,7 +11,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.run import Run
-from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
+from c2fnas.search.width_grid import WIDTHS, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost

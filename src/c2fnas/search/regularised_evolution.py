@@ -1,4 +1,4 @@
-"""Searchers that know nothing of clusters: what Algorithm 1 has to beat."""
+"""Regularised (aging) evolution (Real et al. 2019), which knows nothing of clusters."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,8 @@ from c2fnas.search.base import AsynchronousSearcher, Choice, nearest, pick
 from c2fnas.space.topology import Topology
 
 
-class RandomSearch(AsynchronousSearcher):
-    """Untrained topologies, all equally likely.
-
-    >>> from c2fnas.space.search_space import SearchSpace
-    >>> search = RandomSearch(SearchSpace().topologies(), seed=0, evaluations=50)
-    >>> proposal = search.ask()
-    >>> search.tell(proposal.topology, 0.5)
-    >>> search.best == (proposal.topology, 0.5)
-    True
-    """
-
-    def choose(self, rng: np.random.Generator) -> Choice:
-        """Return any untrained topology."""
-        return pick(rng, self.history.untrained), None, "random"
-
-
 class RegularisedEvolution(AsynchronousSearcher):
-    """Regularised (aging) evolution (Real et al. 2019): the best of a sample of the youngest networks is mutated.
+    """The best of a sample of the youngest networks is mutated.
 
     First ``population`` random topologies. Then ``sample`` of the ``population`` last told successes are drawn, and an
     untrained neighbour (two adjacent moves swapped) of the best one is proposed; where there is none, the untrained

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from c2fnas.space.clusters import cluster_topologies, restrict_clusters
+from c2fnas.search.clusters import cluster_topologies, restrict_clusters
 from c2fnas.space.search_space import SearchSpace
 
 TOPOLOGIES = SearchSpace().topologies()

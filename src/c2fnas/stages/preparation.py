@@ -19,12 +19,12 @@ from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.networks.designs import Design
-from c2fnas.planning.configure import Preparation, configure
-from c2fnas.planning.measure import Timings, measure
+from c2fnas.planning.configuration import Preparation, configure
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
 from c2fnas.planning.request import Request
+from c2fnas.planning.timings import Timings, measure
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import refuse_frozen

@@ -1,6 +1,6 @@
 import pytest
 
-from c2fnas.search.scaling_grid import scaling_grid
+from c2fnas.search.width_grid import scaling_grid
 from c2fnas.space.architecture import Architecture
 
 PANC = Architecture.named("c2fnas-panc")

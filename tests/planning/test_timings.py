@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from c2fnas.planning.measure import time_network
+from c2fnas.planning.timings import time_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.recipe import modern_recipe
 

@@ -11,9 +11,9 @@ from c2fnas.data.folds import Split
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, scheduled, workload
-from c2fnas.planning.measure import Timings, middle_network
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import Request
+from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.planning.validation_stride import affordable_stride
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values

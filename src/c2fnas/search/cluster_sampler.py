@@ -11,9 +11,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from c2fnas.search.algorithm1 import ClusterEvolution
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.optuna_search import level_distributions, level_parameters
 from c2fnas.search.searcher import Asked, Told
-from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

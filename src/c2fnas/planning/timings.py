@@ -58,7 +58,7 @@ def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]
         "design": design.to_json(),
         "recipe": recipe.model_dump(mode="json"),
     }
-    return Timings(**run_once("timing", "c2fnas.planning.measure:time_on_device", payload, devices))
+    return Timings(**run_once("timing", "c2fnas.planning.timings:time_on_device", payload, devices))
 
 
 def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[str]) -> dict[str, Any]:
