@@ -14,10 +14,11 @@ import torch
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from small_models import ARCHITECTURE, PLAN, save_small_model, small_plan, write_image
 
+from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
 from c2fnas.inference.model import Model, load_model, predict_folder
-from c2fnas.inference.options import Options, find_device, parse_bytes, parse_stride
+from c2fnas.inference.options import Options, parse_bytes, parse_stride
 from c2fnas.inference.package import load_package
 from c2fnas.inference.pretrained import model_folders
 

@@ -8,7 +8,18 @@ from importlib import import_module
 import pytest
 
 ROOMS = ["space", "networks", "networks.baselines", "training", "bench"]
-UPPER_ROOMS = ["data", "evaluation", "execution", "export", "inference", "planning", "report", "runs", "search", "stages"]
+UPPER_ROOMS = [
+    "data",
+    "evaluation",
+    "execution",
+    "export",
+    "inference",
+    "planning",
+    "report",
+    "runs",
+    "search",
+    "stages",
+]
 
 
 @pytest.mark.parametrize("room", [*ROOMS, *UPPER_ROOMS])

@@ -1,8 +1,9 @@
-"""Where the jobs of a run are done: processes on this machine, or a Ray cluster."""
+"""The place where the jobs of a run are done: processes on this machine, or a Ray cluster."""
 
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from c2fnas.api.options import refuse_below
+from c2fnas.devices import find_devices, list_devices
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Devices(TypedDict, total=False):
-    """Where networks are trained on this machine.
+    """The devices of this machine that networks are trained on.
 
     Attributes:
         devices: `auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`; by default those that the run was
@@ -47,49 +48,11 @@ def executor_factory(jobs: Jobs) -> "ExecutorFactory":
     if jobs.get("backend", "local") == "local":
         if address is not None:
             raise UserError("--address names a Ray cluster: give --backend ray as well.")
-        refuse_unknown_devices(devices or "auto")
-        return lambda configured: _local(device_names(devices) if devices else configured)
+        list_devices(devices or "auto")
+        return lambda configured: _local(find_devices(devices) if devices else configured)
     if devices is not None:
         raise UserError("--devices belongs to --backend local; on a cluster, Ray chooses where a job runs.")
     return lambda configured: _ray(address, cpus)
-
-
-def refuse_unknown_devices(devices: str) -> None:
-    """Refuse a name of a device that no machine has; torch is not asked.
-
-    Raises:
-        UserError: it is not ``auto`` or a list of ``cpu``, ``cuda``, ``cuda:1`` and the like.
-    """
-    for name in () if devices == "auto" else _names(devices):
-        kind, colon, index = name.partition(":")
-        if kind not in ("cpu", "cuda") or (colon and not index.isdecimal()):
-            raise UserError(f"--devices {name}: unknown device. Use cpu, cuda, or cuda:0, cuda:1, ...")
-
-
-def device_names(devices: str) -> tuple[str, ...]:
-    """Return the devices of a list; those of ``auto`` are every GPU, or else the CPU.
-
-    Raises:
-        UserError: a device is unknown, or this machine has no such GPU.
-    """
-    refuse_unknown_devices(devices)
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if devices == "auto":
-        return tuple(f"cuda:{index}" for index in range(gpus)) or ("cpu",)
-    for name in _names(devices):
-        kind, _, index = name.partition(":")
-        if kind == "cuda" and int(index or 0) >= gpus:
-            raise UserError(
-                f"--devices {name}: this machine shows {gpus} GPUs to PyTorch. Leave --devices out to use what is "
-                "there."
-            )
-    return _names(devices) or ("cpu",)
-
-
-def _names(devices: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in devices.split(",") if name.strip())
 
 
 def _local(devices: tuple[str, ...]) -> "Executor":

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from c2fnas.api.jobs import Devices, Jobs, device_names, executor_factory
+from c2fnas.api.jobs import Devices, Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below
 from c2fnas.api.runs import Run
+from c2fnas.devices import find_devices
 
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
@@ -181,7 +182,7 @@ def side_by_side(devices: str) -> tuple[str, ...]:
     """Return the devices of a demo: left to itself, two jobs at a time share the CPU, which suits small patches."""
     from c2fnas.cores import usable_cores
 
-    names = device_names(devices)
+    names = find_devices(devices)
     return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names
 
 

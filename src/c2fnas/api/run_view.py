@@ -114,9 +114,9 @@ class RunView:
             c2fnas report runs/hippocampus
             c2fnas report runs/hippocampus --no-overlays
         """
-        from c2fnas.inference.options import check_device, find_device
+        from c2fnas.devices import find_device, refuse_unknown_device
 
-        check_device(device)
+        refuse_unknown_device(device)
         from c2fnas.report import write_report
         from c2fnas.runs.reporter import Silent
 

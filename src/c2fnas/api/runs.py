@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
+from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
 from c2fnas.search.width_grid import WIDTHS
@@ -250,7 +251,7 @@ class Run(RunView):
     def devices(self) -> tuple[str, ...] | None:
         """The devices that were named, of a new run those of ``auto``; None where the run has its own."""
         named = self.jobs.get("devices")
-        return None if named is None and self._files.config.exists() else device_names(named or "auto")
+        return None if named is None and self._files.config.exists() else find_devices(named or "auto")
 
     @property
     def kind(self) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below
 from c2fnas.api.pipelines import refuse_early
 from c2fnas.api.runs import Run
+from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", la
     if ranks()[1] > 1:
         raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
     named = run.jobs.get("devices")
-    devices = device_names(named or "auto")
+    devices = find_devices(named or "auto")
     rows = train_all(datasets, run.core, options, run.executor, devices=devices, label_tests=label_tests)
     return TaskTable(run.folder, rows)
 

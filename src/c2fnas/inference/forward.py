@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
 
@@ -20,9 +21,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device that ``"auto"`` stands for: the first GPU, else the CPU; any other name is itself."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    return torch.device(find_device(device) if device == "auto" else device)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:

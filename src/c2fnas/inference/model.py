@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.data.formats import suffix_of
+from c2fnas.devices import find_device
 from c2fnas.errors import UserError
-from c2fnas.inference.options import Options, Vote, find_device
+from c2fnas.inference.options import Options, Vote
 from c2fnas.inference.prediction_files import find_cases, output_name
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.shapes import Size

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from c2fnas.devices import refuse_unknown_device
 from c2fnas.errors import UserError
 from c2fnas.shapes import Size
 
@@ -34,7 +35,7 @@ class Options:
     max_memory: int | str | None = None
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        refuse_unknown_device(self.device)
         _ = self.steps, self.bytes
 
     @property
@@ -46,35 +47,6 @@ class Options:
     def bytes(self) -> int | None:
         """Bytes to compute in."""
         return None if self.max_memory is None else parse_bytes(self.max_memory)
-
-
-def check_device(device: str) -> None:
-    """Refuse the name of a device that no machine has.
-
-    Raises:
-        UserError: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-    """
-    kind, colon, index = device.partition(":")
-    if (kind not in ("cpu", "cuda") and device != "auto") or (colon and not index.isdecimal()):
-        raise UserError(f"--device {device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
-
-
-def find_device(device: str) -> str:
-    """Return the device that ``auto`` stands for, the first GPU or else the CPU, or ``device`` itself.
-
-    Raises:
-        UserError: it is unknown, or this machine has no such GPU.
-    """
-    check_device(device)
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if device == "auto":
-        return "cuda:0" if gpus else "cpu"
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= gpus:
-        raise UserError(f"--device {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there.")
-    return device
 
 
 def parse_stride(stride: str | int | Size) -> Size:

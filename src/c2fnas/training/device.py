@@ -9,6 +9,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning_fabric.strategies import DDPStrategy
 
 from c2fnas.cores import usable_threads
+from c2fnas.devices import find_device
 from c2fnas.training.precision import precision_plugin
 
 PATIENCE = timedelta(hours=12)
@@ -38,7 +39,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
     Processes share gradients in :mod:`c2fnas.training.step`, not by DistributedDataParallel (docs/decisions/0011).
     """
-    kind, _, index = _named(device).partition(":")
+    kind, _, index = (find_device(device) if device == "auto" else device).partition(":")
     plugin = precision_plugin(precision, kind)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if ranks()[1] == 1:
@@ -63,7 +64,3 @@ def use_threads(fabric: Fabric) -> int:
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays
     return torch.get_num_threads()
-
-
-def _named(device: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

@@ -1,0 +1,66 @@
+"""Devices by name: those that ``auto`` stands for, and names that no machine has. torch is imported only if needed."""
+
+from c2fnas.errors import UserError
+
+
+def refuse_unknown_device(device: str, option: str = "--device") -> None:
+    """Refuse the name of a device that no machine has; torch is not imported.
+
+    Raises:
+        UserError: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    """
+    kind, colon, index = device.partition(":")
+    if (kind not in ("cpu", "cuda") and device != "auto") or (colon and not index.isdecimal()):
+        raise UserError(f"{option} {device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
+
+
+def find_device(device: str) -> str:
+    """Return the device that ``auto`` stands for, the first GPU or else the CPU, or ``device`` itself.
+
+    Raises:
+        UserError: it is unknown, or this machine has no such GPU.
+    """
+    return _gpus()[0] if device == "auto" else _present(device, "--device")
+
+
+def list_devices(devices: str) -> tuple[str, ...]:
+    """Return the names in a list such as ``cuda:0,cuda:1``; none for ``auto``, and torch is not imported.
+
+    Raises:
+        UserError: a device is unknown.
+    """
+    names = () if devices == "auto" else tuple(name.strip() for name in devices.split(",") if name.strip())
+    for name in names:
+        refuse_unknown_device("auto in a list" if name == "auto" else name, "--devices")
+    return names
+
+
+def find_devices(devices: str) -> tuple[str, ...]:
+    """Return the devices of a list; those of ``auto`` are every GPU, or else the CPU.
+
+    Raises:
+        UserError: a device is unknown, or this machine has no such GPU.
+    """
+    if devices == "auto":
+        return _gpus()
+    return tuple(_present(name, "--devices") for name in list_devices(devices)) or ("cpu",)
+
+
+def _gpus() -> tuple[str, ...]:
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("cpu",)
+
+
+def _present(device: str, option: str) -> str:
+    refuse_unknown_device(device, option)
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if int(index or 0) >= gpus:
+            raise UserError(
+                f"{option} {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there."
+            )
+    return device
