@@ -34,7 +34,7 @@ def refuse_exhaustion(path: object, error: BaseException | None) -> None:
 
 
 def in_a_line(error: Exception) -> str:
-    """What another library's error says, in one line: of pydantic's, each key with what is wrong with it.
+    """Return the message of another library's error in one line: of pydantic's, each key with what is wrong with it.
 
     >>> in_a_line(ValueError("a mapping\\n  in line 3"))
     'a mapping in line 3'

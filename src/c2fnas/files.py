@@ -37,7 +37,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:
-    """What to tell a user whose disk is full or folder closed; ``kept`` says what is not lost."""
+    """Return the error for a user whose disk is full or folder closed; ``kept`` says what is not lost."""
     return UserError(
         f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; {kept}."
     )

@@ -27,7 +27,7 @@ from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
 from c2fnas.stages.deployment import evaluation_in
-from c2fnas.stages.training import WEIGHTS, TrainingSpec, divided, failure_of, run_all, train_and_score, training_job
+from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, run_all, train_and_score, training_job
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.recipe import modern_recipe, paper_recipe
 
@@ -300,7 +300,7 @@ def test_a_scaled_plan_is_in_proportion(patch: tuple[int, int, int], factor: flo
 def test_a_smaller_micro_batch_keeps_the_effective_one(volumes: int, micro: int, divisor: int) -> None:
     recipe = RECIPE.model_copy(update={"volumes": volumes})
     for before, size in ((recipe, volumes), (recipe.model_copy(update={"micro_batch": micro}), micro)):
-        after = divided(before, divisor)
+        after = before.divided(divisor)
         assert after.batch_size == before.batch_size
         assert after.micro_batch == (before.micro_batch if divisor == 1 else max(1, size // divisor))
         assert after.model_copy(update={"micro_batch": before.micro_batch}) == before

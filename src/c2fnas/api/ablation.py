@@ -1,4 +1,4 @@
-"""What each stage and each data set of the search was good for (paper 5.1, 5.2, Table 3)."""
+"""The worth of each stage and each data set of the search (paper 5.1, 5.2, Table 3)."""
 
 from collections import Counter
 from collections.abc import Sequence

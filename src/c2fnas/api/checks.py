@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
         problems: errors and warnings, of the data set as a whole first, then case by case.

@@ -15,7 +15,7 @@ PRINTED = {
     "c2fnas-panc": "The paper prints 17.02 M parameters and 150.78 G FLOPs (multiply-accumulates) at 96×96×96. Figure "
     "5 is read as literally as the text allows; the differences, within 4 % and 1 %, are what the text leaves open."
 }
-"""What the paper prints for a built-in architecture, and why our numbers differ."""
+"""The paper's numbers for a built-in architecture, and the reason why ours differ."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Exported:
 
 
 class Exportable:
-    """What other tools can be given: a trained model, or an architecture for nnU-Net's own training."""
+    """Exports to other tools: of a trained model, or of an architecture for nnU-Net's own training."""
 
     def export(
         self, format: Format, output: str | Path, *, half: bool = False, about: str = "", licence: str = ""
@@ -91,7 +91,7 @@ class Exportable:
 
 
 class Source(Exportable):
-    """What ``c2fnas export`` is given; nothing is read before it is exported.
+    """The source of ``c2fnas export``; nothing is read before it is exported.
 
     Args:
         model: A model folder, or a run folder that holds one model; with `--format model` it may hold several. A model

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
 
 
-class Settings(Devices, total=False):
+class RunOptions(Devices, total=False):
     """Options of a new run.
 
     Attributes:
@@ -33,7 +33,7 @@ class Settings(Devices, total=False):
     set: Sequence[str]
 
 
-class NewRun(Settings, Jobs, total=False):
+class NewRun(RunOptions, Jobs, total=False):
     """Options of a new run, and where its jobs are done."""
 
 
@@ -45,7 +45,7 @@ def prepare(
     seed: int | None = None,
     plan_only: bool = False,
     reporter: "Reporter | None" = None,
-    **options: Unpack[Settings],
+    **options: Unpack[RunOptions],
 ) -> Run:
     """Check, fingerprint, plan and preprocess a data set once; `c2fnas run` does it too.
 
@@ -194,16 +194,12 @@ def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides:
     """
     executor_factory(jobs)
     from c2fnas.data.layouts import layout_of
-    from c2fnas.planning.presets import load_budget, requested
+    from c2fnas.planning.presets import DEFAULT_BUDGET, requested
     from c2fnas.runs.overrides import refuse_unknown
 
     layout_of(Path(dataset))
     refuse_unknown(overrides)
-    if budget is None:
-        requested("hour", overrides)
-    else:
-        load_budget(budget)
-        requested(budget, overrides)
+    requested(budget or DEFAULT_BUDGET, overrides)
 
 
 def _jobs(options: Any) -> Jobs:

@@ -1,4 +1,4 @@
-"""What the stages of a run return, as values with a JSON form."""
+"""Results of the stages of a run, as values with a JSON form."""
 
 import csv
 import io
@@ -20,20 +20,20 @@ TRAINED_STAGES = ("coarse", "scale", "ablation")
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the fine stage has found.
+    """The result of the fine stage.
 
     Attributes:
         architecture: the best candidate within the limits.
-        facts: its Dice and costs, the Pareto front that it was picked from, the ranking's summary, and what retraining
-            says where it was asked for.
+        summary: its Dice and costs, the Pareto front that it was picked from, how candidates were ranked, and what
+            retraining says where it was asked for.
     """
 
     architecture: Architecture
-    facts: dict[str, Any]
+    summary: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The facts."""
-        return self.facts
+        """The summary."""
+        return self.summary
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,11 @@ def ranking(run: "Run", found: Architecture, verification: "Verification | None"
         for each in candidates
     }
     front = [rows[each.architecture] for each in candidates if each.front]
-    facts = rows[found] | {
+    summary = rows[found] | {
         "front": sorted(front, key=lambda row: row["macs"]),
         "ranking": read_json(run.folder.ranking_file),
     }
-    return Ranking(found, facts if verification is None else facts | verification.to_json())
+    return Ranking(found, summary if verification is None else summary | verification.to_json())
 
 
 def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | None) -> Tabulation:

@@ -42,8 +42,8 @@ class RunView:
         """The model folder of each fold that is trained."""
         from c2fnas.inference.pretrained import is_package
 
-        numbers = sorted(int(path.name.removeprefix("fold-")) for path in self._files.final.glob("fold-*"))
-        paths = {fold: self._files.final_model(fold) for fold in numbers if fold in (self._folds or numbers)}
+        begun = self._files.begun_folds
+        paths = {fold: self._files.final_model(fold) for fold in begun if fold in (self._folds or begun)}
         return {fold: path for fold, path in paths.items() if is_package(path)}
 
     @property

@@ -287,9 +287,5 @@ def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unp
         UserError: the folder is no run, or an option is wrong.
     """
     executor_factory(jobs)
-    if not RunFolder(Path(run)).config.exists():
-        raise UserError(
-            f"{run}: not a prepared run. `c2fnas prepare DATASET {run}` makes one, `c2fnas run` goes through all "
-            "stages."
-        )
+    RunFolder(Path(run)).refuse_unprepared()
     return Run(Path(run), jobs, reporter)

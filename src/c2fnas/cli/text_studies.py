@@ -138,37 +138,37 @@ def _sides(row: "Scaled") -> str:
 
 def ranking(result: "Ranking") -> str:
     """Return the architecture, the front that it was picked from, and how far to trust the ranking."""
-    facts = result.facts
+    summary, ranked = result.summary, result.summary["ranking"]
     lines = [
         architecture(result.architecture),
         "",
-        f"{facts['ranking']['candidates']} candidates ranked; best trade-offs, on {facts['cases']} validation cases:",
+        f"{ranked['candidates']} candidates ranked; best trade-offs, on {summary['cases']} validation cases:",
         f"{'Dice':>7} {'G MACs':>8} {'M parameters':>13} {'ms':>7}",
     ]
-    for row in facts["front"]:
+    for row in summary["front"]:
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
-        chosen = "  ← chosen" if row["architecture"] == facts["architecture"] else ""
+        chosen = "  ← chosen" if row["architecture"] == summary["architecture"] else ""
         lines.append(
             f"{row['dice']:7.4f} {row['macs'] / 1e9:8.3f} {row['parameters'] / 1e6:13.3f} {latency:>7}{chosen}"
         )
-    audit = facts["ranking"]["audit"]
+    audit = ranked["audit"]
     if audit:
         taus = ", ".join(f"{rung['tau']:.2f} on {rung['cases']}" for rung in audit["rungs"])
         lines.append(f"Kendall's τ with the ranking on all cases, of {audit['candidates']} at random: {taus} cases.")
-    return "\n".join([*lines, *_trust(facts)])
+    return "\n".join([*lines, *_trust(summary)])
 
 
-def _trust(facts: dict[str, Any]) -> list[str]:
+def _trust(summary: dict[str, Any]) -> list[str]:
     """Return the agreement with retraining, where it was asked for."""
-    if "tau" not in facts:
+    if "tau" not in summary:
         return []
-    low, high = facts["interval"]
-    noise = "not known" if facts["seed_sd"] is None else f"{facts['seed_sd']:.4f}"
-    trained = sum(bool(each["dice"]) for each in facts["candidates"])
+    low, high = summary["interval"]
+    noise = "not known" if summary["seed_sd"] is None else f"{summary['seed_sd']:.4f}"
+    trained = sum(bool(each["dice"]) for each in summary["candidates"])
     return [
-        f"{trained} candidates retrained from scratch, {facts['iterations']} iterations each: Kendall's τ with the "
-        f"ranking {facts['tau']:.2f} (95 % interval {low:.2f} to {high:.2f}).",
-        f"Standard deviation of Dice between candidates {facts['spread_sd']:.4f}, between seeds {noise}.",
+        f"{trained} candidates retrained from scratch, {summary['iterations']} iterations each: Kendall's τ with the "
+        f"ranking {summary['tau']:.2f} (95 % interval {low:.2f} to {high:.2f}).",
+        f"Standard deviation of Dice between candidates {summary['spread_sd']:.4f}, between seeds {noise}.",
     ]
 
 

@@ -127,7 +127,7 @@ class Verdict:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What to know beside the sentence: how references were chosen and trained, and the caveats."""
+        """The background of the sentence: how references were chosen and trained, and the caveats."""
         return (*self.notes, f"All were trained with {self.training}.", *self.caveats)
 
     def to_json(self) -> dict[str, Any]:

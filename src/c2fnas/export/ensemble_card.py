@@ -48,7 +48,7 @@ Together the models vote on every voxel:
 c2fnas predict {name} --input IMAGES --output LABELS
 ```
 
-{_facts(config, data, design, plan)}
+{_data_and_training(config, data, design, plan)}
 {_weights(written)}
 
 ## Dice
@@ -82,7 +82,7 @@ def _origin(run: RunFolder, design: Design) -> str:
     return "A network of the C2FNAS search space,"
 
 
-def _facts(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
+def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
     recipe = config.deployment.recipe
     with torch.device("meta"):
         network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))

@@ -14,7 +14,7 @@ from c2fnas.inference.pretrained import WEIGHTS
 from c2fnas.runs.folder import PACKAGE, RunFolder
 
 NOTE = "Weights are stored in half precision (float16) and loaded into single precision; Dice is that before rounding."
-"""What the card of such a model says of it."""
+"""A sentence on the card of such a model."""
 
 
 def export_folder(

@@ -10,7 +10,7 @@ PLACE = Path(str(resources.files("c2fnas.pretrained")))
 """A folder per name, with a card and a package per fold."""
 SUMS, WEIGHTS = "SHA256SUMS", "weights.safetensors"
 PACKAGE_PLACES = ("model", "fold-*", "fold-*/model", "final/fold-*/model")
-"""Where packages lie in the folder of a fold, of models that vote, of a run's final networks and of a run."""
+"""Places of packages in the folder of a fold, of models that vote, of a run's final networks and of a run."""
 
 
 def pretrained_names() -> tuple[str, ...]:

@@ -27,7 +27,7 @@ KIB = 1 << 10
 MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 16 * KIB)
 """Bytes that a file of text may have."""
 MOST_INFLATED = 20
-"""How many times the archive's size its weights may have: trained ones shrink by a tenth."""
+"""The most times the archive's size that its weights may have: trained ones shrink by a tenth."""
 MOST_HEADER = 1024 * KIB
 """Bytes that the names and shapes of the weights may take."""
 LARGEST_PATCH = 512**3
@@ -35,7 +35,7 @@ LARGEST_PATCH = 512**3
 DEFLATE_LEVEL, SIZES_BEHIND, UTF8_NAME = 0x6, 0x8, 0x800
 USUAL_FLAGS = DEFLATE_LEVEL | SIZES_BEHIND | UTF8_NAME
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError, RecursionError)
-"""What damaged or crafted archives make of `zipfile`, and, the last, JSON nested too deep of its reader."""
+"""Errors of `zipfile` at damaged or crafted archives and, the last, of the reader of JSON that is nested too deep."""
 WHOLE = "Ask for the file again, or have it written again with `c2fnas export --format zip`."
 
 

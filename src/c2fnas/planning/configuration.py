@@ -27,7 +27,7 @@ Measure = Callable[[Design, Recipe], Timings]
 
 @dataclass(frozen=True)
 class Preparation:
-    """The facts of a preparation that planning needs.
+    """The parts of a preparation that planning needs.
 
     Attributes:
         plan: of the data set.
@@ -40,12 +40,12 @@ class Preparation:
     shapes: tuple[Size, ...]
 
 
-def configure(request: Request, facts: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
+def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
     """Return the configuration of a run: width, recipes, iterations of a time budget, stride of coarse validations.
 
     Args:
         request: the budget with the user's overrides.
-        facts: fields that only preparation knows: names, paths and checksums.
+        fields: those that only preparation knows: names, paths and checksums.
         prepared: plan, folds and sizes of cases.
         measure: times a network on the first device; asked where the budget is a time.
     """
@@ -53,7 +53,7 @@ def configure(request: Request, facts: Mapping[str, Any], prepared: Preparation,
     sections = {name: {**request.part[name], "recipe": recipes.of(stage)} for name, stage in STAGES.items()}
     wanted = sections["deployment"].get("folds", "last")
     sections["deployment"]["folds"] = chosen_folds(wanted, len(prepared.folds))
-    given = {**request.part, **sections, **facts, "width": request.width, "devices": request.devices}
+    given = {**request.part, **sections, **fields, "width": request.width, "devices": request.devices}
     config = RunConfig(**given, budget=request.budget, overrides=request.overrides, versions=versions())
     if config.hours is not None and recipes.open_fields:
         design = request.design or middle_network(config.space, request.width)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from c2fnas.data.plan import Plan  # which imports torch, and a wrong --budget is to be refused at once
 
 BUDGETS = ("demo", "hour", "day", "paper")
+DEFAULT_BUDGET = "hour"
 STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
 """The sections that have a recipe, and the paper's stage of each."""
 

@@ -9,14 +9,22 @@ from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design
-from c2fnas.planning.presets import BUDGETS, STAGES, Part, complete_recipe, draft, load_budget, requested
+from c2fnas.planning.presets import (
+    BUDGETS,
+    DEFAULT_BUDGET,
+    STAGES,
+    Part,
+    complete_recipe,
+    draft,
+    load_budget,
+    requested,
+)
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 from c2fnas.runs.run import chosen_folds, load_folds
 
-DEFAULT_BUDGET = "hour"
 AMENDABLE = (*STAGES, "verdict")
 """Sections of a prepared run that may change without another preparation."""
 

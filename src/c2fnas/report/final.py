@@ -62,8 +62,7 @@ def _place(row: CaseScores) -> tuple[bool, float, str]:
 
 def summarise_final(folder: RunFolder, evaluations: Mapping[int, Evaluation]) -> FinalSummary:
     """Return the deployment of a run, begun or not; ``evaluations`` are those of finished folds."""
-    folds = sorted(int(path.name.removeprefix("fold-")) for path in folder.final.glob("fold-*"))
-    return FinalSummary(tuple(_fold(folder, fold, evaluations.get(fold)) for fold in folds))
+    return FinalSummary(tuple(_fold(folder, fold, evaluations.get(fold)) for fold in folder.begun_folds))
 
 
 def _fold(folder: RunFolder, fold: int, evaluation: Evaluation | None) -> FoldSummary:

@@ -85,7 +85,7 @@ class FineSummary:
 def summarise_fine(folder: RunFolder, config: RunConfig) -> FineSummary:
     """Return the fine stage of a run, begun or not."""
     known = [row for row in read_ranked(folder) if row.dice is not None]
-    chosen, ranking, verified = folder.fine / "architecture.json", folder.ranking_file, folder.verification_file
+    chosen, ranking, verified = folder.fine_architecture, folder.ranking_file, folder.verification_file
     trained = read_job(folder.supernet).value
     return FineSummary(
         candidates=tuple(sorted(known, key=lambda each: (-each.cases, -dice_of(each)))),

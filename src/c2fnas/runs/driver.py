@@ -60,19 +60,13 @@ def drive(
 
 
 def run_jobs(
-    run: Run,
-    stage: str,
-    jobs: Sequence[Job],
-    *,
-    units: Sequence[float] | None = None,
-    settle: Callable[[Outcome], None] = lambda outcome: None,
+    run: Run, stage: str, jobs: Sequence[Job], *, settle: Callable[[Outcome], None] = lambda outcome: None
 ) -> list[Outcome]:
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     A job whose folder already holds its result answers at once, so a repeated call carries on where the last stopped.
     ``settle`` hears of every outcome as it comes.
     """
-    weight = {job.id: unit for job, unit in zip(jobs, units or [1.0] * len(jobs), strict=True)}
     waiting = deque(jobs)
     outcomes: dict[str, Outcome] = {}
 
@@ -80,15 +74,14 @@ def run_jobs(
         outcomes[outcome.job_id] = outcome
         settle(outcome)
 
-    run.reporter.start(stage, sum(weight.values()))
+    run.reporter.start(stage, len(jobs))
     drive(
         run,
         stage,
         lambda: waiting.popleft() if waiting else None,
         keep,
-        finished=lambda: sum(weight[done] for done in outcomes),
+        finished=lambda: len(outcomes),
         so_far=lambda: _best(outcomes),
-        units=lambda job: weight[job.id],
     )
     run.reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2fnas.errors import UserError
+
 PACKAGE = "model"
 EVALUATION = "evaluation.json"
 """The scores of a network on the validation cases, in the folder of the job that trained it."""
@@ -48,8 +50,12 @@ class RunFolder:
     """The prepared cases."""
     coarse = _Place("coarse")
     """The coarse stage."""
+    coarse_architecture = _Place("coarse/architecture.json")
+    """The best topology, with the 3D operation in every cell; it comes last."""
     fine = _Place("fine")
     """The fine stage."""
+    fine_architecture = _Place("fine/architecture.json")
+    """The best architecture; it comes last."""
     supernet = _Place("fine/supernet")
     """The training of the super-network."""
     ranking = _Place("fine/ranking")
@@ -94,6 +100,11 @@ class RunFolder:
         """Return the folder of one coarse candidate, by its number in the ledger."""
         return self.coarse / f"{number:04d}"
 
+    @property
+    def begun_folds(self) -> tuple[int, ...]:
+        """The folds (from 0) whose final network has begun to train."""
+        return tuple(sorted(int(path.name.removeprefix("fold-")) for path in self.final.glob("fold-*")))
+
     def final_fold(self, fold: int) -> Path:
         """Return the folder of the network deployed for ``fold`` (from 0)."""
         return self.final / f"fold-{fold}"
@@ -105,6 +116,18 @@ class RunFolder:
     def reference(self, name: str, fold: int) -> Path:
         """Return the folder of a network to compare with, on a fold."""
         return self.verdict / name / f"fold-{fold}"
+
+    def refuse_unprepared(self) -> None:
+        """Refuse a folder without a configuration.
+
+        Raises:
+            UserError: it is no run, or was not prepared to the end.
+        """
+        if not self.config.exists():
+            raise UserError(
+                f"{self.root}: not a prepared run. `c2fnas prepare DATASET {self.root}` makes one, `c2fnas run` goes "
+                "through all stages."
+            )
 
     @property
     def stop_requested(self) -> bool:

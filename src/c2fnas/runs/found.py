@@ -11,7 +11,7 @@ def was_found(run: RunFolder, design: Design) -> bool:
     Raises:
         UserError: the fine stage's file can't be read.
     """
-    path = run.fine / "architecture.json"
+    path = run.fine_architecture
     if not isinstance(design, Architecture) or not path.exists():
         return False
     found = Architecture.load(path)

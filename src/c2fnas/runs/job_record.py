@@ -42,7 +42,7 @@ class JobRecord:
     Attributes:
         folder: of the job.
         value: what it returned; None before it has succeeded.
-        failed: True if its last attempt failed, or what it has trained could not be scored.
+        failed: True if its last try failed, or what it has trained could not be scored.
         processes: that work on it together, each on a device; 1 before one session has ended.
         session: seconds of its last session; 0 before one has ended.
         curve: its training; an empty one before it has begun.

@@ -18,7 +18,7 @@ TRAINING_SHARE = 0.9
 WHOLE = {"ranked": "cases", "timed": "candidates"}
 """Work that is a job of its own, and what it counts."""
 SHOWN = {"loss": "loss", "validation": "Dice"}
-"""What is shown of a training's metrics, and its name there."""
+"""The metrics of a training that are shown, and their names there."""
 
 
 def progress_to(folder: Path, doing: str, device: str) -> Callable[[int, int], None]:

@@ -11,9 +11,8 @@ from c2fnas.inference.ensemble import FLIPS
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job
+from c2fnas.shapes import Size
 from c2fnas.training.recipe import Recipe
-
-Stride = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,20 @@ class RunPace:
 
     patch: float | None = None
     case: float | None = None
-    stride: Stride = (1, 1, 1)
+    stride: Size = (1, 1, 1)
 
     def training(self, recipe: Recipe, iterations: int) -> float | None:
         """Return the seconds of so many iterations; None if unknown."""
         return None if self.patch is None else iterations * recipe.batch_size * self.patch
 
-    def cases(self, count: float, stride: Stride, *, mirror: bool = False) -> float | None:
+    def cases(self, count: float, stride: Size, *, mirror: bool = False) -> float | None:
         """Return the seconds of ``count`` cases at ``stride``, to which the windows are inverse; None if unknown."""
         if self.case is None:
             return None
         return count * self.case * prod(self.stride) / prod(stride) * (len(FLIPS) if mirror else 1)
 
 
-def read_pace(folder: RunFolder, config: RunConfig, stride: Stride) -> RunPace:
+def read_pace(folder: RunFolder, config: RunConfig, stride: Size) -> RunPace:
     """Return the medians over the coarse candidates, or else over the final networks.
 
     Args:

@@ -126,12 +126,7 @@ class Run:
             UserError: the folder is no run, was not prepared to the end, or is of another version.
         """
         if self._config is None:
-            if not self.is_prepared:
-                root = self.folder.root
-                raise UserError(
-                    f"{root}: not a prepared run. `c2fnas prepare DATASET {root}` makes one, `c2fnas run` goes "
-                    "through all stages."
-                )
+            self.folder.refuse_unprepared()
             self._config = RunConfig.load(self.folder.config)
         return self._config
 

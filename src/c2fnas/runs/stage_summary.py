@@ -101,7 +101,7 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
 
 def _coarse(run: RunFiles) -> StageSummary:
     config, done = run.config.coarse, len(evaluated_trials(run.trials))
-    finished = (run.folder.coarse / "architecture.json").exists()
+    finished = run.folder.coarse_architecture.exists()
     times = [(trial, *_trial_time(run.folder, trial)) for trial in run.trials]
     again = read_jobs(run.folder.coarse / "finalists")
     seconds = sum((own for _, own, _ in times), 0.0) + sum(job.seconds for job in again)
@@ -149,7 +149,7 @@ def _ranking(run: RunFiles) -> StageSummary:
     ranked = [job for job in read_jobs(folder.ranking) if not _verifies(job)]
     jobs = [*ranked, *read_jobs(folder.fine / "latency")]
     scored = sum(_pairs(job, cases) for job in ranked if job.done)
-    finished = folder.ranking_file.exists() or (folder.fine / "architecture.json").exists()
+    finished = folder.ranking_file.exists() or folder.fine_architecture.exists()
     left = remaining(total - scored, scored, sum(job.seconds for job in jobs))
     if left is None and run.plan and total:
         left = run.pace.cases(total, run.plan.ranking_stride)
@@ -166,8 +166,7 @@ def _pairs(job: JobRecord, cases: int) -> int:
 
 def _deployment(run: RunFiles) -> StageSummary:
     recipe = run.config.deployment.recipe
-    begun = {int(path.name.removeprefix("fold-")) for path in run.folder.final.glob("fold-*")}
-    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *begun})]
+    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *run.folder.begun_folds})]
     waiting = [job for job in jobs if not job.done]
     trainings = [_training_left(job, recipe, run.pace) for job in waiting]
     checking = run.pace.cases(run.cases, run.plan.stride, mirror=recipe.mirror) if run.plan else None

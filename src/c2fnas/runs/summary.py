@@ -205,16 +205,15 @@ def training_text(recipe: Recipe) -> str:
 def _design(folder: RunFolder) -> Design | None:
     if has_design(folder.final):
         return read_design(folder.final)
-    found = folder.fine / "architecture.json"
+    found = folder.fine_architecture
     return Architecture.load(found) if found.exists() else None
 
 
 def _evaluations(folder: RunFolder) -> dict[int, Evaluation]:
     """Return the evaluations of finished folds; one without its job's result is of a training being extended."""
-    folds = sorted(int(path.name.removeprefix("fold-")) for path in folder.final.glob("fold-*"))
     return {
         fold: Evaluation.from_json(read_json(folder.final_fold(fold) / EVALUATION))
-        for fold in folds
+        for fold in folder.begun_folds
         if read_job(folder.final_fold(fold)).done and (folder.final_fold(fold) / EVALUATION).exists()
     }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-ATTEMPTS = 5
+TRIES = 5
 """Times that a sampler is asked for one proposal, should it repeat itself."""
 
 FIRST_SCORES = 10
@@ -48,32 +48,26 @@ class OptunaSearch(AsynchronousSearcher):
     """A search by an Optuna sampler, the topology parametrised by its code: one whole number per cell.
 
     The sampler does not know the two priors of the search space, so the topology with the nearest code replaces what it
-    suggests. A repeated suggestion is asked for again, ``attempts`` times in all, and then replaced by the untrained
+    suggests. A repeated suggestion is asked for again, ``tries`` times in all, and then replaced by the untrained
     topology nearest to it. Every proposal comes from a new sampler with a seed of its own and a study rebuilt from the
     history: the sampler hides no state, and a replay gives the same proposals. What it draws before scores lead it is a
     proposal of the random branch.
     """
 
     def __init__(
-        self,
-        topologies: Sequence[Topology],
-        sampler: Sampling,
-        *,
-        seed: int,
-        evaluations: int = 50,
-        attempts: int = ATTEMPTS,
+        self, topologies: Sequence[Topology], sampler: Sampling, *, seed: int, evaluations: int = 50, tries: int = TRIES
     ) -> None:
         """Search among ``topologies`` with the sampler that ``sampler`` makes."""
         super().__init__(topologies, seed=seed, evaluations=evaluations)
         self._topologies = tuple(topologies)
-        self._sampler, self._attempts = sampler, attempts
+        self._sampler, self._tries = sampler, tries
         self._distributions = level_distributions(topologies)
 
     def choose(self, rng: np.random.Generator) -> Choice:
         """Return the untrained topology nearest to a suggestion of the sampler."""
         study = self._study()
         untrained = self.history.untrained
-        for _ in range(self._attempts):
+        for _ in range(self._tries):
             branch: Branch = "random" if self._sampler.is_random(study) else "best"
             trial = self._suggestion(study, int(rng.integers(2**31)))
             code = [trial.params[name] for name in self._distributions]

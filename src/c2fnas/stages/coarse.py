@@ -102,7 +102,7 @@ class _CoarseSearch:
         if proposal is None:
             return None
         architecture = Architecture.uniform(proposal.topology, width=self._run.width)
-        return self._ledger.trial(self._ledger.start(architecture, _facts(self._run, proposal)))
+        return self._ledger.trial(self._ledger.start(architecture, _origin_and_cost(self._run, proposal)))
 
     def _settle(self, outcome: Outcome) -> None:
         trial = self._running.pop(outcome.job_id)
@@ -266,7 +266,7 @@ def _history(ledger: Ledger) -> Iterator[Asked | Told]:
         yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
 
 
-def _facts(run: Run, proposal: Proposal) -> dict[str, Any]:
+def _origin_and_cost(run: Run, proposal: Proposal) -> dict[str, Any]:
     """The ledger's entry of a candidate: its origin and its cost."""
     return {
         "cluster": proposal.cluster,

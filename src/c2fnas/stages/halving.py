@@ -94,19 +94,19 @@ class SuccessiveHalving:
         return list(found)
 
     def _halve(self, candidates: list[OperationPath]) -> Halved:
-        standing, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
+        left, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
         for number, rung in enumerate(self.rungs, start=1):
             cases = self.cases[: rung.cases]
             if number > 1:
-                self._ranking.score(f"rung-{number}", standing, cases)
-                reached |= dict.fromkeys(standing, rung.cases)
-            scores = {path: self._ranking.dice(path, cases) for path in standing}
+                self._ranking.score(f"rung-{number}", left, cases)
+                reached |= dict.fromkeys(left, rung.cases)
+            scores = {path: self._ranking.dice(path, cases) for path in left}
             refuse_all_failed(self._run, list(scores.values()))
             if number == 1:
                 self._warn_of_one_score(set(scores.values()) - {None}, len(scores))
             keep = self.rungs[number].candidates if number < len(self.rungs) else len(scores)
-            standing = survivors(scores, keep, {path: self.cost(path) for path in standing})
-        return Halved(standing, reached)
+            left = survivors(scores, keep, {path: self.cost(path) for path in left})
+        return Halved(left, reached)
 
     def _warn_of_one_score(self, scores: set[float | None], candidates: int) -> None:
         if len(scores) == 1 < candidates:

@@ -119,7 +119,7 @@ def topology_to_search(run: Run, topology: Topology | None = None) -> Topology:
         UserError: the coarse stage has not found one yet.
     """
     topology = topology or topology_begun(run)
-    found = run.folder.coarse / "architecture.json"
+    found = run.folder.coarse_architecture
     if topology is None and not found.exists():
         raise UserError(f"{run.folder.root}: the coarse stage has not finished. `c2fnas search coarse` comes first.")
     return topology or Architecture.load(found).topology

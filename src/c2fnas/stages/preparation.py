@@ -95,14 +95,14 @@ def preparation_of(run: Run) -> Preparation:
 
 
 def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
-    facts = {
+    fields = {
         "dataset": data.name,
         "dataset_path": str(data.root),
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
     }
     fresh = Run(run.folder.root, reporter=run.reporter)
-    return configure(request, facts, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
+    return configure(request, fields, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
 
 
 def _fingerprint(reading: Reading, run: Run) -> Fingerprint:

@@ -14,7 +14,7 @@ from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
 from c2fnas.search.paths import SAMPLINGS, describe_fairness
 from c2fnas.space.topology import Topology
-from c2fnas.stages.training import WEIGHTS, divided, train_on
+from c2fnas.stages.training import WEIGHTS, train_on
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.weights import load_weights, save_weights
 
@@ -63,7 +63,7 @@ def train_supernet_network(payload: Json, folder: Path, device: str) -> tuple[Su
     config = run.config
     supernet = new_supernet(run, payload["code"])
     paths = SAMPLINGS[config.fine.sampling](config.operations, config.cells, seed=config.seed)
-    recipe = divided(config.fine.recipe, payload.get(MICRO_BATCH_DIVISOR, 1))
+    recipe = config.fine.recipe.divided(payload.get(MICRO_BATCH_DIVISOR, 1))
     train_on(
         run,
         supernet,

@@ -158,7 +158,7 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
     """
     began = time.process_time()
     run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
-    spec = replace(spec, recipe=divided(spec.recipe, divisor))
+    spec = replace(spec, recipe=spec.recipe.divided(divisor))
     if spec.score_at:
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short
     network, rungs = train_network(run, spec, folder, device)
@@ -230,13 +230,6 @@ def train_on(
     )
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
     train(network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options)
-
-
-def divided(recipe: Recipe, divisor: int) -> Recipe:
-    """Return the recipe with a smaller micro-batch after an out-of-memory; the effective batch stays."""
-    if divisor == 1:
-        return recipe
-    return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
 
 
 def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:

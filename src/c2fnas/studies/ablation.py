@@ -150,7 +150,7 @@ def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
 
 def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
     folder = RunFolder(root)
-    paths = (("C", folder.coarse / "architecture.json"), ("F", folder.fine / "architecture.json"))
+    paths = (("C", folder.coarse_architecture), ("F", folder.fine_architecture))
     return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in paths if path.exists()]
 
 

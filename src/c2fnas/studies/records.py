@@ -11,18 +11,18 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages.training import failure_of
 
 
-def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, facts: dict[str, Any]) -> None:
-    """Enter a training that has ended into the ledger, once; ``facts`` tell it from others of the same network.
+def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, fields: dict[str, Any]) -> None:
+    """Enter a training that has ended into the ledger, once; ``fields`` tell it from others of the same network.
 
     A success after a failure is entered too: the training was tried again.
     """
     ledger, value, reason = run.ledger(stage), outcome.value or {}, failure_of(outcome)
-    facts = {**facts, "iterations": run.config.deployment.recipe.iterations}
-    known = [trial for trial in ledger.trials() if _is(trial, architecture, facts)]
+    fields = {**fields, "iterations": run.config.deployment.recipe.iterations}
+    known = [trial for trial in ledger.trials() if _is(trial, architecture, fields)]
     if any(trial.score is not None or (trial.state == "failed" and reason is not None) for trial in known):
         return
     left = [trial.number for trial in known if trial.state == "interrupted"]  # by a driver that died in between
-    number = ledger.restart(left[0]).number if left else ledger.start(architecture, facts)
+    number = ledger.restart(left[0]).number if left else ledger.start(architecture, fields)
     ended = {"device": outcome.device, "seconds": outcome.seconds}
     if reason is not None:
         ledger.fail(number, reason, ended)
@@ -45,5 +45,5 @@ def refuse_another_length(run: Run, stage: str) -> None:
         )
 
 
-def _is(trial: Trial, architecture: Architecture, facts: dict[str, Any]) -> bool:
-    return trial.architecture == architecture and all(trial.extra.get(name) == value for name, value in facts.items())
+def _is(trial: Trial, architecture: Architecture, fields: dict[str, Any]) -> bool:
+    return trial.architecture == architecture and all(trial.extra.get(name) == value for name, value in fields.items())

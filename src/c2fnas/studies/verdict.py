@@ -71,7 +71,7 @@ def searched_design(run: Run) -> Design:
         UserError: they are not what the run's search has found, or not trained from scratch on one schedule.
     """
     root, deployment = run.folder.root, run.config.deployment
-    if not (run.folder.fine / "architecture.json").exists():
+    if not run.folder.fine_architecture.exists():
         raise UserError(f"{root}: no search has finished here, so there is nothing to judge. Start with `c2fnas run`.")
     if deployment.start:
         raise UserError(

@@ -154,7 +154,7 @@ def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
 
 
 def _found(run: Run) -> Architecture:
-    path = run.folder.fine / "architecture.json"
+    path = run.folder.fine_architecture
     if not path.exists():
         raise UserError(
             f"{run.folder.root}: the fine stage has not finished. `c2fnas search fine` comes first, or name an "

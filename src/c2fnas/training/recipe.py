@@ -107,6 +107,12 @@ class Recipe(BaseModel):
         update = {"iterations": iterations, "milestones": tuple(sorted(milestones)), "warmup_iterations": warmup}
         return self.model_copy(update=update)
 
+    def divided(self, divisor: int) -> Self:
+        """Return the recipe with a smaller micro-batch, after an out-of-memory; the effective batch stays."""
+        if divisor == 1:
+            return self
+        return self.model_copy(update={"micro_batch": max(1, (self.micro_batch or self.batch_size) // divisor)})
+
 
 def paper_recipe(stage: PaperStage) -> Recipe:
     """Return the recipe of section 4.1. The super-network doubles iterations and milestones of a coarse candidate."""
