@@ -10,6 +10,7 @@ import pytest
 
 import c2fnas
 import c2fnas.api
+from c2fnas.api.exports import Source
 from c2fnas.api.options import given
 from c2fnas.api.runs import Run
 from c2fnas.errors import UserError
@@ -68,3 +69,8 @@ def test_a_run_that_has_found_nothing_yet_says_so(tmp_path) -> None:
 
 def test_what_is_left_out_is_no_override() -> None:
     assert given(coarse__sampler="tpe", seed=0, verdict=None) == {"coarse.sampler": "tpe", "seed": 0}
+
+
+def test_a_format_that_there_is_not_is_refused_by_its_name(tmp_path) -> None:
+    with pytest.raises(UserError, match="--format tensorrt: no such format. Choose bundle, onnx"):
+        Source(tmp_path).export("tensorrt", tmp_path / "out")  # type: ignore[arg-type]

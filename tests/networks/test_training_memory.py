@@ -50,7 +50,7 @@ def test_states_and_patches_add_up():
     network = build_network(architecture, in_channels=1, classes=3)
     assert memory.states == 16 * sum(parameter.numel() for parameter in network.parameters())
     assert memory.of(4) - memory.of(2) == 3 * memory.activations  # half as much again at the peak
-    half = training_memory(architecture, in_channels=1, classes=3, input_size=(16, 16, 16), value_bytes=2)
+    half = training_memory(architecture, in_channels=1, classes=3, input_size=(16, 16, 16), precision="bf16")
     assert memory.activations / 2 < half.activations < memory.activations  # the loss stays in 32 bits
 
 

@@ -8,8 +8,8 @@ from c2fnas.search.base import nearest
 from c2fnas.search.cluster_sampler import ClusterEvolutionSampler, suggest_topology
 from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.optuna_search import (
-    ATTEMPTS,
     FIRST_SCORES,
+    TRIES,
     OptunaSearch,
     Sampling,
     level_distributions,
@@ -135,7 +135,7 @@ def test_a_repeated_suggestion_is_asked_again_then_replaced_by_the_nearest(score
         proposal = searcher.ask()
         assert proposal is not None
         assert proposal.topology == nearest(untrained, code)
-        assert Stubborn.asked == (1 if place == 0 else ATTEMPTS)
+        assert Stubborn.asked == (1 if place == 0 else TRIES)
         untrained.remove(proposal.topology)
         if score != "running":
             searcher.tell(proposal.topology, score)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from c2fnas.cli import app
 from c2fnas.errors import UserError
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
+from c2fnas.stages.pipeline import amend
 
 TEXT = Architecture.uniform(TOPOLOGY).to_text()
 
@@ -32,15 +33,23 @@ def search(run: Path, *options: str) -> Result:
     return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def facts(run: Path, *options: str) -> Any:
+def found_by(run: Path, *options: str) -> Any:
     return json.loads(search(run, *options, "--json").stdout)
+
+
+def test_a_call_sees_what_an_earlier_one_on_the_same_object_has_changed(tmp_path: Path) -> None:
+    opened = c2fnas.open_run(prepared_run(tmp_path).folder.root)
+    with opened.working() as run:
+        amend(run, {"deployment.recipe.iterations": 7})
+    with opened.working() as run:
+        assert run.config.deployment.recipe.iterations == 7
 
 
 def test_the_whole_way(finished: Run) -> None:
     run = finished.folder.root
     with pytest.raises(UserError, match="c2fnas search coarse"):
         search(run)
-    found = facts(
+    found = found_by(
         run,
         "--topology",
         TEXT,
@@ -65,16 +74,16 @@ def test_the_whole_way(finished: Run) -> None:
 
 def test_afterwards_it_answers_at_once(finished: Run) -> None:
     run = finished.folder.root
-    found = facts(run)
+    found = found_by(run)
     words = search(run).stdout
     assert found["architecture"] in words
     assert "← chosen" in words
     assert "9 candidates ranked" in words
     cheapest = found["front"][0]
-    limited = facts(run, "--max-macs", str(cheapest["macs"]))
+    limited = found_by(run, "--max-macs", str(cheapest["macs"]))
     assert limited["architecture"] == cheapest["architecture"]
-    assert facts(run)["architecture"] == cheapest["architecture"]
-    assert facts(run, "--max-macs", "inf")["architecture"] == found["architecture"]
+    assert found_by(run)["architecture"] == cheapest["architecture"]
+    assert found_by(run, "--max-macs", "inf")["architecture"] == found["architecture"]
     retrained = search(run, "--verify", "3", "--verify-iterations", "2").stdout
     assert "3 candidates retrained from scratch, 2 iterations each: Kendall's τ" in retrained
 

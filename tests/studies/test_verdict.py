@@ -101,7 +101,7 @@ def test_cards_say_what_a_search_has_found(judged: tuple[Run, Verdict]) -> None:
     run, _ = judged
     (fold,) = run.final_folds
     found = (run.folder.final_model(fold) / "README.md").read_text()
-    assert "A network found by coarse-to-fine architecture search and trained" in found
+    assert "A network found by coarse-to-fine architecture search, trained" in found
     assert "The search may have seen the validation cases" in found
     drawn = (run.folder.reference("random_topology", fold) / "model" / "README.md").read_text()
     assert "A network of the C2FNAS search space, trained" in drawn

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from c2fnas.errors import UserError
 from c2fnas.inference.pretrained import model_folders, with_design
@@ -55,7 +55,7 @@ class Exportable:
             licence: A paragraph for the cards of `model`: the licence of the weights.
 
         Raises:
-            UserError: there is no model, more than one, or something lies at the output already.
+            UserError: no such format, there is no model, more than one, or something lies at the output already.
 
         Examples:
             c2fnas export runs/hippocampus/final/fold-4/model --format onnx --output hippocampus.onnx
@@ -63,6 +63,8 @@ class Exportable:
             c2fnas export c2fnas-panc --format nnunet --output trainer
             c2fnas export runs/hippocampus --format model --half --output models/hippocampus --licence "CC-BY-SA 4.0"
         """
+        if format not in get_args(Format):
+            raise UserError(f"--format {format}: no such format. Choose {', '.join(get_args(Format))}.")
         if half and format not in ("model", "zip"):
             raise UserError(
                 f"--half --format {format}: half precision is for `model` and `zip`. Leave one of the two out."

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
@@ -258,9 +257,9 @@ class Run(RunView):
         """The kind of the devices, ``cpu`` or ``cuda``."""
         return (self.devices or self.core.config.devices)[0].partition(":")[0]
 
-    @cached_property
+    @property
     def core(self) -> "CoreRun":
-        """The run as the stages work with it."""
+        """The run as the stages work with it, read each time: a stage may have changed its configuration."""
         from c2fnas.runs.run import Run as CoreRun
 
         return CoreRun(self.folder, reporter=self._reporter)

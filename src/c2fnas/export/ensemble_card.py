@@ -13,11 +13,10 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.networks.designs import Design, build_design, read_design
+from c2fnas.runs.card import grid, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
-from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
 from c2fnas.training.weights import read_tensors
 
 
@@ -41,7 +40,7 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     data = Fingerprint.model_validate(read_json(run.fingerprint))
     return f"""# {config.dataset}: {len(models)} models that vote
 
-{_origin(run, design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
+{origin(run, design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
 Together the models vote on every voxel:
 
 ```
@@ -73,30 +72,19 @@ def _evaluation(path: Path) -> Evaluation:
     return Evaluation.from_json(read_json(path))
 
 
-def _origin(run: RunFolder, design: Design) -> str:
-    # That a search has found it is said only of the run's own search.
-    if not isinstance(design, Architecture):
-        return "A network of a fixed form,"
-    if was_found(run, design):
-        return "A network found by coarse-to-fine architecture search,"
-    return "A network of the C2FNAS search space,"
-
-
 def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
     recipe = config.deployment.recipe
     with torch.device("meta"):
         network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
-    other = config.deployment.start
-    start = f"fine-tuned from another model ({other[:12]})" if other else "from scratch"
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
 - **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
   {", ".join(each.name for each in data.classes[1:])}
-- **Grid**: {grid}, patch {by(plan.patch_size, " × ")}
+- **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},
-  {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed}, {start}"""
+  {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed},
+  {start(config)}"""
 
 
 def _weights(written: Path) -> str:

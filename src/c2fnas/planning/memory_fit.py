@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,10 +11,11 @@ import torch
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
-from c2fnas.planning.timings import run_once
+from c2fnas.planning.timings import noise, run_once
 from c2fnas.runs.reporter import Reporter
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.device import use_threads
@@ -104,12 +104,12 @@ class MemoryFit:
             in_channels=self._step.in_channels,
             classes=self._step.classes,
             input_size=patch,
-            value_bytes=4 if self._step.precision == "fp32" else 2,
+            precision=self._step.precision,
         )
         return memory.of(self._step.patches)
 
     def _result(self, patch: Size, peak: int | None, fits: bool) -> str:
-        size, took = "×".join(map(str, patch)), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
+        size, took = by(patch), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
         verdict = "fits" if fits else "does not fit"
         return (
             f"A training step on {self._step.patches} patches of {size} takes {took} of {self.available / 1e9:.1f} GB: "
@@ -158,10 +158,5 @@ def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, An
     stepper = Stepper(network.train(), recipe, device)
     use_threads(stepper.fabric)
     for iteration in range(2):
-        stepper.step(_noise(step, tuple(payload["patch"])), iteration)
+        stepper.step(noise(step.patches, step.in_channels, step.classes, payload["patch"]), iteration)
     return {"bytes": peak_memory(stepper.fabric.device)}
-
-
-def _noise(step: TrainingStep, patch: tuple[int, ...]) -> SimpleNamespace:
-    image = torch.randn(step.patches, step.in_channels, *patch)
-    return SimpleNamespace(image=image, label=torch.randint(step.classes, (step.patches, *patch)))

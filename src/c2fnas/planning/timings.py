@@ -2,8 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.inference.forward import autocast
 from c2fnas.networks.designs import Design, build_design, design_from_json
+from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
@@ -90,18 +92,17 @@ def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Tim
     network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
-    seconds = time_iterations(network, lambda a, b: _noise(a, b, plan, patches), timed, TIMED_ITERATIONS, device=device)
+    batch = noise(patches, len(plan.channels), len(plan.classes), plan.patch_size)
+    seconds = time_iterations(network, lambda a, b: repeat(batch, b - a), timed, TIMED_ITERATIONS, device=device)
     window = _time_window(network, plan, patches, recipe, device) / patches
     return Timings(patch=seconds / patches, window=window, augmentation=_time_augmentation(plan, device))
 
 
-def _noise(start: int, stop: int, plan: Plan, patches: int) -> Iterator[SimpleNamespace]:
-    """Random batches in the plan's shape."""
+def noise(patches: int, channels: int, classes: int, patch: Size) -> SimpleNamespace:
+    """Return a batch of random patches with labels."""
     generator = torch.Generator().manual_seed(0)
-    for _ in range(start, stop):
-        image = torch.randn(patches, len(plan.channels), *plan.patch_size, generator=generator)
-        label = torch.randint(len(plan.classes), (patches, *plan.patch_size), generator=generator)
-        yield SimpleNamespace(image=image, label=label)
+    image = torch.randn(patches, channels, *patch, generator=generator)
+    return SimpleNamespace(image=image, label=torch.randint(classes, (patches, *patch), generator=generator))
 
 
 def _time_window(network: torch.nn.Module, plan: Plan, windows: int, recipe: Recipe, device: str) -> float:

@@ -1,7 +1,10 @@
 """The model card: what a package was trained on, how good it is and what it is not."""
 
+from c2fnas.data.plan import Plan
 from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.networks.designs import Design
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.found import was_found
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
@@ -12,40 +15,52 @@ from c2fnas.training.recipe import Recipe
 def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation | None) -> str:
     """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is not measurable."""
     split, plan = run.folds[fold], run.plan
-    grid = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     channels = ", ".join(channel.name for channel in plan.channels)
-    what, seen = _origin(run, design)
     return f"""# {run.config.dataset}, fold {fold}
 
-{what} trained with c2fnas {run.config.versions["c2fnas"]}.
+{origin(run.folder, design)} trained with c2fnas {run.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}
-- **Grid**: {grid}, patch {by(plan.patch_size, " × ")}
+- **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
-  {recipe.precision}, seed {run.config.seed}, {_start(run)}
+  {recipe.precision}, seed {run.config.seed}, {start(run.config)}
 - **Validation**: {_validation(evaluation, len(split.validation))}
 
-{seen}Not a medical device: a research model that knows images like those it was trained on.
+{_seen(run, design)}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
 
 
-def _origin(run: Run, design: Design) -> tuple[str, str]:
-    """The network's origin, and a warning if a search may have been led by the validation cases."""
+def grid(plan: Plan) -> str:
+    """Return the grid and the patch that networks of a plan see, as text."""
+    space = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
+    return f"{space}, patch {by(plan.patch_size, ' × ')}"
+
+
+def origin(run: RunFolder, design: Design) -> str:
+    """Return the network's origin as text; a search's only where it is this run's own."""
     if not isinstance(design, Architecture):
-        return "A network of a fixed form,", ""
+        return "A network of a fixed form,"
+    if was_found(run, design):
+        return "A network found by coarse-to-fine architecture search,"
+    return "A network of the C2FNAS search space,"
+
+
+def start(config: RunConfig) -> str:
+    """Return the weights that the final networks of a run begin with, as text."""
+    model = config.deployment.start
+    return f"fine-tuned from another model ({model[:12]})" if model else "from scratch"
+
+
+def _seen(run: Run, design: Design) -> str:
+    """The warning that a search may have been led by the validation cases."""
+    if not isinstance(design, Architecture):
+        return ""
     if was_found(run.folder, design):
-        what = "A network found by coarse-to-fine architecture search and"
-        return what, "The search may have seen the validation cases when it chose the architecture. "
-    what = "A network of the C2FNAS search space,"
-    return what, "If a search on these data chose the architecture, it may have seen the validation cases. "
-
-
-def _start(run: Run) -> str:
-    start = run.config.deployment.start
-    return f"fine-tuned from another model ({start[:12]})" if start else "from scratch"
+        return "The search may have seen the validation cases when it chose the architecture. "
+    return "If a search on these data chose the architecture, it may have seen the validation cases. "
 
 
 def _validation(evaluation: Evaluation | None, cases: int) -> str:

@@ -32,7 +32,7 @@ class TrainingMemory:
 
 
 def training_memory(
-    architecture: Architecture, *, in_channels: int, classes: int, input_size: Size, value_bytes: int = 4
+    architecture: Architecture, *, in_channels: int, classes: int, input_size: Size, precision: str = "fp32"
 ) -> TrainingMemory:
     """Predict the memory of a training, besides the hundreds of MB of the framework itself.
 
@@ -41,12 +41,12 @@ def training_memory(
     of interpolation, addition and concatenation between blocks.
 
     Args:
-        value_bytes: of an activation: 4 in fp32, 2 in bf16 and fp16.
+        precision: of activations: 4 bytes a value in fp32, 2 in bf16 and fp16.
     """
     cost = network_cost(architecture, in_channels=in_channels, classes=classes, input_size=input_size)
     saved = saved_values(architecture, in_channels=in_channels, input_size=input_size)
     depth = architecture.topology.downsamplings
-    voxels = prod(padded_size(input_size, depth))
+    voxels, value_bytes = prod(padded_size(input_size, depth)), 4 if precision == "fp32" else 2
     return TrainingMemory(
         states=4 * STATES * cost.parameters, activations=value_bytes * saved + 4 * LOSS_VALUES * classes * voxels
     )

@@ -7,6 +7,7 @@ from c2fnas.runs.config import CoarseLimits
 from c2fnas.runs.run import Run
 from c2fnas.search.clusters import TopologyCluster, restrict_clusters
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
 
@@ -23,7 +24,7 @@ def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
         in_channels=run.in_channels,
         classes=run.classes,
         input_size=run.plan.patch_size,
-        value_bytes=4 if recipe.precision == "fp32" else 2,
+        precision=recipe.precision,
     )
     patches = recipe.micro_batch or recipe.batch_size
     return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory.of(patches)}
@@ -57,7 +58,7 @@ def _refusal(run: Run, limits: CoarseLimits, costs: Iterable[dict[str, int]]) ->
     least = ", ".join(f"{_written(name, min(cost[name] for cost in costs))} {UNITS[name]}" for name, _ in limited)
     return (
         f"No topology is within {asked}: the least that one takes is {least}, at width {run.width:g} "
-        f"and a patch of {'×'.join(map(str, run.plan.patch_size))}. Raise the limit, or prepare a run of a "
+        f"and a patch of {by(run.plan.patch_size)}. Raise the limit, or prepare a run of a "
         "smaller width."
     )
 

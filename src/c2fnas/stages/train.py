@@ -17,6 +17,7 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run, chosen_folds
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy
 from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
@@ -114,7 +115,7 @@ def extend(run: Run, iterations: int) -> None:
 
 def announcement(run: Run, design: Design, folds: tuple[int, ...]) -> str:
     """Return what will be trained, and what of another model comes over."""
-    recipe, size = run.config.deployment.recipe, "×".join(map(str, run.plan.patch_size))
+    recipe, size = run.config.deployment.recipe, by(run.plan.patch_size)
     text = (
         f"{design.to_text()}\n{run.config.dataset}, folds {', '.join(map(str, folds))} of "
         f"{len(run.folds)}: {recipe.iterations} iterations of {recipe.batch_size} patches of {size}, recipe "
