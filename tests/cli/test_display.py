@@ -80,15 +80,17 @@ def test_quiet_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_terminal_shows_stage_eta_candidate_dice_and_memory(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     with Display() as display:
         display.start("coarse", 10)
+        display.update("coarse", 6.8, NOTE)
+        clock.now += 60
         display.update("coarse", 7.8, NOTE)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
-    assert re.search(r"coarse .*78%.*ETA", shown)
+    assert re.search(r"coarse .*78%.*ETA 0:02:12", shown)  # as a line without a terminal says
     assert NOTE in shown  # whole, in eighty columns
 
 

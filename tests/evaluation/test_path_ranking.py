@@ -12,8 +12,8 @@ from c2fnas.data.cache import Cache, PreparedCase, prepare_cases
 from c2fnas.errors import UserError
 from c2fnas.evaluation import path_ranking
 from c2fnas.evaluation.evaluate import evaluate_network
-from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.path_ranking import mean_dice, score_by_case, score_paths
+from c2fnas.evaluation.metrics import CaseScores, Evaluation
+from c2fnas.evaluation.path_ranking import mean_dice, score_by_case
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SegmentationNetwork, SuperNetwork
 from c2fnas.search.paths import random_paths
@@ -33,8 +33,13 @@ def alone(network: SegmentationNetwork, cases: list[PreparedCase], window: Slidi
     return evaluate_network(network, cases, window, class_names=CLASS_NAMES, device="cpu")
 
 
-def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWindow, paths=PATHS, **more):
-    return score_paths(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu", **more)
+def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWindow, paths=PATHS) -> list[float | None]:
+    """The mean Dice of each path."""
+    rows: list[list[CaseScores | None]] = [[] for _ in paths]
+    for result in score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu"):
+        for index, row in enumerate(result.rows, start=result.first):
+            rows[index].append(row)
+    return [mean_dice(each) for each in rows]
 
 
 @pytest.mark.exact
@@ -62,12 +67,15 @@ def test_windows_of_several_cases_share_a_batch(cases: list[PreparedCase]) -> No
 def test_nothing_changes_where_memory_has_paths_take_turns(
     cases: list[PreparedCase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, window, heard = supernet(), SlidingWindow(PATCH, PATCH), list[tuple[int, int]]()
+    network, window = supernet(), SlidingWindow(PATCH, PATCH)
     expected = ranked(network, cases, window)
     each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
     monkeypatch.setattr(path_ranking, "MEMORY", 3 * each)
-    assert ranked(network, cases, window, on_progress=lambda done, total: heard.append((done, total))) == expected
-    assert heard == [(done, 15) for done in range(1, 16)]  # five cases for three groups of paths
+    assert ranked(network, cases, window) == expected
+    results = list(score_by_case(network, cases, PATHS, window, class_names=CLASS_NAMES, device="cpu"))
+    groups = sorted({result.first for result in results})
+    assert len(groups) == len(path_ranking.groups_of(cases, PATHS, window, 3)) == 3
+    assert [(each.case, each.first) for each in results] == [(case.id, first) for first in groups for case in cases]
 
 
 @pytest.mark.exact

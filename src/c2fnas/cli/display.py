@@ -8,10 +8,10 @@ from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from c2fnas.runs.progress import StageProgress
+from c2fnas.runs.progress import StageProgress, eta_text
 
 LEAST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 """Seconds between two lines where the output is no terminal: the longer a stage has lasted, the fewer it needs."""
@@ -28,12 +28,9 @@ class Display:
             BarColumn(24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("{task.fields[ending]}"),
             console=self._console,
             disable=not self._console.is_terminal or quiet,
-            speed_estimate_period=300,
         )
         self._tasks: dict[str, TaskID] = {}
         self._paces: dict[str, StageProgress] = {}
@@ -62,7 +59,8 @@ class Display:
         """Move the bar of ``stage``; without a terminal, a line now and then."""
         now, pace = time.monotonic(), self._paces[stage]
         pace.update(done, now)
-        self._bars.update(self._tasks[stage], completed=done, note=note)
+        eta = pace.eta(now)
+        self._bars.update(self._tasks[stage], completed=done, note=note, ending="" if eta is None else eta_text(eta))
         if self._bars.disable and now - self._last_line > pause(now - pace.began):
             self._last_line = now
             self.say("; ".join(filter(None, [f"{stage}: {pace.text(now)}", note])))

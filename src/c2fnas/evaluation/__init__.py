@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "evaluate": ["evaluate_network"],
         "label_files": ["evaluate_files", "pair_files"],
         "metrics": ["CaseScores", "Evaluation", "Options", "dice_per_class", "score_case", "summarise"],
-        "path_ranking": ["score_paths"],
+        "path_ranking": ["score_by_case"],
         "verdict": ["Verdict"],
     },
 )

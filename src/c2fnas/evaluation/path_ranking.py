@@ -1,6 +1,6 @@
 """Scoring many paths of a super-network on whole volumes (paper Eq. 7), what paths share computed once."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,8 +20,6 @@ from c2fnas.networks.supernet import SuperNetwork
 from c2fnas.shapes import Size
 from c2fnas.space.operation import OperationPath
 
-Progress = Callable[[int, int], None]
-
 MEMORY = 2**30
 """Bytes that the sums of all paths under way may take together."""
 
@@ -33,31 +31,6 @@ class CaseResult:
     case: str
     first: int
     rows: tuple[CaseScores | None, ...]
-
-
-def score_paths(
-    supernet: SuperNetwork,
-    cases: Sequence[PreparedCase],
-    paths: Sequence[OperationPath],
-    window: SlidingWindow,
-    *,
-    class_names: Sequence[str],
-    device: str = "auto",
-    on_progress: Progress = lambda done, total: None,
-) -> list[float | None]:
-    """Return the mean whole-volume Dice of each path with shared weights; None where its logits are not finite.
-
-    Equals the evaluation of each path's stand-alone network; see :func:`score_by_case`. ``on_progress`` hears of
-    ``done`` of ``total`` cases, counted again for every group of paths where memory has paths take turns.
-    """
-    rows: list[list[CaseScores | None]] = [[] for _ in paths]
-    total = len(cases) * len(groups_of(cases, paths, window, len(class_names)))
-    results = score_by_case(supernet, cases, paths, window, class_names=class_names, device=device)
-    for done, result in enumerate(results, start=1):
-        for index, row in enumerate(result.rows, start=result.first):
-            rows[index].append(row)
-        on_progress(done, total)
-    return [mean_dice(each) for each in rows]
 
 
 def score_by_case(
