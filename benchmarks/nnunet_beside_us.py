@@ -30,12 +30,12 @@ from typing import Any
 
 import yaml
 
-from c2fnas.data.fold_choice import make_folds
+from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import load_dataset
+from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
-from c2fnas.evaluation.evaluate_files import evaluate_files, pair_files
+from c2fnas.evaluation.label_files import evaluate_files, pair_files
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.paired_folds import difference
 from c2fnas.runs.run import Setting
 from c2fnas.space.architecture import BUILT_IN, Architecture
 from nnunet_report import table

@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 import yaml
+from c2fnas.stages.fine_jobs import trained_supernet
+from c2fnas.stages.narrowing import Narrowed, Narrowing
 
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
@@ -29,13 +31,11 @@ from c2fnas.files import write_json, write_text
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
-from c2fnas.search.rank_correlation import kendall_tau, spread_places
+from c2fnas.search.ranks import kendall_tau, spread_places
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.fine import train_supernet
-from c2fnas.stages.fine_jobs import trained_supernet
-from c2fnas.stages.narrowing import Narrowed, Narrowing
 from c2fnas.stages.prepare import prepare
 
 RESULTS = Path(__file__).parent / "results"

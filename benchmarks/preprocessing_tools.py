@@ -34,14 +34,17 @@ def main() -> None:
 
 def our_fingerprint(job: dict[str, Any]) -> Step:
     """Fingerprint and plan, which is kept for the other steps and tools."""
-    from c2fnas.data.fingerprint import fingerprint_dataset
     from c2fnas.data.layouts import load_dataset
     from c2fnas.data.plan import Plan
+    from c2fnas.data.scan import scan_dataset
     from c2fnas.planning.plan import make_plan
 
     def step() -> dict[str, Any]:
-        fingerprint = fingerprint_dataset(load_dataset(Path(job["data"])), workers=job["workers"])
+        fingerprint = scan_dataset(load_dataset(Path(job["data"])), workers=job["workers"]).fingerprint
         plan = make_plan(fingerprint, style="planned").model_dump()
+        for channel, own in zip(plan["channels"], fingerprint.channels, strict=True):
+            if own.kind == "ct":  # the same numbers for every tool
+                channel |= {"clip": (own.low, own.high), "mean": own.mean, "std": own.std}
         # The others crop whatever there is to crop; the target spacing is the workload's.
         plan |= {"crop_nonzero": True, "patch_size": job["patch"], "spacing": job["spacing"]}
         plan |= {"stride": job["patch"], "ranking_stride": job["patch"]}
@@ -63,7 +66,7 @@ def our_prepare(job: dict[str, Any]) -> Step:
         cache = prepare_cases(load_dataset(Path(job["data"])).training, plan, folder, workers=job["workers"])
         case = cache[cache.ids[0]]
         assert case.label is not None
-        return first_case(case.image, case.label) | {"disk": disk(folder)}
+        return first_case(case.image[...], case.label) | {"disk": disk(folder)}
 
     return step
 
@@ -73,7 +76,7 @@ def our_patches(job: dict[str, Any]) -> Step:
     from c2fnas.data.cache import Cache
     from c2fnas.data.patches import PatchSampler, prefetched
 
-    cache = Cache.open(Path(job["work"]) / "ours")
+    cache = Cache.open(Path(job["work"]) / "ours", our_plan(job))
     sampler = PatchSampler(
         [cache[case] for case in cache.ids],
         patch_size=tuple(job["patch"]),

@@ -20,6 +20,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from c2fnas.stages.fine_jobs import new_supernet
+from c2fnas.stages.jobs import new_network, train_on
+from c2fnas.studies.width_job import with_patch
 from torch import nn
 
 from c2fnas.evaluation.evaluate import evaluate_network
@@ -29,13 +32,9 @@ from c2fnas.files import write_json, write_text
 from c2fnas.runs.driver import run_all
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Setting, evenly_spread
-from c2fnas.search.path_ranking import random_paths
-from c2fnas.search.path_sampling import PathSampling, UniformPaths
+from c2fnas.search.paths import PathSampling, UniformPaths, random_paths
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.fine_jobs import new_supernet
-from c2fnas.stages.jobs import new_network, train_on
 from c2fnas.stages.prepare import prepare
-from c2fnas.studies.width_job import with_patch
 from c2fnas.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent

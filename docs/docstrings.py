@@ -5,12 +5,14 @@ from typing import Any
 
 import griffe
 
+COMMANDS = re.compile(r"^( *)Examples:\n((?:\1    (?:c2fnas|torchrun) .*(?:\n|$))+)", re.MULTILINE)
 DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?! *$).*)*", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):(?=`)")
 
 
 def as_markdown(text: str) -> str:
     """A docstring whose doctests are fenced and whose references are names."""
+    text = COMMANDS.sub(r"\1On the command line:\n\n\2", text)
     fenced = DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
     return ROLE.sub("", fenced)
 

@@ -6,6 +6,7 @@ A hook of MkDocs (`mkdocs.yml`). All of it is made from the code and the files a
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -17,12 +18,16 @@ ROOMS = {
     "space": "What may be searched. Needs no torch.",
     "networks": "How a candidate computes.",
     "search": "Which candidate next. Needs no torch.",
+    "bench": "Tables of trained topologies, and searches replayed on them.",
     "data": "From files to patches.",
     "training": "The one training loop.",
-    "inference": "From a network to labels and Dice.",
+    "inference": "From a network to labels.",
+    "evaluation": "From labels to Dice, and the comparison of trainings.",
     "execution": "Where a job runs.",
-    "runs": "The run folder and its ledger.",
-    "stages": "The paper: coarse, fine, scale, deploy, and the pipeline that chains them.",
+    "planning": "From a data set, a machine and a budget to a plan.",
+    "runs": "The run folder, its configuration and its ledger.",
+    "stages": "The paper: prepare, coarse, fine, deploy, and the pipeline that chains them.",
+    "studies": "Verdict, ablation, widths, verification, tables.",
     "report": "From a run to tables, figures and a page.",
     "export": "Models for other tools.",
 }
@@ -33,6 +38,9 @@ LISTS = {"<!-- decisions -->": "decisions", "<!-- results -->": "results"}
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {f"reference/{room}.md": _room(room, about) for room, about in ROOMS.items()}
+    pages["reference/c2fnas.md"] = _room(
+        "", "The whole package by one import. Everything else is loaded when it is used."
+    )
     pages["reference/command-line.md"] = _command_line()
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
@@ -49,9 +57,25 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def _room(room: str, about: str) -> str:
-    """One page for a room, a section for each of its modules."""
-    modules = sorted(_module(path) for path in (SOURCE / room).rglob("*.py") if path.read_text(encoding="utf-8"))
-    return "\n\n".join([f"# {room}", about, *(f"::: {module}" for module in modules)])
+    """One page for a package: a section for each of its public names, or for each module where it lists none."""
+    package = f"c2fnas.{room}".rstrip(".")
+    entries = public_names(package) or sorted(
+        _module(path) for path in (SOURCE / room).rglob("*.py") if path.stat().st_size
+    )
+    return "\n\n".join([f"# {room or package}", about, *(f"::: {entry}" for entry in entries)])
+
+
+def public_names(package: str) -> list[str]:
+    """Where each name in a package's ``__all__`` is defined; those of c2fnas itself are called by it."""
+    module = import_module(package)
+    found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    return [
+        f"{each.__module__}.{each.__qualname__}"
+        if hasattr(each, "__qualname__") and package != "c2fnas"
+        else f"{package}.{name}"
+        for name, each in found.items()
+        if name[:2] != "__" and not isinstance(each, type(module))
+    ]
 
 
 def _module(path: Path) -> str:
@@ -63,6 +87,7 @@ def _command_line() -> str:
     """What Typer says of every command, in Markdown."""
     command = [sys.executable, "-m", "typer", "c2fnas.cli", "utils", "docs", "--name", "c2fnas"]
     text = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    text = re.sub(r"\x08\nExamples:\n((?:  .*\n)+)", lambda found: f"Examples:\n\n```sh\n{found[1]}```\n", text)
     return text.replace("# `c2fnas`", "# The command line", 1)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import DOCS, NOT_RUN, PAGES, README, SHELL, blocks, commands
+from documents import DOCS, NOT_RUN, PAGES, README, SHELL, blocks, commands, files
 
 from c2fnas.data.phantoms import write_phantoms
 
@@ -62,6 +62,8 @@ def test_the_commands_of_the_readme_run(demo: Path) -> None:
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", ON_THE_DEMO, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run(demo: Path, page: Path) -> None:
+    for name, text in files(page).items():
+        (demo / name).write_text(text, encoding="utf-8")
     for block in commands(page):
         run(block, demo)
 

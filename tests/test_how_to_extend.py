@@ -30,11 +30,10 @@ def changed_copy(page: str, folder: Path) -> Path:
     return folder / "src"
 
 
-def python(source: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def python(source: Path, *arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(source), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], env=environment, capture_output=True, text=True, encoding="utf-8"
-    )
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
 
 
 def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
@@ -46,6 +45,28 @@ def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
     done = python(source, "-c", code, source, PAGES / "add-an-operation.md")
     examples = (PAGES / "add-an-operation.md").read_text(encoding="utf-8").count(">>> ")
     assert done.stdout.split() == ["0", str(examples)], done.stdout + done.stderr
+
+
+def test_a_searcher_is_plugged_in(tmp_path: Path) -> None:
+    """Its code is checked and compared as the page says; its commands run with those of the other pages."""
+    page = PAGES / "plug-in-a-searcher.md"
+    for name, content in NEW_FILE.findall(page.read_text(encoding="utf-8")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    table = ROOT / "benchmarks" / "results" / "topology_table.csv"
+    own = "hill_climbing:HillClimbing"
+    code = "import doctest, sys; print(*doctest.testfile(sys.argv[1], module_relative=False, encoding='utf-8'))"
+    check = "from c2fnas.search.testing import check_searcher; check_searcher('few_clusters:bold')"
+    simulate = ("-m", "c2fnas", "simulate", table, "--samplers", f"algorithm1,{own}", "--repetitions", "20", "--json")
+    examples = page.read_text(encoding="utf-8").count(">>> ")
+    for arguments, printed in (
+        (("-c", code, page), f"0 {examples}"),
+        (("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hill_climbing.py"), "7 passed"),
+        (("-c", check), ""),
+        (simulate, own),
+    ):
+        done = python(ROOT / "src", *arguments, folder=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert printed in done.stdout
 
 
 @pytest.mark.long

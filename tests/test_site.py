@@ -5,12 +5,13 @@ import re
 import subprocess
 import sys
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from documents import DOCS, ROOT
 
-from c2fnas.cli import app
+from c2fnas.cli import COMMANDS
 
 pytestmark = pytest.mark.long
 
@@ -33,21 +34,23 @@ def text_of(page: Path) -> str:
 
 def test_every_command_is_on_the_page_of_the_command_line(site: Path) -> None:
     shown = text_of(site / "reference" / "command-line" / "index.html")
-    groups = [("", app)] + [(f"{group.name} ", group.typer_instance) for group in app.registered_groups]
-    assert "search " in [name for name, _ in groups]
-    for group, commands in groups:
-        for command in commands.registered_commands:
-            name = command.name or command.callback.__name__.replace("_", "-")
-            assert f"$ c2fnas {group}{name} " in shown
+    assert "search fine" in [command.name for command in COMMANDS]
+    for command in COMMANDS:
+        assert f"$ c2fnas {command.name} " in shown
 
 
-def test_every_room_shows_its_modules(site: Path) -> None:
-    for room in (path.parent for path in (ROOT / "src" / "c2fnas").glob("*/__init__.py")):
-        if room.name in ("cli", "presets", "pretrained"):  # the page of the command line, and no code
-            continue
-        shown = text_of(site / "reference" / room.name / "index.html")
-        for module in room.glob("[!_]*.py"):
-            assert f"c2fnas.{room.name}.{module.stem}" in shown
+def test_every_package_shows_exactly_its_public_names(site: Path) -> None:
+    packages = [path.parent.name for path in (ROOT / "src" / "c2fnas").glob("*/__init__.py")]
+    left_out = {"api", "cli", "presets", "pretrained"}  # the pages of c2fnas and of the command line, and no code
+    for room in ["c2fnas", *(set(packages) - left_out)]:
+        package = import_module("c2fnas" if room == "c2fnas" else f"c2fnas.{room}")
+        page = site / "reference" / room / "index.html"
+        sections = re.findall(r'<h2 id="(c2fnas[\w.]*)"', page.read_text(encoding="utf-8"))
+        names = [name for name in getattr(package, "__all__", ()) if name not in ("__version__", "bench")]
+        if names:
+            assert sorted(section.rpartition(".")[2] for section in sections) == sorted(names), room
+        else:
+            assert {section.split(".")[1] for section in sections} == {room}
 
 
 def test_docstrings_are_rendered_as_they_are_meant(site: Path) -> None:

@@ -16,8 +16,7 @@ import pytest
 
 from c2fnas.runs.ledger import Ledger
 from c2fnas.space.architecture import Architecture
-from c2fnas.training.metrics_log import MetricsLog
-from c2fnas.training.progress import Progress
+from c2fnas.training.metrics_log import MetricsLog, Progress
 
 pytestmark = pytest.mark.long
 
@@ -71,12 +70,12 @@ def test_optuna_dashboard_shows_the_studies_and_candidates_of_a_ledger_under_way
         coarse.succeed(first, 0.75)
         coarse.start(architecture)
         until(lambda: trials("coarse"), [("Complete", [0.75]), ("Running", None)])
-        fine = Ledger(tmp_path / "study.db", "fine")
-        fine.add_scored([(architecture, 0.5, {})])
-        until(lambda: sorted(studies()), ["coarse", "fine"])
-        assert trials("fine") == [("Complete", [0.5])]
-        (parameters,) = [each["params"] for each in get(f"api/studies/{studies()['fine']}")["trials"]]
-        assert [each["param_external_value"] for each in parameters] == ["3D", "3D", "3D"]
+        scale = Ledger(tmp_path / "study.db", "scale")
+        scale.add_scored([(architecture, 0.5, {})])
+        until(lambda: sorted(studies()), ["coarse", "scale"])
+        assert trials("scale") == [("Complete", [0.5])]
+        (parameters,) = [each["params"] for each in get(f"api/studies/{studies()['scale']}")["trials"]]
+        assert [each["param_external_value"] for each in parameters] == ["0.25"]
 
 
 @pytest.mark.timeout(300)

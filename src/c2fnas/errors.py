@@ -1,12 +1,36 @@
-"""Errors that a user can mend: one readable paragraph, exit code 2, no traceback."""
+"""Errors that a user can fix: one readable paragraph, exit code 2, no traceback."""
+
+import errno
+
+EXHAUSTED = {
+    errno.EMFILE: "Raise the limit of open files (`ulimit -n`), or use fewer workers.",
+    errno.ENFILE: "Close other programs, or raise the machine's limit of open files.",
+    errno.ENOMEM: "Close other programs, or use fewer workers.",
+    errno.EAGAIN: "Close other programs, or use fewer workers.",
+}
+"""Resources of the system that run out, with the fix: no fault of the file that was being read."""
 
 
 class UserError(Exception):
-    """Something the user can put right; the message names the file and the mend."""
+    """Something the user can put right; the message names the file and the fix."""
 
 
 class Interrupted(Exception):
     """Stopped on request; the same command carries on."""
+
+
+def refuse_exhaustion(path: object, error: BaseException | None) -> None:
+    """Do nothing, unless an error, or what it came from, says that the system has run out of something.
+
+    Raises:
+        UserError: it has; the message names what, and not the file as damaged.
+    """
+    while error is not None:
+        number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+        if number in EXHAUSTED:
+            what = getattr(error, "strerror", None) or "Cannot allocate memory"
+            raise UserError(f"{path}: a resource of the system has run out ({what}). {EXHAUSTED[number]}") from error
+        error = error.__cause__
 
 
 def in_a_line(error: Exception) -> str:

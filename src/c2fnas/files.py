@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,46 @@ def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:
     return UserError(
         f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; {kept}."
     )
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse a ``path`` where something is already; an empty folder is no obstacle.
+
+    Raises:
+        UserError: something is there.
+    """
+    if path.is_file() or path.is_symlink() or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"{path}: there is something already. Delete it, or choose another place.")
+
+
+@contextmanager
+def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a folder to fill, which gets the name ``folder`` when the block ends well and is removed when it fails.
+
+    With ``replace``, a folder that is there stays until the new one is whole.
+
+    Raises:
+        UserError: something is at ``folder``, the disk is full, or the parent folder can't be written.
+    """
+    folder = folder.absolute()  # "." has no name to put another before
+    unfinished, old = (folder.with_name(f".{os.getpid()}-{folder.name}{end}") for end in ("", "-old"))
+    try:
+        if not replace:
+            refuse_taken(folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if folder.exists():  # no system exchanges two folders everywhere, so the old one steps aside
+            folder.rename(old)
+        unfinished.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        kept = "the folder that was there is intact" if replace else "nothing is left of what was begun"
+        raise cannot_be_written(folder, error, kept) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,17 +1,34 @@
-"""Tables of topologies: read as written, what is wrong is named, and what they say of themselves."""
+"""Tables of topologies: read as written, queried, faults named, their statistics, and searches compared on them."""
 
+import csv
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from c2fnas.bench.comparison import Budget, compare, difference
-from c2fnas.bench.table import Row, read_table, write_table
-from c2fnas.bench.table_facts import cluster_share, distance_correlation, measurements, seed_noise, table_clusters
+from c2fnas.bench import (
+    Budget,
+    Row,
+    TopologyTable,
+    UnknownTopology,
+    cluster_share,
+    compare,
+    difference,
+    distance_correlation,
+    planned_trainings,
+    read_table,
+    seed_noise,
+    simulate,
+    write_table,
+)
 from c2fnas.errors import UserError
+from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
+from c2fnas.space.cost import network_cost
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 
@@ -27,6 +44,10 @@ def row(topology: Topology, dice: float | None, cluster: int = 0, seed: int = 0,
 
 def rows_of(dice: dict[Topology, float]) -> list[Row]:
     return [row(t, dice[t], cluster.index) for cluster in CLUSTERS for t in cluster.topologies if t in dice]
+
+
+def table_of(rows: Sequence[Row], iterations: int = 100) -> TopologyTable:
+    return TopologyTable(tuple(rows), {"setting": {"iterations": iterations}}, Path("table.csv"))
 
 
 def test_read_as_written(tmp_path: Path) -> None:
@@ -58,7 +79,7 @@ def test_two_lines_on_one_training_are_refused(tmp_path: Path) -> None:
 
 def test_seeds_are_averaged_and_their_spread_is_the_noise() -> None:
     rows = [row(TOPOLOGIES[0], 0.4), row(TOPOLOGIES[0], 0.6, seed=1), row(TOPOLOGIES[1], None), row(TOPOLOGIES[2], 0.3)]
-    table = measurements(rows, 100)
+    table = table_of(rows).measurements()
     first = table[TOPOLOGIES[0]]
     assert first.score == pytest.approx(0.5)
     assert np.array(first.rungs) == pytest.approx(np.array([[0.25, 0.125], [0.5, 0.25]]))
@@ -69,7 +90,7 @@ def test_seeds_are_averaged_and_their_spread_is_the_noise() -> None:
 
 def test_clusters_are_those_of_the_whole_space() -> None:
     dice = dict.fromkeys(TOPOLOGIES[::3], 0.5)
-    for cluster in table_clusters(rows_of(dice)):
+    for cluster in table_of(rows_of(dice)).clusters:
         assert set(cluster.topologies) <= set(CLUSTERS[cluster.index].topologies)
 
 
@@ -119,7 +140,7 @@ def test_algorithm_1_beats_random_where_clusters_tell_and_not_where_they_do_not(
     verdicts = {}
     for name, dice in (("telling", telling), ("blind", blind)):
         rows = rows_of(dice)
-        found = compare(measurements(rows, 100), table_clusters(rows), ["algorithm1", "random"], budget)
+        found = compare(table_of(rows).measurements(), table_of(rows).clusters, ["algorithm1", "random"], budget)
         plain = {each.sampler: each for each in found.contenders if not each.early_stopping}
         verdicts[name] = difference(plain["algorithm1"], plain["random"])
     assert verdicts["telling"][2] < 0
@@ -129,7 +150,9 @@ def test_algorithm_1_beats_random_where_clusters_tell_and_not_where_they_do_not(
 def test_early_stopping_costs_less_and_every_curve_falls() -> None:
     rng = np.random.default_rng(5)
     rows = rows_of({t: float(rng.uniform(0.2, 0.9)) for t in TOPOLOGIES})
-    found = compare(measurements(rows, 100), table_clusters(rows), ["random"], Budget(12, workers=2, repetitions=50))
+    found = compare(
+        table_of(rows).measurements(), table_of(rows).clusters, ["random"], Budget(12, workers=2, repetitions=50)
+    )
     whole, early = found.contenders
     assert (whole.name, early.name) == ("random", "random + early stopping")
     assert early.cost.mean() < whole.cost.mean() == pytest.approx(120)
@@ -138,3 +161,107 @@ def test_early_stopping_costs_less_and_every_curve_falls() -> None:
             assert (np.diff(band.mean) <= 1e-12).all()
             assert (band.low <= band.mean + 1e-12).all()
             assert (band.mean <= band.high + 1e-12).all()
+
+
+def test_the_plan_is_balanced_and_a_larger_one_holds_it() -> None:
+    space = SearchSpace()
+    plan = planned_trainings(space, per_cluster=12)
+    clusters = cluster_topologies(space.topologies(), clusters=8, seed=0)
+    assert len(plan) == len(set(plan)) == 96 + 2 * 16
+    for cluster in clusters:
+        own = {topology for index, topology, _ in plan if index == cluster.index}
+        assert len(own) == 12
+        assert own <= set(cluster.topologies)
+    assert len({topology for _, topology, seed in plan if seed == 2}) == 16
+    assert set(plan) < set(planned_trainings(space, per_cluster=20))
+    everything = planned_trainings(space, per_cluster=924, seeds=1)
+    assert len(everything) == 924
+    for cut in range(8, 97, 8):
+        counts = [sum(index == cluster for index, _, seed in plan[:cut] if seed == 0) for cluster in range(8)]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_query_tells_mean_and_spread_over_seeds_or_one_training() -> None:
+    first, second = row(TOPOLOGIES[0], 0.4), row(TOPOLOGIES[0], 0.6, seed=1, seconds=20.0)
+    table = table_of([first, second, row(TOPOLOGIES[1], None), row(TOPOLOGIES[0], None, seed=2, seconds=30.0)])
+    both = table.query(TOPOLOGIES[0])
+    assert both.dice == pytest.approx(0.5)
+    assert both.spread == pytest.approx(math.sqrt(0.02))
+    assert both.rungs == pytest.approx({25: 0.125, 50: 0.25})
+    assert both.per_class == pytest.approx({"organ": 0.5})
+    assert (both.seeds, both.seconds, both.parameters, both.macs) == ((0, 1, 2), 20.0, 1000, 5000)
+    one = table.query(TOPOLOGIES[0].code, seed=1)
+    assert (one.seeds, one.dice, one.spread, one.seconds) == ((1,), 0.6, None, 20.0)
+    failed = table.query(TOPOLOGIES[1])
+    assert (failed.dice, failed.spread, failed.rungs, failed.per_class) == (None, None, {}, {})
+
+
+def test_a_table_is_a_mapping_and_its_rows_are_the_columns_of_the_file(tmp_path: Path) -> None:
+    rows = [row(TOPOLOGIES[0], 0.5), row(TOPOLOGIES[0], 0.25, seed=1), row(TOPOLOGIES[2], None, cluster=2)]
+    table = table_of(rows)
+    assert list(table) == [TOPOLOGIES[0], TOPOLOGIES[2]]
+    assert len(table) == 2
+    assert TOPOLOGIES[2] in table
+    assert TOPOLOGIES[1] not in table
+    assert table.scores == {TOPOLOGIES[0]: 0.375}
+    write_table(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    for line, values in zip(lines, table.to_rows(), strict=True):
+        assert {name for name, text in line.items() if text} == {
+            name for name, value in values.items() if value is not None
+        }
+        assert line["code"] == values["code"]
+        assert float(line["seconds"]) == values["seconds"]
+
+
+def test_an_unknown_topology_names_the_nearest_and_an_unknown_seed_those_there_are() -> None:
+    known = TOPOLOGIES[::5]
+    table = table_of([row(topology, 0.5) for topology in known])
+    asked = TOPOLOGIES[1]
+    brute = sorted(known, key=lambda each: (math.dist(each.code, asked.code), each.code))[:3]
+    assert table.nearest(asked) == tuple(brute)
+    with pytest.raises(KeyError) as unknown:
+        table.query(asked)
+    assert isinstance(unknown.value, UnknownTopology)
+    for topology in brute:
+        assert str(topology.code) in str(unknown.value)
+    with pytest.raises(UnknownTopology, match="with seed 3; it has 0"):
+        table.query(known[0], seed=3)
+    with pytest.raises(ValueError, match="cell 2"):
+        table.query((0, 2, 0))
+
+
+def test_the_shipped_table_is_whole() -> None:
+    """Rows and costs are as decision 0023 says, and each topology lies in its cluster of the whole space."""
+    table = TopologyTable.shipped()
+    planned = planned_trainings(SearchSpace(), per_cluster=12)
+    assert {(each.cluster, *each.key) for each in table.rows} == set(planned)
+    assert table.iterations == 100
+    for topology, result in table.items():
+        cost = network_cost(
+            Architecture.uniform(topology, width=0.25), in_channels=1, classes=3, input_size=(40, 56, 40)
+        )
+        assert (result.parameters, result.macs) == (cost.parameters, cost.macs)
+
+
+def test_a_table_without_its_setting_is_queried_but_not_simulated(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", rows_of(dict.fromkeys(TOPOLOGIES, 0.5)))
+    table = TopologyTable.load(tmp_path / "table.csv")
+    assert table[TOPOLOGIES[0]].dice == 0.5
+    with pytest.raises(UserError, match=r"table.json: is missing"):
+        simulate(table, ["random"], repetitions=2)
+
+
+def test_the_text_and_the_json_of_a_simulation_agree() -> None:
+    rng = np.random.default_rng(6)
+    rows = rows_of({t: float(rng.uniform(0.2, 0.9)) for t in TOPOLOGIES})
+    heard: list[str] = []
+    found = simulate(table_of(rows), ["algorithm1", "random"], repetitions=20, on_contender=heard.append)
+    value, text = json.loads(json.dumps(found.to_json())), found.text()
+    assert heard == [each["name"] for each in value["contenders"]]
+    for each in value["contenders"]:
+        assert f"{each['regret']:8.4f}" in text
+    mean, low, high = value["regret_less_that_of_random"]["algorithm1"]
+    assert f"is {mean:+.4f} ({low:+.4f} to {high:+.4f})" in text
+    assert value["budget"]["evaluations"] == min(50, len(TOPOLOGIES) // 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from c2fnas.cli.demo import _side_by_side
+from c2fnas.api.pipelines import side_by_side
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,6 @@ from c2fnas.cli.demo import _side_by_side
 def test_candidates_share_a_cpu_where_nobody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, devices: str, cores: int, gpus: int, expected: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("c2fnas.data.parallel.usable_cores", lambda: cores)
+    monkeypatch.setattr("c2fnas.cores.usable_cores", lambda: cores)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    assert _side_by_side(devices) == expected
+    assert side_by_side(devices) == expected

@@ -71,7 +71,7 @@ def test_in_words() -> None:
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_a_drawing(tmp_path, suffix: str) -> None:
     file = tmp_path / f"panc.{suffix}"
-    assert described("c2fnas-panc", "--svg", str(file)) == described("c2fnas-panc")
+    assert described("c2fnas-panc", "--figure", str(file)) == described("c2fnas-panc")
     content = file.read_bytes()
     assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
@@ -80,9 +80,15 @@ def test_a_drawing(tmp_path, suffix: str) -> None:
         assert "level 3, 1/16" in text
 
 
-@pytest.mark.parametrize("arguments", [("c2fnas-panc", "--svg", "panc.bmp"), ("--space", "--svg", "space.svg")])
-def test_what_cannot_be_drawn(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"\.svg, \.png, \.pdf"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("c2fnas-panc", "--figure", "panc.bmp"), r"\.png, \.svg or \.pdf"),
+        (("--space", "--figure", "space.svg"), "draws an architecture"),
+    ],
+)
+def test_what_cannot_be_drawn(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
         described(*arguments)
 
 

@@ -39,7 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def scores(root: Path, monkeypatch: pytest.MonkeyPatch, *options: object) -> dict[str, Any]:
-    code = call(monkeypatch, root / "predictions", root / "labels", "--json", root / "scores.json", "-q", *options)
+    code = call(monkeypatch, root / "predictions", root / "labels", "--output", root / "scores.json", "-q", *options)
     assert code == 0
     return dict(json.loads((root / "scores.json").read_text()))
 
@@ -72,9 +72,9 @@ def test_classes_come_from_the_manifest_beside_the_labels(root: Path, monkeypatc
 )
 def test_classes_by_name(root: Path, text: str, names: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if not names:
-        assert call(monkeypatch, root / "predictions", root / "labels", "--labels", text) == 2
+        assert call(monkeypatch, root / "predictions", root / "labels", "--classes", text) == 2
         return
-    found = scores(root, monkeypatch, "--labels", text)
+    found = scores(root, monkeypatch, "--classes", text)
     assert set(found["per_class"]) == names
     assert found["per_class"]["organ"] == pytest.approx(8 / 9 if text == "organ,lesion" else 1 / 2)
 
@@ -84,7 +84,7 @@ def test_classes_of_a_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for path in [*(root / "predictions").iterdir(), *(root / "labels").iterdir()]:
         array = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
         write(path, np.array([0, 3, 5])[array].ravel().tolist())
-    assert scores(root, monkeypatch, "--labels", root / "model")["per_class"] == pytest.approx(
+    assert scores(root, monkeypatch, "--classes", root / "model")["per_class"] == pytest.approx(
         {"organ": 8 / 9, "lesion": 1 / 2}
     )
 
@@ -98,7 +98,9 @@ def test_distances_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_two_files_are_a_pair(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = call(monkeypatch, root / "predictions" / "a.nii.gz", root / "labels" / "b.nii.gz", "--json", root / "x.json")
+    code = call(
+        monkeypatch, root / "predictions" / "a.nii.gz", root / "labels" / "b.nii.gz", "--output", root / "x.json"
+    )
     assert code == 0
     assert json.loads((root / "x.json").read_text())["per_class"]["1"] == pytest.approx(2 / 3)
 
@@ -113,7 +115,7 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(
         return error
 
     assert "no volumes here" in refusal(root / "nowhere", root / "labels")
-    assert "a.nii.gz" in refusal(root / "predictions", root / "labels", "--labels", "organ")  # has a value 2
+    assert "a.nii.gz" in refusal(root / "predictions", root / "labels", "--classes", "organ")  # has a value 2
     write(root / "predictions" / "e.nii.gz", [0, 1])
     assert "e.nii.gz" in refusal(root / "predictions", root / "labels")  # no such label
     write(root / "labels" / "e.nii.gz", [0, 1, 0])

@@ -46,9 +46,75 @@ def test_a_truncated_volume_ends_the_run_before_anything_is_trained(tmp_path: Pa
 
 
 def test_a_second_driver_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
+    from c2fnas.data.phantoms import write_phantoms
     from c2fnas.runs.lock import RunLock
 
-    with RunLock(tmp_path):
-        done = c2fnas("run", tmp_path, "--run", tmp_path)
+    dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
+    with RunLock(tmp_path / "run"):
+        done = c2fnas("run", dataset, "--run", tmp_path / "run")
     assert done.returncode == 2
     assert "process" in done.stderr
+
+
+MISTAKES = [
+    "run nowhere runs/a",
+    "run {data} runs/a --budget fortnight",
+    "run {data} runs/a --devices gpu",
+    "run {data} runs/a --set coarse.evals=3",
+    "run {data} runs/a --set seed=-1",
+    "run {data} runs/a --backend local --address auto",
+    "run {data}",
+    "prepare {data} runs/a --folds",
+    "train {data} runs/a --architecture nonsense",
+    "train {data} runs/a --iterations 0",
+    "train {data} runs/a --from nowhere -a c2fnas-panc",
+    "search coarse runs/a",
+    "search fine runs/a --verify-iterations 3",
+    "search scale runs/a --widths 1",
+    "verdict runs/a",
+    "ablate runs/a",
+    "tabulate runs/a --table table.csv",
+    "report runs/a",
+    "predict nowhere -i {data} -o labels",
+    "predict hippocampus -i nowhere -o labels",
+    "predict hippocampus -i {data} -o labels --device gpu",
+    "predict hippocampus -i {data} -o labels --max-memory much",
+    "evaluate nowhere nothing",
+    "export nowhere -f zip -o model.zip",
+    "export hippocampus -f onnx --half -o model.onnx",
+    "import nowhere.zip -o model",
+    "describe nonsense",
+    "compare --channels 0",
+    "demo --cases 2",
+    "check {data} --workers 0",
+    "nonsense",
+    "describe --nonsense",
+]
+
+SCRIPT = """
+import sys
+from c2fnas.cli import main
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["c2fnas", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code)
+print("torch" in sys.modules)
+"""
+
+
+def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    from c2fnas.data.phantoms import write_phantoms
+
+    data = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
+    (tmp_path / "here").mkdir()
+    lines = [line.format(data=data) for line in MISTAKES]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], input="\n".join(lines), capture_output=True, text=True, cwd=tmp_path / "here"
+    )
+    assert done.stdout.split() == ["2"] * len(lines) + ["False"], done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(lines), done.stderr
+    assert all(line.startswith("c2fnas") for line in said)
+    assert list((tmp_path / "here").iterdir()) == []

@@ -9,8 +9,6 @@ import pytest
 from small_models import save_small_model, write_image
 
 from c2fnas.cli import main
-from c2fnas.cli.predict import model_folders, parse_bytes, parse_stride
-from c2fnas.errors import UserError
 
 
 @pytest.fixture
@@ -27,14 +25,6 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main()
     return int(stop.value.code or 0)
-
-
-def test_a_run_stands_for_its_folds_models(run: Path) -> None:
-    packages = [run / "final" / f"fold-{fold}" / "model" for fold in (0, 1)]
-    assert model_folders([run]) == model_folders([run / "final"]) == model_folders([run, packages[1]]) == packages
-    assert model_folders([run / "final" / "fold-1"]) == [packages[1]]
-    with pytest.raises(UserError, match="no model here"):
-        model_folders([run.parent])
 
 
 def test_a_folder_is_predicted_then_found_done(
@@ -109,13 +99,3 @@ def test_a_wrong_option_is_one_paragraph_and_exit_code_2(
     assert said in error
     assert "Traceback" not in error
     assert error.count("\n") == 1
-
-
-def test_numbers_of_options() -> None:
-    assert parse_stride("16") == (16, 16, 16)
-    assert parse_stride("16, 16, 4") == (16, 16, 4)
-    sizes = {"8G": 8 * 2**30, "512 MB": 2**29, "1.5GiB": 3 * 2**29, "1000": 1000, "2k": 2048}
-    assert {text: parse_bytes(text) for text in sizes} == sizes
-    for wrong in ("", "8X", "-1G", "0", "G"):
-        with pytest.raises(UserError):
-            parse_bytes(wrong)

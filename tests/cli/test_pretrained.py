@@ -11,12 +11,12 @@ import pytest
 from small_models import ARCHITECTURE, PLAN, save_small_model, write_image
 
 from c2fnas import Architecture
+from c2fnas.api.evaluations import label_classes
+from c2fnas.api.trainings import _package, asked_design
 from c2fnas.cli import main
-from c2fnas.cli.evaluate import label_classes
-from c2fnas.cli.predict import model_folders
-from c2fnas.cli.train import _asked, _package
 from c2fnas.errors import UserError
 from c2fnas.inference import pretrained as shelf
+from c2fnas.inference.pretrained import model_folders
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_its_classes_are_evaluated(toy: Path) -> None:
 
 
 def test_its_design_is_a_design(toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _asked("toy", None, Path("run")) == ARCHITECTURE
+    assert asked_design("toy", None, Path("run")) == ARCHITECTURE
     assert call(monkeypatch, "describe", "toy") == 0
     assert ARCHITECTURE.to_text() in capsys.readouterr().out
     assert call(monkeypatch, "export", "toy", "-f", "nnunet", "-o", "trainer") == 0

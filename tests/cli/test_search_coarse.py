@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from c2fnas.cli.backend import executor_factory
+import c2fnas
+from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import LocalProcessExecutor
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Silent
-from c2fnas.stages.prepare import prepare
 
 TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
 
@@ -22,7 +21,7 @@ TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coarse")
     dataset = write_phantoms(folder / "Task00", cases=5, test_cases=0)
-    prepare(dataset, folder / "run", TINY, seed=0, devices=("cpu",), reporter=Silent())
+    c2fnas.prepare(dataset, folder / "run", budget=TINY, devices="cpu")
     return folder / "run"
 
 
@@ -45,7 +44,10 @@ def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -
     assert (again.returncode, again.stdout) == (0, done.stdout)
     other = coarse(run, "--sampler", "tpe", "--max-memory", "inf")
     assert other.returncode == 2
-    assert f"sampler random, now tpe, limits memory {8 * 1024**3}, now None" in other.stderr
+    assert "another --sampler (random, now tpe): its coarse stage has begun with it" in other.stderr
+    unlimited = coarse(run, "--max-memory", "inf")
+    assert unlimited.returncode == 2
+    assert f"another --max-memory ({8 * 1024**3}, now none)" in unlimited.stderr
 
 
 @pytest.mark.parametrize(
@@ -67,13 +69,14 @@ def test_what_cannot_be_is_said_in_one_paragraph(run: Path, options: list[str], 
 def test_a_folder_that_is_no_run_is_not_made(tmp_path: Path) -> None:
     done = coarse(tmp_path / "nowhere")
     assert done.returncode == 2
-    assert f"c2fnas prepare DATASET --run {tmp_path / 'nowhere'}" in done.stderr
+    assert f"c2fnas prepare DATASET {tmp_path / 'nowhere'}" in done.stderr
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_local_jobs_run_on_the_devices_of_the_run_or_on_those_that_are_named() -> None:
-    for devices, expected in ((None, ("cpu:0", "cpu:1")), ("cpu:5", ("cpu:5",))):
-        with executor_factory("local", devices=devices)(("cpu:0", "cpu:1")) as executor:
+    chosen: list[tuple[Jobs, tuple[str, ...]]] = [({}, ("cpu:0", "cpu:1")), ({"devices": "cpu:5"}, ("cpu:5",))]
+    for jobs, expected in chosen:
+        with executor_factory(jobs)(("cpu:0", "cpu:1")) as executor:
             assert isinstance(executor, LocalProcessExecutor)
             assert executor.devices == expected
 
@@ -83,7 +86,7 @@ def test_the_coarse_stage_on_a_ray_cluster(ray_alone: None, tmp_path: Path) -> N
     """A cluster of the command's own: without an address Ray starts one on this machine."""
     pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
     dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
-    prepare(dataset, tmp_path / "run", TINY, seed=0, devices=("cpu",), reporter=Silent())
+    c2fnas.prepare(dataset, tmp_path / "run", budget=TINY, devices="cpu")
     done = coarse(tmp_path / "run", "--backend", "ray", "-q")
     assert done.returncode == 0, done.stderr
     trials = Ledger(tmp_path / "run" / "study.db", "coarse", read_only=True).trials()
@@ -92,4 +95,4 @@ def test_the_coarse_stage_on_a_ray_cluster(ray_alone: None, tmp_path: Path) -> N
 
 def test_ray_takes_no_devices() -> None:
     with pytest.raises(UserError, match="Ray chooses"):
-        executor_factory("ray", devices="cpu")
+        executor_factory({"backend": "ray", "devices": "cpu"})

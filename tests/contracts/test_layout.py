@@ -8,11 +8,10 @@ import pytest
 from layout_files import CHANNELS, CLASSES, FORMATS, LAYOUTS, Truth, truths
 
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.check import check_dataset
 from c2fnas.data.dataset import Case, Dataset
-from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import layout_of, load_dataset, read_dataset
 from c2fnas.data.plan import Plan
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_geometry, read_image, read_label
 from c2fnas.planning.plan import make_plan
 
@@ -50,7 +49,7 @@ def test_what_is_read_is_what_was_meant(stored: tuple[Path, tuple[Truth, ...]]) 
     assert dataset.channels == CHANNELS[: cases[0].image.shape[-1]] or len(dataset.channels) == 1
     assert tuple((each.name, each.values) for each in dataset.classes) == CLASSES
     assert (len(dataset.training), len(dataset.test)) == (5, 1)
-    assert check_dataset(path) == ()
+    assert scan_dataset(path).problems == ()
     for case, truth in in_order(dataset, cases):
         volume = read_image(case.images)
         assert np.array_equal(volume.array, np.moveaxis(truth.image, -1, 0))
@@ -100,7 +99,7 @@ class Prepared:
 def prepared(dataset: Dataset, cases: tuple[Truth, ...], folder: Path, plan: Plan | None = None) -> Prepared:
     """The training cases, prepared; the plan too is made from the data set where none is given."""
     ordered = tuple(case for case, _ in in_order(dataset, cases) if case.label is not None)
-    own = make_plan(fingerprint_dataset(replace(dataset, training=ordered)), style="planned")
+    own = make_plan(scan_dataset(replace(dataset, training=ordered)).fingerprint, style="planned")
     assert plan is None or own.model_dump(exclude={"channels"}) == plan.model_dump(exclude={"channels"})
     cache = prepare_cases(ordered, own, folder)
     arrays = [(np.array(cache[name].image), np.array(cache[name].label)) for name in cache.ids]

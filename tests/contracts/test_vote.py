@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
-from c2fnas.inference.ensemble import Fusion, Vote
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.options import Vote
+from c2fnas.inference.sinks import RestoringSink
 
 VOTES: tuple[Vote, ...] = ("majority", "mean")
 

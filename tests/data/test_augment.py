@@ -7,9 +7,16 @@ from scipy import ndimage
 from small_cases import plan_of
 from torch import Tensor
 
-from c2fnas.data import intensity
-from c2fnas.data.augment import Augmentation, augmentation, modern_augmentation, paper_augmentation, turning_planes
-from c2fnas.data.warp import Warp, rotation
+from c2fnas.data import augment as augment_module
+from c2fnas.data.augment import (
+    Augmentation,
+    Warp,
+    augmentation,
+    modern_augmentation,
+    paper_augmentation,
+    rotation,
+    turning_planes,
+)
 
 
 def rng_of(seed: int = 0) -> np.random.Generator:
@@ -118,11 +125,11 @@ def test_identity_warp_changes_nothing() -> None:
 def test_smoothing_is_scipys_gaussian() -> None:
     image = np.random.default_rng(0).normal(size=(9, 8, 3)).astype(np.float32)
     expected = ndimage.gaussian_filter(image, 0.8, mode="nearest", truncate=3.0)
-    assert np.allclose(intensity.smoothed(torch.from_numpy(image), 0.8).numpy(), expected, atol=1e-5)
+    assert np.allclose(augment_module.smoothed(torch.from_numpy(image), 0.8).numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("change", [change for _, change in intensity.CHANGES], ids=lambda each: each.__name__)
-def test_a_change_leaves_its_input_alone_and_does_something(change: intensity.Change) -> None:
+@pytest.mark.parametrize("change", [change for _, change in augment_module.CHANGES], ids=lambda each: each.__name__)
+def test_a_change_leaves_its_input_alone_and_does_something(change: augment_module.Change) -> None:
     image = torch.randn(2, 6, 7, 8, generator=torch.Generator().manual_seed(0))
     before = image.clone()
     changed = [change(image, rng_of(seed)) for seed in range(8)]
@@ -133,7 +140,7 @@ def test_a_change_leaves_its_input_alone_and_does_something(change: intensity.Ch
 
 def test_gamma_keeps_mean_and_spread_and_order() -> None:
     image = torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
-    changed = intensity.gamma(image, rng_of())
+    changed = augment_module.gamma(image, rng_of())
     assert changed.mean().item() == pytest.approx(image.mean().item(), abs=1e-5)
     assert changed.std().item() == pytest.approx(image.std().item(), rel=1e-4)
     assert torch.equal(changed.flatten().argsort(), image.flatten().argsort())
@@ -142,6 +149,6 @@ def test_gamma_keeps_mean_and_spread_and_order() -> None:
 def test_contrast_stays_within_the_range() -> None:
     image = torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
     for seed in range(10):
-        changed = intensity.contrast(image, rng_of(seed))
+        changed = augment_module.contrast(image, rng_of(seed))
         assert changed.min() >= image.min()
         assert changed.max() <= image.max()

@@ -159,6 +159,20 @@ def test_a_cut_array_is_an_error_that_names_it(tmp_path: Path) -> None:
         _ = Cache.open(tmp_path / "cache")["case0"].image
 
 
+def test_a_file_that_can_not_be_opened_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = prepared(tmp_path, 1)["case0"]
+
+    def fails(*arguments: object, **others: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(np, "load", fails)
+    with pytest.raises(UserError, match=r"image\.npy.*Too many open files.*ulimit") as raised:
+        _ = found.image
+    assert "amaged" not in str(raised.value)
+
+
 def test_unknown_case_and_absent_cache(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'nobody'"):
         prepared(tmp_path, 1)["nobody"]

@@ -11,6 +11,10 @@ import pytest
 from small_cases import plan_of, write_case
 
 from c2fnas.data.cache import Cache, prepare_cases
+from c2fnas.data.plan import ChannelPlan
+from c2fnas.files import write_json
+
+CT = ChannelPlan(name="CT", kind="ct")
 
 
 def contents(cache: Cache) -> dict[str, bytes]:
@@ -50,6 +54,38 @@ def dies_while_writing(case, plan, allocate):
 cache.prepare_case = dies_while_writing
 cases = [Case(f"case{n}", (root / f"raw/case{n}.nii.gz",), root / f"raw/case{n}_label.nii.gz") for n in range(12)]
 cache.prepare_cases(cases, Plan.model_validate_json((root / "plan.json").read_text()), root / "cut", workers=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files on this system")
+def test_two_thousand_cases_need_no_more_files_than_a_few(tmp_path: Path) -> None:
+    """The cases share one folder, yet each opens maps of its own; Linux has no more than 1,024 files by default."""
+    cache = prepare_cases([write_case(tmp_path / "raw", seed=0)], plan_of(channels=(CT,)), tmp_path / "cache")
+    names = {f"case{n}": cache["a"].folder.name for n in range(2000)}
+    write_json(tmp_path / "cache" / "index.json", {"plan": cache.plan_key, "cases": names})
+    done = subprocess.run([sys.executable, "-c", MANY, str(tmp_path / "cache")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "2000\n"), done.stderr
+
+
+MANY = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from c2fnas.data.cache import Cache
+from c2fnas.data.patches import PatchSampler, prefetched
+from c2fnas.data.plan import ChannelPlan
+
+cache = Cache.open(Path(sys.argv[1]))
+channels = cache.fold_channels((ChannelPlan(name="CT", kind="ct"),), cache.ids)
+cases = [replace(cache[case], channels=channels) for case in cache.ids]
+for case in cases:
+    assert case.truth.shape == case.image.shape[1:]
+for device in (None, "cpu"):
+    sampler = PatchSampler(cases, patch_size=(4, 4, 4), volumes=100, patches_per_volume=1, seed=0, foreground_rate=0.5,
+                           device=device)
+    seen = sum(len(batch.image) for batch in prefetched(sampler, 0, 20, workers=2))
+print(seen)
 """
 
 

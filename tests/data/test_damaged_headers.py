@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cases import CLASSES
 
-from c2fnas.data.check import check_dataset
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import format_of
+from c2fnas.data.scan import scan_dataset
 
 SUFFIXES = (".nii", ".nrrd", ".mha")
 settings.register_profile("files", suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -33,7 +33,7 @@ def problems_of(content: bytes, suffix: str, folder: Path) -> int:
     path = folder / f"a{suffix}"
     path.write_bytes(content)
     case = Case("a", (path,), path)
-    return len(check_dataset(Dataset("a", folder, ("MRI",), CLASSES, (case,), ())))
+    return len(scan_dataset(Dataset("a", folder, ("MRI",), CLASSES, (case,), ())).problems)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

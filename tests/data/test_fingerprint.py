@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from small_cases import dataset_of, write_case
 
-from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset, moments, nonzero_box
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.normalisation import moments
 from c2fnas.data.problem import CaseError
+from c2fnas.data.restoration import nonzero_box
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image
 
 
@@ -21,14 +24,14 @@ def turned_case(folder: Path) -> tuple:
 
 
 def test_sizes_and_spacings_are_along_canonical_axes(tmp_path: Path) -> None:
-    (case,) = fingerprint_dataset(dataset_of(tmp_path, turned_case(tmp_path))).cases
+    (case,) = scan_dataset(dataset_of(tmp_path, turned_case(tmp_path))).fingerprint.cases
     assert case.shape == (7, 9, 11)
     assert case.spacing == pytest.approx((3.0, 0.5, 0.8))
 
 
 def test_statistics_are_those_of_the_foreground(tmp_path: Path) -> None:
     cases = tuple(write_case(tmp_path, name, seed=seed) for seed, name in enumerate("abc"))
-    found = fingerprint_dataset(dataset_of(tmp_path, cases, channels=("CT",)), workers=2)
+    found = scan_dataset(dataset_of(tmp_path, cases, channels=("CT",)), workers=2).fingerprint
     inside = [read_image(c.images).array[0][nibabel.load(c.label).get_fdata() > 0] for c in cases]
     values = np.concatenate(inside)
     (channel,) = found.channels
@@ -37,33 +40,47 @@ def test_statistics_are_those_of_the_foreground(tmp_path: Path) -> None:
     assert (channel.mean, channel.std) == pytest.approx((values.mean(), values.std()), rel=1e-5)
     assert found.cases[0].voxels == (9 * 11 * 7 - 5 * 7 * 5, 5 * 7 * 5 - 8, 8)
     assert [each.cases for each in found.classes] == [3, 3, 3]
-    image = read_image(cases[0].images).array
-    assert found.cases[0].intensities[0].mean == pytest.approx(float(image.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_box_of_nonzero_voxels_is_that_of_all_channels(turned: bool, tmp_path: Path) -> None:
+    affine = np.array([[0, 0, -3.0, 0], [0.5, 0, 0, 0], [0, 0.8, 0, 0], [0, 0, 0, 1]]) if turned else np.eye(4)
+    case, other = (write_case(tmp_path, name, affine=affine) for name in "ab")
+    for each, places in ((case, np.s_[2:5, 3:9, 1:4]), (other, np.s_[1:3, 4:10, 2:3])):
+        values = np.zeros((9, 11, 7), np.float32)
+        values[places] = -1.5
+        nibabel.save(nibabel.Nifti1Image(values, affine), each.images[0])
+    both = replace(case, images=(*case.images, *other.images))
+    (found,) = scan_dataset(dataset_of(tmp_path, (both,), channels=("A", "B"))).fingerprint.cases
+    assert found.nonzero_shape == ((3, 4, 7) if turned else (4, 7, 3))
 
 
 def test_workers_change_nothing_and_progress_counts(tmp_path: Path) -> None:
     cases = tuple(write_case(tmp_path, str(n), seed=n) for n in range(5))
     seen: list[tuple[int, int]] = []
     dataset = dataset_of(tmp_path, cases)
-    assert fingerprint_dataset(dataset, workers=4, progress=lambda *n: seen.append(n)) == fingerprint_dataset(dataset)
+    assert (
+        scan_dataset(dataset, workers=4, progress=lambda *n: seen.append(n)).fingerprint
+        == scan_dataset(dataset).fingerprint
+    )
     assert seen == [(n, 5) for n in range(1, 6)]
 
 
 def test_json_keeps_everything(tmp_path: Path) -> None:
-    found = fingerprint_dataset(dataset_of(tmp_path, turned_case(tmp_path)))
+    found = scan_dataset(dataset_of(tmp_path, turned_case(tmp_path))).fingerprint
     assert Fingerprint.model_validate_json(found.model_dump_json()) == found
 
 
 def test_the_folder_has_its_name_from_within_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = (write_case(tmp_path / "Task05_Prostate", "a"),)
     monkeypatch.chdir(tmp_path / "Task05_Prostate")
-    assert fingerprint_dataset(dataset_of(Path("."), cases)).folder == "Task05_Prostate"
+    assert scan_dataset(dataset_of(Path("."), cases)).fingerprint.folder == "Task05_Prostate"
 
 
 def test_a_copy_is_the_same_data_set_and_a_change_is_not(tmp_path: Path) -> None:
     cases = tuple(write_case(tmp_path / "raw", str(n), seed=n) for n in range(2))
     dataset = dataset_of(tmp_path / "raw", cases)
-    found = fingerprint_dataset(dataset)
+    found = scan_dataset(dataset).fingerprint
     assert found.describes(dataset)
     shutil.copytree(tmp_path / "raw", tmp_path / "copy")
     for path in (tmp_path / "copy").iterdir():
@@ -100,13 +117,13 @@ def test_an_unsound_case_is_an_error_that_names_it(tmp_path: Path) -> None:
     case = write_case(tmp_path)
     case.images[0].write_bytes(case.images[0].read_bytes()[:200])
     with pytest.raises(CaseError, match=r"a\.nii\.gz"):
-        fingerprint_dataset(dataset_of(tmp_path, (case,)))
+        _ = scan_dataset(dataset_of(tmp_path, (case,))).fingerprint
 
 
 def test_contents_are_those_of_the_files_whenever_they_were_written(tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path, (write_case(tmp_path),))
-    first = fingerprint_dataset(dataset)
+    first = scan_dataset(dataset).fingerprint
     os.utime(dataset.training[0].images[0], (0, 0))
-    later = fingerprint_dataset(dataset)
+    later = scan_dataset(dataset).fingerprint
     assert (later == first, later.contents == first.contents) == (False, True)
-    assert fingerprint_dataset(dataset_of(tmp_path, (write_case(tmp_path, seed=7),))).contents != first.contents
+    assert scan_dataset(dataset_of(tmp_path, (write_case(tmp_path, seed=7),))).fingerprint.contents != first.contents

@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 from small_cases import CLASSES
 
 from c2fnas.data.dataset import Case, Dataset
-from c2fnas.data.fold_choice import FoldChoice, chosen_groups, fold_problems, make_folds
 from c2fnas.data.folds import (
     ClassCounts,
+    FoldChoice,
     Split,
     check_splits,
+    chosen_groups,
     class_counts,
     column_folds,
     find_splits_final,
+    fold_problems,
     group_cases,
+    make_folds,
     missing_classes,
     random_folds,
     sequential_folds,

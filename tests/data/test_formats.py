@@ -224,7 +224,7 @@ def test_labels_keep_the_codes_and_the_type_of_the_image(tmp_path: Path) -> None
 
 
 def test_a_label_beside_an_image_whose_handedness_is_zero(tmp_path: Path) -> None:
-    """The standard takes 0 for 1; nibabel mends it while it loads a file, and refuses it in a header."""
+    """The standard takes 0 for 1; nibabel fixes it while it loads a file, and refuses it in a header."""
     image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.diag([1, 2, 3, 1]))
     image.set_sform(None, code=0)
     image.set_qform(np.diag([1, 2, 3, 1]), code=1)
@@ -258,15 +258,12 @@ def test_files_on_two_grids_are_no_image(tmp_path: Path) -> None:
         read_image([tmp_path / "a.nii", tmp_path / "b.nii"])
 
 
-def test_filled_voxels(tmp_path: Path) -> None:
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     values = LABEL.astype(np.float32)
     values[0, 0, 0], values[1, 1, 1] = np.nan, -np.inf
     format_of(tmp_path / "a.nii").write(tmp_path / "a.nii", values, np.eye(4), None)
     with pytest.raises(CaseError, match="2 voxels"):
         read_image([tmp_path / "a.nii"])
-    filled = read_image([tmp_path / "a.nii"], fill=-7).array[0]
-    assert filled[0, 0, 0] == filled[1, 1, 1] == -7
-    assert np.array_equal(filled[2:], values[2:])
 
 
 def test_a_label_for_an_image_has_its_format() -> None:

@@ -8,12 +8,12 @@ import pytest
 from small_cases import write_case
 from small_datasets import Answer, checked
 
-from c2fnas.data.check import check_dataset
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import channel_kind
 from c2fnas.data.layouts import DatasetError, load_dataset, read_dataset
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.problem import CaseError
+from c2fnas.data.scan import scan_dataset
 
 TASKS: dict[str, tuple[dict[str, str], dict[str, str], str, int, int]] = {
     "BRATS": (
@@ -260,7 +260,9 @@ def test_nnunets_endings_in_capitals(tmp_path: Path) -> None:
 def test_nnunets_missing_files_are_problems_of_their_case(tmp_path: Path) -> None:
     files = ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz", "imagesTr/c_0000.nii.gz"]
     folder = nnunet(tmp_path, files)
-    absent = [(each.case, Path(each.file).name) for each in check_dataset(folder) if each.found == "no such file"]
+    absent = [
+        (each.case, Path(each.file).name) for each in scan_dataset(folder).problems if each.found == "no such file"
+    ]
     assert absent == [
         ("a", "a_0001.nii.gz"),
         ("b", "b_0000.nii.gz"),
@@ -363,7 +365,7 @@ def test_rows_that_lead_out_are_enough_to_say(tmp_path: Path) -> None:
     """What follows from them (no cases, no classes) isn't said besides; a file elsewhere has an absolute path."""
     reading = read_dataset(table(tmp_path / "data", "image,label\n../a.nii.gz,../l.nii.gz\n"))
     assert [(each.case, "leads out" in each.found) for each in reading.problems] == [("line 2", True)]
-    assert "absolute path" in reading.problems[0].mend
+    assert "absolute path" in reading.problems[0].fix
     with pytest.raises(DatasetError, match=r"cases\.csv \(line 2\): found the path '\.\./a\.nii\.gz'"):
         reading.sound(tmp_path)
 
@@ -371,7 +373,7 @@ def test_rows_that_lead_out_are_enough_to_say(tmp_path: Path) -> None:
 def test_tables_whose_labels_cannot_be_read_have_no_problem_but_the_files(tmp_path: Path) -> None:
     path = table(tmp_path, "image,label\na.nii.gz,l.nii.gz\nb.nii.gz,m.nii.gz\n")
     assert read_dataset(path).problems == ()
-    assert {each.found for each in check_dataset(path)} == {"no such file"}
+    assert {each.found for each in scan_dataset(path).problems} == {"no such file"}
 
 
 def test_a_table_of_other_columns_names_them(tmp_path: Path) -> None:

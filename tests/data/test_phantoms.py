@@ -8,9 +8,9 @@ import pytest
 
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import THROUGH_PLANE, make_phantom, write_phantoms
+from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image, read_label
 from c2fnas.planning.plan import make_plan
 
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_through_the_plan_slices_come_last_and_truth_comes_back(phantoms: Dataset, tmp_path: Path) -> None:
-    plan = make_plan(fingerprint_dataset(phantoms), style="planned")
+    plan = make_plan(scan_dataset(phantoms).fingerprint, style="planned")
     assert plan.axes == (0, 1, 2)
     assert plan.spacing[2] == pytest.approx(THROUGH_PLANE)
     cache = prepare_cases(phantoms.training, plan, tmp_path / "cache", workers=2)

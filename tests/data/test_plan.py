@@ -37,7 +37,6 @@ def fingerprint_of(
                 shape=shape,
                 spacing=spacing,
                 voxels=(1, 1),
-                intensities=(),
                 sha256="",
                 files=(),
                 nonzero_shape=tuple(max(1, round(side * nonzero)) for side in shape),
@@ -95,10 +94,12 @@ def test_black_margins_are_cropped_in_mr_alone() -> None:
     assert not make_plan(fingerprint_of(cases, nonzero=0.7, channels=("mr", "ct")), style="planned").crop_nonzero
 
 
-def test_ct_channels_carry_the_foregrounds_statistics() -> None:
-    ct, mr = make_plan(fingerprint_of(HIPPOCAMPUS, channels=("ct", "mr")), style="planned").channels
-    assert (ct.clip, ct.mean, ct.std) == ((-50, 180), 90, 30)
-    assert (mr.clip, mr.mean, mr.std) == (None, None, None)
+def test_a_plan_leaves_statistics_to_the_folds() -> None:
+    channels = make_plan(fingerprint_of(HIPPOCAMPUS, channels=("ct", "mr")), style="planned").channels
+    assert [(each.kind, each.clip, each.mean, each.std, each.complete) for each in channels] == [
+        ("ct", None, None, None, False),
+        ("mr", None, None, None, True),
+    ]
 
 
 @settings(deadline=None)
@@ -162,7 +163,7 @@ def test_a_name_that_looks_like_yaml_survives(tmp_path: Path) -> None:
         ("resize: null", "resize: [9, 9, 9]", "spacing and resize"),
         ("stride: [4, 4, 4]", "stride: [4, 9, 4]", "stride"),
         ("foreground_rate: 0.0", "foreground_rate: 1.5", "foreground_rate"),
-        ("kind: mr", "kind: ct", "channels"),
+        ("kind: mr, clip: null", "kind: ct, clip: [0, 9]", "channels.0"),
         ("kind: mr", "kind: pet", "channels.0.kind"),
         ("values: [2]", "values: [1]", "share a value"),
         ("values: [2]", "values: [-2]", "classes.2.values.0"),

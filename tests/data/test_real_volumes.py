@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from c2fnas.data.cache import PreparedCase, prepare_cases
-from c2fnas.data.check import inspect_dataset
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fingerprint import fingerprint_dataset
-from c2fnas.data.fold_choice import FoldChoice, make_folds
+from c2fnas.data.folds import FoldChoice, make_folds
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.scan import scan_dataset
 from c2fnas.planning.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -37,11 +36,11 @@ def dataset(name: str, cases: int) -> Dataset:
     ],
 )
 def test_the_check_finds_no_error_in_real_data(name: str, cases: tuple[int, int], warnings: set[str]) -> None:
-    inspection = inspect_dataset(dataset(name, 1000), workers=2)
-    assert (len(inspection.training), len(inspection.test)) == cases
-    assert all(problem.severity == "warning" for problem in inspection.problems)
-    assert {problem.found for problem in inspection.problems} == warnings
-    assert all(inspection.class_cases)
+    scan = scan_dataset(dataset(name, 1000), workers=2)
+    assert (len(scan.training), len(scan.test)) == cases
+    assert all(problem.severity == "warning" for problem in scan.problems)
+    assert {problem.found for problem in scan.problems} == warnings
+    assert all(scan.class_cases)
 
 
 def test_the_cardiac_set_is_grouped_by_patient() -> None:
@@ -69,7 +68,7 @@ def test_at_its_own_resolution_every_label_comes_back_exactly(
     name: str, patch: tuple[int, int, int] | None, channels: int, tmp_path: Path
 ) -> None:
     data = dataset(name, 6)
-    plan = make_plan(fingerprint_dataset(data, workers=2), style="planned")
+    plan = make_plan(scan_dataset(data, workers=2).fingerprint, style="planned")
     assert patch in (None, plan.patch_size)
     cache = prepare_cases(data.training, plan, tmp_path, workers=2)
     for name in cache.ids:
@@ -85,12 +84,12 @@ def test_through_the_papers_grid_labels_come_back_but_for_their_borders(
     name: str, least: float, tmp_path: Path
 ) -> None:
     data = dataset(name, 2)
-    cache = prepare_cases(data.training, make_plan(fingerprint_dataset(data), style="paper"), tmp_path)
+    cache = prepare_cases(data.training, make_plan(scan_dataset(data).fingerprint, style="paper"), tmp_path)
     assert min(min(overlaps(cache[name])) for name in cache.ids) > least
 
 
 def test_thick_slices_of_two_channels_are_planned_as_they_are(tmp_path: Path) -> None:
-    plan = make_plan(fingerprint_dataset(dataset("ProstateThick2ch", 2), workers=2), style="planned")
+    plan = make_plan(scan_dataset(dataset("ProstateThick2ch", 2), workers=2).fingerprint, style="planned")
     assert plan.spacing == (0.5, 0.5, 3.0)
     assert plan.axes == (0, 1, 2)
     assert [channel.kind for channel in plan.channels] == ["mr", "mr"]

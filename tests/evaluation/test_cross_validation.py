@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2fnas.evaluation.cross_validation import average, cross_validated
-from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
+from c2fnas.evaluation.cross_validation import cross_validated
+from c2fnas.evaluation.metrics import CaseScores, Evaluation, average, summarise
 
 DICE = st.none() | st.floats(0, 1)
 

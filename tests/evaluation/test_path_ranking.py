@@ -16,7 +16,7 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.evaluation.path_ranking import mean_dice, score_by_case, score_paths
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SegmentationNetwork, SuperNetwork
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 

@@ -6,7 +6,7 @@ import pytest
 
 from c2fnas.execution import InlineExecutor, Job
 from c2fnas.execution.call import Report, read_report, write_report
-from c2fnas.execution.ending import report_of_death
+from c2fnas.execution.process import report_of_death
 
 
 def press_ctrl_c(payload: dict, folder: Path, device: str) -> dict:

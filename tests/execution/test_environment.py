@@ -19,7 +19,7 @@ from c2fnas.execution import environment
 def test_threads(
     monkeypatch: pytest.MonkeyPatch, cores: int, devices: list[str], limit: str | None, threads: str
 ) -> None:
-    monkeypatch.setattr(environment, "available_cores", lambda: cores)
+    monkeypatch.setattr(environment, "usable_cores", lambda: cores)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if limit:
         monkeypatch.setenv("OMP_NUM_THREADS", limit)

@@ -124,7 +124,7 @@ def test_a_kill_for_lack_of_memory_is_told_from_others(tmp_path: Path, monkeypat
 
 
 def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("c2fnas.execution.environment.available_cores", lambda: 12)
+    monkeypatch.setattr("c2fnas.execution.environment.usable_cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with LocalProcessExecutor(["cpu:0", "cpu:1", "cpu:2"]) as executor:
         executor.submit(job(tmp_path, "threads"))

@@ -18,8 +18,8 @@ from small_models import save_small_model
 
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
-from c2fnas.export.unpacking import unpack
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package
+from c2fnas.inference.unpacking import unpack
 
 DESIGN = "architecture.json"
 Files = dict[str, bytes]
@@ -191,7 +191,7 @@ def test_a_bomb_that_declares_little_writes_little(
         finally:
             written.append(target.tell())  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("c2fnas.export.unpacking.shutil.copyfileobj", counted)
+    monkeypatch.setattr("c2fnas.inference.unpacking.shutil.copyfileobj", counted)
     refused(bomb, tmp_path / "out", "damaged zip file")
     assert max(written) <= max(declared, 1 << 20)
 

@@ -24,9 +24,9 @@ from c2fnas.errors import UserError
 from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
 from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
 from c2fnas.export.bundle_parts import Prepare, Restore, labelled
-from c2fnas.inference.inputs import find_cases
 from c2fnas.inference.package import CARD, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.prediction_files import find_cases
 
 LEFT_HANDED = np.array([[-1.0, 0, 0, 30], [0, 0, 2.0, -5], [0, 1.2, 0, 7], [0, 0, 0, 1]])
 """An image whose axes are flipped and exchanged, with spacings that make it resampled."""

@@ -11,9 +11,9 @@ from c2fnas import build_network
 from c2fnas.data.phantoms import make_phantom
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
-from c2fnas.export.half import NOTE, save_half
-from c2fnas.export.unpacking import unpack
+from c2fnas.export.model_folder import NOTE, save_half
 from c2fnas.inference.package import CARD, WEIGHTS, load_package, save_package
+from c2fnas.inference.unpacking import unpack
 from c2fnas.training.weights import read_tensors
 
 

@@ -10,12 +10,12 @@ import torch
 from report_runs import begun_run, evaluation
 from small_models import ARCHITECTURE, save_small_model
 
-from c2fnas.cli.predict import model_folders
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.errors import UserError
 from c2fnas.export.model_folder import export_folder
 from c2fnas.files import write_json
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
+from c2fnas.inference.pretrained import model_folders
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.weights import read_tensors
 
@@ -32,14 +32,7 @@ def run(tmp_path: Path) -> Path:
     sizes = ((30, 40, 20), (31, 40, 25), (36, 40, 22))
     cases = tuple(
         CaseFingerprint(
-            id=str(n),
-            shape=size,
-            nonzero_shape=size,
-            spacing=(1.0, 1.0, 0.5 + n),
-            voxels=(),
-            intensities=(),
-            sha256="",
-            files=(),
+            id=str(n), shape=size, nonzero_shape=size, spacing=(1.0, 1.0, 0.5 + n), voxels=(), sha256="", files=()
         )
         for n, size in enumerate(sizes)
     )

@@ -16,14 +16,14 @@ from torch import Tensor
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
 from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata, size_rule
-from c2fnas.inference.package import Model, ModelPlan, load_package, save_package
+from c2fnas.inference.package import ModelPlan, Package, load_package, save_package
 from c2fnas.networks.baselines import Baseline, build_baseline
-from c2fnas.networks.designs import design_of
+from c2fnas.networks.designs import design_from_json
 from c2fnas.space.architecture import Architecture
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """A small model."""
     folder = tmp_path_factory.mktemp("onnx") / "model"
     save_small_model(folder)
@@ -49,7 +49,7 @@ class Runtime:
 
 
 @pytest.fixture(scope="module")
-def runtime(model: Model) -> Runtime:
+def runtime(model: Package) -> Runtime:
     """The small model in ONNX Runtime."""
     path = model.folder.with_name("model.onnx")
     export_onnx(model, path)
@@ -60,7 +60,7 @@ SIZES = [(1, 40, 56, 40), (1, 5, 8, 6), (2, 9, 20, 22), (3, 33, 17, 4), (1, 7, 7
 
 
 @pytest.mark.long
-def test_it_is_as_exact_as_pytorch_for_any_batch_and_size(model: Model, runtime: Runtime) -> None:
+def test_it_is_as_exact_as_pytorch_for_any_batch_and_size(model: Package, runtime: Runtime) -> None:
     exact = deepcopy(model.network).double()
     generator = torch.Generator().manual_seed(0)
     ours, its, softmax, labels = [], [], [], []
@@ -81,10 +81,10 @@ def test_it_is_as_exact_as_pytorch_for_any_batch_and_size(model: Model, runtime:
 
 
 @pytest.mark.long
-def test_its_metadata_suffices_to_predict_a_volume(model: Model, runtime: Runtime, tmp_path: Path) -> None:
+def test_its_metadata_suffices_to_predict_a_volume(model: Package, runtime: Runtime, tmp_path: Path) -> None:
     plan = ModelPlan.model_validate_json(runtime.properties["c2fnas.plan"])
     assert plan == model.plan
-    assert design_of(json.loads(runtime.properties["c2fnas.design"])) == model.design
+    assert design_from_json(json.loads(runtime.properties["c2fnas.design"])) == model.design
     assert runtime.properties["c2fnas.model"] == model.checksum
     write_image(tmp_path / "a.nii.gz", (13, 9, 10))
     image, _ = prepare_image((tmp_path / "a.nii.gz",), plan)
@@ -125,7 +125,7 @@ def test_a_network_that_pytorch_cannot_trace_is_told_of(tmp_path: Path, capfd: p
     assert captured.out + captured.err == ""
 
 
-def test_what_is_there_is_not_replaced(model: Model, tmp_path: Path) -> None:
+def test_what_is_there_is_not_replaced(model: Package, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("mine")
     with pytest.raises(UserError, match="something already"):
         export_onnx(model, tmp_path / "model.onnx")
@@ -133,7 +133,7 @@ def test_what_is_there_is_not_replaced(model: Model, tmp_path: Path) -> None:
 
 
 def test_without_its_packages_it_says_what_to_install(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imported = builtins.__import__
 

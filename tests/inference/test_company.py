@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from c2fnas.inference.sinks import ScoreSink
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SegmentationNetwork, SuperNetwork
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 

@@ -19,21 +19,22 @@ from torch import Tensor, nn
 from c2fnas.data.dataset import Case
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
-from c2fnas.inference.ensemble import Fusion, Vote
-from c2fnas.inference.inputs import find_cases
-from c2fnas.inference.package import Model, load_package
+from c2fnas.inference.ensemble import Fusion
+from c2fnas.inference.options import Vote
+from c2fnas.inference.package import Package, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.prediction_files import find_cases
 
 VALUES = np.array([0, 2, 5])
 TURNED = np.array([[0.0, 0, -1.5, 7], [1, 0, 0, -3], [0, -2, 0, 20], [0, 0, 0, 1]])
 
 
-def model(folder: Path, seed: int = 0, plan: object = PLAN) -> Model:
+def model(folder: Path, seed: int = 0, plan: object = PLAN) -> Package:
     save_small_model(folder / f"model{seed}", seed=seed, plan=plan)  # type: ignore[arg-type]
     return load_package(folder / f"model{seed}")
 
 
-def predictor(*models: Model, vote: Vote = "majority", mirror: bool = False) -> Predictor:
+def predictor(*models: Package, vote: Vote = "majority", mirror: bool = False) -> Predictor:
     return Predictor(models, models[0].window(), vote, mirror, "cpu")
 
 

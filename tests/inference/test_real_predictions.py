@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_models import save_small_model
 
-from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.scan import scan_dataset
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.planning.plan import make_plan
@@ -23,7 +23,7 @@ def test_shape_affine_type_and_values(name: str, tmp_path: Path) -> None:
         pytest.skip(f"{name} is not at hand")
     data = load_dataset(DATA / name)
     data = replace(data, training=data.training[:1])
-    plan = make_plan(fingerprint_dataset(data), style="planned", most_voxels=48**3)
+    plan = make_plan(scan_dataset(data).fingerprint, style="planned", most_voxels=48**3)
     save_small_model(tmp_path / "model", plan=plan.model_copy(update={"stride": plan.patch_size}))
     model = load_package(tmp_path / "model")
     predict_cases(Predictor((model,), model.window(), device="cpu"), data.training, tmp_path / "out")

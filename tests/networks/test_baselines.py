@@ -6,10 +6,10 @@ from monai.networks import nets
 from torch import nn
 from torch.nn import functional
 
-from c2fnas.networks.baselines import BUILDERS, Baseline, build_baseline
+from c2fnas.networks.baselines import BASELINES, Baseline, build_baseline
 from c2fnas.networks.baselines.dints import DEPTHS, LEVELS, path, u_shape
 from c2fnas.networks.baselines.padded import Padded, padded_size
-from c2fnas.networks.baselines.published import OURS, TABLE_2
+from c2fnas.networks.baselines.table_2 import OURS, TABLE_2
 from c2fnas.networks.count import count_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
@@ -71,7 +71,7 @@ def test_vnet_is_monais_but_for_the_way_out() -> None:
     assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("size", [(1, 1, 1), (16, 16, 16), (17, 5, 33)])
 def test_runs_and_trains_at_any_size(name: str, size: tuple[int, int, int]) -> None:
     network = tiny(name).train()
@@ -84,14 +84,14 @@ def test_runs_and_trains_at_any_size(name: str, size: tuple[int, int, int]) -> N
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", sorted(BUILDERS.keys() - {"dints"}))
+@pytest.mark.parametrize("name", sorted(BASELINES.keys() - {"dints"}))
 def test_every_weight_is_used(name: str) -> None:
     network = tiny(name)
     network(torch.randn(1, 2, 32, 16, 16)).sum().backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
     """No batch statistics: a batch of two gives what each alone gives, in training as well as in evaluation."""
     network, x = tiny(name).double(), torch.randn(2, 2, 32, 16, 16, dtype=torch.float64)
@@ -102,7 +102,7 @@ def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
         torch.testing.assert_close(together, alone)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_learns_a_threshold(name: str) -> None:
     """Bright blocks are the foreground: a few steps lower the loss to well under chance."""
     network, losses = tiny(name, in_channels=1, classes=2).train(), []
@@ -117,17 +117,17 @@ def test_learns_a_threshold(name: str) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_odd_sizes_are_padded_at_the_end_and_cropped(name: str) -> None:
     network, x = tiny(name).eval(), torch.randn(1, 2, 20, 16, 31)
-    stride = BUILDERS[name][1]
+    stride = BASELINES[name].stride
     padded = torch.zeros(1, 2, *padded_size((20, 16, 31), stride))
     padded[:, :, :20, :16, :31] = x
     with torch.no_grad():
         assert torch.equal(network(x), network.network(padded)[:, :, :20, :16, :31])
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_the_width_scales_the_cost(name: str) -> None:
     """Filters in proportion, so parameters about by the square."""
     sizes = []
@@ -139,7 +139,7 @@ def test_the_width_scales_the_cost(name: str) -> None:
 
 
 def test_json_round_trip() -> None:
-    for name in BUILDERS:
+    for name in BASELINES:
         for width in (1, 0.25, 1.75):
             assert Baseline.from_json(Baseline(name, width).to_json()) == Baseline(name, width)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from c2fnas.networks import SuperNetwork
 from c2fnas.networks.prefix_tree import evaluate_paths
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation

@@ -14,9 +14,9 @@ from live_memory import LiveMemory
 from torch import Tensor
 
 from c2fnas.networks import SuperNetwork, build_network
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import Operation
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 from c2fnas.training.checkpoint import FOLDER, load_newest
@@ -24,6 +24,11 @@ from c2fnas.training.weights import load_weights
 
 PANC = Architecture.named("c2fnas-panc")
 MOMENTUM = "momentum/"
+
+
+def used(supernet: SuperNetwork, path: OperationPath) -> set[str]:
+    """The names of the parameters on ``path``, which are those of its stand-alone network."""
+    return {name for name, _ in supernet.extract(path).named_parameters()}
 
 
 def panc_supernet(width: float = 1 / 16) -> SuperNetwork:
@@ -74,18 +79,18 @@ def test_an_extracted_network_is_a_copy() -> None:
 def test_only_the_operations_differ_between_paths() -> None:
     """Stems, resampling and 1×1×1 convolutions are shared; operations and their norms are separate per input."""
     supernet = panc_supernet()
-    by_path = [{name for name, _ in supernet.active_parameters((operation,) * 12)} for operation in Operation]
+    by_path = [used(supernet, (operation,) * 12) for operation in Operation]
     assert all(".operations." in name for name in set.union(*by_path) - set.intersection(*by_path))
     assert not any(".operations." in name for name in set.intersection(*by_path))
     assert set.union(*by_path) == {name for name, _ in supernet.named_parameters()}
 
 
-def test_active_parameters_are_those_that_get_a_gradient() -> None:
+def test_the_parameters_of_a_path_are_those_that_get_a_gradient() -> None:
     for path in random_paths(SearchSpace(), 3, seed=0):
         supernet = panc_supernet()
         supernet(torch.randn(1, 2, 17, 17, 17), path).square().mean().backward()
         with_gradient = {name for name, parameter in supernet.named_parameters() if parameter.grad is not None}
-        assert with_gradient == {name for name, _ in supernet.active_parameters(path)}
+        assert with_gradient == used(supernet, path)
 
 
 @pytest.mark.exact
@@ -116,14 +121,14 @@ def test_what_is_off_the_path_does_not_move_by_a_bit(tmp_path: Path) -> None:
         states.append((own.state_dict(), momenta))
     ever: set[str] = set()
     for iteration, ((weights, momenta), (weights_after, momenta_after)) in enumerate(pairwise(states)):
-        active = {name for name, _ in network.active_parameters(training.PATHS(iteration))}
+        active = used(network, training.PATHS(iteration))
         ever |= active
         assert set(momenta_after) == ever
         for name in set(weights) - active:
             assert torch.equal(weights[name], weights_after[name]), name
             assert name not in momenta or torch.equal(momenta[name], momenta_after[name]), name
         assert all(not torch.equal(weights[name], weights_after[name]) for name in active if name.endswith("0.weight"))
-    idle_once_moved = ever - {name for name, _ in network.active_parameters(training.PATHS(iterations - 1))}
+    idle_once_moved = ever - used(network, training.PATHS(iterations - 1))
     assert idle_once_moved, "no weight with momentum was ever off the path: the test has shown nothing"
 
 
@@ -166,13 +171,13 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     single = training.trained(6, tmp_path / "single")
     for (name, ours), theirs in zip(together.state_dict().items(), single.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
-    used = set.union(*({name for name, _ in single.active_parameters(training.PATHS(i))} for i in range(6)))
+    moved = set.union(*(used(single, training.PATHS(i)) for i in range(6)))
     checkpoint = load_newest(tmp_path / "training" / FOLDER)
     assert checkpoint is not None
     momenta = {name.removeprefix(MOMENTUM) for name in checkpoint.tensors if name.startswith(MOMENTUM)}
-    assert momenta == used
+    assert momenta == moved
     fresh = training.supernet().state_dict()
-    assert all(torch.equal(together.state_dict()[name], fresh[name]) for name in set(fresh) - used)
+    assert all(torch.equal(together.state_dict()[name], fresh[name]) for name in set(fresh) - moved)
 
 
 @pytest.mark.parametrize(

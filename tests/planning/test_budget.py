@@ -12,11 +12,11 @@ from c2fnas.planning.budget import (
     Workload,
     pair_seconds,
     ranking_pairs,
-    schedule,
+    scheduled,
 )
-from c2fnas.planning.configure import resolved_recipe
-from c2fnas.planning.presets import BUDGETS, RecipeChoice, load_preset
-from c2fnas.planning.timing import Timings
+from c2fnas.planning.measure import Timings
+from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, draft, load_budget
+from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
@@ -31,35 +31,38 @@ PLAN = Plan(
 )
 
 
-def resolve(choice: RecipeChoice, stage: PaperStage) -> Recipe:
-    """The recipe of a choice, with batches of two patches."""
-    return resolved_recipe(choice, stage, PLAN.model_copy(update={"batch_size": 2}), "fp32")
+def resolve(stage: PaperStage, iterations: int) -> Recipe:
+    """The modern recipe in a length, with batches of two patches."""
+    part = {"name": "modern", "iterations": iterations}
+    return complete_recipe(part, stage, PLAN.model_copy(update={"batch_size": 2}), "fp32")
+
+
+def preset(budget: str) -> RunConfig:
+    return draft(load_budget(budget), budget)
 
 
 def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
-    paper = load_preset("paper")
-    assert (paper.plan, paper.width, paper.hours) == ("paper", 1.0, None)
+    paper = preset("paper")
+    assert (paper.plan.style, paper.width, paper.hours) == ("paper", 1.0, None)
     assert (paper.coarse.clusters, paper.coarse.per_cluster, paper.coarse.evaluations) == (8, 2, 50)
     assert (paper.coarse.random_share, paper.fine.candidates, paper.fine.cases) == (0.2, 2000, None)
     assert (paper.fine.sampling, paper.fine.choose, paper.fine.rungs) == ("uniform", "random", 1)
-    for stage, choice in (
-        ("coarse", paper.coarse.recipe),
-        ("supernet", paper.fine.recipe),
-        ("deployment", paper.deployment.recipe),
-    ):
-        assert resolved_recipe(choice, stage, PLAN, "fp32") == paper_recipe(stage)
+    part = load_budget("paper")
+    for name, stage in STAGES.items():
+        expected = paper_recipe(stage)
+        assert getattr(paper, name).recipe == complete_recipe(part[name]["recipe"], stage, PLAN, "fp32") == expected
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_no_preset_shrinks_a_network_in_one_stage_alone(budget: str) -> None:
     """Width and plan are the preset's, so that no stage can have its own."""
-    preset = load_preset(budget)
-    for stage in (preset.coarse, preset.fine, preset.deployment):
-        assert not {"width", "patch_size", "plan"} & set(type(stage).model_fields)
+    for stage in (CoarseConfig, FineConfig, DeploymentConfig):
+        assert not {"width", "patch_size", "plan"} & set(stage.model_fields)
+    assert not {"width", "plan"} & set().union(*(load_budget(budget)[name] for name in STAGES))
 
 
 def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
-    recipe = resolved_recipe(RecipeChoice(name="modern", iterations=6000), "coarse", PLAN, "bf16")
+    recipe = complete_recipe({"name": "modern", "iterations": 6000}, "coarse", PLAN, "bf16")
     assert (recipe.batch_size, recipe.foreground_rate, recipe.precision) == (4, 0.5, "bf16")
     assert recipe.momentum == modern_recipe(6000).momentum
 
@@ -76,47 +79,64 @@ def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
 def test_a_schedule_fits_the_shares_of_its_hours(
     patch: float, share: float, augmented: float, devices: int, cases: int, windows: float, budget: str
 ) -> None:
-    preset, timings = load_preset(budget), Timings(patch=patch, window=patch * share, augmentation=patch * augmented)
-    derived = schedule(preset, timings, Workload(cases, windows, windows / 2, devices), resolve, 5)
-    seconds = preset.hours * 3600
+    config, timings = preset(budget), Timings(patch=patch, window=patch * share, augmentation=patch * augmented)
+    derived = scheduled(config, timings, Workload(cases, windows, windows / 2, devices, 5), resolve)
+    assert derived.keys() == {*(f"{name}.recipe.iterations" for name in STAGES), "fine.cases"}
+    seconds, shares = config.hours * 3600, config.shares
 
     def training(iterations: int) -> float:
         return iterations * 2 * patch * (1 + (modern_recipe(iterations).augmentation == "modern") * augmented)
 
     evaluation = cases * (windows * timings.window + CASE_OVERHEAD)
-    coarse = derived.coarse.recipe.iterations
-    spent = preset.coarse.evaluations * (START_SECONDS + evaluation + training(coarse)) / devices
-    assert spent <= seconds * preset.shares.coarse + 1 or coarse == FEWEST_ITERATIONS
-    assert training(derived.fine.recipe.iterations) <= seconds * preset.shares.supernet + 1
-    assert 1 <= derived.fine.cases <= cases
-    pairs = ranking_pairs(preset.fine, derived.fine.cases)
+    coarse = derived["coarse.recipe.iterations"]
+    spent = config.coarse.evaluations * (START_SECONDS + evaluation + training(coarse)) / devices
+    assert spent <= seconds * shares.coarse + 1 or coarse == FEWEST_ITERATIONS
+    assert training(derived["fine.recipe.iterations"]) <= seconds * shares.supernet + 1
+    assert 1 <= derived["fine.cases"] <= cases
+    pairs = ranking_pairs(config.fine, derived["fine.cases"])
     ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
-    assert ranked <= seconds * preset.shares.ranking + 1 or derived.fine.cases == 1
-    assert derived.coarse.evaluations == preset.coarse.evaluations
-    final = derived.deployment.recipe.iterations
+    assert ranked <= seconds * shares.ranking + 1 or derived["fine.cases"] == 1
+    final = derived["deployment.recipe.iterations"]
     rounds = 5 / min(devices, 5) + 10 / min(devices, 10)  # a fold each, then the verdict's two networks a fold
     mirrored = cases * 7 * windows * timings.window if modern_recipe(final).mirror else 0  # seven views more
     spent = rounds * (START_SECONDS + evaluation + mirrored + training(final))
-    assert spent <= seconds * preset.shares.deployment + 1 or final == FEWEST_ITERATIONS
+    assert spent <= seconds * shares.deployment + 1 or final == FEWEST_ITERATIONS
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
-    preset, timings, work = load_preset("hour"), Timings(patch=0.05, window=0.01), Workload(10, 8, 4, devices=1)
-    alone = schedule(preset.model_copy(update={"verdict": False}), timings, work, resolve, 1)
-    judged = schedule(preset, timings, work, resolve, 1)
-    assert (alone.coarse, alone.fine) == (judged.coarse, judged.fine)
-    assert alone.deployment.recipe.iterations > 3 * judged.deployment.recipe.iterations
+    config, timings, work = preset("hour"), Timings(patch=0.05, window=0.01), Workload(10, 8, 4, devices=1)
+    alone = scheduled(config.model_copy(update={"verdict": False}), timings, work, resolve)
+    judged = scheduled(config, timings, work, resolve)
+    final = "deployment.recipe.iterations"
+    assert {name for name in alone if alone[name] != judged[name]} == {final}
+    assert alone[final] > 3 * judged[final]
+
+
+@given(patch=st.floats(1e-3, 1.0), folds=st.integers(1, 5), devices=st.integers(1, 4), cases=st.integers(1, 9))
+def test_without_a_search_the_folds_have_all_of_the_time(patch: float, folds: int, devices: int, cases: int) -> None:
+    config = preset("hour").model_copy(update={"kind": "training", "verdict": False})
+    work = Workload(cases, 3.0, 2.0, devices, folds)
+    (length,) = scheduled(config, Timings(patch, 0.01), work, resolve).values()
+
+    def spent(iterations: int) -> float:
+        recipe = resolve("deployment", iterations)
+        views = 8 if recipe.mirror else 1
+        evaluation = cases * (3.0 * views * 0.01 + CASE_OVERHEAD)
+        return -(-folds // devices) * (START_SECONDS + evaluation + iterations * 2 * patch)
+
+    assert spent(length) <= 0.95 * 3600 + 1e-6 or length == FEWEST_ITERATIONS
+    assert spent(length + 1) > 0.95 * 3600 - 1e-6
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_every_budget_but_the_papers_has_a_verdict(budget: str) -> None:
-    assert load_preset(budget).verdict == (budget != "paper")
+    assert preset(budget).verdict == (budget != "paper")
 
 
 @pytest.mark.parametrize(("rungs", "cases"), [(1, 40), (3, 40), (3, 2), (2, 1)])
 def test_pairs_are_those_that_halving_scores(rungs: int, cases: int) -> None:
     """Counted one by one: every rung's candidates on the cases they have not seen, then the audit's on all."""
-    fine = load_preset("day").fine.model_copy(update={"candidates": 100, "rungs": rungs, "audit": 10})
+    fine = preset("day").fine.model_copy(update={"candidates": 100, "rungs": rungs, "audit": 10})
     counts = sorted({-(-cases // 3**below) for below in range(rungs)})
     pairs, seen = 0, 0
     for number, count in enumerate(counts):

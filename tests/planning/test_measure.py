@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from c2fnas.planning.timing import measure_network
 from torch.nn.modules.module import register_module_forward_hook
 
+from c2fnas.planning.measure import time_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.recipe import modern_recipe
 
@@ -23,7 +23,7 @@ def test_a_window_is_timed_in_the_recipe_s_precision(precision: str, dtype: torc
         )
     )
     with watch:
-        timings = measure_network(PLAN, Architecture.from_text("0:3D 1:P3D 0:2D @0.0625"), recipe, "cpu")
+        timings = time_network(PLAN, Architecture.from_text("0:3D 1:P3D 0:2D @0.0625"), recipe, "cpu")
     assert seen == {dtype}
     assert timings.patch > 0
     assert timings.window > 0

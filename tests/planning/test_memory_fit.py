@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from c2fnas.execution import InlineExecutor
+from c2fnas.planning import measure as measure_module
 from c2fnas.planning import memory_fit as memory_module
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory, measure_step, run_step
 from c2fnas.runs.reporter import Silent
@@ -118,13 +119,13 @@ def inline(devices: list[str], retries: int) -> InlineExecutor:
 
 def test_a_step_beyond_the_memory_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image of more bytes than any machine has."""
-    monkeypatch.setattr(memory_module, "LocalProcessExecutor", inline)
+    monkeypatch.setattr(measure_module, "LocalProcessExecutor", inline)
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
     assert measure_step(architecture, STEP, (20_000, 20_000, 20_000), "cpu") is None
 
 
 def test_a_step_that_fails_for_another_reason_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "LocalProcessExecutor", inline)
+    monkeypatch.setattr(measure_module, "LocalProcessExecutor", inline)
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
     with pytest.raises(RuntimeError, match="failed"):
         measure_step(architecture, TrainingStep(-1, 3, 2, "fp32"), (16, 16, 16), "cpu")

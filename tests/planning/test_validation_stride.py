@@ -1,6 +1,5 @@
 """The stride that validates coarse candidates."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,14 @@ from coarse_run import prepared_run
 from fine_run import Listener, inline
 
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.errors import UserError
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.planning.validation_stride import affordable_stride, coarser_strides, with_stride
+from c2fnas.planning.request import request_for
+from c2fnas.planning.validation_stride import affordable_stride, coarser_strides
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.overrides import with_values
 from c2fnas.stages.coarse import search_topology
+from c2fnas.stages.prepare import prepare
 from c2fnas.training.recipe import paper_recipe
 
 PLAN = Plan(
@@ -45,21 +48,27 @@ def test_it_is_the_finest_that_is_affordable(iterations: int, share: float) -> N
 
 
 def test_a_coarse_stride_really_validates_and_finalists_really_are_scored_again(tmp_path: Path) -> None:
-    setting = prepared_run(tmp_path, evaluations=3, per_cluster=1, clusters=2, finalists=2)
-    patch = setting.plan.patch_size
-    config = setting.config.model_copy(update={"coarse": setting.config.coarse.model_copy(update={"stride": patch})})
-    config.save(setting.folder.config)
-    setting = replace(setting, config=config)
-    assert setting.coarse_window.stride == patch != setting.window().stride
+    run = prepared_run(tmp_path, evaluations=3, per_cluster=1, clusters=2, finalists=2)
+    patch = run.plan.patch_size
+    run.configure(with_values(run.config, {"coarse.stride": patch}))
+    assert run.coarse_window.stride == patch != run.window().stride
     with inline() as executor:
-        found = search_topology(setting, executor, Listener())
-    finalists = Ledger(setting.folder.study, "finalists", read_only=True).trials()
+        found = search_topology(run.using(executor, Listener()))
+    finalists = Ledger(run.folder.study, "finalists", read_only=True).trials()
     assert len(finalists) == 2
     best = max(finalists, key=lambda trial: trial.score or 0.0)
     assert best.score is None or best.score == 0 or best.architecture.topology == found
 
 
 def test_the_paper_keeps_its_stride_whatever_it_costs(tmp_path: Path) -> None:
-    setting = prepared_run(tmp_path)
-    assert with_stride(setting, None) == setting.config
-    assert with_stride(setting, 1e-9).coarse.stride is not None
+    run = prepared_run(tmp_path)
+
+    def again(share: float | None) -> tuple[int, int, int] | None:
+        request = request_for(run.folder, overrides={"coarse.validation_share": share})
+        return prepare(run, tmp_path / "Task00", request).config.coarse.stride
+
+    assert again(1e-9) == run.plan.patch_size != run.plan.stride
+    assert again(None) is None
+    assert again(1e9) is None
+    with pytest.raises(UserError, match="greater than 0"):
+        again(0)

@@ -13,13 +13,15 @@ from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, dice_per_class
-from c2fnas.report import write
-from c2fnas.report.facts.final import FinalFacts, FoldFacts, read_final
-from c2fnas.report.facts.jobs import Curve
+from c2fnas.files import write_json
+from c2fnas.report import page
 from c2fnas.report.figures.overlay import draw_overlay, overlay_height
-from c2fnas.report.gallery import SECTIONS
+from c2fnas.report.figures.table import SECTIONS
+from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.report.overlays import original_image, predict_case, read_overlays, telling_cases, telling_slices
+from c2fnas.report.summary import read_report
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import Curve
 
 CLASSES = [each.name for each in PLAN.classes]
 
@@ -30,7 +32,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def test_the_prediction_shown_is_the_one_that_was_scored(deployed: RunFolder) -> None:
-    final, cache = read_final(deployed), Cache.open(deployed.cache)
+    final, cache = read_report(deployed.root).final, Cache.open(deployed.cache)
     for fold, row in final.worst_first:
         assert fold.model is not None
         case = cache[row.case]
@@ -40,7 +42,7 @@ def test_the_prediction_shown_is_the_one_that_was_scored(deployed: RunFolder) ->
 
 
 def test_predictions_are_kept(deployed: RunFolder) -> None:
-    final, said = read_final(deployed), list[str]()
+    final, said = read_report(deployed.root).final, list[str]()
     first = read_overlays(deployed, final, "fp32", device="cpu", say=said.append)
     assert said
     said.clear()
@@ -61,7 +63,7 @@ def test_the_image_is_that_of_the_file(deployed: RunFolder) -> None:
 
 
 def test_every_case_is_drawn(deployed: RunFolder) -> None:
-    shown = read_overlays(deployed, read_final(deployed), "fp32", device="cpu")
+    shown = read_overlays(deployed, read_report(deployed.root).final, "fp32", device="cpu")
     assert [each.role for each in shown] == ["best", "median", "worst"]
     for each in shown:
         figure = Figure(figsize=(5, overlay_height(each, 5, CLASSES)))
@@ -70,9 +72,9 @@ def test_every_case_is_drawn(deployed: RunFolder) -> None:
         assert len(figure.axes) == 3 * len(each.slices)
 
 
-def fold_of(dice: dict[str, float | None], model: Path | None = Path("model")) -> FoldFacts:
+def fold_of(dice: dict[str, float | None], model: Path | None = Path("model")) -> FoldSummary:
     rows = tuple(CaseScores(case, {"organ": value}) for case, value in dice.items())
-    return FoldFacts(0, Curve(0, (), (), 0.0), Evaluation(rows, {"organ": 0.5}, 0.5, 0, 0), model, "0" * 64)
+    return FoldSummary(0, Curve(), Evaluation(rows, {"organ": 0.5}, 0.5, 0, 0), model, "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -88,17 +90,17 @@ def fold_of(dice: dict[str, float | None], model: Path | None = Path("model")) -
     ],
 )
 def test_best_median_and_worst(dice: dict[str, float | None], expected: list[tuple[str, str]]) -> None:
-    found = telling_cases(FinalFacts(None, (fold_of(dice),)))
+    found = telling_cases(FinalSummary((fold_of(dice),)))
     assert [(role, row.case) for role, _, row in found] == expected
 
 
 def test_a_damaged_cache_is_told_of(deployed: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "draw_gallery", lambda run, overlays: dict.fromkeys(SECTIONS, ()))
+    monkeypatch.setattr(page, "draw_figures", lambda run, overlays: dict.fromkeys(SECTIONS, ()))
     index = deployed.cache / "index.json"
     content = index.read_text()
     index.write_text("{")
     try:
-        html = write.write_report(deployed.root, device="cpu").read_text(encoding="utf-8")
+        html = page.write_report(deployed.root, device="cpu").read_text(encoding="utf-8")
     finally:
         index.write_text(content)
     assert "Cases are not shown" in html
@@ -106,18 +108,17 @@ def test_a_damaged_cache_is_told_of(deployed: RunFolder, monkeypatch: pytest.Mon
 
 
 def test_folds_without_a_model_show_no_case() -> None:
-    assert telling_cases(FinalFacts(None, (fold_of({"a": 0.5}, model=None),))) == []
+    assert telling_cases(FinalSummary((fold_of({"a": 0.5}, model=None),))) == []
 
 
 def prepared(folder: Path, truth: np.ndarray, affine: np.ndarray) -> PreparedCase:
     """A case whose prepared grid is its canonical one; the image brightens towards right, anterior and superior."""
     way = Restoration.to_axes(Geometry.from_array(truth.shape, affine))
-    case = PreparedCase("a", folder)
     i, j, k = np.meshgrid(*(np.arange(n) for n in way.shape), indexing="ij")
-    object.__setattr__(case, "image", (i + 100.0 * j + 10000.0 * k).astype(np.float32)[None])
-    object.__setattr__(case, "truth", truth)
-    object.__setattr__(case, "restoration", way)
-    return case
+    np.save(folder / "image.npy", (i + 100.0 * j + 10000.0 * k).astype(np.float32)[None])
+    np.save(folder / "truth.npy", truth)
+    write_json(folder / "case.json", {"labelled": True, "restoration": way.to_json()})
+    return PreparedCase("a", folder)
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAL"])

@@ -15,16 +15,15 @@ from matplotlib.text import Text
 from report_runs import finished_run
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.report.facts.fine import Candidate
-from c2fnas.report.facts.run import read_run
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
-from c2fnas.report.figures.candidates import pareto_front
+from c2fnas.report.figures.coarse import TopologyMap, draw_best_so_far
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class, spread
+from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.figures.overlay import class_look
-from c2fnas.report.figures.progress import draw_best_so_far
 from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, picture, series_look
-from c2fnas.report.figures.topology_map import TopologyMap
-from c2fnas.report.gallery import SECTIONS, draw_gallery
+from c2fnas.report.figures.table import SECTIONS, draw_figures
+from c2fnas.report.summary import read_report
+from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
@@ -73,7 +72,7 @@ def test_small_architectures_are_drawn_too(text: str) -> None:
 
 
 def test_every_topology_has_a_place_and_distances_do_not_grow(tmp_path: Path) -> None:
-    coarse = read_run(finished_run(tmp_path).root).coarse
+    coarse = read_report(finished_run(tmp_path).root).coarse
     plane = TopologyMap(coarse)
     topologies = SearchSpace(cells=4, downsamplings=1).topologies()
     places = plane.places(topologies)
@@ -86,7 +85,7 @@ def test_every_topology_has_a_place_and_distances_do_not_grow(tmp_path: Path) ->
 
 def test_the_legend_hides_no_candidate(tmp_path: Path) -> None:
     """Not even a last one that is far below the others."""
-    coarse = read_run(finished_run(tmp_path).root).coarse
+    coarse = read_report(finished_run(tmp_path).root).coarse
     figure = Figure(figsize=(5, 3.3), layout="constrained")
     draw_best_so_far(figure, coarse)
     figure.draw_without_rendering()
@@ -98,7 +97,7 @@ def test_the_legend_hides_no_candidate(tmp_path: Path) -> None:
 def test_the_front_is_what_nothing_beats() -> None:
     architecture = Architecture.named("c2fnas-panc")
     points = [(0.5, 10), (0.6, 20), (0.55, 30), (0.7, 40), (0.4, 5), (0.4, 6)]
-    candidates = [Candidate(architecture, dice, 1, macs, None, None) for dice, macs in points]
+    candidates = [RankedPath(n, architecture, dice, 1, macs, 7) for n, (dice, macs) in enumerate(points)]
     assert [(each.dice, each.macs) for each in pareto_front(candidates)] == [(0.4, 5), (0.5, 10), (0.6, 20), (0.7, 40)]
 
 
@@ -167,9 +166,9 @@ def test_the_same_facts_give_the_same_bytes() -> None:
 
 
 def test_one_page_holds_them_all(tmp_path: Path) -> None:
-    gallery = draw_gallery(read_run(finished_run(tmp_path).root))
-    assert tuple(gallery) == SECTIONS
-    first = [each for section in gallery.values() for each in section]
+    pictures = draw_figures(read_report(finished_run(tmp_path).root))
+    assert tuple(pictures) == SECTIONS
+    first = [each for section in pictures.values() for each in section]
     assert len(first) == len({each.name for each in first}) >= 14
     page = ElementTree.fromstring(f"<div>{''.join(each.inline for each in first)}</div>")
     names = [element.attrib["id"] for element in page.iter() if "id" in element.attrib]

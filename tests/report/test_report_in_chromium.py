@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from report_runs import deployed_run, finished_run, searching_run
 
-from c2fnas.report.write import write_report
+from c2fnas.report import write_report
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]

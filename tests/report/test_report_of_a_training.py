@@ -4,6 +4,7 @@ import re
 import shlex
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,13 +15,12 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
-from c2fnas.planning.train_wish import Wish
-from c2fnas.report.facts.run import read_run
-from c2fnas.report.gallery import SECTIONS
+from c2fnas.report.figures.table import SECTIONS
 from c2fnas.report.page import render_page
-from c2fnas.runs.reporter import Silent
+from c2fnas.report.summary import read_report
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.train import train_architecture
+from c2fnas.stages.train import TrainOptions, train_architecture
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 UNET = Baseline("unet3d", 1 / 16)
@@ -31,13 +31,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantoms(tmp_path_factory.mktemp("a data set") / "phantoms", cases=5, test_cases=1)
 
 
-def train(dataset: Path, run: Path, architecture: Design | None, start: Path | None = None) -> Path:
+def train(dataset: Path, run: Path, design: Design | None, start: Path | None = None, **more: Any) -> Path:
     """Train two iterations of the first fold; the model."""
-    wish = Wish(architecture, start, folds="0", budget="demo", iterations=2, seed=3)
-    result = train_architecture(
-        dataset, run, wish, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent()
-    )
-    return result.models[0]
+    own = {} if more else {"deployment.recipe.iterations": 2, "seed": 3}
+    options = TrainOptions(design, start, folds="0", budget="demo", overrides=own, **more)
+    return train_architecture(Run(run), dataset, options, lambda devices: InlineExecutor(devices[0])).models[0]
 
 
 @pytest.mark.long
@@ -46,7 +44,7 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
     model = train(dataset, tmp_path / "first", design)
     if tuned:
         model = train(dataset, tmp_path / "tuned", None, start=model)
-    page = render_page(read_run(model.parents[2]), dict.fromkeys(SECTIONS, ()))
+    page = render_page(read_report(model.parents[2]), dict.fromkeys(SECTIONS, ()))
     assert "Training of a given network, budget demo, seed 3." in page
     assert "architecture search" not in page
     shown = re.search(r'<pre class="wrap">(.*?)</pre>', page, re.DOTALL)
@@ -66,9 +64,6 @@ def test_after_an_extension_the_report_says_that_weights_will_differ(dataset: Pa
     run = tmp_path / "run"
     train(dataset, run, SMALL)
     told = "trained further with <code>--extend</code>"
-    assert told not in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
-    wish = Wish(folds="0", extend=3)
-    train_architecture(
-        dataset, run, wish, devices=("cpu",), executor=lambda devices: InlineExecutor(devices[0]), reporter=Silent()
-    )
-    assert told in render_page(read_run(run), dict.fromkeys(SECTIONS, ()))
+    assert told not in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))
+    train(dataset, run, None, extend=3)
+    assert told in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))

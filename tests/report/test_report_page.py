@@ -1,6 +1,7 @@
 """The page of runs in every state: whole, self-contained, and true."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from report_runs import begun_run, finished_run, searching_run
 from typer.testing import CliRunner
 
 from c2fnas import __version__
-from c2fnas.cli.report import report
+from c2fnas.cli import app
+from c2fnas.evaluation.comparison import Difference, PairedDifference
+from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import read_json, write_json
-from c2fnas.report.facts.run import read_run
-from c2fnas.report.gallery import SECTIONS
+from c2fnas.report import write_report
+from c2fnas.report.figures.table import SECTIONS
 from c2fnas.report.page import render_page
-from c2fnas.report.story import NO_VERDICT, deeds, repeatability
-from c2fnas.report.write import write_report
+from c2fnas.report.summary import read_report
+from c2fnas.report.text import NO_VERDICT, repeatability, tasks
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -85,7 +88,7 @@ def test_a_finished_run_is_whole(finished: Path) -> None:
     assert "The run is finished." in text
     assert "no memory" in text
     assert "table-4-widths" in page.ids
-    assert "c2fnas run /data/Task00 --run NEW --budget demo --seed 0 --devices cpu" in text
+    assert "c2fnas run /data/Task00 NEW --budget demo --seed 0 --devices cpu" in text
     assert finished.parent.with_name("run.yaml").read_text().splitlines()[1] in text
     for link in page.links:
         if link.startswith("#"):
@@ -109,32 +112,31 @@ def test_cases_that_cannot_be_shown_are_told_of(finished: Path) -> None:
     assert "Cases are not shown: no fold has a model package." in text
 
 
+def verdict() -> Verdict:
+    """One that shows no gain over a U-Net, and has no random topology to compare with."""
+    found = Contestant("searched network", "0:3D @1", 1200, 5_000_000, 0.6, {"organ": 0.6})
+    none = PairedDifference(Difference(0.01, -0.1, 0.1, 8, 8), {}, 0.95)
+    unet = Reference("unet3d", replace(found, title="U-Net of equal MACs"), "as near as filters allow", none)
+    nothing = Reference("random_topology", None, "none was drawn", None, "none was drawn")
+    return Verdict(found, (unet, nothing), 8, (1,), "recipe modern", ("One seed alone.",))
+
+
 def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
-    folder = begun_run(tmp_path)
-    found = {"title": "searched network", "parameters": 1200, "macs": 5e6, "dice": 0.6}
-    unet = {"name": "unet", "network": found | {"title": "U-Net of equal MACs"}, "sentence": "No gain shown over it."}
-    none = {"name": "random_topology", "network": None, "sentence": "No comparison."}
-    write_json(
-        folder.verdict / "verdict.json",
-        {
-            "sentence": "No gain shown over the U-Net.",
-            "searched": found,
-            "references": [unet, none],
-            "details": ["Why."],
-        },
-    )
+    folder, given = begun_run(tmp_path), verdict()
+    write_json(folder.verdict_file, given.to_json())
     _, text = read(write_report(folder.root))
     assert NO_VERDICT not in text
-    assert text.index("No gain shown over the U-Net.") < text.index("What was done")
-    assert "U-Net of equal MACs" in text
+    assert text.index("No gain shown over the U-Net of equal MACs: Dice +0.0100") < text.index("What was done")
+    assert "U-Net of equal MACs: as near as filters allow." in text
     assert "random topology" in text
+    assert "One seed alone." in text
 
 
 def test_a_verdict_that_was_given_afterwards_was_done_too(tmp_path: Path) -> None:
     folder = begun_run(tmp_path)
-    assert not any(deed.startswith("Verdict") for deed in deeds(read_run(folder.root)))
-    write_json(folder.verdict_file, {"sentence": "No gain shown.", "searched": {}, "references": [], "details": []})
-    assert any(deed.startswith("Verdict") for deed in deeds(read_run(folder.root)))
+    assert not any(task.startswith("Verdict") for task in tasks(read_report(folder.root)))
+    write_json(folder.verdict_file, verdict().to_json())
+    assert any(task.startswith("Verdict") for task in tasks(read_report(folder.root)))
 
 
 def test_the_page_names_its_maker_and_the_runs_versions(tmp_path: Path) -> None:
@@ -153,21 +155,21 @@ def test_the_page_names_its_maker_and_the_runs_versions(tmp_path: Path) -> None:
     ],
 )
 def test_what_repeats_is_said(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
-    assert expected in repeatability(read_run(begun_run(tmp_path, **changes).root))
+    assert expected in repeatability(read_report(begun_run(tmp_path, **changes).root))
 
 
 def test_a_cluster_and_processes_together_do_not_repeat(tmp_path: Path) -> None:
     folder = finished_run(tmp_path)
-    assert "bit for bit" in repeatability(read_run(folder.root))
+    assert "bit for bit" in repeatability(read_report(folder.root))
     write_json(folder.ranking_devices, {"devices": 3})
-    assert "ends first" in repeatability(read_run(folder.root))
+    assert "ends first" in repeatability(read_report(folder.root))
     result = folder.supernet / "result.json"
     write_json(result, read_json(result) | {"processes": 2})
-    assert "2 processes trained together" in repeatability(read_run(folder.root))
+    assert "2 processes trained together" in repeatability(read_report(folder.root))
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(tmp_path: Path) -> None:
-    run = read_run(finished_run(tmp_path, ranked=[0.25] * 20).root)
+    run = read_report(finished_run(tmp_path, ranked=[0.25] * 20).root)
     page = tmp_path / "page.html"
     page.write_text(render_page(run, dict.fromkeys(SECTIONS, ())), encoding="utf-8")
     _, text = read(page)
@@ -184,11 +186,7 @@ def test_figures_of_an_older_report_go(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_where_the_page_is(tmp_path: Path) -> None:
-    import typer
-
-    app = typer.Typer()
-    app.command()(report)
-    result = CliRunner().invoke(app, [str(begun_run(tmp_path).root), "--device", "cpu"])
+    result = CliRunner().invoke(app, ["report", str(begun_run(tmp_path).root), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "report" / "index.html")
 

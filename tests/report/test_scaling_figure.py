@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from c2fnas.cli.search_scale import scale
+from c2fnas.api.runs import Run
 from c2fnas.errors import UserError
 from c2fnas.report.figures.scaling import draw_scaling, save_scaling
 
@@ -74,4 +74,4 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
 
 def test_a_kind_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.png, \.svg or \.pdf"):
-        scale(tmp_path / "no run", figure=tmp_path / "figure.jpeg")
+        Run(tmp_path / "no run", {}).scale(figure=tmp_path / "figure.jpeg")

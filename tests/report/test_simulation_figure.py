@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from c2fnas.bench.comparison import Comparison, Contender
-from c2fnas.bench.simulate import Band
+from c2fnas.bench import Band, Comparison, Contender
 from c2fnas.report.figures.simulation import draw_simulation, save_simulation
 from c2fnas.report.figures.style import COLOURS
 from c2fnas.space.search_space import SearchSpace

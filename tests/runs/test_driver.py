@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+from executor_targets import calls
 
+from c2fnas.errors import Interrupted
 from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.execution.inline import InlineExecutor
 from c2fnas.execution.job import Outcome
 from c2fnas.files import append_json_line
-from c2fnas.runs.driver import drive, run_all
-from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.driver import drive, run_jobs
 from c2fnas.runs.reporter import Silent
+from c2fnas.runs.run import Run
 from c2fnas.training.metrics_log import METRICS
 
 TARGETS = Path(__file__).parents[1] / "support"
@@ -22,9 +24,11 @@ class Listening(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
         self.shown: list[float] = []
+        self.notes: list[str] = []
 
     def update(self, stage: str, done: float, note: str = "") -> None:
         self.shown.append(done)
+        self.notes.append(note)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -36,7 +40,7 @@ def said_of(folder: Path, *whats: str) -> list[str]:
     ]
     reporter = Listening()
     with LocalProcessExecutor(["cpu"]) as executor:
-        run_all(executor, jobs, RunFolder(folder), reporter, "coarse")
+        run_jobs(Run(folder, executor=executor, reporter=reporter), "coarse", jobs)
     return reporter.said
 
 
@@ -66,13 +70,59 @@ def test_a_job_counts_by_its_units_while_it_runs(tmp_path: Path) -> None:
     reporter, ended = Listening(), list[Outcome]()
     waiting = [Job("one", "c2fnas.execution.call:echo", {}, tmp_path / "one")]
     drive(
-        HalfWay(),
+        Run(tmp_path, executor=HalfWay(), reporter=reporter),
+        "ranking",
         lambda: waiting.pop() if waiting else None,
         ended.append,
-        folder=RunFolder(tmp_path),
-        reporter=reporter,
-        stage="ranking",
         finished=lambda: 300.0 * len(ended),
         units=lambda job: 300.0,
     )
     assert reporter.shown == [150.0, 300.0]
+
+
+def answers(name: str, folder: Path, value: dict) -> Job:
+    return Job(name, "c2fnas.execution.call:echo", value, folder / name)
+
+
+def test_outcomes_come_in_the_order_of_the_jobs_and_count_by_their_units(tmp_path: Path) -> None:
+    reporter, heard = Listening(), list[str]()
+    jobs = [answers(name, tmp_path, {"dice": dice}) for name, dice in (("a", 0.25), ("b", None), ("c", 0.5))]
+    run = Run(tmp_path, executor=InlineExecutor(), reporter=reporter)
+    outcomes = run_jobs(run, "three", jobs, units=[1, 2, 4], settle=lambda outcome: heard.append(outcome.job_id))
+    assert [outcome.job_id for outcome in outcomes] == heard == ["a", "b", "c"]
+    assert reporter.shown == [1, 3, 7]
+    assert reporter.notes[-1] == "best Dice 0.5000 of 2"
+
+
+def test_no_jobs_are_no_outcomes(tmp_path: Path) -> None:
+    assert run_jobs(Run(tmp_path, executor=InlineExecutor()), "none", []) == []
+
+
+def test_a_run_without_an_executor_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="`working`"):
+        run_jobs(Run(tmp_path), "none", [answers("a", tmp_path, {})])
+
+
+def test_one_that_ended_answers_at_once_and_one_that_failed_is_tried_again(tmp_path: Path) -> None:
+    """The one way of resuming of all lists of jobs."""
+    jobs = [
+        Job("counted", "executor_targets:describe", {}, tmp_path / "counted"),
+        Job("weak", "executor_targets:fails_once", {}, tmp_path / "weak"),
+    ]
+    first, second, third = (run_jobs(Run(tmp_path, executor=InlineExecutor()), "two", jobs) for _ in range(3))
+    assert [outcome.kind for outcome in first] == ["done", "failed"]
+    assert "a disk has gone" in (first[1].failure or "")
+    assert [outcome.value for outcome in second] == [first[0].value, {"calls": 2}]
+    assert [outcome.value for outcome in third] == [outcome.value for outcome in second]
+    assert [calls(tmp_path / name) for name in ("counted", "weak")] == [1, 2]
+
+
+def test_a_stop_file_ends_the_loop_before_the_next_job(tmp_path: Path) -> None:
+    run = Run(tmp_path, executor=InlineExecutor())
+    jobs = [Job(name, "executor_targets:describe", {}, tmp_path / name) for name in "ab"]
+    with pytest.raises(Interrupted, match="Run the same command again"):
+        run_jobs(run, "two", jobs, settle=lambda outcome: run.folder.stop.touch())
+    assert [calls(job.folder) for job in jobs] == [1, 0]
+    with run.locked():  # a command that begins forgets it
+        assert len(run_jobs(run, "two", jobs)) == 2
+    assert [calls(job.folder) for job in jobs] == [1, 1]

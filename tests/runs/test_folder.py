@@ -11,6 +11,7 @@ from c2fnas.runs.folder import RunFolder
     ("name", "path"),
     [
         ("config", "run.yaml"),
+        ("budget", "budget.yaml"),
         ("plan", "plan.yaml"),
         ("fingerprint", "fingerprint.json"),
         ("folds", "folds.json"),
@@ -32,7 +33,7 @@ def test_names(tmp_path: Path, name: str, path: str) -> None:
 def test_numbered_folders() -> None:
     run = RunFolder("run")  # type: ignore[arg-type]  # a string does as well
     assert run.coarse_trial(12) == Path("run/coarse/0012")
-    assert run.scale_trial(3) == Path("run/scale/0003")
+    assert run.reference("unet3d", 1) == Path("run/verdict/unet3d/fold-1")
     assert run.final_fold(0) == Path("run/final/fold-0")
 
 

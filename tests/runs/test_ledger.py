@@ -1,4 +1,4 @@
-"""What the ledger keeps, refuses and gives back."""
+"""The ledger: values that it keeps, refuses and gives back."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from c2fnas.errors import UserError
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.trial import Trial
-from c2fnas.search.early_stopping import Standing
+from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
@@ -125,9 +125,9 @@ def test_readers_see_running_trials_and_later_ones_and_write_nothing(ledger: Led
 
 def test_stages_do_not_mix(ledger: Ledger) -> None:
     ledger.start(PANC)
-    fine = Ledger(ledger.database, "fine")
-    assert fine.trials() == ()
-    assert fine.start(UNIFORM) == 0
+    scale = Ledger(ledger.database, "scale")
+    assert scale.trials() == ()
+    assert scale.start(UNIFORM) == 0
     assert len(ledger.trials()) == 1
 
 
@@ -152,12 +152,7 @@ def test_the_ledgers_own_attributes_are_not_to_be_given(ledger: Ledger, key: str
 
 
 @pytest.mark.parametrize(
-    ("stage", "names"),
-    [
-        ("coarse", [f"level_{cell:02d}" for cell in range(1, 13)]),
-        ("fine", [f"operation_{cell:02d}" for cell in range(1, 13)]),
-        ("scale", ["width"]),
-    ],
+    ("stage", "names"), [("coarse", [f"level_{cell:02d}" for cell in range(1, 13)]), ("scale", ["width"])]
 )
 def test_optuna_sees_what_is_searched(tmp_path: Path, stage: str, names: list[str]) -> None:
     ledger = Ledger(tmp_path / "study.db", stage)
@@ -226,16 +221,16 @@ def test_trials_are_values(ledger: Ledger) -> None:
         trial.score = 1.0  # type: ignore[misc]
 
 
-FIRST = Standing(iteration=100, score=0.4, rank=1, among=1, continues=True)
-LAST = Standing(iteration=200, score=0.45, rank=3, among=3, continues=False)
+FIRST = RungResult(iteration=100, score=0.4, rank=1, among=1, promoted=True)
+LAST = RungResult(iteration=200, score=0.45, rank=3, among=3, promoted=False)
 
 
 def test_rungs_are_kept_with_the_decision(ledger: Ledger) -> None:
     number = ledger.start(PANC)
-    assert ledger.reach(number, FIRST).rungs == (FIRST,)
+    assert ledger.enter_rung(number, FIRST).rungs == (FIRST,)
     assert reopened(ledger).trial(number).rungs == (FIRST,)
     assert reopened(ledger).trial(number).state == "interrupted"
-    assert ledger.reach(number, LAST).rungs == (FIRST, LAST)
+    assert ledger.enter_rung(number, LAST).rungs == (FIRST, LAST)
     stopped = ledger.stop(number, {"seconds": 3.0})
     assert (stopped.state, stopped.score, stopped.evidence, stopped.order) == ("stopped", None, 0.45, 0)
     assert reopened(ledger).trials() == (stopped,)
@@ -243,7 +238,7 @@ def test_rungs_are_kept_with_the_decision(ledger: Ledger) -> None:
 
 def test_a_stopped_trial_is_never_the_best(ledger: Ledger) -> None:
     stopped = ledger.start(PANC)
-    ledger.reach(stopped, LAST)
+    ledger.enter_rung(stopped, LAST)
     ledger.stop(stopped)
     assert ledger.best() is None
     number = ledger.start(UNIFORM)
@@ -257,14 +252,29 @@ def test_a_finished_trial_reaches_no_rung(ledger: Ledger) -> None:
     number = ledger.start(PANC)
     ledger.succeed(number, 0.5)
     with pytest.raises(ValueError, match="already succeeded"):
-        ledger.reach(number, FIRST)
+        ledger.enter_rung(number, FIRST)
 
 
 def test_dashboards_see_what_happened_on_the_way(ledger: Ledger) -> None:
     number = ledger.start(PANC)
-    ledger.reach(number, FIRST)
-    ledger.reach(number, LAST)
+    ledger.enter_rung(number, FIRST)
+    ledger.enter_rung(number, LAST)
     ledger.stop(number)
     study = optuna.load_study(study_name="coarse", storage=f"sqlite:///{ledger.database}")
     assert study.trials[number].intermediate_values == {100: 0.4, 200: 0.45}
     assert study.trials[number].state == optuna.trial.TrialState.PRUNED
+
+
+def test_scores_of_before_and_results_of_now_are_entered_in_one_transaction(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that dies while finalists are entered leaves none that is half there."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_user_attr", dies)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", dies)
+    ledger.add_scored([(PANC, 0.5, {"candidate": 3})])
+    (trial,) = reopened(ledger).trials()
+    assert (trial.state, trial.score, trial.extra) == ("succeeded", 0.5, {"candidate": 3})

@@ -12,7 +12,7 @@ from c2fnas.space.topology import Topology
 CLUSTERS = cluster_topologies(SearchSpace().topologies())
 CLUSTER_OF = {topology: cluster.index for cluster in CLUSTERS for topology in cluster.topologies}
 FALSE_ALARM = 1e-6
-"""Rate at which a statistical test here would fail, were its seeds drawn anew and the code right."""
+"""Rate at which a statistical test here would fail, with other seeds and the code right."""
 
 
 def ask(searcher: ClusterEvolution) -> Proposal:

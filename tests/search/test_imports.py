@@ -33,3 +33,20 @@ def test_neither_the_package_nor_its_command_line_imports_anything_heavy():
     script = "import sys, c2fnas, c2fnas.cli; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {module.partition(".")[0] for module in ran.stdout.split()}.isdisjoint(HEAVY)
+
+
+def test_the_public_names_of_search_are_there_and_optuna_comes_with_its_sampler_alone():
+    script = """
+import sys, c2fnas.search as search
+assert dir(search) == sorted(search.__all__)
+others = set(search.__all__) - {"ClusterEvolutionSampler", "suggest_topology"}
+assert all(getattr(search, name).__doc__ for name in others)
+assert "optuna" not in sys.modules
+assert search.ClusterEvolutionSampler.__name__ == "ClusterEvolutionSampler" and "optuna" in sys.modules
+try:
+    search.Nothing
+except AttributeError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "module 'c2fnas.search' has no attribute 'Nothing'"

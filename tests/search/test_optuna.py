@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from c2fnas.search.algorithm1 import ClusterEvolution
-from c2fnas.search.history import nearest
+from c2fnas.search.base import nearest
 from c2fnas.search.optuna_sampler import ClusterEvolutionSampler, suggest_topology
 from c2fnas.search.optuna_search import (
     ATTEMPTS,
@@ -127,7 +127,7 @@ def search_with(sampler: Callable[[int], optuna.samplers.BaseSampler]) -> Optuna
 
 
 @pytest.mark.parametrize("score", [0.5, None, "running"])
-def test_a_repeated_suggestion_is_asked_anew_then_replaced_by_the_nearest(score: float | str | None):
+def test_a_repeated_suggestion_is_asked_again_then_replaced_by_the_nearest(score: float | str | None):
     code, untrained = TOPOLOGIES[30].code, set(TOPOLOGIES)
     searcher = search_with(lambda seed: Stubborn(code))
     for place in range(10):
@@ -155,10 +155,11 @@ def test_levels_are_those_of_the_space():
 
 
 def test_names_of_the_levels_are_the_ledgers():
-    from c2fnas.runs.trial_record import parameters
+    from c2fnas.runs.trial_record import new_record
     from c2fnas.space.architecture import Architecture
 
-    assert level_parameters(TOPOLOGIES[5]) == parameters(Architecture.uniform(TOPOLOGIES[5]), "coarse")
+    record = new_record(Architecture.uniform(TOPOLOGIES[5]), "coarse", after=0, extra={})
+    assert level_parameters(TOPOLOGIES[5]) == record.params
 
 
 def test_unknown_sampler_lists_the_known_ones():

@@ -2,9 +2,8 @@
 
 import math
 
-from c2fnas.search.pareto import is_on_front
-from c2fnas.search.path_evolution import PathEvolution
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import PathEvolution, random_paths
+from c2fnas.search.ranks import is_on_front
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 

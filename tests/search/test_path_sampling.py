@@ -1,4 +1,4 @@
-"""Which path trains when: fair, and a function of seed and iteration alone."""
+"""The path of an iteration: fair, and a function of seed and iteration alone."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from c2fnas.search.path_sampling import SAMPLINGS, PathSampling, StrictPaths, UniformPaths
+from c2fnas.search.paths import SAMPLINGS, PathSampling, StrictPaths, UniformPaths
 from c2fnas.space.operation import Operation
 
 ALL = tuple(Operation)
@@ -61,7 +61,7 @@ def test_strict_sampling_is_never_off_by_more_than_one(iterations: int) -> None:
 
 
 def test_uniform_sampling_is_not_strict() -> None:
-    """What the option is for: by chance some operations train far less than others."""
+    """The purpose of the option: by chance some operations train far less than others."""
     counts = np.array(UniformPaths(ALL, 12, seed=0).counts(300))
     assert counts.max() - counts.min() > 10
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
 from c2fnas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from c2fnas.search.history import History, nearest
-from c2fnas.search.regularised_evolution import RegularisedEvolution
+from c2fnas.search.base import History, nearest
+from c2fnas.search.baselines import RegularisedEvolution
 from c2fnas.search.searcher import Asked, Told
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology

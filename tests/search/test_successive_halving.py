@@ -1,4 +1,4 @@
-"""Who is scored on what, and who goes on."""
+"""Candidates and cases of every rung, and the candidates that go on."""
 
 import itertools
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2fnas.search.pareto import is_on_front
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.search.paths import random_paths
+from c2fnas.search.ranks import is_on_front
 from c2fnas.search.successive_halving import Rung, case_order, plan_rungs, survivors, work
 from c2fnas.space.search_space import SearchSpace
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy.stats import chisquare
-from space_strategies import spaces
+from space_strategies import spaces, walks
 
 from c2fnas.space.operation import Operation
-from c2fnas.space.search_space import SearchSpace, count_walks, is_u_shaped, skips_match, walks
+from c2fnas.space.search_space import SearchSpace, count_walks, is_u_shaped, skips_match
 from c2fnas.space.topology import Topology, code_of
 
 PAPER = SearchSpace()

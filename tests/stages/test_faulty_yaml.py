@@ -10,10 +10,10 @@ import yaml
 
 from c2fnas.data.plan import load_plan
 from c2fnas.errors import UserError
-from c2fnas.planning.presets import BUDGETS, load_preset
+from c2fnas.planning.presets import BUDGETS, draft, load_budget
 from c2fnas.runs.config import RunConfig
 
-READERS: list[Callable[[Path], object]] = [load_plan, RunConfig.load, lambda path: load_preset(str(path))]
+READERS: list[Callable[[Path], object]] = [load_plan, RunConfig.load, lambda path: load_budget(str(path))]
 
 
 @pytest.mark.parametrize("read", READERS, ids=["plan", "configuration", "budget"])
@@ -51,8 +51,9 @@ def test_a_search_that_cannot_be_is_refused_before_the_data_are_prepared(
     budget["coarse"] |= coarse
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(budget))
     with pytest.raises(UserError, match=re.escape(named)):
-        load_preset(str(tmp_path / "mine.yaml"))
+        load_budget(str(tmp_path / "mine.yaml"))
 
 
 def test_budgets_of_the_package_are_read() -> None:
-    assert [load_preset(budget).plan for budget in BUDGETS].count("paper") == 1
+    styles = [draft(load_budget(budget), budget).plan.style for budget in BUDGETS]
+    assert styles.count("paper") == 1

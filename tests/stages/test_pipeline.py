@@ -15,8 +15,11 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import read_ranked
 from c2fnas.runs.reporter import Silent
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.pipeline import Result, run_pipeline
 
@@ -34,15 +37,16 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return run, pipeline(dataset, run)
 
 
-def pipeline(dataset: Path, run: Path, seed: int = 0, budget: str = TINY, reporter: Silent | None = None) -> Result:
+def pipeline(
+    dataset: Path, run: Path, seed: int | None = None, budget: str | None = TINY, reporter: Silent | None = None
+) -> Result:
     return run_pipeline(
+        Run(run, reporter=reporter),
         dataset,
-        run,
-        budget,
-        seed=seed,
+        lambda devices: InlineExecutor(devices[0]),
+        budget=budget,
+        overrides={} if seed is None else {"seed": seed},
         devices=("cpu",),
-        executor=lambda devices: InlineExecutor(devices[0]),
-        reporter=reporter or Silent(),
     )
 
 
@@ -71,7 +75,7 @@ def results(run: Path) -> dict[str, object]:
     """All that a run has found, to the last bit."""
     return {
         "coarse": [(t.architecture, t.score) for t in Ledger(run / "study.db", "coarse", read_only=True).trials()],
-        "fine": [(t.architecture, t.score) for t in Ledger(run / "study.db", "fine", read_only=True).trials()],
+        "fine": [(each.architecture, each.dice) for each in read_ranked(RunFolder(run))],
         "found": json.loads((run / "fine" / "architecture.json").read_text()),
         "weights": sha256(run / "final" / "fold-4" / "model" / "weights.safetensors"),
         "evaluation": json.loads((run / "final" / "fold-4" / "evaluation.json").read_text()),
@@ -84,19 +88,20 @@ def test_a_run_leaves_what_it_promises(finished: tuple[Path, Result]) -> None:
     assert [trial.state for trial in coarse] == ["succeeded"] * 3
     assert len({trial.architecture.topology for trial in coarse}) == 3
     best = max(coarse, key=lambda trial: trial.score or 0)
-    assert result.architecture.topology == best.architecture.topology
-    ranked = Ledger(run / "study.db", "fine", read_only=True)
-    assert len({trial.architecture for trial in ranked.trials()}) == 6
-    assert ranked.best() is not None
-    assert ranked.best().architecture == result.architecture == Architecture.load(run)
-    assert [model.is_dir() for model in result.models] == [True]
-    assert 0 <= result.evaluations[0].mean <= 1
+    assert result.deployed.design.topology == best.architecture.topology
+    ranked = read_ranked(RunFolder(run))
+    assert len({each.architecture for each in ranked}) == 6
+    best = max(ranked, key=lambda each: (each.cases, each.dice or 0, -each.number))
+    assert best.architecture == result.deployed.design == Architecture.load(run)
+    assert [model.is_dir() for model in result.deployed.models] == [True]
+    assert 0 <= result.deployed.evaluations[0].mean <= 1
 
 
 def test_search_and_deployment_share_width_and_patch(finished: tuple[Path, Result]) -> None:
     run, result = finished
-    widths = {t.architecture.width for s in ("coarse", "fine") for t in Ledger(run / "study.db", s).trials()}
-    assert widths == {result.architecture.width} == {0.125}
+    candidates = [*Ledger(run / "study.db", "coarse").trials(), *read_ranked(RunFolder(run))]
+    widths = {each.architecture.width for each in candidates}
+    assert widths == {result.deployed.design.width} == {0.125}
 
 
 def test_a_finished_run_is_not_run_again(dataset: Path, finished: tuple[Path, Result]) -> None:
@@ -118,7 +123,7 @@ def test_stopped_and_carried_on_equals_uninterrupted(
         pipeline(dataset, tmp_path / "run", reporter=StopsAt(tmp_path / "run", stage))
     assert not (tmp_path / "run" / "final").exists()
     moved = shutil.move(tmp_path / "run", tmp_path / "elsewhere")
-    pipeline(dataset, Path(moved))
+    pipeline(dataset, Path(moved), budget=None)  # options left out are as it was started
     assert results(Path(moved)) == results(finished[0])
 
 

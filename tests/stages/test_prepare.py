@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.data.phantoms import write_phantoms
+from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
+from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting, load_folds
+from c2fnas.runs.run import Run, load_folds
 from c2fnas.stages import prepare as prepare_module
 from c2fnas.stages.prepare import prepare, prepare_plan
 
@@ -40,7 +42,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantoms, and a run prepared on them."""
     root = tmp_path_factory.mktemp("prepare")
     write_phantoms(root / "data", cases=6, test_cases=1)
-    prepare(root / "data", root / "run", "demo", seed=3, devices=("cpu",), reporter=Silent())
+    again(root)
     return root
 
 
@@ -57,9 +59,30 @@ def begun(work: Path) -> Path:
     return work
 
 
-def again(work: Path, budget: str = "demo", seed: int = 3, **options: Any) -> Setting:
-    options = {"reporter": Silent()} | options
-    return prepare(work / "data", work / "run", budget, seed=seed, devices=("cpu",), **options)
+def again(
+    work: Path,
+    budget: str = "demo",
+    seed: int = 3,
+    folds: FoldChoice | None = None,
+    reporter: Silent | None = None,
+    data: str = "data",
+) -> Run:
+    run, request = asked(work, budget, seed, folds, reporter)
+    return prepare(run, work / data, request)
+
+
+def asked(
+    work: Path, budget: str = "demo", seed: int = 3, folds: FoldChoice | None = None, reporter: Silent | None = None
+) -> tuple[Run, Request]:
+    """The run, and the request for it; folds are those of the options alone, as the command line has them."""
+    given = {f"folds.{name}": value for name, value in vars(folds or FoldChoice()).items() if value is not None}
+    run = Run(work / "run", reporter=reporter)
+    return run, request_for(run.folder, budget=budget, overrides={"seed": seed, **given}, devices=("cpu",))
+
+
+def plan_alone(work: Path, budget: str = "demo", reporter: Silent | None = None) -> Plan:
+    run, request = asked(work, budget, reporter=reporter)
+    return prepare_plan(run, work / "data", request)[1]
 
 
 def start_over(work: Path) -> RunFolder:
@@ -84,12 +107,12 @@ def spoil_label(work: Path, name: str, value: int) -> None:
 
 
 def test_everything_a_stage_needs_is_there(kept: Path) -> None:
-    setting = Setting.load(kept / "run")
-    assert setting.cache.ids == tuple(f"phantom_{number:03d}" for number in range(6))
-    assert [len(split.validation) for split in setting.folds] == [2, 1, 1, 1, 1]
-    assert setting.search_split.validation == ("phantom_005",)
+    run = Run.open(kept / "run")
+    assert run.cache.ids == tuple(f"phantom_{number:03d}" for number in range(6))
+    assert [len(split.validation) for split in run.folds] == [2, 1, 1, 1, 1]
+    assert run.search_split.validation == ("phantom_005",)
     assert json.loads((kept / "run" / "check.json").read_text())["problems"] == []
-    assert setting.config.seed == 3
+    assert run.config.seed == 3
 
 
 def test_called_again_it_reads_and_writes_nothing_anew(work: Path) -> None:
@@ -97,7 +120,8 @@ def test_called_again_it_reads_and_writes_nothing_anew(work: Path) -> None:
         return {str(path): path.stat().st_mtime_ns for path in (work / "run").rglob("*") if path.is_file()}
 
     before, listener = files(), Listener()
-    assert again(work, reporter=listener) == Setting.load(work / "run")
+    config = Run.open(work / "run").config
+    assert again(work, reporter=listener).config == config
     assert listener.begun == ["prepare cases"]
     changed = {name for name, time in files().items() if before.get(name) != time}
     assert {Path(name).name for name in changed} <= {"index.json"}
@@ -106,8 +130,8 @@ def test_called_again_it_reads_and_writes_nothing_anew(work: Path) -> None:
 def test_the_run_moves_and_the_data_are_only_named(work: Path, tmp_path: Path) -> None:
     shutil.move(work / "run", tmp_path / "moved")
     shutil.rmtree(work / "data")
-    setting = Setting.load(tmp_path / "moved")
-    assert setting.cache["phantom_000"].image.shape[0] == 1
+    run = Run.open(tmp_path / "moved")
+    assert run.cache["phantom_000"].image.shape[0] == 1
 
 
 @pytest.mark.parametrize(("options", "name"), [({"budget": "hour"}, "--budget"), ({"seed": 4}, "--seed")])
@@ -119,22 +143,22 @@ def test_a_started_run_has_one_budget_and_seed(begun: Path, options: dict[str, A
 def test_what_is_only_prepared_may_still_change(work: Path) -> None:
     assert again(work, seed=4).config.seed == 4
     edit_plan(work, spacing=[2, 2, 2.5])
-    setting = again(work, seed=4)
-    assert setting.plan.spacing == (2, 2, 2.5)
-    assert max(setting.cache["phantom_000"].image.shape[1:]) < 30
+    run = again(work, seed=4)
+    assert run.plan.spacing == (2, 2, 2.5)
+    assert max(run.cache["phantom_000"].image.shape[1:]) < 30
     again(work, seed=4, folds=FoldChoice("random", 2))
-    assert len(Setting.load(work / "run").folds) == 2
+    assert len(Run.open(work / "run").folds) == 2
 
 
 def test_the_plan_is_made_once_and_may_be_edited_until_the_start(work: Path) -> None:
     shutil.rmtree(work / "run")
-    prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+    plan_alone(work)
     assert sorted(path.name for path in (work / "run").iterdir()) == ["check.json", "fingerprint.json", "plan.yaml"]
     edit_plan(work, spacing=[2, 2, 2.5], patch_size=[24, 24, 16], stride=[12, 12, 8], ranking_stride=[24, 24, 16])
-    setting = again(work)
-    assert setting.plan.spacing == (2, 2, 2.5)
-    assert setting.plan.patch_size == (24, 24, 16)
-    assert max(setting.cache["phantom_000"].image.shape[1:]) < 30
+    run = again(work)
+    assert run.plan.spacing == (2, 2, 2.5)
+    assert run.plan.patch_size == (24, 24, 16)
+    assert max(run.cache["phantom_000"].image.shape[1:]) < 30
 
 
 def test_a_plan_that_does_not_fit_the_data_is_refused_at_once(work: Path) -> None:
@@ -150,12 +174,12 @@ def test_a_plan_that_does_not_fit_the_data_is_refused_at_once(work: Path) -> Non
 def test_another_plan_than_the_papers_is_told_where_the_paper_is_asked_for(work: Path) -> None:
     start_over(work)
     listener = Listener()
-    prepare_plan(work / "data", work / "run", "paper", reporter=listener)
+    plan_alone(work, "paper", listener)
     (said,) = listener.said
     assert "spacing, nearest_beyond, patch_size" in said
     (work / "run" / "plan.yaml").unlink()
     for _ in range(2):
-        prepare_plan(work / "data", work / "run", "paper", reporter=listener)
+        plan_alone(work, "paper", listener)
     assert listener.said == [said]
 
 
@@ -192,7 +216,7 @@ def test_a_plan_that_makes_no_sense_is_refused_before_anything_is_prepared(work:
 def test_another_data_set_is_refused(work: Path) -> None:
     write_phantoms(work / "other", cases=6, test_cases=0, seed=1)
     with pytest.raises(UserError, match="belongs to another data set"):
-        prepare(work / "other", work / "run", "demo", seed=3, devices=("cpu",), reporter=Silent())
+        again(work, data="other")
 
 
 def test_changed_files_are_refused_and_touched_ones_are_not(work: Path) -> None:
@@ -226,7 +250,7 @@ def test_errors_in_test_cases_are_told_and_let_pass(work: Path) -> None:
     shutil.rmtree(work / "run")
     shutil.rmtree(work / "data" / "imagesTs")
     listener = Listener()
-    prepare_plan(work / "data", work / "run", "demo", reporter=listener)
+    plan_alone(work, reporter=listener)
     assert any("all in test cases" in text and "c2fnas check" in text for text in listener.said)
     kept = json.loads((work / "run" / "check.json").read_text())["problems"]
     assert [(each["case"], each["severity"]) for each in kept] == [("phantom_006", "error")]
@@ -258,7 +282,7 @@ def test_folds_may_change_until_the_start(work: Path) -> None:
     assert validation(work) != before
     again(work)  # what was chosen holds without being said again
     again(work, folds=FoldChoice("random", 3))
-    assert len(Setting.load(work / "run").folds) == 3
+    assert len(Run.open(work / "run").folds) == 3
 
 
 @pytest.mark.parametrize(
@@ -267,9 +291,9 @@ def test_folds_may_change_until_the_start(work: Path) -> None:
 def test_a_started_run_has_one_division(begun: Path, choice: FoldChoice) -> None:
     before = validation(begun)
     if choice.group_by:  # each case its own group: the same
-        assert again(begun, folds=choice).folds == Setting.load(begun / "run").folds
+        assert again(begun, folds=choice).folds == Run.open(begun / "run").folds
         return
-    with pytest.raises(UserError, match="started with other folds"):
+    with pytest.raises(UserError, match="--fold-count and --group-by: its coarse stage has begun with it"):
         again(begun, folds=choice)
     assert validation(begun) == before
 
@@ -283,7 +307,7 @@ def test_a_tables_groups_stay_together(work: Path) -> None:
     again(work)
     names = [f"phantom_{number:03d}" for number in range(6)]
     assert validation(work) == [tuple(names[:2]), tuple(names[2:4]), tuple(names[4:])]
-    assert Setting.load(work / "run").groups == {name: f"p{number // 2}" for number, name in enumerate(names)}
+    assert Run.open(work / "run").groups == {name: f"p{number // 2}" for number, name in enumerate(names)}
     start_over(work)
     with pytest.raises(UserError, match="1 group can't be divided"):
         again(work, folds=FoldChoice(group_by="(phantom)"))
@@ -303,11 +327,11 @@ def test_groups_are_kept_with_the_folds(work: Path) -> None:
     assert again(work, folds=FOUR_AND_TWO).groups == four
     assert (work / "run" / "folds.json").read_bytes() == before
     three = FoldChoice("random", 2, group_by="phantom_(00[345]?)")
-    with pytest.raises(UserError, match="started with other"):
+    with pytest.raises(UserError, match="another --folds, --fold-count and --group-by"):
         again(work, folds=three)
 
 
-def test_a_run_that_kept_no_groups_gets_them_with_its_own_folds(work: Path) -> None:
+def test_a_run_that_has_begun_without_groups_takes_none(work: Path) -> None:
     start_over(work)
     again(work, folds=FOUR_AND_TWO)
     RunFolder(work / "run").coarse.mkdir()
@@ -315,6 +339,10 @@ def test_a_run_that_kept_no_groups_gets_them_with_its_own_folds(work: Path) -> N
     kept = json.loads(path.read_text())
     path.write_text(json.dumps([{side: fold[side] for side in ("training", "validation")} for fold in kept]))
     assert again(work).groups == {}
+    with pytest.raises(UserError, match="another --folds, --fold-count and --group-by"):
+        again(work, folds=FOUR_AND_TWO)
+    assert again(work).groups == {}
+    (work / "run" / "coarse").rmdir()
     assert len(again(work, folds=FOUR_AND_TWO).groups) == 4
     assert json.loads(path.read_text()) == kept
 
@@ -350,14 +378,15 @@ def test_classes_that_folds_lack_are_told_and_kept_once(work: Path) -> None:
     assert listener.said == []
 
 
-def test_a_single_case_can_be_planned_but_not_divided(work: Path) -> None:
+def test_a_single_case_cannot_be_divided_and_is_refused_before_it_is_read(work: Path) -> None:
     shutil.rmtree(work / "run")
     manifest = json.loads((work / "data" / "dataset.json").read_text())
     manifest |= {"training": manifest["training"][:1], "numTraining": 1}
     (work / "data" / "dataset.json").write_text(json.dumps(manifest))
-    prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
-    with pytest.raises(UserError, match="1 case can't be divided"):
-        again(work)
+    for make in (plan_alone, again):
+        with pytest.raises(UserError, match="1 case can't be divided"):
+            make(work)
+        assert not (work / "run" / "fingerprint.json").exists()
 
 
 def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +401,7 @@ def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytes
             return np.prod(patch) <= 30 * 30 * 24
 
     monkeypatch.setattr(prepare_module, "_memory_fit", lambda *facts: Small())
-    _, plan = prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+    plan = plan_alone(work)
     assert tried[0] == (48, 48, 24)
     assert tried[-1] == plan.patch_size
     assert np.prod(plan.patch_size) <= 30 * 30 * 24
@@ -382,13 +411,13 @@ def test_where_nothing_fits_the_error_says_so(work: Path, monkeypatch: pytest.Mo
     shutil.rmtree(work / "run")
     monkeypatch.setattr(prepare_module, "available_memory", lambda devices: 1000)
     with pytest.raises(UserError, match=r"cpu: not even a patch of 8×8×8 voxels fits into 0\.0 GB"):
-        prepare_plan(work / "data", work / "run", "demo", reporter=Silent())
+        plan_alone(work)
 
 
 def test_the_papers_plan_does_not_depend_on_the_machine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(work / "run")
     monkeypatch.setattr(prepare_module, "available_memory", lambda devices: 1000)
-    _, plan = prepare_plan(work / "data", work / "run", "paper", reporter=Silent())
+    plan = plan_alone(work, "paper")
     assert plan.patch_size == (96, 96, 96)
 
 

@@ -11,14 +11,14 @@ from typer.testing import CliRunner, Result
 import c2fnas.execution
 from c2fnas.cli import app
 from c2fnas.errors import UserError
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 
 TEXT = Architecture.uniform(TOPOLOGY).to_text()
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return prepared_run(tmp_path_factory.mktemp("searched"))
 
 
@@ -36,7 +36,7 @@ def facts(run: Path, *options: str) -> Any:
     return json.loads(search(run, *options, "--json").stdout)
 
 
-def test_the_whole_way(finished: Setting) -> None:
+def test_the_whole_way(finished: Run) -> None:
     run = finished.folder.root
     with pytest.raises(UserError, match="c2fnas search coarse"):
         search(run)
@@ -60,10 +60,10 @@ def test_the_whole_way(finished: Setting) -> None:
     assert [row["macs"] for row in found["front"]] == sorted(row["macs"] for row in found["front"])
     assert -1 <= found["interval"][0] <= found["tau"] <= found["interval"][1] <= 1
     assert found["seed_sd"] > 0
-    assert Setting.load(run).config.fine.sampling == "strict"
+    assert Run.open(run).config.fine.sampling == "strict"
 
 
-def test_afterwards_it_answers_at_once(finished: Setting) -> None:
+def test_afterwards_it_answers_at_once(finished: Run) -> None:
     run = finished.folder.root
     found = facts(run)
     words = search(run).stdout
@@ -79,12 +79,13 @@ def test_afterwards_it_answers_at_once(finished: Setting) -> None:
     assert "3 candidates retrained from scratch, 2 iterations each: Kendall's τ" in retrained
 
 
-def test_options_that_come_too_late_or_alone(finished: Setting) -> None:
+def test_options_that_come_too_late_or_alone(finished: Run) -> None:
     run = finished.folder.root
-    with pytest.raises(UserError, match="--choose random, not evolution"):
+    with pytest.raises(UserError, match=r"--choose \(random, now evolution\): its ranking stage has begun"):
         search(run, "--choose", "evolution")
     with pytest.raises(UserError, match="give --verify as well"):
         search(run, "--verify-iterations", "5")
     with pytest.raises(UserError, match="not an architecture"):
         search(run, "--topology", "nonsense")
-    assert search(run, "--verify", "2").exit_code == 2
+    with pytest.raises(UserError, match="--verify 2: at least 3 candidates"):
+        search(run, "--verify", "2")

@@ -6,22 +6,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 import torch
 
-from c2fnas.cli.train import _design
+from c2fnas.api.trainings import _design
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.networks.baselines import BUILDERS, Baseline
-from c2fnas.planning.train_wish import Wish
-from c2fnas.runs.reporter import Silent
+from c2fnas.networks.baselines import BASELINES, Baseline
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.train import train_architecture
+from c2fnas.stages.deploy import Deployed
+from c2fnas.stages.train import TrainOptions, train_architecture
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 UNET = Baseline("unet3d", 1 / 16)
@@ -35,19 +36,14 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def begun(dataset, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "begun"
-    train(dataset, run, architecture=UNET, iterations=2)
+    train(dataset, run, design=UNET, iterations=2)
     return run
 
 
-def train(dataset: Path, run: Path, **wish: object):
-    return train_architecture(
-        dataset,
-        run,
-        Wish(**wish),
-        devices=("cpu",),
-        executor=lambda devices: InlineExecutor(devices[0]),
-        reporter=Silent(),
-    )
+def train(dataset: Path, run: Path, *, iterations: int | None = None, **options: Any) -> Deployed:
+    overrides = {} if iterations is None else {"deployment.recipe.iterations": iterations}
+    asked = TrainOptions(**options, overrides=overrides)
+    return train_architecture(Run(run), dataset, asked, lambda devices: InlineExecutor(devices[0]), ("cpu",))
 
 
 def test_leaves_a_package_that_loads(begun) -> None:
@@ -79,26 +75,26 @@ def test_a_damaged_design_is_noticed(begun, tmp_path) -> None:
 def test_called_again_it_changes_nothing(dataset, begun) -> None:
     sums = begun / "final/fold-4/model/SHA256SUMS"
     before = (sums.read_text(), sums.stat().st_mtime_ns)
-    for wish in ({}, {"architecture": UNET, "iterations": 2}):
-        assert train(dataset, begun, **wish).architecture == UNET
+    for given in ({}, {"design": UNET, "iterations": 2}):
+        assert train(dataset, begun, **given).design == UNET
         assert (sums.read_text(), sums.stat().st_mtime_ns) == before
 
 
 @pytest.mark.parametrize("other", [SMALL, Baseline("vnet", 1 / 16), Baseline("unet3d", 1 / 8)])
 def test_all_folds_of_a_run_are_of_one_network(dataset, begun, other) -> None:
     with pytest.raises(UserError, match=r"of another architecture, unet3d @0\.0625, not"):
-        train(dataset, begun, architecture=other)
+        train(dataset, begun, design=other)
 
 
 def test_a_run_of_an_architecture_takes_no_other_network(dataset, tmp_path) -> None:
-    train(dataset, tmp_path / "run", architecture=SMALL, iterations=1)
+    train(dataset, tmp_path / "run", design=SMALL, iterations=1)
     with pytest.raises(UserError, match="of another architecture, 0:3D"):
-        train(dataset, tmp_path / "run", architecture=UNET)
+        train(dataset, tmp_path / "run", design=UNET)
 
 
 def test_fine_tuning_takes_the_models_network(dataset, begun, tmp_path) -> None:
     result = train(dataset, tmp_path / "run", start=begun / "final/fold-4/model", iterations=1)
-    assert result.architecture == UNET
+    assert result.design == UNET
     assert load_package(result.models[0]).design == UNET
 
 
@@ -125,9 +121,9 @@ def test_what_it_refuses(tmp_path, architecture, network, width, said) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", sorted(BUILDERS))
+@pytest.mark.parametrize("name", sorted(BASELINES))
 def test_each_of_them_trains_and_loads(dataset, tmp_path, name) -> None:
-    result = train(dataset, tmp_path / "run", architecture=Baseline(name, 1 / 16), iterations=2)
+    result = train(dataset, tmp_path / "run", design=Baseline(name, 1 / 16), iterations=2)
     model = load_package(result.models[0])
     assert model.design == Baseline(name, 1 / 16)
     assert 0 <= result.evaluations[0].mean <= 1

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -15,14 +16,20 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.planning.train_wish import Wish
+from c2fnas.planning.measure import Timings
+from c2fnas.planning.request import request_for
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages import jobs
-from c2fnas.stages.train import train_architecture
-from c2fnas.stages.train_together import train_together
+from c2fnas.stages import prepare as prepare_module
+from c2fnas.stages import train as train_module
+from c2fnas.stages import training
+from c2fnas.stages.deploy import is_deployed, trained_folds
+from c2fnas.stages.prepare import prepare
+from c2fnas.stages.together import train_together
+from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest
 from c2fnas.training.recipe import AUGMENTED
 
@@ -49,7 +56,7 @@ def dataset(tmp_path_factory):
 def begun(dataset, tmp_path_factory):
     """A finished training of two iterations on the last fold; copied where a test changes it."""
     run = tmp_path_factory.mktemp("runs") / "begun"
-    train(dataset, run, architecture=SMALL, iterations=2)
+    train(dataset, run, design=SMALL, iterations=2)
     return run
 
 
@@ -58,15 +65,25 @@ def copy(begun, tmp_path):
     return shutil.copytree(begun, tmp_path / "elsewhere" / "run")
 
 
-def train(dataset: Path, run: Path, **wish: object):
+FIELDS = {
+    "iterations": "deployment.recipe.iterations",
+    "recipe": "deployment.recipe.name",
+    "precision": "deployment.recipe.precision",
+    "validate_every": "deployment.validate_every",
+    "seed": "seed",
+}
+
+
+def options(**given: Any) -> TrainOptions:
+    """Options as the command line has them: those of the configuration are overrides of its fields."""
+    overrides = {FIELDS[name]: given.pop(name) for name in [*given] if name in FIELDS}
+    return TrainOptions(overrides=overrides, **given)
+
+
+def train(dataset: Path, run: Path, **given: Any):
     reporter = Listening()
     result = train_architecture(
-        dataset,
-        run,
-        Wish(**wish),
-        devices=("cpu",),
-        executor=lambda devices: InlineExecutor(devices[0]),
-        reporter=reporter,
+        Run(run, reporter=reporter), dataset, options(**given), lambda devices: InlineExecutor(devices[0]), ("cpu",)
     )
     return result, reporter.said
 
@@ -86,16 +103,16 @@ def test_leaves_a_model_with_its_evaluation(begun):
 
 def test_called_again_it_changes_nothing(dataset, begun):
     before, written = sums(begun), (begun / "final/fold-4/model").stat().st_mtime_ns
-    for wish in ({}, {"architecture": SMALL, "iterations": 2, "recipe": "modern", "budget": "hour", "seed": 0}):
-        result, _ = train(dataset, begun, **wish)
+    for given in ({}, {"design": SMALL, "iterations": 2, "recipe": "modern", "budget": "hour", "seed": 0}):
+        result, _ = train(dataset, begun, **given)
         assert result.models == (begun / "final/fold-4/model",)
     assert (sums(begun), (begun / "final/fold-4/model").stat().st_mtime_ns) == (before, written)
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("given", "said"),
     [
-        ({"architecture": OTHER}, "of another architecture, 0:3D 1:P3D"),
+        ({"design": OTHER}, "of another architecture, 0:3D 1:P3D"),
         ({"iterations": 3}, r"another --iterations \(2, now 3\).* or train on with --extend"),
         ({"recipe": "paper"}, r"another --recipe \(modern, now paper\)"),
         ({"precision": "fp16"}, r"another --precision"),
@@ -106,18 +123,16 @@ def test_called_again_it_changes_nothing(dataset, begun):
         ({"folds": "1;2"}, "numbers from 0 to 4"),
     ],
 )
-def test_a_run_that_has_begun_is_fixed(dataset, begun, wish, said):
+def test_a_run_that_has_begun_is_fixed(dataset, begun, given, said):
     config = (begun / "run.yaml").read_text()
     with pytest.raises(UserError, match=said):
-        train(dataset, begun, **wish)
+        train(dataset, begun, **given)
     assert (begun / "run.yaml").read_text() == config
 
 
 def test_no_search_takes_it_for_its_own(dataset, begun):
-    from c2fnas.stages.prepare import prepare
-
     with pytest.raises(UserError, match=r"another kind \(training, now search\)"):
-        prepare(dataset, begun, "hour", seed=0, devices=("cpu",), reporter=Silent())
+        prepare(Run(begun), dataset, request_for(RunFolder(begun)))
 
 
 def test_another_fold_joins(dataset, copy):
@@ -130,7 +145,7 @@ def test_another_fold_joins(dataset, copy):
 def test_a_run_needs_the_file_of_its_budget_no_more(dataset, tmp_path):
     """As where it was copied to another machine, or is called from another folder."""
     budget = shutil.copy(Path(__file__).parents[1] / "support" / "tiny.yaml", tmp_path)
-    train(dataset, tmp_path / "run", architecture=SMALL, budget=str(budget), iterations=1)
+    train(dataset, tmp_path / "run", design=SMALL, budget=str(budget), iterations=1)
     Path(budget).unlink()
     train(dataset, tmp_path / "run", extend=2)
     assert RunConfig.load(tmp_path / "run/run.yaml").deployment.recipe.iterations == 2
@@ -138,7 +153,7 @@ def test_a_run_needs_the_file_of_its_budget_no_more(dataset, tmp_path):
 
 def test_no_budget_is_refused_before_the_data_set_is_read(dataset, tmp_path):
     with pytest.raises(UserError, match="Choose demo, hour, day, paper"):
-        train(dataset, tmp_path / "run", architecture=SMALL, budget="week")
+        train(dataset, tmp_path / "run", design=SMALL, budget="week")
     assert not (tmp_path / "run/fingerprint.json").exists()
 
 
@@ -154,11 +169,30 @@ def test_extending_goes_on_from_the_checkpoint(dataset, copy):
     assert RunConfig.load(copy / "run.yaml").deployment.recipe.iterations == 4
 
 
+def test_a_model_whose_dice_is_not_measurable_is_kept_and_told(dataset, begun, tmp_path, monkeypatch):
+    """And is trained no more, whoever asks for it again."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("a case has gone")
+
+    monkeypatch.setattr(training, "evaluate_network", fails)
+    for _ in range(2):
+        result, said = train(dataset, tmp_path / "run", design=SMALL, iterations=2)
+        assert result.evaluations == (None,)
+        assert "fold 4: the model is kept. Dice not measurable: a case has gone" in said
+    run = Run.open(tmp_path / "run")
+    assert is_deployed(run)
+    assert trained_folds(run) == (4,)
+    assert "Dice not measurable" in (result.models[0] / "README.md").read_text()
+    weights = [line for line in sums(tmp_path / "run").splitlines() if "weights" in line]
+    assert weights == [line for line in sums(begun).splitlines() if "weights" in line]
+
+
 def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):
     train(dataset, copy, extend=3)
     once = sums(copy)
-    for wish in ({"extend": 3}, {"extend": 3, "iterations": 2}, {}):
-        train(dataset, copy, **wish)
+    for given in ({"extend": 3}, {"extend": 3, "iterations": 2}, {}):
+        train(dataset, copy, **given)
         assert sums(copy) == once
 
 
@@ -172,7 +206,7 @@ def test_extending_without_a_checkpoint_is_refused(dataset, copy):
 
 def test_nothing_to_extend(dataset, tmp_path):
     with pytest.raises(UserError, match="has not begun"):
-        train(dataset, tmp_path, architecture=SMALL, extend=4)
+        train(dataset, tmp_path, design=SMALL, extend=4)
 
 
 def test_no_architecture_at_all(dataset, tmp_path):
@@ -184,13 +218,13 @@ def test_no_architecture_at_all(dataset, tmp_path):
 def first_weights(monkeypatch):
     """The weights that a training began with."""
     seen: dict[str, torch.Tensor] = {}
-    loop = jobs.train
+    loop = training.train
 
     def spying(network, *arguments, **options):
         seen.update({name: value.clone() for name, value in network.state_dict().items()})
         return loop(network, *arguments, **options)
 
-    monkeypatch.setattr(jobs, "train", spying)
+    monkeypatch.setattr(training, "train", spying)
     return seen
 
 
@@ -209,7 +243,7 @@ def test_together_a_stop_file_of_the_run_ends_after_the_iteration(dataset, tmp_p
     for _ in range(2):
         with pytest.raises(Interrupted, match="stopped after iteration"):
             train_together(
-                dataset, tmp_path / "run", Wish(architecture=SMALL, iterations=5000), kind="cpu", reporter=reporter
+                Run(tmp_path / "run", reporter=reporter), dataset, options(design=SMALL, iterations=5000), kind="cpu"
             )
         saved.append(load_newest(tmp_path / "run/final/fold-4/checkpoints").iteration)
         assert re.search(r"fold 4: \d+/5000", reporter.said)
@@ -222,7 +256,7 @@ def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weigh
     given = load_package(model).network.state_dict()
     _, said = train(dataset, tmp_path / "run", start=model, iterations=1)
     assert f"{len(given)} of {len(given)} tensors come over" in said
-    assert "Begun anew" not in said
+    assert "Newly begun" not in said
     assert "fine-tuned from another model" in (tmp_path / "run/final/fold-4/model/README.md").read_text()
     assert first_weights.keys() == given.keys()
     assert all(torch.equal(first_weights[name], given[name]) for name in given)
@@ -230,12 +264,12 @@ def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weigh
     shutil.move(tmp_path / "run", tmp_path / "moved")
     train(dataset, tmp_path / "moved", folds="3")
     assert all(torch.equal(first_weights[name], given[name]) for name in given)
-    with pytest.raises(UserError, match="began from another model"):
+    with pytest.raises(UserError, match=r"another --from \([0-9a-f]+, now [0-9a-f]+\)"):
         train(dataset, tmp_path / "moved", start=tmp_path / "moved/final/fold-3/model")
 
 
 def test_a_run_from_scratch_takes_no_model(dataset, begun, copy):
-    with pytest.raises(UserError, match="began from scratch"):
+    with pytest.raises(UserError, match=r"another --from \(none, now [0-9a-f]+\)"):
         train(dataset, copy, start=begun / "final/fold-4/model")
 
 
@@ -264,22 +298,22 @@ def test_other_channels_and_classes_take_over_what_fits(organ_alone, begun, tmp_
     others = sorted(given.keys() - set(fitting))
     assert len(others) == 3, "the first convolution's weight, the last one's weight and bias"
     assert f"{len(fitting)} of {len(given)} tensors come over" in said
-    assert f"Begun anew: {', '.join(others)}." in said
+    assert f"Newly begun: {', '.join(others)}." in said
     assert f"Not used of the model: {', '.join(others)}." in said
     assert all(torch.equal(first_weights[name], given[name]) for name in fitting)
 
 
 def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
     """The last point is what the model scores on whole volumes in their own geometry, without mirrored views."""
-    train(dataset, tmp_path, architecture=SMALL, iterations=2, validate_every=1)
+    train(dataset, tmp_path, design=SMALL, iterations=2, validate_every=1)
     lines = [json.loads(line) for line in (tmp_path / "final/fold-4/metrics.jsonl").read_text().splitlines()]
     curve = [line["validation"] for line in lines if "validation" in line]
-    setting = Setting.load(tmp_path)
+    run = Run.open(tmp_path)
     expected = evaluate_network(
         load_package(tmp_path / "final/fold-4/model").network,
-        setting.cases(["phantom_004"]),
-        setting.window(),
-        class_names=setting.class_names,
+        run.cases(["phantom_004"]),
+        run.window(),
+        class_names=run.class_names,
         device="cpu",
     )
     assert len(curve) == 2
@@ -290,12 +324,9 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
 
 def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.95 h / 2, less start and evaluation."""
-    from c2fnas.planning import train_config
-    from c2fnas.planning.timing import Timings
-
-    monkeypatch.setattr(train_config, "measure_network", lambda *_: Timings(patch=0.1, window=0.0))
-    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
-    train(dataset, tmp_path, architecture=SMALL, budget="hour", folds="0,1")
+    monkeypatch.setattr(prepare_module, "measure", lambda *_: Timings(patch=0.1, window=0.0))
+    monkeypatch.setattr(training, "train", lambda *_, **__: None)
+    train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     expected = (3600 * 0.95 / 2 - 8) / (0.1 * recipe.batch_size)
     assert recipe.iterations == pytest.approx(expected, abs=1)
@@ -303,23 +334,17 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
 
 def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, tmp_path, monkeypatch):
     """0.2 s an iteration leaves time for 8,510; with augmentation, at 1 s, for fewer than where it begins."""
-    from c2fnas.planning import train_config
-    from c2fnas.planning.timing import Timings
-
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
-    monkeypatch.setattr(train_config, "measure_network", lambda *_: timings)
-    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
-    train(dataset, tmp_path, architecture=SMALL, budget="hour", folds="0,1")
+    monkeypatch.setattr(prepare_module, "measure", lambda *_: timings)
+    monkeypatch.setattr(training, "train", lambda *_, **__: None)
+    train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     assert (recipe.iterations, recipe.augmentation) == (AUGMENTED - 1, "none")
 
 
 def test_the_paper_to_the_letter(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "train", lambda *_, **__: None)
-    monkeypatch.setattr(jobs, "evaluate_network", None)
-    monkeypatch.setattr("c2fnas.stages.train.train_final", lambda *_: None)
-    monkeypatch.setattr("c2fnas.stages.train.result", lambda *_: None)
-    train(dataset, tmp_path, architecture=SMALL, recipe="paper")
+    monkeypatch.setattr(train_module, "deploy", lambda *_: None)
+    train(dataset, tmp_path, design=SMALL, recipe="paper")
     config = RunConfig.load(tmp_path / "run.yaml")
     assert (config.kind, config.budget, config.deployment.recipe.iterations) == ("training", "paper", 40_000)
     assert config.deployment.recipe.milestones == (16_000, 32_000)

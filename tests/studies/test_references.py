@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import SEARCHERS, make_searcher
-from c2fnas.search.early_stopping import Standing
+from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
@@ -16,7 +16,7 @@ def trial(number: int, branch: str, score: float | None, stopped_at: int | None 
     """A candidate of the coarse stage; ``score`` is its Dice at its end or where it was stopped."""
     now, architecture = datetime.now(UTC), Architecture.named("c2fnas-panc")
     if stopped_at is not None and score is not None:
-        rungs = tuple(Standing(rung, score, 9, 9, rung < stopped_at) for rung in range(100, stopped_at + 1, 100))
+        rungs = tuple(RungResult(rung, score, 9, 9, rung < stopped_at) for rung in range(100, stopped_at + 1, 100))
         return Trial(
             number, architecture, "stopped", None, None, 0, number, now, now, rungs=rungs, extra={"branch": branch}
         )

@@ -1,4 +1,4 @@
-"""A table of topologies: what is planned, that it resumes and grows, and one real training."""
+"""A table of topologies: it resumes and grows, and one real training."""
 
 import shutil
 from pathlib import Path
@@ -7,22 +7,22 @@ import pytest
 from coarse_run import prepared_run
 from fine_run import Listener, phantoms
 
-from c2fnas.bench.table import Row, read_table
+from c2fnas.bench import Row, planned_trainings, read_table
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.runs.run import Setting
-from c2fnas.space.clusters import cluster_topologies
+from c2fnas.runs.run import Run
 from c2fnas.space.search_space import SearchSpace
-from c2fnas.studies.table_setting import TableSetting
-from c2fnas.studies.tabulate import planned_trainings, tabulate
+from c2fnas.stages import training
+from c2fnas.studies.tabulate import TableConfig, tabulate
+from c2fnas.training.recipe import paper_recipe
 
-SMALL = TableSetting(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
+SMALL = TableConfig(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("table")
     return prepared_run(folder, phantoms(folder))
 
@@ -44,36 +44,18 @@ class Answers(InlineExecutor):
 def _value(job: Job) -> dict | None:
     if job.payload["seed"] == 2:
         return None
-    return {"dice": {"1": 0.1, "2": 0.2, "4": 0.5}, "per_class": {"organ": 0.5, "vessel": None}, "seconds": 2.5}
+    return {"dice": 0.5, "rungs": {"1": 0.1, "2": 0.2}, "per_class": {"organ": 0.5, "vessel": None}, "seconds": 2.5}
 
 
-def test_the_plan_is_balanced_and_a_larger_one_holds_it() -> None:
-    space = SearchSpace()
-    plan = planned_trainings(space, per_cluster=12)
-    clusters = cluster_topologies(space.topologies(), clusters=8, seed=0)
-    assert len(plan) == len(set(plan)) == 96 + 2 * 16
-    for cluster in clusters:
-        own = {topology for index, topology, _ in plan if index == cluster.index}
-        assert len(own) == 12
-        assert own <= set(cluster.topologies)
-    assert len({topology for _, topology, seed in plan if seed == 2}) == 16
-    assert set(plan) < set(planned_trainings(space, per_cluster=20))
-    everything = planned_trainings(space, per_cluster=924, seeds=1)
-    assert len(everything) == 924
-    for cut in range(8, 97, 8):
-        counts = [sum(index == cluster for index, _, seed in plan[:cut] if seed == 0) for cluster in range(8)]
-        assert max(counts) - min(counts) <= 1
-
-
-def test_it_carries_on_and_grows_without_training_anything_twice(setting: Setting, tmp_path: Path) -> None:
+def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_path: Path) -> None:
     table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=2)
     first, second, third = Answers(), Answers(), Answers()
-    tabulate(setting, table, plan[:5], first, Listener(), SMALL)
-    rows = tabulate(setting, table, plan, second, Listener(), SMALL)
+    tabulate(run.using(first), table, plan[:5], SMALL)
+    rows = tabulate(run.using(second), table, plan, SMALL)
     assert len(first.asked) == 5
     assert not set(first.asked) & set(second.asked)
     assert len(rows) == len(plan) == len(first.asked) + len(second.asked)
-    assert tabulate(setting, table, plan, third, Listener(), SMALL) == rows == read_table(table)
+    assert tabulate(run.using(third), table, plan, SMALL) == rows == read_table(table)
     assert not third.asked
     assert {row.dice for row in rows if row.seed < 2} == {0.5}
     assert {row.dice for row in rows if row.seed == 2} == {None}
@@ -81,29 +63,62 @@ def test_it_carries_on_and_grows_without_training_anything_twice(setting: Settin
     assert rows[0].per_class == {"organ": 0.5}
 
 
-def test_another_setting_or_data_set_is_refused(setting: Setting, tmp_path: Path) -> None:
+def test_another_setting_or_data_set_is_refused(run: Run, tmp_path: Path) -> None:
     table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=1)[:1]
-    tabulate(setting, table, plan, Answers(), Listener(), SMALL)
+    tabulate(run.using(Answers()), table, plan, SMALL)
     with pytest.raises(UserError, match="another setting"):
-        tabulate(setting, table, plan, Answers(), Listener(), SMALL.model_copy(update={"cases": 3}))
+        tabulate(run.using(Answers()), table, plan, SMALL.model_copy(update={"cases": 3}))
     other = tmp_path / "other"
-    shutil.copytree(setting.folder.root, other)
+    shutil.copytree(run.folder.root, other)
     facts = read_json(other / "fingerprint.json")
     facts["cases"][0]["sha256"] = "0"
     write_json(other / "fingerprint.json", facts)
     with pytest.raises(UserError, match="another contents"):
-        tabulate(Setting.load(other), table, plan, Answers(), Listener(), SMALL)
+        tabulate(Run.open(other).using(Answers()), table, plan, SMALL)
     assert len(read_table(table)) == 1
 
 
-def test_one_real_training_is_the_same_again(setting: Setting, tmp_path: Path) -> None:
+def test_windows_are_blended_alike_in_all_of_a_table(run: Run, tmp_path: Path) -> None:
+    """A run of the paper's recipe blends them with constant weights; tables that don't say were Gaussian."""
+    table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=1)[:2]
+    tabulate(run.using(Answers()), table, plan[:1], SMALL)
+    facts = read_json(tmp_path / "table.json")
+    assert facts.pop("weighting") == "gaussian"
+    write_json(tmp_path / "table.json", facts)
+    paper = run.config.model_copy(
+        update={"deployment": run.config.deployment.model_copy(update={"recipe": paper_recipe("deployment")})}
+    )
+    with pytest.raises(UserError, match="another weighting"):
+        tabulate(Run(run.folder.root, executor=Answers(), config=paper), table, plan, SMALL)
+    assert len(tabulate(run.using(Answers()), table, plan, SMALL)) == 2
+
+
+def test_a_training_without_a_dice_is_a_row_that_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unmeasurable(*arguments: object, **options: object) -> None:
+        raise UserError("no case shows an organ")
+
+    other, listener = Run.open(shutil.copytree(run.folder.root, tmp_path / "run"), Listener()), Listener()
+    monkeypatch.setattr(training, "evaluate_network", unmeasurable)
+    plan = [each for each in planned_trainings(SearchSpace(), per_cluster=1) if each[2] == 0][:1]
+    with InlineExecutor() as executor:
+        (row,) = tabulate(
+            other.using(executor, listener), tmp_path / "a.csv", plan, SMALL.model_copy(update={"rungs": ()})
+        )
+    assert (row.dice, row.rungs, row.per_class) == (None, {}, {})
+    assert row.seconds > 0
+    assert any("Dice not measurable: no case shows an organ" in text for text in listener.said)
+
+
+def test_one_real_training_is_the_same_again(run: Run, tmp_path: Path) -> None:
     """Rungs and end are whole-volume Dice; what the row depends on is the seed, and it is told beside the table."""
     _, topology, _ = planned_trainings(SearchSpace(), per_cluster=1)[0]
     plan, tables = [(0, topology, 0), (0, topology, 1)], []
     for name in ("once", "again"):
         with InlineExecutor() as executor:
-            tables.append(tabulate(setting, tmp_path / f"{name}.csv", plan, executor, Listener(), SMALL))
-        for folder in (setting.folder.root / "table").iterdir():
+            tables.append(tabulate(run.using(executor), tmp_path / f"{name}.csv", plan, SMALL))
+        for folder in run.folder.table.iterdir():
             (folder / "result.json").unlink()
     assert [_results(row) for row in tables[0]] == [_results(row) for row in tables[1]]
     assert _results(tables[0][0]) != _results(tables[0][1])

@@ -1,27 +1,29 @@
 """Every data set of a folder: each in a run of its own, a failing one told of, and one table over all of them."""
 
-import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from fine_run import Listener
 
-from c2fnas.cli import app
-from c2fnas.cli.table_1 import table
+from c2fnas.data.layouts import datasets_in
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.errors import Interrupted
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json
 from c2fnas.inference.package import load_package
-from c2fnas.planning.train_wish import Wish
-from c2fnas.runs.reporter import Silent
+from c2fnas.runs.reporter import Reporter, Silent
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
+from c2fnas.stages import training
 from c2fnas.stages.deploy import STAGE as DEPLOYMENT
+from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.studies import tasks as stage
-from c2fnas.studies.tasks import datasets_in, table_1, train_all
+from c2fnas.studies.tasks import keep_table, table_1, task_scores, train_all
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 FOLDS = (0, 4)
@@ -47,14 +49,23 @@ def trained(collection, tmp_path_factory) -> Path:
     return run
 
 
-def train(collection: Path, run: Path, label_tests: bool = False, reporter: Silent | None = None, **wish: object):
+def train(
+    collection: Path,
+    run: Path,
+    *,
+    label_tests: bool = False,
+    reporter: Reporter | None = None,
+    folds: str = "0,4",
+    overrides: Mapping[str, Any] | None = None,
+    extend: int | None = None,
+):
+    overrides = {"deployment.recipe.iterations": 1} if overrides is None else overrides
     return train_all(
         datasets_in(collection),
-        run,
-        Wish(**{"architecture": SMALL, "iterations": 1, "folds": "0,4"} | wish),
+        Run(run, reporter=reporter),
+        TrainOptions(SMALL, folds=folds, overrides=overrides, extend=extend),
+        lambda devices: InlineExecutor(devices[0]),
         devices=("cpu",),
-        executor=lambda devices: InlineExecutor(devices[0]),
-        reporter=reporter or Silent(),
         label_tests=label_tests,
     )
 
@@ -66,6 +77,7 @@ def test_what_a_folder_holds(collection) -> None:
 
 
 def test_the_table_is_the_mean_over_the_folds_cases(trained) -> None:
+    assert not (trained / "Task01/timings.json").exists(), "the length was given"
     whole = read_json(trained / "table-1.json")
     first, damaged, last = whole["tasks"]
     assert "unreadable JSON" in damaged["failure"]
@@ -121,10 +133,10 @@ def test_another_fold_has_its_vote(collection, trained, tmp_path) -> None:
 def test_a_fault_of_ours_on_one_does_not_stop_the_others(collection, trained, tmp_path, monkeypatch) -> None:
     run, right = shutil.copytree(trained, tmp_path / "run"), stage.train_architecture
 
-    def faulty(dataset, *arguments, **options):
+    def faulty(own, dataset, *arguments):
         if dataset.name == "Task01":
             raise ZeroDivisionError("somewhere deep")
-        return right(dataset, *arguments, **options)
+        return right(own, dataset, *arguments)
 
     monkeypatch.setattr(stage, "train_architecture", faulty)
     first, _, last = train(collection, run)
@@ -140,15 +152,14 @@ def test_test_images_that_fail_leave_the_scores(collection, trained, tmp_path) -
     (row,) = train(damaged, run, label_tests=True)
     assert "1 cases could not be labelled" in row.failure
     assert row.to_json()["cases"] == 2
-    assert "could not be labelled" in table([row])
 
 
 def test_a_request_to_stop_ends_it_between_data_sets(collection, trained, tmp_path, monkeypatch) -> None:
     run, right = shutil.copytree(trained, tmp_path / "run"), stage.train_architecture
 
-    def asked_meanwhile(*arguments, **options):
+    def asked_meanwhile(*arguments):
         (run / "stop").touch()
-        return right(*arguments, **options)
+        return right(*arguments)
 
     monkeypatch.setattr(stage, "train_architecture", asked_meanwhile)
     with pytest.raises(Interrupted, match="carry on"):
@@ -192,46 +203,43 @@ def test_a_fold_trained_later_joins_the_vote_of_those_before(collection, trained
 def test_folds_that_an_extension_left_behind_have_no_vote(collection, trained, tmp_path) -> None:
     run, alone = shutil.copytree(trained, tmp_path / "run"), tmp_path / "alone"
     shutil.copytree(collection / "Task01", alone / "Task01")
-    train(alone, run, label_tests=True, folds="4", iterations=None, extend=2)
+    train(alone, run, label_tests=True, folds="4", overrides={}, extend=2)
     (voter,) = read_json(run / "Task01/predictions/prediction.json")["models"]
     assert voter == load_package(run / "Task01/final/fold-4/model").checksum
 
 
-def test_one_data_set_of_several_folds_has_the_table_too(collection, trained, tmp_path) -> None:
-    run = shutil.copytree(trained / "Task03", tmp_path / "run")
-    arguments = ["train", str(collection / "Task03"), "--run", str(run), "--devices", "cpu", "--quiet"]
-    shown = CliRunner().invoke(app, [*arguments, "--folds", "0,4"], catch_exceptions=False).stdout
+def test_one_data_set_of_several_folds_is_a_row_too(collection, trained, tmp_path) -> None:
+    own = Run(shutil.copytree(trained / "Task03", tmp_path / "run"))
+    deployed = train_architecture(own, collection / "Task03", TrainOptions(folds="0,4"), lambda _: InlineExecutor())
     row = read_json(trained / "table-1.json")["tasks"][2]
-    assert ["mean", *_percent(row["mean"]["dice"], row["mean"]["spread"], *row["mean"]["folds"])] in [
-        line.split() for line in shown.splitlines()
-    ]
-    assert "mean over" not in shown, "of one data set it would be the same figure"
-    assert f"the models are in {run / 'final'}" in shown
-    assert read_json(run / "table-1.json")["tasks"] == [row]
-    single = CliRunner().invoke(app, [*arguments, "--folds", "4"], catch_exceptions=False).stdout
-    assert "fold-4: Dice organ" in single
+    assert task_scores("Task03", deployed).to_json() == row
+    assert read_json(keep_table([task_scores("Task03", deployed)], own.folder.root))["tasks"] == [row]
+    assert task_scores("Task03", deployed, "no test image").failure == "no test image"
 
 
-def test_from_the_command_line(collection, trained, tmp_path) -> None:
-    """What is finished there is only shown; the damaged data set makes the exit code 1."""
-    run = shutil.copytree(trained, tmp_path / "run")
-    arguments = ["train", str(collection), "--run", str(run), "--folds", "0,4", "--devices", "cpu", "--quiet"]
-    shown = CliRunner().invoke(app, arguments)
-    assert shown.exit_code == 1
-    lines = [line.split() for line in shown.stdout.splitlines()]
-    whole = read_json(trained / "table-1.json")
-    organ = whole["tasks"][0]["classes"][0]
-    assert ["Task01", "organ", *_percent(organ["dice"], organ["spread"], *organ["folds"]), "2"] in lines
-    assert ["Task02", "failed", "–"] in lines
-    assert ["mean", "over", "tasks", *_percent(whole["mean_over_tasks"])] in lines
-    printed = CliRunner().invoke(app, [*arguments, "--json"])
-    assert json.loads(printed.stdout) == json.loads((run / "table-1.json").read_text())
-    single = CliRunner().invoke(
-        app, ["train", str(collection / "Task03"), "--run", str(run / "Task03"), *arguments[4:], "--json"]
-    )
-    assert single.exit_code == 0, single.output
-    assert json.loads(single.stdout)["tasks"] == whole["tasks"][2:]
+def test_folds_without_a_dice_are_left_out_and_their_models_kept(collection, tmp_path, monkeypatch) -> None:
+    """One of two; then both, which is a row without scores that says why."""
+    alone, right, said = tmp_path / "alone", training.evaluate_network, Listener()
+    shutil.copytree(collection / "Task01", alone / "Task01")
+    unscored = [(0,), (0, 4)]
 
+    def evaluated(network, cases, *rest, **options):
+        own = Run.open(tmp_path / f"run-{len(unscored)}/Task01")
+        if {case.id for case in cases} <= {id for fold in unscored[0] for id in own.folds[fold].validation}:
+            raise UserError("no case shows an organ")
+        return right(network, cases, *rest, **options)
 
-def _percent(*values: float) -> list[str]:
-    return [f"{100 * value:.2f}" for value in values]
+    monkeypatch.setattr(training, "evaluate_network", evaluated)
+    (row,) = train(alone, tmp_path / "run-2", reporter=said)
+    assert row.failure is None
+    assert row.scores is not None
+    assert row.scores.folds == (4,)
+    assert any("fold 0: the model is kept. Dice not measurable: no case shows" in text for text in said.said)
+    unscored.pop(0)
+    (row,) = train(alone, tmp_path / "run-1", label_tests=True)
+    assert row.scores is None
+    assert "Dice was not measurable on any fold; the models are kept." in (row.failure or "")
+    assert table_1([row])["mean_over_tasks"] is None
+    folder = tmp_path / "run-1/Task01"
+    assert [load_package(folder / f"final/fold-{fold}/model").design for fold in FOLDS] == [SMALL, SMALL]
+    assert len(read_json(folder / "predictions/prediction.json")["models"]) == 2, "they have their votes"

@@ -8,49 +8,48 @@ import pytest
 from fine_run import TOPOLOGY, Listener, inline, prepared_run
 
 from c2fnas.errors import UserError
-from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.run import Setting
-from c2fnas.search.rank_correlation import kendall_tau, pooled_sd
+from c2fnas.runs.ranked import read_ranked
+from c2fnas.runs.run import Run
+from c2fnas.search.ranks import kendall_tau, pooled_sd
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages import fine_jobs
+from c2fnas.stages import training
 from c2fnas.stages.fine import search_operations
 from c2fnas.studies.verification import Verification, verify_ranking
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    setting = prepared_run(tmp_path_factory.mktemp("verified"))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = prepared_run(tmp_path_factory.mktemp("verified"))
     with inline() as executor:
-        search_operations(setting, TOPOLOGY, executor, Listener())
-    return setting
+        search_operations(run.using(executor), TOPOLOGY)
+    return run
 
 
 @pytest.fixture(scope="module")
-def verified(finished: Setting) -> Verification:
+def verified(finished: Run) -> Verification:
     return verify(finished)
 
 
-def verify(setting: Setting, count: int = 5, listener: Listener | None = None) -> Verification:
+def verify(run: Run, count: int = 5, listener: Listener | None = None) -> Verification:
     with inline() as executor:
-        return verify_ranking(setting, executor, listener or Listener(), count=count, iterations=2)
+        return verify_ranking(run.using(executor, listener), count=count, iterations=2)
 
 
 @pytest.mark.exact
-def test_candidates_are_spread_over_the_ranking(finished: Setting, verified: Verification) -> None:
+def test_candidates_are_spread_over_the_ranking(finished: Run, verified: Verification) -> None:
     assert [each.place for each in verified.candidates] == [1, 4, 7, 9, 12]
-    best = Ledger(finished.folder.study, "fine", read_only=True).best()
-    assert best is not None
+    best = max(read_ranked(finished.folder), key=lambda each: (each.cases, each.dice or 0, -each.number))
     assert verified.candidates[0].architecture == best.architecture
-    assert verified.candidates[0].ranked == best.score
+    assert verified.candidates[0].ranked == best.dice
 
 
-def test_tau_and_noise_are_of_the_values_told(finished: Setting, verified: Verification) -> None:
+def test_tau_and_noise_are_of_the_values_told(finished: Run, verified: Verification) -> None:
     told = json.loads((finished.folder.fine / "verification.json").read_text())
     assert told == verified.to_json()
     rows = told["candidates"]
     assert [len(row["dice"]) for row in rows] == [2, 2, 1, 2, 2]
-    trials = Ledger(finished.folder.study, "fine", read_only=True).trials()
-    assert [trials[row["number"]].architecture.to_text() for row in rows] == [row["architecture"] for row in rows]
+    ranked = read_ranked(finished.folder)
+    assert [ranked[row["number"]].architecture.to_text() for row in rows] == [row["architecture"] for row in rows]
     assert told["tau"] == kendall_tau([row["ranked"] for row in rows], [row["dice"][0] for row in rows])
     assert told["interval"][0] <= told["tau"] <= told["interval"][1]
     assert told["seed_sd"] == pooled_sd([row["dice"] for row in rows])
@@ -61,48 +60,70 @@ def test_a_seed_is_a_training_of_its_own(verified: Verification) -> None:
     assert all(len(set(each.dice)) == len(each.dice) for each in verified.candidates)
 
 
-def test_called_again_it_trains_nothing(
-    finished: Setting, verified: Verification, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fine_jobs, "train_on", None)
+def test_called_again_it_trains_nothing(finished: Run, verified: Verification, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "train_on", None)
     assert verify(finished) == verified
 
 
 def test_a_training_that_fails_is_left_out(
-    finished: Setting, verified: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Run, verified: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(finished.folder.root, tmp_path / "run")
-    setting, train, listener = Setting.load(tmp_path / "run"), fine_jobs.train_on, Listener()
-    shutil.rmtree(setting.folder.fine / "verification")
+    run, train, listener = Run.open(tmp_path / "run"), training.train_on, Listener()
+    shutil.rmtree(run.folder.verification)
     failing = verified.candidates[2].architecture
 
-    def fails(setting: Setting, network, *rest) -> None:
+    def fails(run: Run, network, *rest, **options) -> None:
         if network.architecture == failing:
             raise ArithmeticError("the loss is nan")
-        train(setting, network, *rest)
+        train(run, network, *rest, **options)
 
-    monkeypatch.setattr(fine_jobs, "train_on", fails)
-    found = verify(setting, listener=listener)
+    monkeypatch.setattr(training, "train_on", fails)
+    found = verify(run, listener=listener)
     assert found.candidates[2].dice == ()
     assert len(listener.said) == 1
     assert "the loss is nan" in listener.said[0]
     kept = [each for place, each in enumerate(verified.candidates) if place != 2]
     assert found.tau == kendall_tau([each.ranked for each in kept], [each.dice[0] for each in kept])
+    monkeypatch.setattr(training, "train_on", train)
+    assert verify(run) == verified, "tried again, it is there"
 
 
-def test_too_few_are_refused(finished: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_cannot_be_scored_is_left_out_and_said_to_be(
+    finished: Run, verified: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished.folder.root, tmp_path / "run")
+    run, evaluate, listener = Run.open(tmp_path / "run"), training.evaluate_network, Listener()
+    shutil.rmtree(run.folder.verification)
+    unscored = verified.candidates[1].architecture
+
+    def evaluated(network, *rest, **options):
+        if network.architecture == unscored:
+            raise UserError("no case shows an organ")
+        return evaluate(network, *rest, **options)
+
+    monkeypatch.setattr(training, "evaluate_network", evaluated)
+    found = verify(run, listener=listener)
+    assert [each.dice for each in found.candidates] == [
+        () if each.architecture == unscored else each.dice for each in verified.candidates
+    ]
+    assert len(listener.said) == 2, "of both seeds"
+    assert all("Dice not measurable: no case shows an organ" in text for text in listener.said)
+
+
+def test_too_few_are_refused(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="at least 3 candidates"):
         verify(finished, count=2)
     shutil.copytree(finished.folder.root, tmp_path / "run")
-    setting = Setting.load(tmp_path / "run")
-    shutil.rmtree(setting.folder.fine / "verification", ignore_errors=True)
-    monkeypatch.setattr(fine_jobs, "train_on", None)
+    run = Run.open(tmp_path / "run")
+    shutil.rmtree(run.folder.verification, ignore_errors=True)
+    monkeypatch.setattr(training, "train_on", None)
     with pytest.raises(UserError, match="0 of 3 candidates could be trained"):
-        verify(setting, count=3)
+        verify(run, count=3)
 
 
-def test_there_must_be_a_ranking(finished: Setting, tmp_path: Path) -> None:
+def test_there_must_be_a_ranking(finished: Run, tmp_path: Path) -> None:
     shutil.copytree(finished.folder.root, tmp_path / "run")
     (tmp_path / "run" / "fine" / "ranking.json").unlink()
     with pytest.raises(UserError, match="the fine stage has not finished"):
-        verify(Setting.load(tmp_path / "run"))
+        verify(Run.open(tmp_path / "run"))

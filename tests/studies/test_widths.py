@@ -1,159 +1,157 @@
-"""The third stage: every width once under the same settings, through the ledger; resumed, extended, failures kept."""
+"""The third stage: every width once under the same settings; resumed, extended, what failed tried again."""
 
 import json
-from dataclasses import dataclass, field, replace
+import shutil
+from dataclasses import replace
 
 import pytest
-from c2fnas.studies.width_job import with_patch
 from fine_run import Listener, inline, phantoms, prepared_run
-from typer.testing import CliRunner
+from study_runs import QuickWidths
 
-from c2fnas.cli import app
-from c2fnas.cli.search_scale import DEFAULT_WIDTHS, numbers, table
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.files import append_json_line
+from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.studies import width_job as scale_job
-from c2fnas.studies import widths as scale
-from c2fnas.studies.widths import STAGE, Scaled, grid, patch_factors, search_width
-from c2fnas.training.metrics_log import METRICS
+from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return phantoms(tmp_path_factory.mktemp("data"))
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    return prepared_run(folder, phantoms(folder))
 
 
 @pytest.fixture
-def setting(dataset, tmp_path):
-    return prepared_run(tmp_path, dataset)
-
-
-@dataclass
-class Quick:
-    """Training and evaluation left out: a width's Dice is a quarter of the width."""
-
-    trained: list[tuple[float, tuple[int, int, int]]] = field(default_factory=list)
-    failing: set[float] = field(default_factory=set)
-    stopping: set[float] = field(default_factory=set)
-
-    def train(self, setting, network, ids, recipe, folder, device) -> None:
-        """Notes the width and its patch; leaves the metrics' last line."""
-        width = network.architecture.width
-        if width in self.failing:
-            raise ArithmeticError("the loss is nan")
-        if width in self.stopping:
-            raise Interrupted("stopped")
-        append_json_line(folder / METRICS, {"iteration": recipe.iterations, "iterations": recipe.iterations})
-        self.trained.append((width, setting.plan.patch_size))
-
-    def evaluate(self, setting, network, ids, folder, device) -> Evaluation:
-        """Of one case."""
-        return summarise([CaseScores("a", {"organ": network.architecture.width / 4, "lesion": None})])
+def run(prepared, tmp_path):
+    return Run.open(shutil.copytree(prepared.folder.root, tmp_path / "run"))
 
 
 @pytest.fixture
-def quick(monkeypatch) -> Quick:
-    quick = Quick()
-    monkeypatch.setattr(scale_job, "train_on", quick.train)
-    monkeypatch.setattr(scale_job, "evaluate_on", quick.evaluate)
+def quick(monkeypatch) -> QuickWidths:
+    quick = QuickWidths()
+    quick.install(monkeypatch)
     return quick
 
 
-def scaled(setting, **options):
-    return search_width(setting, inline(), Silent(), architecture=SMALL, **options)
+def scaled(run, **options):
+    return search_width(run.using(inline()), architecture=SMALL, **options)
 
 
-def test_the_papers_grid_is_the_default(setting, quick) -> None:
-    rows = scaled(setting)
-    assert tuple(row.width for row in rows) == WIDTHS == numbers("--widths", DEFAULT_WIDTHS)
+def test_the_papers_grid_is_the_default(run, quick) -> None:
+    rows = scaled(run)
+    assert tuple(row.width for row in rows) == WIDTHS
     assert [width for width, _ in quick.trained] == list(WIDTHS)
     assert [row.dice for row in rows] == [width / 4 for width in WIDTHS]
     for row in rows:
         cost = network_cost(
             replace(SMALL, width=row.width),
-            in_channels=setting.in_channels,
-            classes=setting.classes,
-            input_size=setting.plan.patch_size,
+            in_channels=run.in_channels,
+            classes=run.classes,
+            input_size=run.plan.patch_size,
         )
         assert (row.parameters, row.macs) == (cost.parameters, cost.macs)
 
 
-def test_called_again_it_trains_nothing_and_further_widths_join(setting, quick) -> None:
-    first = scaled(setting, widths=(0.25, 0.5))
-    assert scaled(setting, widths=(0.25, 0.5)) == first
-    rows = scaled(setting, widths=(1.0, 0.125))
+def test_called_again_it_trains_nothing_and_further_widths_join(run, quick) -> None:
+    first = scaled(run, widths=(0.25, 0.5))
+    assert scaled(run, widths=(0.25, 0.5)) == first
+    rows = scaled(run, widths=(1.0, 0.125))
     assert [row.width for row in rows] == [0.125, 0.25, 0.5, 1.0]
     assert rows[1:3] == first
     assert [width for width, _ in quick.trained] == [0.25, 0.5, 1.0, 0.125]
-    assert json.loads(setting.folder.scale_table.read_text()) == [row.to_json() for row in rows]
+    assert json.loads(run.folder.scale_table.read_text()) == [row.to_json() for row in rows]
 
 
-def test_one_table_is_of_one_length(setting, quick) -> None:
-    scaled(setting, widths=(0.25,))
+def test_one_table_is_of_one_length(run, quick) -> None:
+    scaled(run, widths=(0.25,))
     with pytest.raises(UserError, match=r"trained for 2 iterations here.*has 7"):
-        scaled(extended(setting), widths=(0.25, 0.5))
+        scaled(extended(run), widths=(0.25, 0.5))
     assert len(quick.trained) == 1
 
 
-def test_a_ledger_that_does_not_say_how_long_asks_the_metrics(setting, quick, monkeypatch) -> None:
-    facts = scale._ScalingGrid.facts
-
-    def facts_of_before(self, point):
-        return {key: value for key, value in facts(self, point).items() if key != "iterations"}
-
-    monkeypatch.setattr(scale._ScalingGrid, "facts", facts_of_before)
-    scaled(setting, widths=(0.25,))
-    assert "iterations" not in Ledger(setting.folder.study, STAGE).trial(0).extra
-    assert len(scaled(setting, widths=(0.25, 0.5))) == 2
-    with pytest.raises(UserError, match=r"trained for 2 iterations here.*has 7"):
-        scaled(extended(setting), widths=(0.25,))
-    for number in (0, 1):
-        (setting.folder.scale_trial(number) / METRICS).unlink()
-    assert len(scaled(extended(setting), widths=(0.25,))) == 2, "nothing tells, so it counts as alike"
-
-
-def extended(setting: Setting) -> Setting:
+def extended(run: Run) -> Run:
     """The run as `train --extend 7` leaves it."""
-    deployment = setting.config.deployment
-    longer = deployment.model_copy(update={"recipe": deployment.recipe.with_iterations(7), "extended": True})
-    return replace(setting, config=setting.config.model_copy(update={"deployment": longer}))
+    longer = run.config.deployment.recipe.with_iterations(7)
+    values = {"deployment.recipe": longer, "deployment.extended": True}
+    return Run(run.folder.root, config=with_values(run.config, values))
 
 
-def test_a_failed_width_is_a_row_without_a_score(setting, quick) -> None:
+def test_a_failed_width_is_a_row_without_a_score_and_is_tried_again(run, quick) -> None:
     quick.failing.add(0.5)
-    rows = scaled(setting, widths=(0.25, 0.5, 1.0))
+    rows = scaled(run, widths=(0.25, 0.5, 1.0))
     assert [row.dice is None for row in rows] == [False, True, False]
     assert "the loss is nan" in (rows[1].reason or "")
-    patch = "×".join(map(str, setting.plan.patch_size))
-    assert f"width 0.5, patch {patch}, failed: " in table(rows)
+    trials = run.ledger(STAGE).trials()
+    assert [(trial.architecture.width, trial.state) for trial in trials] == [
+        (0.25, "succeeded"),
+        (0.5, "failed"),
+        (1.0, "succeeded"),
+    ]
+    assert "the loss is nan" in (trials[1].reason or "")
+    assert scaled(run, widths=(0.25, 0.5, 1.0)) == rows
+    assert len(run.ledger(STAGE).trials()) == 3, "the same failure is told once"
+    quick.failing.clear()
+    again = scaled(run, widths=(0.5,))
+    assert [(row.dice, row.reason) for row in again] == [(0.0625, None), (0.125, None), (0.25, None)]
+    assert [width for width, _ in quick.trained] == [0.25, 1.0, 0.5]
+    assert [trial.score for trial in run.ledger(STAGE).trials()] == [0.0625, None, 0.25, 0.125]
 
 
-def test_stopped_in_the_middle_it_goes_on_under_the_same_number(setting, quick) -> None:
+def test_a_driver_that_died_while_it_entered_a_width_enters_it_again(run, quick) -> None:
+    scaled(run, widths=(0.25,))
+    first = run.ledger(STAGE).trial(0)
+    facts = {name: first.extra[name] for name in ("patch_factor", "patch", "iterations")}
+    run.ledger(STAGE).start(replace(SMALL, width=0.5), facts)
+    scaled(run, widths=(0.25, 0.5))
+    assert [trial.score for trial in run.ledger(STAGE).trials()] == [0.0625, 0.125]
+
+
+def test_a_width_whose_dice_is_not_measurable_is_a_row_that_says_so(run, quick) -> None:
+    quick.unscored.add(0.5)
+    listener = Listener()
+    for _ in range(2):
+        rows = search_width(run.using(inline(), listener), architecture=SMALL, widths=(0.25, 0.5))
+    assert [row.dice for row in rows] == [0.0625, None]
+    assert rows[1].reason == "Dice not measurable: no case shows an organ"
+    assert rows[1].per_class is None
+    assert any("Dice not measurable" in text and text.startswith("Width 0.5") for text in listener.said)
+    assert [trial.score for trial in run.ledger(STAGE).trials()] == [0.0625, None]
+    assert [width for width, _ in quick.trained] == [0.25, 0.5], "it has ended"
+
+
+def test_stopped_in_the_middle_it_goes_on_with_the_width_under_way(run, quick) -> None:
     quick.stopping.add(0.5)
     with pytest.raises(Interrupted):
-        scaled(setting, widths=(0.25, 0.5, 1.0))
-    assert [trial.state for trial in Ledger(setting.folder.study, STAGE).trials()] == ["succeeded", "interrupted"]
+        scaled(run, widths=(0.25, 0.5, 1.0))
+    assert [trial.state for trial in Ledger(run.folder.study, STAGE).trials()] == ["succeeded"]
     quick.stopping.clear()
-    rows = scaled(setting, widths=(0.25, 0.5, 1.0))
+    rows = scaled(run, widths=(0.25, 0.5, 1.0))
     assert [row.width for row in rows] == [0.25, 0.5, 1.0]
-    trials = Ledger(setting.folder.study, STAGE).trials()
+    trials = Ledger(run.folder.study, STAGE).trials()
     assert [(trial.number, trial.architecture.width) for trial in trials] == [(0, 0.25), (1, 0.5), (2, 1.0)]
     assert [width for width, _ in quick.trained] == [0.25, 0.5, 1.0]
 
 
-def test_compound_scaling_is_every_width_with_every_patch(setting, quick) -> None:
-    i, j, k = setting.plan.patch_size
-    rows = scaled(setting, widths=(0.25, 0.5), patches=(1.0, 2.0))
+def test_a_run_copied_to_another_place_carries_on_there(run, quick, tmp_path) -> None:
+    """Nothing in it holds an absolute path, the jobs of widths neither."""
+    first = scaled(run, widths=(0.25,))
+    copy = Run.open(shutil.copytree(run.folder.root, tmp_path / "copy"))
+    shutil.rmtree(run.folder.root)
+    assert scaled(copy, widths=(0.25, 0.5))[:1] == first
+    assert [width for width, _ in quick.trained] == [0.25, 0.5]
+
+
+def test_compound_scaling_is_every_width_with_every_patch(run, quick) -> None:
+    i, j, k = run.plan.patch_size
+    rows = scaled(run, widths=(0.25, 0.5), patches=(1.0, 2.0))
     assert [(row.width, row.patch) for row in rows] == [
         (0.25, (i, j, k)),
         (0.5, (i, j, k)),
@@ -165,18 +163,18 @@ def test_compound_scaling_is_every_width_with_every_patch(setting, quick) -> Non
     assert rows[2].macs == 8 * rows[0].macs
 
 
-def test_a_failure_is_told_with_its_patch(setting, quick) -> None:
+def test_a_failure_is_told_with_its_patch(run, quick) -> None:
     quick.failing.add(0.25)
     said = Listener()
-    search_width(setting, inline(), said, architecture=SMALL, widths=(0.25,), patches=(2.0,))
-    patch = "×".join(str(2 * side) for side in setting.plan.patch_size)
+    search_width(run.using(inline(), said), architecture=SMALL, widths=(0.25,), patches=(2.0,))
+    patch = "×".join(str(2 * side) for side in run.plan.patch_size)
     assert said.said[0].startswith(f"Width 0.25, patch {patch}, failed and is left out: ")
 
 
-def test_rows_are_in_order_whatever_was_asked_first(setting, quick) -> None:
-    scaled(setting, widths=(0.5, 0.25), patches=(2.0,))
-    rows = scaled(setting, widths=(0.5, 0.25), patches=(1.0,))
-    assert [(row.patch > setting.plan.patch_size, row.width) for row in rows] == [
+def test_rows_are_in_order_whatever_was_asked_first(run, quick) -> None:
+    scaled(run, widths=(0.5, 0.25), patches=(2.0,))
+    rows = scaled(run, widths=(0.5, 0.25), patches=(1.0,))
+    assert [(row.patch > run.plan.patch_size, row.width) for row in rows] == [
         (False, 0.25),
         (False, 0.5),
         (True, 0.25),
@@ -184,32 +182,32 @@ def test_rows_are_in_order_whatever_was_asked_first(setting, quick) -> None:
     ]
 
 
-def test_factors_that_round_to_one_patch_are_one(setting, quick) -> None:
+def test_factors_that_round_to_one_patch_are_one(run, quick) -> None:
     with pytest.raises(UserError, match=r"1 and 1\.05 both give patches of \d+×"):
-        scaled(setting, widths=(0.25,), patches=(1.0, 1.05))
-    assert scaled(setting, widths=(0.25,)) == scaled(setting, widths=(0.25,), patches=(1.05,))
+        scaled(run, widths=(0.25,), patches=(1.0, 1.05))
+    assert scaled(run, widths=(0.25,)) == scaled(run, widths=(0.25,), patches=(1.05,))
     assert len(quick.trained) == 1
 
 
-def test_a_scaled_patch_is_a_valid_plan(setting) -> None:
+def test_a_scaled_patch_is_a_valid_plan(run) -> None:
     for factor in (0.1, 0.5, 0.75, 1, 1.3, 2):
-        plan = with_patch(setting, factor).plan
+        plan = scaled_plan(run.plan, factor)
         assert type(plan).model_validate(plan.model_dump()) == plan
         if factor != 1:
             assert all(side % 8 == 0 and side >= 8 for side in plan.patch_size)
-    assert with_patch(setting, 1) is setting
+    assert scaled_plan(run.plan, 1) is run.plan
 
 
-def test_another_architecture_is_refused(setting, quick) -> None:
-    scaled(setting, widths=(0.25,))
+def test_another_architecture_is_refused(run, quick) -> None:
+    scaled(run, widths=(0.25,))
     other = Architecture.from_text("0:3D 1:3D 0:2D @0.5")
     with pytest.raises(UserError, match="scaled another architecture"):
-        search_width(setting, inline(), Silent(), widths=(0.25,), architecture=other)
+        search_width(run.using(inline()), widths=(0.25,), architecture=other)
 
 
-def test_nothing_found_yet(setting) -> None:
+def test_nothing_found_yet(run) -> None:
     with pytest.raises(UserError, match="fine stage has not finished"):
-        search_width(setting, inline(), Silent())
+        search_width(run)
 
 
 @pytest.mark.parametrize(
@@ -230,25 +228,9 @@ def test_widths_that_are_none(widths, said) -> None:
     ("patches", "said"),
     [((), "at least one"), ((0.0,), "above 0"), ((float("nan"),), "above 0"), ((1.0, 1.0), "1 and 1 both")],
 )
-def test_patches_that_are_none(setting, patches, said) -> None:
+def test_patches_that_are_none(run, patches, said) -> None:
     with pytest.raises(UserError, match=said):
-        patch_factors(setting, patches)
-
-
-def test_the_table_prints_what_the_rows_hold() -> None:
-    row = Scaled(0.25, (96, 96, 96), 1_100_000, 9_900_000_000, 0.5963, {"pancreas": 0.7924, "tumour": None}, None)
-    assert table((row,)).splitlines()[0].split() == [
-        "width",
-        "patch",
-        "pancreas",
-        "tumour",
-        "mean",
-        "params",
-        "(M)",
-        "MACs",
-        "(G)",
-    ]
-    assert table((row,)).splitlines()[1].split() == ["0.25", "96×96×96", "79.24", "–", "59.63", "1.10", "9.90"]
+        patch_factors(run, patches)
 
 
 def test_a_width_costs_about_its_square() -> None:
@@ -258,48 +240,14 @@ def test_a_width_costs_about_its_square() -> None:
     assert costs == sorted(costs)
 
 
-def test_the_command_prints_every_row_and_trains_on_the_devices_asked_for(setting, quick, monkeypatch) -> None:
-    asked = []
-
-    def executor(devices):
-        asked.append(devices)
-        return inline()
-
-    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", executor)
-    for width in ("0.25", "0.125"):
-        arguments = ["--widths", width, "--devices", "cpu:0,cpu:1", "-a", SMALL.to_text(), "--quiet"]
-        printed = CliRunner().invoke(
-            app, ["search", "scale", "--run", str(setting.folder.root), *arguments], catch_exceptions=False
-        )
-    assert asked == [("cpu:0", "cpu:1")] * 2
-    assert [line.split()[0] for line in printed.output.splitlines()] == ["width", "0.125", "0.25"]
-
-
 @pytest.mark.long
-def test_trained_for_real_from_the_command_line(dataset, tmp_path) -> None:
-    setting = prepared_run(tmp_path, dataset)
-    arguments = [
-        "search",
-        "scale",
-        "--run",
-        str(setting.folder.root),
-        "-a",
-        SMALL.to_text(),
-        "--json",
-        "--quiet",
-        "--widths",
-        ",".join(map(str, TINY_WIDTHS)),
-        "--devices",
-        "cpu",
-    ]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    rows = json.loads(result.output)["rows"]
-    assert [row["width"] for row in rows] == list(TINY_WIDTHS)
-    for number, row in enumerate(rows):
-        evaluation = json.loads((setting.folder.scale_trial(number) / "evaluation.json").read_text())
-        assert set(row["per_class"]) <= {cls for case in evaluation["cases"] for cls in case["dice"]}
-        assert 0 <= row["dice"] <= 1
-    assert "<svg" in (setting.folder.report / "scaling.svg").read_text()
-    again = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert json.loads(again.output)["rows"] == rows
+def test_trained_for_real(run) -> None:
+    rows = scaled(run, widths=TINY_WIDTHS)
+    assert [row.width for row in rows] == list(TINY_WIDTHS)
+    for row in rows:
+        folder = run.folder.scale / f"width-{row.width:g}-patch-1"
+        evaluation = Evaluation.from_json(json.loads((folder / "evaluation.json").read_text()))
+        assert (row.dice, row.per_class) == (evaluation.mean, evaluation.per_class)
+        assert {case.case for case in evaluation.cases} == set(run.search_split.validation)
+        assert not list(folder.glob("checkpoints/*")), "only what is deployed can be extended"
+    assert scaled(run, widths=TINY_WIDTHS) == rows

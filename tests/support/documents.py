@@ -29,6 +29,12 @@ def blocks(page: Path) -> list[Block]:
     return [Block(each["language"], each["text"], each["before"].strip()) for each in FENCE.finditer(text)]
 
 
+def files(page: Path) -> dict[str, str]:
+    """The files that a page tells to save beside its commands, by name."""
+    titles = [(re.search(r'title="([^"/]+)"', block.language), block.text) for block in blocks(page)]
+    return {title[1]: f"{text}\n" for title, text in titles if title}
+
+
 def commands(page: Path) -> list[str]:
     """The blocks of a page that can be run as they are, in order."""
     return [block.text for block in blocks(page) if block.language == "bash"]

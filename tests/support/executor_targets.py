@@ -37,6 +37,12 @@ def fail(payload: Payload, folder: Path, device: str) -> Payload:
     raise ValueError("the candidate cannot be trained:\n  " + payload["why"])
 
 
+def fails_once(payload: Payload, folder: Path, device: str) -> Payload:
+    if _count(folder) == 1:
+        raise ValueError("a disk has gone")
+    return {"calls": calls(folder)}
+
+
 def warn(payload: Payload, folder: Path, device: str) -> Payload:
     logging.getLogger("c2fnas.training.checkpoint").warning("%s: damaged.\nFalling back.", payload["what"])
     return {}

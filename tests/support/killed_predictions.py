@@ -12,10 +12,10 @@ from pathlib import Path
 
 import monai.data.utils  # noqa: F401  once for all children
 
-from c2fnas.data import label_file
-from c2fnas.inference.inputs import find_cases
+from c2fnas.data import volume
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.prediction_files import find_cases
 
 
 def die() -> None:
@@ -24,7 +24,7 @@ def die() -> None:
 
 def arm(number: int, where: str) -> None:
     """Have this process die at a point."""
-    plain, count = label_file.write_atomically, 0
+    plain, count = volume.write_atomically, 0
 
     def write(path: Path, fill: Callable[[Path], object]) -> None:
         nonlocal count
@@ -43,7 +43,7 @@ def arm(number: int, where: str) -> None:
         plain(path, half)
         die()
 
-    label_file.write_atomically = write
+    volume.write_atomically = write
 
 
 def predict(model: str, images: str, output: str) -> None:

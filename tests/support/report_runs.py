@@ -10,17 +10,18 @@ import torch
 
 from c2fnas import Architecture, build_network
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.fingerprint import fingerprint_dataset
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan, save_plan
+from c2fnas.data.scan import scan_dataset
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.files import write_json
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
-from c2fnas.search.path_ranking import random_paths
+from c2fnas.runs.ranked import RankedPath, write_ranked
+from c2fnas.search.paths import random_paths
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import modern_recipe
@@ -48,16 +49,17 @@ def begun_run(root: Path, **changes: Any) -> RunFolder:
         "dataset": "Phantoms & <others>",
         "dataset_path": "/data/Task00",
         "width": WIDTH,
-        "fingerprint": "f" * 64,
-        "plan": "p" * 64,
+        "fingerprint_sha256": "f" * 64,
+        "plan_sha256": "p" * 64,
         "cells": SPACE.cells,
         "downsamplings": SPACE.downsamplings,
         "operations": SPACE.operations,
         "devices": ("cpu",),
-        "versions": {"python": "3.11", "c2fnas": "0.1.0"},
+        "versions": {"python": "3.11", "c2fnas": "0.2.0"},
         "coarse": CoarseConfig(clusters=3, per_cluster=1, evaluations=6, random_share=0.2, recipe=recipe),
         "fine": FineConfig(candidates=20, cases=2, recipe=recipe),
         "deployment": DeploymentConfig(folds=(1,), recipe=recipe),
+        "verdict": False,
     }
     RunConfig(**values | changes).save(folder.config)
     return folder
@@ -74,7 +76,7 @@ def planned_run(root: Path, **changes: Any) -> RunFolder:
             {"training": ["phantom_000"], "validation": ["phantom_001", "phantom_002"]},
         ],
     )
-    warning = {"expected": "an integer type", "mend": "Use `--fix`.", "severity": "warning", "found": "labels as <f4>"}
+    warning = {"expected": "an integer type", "fix": "Use `--fix`.", "severity": "warning", "found": "labels as <f4>"}
     write_json(folder.check, {"problems": [{"case": c, "file": f"/data/{c}.nii.gz", **warning} for c in ("a", "b")]})
     return folder
 
@@ -103,7 +105,7 @@ def finished_run(
 ) -> RunFolder:
     """A run whose stages are done, but for its cache and model packages.
 
-    ``ranked`` are the candidates' Dice, and ``kept`` is what the ledger has with each of them besides.
+    ``ranked`` are the candidates' Dice, and ``kept`` are other values of their rows.
     """
     folder = searching_run(root, **changes)
     found = Architecture.uniform(SPACE.topologies()[3], width=WIDTH)
@@ -113,9 +115,10 @@ def finished_run(
     write_training(folder.supernet, pace=0.25)
     write_result(folder.supernet, {"sampling": [[13, 14, 13]] * SPACE.cells}, seconds=12.0)
     ranked_paths = [Architecture(found.topology, path, WIDTH) for path in paths]
-    costs = [{"cases": 2, "macs": 1000 + 10 * n, "parameters": 7, "front": False} for n in range(len(paths))]
+    costs: list[dict[str, Any]] = [{"cases": 2, "macs": 1000 + 10 * n, "parameters": 7} for n in range(len(paths))]
     costs = [own | more for own, more in zip(costs, kept or [{}] * len(costs), strict=True)]
-    Ledger(folder.study, "fine").add_scored(list(zip(ranked_paths, scores, costs, strict=True)))
+    rows = zip(range(len(paths)), ranked_paths, scores, costs, strict=True)
+    write_ranked(folder, [RankedPath(n, architecture, dice, **cost) for n, architecture, dice, cost in rows])
     write_result(folder.ranking / "rung-1" / "0000", {"rows": []}, seconds=5.0)
     chosen = ranked_paths[max(range(len(paths)), key=lambda n: (costs[n]["cases"], scores[n]))]
     write_json(folder.fine / "architecture.json", chosen.to_json())
@@ -163,7 +166,7 @@ def deployed_run(root: Path) -> RunFolder:
     """A finished run with data, cache and a model package (of random weights) that its evaluation is true of."""
     folder = finished_run(root / "run")
     dataset = load_dataset(write_phantoms(root / "Task00", cases=3, test_cases=0))
-    write_json(folder.fingerprint, fingerprint_dataset(dataset).model_dump(mode="json"))
+    write_json(folder.fingerprint, scan_dataset(dataset).fingerprint.model_dump(mode="json"))
     cache = prepare_cases(dataset.training, PLAN, folder.cache)
     architecture = Architecture.load(folder.final)
     torch.manual_seed(0)

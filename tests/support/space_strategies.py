@@ -1,10 +1,13 @@
 """Hypothesis strategies for the search space."""
 
+from collections.abc import Iterator
+
 from hypothesis import strategies as st
 
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
+from c2fnas.space.topology import Move
 
 MOST_CELLS = 9
 
@@ -29,3 +32,13 @@ def architectures(draw: st.DrawFn) -> Architecture:
     operation = st.sampled_from(list(Operation))
     operations = draw(st.lists(operation, min_size=topology.cells, max_size=topology.cells))
     return Architecture(topology, tuple(operations), draw(st.integers(1, 10_000)) / 32)
+
+
+def walks(moves: int, levels: int, level: int = 0) -> Iterator[tuple[Move, ...]]:
+    """Every walk of ``moves`` moves from ``level`` within ``levels`` levels, by enumeration."""
+    if moves == 0:
+        yield ()
+        return
+    for move in Move:
+        if 0 <= level + move < levels:
+            yield from ((move, *rest) for rest in walks(moves - 1, levels, level + move))

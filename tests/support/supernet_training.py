@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from c2fnas.networks import SuperNetwork
-from c2fnas.search.path_sampling import UniformPaths
+from c2fnas.search.paths import UniformPaths
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.training.device import ranks

@@ -65,12 +65,12 @@ def test_a_damaged_one_that_was_passed_over_takes_no_whole_ones_place(tmp_path):
     assert load_newest(tmp_path).iteration == 7
 
 
-def test_all_damaged_starts_anew_and_says_so(tmp_path, caplog):
+def test_all_damaged_starts_from_the_beginning_and_says_so(tmp_path, caplog):
     save(tmp_path, 5, 10)
     for path in tmp_path.glob("*.json"):
         path.write_text("")
     assert load_newest(tmp_path) is None
-    assert "starts anew" in caplog.text
+    assert "starts from the beginning" in caplog.text
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):

@@ -12,8 +12,7 @@ from toy import alternating, batches, recipe, same, toy
 from c2fnas.errors import UserError
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.loop import train
-from c2fnas.training.metrics_log import MetricsLog
-from c2fnas.training.progress import Progress
+from c2fnas.training.metrics_log import MetricsLog, Progress
 
 RULE = recipe(12)
 

@@ -11,7 +11,8 @@ from toy import alternating, batches, recipe, same, second, toy, weights
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.training.checkpoint import load_newest
-from c2fnas.training.loop import TrainingFailed, time_iterations, train
+from c2fnas.training.loop import time_iterations, train
+from c2fnas.training.step import TrainingFailed
 
 ADAMW = {"optimiser": "adamw", "nesterov": False}
 

@@ -12,8 +12,8 @@ from toy import alternating, batches, recipe, same, second, toy
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.device import ranks
-from c2fnas.training.gradients import share_gradients
-from c2fnas.training.loop import TrainingFailed, train
+from c2fnas.training.loop import train
+from c2fnas.training.step import TrainingFailed, share_gradients
 from c2fnas.training.weights import save_weights
 
 FORWARDS = {"alternating": alternating, "second": second}
@@ -141,5 +141,5 @@ def test_alone_gradients_and_flags_stay_as_they_are():
 
     parameter = torch.nn.Parameter(torch.zeros(3))
     parameter.grad = torch.tensor([1.0, 2.0, 3.0])
-    shared = share_gradients(make_fabric("cpu", "fp32"), [parameter], torch.tensor(0.5), 4, [True, False])
-    assert (parameter.grad.tolist(), float(shared.loss), shared.flags) == ([1, 2, 3], 0.5, (True, False))
+    loss, raised = share_gradients(make_fabric("cpu", "fp32"), [parameter], torch.tensor(0.5), 4, [True, False])
+    assert (parameter.grad.tolist(), float(loss), raised) == ([1, 2, 3], 0.5, (True, False))

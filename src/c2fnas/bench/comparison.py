@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c2fnas.bench.simulate import Band, Measurement, Simulation, confidence_band, regret_at, simulate
+from c2fnas.bench.replays import Band, Measurement, Replay, confidence_band, regret_at, replay
 from c2fnas.search.choice import make_searcher
 from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 SLOW = ("surrogate", "optuna-random", "tpe", "gp")
-"""Samplers of libraries: milliseconds to seconds a proposal, so that they are repeated less often."""
+"""Samplers that take milliseconds to seconds a proposal, and are repeated less often."""
 
 POINTS = 60
 
@@ -22,9 +23,9 @@ class Contender:
     """A searcher in a comparison.
 
     Attributes:
-        early_stopping: whether candidates are stopped at the table's rungs.
-        final: its regret at the end of every repetition.
-        cost: what all of a search's candidates cost together, in every repetition.
+        early_stopping: True if candidates are stopped at the table's rungs.
+        final: the regret at the end of every repetition.
+        cost: the cost of all candidates together, in every repetition.
         by_networks: mean regret with its band at 1, 2, ... evaluated networks.
         by_cost: the same at :attr:`Comparison.costs`.
     """
@@ -36,9 +37,15 @@ class Contender:
     by_networks: Band
     by_cost: Band
 
+    @cached_property
+    def regret(self) -> tuple[float, float, float]:
+        """Mean final regret and its 95 % interval."""
+        band = confidence_band(self.final[:, None])
+        return float(band.mean[0]), float(band.low[0]), float(band.high[0])
+
     @property
     def name(self) -> str:
-        """The sampler, and whether it stops early."""
+        """The sampler, with early stopping or without."""
         return f"{self.sampler} + early stopping" if self.early_stopping else self.sampler
 
 
@@ -53,14 +60,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Budget:
-    """How every search of a comparison goes.
+    """The size of every search of a comparison, and their number.
 
     Attributes:
         evaluations: networks of a search.
-        workers: that train them at the same time.
-        repetitions: searches of a sampler of ours.
-        slow_repetitions: of one in :data:`SLOW`.
-        noise: standard deviation between trainings, see :func:`c2fnas.bench.simulate.simulate`.
+        workers: networks that are trained at the same time.
+        repetitions: searches of each sampler.
+        slow_repetitions: searches of each sampler in :data:`SLOW`.
+        noise: standard deviation between trainings, see :func:`c2fnas.bench.replay`.
         factor: of early stopping.
     """
 
@@ -77,11 +84,11 @@ def compare(
     clusters: Sequence[TopologyCluster],
     samplers: Sequence[str],
     budget: Budget,
-    tell: Callable[[str], None] = lambda name: None,
+    on_contender: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
     """Replay every sampler, with early stopping too where the table has rungs.
 
-    ``tell`` hears of every contender as it begins.
+    ``on_contender`` is called with the name of every contender as it begins.
 
     Raises:
         ValueError: an unknown sampler.
@@ -94,14 +101,14 @@ def compare(
     contenders = []
     for sampler in samplers:
         for early in (False, True) if has_rungs else (False,):
-            tell(f"{sampler}{' + early stopping' if early else ''}")
+            on_contender(f"{sampler}{' + early stopping' if early else ''}")
             runs = list(_replays(sampler, early, table, clusters, budget))
             contenders.append(_contender(sampler, early, runs, networks, costs))
     return Comparison(tuple(contenders), networks, costs)
 
 
 def difference(one: Contender, other: Contender, *, resamples: int = 5000, seed: int = 0) -> tuple[float, float, float]:
-    """Mean final regret of ``one`` less ``other``'s, with a 95 % bootstrap interval; below 0, ``one`` is better."""
+    """Return the mean final regret of ``one`` less ``other``'s, with its 95 % interval; below 0, ``one`` is better."""
     rng = np.random.default_rng(seed)
     drawn = [
         rng.choice(one.final, len(one.final)).mean() - rng.choice(other.final, len(other.final)).mean()
@@ -117,11 +124,11 @@ def _replays(
     table: Mapping[Topology, Measurement],
     clusters: Sequence[TopologyCluster],
     budget: Budget,
-) -> Iterator[Simulation]:
+) -> Iterator[Replay]:
     first = 2 if budget.evaluations >= 2 * len(clusters) else 1
     for seed in range(budget.slow_repetitions if sampler in SLOW else budget.repetitions):
         searcher = make_searcher(sampler, clusters, seed=seed, evaluations=budget.evaluations, per_cluster=first)
-        yield simulate(
+        yield replay(
             searcher,
             table,
             workers=budget.workers,
@@ -132,7 +139,7 @@ def _replays(
 
 
 def _contender(
-    sampler: str, early: bool, runs: Sequence[Simulation], networks: NDArray[np.int64], costs: NDArray[np.float64]
+    sampler: str, early: bool, runs: Sequence[Replay], networks: NDArray[np.int64], costs: NDArray[np.float64]
 ) -> Contender:
     return Contender(
         sampler,

@@ -1,115 +1,201 @@
-"""A table of topologies: what trainings of them have come to, as a CSV file that anyone can read."""
+"""A table of topologies and its queries, in the manner of NAS-Bench."""
 
-import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
+
+from c2fnas.bench.replays import Measurement
+from c2fnas.bench.rows import Row, columns, read_table
 from c2fnas.errors import UserError
-from c2fnas.files import write_text
+from c2fnas.files import read_json
+from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
-
-RUNG = "dice_at_"
-CLASS = "dice_of_"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training of a topology.
+class Result:
+    """The answer to a query: the trainings of one topology, with any seed or with a given one.
 
     Attributes:
-        cluster: of K-means on the codes of the whole space.
-        dice: mean whole-volume Dice in [0, 1] at the end; None where the training failed.
-        rungs: the same at iterations before the end.
-        per_class: the same at the end, class by class.
-        seconds: processor time of the training and of all its validations.
+        seeds: of the trainings.
+        dice: mean whole-volume Dice in [0, 1] over the trainings that did not fail; None where all did.
+        spread: standard deviation of Dice between seeds; None with fewer than two.
+        rungs: mean Dice after so many iterations, where every training was scored.
+        per_class: mean Dice by class.
+        seconds: mean processor time of a training.
+        parameters: of the network.
+        macs: multiply-accumulates of a patch.
     """
 
     topology: Topology
     cluster: int
-    seed: int
+    seeds: tuple[int, ...]
     dice: float | None
+    spread: float | None
     rungs: dict[int, float]
     per_class: dict[str, float]
     seconds: float
     parameters: int
     macs: int
 
-    @property
-    def key(self) -> tuple[Topology, int]:
-        """What a row is about: no two rows share it."""
-        return self.topology, self.seed
+
+class UnknownTopology(UserError, KeyError):
+    """The table has no training of the topology, or none with the seed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
-def read_table(path: Path) -> tuple[Row, ...]:
-    """Read a table.
+@dataclass(frozen=True, eq=False)
+class TopologyTable(Mapping[Topology, Result]):
+    """Trained topologies, as a mapping from topology to result, in the manner of NAS-Bench.
 
-    Raises:
-        UserError: it is not there, or a line is none of a table; the message names it.
+    Attributes:
+        rows: the trainings.
+        setting: all that they have in common (data set, patch size, recipe, ...), from the JSON file beside the table.
+        path: the CSV file.
+
+    >>> table = TopologyTable.shipped()
+    >>> len(table), len(table.rows)
+    (96, 128)
+    >>> best = max(table.values(), key=lambda result: result.dice or 0)
+    >>> best.topology.code, round(best.dice, 4), best.seeds
+    ((1, 1, 1, 2, 3, 2, 1, 1, 1, 0, 0, 0), 0.8289, (0,))
     """
-    try:
-        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read ({why}). `c2fnas tabulate` makes one.") from error
-    rows: dict[tuple[Topology, int], Row] = {}
-    for number, line in enumerate(lines, start=2):
+
+    rows: tuple[Row, ...]
+    setting: Mapping[str, Any]
+    path: Path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a table of ``c2fnas tabulate``.
+
+        Raises:
+            UserError: it cannot be read, or has a fault; the message names the line.
+        """
+        path = Path(path)
+        beside = path.with_suffix(".json")
+        return cls(read_table(path), read_json(beside) if beside.exists() else {}, path)
+
+    @classmethod
+    def shipped(cls) -> Self:
+        """Read the table that comes with c2fnas: 96 topologies on the Decathlon's hippocampus, 100 iterations each."""
+        return cls.load(Path(__file__).with_name("hippocampus.csv"))
+
+    def query(self, topology: Topology | Sequence[int], seed: int | None = None) -> Result:
+        """Return the result of a topology or its code, over all its trainings or of the one with ``seed``.
+
+        Raises:
+            UnknownTopology: a KeyError; it names the nearest topologies of the table, or the topology's seeds.
+            ValueError: the code is no topology's.
+        """
+        topology = topology if isinstance(topology, Topology) else Topology(tuple(topology))
+        rows = self._grouped.get(topology)
+        if rows is None:
+            nearest = ", ".join(_code(each) for each in self.nearest(topology))
+            raise UnknownTopology(f"{self.path}: has no topology {_code(topology)}. The nearest are {nearest}.")
+        chosen = [row for row in rows if seed in (None, row.seed)]
+        if not chosen:
+            seeds = ", ".join(str(row.seed) for row in rows)
+            raise UnknownTopology(
+                f"{self.path}: has no training of {_code(topology)} with seed {seed}; it has {seeds}."
+            )
+        return _result(chosen)
+
+    def nearest(self, topology: Topology, count: int = 3) -> tuple[Topology, ...]:
+        """Return the table's topologies whose codes are nearest to that of ``topology``, the nearest first."""
+        alike = (each for each in self if each.cells == topology.cells)
+        return tuple(sorted(alike, key=lambda each: (topology.distance(each), each))[:count])
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a dictionary for each training, such as ``pandas.DataFrame`` takes; the keys are the CSV's columns."""
+        return [columns(row) for row in self.rows]
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of a training.
+
+        Raises:
+            UserError: the file beside the table, which says so, is missing or has a fault.
+        """
+        beside = self.path.with_suffix(".json")
+        if not self.setting:
+            raise UserError(
+                f"{beside}: is missing; it says in what setting the table was made. Copy it along with the table."
+            )
         try:
-            row = _row(line)
+            return int(self.setting["setting"]["iterations"])
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}, line {number}: not a line of a table of topologies ({error!r}).") from error
-        if row.key in rows:
-            raise UserError(f"{path}, line {number}: another line has this topology and seed; remove one.")
-        rows[row.key] = row
-    return tuple(rows.values())
+            raise UserError(
+                f"{beside}: does not say how many iterations a training had ({error!r}). Copy it again along with the "
+                "table."
+            ) from error
+
+    @property
+    def scores(self) -> dict[Topology, float]:
+        """Mean Dice of every topology that has one."""
+        return {topology: result.dice for topology, result in self.items() if result.dice is not None}
+
+    @property
+    def clusters(self) -> tuple[TopologyCluster, ...]:
+        """The table's topologies, each in its cluster of the whole space."""
+        members: dict[int, list[Topology]] = {}
+        for topology, (row, *_) in self._grouped.items():
+            members.setdefault(row.cluster, []).append(topology)
+        return tuple(TopologyCluster(index, tuple(sorted(members[index]))) for index in sorted(members))
+
+    def measurements(self) -> dict[Topology, Measurement]:
+        """Return the table as a replayed search takes it: cost is processor time, rungs are at shares of it."""
+        iterations, found = self.iterations, {}
+        for topology, result in self.items():
+            rungs = tuple((place / iterations, dice) for place, dice in result.rungs.items())
+            found[topology] = Measurement(result.dice, result.seconds, rungs)
+        return found
+
+    def __getitem__(self, topology: Topology) -> Result:
+        return self.query(topology)
+
+    def __iter__(self) -> Iterator[Topology]:
+        return iter(self._grouped)
+
+    def __len__(self) -> int:
+        return len(self._grouped)
+
+    @cached_property
+    def _grouped(self) -> dict[Topology, list[Row]]:
+        grouped: dict[Topology, list[Row]] = {}
+        for row in self.rows:
+            grouped.setdefault(row.topology, []).append(row)
+        return grouped
 
 
-def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write a table in one go: a crash leaves the old file or the new one."""
-    lines = [_line(row) for row in rows]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(path, text.getvalue())
-
-
-def _line(row: Row) -> dict[str, object]:
-    return {
-        "code": " ".join(map(str, row.topology.code)),
-        "cluster": row.cluster,
-        "seed": row.seed,
-        "dice": "" if row.dice is None else f"{row.dice:.6f}",
-        **{f"{RUNG}{iteration}": f"{dice:.6f}" for iteration, dice in row.rungs.items()},
-        "parameters": row.parameters,
-        "macs": row.macs,
-        "seconds": f"{row.seconds:.2f}",
-        **{f"{CLASS}{name}": f"{dice:.6f}" for name, dice in row.per_class.items()},
-    }
-
-
-def _row(line: dict[str, str]) -> Row:
-    return Row(
-        topology=Topology(tuple(map(int, line["code"].split()))),
-        cluster=int(line["cluster"]),
-        seed=int(line["seed"]),
-        dice=_dice(line["dice"]) if line["dice"] else None,
-        rungs={int(name.removeprefix(RUNG)): dice for name, dice in _columns(line, RUNG)},
-        per_class={name.removeprefix(CLASS): dice for name, dice in _columns(line, CLASS)},
-        seconds=float(line["seconds"]),
-        parameters=int(line["parameters"]),
-        macs=int(line["macs"]),
+def _result(rows: Sequence[Row]) -> Result:
+    first, scored = rows[0], [row for row in rows if row.dice is not None]
+    dice = [row.dice for row in scored if row.dice is not None]
+    return Result(
+        first.topology,
+        first.cluster,
+        tuple(row.seed for row in rows),
+        dice=float(np.mean(dice)) if dice else None,
+        spread=float(np.std(dice, ddof=1)) if len(dice) > 1 else None,
+        rungs=dict(sorted(_means([row.rungs for row in scored]).items())),
+        per_class=_means([row.per_class for row in scored]),
+        seconds=float(np.mean([row.seconds for row in rows])),
+        parameters=first.parameters,
+        macs=first.macs,
     )
 
 
-def _columns(line: dict[str, str], prefix: str) -> list[tuple[str, float]]:
-    return [(name, _dice(text)) for name, text in line.items() if name.startswith(prefix) and text]
+def _means(values: Sequence[Mapping[Any, float]]) -> dict[Any, float]:
+    """The mean for every key that all have."""
+    shared = [key for key in values[0] if all(key in each for each in values)] if values else []
+    return {key: float(np.mean([each[key] for each in values])) for key in shared}
 
 
-def _dice(text: str) -> float:
-    dice = float(text)
-    if not 0 <= dice <= 1:
-        raise ValueError(f"a Dice is within [0, 1], not {text}")
-    return dice
+def _code(topology: Topology) -> str:
+    return f"({', '.join(map(str, topology.code))})"

@@ -1,91 +1,127 @@
-"""The command line: one short module per command; heavy imports stay inside the commands, so `--help` is instant."""
+"""The command line: the functions of ``c2fnas.api`` as commands. A command's module is loaded when it is asked for."""
 
 import sys
+from collections import UserDict
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from c2fnas.cli.ablate import ablate
-from c2fnas.cli.check import check
-from c2fnas.cli.compare import compare
-from c2fnas.cli.demo import demo
-from c2fnas.cli.describe import describe
-from c2fnas.cli.evaluate import evaluate
-from c2fnas.cli.export import export, import_
-from c2fnas.cli.predict import predict
-from c2fnas.cli.prepare import prepare
-from c2fnas.cli.report import report
-from c2fnas.cli.run import run
-from c2fnas.cli.search import search
-from c2fnas.cli.simulate import simulate
-from c2fnas.cli.tabulate import tabulate
-from c2fnas.cli.train import train
-from c2fnas.cli.verdict import verdict
+from c2fnas.cli.adapter import INTERRUPTED, MISTAKE, Command, adapt
 from c2fnas.errors import Interrupted, UserError
 
-app = typer.Typer(
-    name="c2fnas",
-    help="Coarse-to-fine neural architecture search for 3D medical image segmentation.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+RUN = "c2fnas.api.runs:open_run"
+COMMANDS = [
+    Command("demo", "c2fnas.api.pipelines:demo", "text_studies:run", options=("output",)),
+    Command("check", "c2fnas.api.checks:check", "text:check"),
+    Command("prepare", "c2fnas.api.pipelines:prepare", "text:prepared"),
+    Command("run", "c2fnas.api.pipelines:run", "text_studies:run"),
+    Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
+    Command("predict", "c2fnas.api.predictions:predict", "text:own"),
+    Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
+    Command("report", "c2fnas.api.runs:Run.report", "text:path", RUN, jobs=False),
+    Command("describe", "c2fnas.api.costs:describe", "text:description"),
+    Command("compare", "c2fnas.api.costs:compare", "text:comparison"),
+    Command("ablate", "c2fnas.api.ablation:ablate", "text_studies:ablation"),
+    Command("tabulate", "c2fnas.api.runs:Run.tabulate", "text_studies:tabulation", RUN),
+    Command("simulate", "c2fnas.api.simulations:simulate", "text:own"),
+    Command("verdict", "c2fnas.api.runs:Run.judge", "text_studies:verdict", RUN),
+    Command("search coarse", "c2fnas.api.runs:Run.search_topology", "text:architecture", RUN),
+    Command("search fine", "c2fnas.api.runs:Run.search_operations", "text_studies:ranking", RUN),
+    Command("search scale", "c2fnas.api.runs:Run.scale", "text_studies:scaling", RUN),
+    Command(
+        "export",
+        "c2fnas.api.exports:Source.export",
+        "text:exported",
+        "c2fnas.api.exports:Source",
+        ("format", "output"),
+        False,
+    ),
+    Command("import", "c2fnas.api.exports:import_model", "text:exported", options=("output",)),
+]
+ABOUT = "Coarse-to-fine neural architecture search for 3D medical image segmentation."
+SEARCH = (
+    "Run one stage of the search on a prepared run (`c2fnas prepare`). Interrupted, by Ctrl-C or by a file called "
+    "`stop` in the run folder, the same command carries on."
 )
-for command in (
-    demo,
-    check,
-    prepare,
-    run,
-    train,
-    predict,
-    evaluate,
-    report,
-    describe,
-    compare,
-    ablate,
-    tabulate,
-    simulate,
-):
-    app.command()(command)
-app.command("export")(export)
-app.command("import")(import_)
-app.command()(verdict)
-app.add_typer(search, name="search")
-
-USER_ERROR = 2
-INTERRUPTED = 130
+SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-@app.callback(invoke_without_command=True)
-def _version(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+class _Commands(UserDict[str, Any]):
+    """Commands by name; one is made from its function when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.data[name]
+        if isinstance(found, Command):
+            single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
+            single.command(name)(adapt(found))
+            found = self.data[name] = typer.main.get_command(single)
+        return found
+
+
+class _Group(TyperGroup):
+    """The group of all commands, or of those of `search`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        prefix = "search " if self.name == "search" else ""
+        names = {each.name.removeprefix(prefix): each for each in COMMANDS if each.name.startswith(prefix)}
+        self.commands = _Commands({name: each for name, each in names.items() if " " not in name} | dict(self.commands))
+
+
+def _show_help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _main(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and stop.")
 ) -> None:
     if version:
         from c2fnas import __version__
 
         typer.echo(__version__)
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
+    _show_help(context)
+
+
+def _typer(help: str, callback: Any, **options: Any) -> typer.Typer:
+    made = typer.Typer(
+        cls=_Group,
+        help=help,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=SETTINGS,
+        **options,
+    )
+    made.callback(invoke_without_command=True)(callback)
+    return made
+
+
+app = _typer(ABOUT, _main, name="c2fnas")
+app.add_typer(_typer(SEARCH, _show_help, name="search"))
 
 
 def main() -> None:
-    """Run the command line; a :class:`UserError` is one paragraph and exit code 2, without a traceback."""
+    """Run the command line: a mistake is one paragraph and exit code 2, without a traceback."""
     try:
-        app()
+        sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)
     except UserError as error:
-        print(f"c2fnas: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        _end(f"c2fnas: {error}", MISTAKE)
     except Interrupted as stop:
-        _stopped(str(stop))
+        _end(f"\nc2fnas: stopped. {stop}", INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # what Typer makes of Ctrl-C
-            _stopped("Run the same command again to carry on.")
+        if end.code == INTERRUPTED:  # Typer's code for Ctrl-C
+            _end("\nc2fnas: stopped. Run the same command again to carry on.", INTERRUPTED)
         raise
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
+            raise
+        command = getattr(getattr(error, "ctx", None), "command_path", "c2fnas")
+        _end(f"{command}: {error.format_message()} `{command} --help` has examples.", MISTAKE)
 
 
-def _stopped(why: str) -> None:
-    print(f"\nc2fnas: stopped. {why}", file=sys.stderr)
-    sys.exit(INTERRUPTED)
+def _end(text: str, code: int) -> None:
+    print(text, file=sys.stderr)
+    sys.exit(code)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -11,6 +10,8 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+from c2fnas.runs.progress import StageProgress
 
 LEAST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 """Seconds between two lines where the output is no terminal: the longer a stage has lasted, the fewer it needs."""
@@ -35,7 +36,7 @@ class Display:
             speed_estimate_period=300,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, StageProgress] = {}
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -54,17 +55,17 @@ class Display:
     def start(self, stage: str, total: float) -> None:
         """Add a bar for ``stage``."""
         self._tasks[stage] = self._bars.add_task(stage, total=max(total, 1e-9), note="", ending="")
-        self._paces[stage] = _Pace(max(total, 1e-9), time.monotonic())
+        self._paces[stage] = StageProgress(max(total, 1e-9), time.monotonic())
         self._last_line = time.monotonic()
 
     def update(self, stage: str, done: float, note: str = "") -> None:
         """Move the bar of ``stage``; without a terminal, a line now and then."""
         now, pace = time.monotonic(), self._paces[stage]
-        pace.reach(done, now)
+        pace.update(done, now)
         self._bars.update(self._tasks[stage], completed=done, note=note)
         if self._bars.disable and now - self._last_line > pause(now - pace.began):
             self._last_line = now
-            self.say("; ".join(filter(None, [f"{stage}: {pace.position(now)}", note])))
+            self.say("; ".join(filter(None, [f"{stage}: {pace.text(now)}", note])))
 
     def finish(self, stage: str, note: str = "") -> None:
         """Fill the bar of ``stage``."""
@@ -92,33 +93,3 @@ class _Bars(Progress):
         for task in self.tasks:
             if task.fields["note"]:
                 yield Padding(Text(task.fields["note"]), (0, 0, 0, 2))
-
-
-@dataclass
-class _Pace:
-    """How fast a stage goes. What it began with, taken over from an earlier command, tells nothing about that."""
-
-    total: float
-    began: float
-    since: float = 0.0
-    first: float | None = None
-    done: float = 0.0
-
-    def reach(self, done: float, now: float) -> None:
-        """Note what is done; where that is less than at first, a job has begun anew, and so does the pace."""
-        if self.first is None or done < self.first:
-            self.first, self.since = done, now
-        self.done = min(done, self.total)
-
-    def position(self, now: float) -> str:
-        """
-        >>> pace = _Pace(total=10, began=0.0)
-        >>> pace.reach(5, now=0.0)
-        >>> pace.reach(6, now=60.0)
-        >>> pace.position(now=60.0)
-        '60 %, ETA 0:04:00'
-        """
-        share, gained = f"{100 * self.done / self.total:.0f} %", self.done - (self.first or 0.0)
-        if gained <= 0:
-            return share
-        return f"{share}, ETA {timedelta(seconds=round((now - self.since) * (self.total - self.done) / gained))}"

@@ -1,15 +1,15 @@
-"""Prepared cases on disk: a memory-mapped array each, in a folder named by a hash of file contents and plan."""
+"""Prepared cases on disk: memory-mapped arrays in a folder named by a hash of file contents and plan."""
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -17,12 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import content_hash
+from c2fnas.data.normalisation import Moments, NormalisedImage, with_statistics
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
-from c2fnas.data.plan import Plan
+from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_geometry
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import read_json, write_atomically, write_json
 
 INDEX = "index.json"
@@ -33,27 +34,42 @@ MOST_FOREGROUND = 50_000
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case of the cache. Arrays are memory maps, opened when first asked for and read only."""
+    """A case of the cache; ``channels`` says how its image is normalised.
+
+    Arrays are read-only memory maps, opened whenever they are asked for and not kept: open files are few, whatever the
+    number of cases.
+    """
 
     id: str
     folder: Path
+    channels: tuple[ChannelPlan, ...] = ()
 
-    @cached_property
-    def image(self) -> np.ndarray:
-        """The normalised image, float32 ``[channels, i, j, k]``."""
+    @property
+    def raw(self) -> np.ndarray:
+        """The resampled image as it is stored, not normalised, float32 ``[channels, i, j, k]``."""
         return _open(self.folder / "image.npy")
 
-    @cached_property
+    @property
+    def image(self) -> NormalisedImage:
+        """The image ``[channels, i, j, k]``, normalised where it is read."""
+        return NormalisedImage(self.raw, self.channels, self.moments)
+
+    @property
     def label(self) -> np.ndarray | None:
         """Class indices in the prepared grid, uint8 ``[i, j, k]``; None without a label."""
         return _open(self.folder / "label.npy") if self._about["labelled"] else None
 
-    @cached_property
+    @property
     def truth(self) -> np.ndarray | None:
         """Class indices in the original grid, uint8, so that evaluation needs no original file; or None."""
         return _open(self.folder / "truth.npy") if self._about["labelled"] else None
 
-    @cached_property
+    @property
+    def sample(self) -> np.ndarray:
+        """Foreground voxels ``[channels, n]`` of the original image, at even distances."""
+        return _open(self.folder / "sample.npy", None)
+
+    @property
     def foreground(self) -> tuple[np.ndarray, ...]:
         """Of each foreground class, voxels ``[n, 3]`` in the prepared grid; of a large one only some, evenly chosen."""
         if not self._about["labelled"]:
@@ -61,6 +77,11 @@ class PreparedCase:
         counts = self._about["foreground"]
         voxels = _open(self.folder / "foreground.npy") if any(counts) else np.zeros((0, 3), np.int32)
         return tuple(np.split(voxels, np.cumsum(counts)[:-1]))
+
+    @property
+    def moments(self) -> Moments:
+        """Mean and standard deviation of each channel, as it was before it was resampled."""
+        return tuple((mean, std) for mean, std in self._about["moments"])
 
     @cached_property
     def restoration(self) -> Restoration:
@@ -82,7 +103,10 @@ class Cache:
 
     @classmethod
     def open(cls, folder: Path, plan: Plan | None = None) -> Self:
-        """Open what :func:`prepare_cases` left in ``folder``.
+        """Open the cases that :func:`prepare_cases` left in ``folder``.
+
+        With a plan, their images are normalised by its channels. Where it leaves the numbers of CT to the
+        folds, they come from :meth:`fold_channels`. Without a plan, only raw images can be read.
 
         Raises:
             UserError: nothing is prepared there, or for another plan than ``plan``.
@@ -90,9 +114,13 @@ class Cache:
         index = read_json(folder / INDEX)
         if plan is not None and index["plan"] != plan.preparation_key:
             raise UserError(f"{folder}: these cases were prepared for another plan. Prepare the run again.")
-        return cls(
-            folder, index["plan"], {case: PreparedCase(case, folder / key) for case, key in index["cases"].items()}
-        )
+        channels = () if plan is None else plan.channels
+        cases = {case: PreparedCase(case, folder / key, channels) for case, key in index["cases"].items()}
+        return cls(folder, index["plan"], cases)
+
+    def fold_channels(self, channels: Sequence[ChannelPlan], training: Iterable[str]) -> tuple[ChannelPlan, ...]:
+        """Return the channels with the CT statistics of the cases called ``training``."""
+        return with_statistics(channels, (self[case].sample for case in training))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -129,7 +157,7 @@ def prepare_cases(
     write_json(folder / INDEX, {"plan": plan.preparation_key, "cases": found})
     for stale in {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(found.values()):
         shutil.rmtree(folder / stale, ignore_errors=True)
-    return Cache.open(folder)
+    return Cache.open(folder, plan)
 
 
 def _prepared(case: Case, plan: Plan, folder: Path) -> str:
@@ -145,6 +173,7 @@ def _prepared(case: Case, plan: Plan, folder: Path) -> str:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
+        refuse_exhaustion(folder, error)
         raise UserError(
             f"{folder}: the case {case.id} can't be written ({error.strerror or error}). Free some space or choose "
             "another folder; cases already prepared are kept."
@@ -161,15 +190,17 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
         _claim(path)
         return maps[name]
 
-    way = prepare_case(case, plan, allocate)
+    done = prepare_case(case, plan, allocate)
     places = [_places(maps["label"], index) for index in range(1, len(plan.classes))] if "label" in maps else []
     if places:
         write_atomically(folder / "foreground.npy", lambda temporary: np.save(temporary, np.concatenate(places)))
+    write_atomically(folder / "sample.npy", lambda temporary: np.save(temporary, done.sample))
     for each in maps.values():
         each.flush()
     about = {
         "case": case.id,
-        "restoration": way.to_json(),
+        "restoration": done.way.to_json(),
+        "moments": done.moments,
         "labelled": "label" in maps,
         "foreground": [*map(len, places)],
     }
@@ -198,10 +229,11 @@ def _rename(unfinished: Path, finished: Path) -> None:
             raise
 
 
-def _open(path: Path) -> np.ndarray:
+def _open(path: Path, mode: Literal["r"] | None = "r") -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
+        refuse_exhaustion(path, error)
         raise UserError(f"{path}: damaged ({error}). Delete {path.parent} and prepare the run again.") from error
 
 

@@ -1,4 +1,4 @@
-"""Folds: which cases train and which validate. A group (a patient's several scans, say) never stands on both sides."""
+"""Folds: the cases that train and those that validate. A group (a patient's scans, say) stands on one side only."""
 
 import re
 from collections import Counter
@@ -26,14 +26,14 @@ class Split:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Cases of one fold in which each class occurs, by class index (the background included)."""
+    """Number of cases of one fold in which each class occurs, by class index (the background included)."""
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
 
 
 def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]:
-    """Folds of neighbours in the manifest's order, as the paper takes them: five, the last validates (4.1).
+    """Return folds of neighbours in the manifest's order, as the paper takes them: five, the last validates (4.1).
 
     Sizes differ by one at most, larger ones first. Where cases have groups, groups are counted instead.
 
@@ -47,7 +47,7 @@ def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]
 
 
 def random_folds(cases: Sequence[Case], folds: int = 5, seed: int = 0) -> tuple[Split, ...]:
-    """Folds of cases, or groups, in an order drawn from ``seed``.
+    """Return folds of cases, or groups, in an order drawn from ``seed``.
 
     Raises:
         UserError: there are fewer cases, or groups, than folds.
@@ -58,7 +58,7 @@ def random_folds(cases: Sequence[Case], folds: int = 5, seed: int = 0) -> tuple[
 
 
 def column_folds(cases: Sequence[Case]) -> tuple[Split, ...]:
-    """The folds that the cases name themselves, ascending; a case without a fold trains in every one.
+    """Return the folds that the cases name themselves, ascending; a case without a fold trains in every one.
 
     Raises:
         UserError: no case names a fold, a fold leaves nothing to train on, or it splits a group.
@@ -72,7 +72,7 @@ def column_folds(cases: Sequence[Case]) -> tuple[Split, ...]:
 
 
 def splits_final(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
-    """The folds of nnU-Net's ``splits_final.json``: a list of ``{"train": [...], "val": [...]}``.
+    """Return the folds of nnU-Net's ``splits_final.json``: a list of ``{"train": [...], "val": [...]}``.
 
     Raises:
         UserError: the file is no such list, names unknown cases, or has a case or a group on both sides.
@@ -81,21 +81,20 @@ def splits_final(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
     try:
         splits = tuple(Split(tuple(map(str, each["train"])), tuple(map(str, each["val"]))) for each in content)
     except (TypeError, KeyError) as error:
-        raise UserError(
-            f'{path}: not nnU-Net\'s splits. Expected a list of {{"train": [...], "val": [...]}}.'
-        ) from error
+        expected = 'a list of {"train": [...], "val": [...]}'
+        raise UserError(f"{path}: not nnU-Net's splits. Expected {expected}.") from error
     check_splits(splits, cases, str(path))
     return splits
 
 
 def find_splits_final(dataset: Dataset, path: Path) -> Path | None:
-    """nnU-Net's ``splits_final.json`` of a data set: the file itself, its folder, or nnU-Net's preprocessed data."""
+    """Return nnU-Net's ``splits_final.json`` of a data set: the file, its folder, or nnU-Net's preprocessed data."""
     places = (path, path / SPLITS, path / dataset.root.resolve().name / SPLITS)
     return next((place for place in places if place.is_file()), None)
 
 
 def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
-    """The cases, grouped by what the first parenthesis of a regular expression matches at the start of their ids.
+    """Return the cases, grouped by the first parenthesis of a regular expression at the start of their ids.
 
     Raises:
         UserError: the expression is invalid, has no parenthesis, or an id doesn't match.
@@ -109,11 +108,15 @@ def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
         raise UserError(f"--group-by {pattern}: not a regular expression ({error}). Example: '(.+)_E[DS]'.") from error
     if expression.groups < 1:
         raise UserError(f"--group-by {pattern}: put the part that names the group in parentheses, as in '(.+)_E[DS]'.")
-    return tuple(replace(case, group=_group(case.id, expression)) for case in cases)
+    matches = [(case, expression.match(case.id)) for case in cases]
+    for case, match in matches:
+        if match is None or match.group(1) is None:
+            raise UserError(f"--group-by {pattern}: the case {case.id} doesn't match. Every case id has to.")
+    return tuple(replace(case, group=match.group(1)) for case, match in matches if match is not None)
 
 
 def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
-    """What stays together, in the order of first appearance: a group's cases, or a case alone."""
+    """Return the cases that stay together, in the order of first appearance: a group's cases, or a case alone."""
     found: dict[tuple[bool, str], set[str]] = {}
     for case in cases:
         found.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
@@ -121,7 +124,7 @@ def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
 
 
 def shared_groups(cases: Sequence[Case]) -> dict[str, str]:
-    """The group of every case that shares it with another one, by the case's id.
+    """Return the group of every case that shares it with another one, by the case's id.
 
     >>> shared_groups([Case("a", (), None, "p"), Case("b", (), None, "p"), Case("c", (), None, "q")])
     {'a': 'p', 'b': 'p'}
@@ -131,36 +134,32 @@ def shared_groups(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "") -> None:
-    """See that splits hold known cases only, none of them, and none of a group, on both sides.
+    """Refuse splits that hold unknown cases, or a case or a group on both sides.
 
     ``source`` is the file they come from, for messages.
 
     Raises:
-        UserError: they don't.
+        UserError: they do.
     """
     groups = {case.id: case.group or case.id for case in cases}
-    of = f"{source}: " if source else ""
     for number, split in enumerate(splits):
+        fold = f"{source}: fold {number}" if source else f"fold {number}"
         unknown = sorted({*split.training, *split.validation} - groups.keys())
         if unknown:
-            raise UserError(
-                f"{of}fold {number} names {_some(unknown)}, which the data set doesn't have. Remove it or add it."
-            )
+            raise UserError(f"{fold} names {_some(unknown)}, which the data set doesn't have. Remove it or add it.")
         if not split.training or not split.validation:
             side = "validate on" if split.training else "train on"
-            raise UserError(f"{of}fold {number} has no case to {side}. Give every fold both.")
+            raise UserError(f"{fold} has no case to {side}. Give every fold both.")
         both = sorted({groups[case] for case in split.training} & {groups[case] for case in split.validation})
         if both:
-            raise UserError(
-                f"{of}fold {number} has {_some(both)} in training and in validation. "
-                "Put all cases of a group into one fold."
-            )
+            fix = "Put all cases of a group into one fold."
+            raise UserError(f"{fold} has {_some(both)} in training and in validation. {fix}")
 
 
 def class_counts(
     splits: Sequence[Split], present: Mapping[str, Iterable[int]], classes: int
 ) -> tuple[ClassCounts, ...]:
-    """How many cases of each fold's two sides hold each class. ``present`` gives the class indices in a case."""
+    """Return how many cases hold each class, on both sides of each fold; ``present``: the class indices in a case."""
     occurs = {case: frozenset(indices) for case, indices in present.items()}
 
     def count(cases: Iterable[str]) -> tuple[int, ...]:
@@ -171,25 +170,22 @@ def class_counts(
 
 
 def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], file: object) -> tuple[Problem, ...]:
-    """A warning for every class that one side of a fold lacks, with the cases that hold each class.
+    """Return a warning for every class that one side of a fold lacks.
 
     A class that no case has at all is no matter of folds. ``file`` is what the warnings name.
     """
-    exists = [any(count.training[index] + count.validation[index] for count in counts) for index in range(len(classes))]
-    return tuple(
-        Problem(
-            "",
-            str(file),
-            f"no {side} case of fold {number} holds {each.name!r} ({_table(cases, classes)})",
-            "every class on both sides of every fold",
-            "Choose other folds (random with another seed, or a fold column), or add cases.",
-            "warning",
-        )
-        for number, count in enumerate(counts)
-        for side, cases in (("training", count.training), ("validation", count.validation))
-        for index, each in enumerate(classes)
-        if index > 0 and exists[index] and cases[index] == 0
-    )
+    fix = "Choose other folds (random with another seed, or a fold column), or add cases."
+    problems = []
+    for number, count in enumerate(counts):
+        for side, cases in (("training", count.training), ("validation", count.validation)):
+            table = ", ".join(f"{each.name} {held}" for each, held in list(zip(classes, cases, strict=True))[1:])
+            for index, each in enumerate(classes):
+                exists = any(other.training[index] + other.validation[index] for other in counts)
+                if index > 0 and exists and cases[index] == 0:
+                    found = f"no {side} case of fold {number} holds {each.name!r} (cases per class: {table})"
+                    expected = "every class on both sides of every fold"
+                    problems.append(Problem("", str(file), found, expected, fix, "warning"))
+    return tuple(problems)
 
 
 def _folds(cases: Sequence[Case], together: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:
@@ -213,17 +209,90 @@ def _split(cases: Sequence[Case], validation: Iterable[str]) -> Split:
     )
 
 
-def _group(case: str, expression: re.Pattern[str]) -> str:
-    match = expression.match(case)
-    if match is None or match.group(1) is None:
-        raise UserError(f"--group-by {expression.pattern}: the case {case} doesn't match. Every case id has to.")
-    return str(match.group(1))
-
-
 def _some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
-def _table(cases: Sequence[int], classes: Sequence[LabelClass]) -> str:
-    counts = ", ".join(f"{each.name} {count}" for each, count in list(zip(classes, cases, strict=True))[1:])
-    return f"cases per class: {counts}"
+FOLDS = 5
+"""The paper's number (4.1)."""
+
+
+@dataclass(frozen=True)
+class FoldChoice:
+    """The folds that are asked for; whatever is left open is decided by the data set.
+
+    Attributes:
+        by: ``sequential``, ``random``, ``column`` (the fold that each case names), or the path of nnU-Net's
+            ``splits_final.json``. Open, it is the column where cases name folds, else sequential.
+        count: the number of folds; open, it is five, or as many as there are cases or groups.
+        group_by: a regular expression whose first parenthesis names the group in a case's id.
+    """
+
+    by: str | None = None
+    count: int | None = None
+    group_by: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """True if the user asks for anything."""
+        return self != FoldChoice()
+
+
+def make_folds(dataset: Dataset, choice: FoldChoice = FoldChoice(), seed: int = 0) -> tuple[Split, ...]:
+    """Return the folds of a data set's training cases; ``seed`` is that of random ones.
+
+    Raises:
+        UserError: the folds can't be had: too few cases, an unknown kind, a group on both sides ...
+    """
+    try:
+        return _chosen_folds(dataset, choice, seed)
+    except UserError as error:
+        raise UserError(f"{dataset.root}: {error}") from error
+
+
+def chosen_groups(dataset: Dataset, choice: FoldChoice = FoldChoice()) -> dict[str, str]:
+    """Return the group of every training case that shares it with another one, by the case's id.
+
+    Raises:
+        UserError: the expression that names groups is invalid, or an id doesn't match.
+    """
+    return shared_groups(_grouped(dataset, choice))
+
+
+def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: object) -> tuple[Problem, ...]:
+    """Return the problems of the folds that a data set gets by default: none can be made, or classes are missing.
+
+    ``present``: the class indices in each training case with a sound label. ``file``: the file that the problems name.
+    """
+    if not dataset.training:
+        return ()
+    try:
+        folds = _chosen_folds(dataset, FoldChoice(), seed=0)
+    except UserError as error:
+        own = any(case.fold is not None for case in dataset.training)
+        fix = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
+        problem = Problem("", str(file), str(error).partition(". ")[0], "folds to train and validate on", fix)
+        return (problem if own else replace(problem, severity="warning"),)
+    if any(case.id not in present for case in dataset.training):
+        return ()
+    return missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file)
+
+
+def _chosen_folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Split, ...]:
+    cases = _grouped(dataset, choice)
+    by = choice.by or ("column" if any(case.fold is not None for case in cases) else "sequential")
+    if by in ("sequential", "random"):
+        count = max(2, min(FOLDS, len(units(cases)))) if choice.count is None else choice.count
+        return sequential_folds(cases, count) if by == "sequential" else random_folds(cases, count, seed)
+    if choice.count is not None:
+        raise UserError(f"--fold-count {choice.count}: the number of folds is that of `--folds {by}`. Leave it out.")
+    if by == "column":
+        return column_folds(cases)
+    file = find_splits_final(dataset, Path(by))
+    if file is None:
+        raise UserError(f"--folds {by}: neither sequential, random, column, nor a splits_final.json. Correct the path.")
+    return splits_final(file, cases)
+
+
+def _grouped(dataset: Dataset, choice: FoldChoice) -> tuple[Case, ...]:
+    return group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training

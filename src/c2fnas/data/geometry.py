@@ -1,8 +1,8 @@
-"""Where a volume's voxels lie in the patient."""
+"""Geometry: the place of a volume's voxels in the patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,13 +27,12 @@ class Geometry:
 
     @classmethod
     def from_array(cls, shape: Sequence[int], affine: ArrayLike) -> Self:
-        """The geometry of an array's shape and a 4×4 affine."""
+        """Return the geometry of an array's shape and a 4×4 affine."""
         i, j, k = (int(size) for size in shape)
         rows = np.asarray(affine, dtype=np.float64)
         if rows.shape != (4, 4):
             raise ValueError(f"an affine has 4 rows of 4 numbers, not shape {rows.shape}")
-        first, second, third, last = (_row(row) for row in rows)
-        return cls((i, j, k), (first, second, third, last))
+        return cls((i, j, k), cast(tuple[Row, Row, Row, Row], tuple(map(tuple, rows.tolist()))))
 
     @property
     def matrix(self) -> np.ndarray:
@@ -47,10 +46,5 @@ class Geometry:
         return float(i), float(j), float(k)
 
     def affine_difference(self, other: "Geometry") -> float:
-        """The largest difference, in millimetres, between entries of the two affines."""
+        """Return the largest difference, in millimetres, between entries of the two affines."""
         return float(np.abs(self.matrix - other.matrix).max())
-
-
-def _row(values: np.ndarray) -> Row:
-    a, b, c, d = (float(value) for value in values)
-    return a, b, c, d

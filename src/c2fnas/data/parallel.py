@@ -3,15 +3,12 @@
 Threads, not processes: reading, decompressing and the arithmetic of arrays release the interpreter's lock.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from typing import TypeVar
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.free_memory import free_memory
-from c2fnas.data.volume import read_header
+from c2fnas.memory import free_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +23,7 @@ MEMORY_SHARE = 0.6
 def in_order(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, progress: Progress | None = None
 ) -> Iterator[Result]:
-    """``function`` of every item, in the order of the items; ``progress(done, total)`` is called in this thread.
+    """Yield ``function`` of every item, in the order of the items; ``progress(done, total)`` is called in this thread.
 
     Raises:
         Exception: what the first failing item raised. Items that have not begun are dropped.
@@ -41,31 +38,15 @@ def in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def usable_cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def bounded_workers(cases: Sequence[Case], workers: int, voxels: Callable[[Case], int] | None = None) -> int:
-    """As many of ``workers`` as can hold the largest case at the same time; one at least.
-
-    ``voxels`` tells how large a case becomes; by default, its voxels are those of its headers.
-
-    Raises:
-        CaseError: a header can't be read.
-    """
-    largest = max(map(voxels or _voxels, cases), default=0)
-    return fitting_workers(largest * 4 * VOLUMES_EACH, workers, free_memory())
+def bounded_workers(cases: Sequence[Case], workers: int, voxels: Callable[[Case], int]) -> int:
+    """Return how many of ``workers`` can hold the largest case at the same time; ``voxels`` counts those of a case."""
+    return fitting_workers(max(map(voxels, cases), default=0) * 4 * VOLUMES_EACH, workers, free_memory())
 
 
 def fitting_workers(bytes_each: int, workers: int, available: int) -> int:
-    """How many workers of ``bytes_each`` may run with ``available`` bytes.
+    """Return the number of workers of ``bytes_each`` that may run with ``available`` bytes.
 
     >>> fitting_workers(2 * 2**30, 8, 16 * 2**30), fitting_workers(64 * 2**30, 8, 16 * 2**30)
     (4, 1)
     """
     return max(1, min(workers, int(available * MEMORY_SHARE) // max(1, bytes_each)))
-
-
-def _voxels(case: Case) -> int:
-    return sum(prod(read_header(path, case.id).shape) for path in case.images)

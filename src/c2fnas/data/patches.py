@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from math import floor
-from typing import TypeVar
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
-from c2fnas.data.free_memory import free_memory
+from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
-Volume = TypeVar("Volume", Tensor, np.ndarray)
+Image = Tensor | np.ndarray | NormalisedImage
 
 AHEAD = 2
 """Batches that wait ready, besides those being made."""
@@ -92,7 +93,7 @@ class PatchSampler:
 
     @property
     def resident(self) -> bool:
-        """Whether the volumes lie on the device."""
+        """True if the volumes lie on the device."""
         return self._resident is not None
 
     def batch(self, iteration: int) -> Batch:
@@ -104,9 +105,18 @@ class PatchSampler:
         number = self._volume(iteration * self._volumes + slot // self._per_volume)
         rng = np.random.default_rng((self._seed, PATCH, iteration, slot))
         patch = iteration * self._volumes * self._per_volume + slot
-        start = self._start(self._cases[number], rng, foreground=_is_nth(patch, self._rate))
-        image, label = self._cut(number, start)
-        return self._augment(image, label, rng) if self._augment else (image, label)
+        image, label = self._pair(number)
+        start = self._start(self._cases[number], label.shape, rng, foreground=_is_nth(patch, self._rate))
+        patch_image, patch_label = (torch.as_tensor(crop(each, start, self._patch)) for each in (image, label))
+        return self._augment(patch_image, patch_label, rng) if self._augment else (patch_image, patch_label)
+
+    def _pair(self, number: int) -> tuple[Image, Tensor | np.ndarray]:
+        """A case's image and label: on the device, or opened for this patch."""
+        if self._resident is not None:
+            return self._resident[number]
+        image, label = self._cases[number].image, self._cases[number].label
+        assert label is not None
+        return image, label
 
     def _volume(self, count: int) -> int:
         """The case that comes after ``count`` volumes."""
@@ -116,12 +126,12 @@ class PatchSampler:
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self._seed, ORDER, epoch)).permutation(len(self._cases))
 
-    def _start(self, case: PreparedCase, rng: np.random.Generator, foreground: bool) -> Size:
+    def _start(self, case: PreparedCase, shape: Sequence[int], rng: np.random.Generator, foreground: bool) -> Size:
         """First voxel of a patch; below zero where the volume is smaller than the patch."""
-        room = [size - side for size, side in zip(case.image.shape[1:], self._patch, strict=True)]
+        room = [size - side for size, side in zip(shape, self._patch, strict=True)]
         start = [int(rng.integers(min(0, free), max(0, free) + 1)) for free in room]
-        present = [voxels for voxels in case.foreground if len(voxels)]
-        if foreground and present:
+        present = [voxels for voxels in case.foreground if len(voxels)] if foreground else []
+        if present:
             voxels = present[int(rng.integers(len(present)))]
             middle = voxels[int(rng.integers(len(voxels)))]
             start = [
@@ -130,31 +140,28 @@ class PatchSampler:
             ]
         return start[0], start[1], start[2]
 
-    def _cut(self, number: int, start: Size) -> tuple[Tensor, Tensor]:
-        if self._resident is not None:
-            image, label = self._resident[number]
-            return crop(image, start, self._patch), crop(label, start, self._patch)
-        case = self._cases[number]
-        assert case.label is not None
-        pair = (crop(array, start, self._patch) for array in (case.image, case.label))
-        image, label = map(torch.from_numpy, pair)
-        return image, label
+
+@overload
+def crop(array: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor: ...
 
 
-def crop(array: Volume, start: Sequence[int], size: Sequence[int]) -> Volume:
-    """A copy of a box of the last three axes, zero where it lies outside the array."""
+@overload
+def crop(array: np.ndarray | NormalisedImage, start: Sequence[int], size: Sequence[int]) -> np.ndarray: ...
+
+
+def crop(array: Image, start: Sequence[int], size: Sequence[int]) -> Tensor | np.ndarray:
+    """Return a copy of a box of the last three axes, zero where it lies outside the array."""
     low = [max(0, first) for first in start]
     high = [min(length, first + side) for length, first, side in zip(array.shape[-3:], start, size, strict=True)]
-    shape = (*array.shape[:-3], *size)
-    result = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
-    (i0, j0, k0), (i1, j1, k1) = low, high
+    shape, (i0, j0, k0), (i1, j1, k1) = (*array.shape[:-3], *size), low, high
     i, j, k = (slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))
+    result: Any = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
     result[..., i, j, k] = array[..., i0:i1, j0:j1, k0:k1]
     return result
 
 
 def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
-    """The batches of iterations ``start`` to ``stop``, in order, made ahead by ``workers`` threads, or by none."""
+    """Yield the batches of iterations ``start`` to ``stop``, in order, made ahead by so many threads, or by none."""
     if workers < 1:
         yield from (sampler.batch(iteration) for iteration in range(start, stop))
         return
@@ -172,7 +179,7 @@ def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1
 
 
 def _is_nth(number: int, rate: float) -> bool:
-    """Whether ``number`` is one of the patches, evenly spread, that make up ``rate`` of all.
+    """True if ``number`` is one of the patches, evenly spread, that make up ``rate`` of all.
 
     >>> [_is_nth(number, 1 / 3) for number in range(6)]
     [False, False, True, False, False, True]
@@ -185,7 +192,14 @@ def _resident(cases: Sequence[PreparedCase], device: torch.device | None) -> lis
     if device is None:
         return None
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-    pairs = [(case.image, case.label) for case in cases if case.label is not None]
-    if sum(image.nbytes + label.nbytes for image, label in pairs) > RESIDENT_SHARE * free:
+    if sum(_bytes(case) for case in cases) > RESIDENT_SHARE * free:
         return None
-    return [(torch.from_numpy(np.array(a)).to(device), torch.from_numpy(np.array(b)).to(device)) for a, b in pairs]
+    return [(_on(device, case.image), _on(device, case.label)) for case in cases]
+
+
+def _bytes(case: PreparedCase) -> int:
+    return case.image.nbytes + (0 if case.label is None else case.label.nbytes)
+
+
+def _on(device: torch.device, array: NormalisedImage | np.ndarray | None) -> Tensor:
+    return torch.from_numpy(np.array(array)).to(device)

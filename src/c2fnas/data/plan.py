@@ -16,8 +16,8 @@ from c2fnas.files import write_text
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 
-PREPARATION = 2
-"""Version of the preparation: a change of what it computes makes older caches stale."""
+PREPARATION = 3
+"""Version of the preparation. A change of its results makes older caches stale."""
 
 
 class _Frozen(BaseModel):
@@ -25,7 +25,10 @@ class _Frozen(BaseModel):
 
 
 class ChannelPlan(_Frozen):
-    """How a channel is normalised: ``ct`` clipped and standardised with these numbers, ``mr`` volume by volume."""
+    """Normalisation of a channel: ``ct`` is clipped and standardised with these numbers, ``mr`` volume by volume.
+
+    The numbers of a ``ct`` channel are either given, for every fold, or taken from each fold's training cases.
+    """
 
     name: str
     kind: Literal["ct", "mr"]
@@ -34,12 +37,17 @@ class ChannelPlan(_Frozen):
     std: PositiveFloat | None = None
 
     @model_validator(mode="after")
-    def _ct_has_statistics(self) -> Self:
-        if self.kind == "ct" and (self.clip is None or self.mean is None or self.std is None):
-            raise ValueError("a ct channel needs clip, mean and std")
+    def _consistent(self) -> Self:
+        if self.kind == "ct" and len({each is None for each in (self.clip, self.mean, self.std)}) > 1:
+            raise ValueError("a ct channel has clip, mean and std, or none of them")
         if self.clip is not None and self.clip[0] > self.clip[1]:
             raise ValueError("clip runs from the lower to the higher value")
         return self
+
+    @property
+    def complete(self) -> bool:
+        """True if a volume can be normalised: only ``ct`` without numbers is incomplete."""
+        return self.kind == "mr" or self.clip is not None
 
 
 class ClassPlan(_Frozen):
@@ -91,16 +99,23 @@ class Plan(_Frozen):
         return tuple(LabelClass(each.name, each.values) for each in self.classes)
 
     @property
+    def clips_first(self) -> bool:
+        """True if images are normalised before they are resampled, as models of version 0.1.0 have it."""
+        return False
+
+    @property
     def preparation_key(self) -> str:
-        """A SHA-256 of what decides a prepared case: everything before the patches."""
-        deciding = {"channels", "axes", "crop_nonzero", "spacing", "resize", "nearest_beyond"}
-        content = self.model_dump(mode="json", include=deciding)
+        """A SHA-256 of everything that decides the resampled image and the label of a case."""
+        content = self.model_dump(mode="json", include={"axes", "crop_nonzero", "spacing", "resize", "nearest_beyond"})
+        told = {"name", "kind", *(("clip", "mean", "std") if self.clips_first else ())}
+        content["channels"] = [each.model_dump(mode="json", include=told) for each in self.channels]
         content |= {"values": [each.values for each in self.classes], "version": PREPARATION}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 COMMENTS = {
-    "channels": "In the image's order. ct: clipped, then (value - mean) / std. mr: standardised volume by volume.",
+    "channels": "In the image's order. ct: clipped, then (value - mean) / std; null: numbers of the fold's training "
+    "cases. mr: standardised volume by volume.",
     "classes": "In the order of class indices; the first is the background. The first value is written on export.",
     "axes": "Order of the axes left-right (0), back-front (1), feet-head (2). The last is the one through the slices.",
     "crop_nonzero": "Crop each case to the box of its non-zero voxels.",
@@ -148,7 +163,7 @@ def load_plan(path: Path) -> Plan:
         return Plan.model_validate(content)
     except ValidationError as error:
         raise UserError(
-            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made anew."
+            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made again."
         ) from error
 
 

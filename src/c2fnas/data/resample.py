@@ -129,7 +129,7 @@ class Taps:
 
     @property
     def identical(self) -> bool:
-        """Whether every target voxel is the source voxel of the same index."""
+        """True if every target voxel is the source voxel of the same index."""
         return not self.weight.any() and bool((self.low == np.arange(len(self.low))).all())
 
     def apply(self, values: Tensor, axis: int) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any, Self
 import nibabel
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from c2fnas.data.geometry import Geometry
@@ -19,7 +21,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Restoration:
-    """How an array was prepared: axes permuted and flipped, cropped to a box, resampled to a shape.
+    """The preparation of an array: axes permuted and flipped, cropped to a box, resampled to a shape.
 
     ``order[a]`` is the original axis that prepared axis ``a`` runs along, ``flipped[a]`` whether it runs backwards.
     ``box`` is the crop in the permuted grid, ``shape`` the size after resampling. ``nearest_axis`` is the prepared axis
@@ -57,7 +59,7 @@ class Restoration:
 
     @property
     def resampled(self) -> bool:
-        """Whether the prepared grid has other voxels than the crop; if not, a plain argmax is the way back."""
+        """True if the prepared grid has other voxels than the crop; if not, a plain argmax is the way back."""
         return self.shape != self.crop_shape
 
     @property
@@ -105,36 +107,41 @@ class Restoration:
         return result
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "shape": list(self.original.shape),
-            "affine": [list(row) for row in self.original.affine],
-            "order": list(self.order),
-            "flipped": list(self.flipped),
-            "box": [list(side) for side in self.box],
-            "prepared_shape": list(self.shape),
-            "nearest_axis": self.nearest_axis,
-        }
+        """Return the restoration as JSON."""
+        return _JSON.dump_python(self, mode="json")
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """From :meth:`to_json`."""
-        original = Geometry.from_array(value["shape"], value["affine"])
-        i, j, k = ((int(first), int(last)) for first, last in value["box"])
-        return cls(
-            original,
-            tuple(value["order"]),
-            tuple(value["flipped"]),
-            (i, j, k),
-            tuple(value["prepared_shape"]),
-            value["nearest_axis"],
-        )
+    def from_json(cls, value: Mapping[str, Any]) -> "Restoration":
+        """Return the restoration from :meth:`to_json`."""
+        return _JSON.validate_python(value)
 
     def _check(self, shape: Sequence[int]) -> None:
         if tuple(shape) != self.shape:
             raise ValueError(
                 f"an array of size {tuple(shape)} is none of this case, whose prepared size is {self.shape}"
             )
+
+
+_JSON = TypeAdapter(Restoration)
+
+
+def nonzero_box(image: np.ndarray) -> Box:
+    """Return first and last + 1, per axis, of voxels ``[c, i, j, k]`` not zero in some channel; else the whole."""
+    filled = np.zeros(image.shape[1:], dtype=bool)
+    for channel in image:
+        filled |= channel != 0
+    return box_of(filled)
+
+
+def box_of(filled: np.ndarray) -> Box:
+    """Return the box that holds all true voxels of ``[i, j, k]``; the whole where none is true."""
+    i, j, k = (_extent(np.any(filled, axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return i, j, k
+
+
+def _extent(occupied: ArrayLike) -> tuple[int, int]:
+    places = np.flatnonzero(occupied)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, np.size(occupied))
 
 
 @lru_cache(maxsize=1024)

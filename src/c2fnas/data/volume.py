@@ -1,4 +1,4 @@
-"""Reading images and labels from files into arrays. What is not sound is refused with the mend.
+"""Images and labels in files, read into arrays and written. A file that is not sound is refused with the fix.
 
 Arrays have the file's own voxel axes (i, j, k); affines map to (right, anterior, superior) in mm, whatever the format.
 """
@@ -9,31 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import Header, format_of, header_findings, suffix_of, without_suffix
 from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
-from c2fnas.data.label_file import write_label
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.data.tiles import contiguous
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
-
-__all__ = [
-    "AFFINE_TOLERANCE",
-    "CaseError",
-    "Geometry",
-    "Volume",
-    "grid_findings",
-    "label_suffix",
-    "read_geometry",
-    "read_header",
-    "read_image",
-    "read_label",
-    "read_stored",
-    "write_label",
-]
+from c2fnas.files import write_atomically
 
 Result = TypeVar("Result")
+
+TILE_I, TILE_K = 64, 16
+"""Voxels along i and k that are copied at a time: their cache lines are still there when the next ones need them."""
+
+SMALL = 1 << 18
+"""Voxels that a processor's cache holds in any order."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +54,40 @@ def read_geometry(path: Path, case: str = "") -> Geometry:
     return Geometry.from_array(header.shape[:3], header.affine)
 
 
-def read_image(images: Sequence[Path], case: str = "", *, fill: float | None = None) -> Volume:
+def read_image(images: Sequence[Path], case: str = "") -> Volume:
     """Read an image of one file (3D, or 4D with channels last) or of a file per channel.
 
     Args:
         images: the files, in the order of the channels.
-        case: whose image it is, for messages.
-        fill: the value for NaN and infinite voxels; without it they are refused.
+        case: the id for messages.
 
     Raises:
         CaseError: a file is unsound, or the files don't lie on one grid.
     """
-    volumes = [_read_channels(path, case or without_suffix(path), fill) for path in images]
+    names = [case or without_suffix(path) for path in images]
+    volumes = [_volume(*read_stored(path, name), name) for path, name in zip(images, names, strict=True)]
     for path, volume in zip(images[1:], volumes[1:], strict=True):
         for finding in grid_findings(volume.geometry, volumes[0].geometry, images[0].name):
             raise CaseError.of(finding, case or without_suffix(path), path)
     if len(volumes) == 1:
         return volumes[0]  # concatenating would copy it
     return Volume(np.concatenate([volume.array for volume in volumes]), volumes[0].geometry)
+
+
+def checked_volume(stored: np.ndarray, affine: np.ndarray, name: str) -> Volume:
+    """Return an image in memory, ``[i, j, k]`` or ``[i, j, k, channels]``, as if it had been read from a file.
+
+    Args:
+        stored: voxels of any integer or real type; they are copied.
+        affine: 4×4, from voxel indices to millimetres (right, anterior, superior).
+        name: what to call it in messages.
+
+    Raises:
+        CaseError: it is not sound: NaN, a sheared affine, two axes.
+    """
+    header = Header(Path(name), stored.shape, stored.dtype, np.asarray(affine, dtype=np.float64))
+    _raise_first(header_findings(header), "", header.path)
+    return _volume(stored, header, "")
 
 
 def read_label(path: Path, classes: Sequence[LabelClass], case: str = "") -> tuple[np.ndarray, Geometry]:
@@ -107,43 +114,104 @@ def read_stored(path: Path, case: str) -> tuple[np.ndarray, Header]:
 
 
 def grid_findings(geometry: Geometry, other: Geometry, name: str) -> list[Finding]:
-    """How a grid differs from that of the file called ``name``: sizes, and affines beyond :data:`AFFINE_TOLERANCE`."""
+    """Return how a grid differs from that of the file ``name``: sizes, affines beyond :data:`AFFINE_TOLERANCE`."""
     if geometry.shape != other.shape:
-        text = ["×".join(map(str, shape)) for shape in (geometry.shape, other.shape)]
-        return [
-            Finding(
-                f"size {text[0]}",
-                f"size {text[1]}, as {name} has",
-                "Resample one of the two to the grid of the other, or pair the right files.",
-            )
-        ]
+        own, its = ("×".join(map(str, shape)) for shape in (geometry.shape, other.shape))
+        fix = "Resample one of the two to the grid of the other, or pair the right files."
+        return [Finding(f"size {own}", f"size {its}, as {name} has", fix)]
     difference = geometry.affine_difference(other)
-    if difference > AFFINE_TOLERANCE:
-        mend = "If both show the same place, copy the affine of the one to the other; if not, resample."
-        return [
-            Finding(
-                f"an affine that differs by {difference:.3g} mm from that of {name}",
-                f"at most {AFFINE_TOLERANCE:g} mm",
-                mend,
-            )
-        ]
-    return []
+    if difference <= AFFINE_TOLERANCE:
+        return []
+    fix = "If both show the same place, copy the affine of the one to the other; if not, resample."
+    found = f"an affine that differs by {difference:.3g} mm from that of {name}"
+    return [Finding(found, f"at most {AFFINE_TOLERANCE:g} mm", fix)]
+
+
+def contiguous(volume: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """``[..., i, j, k]`` of any strides as a contiguous array of ``dtype``, never a view.
+
+    Equal to ``numpy.array(volume, dtype, order="C")``, and four times faster on a large volume with i fastest.
+    """
+    out = np.empty(volume.shape, dtype)
+    if volume.size <= SMALL or volume.flags.c_contiguous:
+        out[...] = volume
+        return out
+    for k in range(0, volume.shape[-1], TILE_K):
+        for i in range(0, volume.shape[-3], TILE_I):
+            tile = (..., slice(i, i + TILE_I), slice(None), slice(k, k + TILE_K))
+            out[tile] = volume[tile]
+    return out
+
+
+def write_label(
+    path: Path,
+    labels: np.ndarray,
+    geometry: Geometry,
+    dtype: DTypeLike | None = None,
+    classes: Sequence[LabelClass] | None = None,
+    *,
+    template: Path | None = None,
+) -> None:
+    """Write class indices ``[i, j, k]`` as the label values of ``classes``, in the format that ``path`` is named for.
+
+    Args:
+        path: .nii, .nii.gz, .nrrd or .mha.
+        labels: class indices, or values as they are to be written where there are no ``classes``.
+        geometry: the grid of ``labels``.
+        dtype: the file's data type. By default that of ``template`` where it holds integers that fit; else the smallest
+            unsigned integer type that holds every class.
+        classes: maps class indices back to values (the first of each class).
+        template: a NIfTI image whose header (codes of sform and qform, units) is kept.
+
+    Raises:
+        ValueError: ``labels`` has another shape than ``geometry``, or ``dtype`` can't hold a value.
+        UserError: the file can't be written.
+    """
+    if labels.shape != geometry.shape:
+        raise ValueError(f"labels of shape {labels.shape} don't fit the grid {geometry.shape}")
+    own = format_of(template).read_header(template).dtype if template is not None else None
+    typed = class_values(labels, classes, own, dtype)
+    kind = format_of(path)
+    same = template is not None and format_of(template) is kind
+    write_atomically(path, lambda temporary: kind.write(temporary, typed, geometry.matrix, template if same else None))
+
+
+def class_values(
+    labels: np.ndarray,
+    classes: Sequence[LabelClass] | None,
+    own: np.dtype | None = None,
+    dtype: DTypeLike | None = None,
+) -> np.ndarray:
+    """Return class indices as label values, the first of each class; as they are where there are no ``classes``.
+
+    They have the type ``dtype``, else the type ``own`` of their image where it holds integers that fit, else the
+    smallest unsigned integer type that holds every class.
+
+    Raises:
+        ValueError: ``dtype`` can't hold a value.
+    """
+    if classes is None:
+        values = np.arange(int(labels.max(initial=0)) + 1)
+    else:
+        values = np.array([each.values[0] for each in classes])
+    highest = int(values.max())
+    chosen = _integers(own, highest) if dtype is None else np.dtype(dtype)
+    if chosen.kind in "iu" and np.iinfo(chosen.str).max < highest:
+        raise ValueError(f"{chosen} can't hold the label {highest}")
+    return values.astype(chosen)[labels]
 
 
 def label_suffix(image: Path) -> str:
-    """The suffix of a label file for an image: its own format, in one file."""
+    """Return the suffix of a label file for an image: its own format, in one file."""
     suffix = suffix_of(image)
     return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
 
 
-def _read_channels(path: Path, case: str, fill: float | None) -> Volume:
-    stored, header = read_stored(path, case)
+def _volume(stored: np.ndarray, header: Header, case: str) -> Volume:
     channels = stored.reshape((*stored.shape[:3], -1))
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is found below
         array = contiguous(np.moveaxis(channels, -1, 0), np.float32)
-    if fill is not None:
-        array = np.where(np.isfinite(array), array, np.float32(fill))
-    _raise_first(image_findings(array), case, path)
+    _raise_first(image_findings(array), case, header.path)
     return Volume(array, Geometry.from_array(stored.shape[:3], header.affine))
 
 
@@ -164,4 +232,9 @@ def _of_case(case: str, read: Callable[[], Result]) -> Result:
     try:
         return read()
     except CaseError as error:
-        raise CaseError(case, error.file, error.found, error.expected, error.mend) from error.__cause__
+        raise CaseError(case, error.file, error.found, error.expected, error.fix) from error.__cause__
+
+
+def _integers(own: np.dtype | None, highest: int) -> np.dtype:
+    fits = own is not None and own.kind in "iu" and np.iinfo(own.str).max >= highest
+    return own.newbyteorder("=") if own is not None and fits else np.min_scalar_type(highest)

@@ -1,4 +1,4 @@
-"""What voxels must be like: images finite, labels whole numbers that a class has."""
+"""Findings in voxels: images are finite, labels are whole numbers that a class has."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from c2fnas.data.dataset import LabelClass
 from c2fnas.data.problem import Finding
 
 WHOLE = 1e-4
-"""How far a stored label may lie from a whole number, which scaled integers miss by rounding."""
+"""Largest distance of a stored label from a whole number, which scaled integers miss by rounding."""
 
 LARGEST = 2.0**31
 """Beyond any label."""
@@ -17,16 +17,16 @@ SHOWN_VALUES = 5
 
 
 def image_findings(array: np.ndarray) -> list[Finding]:
-    """NaN and infinite voxels of a float32 image; a value beyond float32's range has become infinite."""
+    """Return the NaN and infinite voxels of a float32 image; a value beyond float32's range has become infinite."""
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if not bad:
         return []
-    mend = "Mend the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
-    return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", mend)]
+    fix = "Correct the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
+    return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", fix)]
 
 
 def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Finding]:
-    """Everything wrong with the voxels of a label file."""
+    """Return everything wrong with the voxels of a label file."""
     channels = int(np.prod(stored.shape[3:]))
     if channels > 1:
         return [Finding(f"{channels} channels", "one", "Merge the channels to one label volume, a value per class.")]
@@ -37,30 +37,30 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Fi
     if not unknown:
         return []
     shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
-    mend = "Add the value to the manifest's labels, or correct the label file."
-    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", mend)]
+    fix = "Add the value to the manifest's labels, or correct the label file."
+    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", fix)]
 
 
 def storage_findings(shape: Sequence[int], dtype: np.dtype) -> list[Finding]:
-    """Ways of storing labels that are read here, but not by every program: a fourth axis of one voxel, real numbers."""
-    mend = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
+    """Return ways of storing labels that not every program reads: a fourth axis of one voxel, real numbers."""
+    fix = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
     findings = []
     if len(shape) > 3:
-        findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", mend, "warning"))
+        findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", fix, "warning"))
     if dtype.kind == "f":
-        findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", mend, "warning"))
+        findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", fix, "warning"))
     return findings
 
 
 def label_integers(stored: np.ndarray) -> np.ndarray:
-    """Label values as integers; float labels are rounded."""
+    """Return label values as integers; float labels are rounded."""
     if stored.dtype.kind == "f":
         return np.rint(stored).astype(np.int64)
     return stored.astype(np.uint8) if stored.dtype.kind == "b" else stored
 
 
 def label_values(stored: np.ndarray) -> list[int]:
-    """The distinct values of a label, ascending."""
+    """Return the distinct values of a label, ascending."""
     values = label_integers(stored)
     if values.dtype.itemsize > 2:
         return [int(value) for value in np.unique(values)]
@@ -72,7 +72,7 @@ def label_values(stored: np.ndarray) -> list[int]:
 
 
 def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
-    """A table from label values to class indices, uint8."""
+    """Return a table from label values to class indices, uint8."""
     table = np.zeros(max(value for each in classes for value in each.values) + 1, dtype=np.uint8)
     for index, each in enumerate(classes):
         table[list(each.values)] = index
@@ -80,7 +80,7 @@ def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
 
 
 def fraction_finding(stored: np.ndarray) -> Finding | None:
-    """Labels that are no whole numbers; NaN and infinity are none."""
+    """Return a finding for labels that are no whole numbers; NaN and infinity are none."""
     if stored.dtype.kind != "f":
         return None
     with np.errstate(invalid="ignore"):
@@ -88,9 +88,5 @@ def fraction_finding(stored: np.ndarray) -> Finding | None:
         bad = ~((np.abs(stored - np.rint(stored)) <= WHOLE) & (np.abs(stored) < LARGEST))
     if not bad.any():
         return None
-    example = float(stored[bad][0])
-    return Finding(
-        f"label {example:.4g} in {int(bad.sum()):,} voxels",
-        "whole numbers",
-        "Resample labels with nearest neighbours, or save them as integers.",
-    )
+    found = f"label {float(stored[bad][0]):.4g} in {int(bad.sum()):,} voxels"
+    return Finding(found, "whole numbers", "Resample labels with nearest neighbours, or save them as integers.")

@@ -1,8 +1,8 @@
-"""What the folds of a data set come to together: Dice per class over their validation cases, and how folds differ."""
+"""Cross-validation: the Dice of a data set's folds together, per class, and the spread between folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
 from c2fnas.evaluation.metrics import Evaluation, summarise
@@ -23,7 +23,7 @@ class FoldedDice:
     folds: tuple[float | None, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the figures as JSON."""
         return {"dice": self.dice, "spread": self.spread, "folds": list(self.folds)}
 
 
@@ -37,7 +37,7 @@ class CrossValidation:
     mean: FoldedDice
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the figures as JSON."""
         return {
             "folds": list(self.folds),
             "cases": self.cases,
@@ -47,7 +47,7 @@ class CrossValidation:
 
 
 def cross_validated(evaluations: Mapping[int, Evaluation]) -> CrossValidation:
-    """The evaluations of a data set's folds, by fold, as one.
+    """Return the evaluations of a data set's folds, by fold, as one.
 
     Every case counts once for each fold that it validates, so a larger fold weighs more; the spread is that between
     folds, as a table of five trainings has it.
@@ -60,12 +60,6 @@ def cross_validated(evaluations: Mapping[int, Evaluation]) -> CrossValidation:
     }
     mean = _folded(together.mean, [evaluation.mean for evaluation in ordered])
     return CrossValidation(tuple(sorted(evaluations)), len(together.cases), per_class, mean)
-
-
-def average(values: Sequence[float | None]) -> float | None:
-    """The mean of those that are there; None without any."""
-    present = [value for value in values if value is not None]
-    return fmean(present) if present else None
 
 
 def _folded(dice: float | None, folds: Sequence[float | None]) -> FoldedDice:

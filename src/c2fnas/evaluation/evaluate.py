@@ -1,4 +1,4 @@
-"""Whole-volume evaluation in the original geometry: of a network on prepared cases, and of label files on disk."""
+"""Evaluation of a network on prepared cases: whole volumes, in their original geometry (paper 4.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from c2fnas.data.cache import PreparedCase
+from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 Progress = Callable[[int, int], None]
@@ -35,7 +36,7 @@ def evaluate_network(
         UserError: the cases show no foreground, one has no label, or one window does not fit into memory.
     """
 
-    def volumes() -> Iterator[tuple[np.ndarray, RestoringSink]]:
+    def volumes() -> Iterator[tuple[NormalisedImage, RestoringSink]]:
         return ((case.image, RestoringSink(case.restoration)) for case in cases)
 
     rows = []

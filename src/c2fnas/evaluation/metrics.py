@@ -1,20 +1,19 @@
-"""Dice of whole volumes, with both empty-class rules, and what a set of cases amounts to."""
+"""Dice of whole volumes, with both rules for empty classes, and means over cases and classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class
 from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
 
 
 def dice_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int) -> tuple[float | None, ...]:
-    """DSC = 2|Y∩Z| / (|Y|+|Z|) of every foreground class on a whole volume (paper 4.1).
+    """Return DSC = 2|Y∩Z| / (|Y|+|Z|) of every foreground class on a whole volume (paper 4.1).
 
     Args:
         prediction: Class indices, any shape.
@@ -40,11 +39,11 @@ def dice_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int) -> t
 
 @dataclass(frozen=True)
 class Options:
-    """Which metrics to compute besides Dice.
+    """The metrics to compute besides Dice.
 
     Args:
         surface_tolerance: Millimetres; None leaves surface Dice out.
-        hausdorff: Whether to compute the Hausdorff distance's 95th percentile.
+        hausdorff: Compute the Hausdorff distance's 95th percentile too.
     """
 
     surface_tolerance: float | None = None
@@ -62,14 +61,12 @@ class CaseScores:
     hausdorff95_mm: ByClass | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value; metrics that were not asked for are left out."""
-        row: dict[str, Any] = {"case": self.case, "dice": self.dice, "false_positive": list(self.false_positive)}
-        extra = {"surface_dice": self.surface_dice, "hausdorff95_mm": self.hausdorff95_mm}
-        return row | {name: values for name, values in extra.items() if values is not None}
+        """Return the scores as JSON; metrics that were not asked for are left out."""
+        return _present(self) | {"false_positive": list(self.false_positive)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave."""
+        """Return the value of :meth:`to_json`."""
         return cls(**{**row, "false_positive": tuple(row["false_positive"])})
 
 
@@ -92,24 +89,16 @@ class Evaluation:
     mean: float
     excluded_empty: int
     false_positive_empty: int
-    surface_dice: ByClass | None = field(default=None)
-    hausdorff95_mm: ByClass | None = field(default=None)
+    surface_dice: ByClass | None = None
+    hausdorff95_mm: ByClass | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that :meth:`from_json` reads."""
-        value: dict[str, Any] = {
-            "cases": [case.to_json() for case in self.cases],
-            "per_class": self.per_class,
-            "mean": self.mean,
-            "excluded_empty": self.excluded_empty,
-            "false_positive_empty": self.false_positive_empty,
-        }
-        extra = {"surface_dice": self.surface_dice, "hausdorff95_mm": self.hausdorff95_mm}
-        return value | {name: values for name, values in extra.items() if values is not None}
+        """Return a JSON value that :meth:`from_json` reads."""
+        return _present(self) | {"cases": [case.to_json() for case in self.cases]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave."""
+        """Return the value of :meth:`to_json`."""
         return cls(**{**value, "cases": tuple(CaseScores.from_json(row) for row in value["cases"])})
 
 
@@ -122,25 +111,32 @@ def score_case(
     spacing: Spacing = (1.0, 1.0, 1.0),
     options: Options = Options(),
 ) -> CaseScores:
-    """Every metric of one case; ``class_names`` begin with the background, ``spacing`` is in mm."""
+    """Return every metric of one case; ``class_names`` begin with the background, ``spacing`` is in mm."""
     classes = len(class_names)
 
     def named(values: Sequence[float | None]) -> ByClass:
         return dict(zip(class_names[1:], values, strict=True))
 
-    tolerance = options.surface_tolerance
+    surface = distance = None
+    if options.surface_tolerance is not None or options.hausdorff:
+        from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class  # imports torch
+
+        if options.surface_tolerance is not None:
+            surface = surface_dice_per_class(prediction, truth, classes, spacing, options.surface_tolerance)
+        if options.hausdorff:
+            distance = hausdorff95_per_class(prediction, truth, classes, spacing)
     dice = named(dice_per_class(prediction, truth, classes))
     return CaseScores(
         case,
         dice,
         tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
-        None if tolerance is None else named(surface_dice_per_class(prediction, truth, classes, spacing, tolerance)),
-        named(hausdorff95_per_class(prediction, truth, classes, spacing)) if options.hausdorff else None,
+        None if surface is None else named(surface),
+        None if distance is None else named(distance),
     )
 
 
 def summarise(rows: Sequence[CaseScores]) -> Evaluation:
-    """The mean over cases, then over classes.
+    """Return the mean over cases, then over classes.
 
     Raises:
         UserError: there is nothing to take a mean of.
@@ -166,17 +162,23 @@ def summarise(rows: Sequence[CaseScores]) -> Evaluation:
     )
 
 
-def _means(rows: Sequence[ByClass], names: Sequence[str]) -> ByClass:
-    return {name: _mean([row[name] for row in rows]) for name in names}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
+def average(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are there; None if there are none."""
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None
 
 
+def _means(rows: Sequence[ByClass], names: Sequence[str]) -> ByClass:
+    return {name: average([row[name] for row in rows]) for name in names}
+
+
+def _present(row: "CaseScores | Evaluation") -> dict[str, Any]:
+    values = ((each.name, getattr(row, each.name)) for each in fields(row))
+    return {name: value for name, value in values if value is not None}
+
+
 def _confusion(prediction: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    """How many voxels have each pair ``[truth, prediction]``; counted plane by plane, so temporaries stay small."""
+    """The voxels of each pair ``[truth, prediction]``; counted plane by plane, so temporaries stay small."""
     table = np.zeros((classes, classes), dtype=np.int64)
     for ours, theirs in zip(np.atleast_1d(prediction), np.atleast_1d(truth), strict=True):
         if max(int(np.max(ours, initial=0)), int(np.max(theirs, initial=0))) >= classes:

@@ -11,11 +11,10 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.data.patches import crop
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
-from c2fnas.inference.blend import Blend, NonFiniteLogits
 from c2fnas.inference.forward import autocast, filled, resolve_device
-from c2fnas.inference.restoring import RestoringSink
-from c2fnas.inference.sliding_window import SlidingWindow, evaluating
-from c2fnas.inference.windows import importance, padding_before
+from c2fnas.inference.sinks import RestoringSink
+from c2fnas.inference.sliding_window import SlidingWindow, batched, evaluating
+from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, padding_before
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.networks.supernet import SuperNetwork
 from c2fnas.shapes import Size
@@ -46,7 +45,7 @@ def score_paths(
     device: str = "auto",
     on_progress: Progress = lambda done, total: None,
 ) -> list[float | None]:
-    """Mean whole-volume Dice of each path with the super-network's weights; None where its logits are not finite.
+    """Return the mean whole-volume Dice of each path with shared weights; None where its logits are not finite.
 
     Equals the evaluation of each path's stand-alone network; see :func:`score_by_case`. ``on_progress`` hears of
     ``done`` of ``total`` cases, counted again for every group of paths where memory has paths take turns.
@@ -100,7 +99,7 @@ def score_by_case(
 
 
 def mean_dice(rows: Sequence[CaseScores | None]) -> float | None:
-    """The mean Dice of a path over its cases; None where one of them is missing."""
+    """Return the mean Dice of a path over its cases; None if one of them is missing."""
     present = [row for row in rows if row is not None]
     return summarise(present).mean if present and len(present) == len(rows) else None
 
@@ -108,13 +107,13 @@ def mean_dice(rows: Sequence[CaseScores | None]) -> float | None:
 def groups_of(
     cases: Sequence[PreparedCase], paths: Sequence[OperationPath], window: SlidingWindow, classes: int
 ) -> list[slice]:
-    """The groups of paths that go through all cases together: about equal, their sums fit into :data:`MEMORY`."""
+    """Return groups of paths to score together: about equal, and their sums fit into :data:`MEMORY`."""
     under_way = min(window.batch, len(cases))
     return _groups(len(paths), under_way * max(_bytes_per_path(case, window, classes) for case in cases))
 
 
 def refuse_without_foreground(cases: Sequence[PreparedCase]) -> None:
-    """See that there is something to rank paths by.
+    """Refuse cases that paths can't be ranked by.
 
     Raises:
         UserError: no case shows any foreground.
@@ -164,7 +163,7 @@ class _Contest:
 
     def run(self, done: Collection[int]) -> Iterator[tuple[int, tuple[CaseScores | None, ...]]]:
         """Yield number and rows of every case that is not ``done``, when all paths have been scored on it."""
-        for batch in _batched(_tasks(self._cases, self._window), self._window.batch):
+        for batch in batched(_tasks(self._cases, self._window), self._window.batch):
             wanted = [task for task in batch if task.case not in done]
             if not wanted:
                 continue
@@ -218,21 +217,10 @@ def _tasks(cases: Sequence[PreparedCase], window: SlidingWindow) -> Iterator[_Ta
     """All windows of all cases, in the order that blending needs."""
     for number, case in enumerate(cases):
         shape = case.restoration.shape
-        before, starts = padding_before(shape, window.patch_size), window.windows(shape)
+        image, before, starts = case.image, padding_before(shape, window.patch_size), window.windows(shape)
         for start in starts:
             corner = [at - pad for at, pad in zip(start, before, strict=True)]
-            yield _Task(number, start, crop(case.image, corner, window.patch_size), last=start == starts[-1])
-
-
-def _batched(tasks: Iterator[_Task], size: int) -> Iterator[list[_Task]]:
-    batch: list[_Task] = []
-    for task in tasks:
-        batch.append(task)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+            yield _Task(number, start, crop(image, corner, window.patch_size), last=start == starts[-1])
 
 
 def _groups(paths: int, each: int) -> list[slice]:

@@ -16,7 +16,7 @@ Scores = tuple[float | None, ...]
 def surface_dice_per_class(
     prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing, tolerance: float
 ) -> Scores:
-    """The share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class.
+    """Return the share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class.
 
     Args:
         prediction: Class indices ``[i, j, k]``.
@@ -31,7 +31,7 @@ def surface_dice_per_class(
     from monai.metrics import compute_surface_dice
 
     def score(ours: Tensor, theirs: Tensor) -> float:
-        with _without_notices():
+        with _quietly():
             return float(compute_surface_dice(ours, theirs, [tolerance], include_background=True, spacing=spacing))
 
     return tuple(
@@ -41,7 +41,7 @@ def surface_dice_per_class(
 
 
 def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing) -> Scores:
-    """The 95th percentile of the distance between both surfaces in mm, the larger direction, per foreground class.
+    """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class.
 
     Returns:
         None where either is empty: there is no distance to nothing. Such classes lower the Dice, and are left out here.
@@ -49,7 +49,7 @@ def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: in
     from monai.metrics import compute_hausdorff_distance
 
     def score(ours: Tensor, theirs: Tensor) -> float:
-        with _without_notices():
+        with _quietly():
             found = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
         return float(found)
 
@@ -57,8 +57,8 @@ def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: in
 
 
 @contextmanager
-def _without_notices() -> Iterator[None]:
-    """MONAI warns of an argument that it gives itself."""
+def _quietly() -> Iterator[None]:
+    # MONAI warns of an argument that it gives itself.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
         yield
@@ -66,17 +66,10 @@ def _without_notices() -> Iterator[None]:
 
 def _masks(prediction: np.ndarray, truth: np.ndarray, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Both masks ``[1, 1, i, j, k]`` of each foreground class, cut to the voxels that either has, plus a border."""
+    from monai.transforms import generate_spatial_bounding_box
+
     for index in range(1, classes):
         ours, theirs = prediction == index, truth == index
-        box = _box(ours | theirs)
+        # A surface at the image's border is one, so the cut changes no distance.
+        box = tuple(map(slice, *generate_spatial_bounding_box((ours | theirs)[None])))
         yield tuple(torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (ours, theirs))  # type: ignore[misc]
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around a mask; a surface at the image's border is one, so the cut changes no distance."""
-    if not mask.any():
-        return (slice(0, 1),) * mask.ndim
-    spans = [
-        np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis))) for axis in range(mask.ndim)
-    ]
-    return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)

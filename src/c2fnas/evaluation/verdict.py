@@ -1,11 +1,11 @@
-"""The verdict on a search: whether its network is better than references trained alike, case by case, in words."""
+"""The verdict on a search: its network against references that were trained alike, case by case, in words."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from c2fnas.evaluation.comparison import LEAST_GROUPS, PairedDifference
 from c2fnas.evaluation.metrics import ByClass, Evaluation
-from c2fnas.evaluation.paired_bootstrap import LEAST_GROUPS, PairedDifference
 
 REFERENCES = 2
 """Networks that a verdict compares the found one with, trained on each of its folds."""
@@ -32,7 +32,7 @@ class Contestant:
     per_class: ByClass | None
 
     def with_scores(self, evaluation: Evaluation) -> "Contestant":
-        """The same with what it reached."""
+        """Return the same with its scores."""
         return Contestant(self.title, self.design, self.parameters, self.macs, evaluation.mean, evaluation.per_class)
 
 
@@ -56,13 +56,13 @@ class Reference:
 
     @property
     def better(self) -> bool | None:
-        """Whether the searched network is better; None: not shown either way."""
+        """True if the searched network is better, False if it is worse; None: neither is shown."""
         found = self.difference.mean.better if self.difference else None
         return None if found is None else found == "first"
 
     @property
     def sentence(self) -> str:
-        """The verdict on this pair."""
+        """The verdict on this pair, in words."""
         if self.network is None or self.difference is None:
             title = self.network.title if self.network else self.name.replace("_", " ")
             return f"No comparison with the {title}: {(self.reason or '').rstrip('.')}."
@@ -70,7 +70,7 @@ class Reference:
         return f"{words} the {self.network.title}: {in_words(self.difference)}."
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value: a row of ``verdict.json``."""
+        """Return a row of ``verdict.json``."""
         network = asdict(self.network) if self.network else None
         return {
             "name": self.name,
@@ -84,7 +84,7 @@ class Reference:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave."""
+        """Return the value of :meth:`to_json`."""
         network, difference = value["network"], value["difference"]
         return cls(
             value["name"],
@@ -97,7 +97,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Everything of ``verdict.json``.
+    """The verdict of ``verdict.json``.
 
     Args:
         searched: The network that the search found.
@@ -117,16 +117,21 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """In one line, for whoever reads no further."""
+        """The verdict in one line."""
         return " ".join(reference.sentence for reference in self.references)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How each reference was chosen."""
+        """A sentence on each reference: how it was chosen."""
         return tuple(f"{each.network.title}: {each.note}." for each in self.references if each.network)
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What to know beside the sentence: how references were chosen and trained, and the caveats."""
+        return (*self.notes, f"All were trained with {self.training}.", *self.caveats)
+
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that :meth:`from_json` reads; sentences are in it for those who only show them."""
+        """Return a JSON value that :meth:`from_json` reads, with sentences for programs that only show them."""
         return {
             "sentence": self.sentence,
             "searched": asdict(self.searched),
@@ -135,12 +140,12 @@ class Verdict:
             "folds": list(self.folds),
             "training": self.training,
             "caveats": list(self.caveats),
-            "details": [*self.notes, f"All were trained with {self.training}.", *self.caveats],
+            "details": list(self.details),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` gave."""
+        """Return the value of :meth:`to_json`."""
         references = tuple(Reference.from_json(row) for row in value["references"])
         return cls(
             Contestant(**value["searched"]),
@@ -153,9 +158,9 @@ class Verdict:
 
 
 def in_words(found: PairedDifference) -> str:
-    """The mean difference with its interval; where there are few cases, or groups of them, that they are few.
+    """Return the mean difference with its interval, and a warning where there are few cases or groups of them.
 
-    >>> from c2fnas.evaluation.paired_bootstrap import Difference
+    >>> from c2fnas.evaluation.comparison import Difference
     >>> in_words(PairedDifference(Difference(0.0123, 0.001, 0.0234, 40, 20), {}, 0.95))
     'Dice +0.0123, 95 % interval +0.0010 to +0.0234, 40 cases of 20 groups'
     """
@@ -168,7 +173,7 @@ def in_words(found: PairedDifference) -> str:
 
 
 def counted(cases: int, groups: int) -> str:
-    """How many cases, and of how many groups where some belong together.
+    """Return the number of cases, and that of their groups where some belong together.
 
     >>> counted(40, 20), counted(5, 5), counted(2, 1)
     ('40 cases of 20 groups', '5 cases', '2 cases of 1 group')

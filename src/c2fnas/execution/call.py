@@ -1,4 +1,4 @@
-"""Making the call a job describes, with every way it can end turned into a report in the job's folder."""
+"""Calls of jobs' targets: however a call ends, a report of it is in the job's folder."""
 
 import importlib
 import json
@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.job import Job, Kind, Outcome
-from c2fnas.execution.memory import is_out_of_memory
 from c2fnas.files import write_text
+from c2fnas.memory import is_out_of_memory
 
 RESULT = "result.json"
 TRACEBACK = "traceback.txt"
@@ -23,7 +23,7 @@ Target = Callable[[dict[str, Any], Path, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Report:
-    """How one attempt ended, as written to ``result.json``.
+    """The end of one try, as written to ``result.json``.
 
     ``processes`` is how many did it together, each on a device of its own; ``seconds`` are by the clock.
     """
@@ -35,7 +35,7 @@ class Report:
     processes: int = 1
 
     def outcome(self, job: Job, device: str, seconds: float | None = None) -> Outcome:
-        """The outcome of ``job``.
+        """Return the outcome of ``job``.
 
         Raises:
             Interrupted: the job was stopped on request.
@@ -69,17 +69,17 @@ def make_call(job: Job, payload: dict[str, Any], device: str, processes: int = 1
 
 
 def clear_stop(job: Job) -> None:
-    """Forget a request to stop of yesterday; done when a job is submitted, for one that comes later is meant."""
+    """Remove an old request to stop; done when a job is submitted, since a request that comes later is meant."""
     (job.folder / STOP).unlink(missing_ok=True)
 
 
 def write_report(job: Job, report: Report) -> None:
-    """Write ``result.json``; not-a-number passes, for what a value means is the caller's affair."""
+    """Write ``result.json``; not-a-number passes, since its meaning is the caller's affair."""
     write_text(job.folder / RESULT, json.dumps({"job": job.digest(), **asdict(report)}, indent=2) + "\n")
 
 
 def read_report(job: Job) -> Report | None:
-    """The report that ``job``, and no other, has left in its folder; None where there is none or it is damaged."""
+    """Return the report that this very ``job`` has left in its folder; None if there is none or it is damaged."""
     try:
         found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
         if found.pop("job") == job.digest():
@@ -90,13 +90,13 @@ def read_report(job: Job) -> Report | None:
 
 
 def finished(job: Job) -> Report | None:
-    """The report of a ``job`` already done, by an earlier driver for example."""
+    """Return the report of a ``job`` that is done already, by an earlier driver for example; else None."""
     report = read_report(job)
     return report if report is not None and report.kind == "done" else None
 
 
 def echo(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
-    """The simplest target: its payload is its value."""
+    """Return the payload: the simplest target."""
     return payload
 
 
@@ -106,7 +106,7 @@ def _resolve(target: str) -> Target:
 
 
 def _through_json(value: dict[str, Any]) -> dict[str, Any]:
-    """``value`` as another process would see it, so that in-process runs differ in nothing."""
+    """Return ``value`` as another process would see it, so that in-process runs differ in nothing."""
     if not isinstance(value, dict):
         raise TypeError(f"a target takes and returns a dict, not {type(value).__name__}")
     return json.loads(json.dumps(value))

@@ -1,34 +1,36 @@
-"""What a worker process sees of the machine: one device, its share of the cores, the driver's modules."""
+"""The environment of a worker process: one device, its share of the cores, the driver's modules."""
 
 import os
 import sys
 from collections.abc import Sequence
 
+from c2fnas.cores import limited_threads, usable_cores
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def worker_environment(device: str, devices: Sequence[str]) -> dict[str, str]:
-    """The environment of the worker on ``device``, which shares the cores with those on the other ``devices``.
+    """Return the environment of the worker on ``device``, which shares the cores with those on the other ``devices``.
 
     A limit on threads that the user has set already is kept where it is lower.
     """
-    environment = limited_environment(max(1, available_cores() // len(devices)))
+    environment = limited_environment(max(1, usable_cores() // len(devices)))
     if is_cuda(device):
         environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return environment
 
 
 def limited_environment(threads: int) -> dict[str, str]:
-    """This process's environment and modules, for a worker of at most so many threads."""
+    """Return this process's environment and modules, for a worker of at most so many threads."""
     environment = dict(os.environ)
     for variable in THREAD_VARIABLES:
-        environment[variable] = str(min(threads, _number(environment.get(variable), threads)))
+        environment[variable] = str(limited_threads(variable, threads))
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return environment
 
 
 def inner_device(device: str) -> str:
-    """The name of ``device`` inside its worker, which sees no other.
+    """Return the name of ``device`` inside its worker, which sees no other.
 
     >>> inner_device("cuda:3"), inner_device("cpu:1")
     ('cuda:0', 'cpu')
@@ -37,7 +39,7 @@ def inner_device(device: str) -> str:
 
 
 def visible_device(device: str, visible: str | None) -> str:
-    """The entry of ``CUDA_VISIBLE_DEVICES`` that ``device`` stands for.
+    """Return the entry of ``CUDA_VISIBLE_DEVICES`` that ``device`` stands for.
 
     >>> visible_device("cuda:1", None), visible_device("cuda:1", "4,6"), visible_device("cuda:0", "MIG-1f,MIG-2e")
     ('1', '6', 'MIG-1f')
@@ -47,14 +49,5 @@ def visible_device(device: str, visible: str | None) -> str:
 
 
 def is_cuda(device: str) -> bool:
-    """Whether ``device`` is a CUDA (or ROCm) device."""
+    """True if ``device`` is a CUDA (or ROCm) device."""
     return device.partition(":")[0] == "cuda"
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text and text.isdigit() and int(text) > 0 else otherwise

@@ -1,13 +1,13 @@
-"""The one interface behind which a job runs here, in another process or on another machine."""
+"""The interface of executors, which run jobs here, in other processes or on other machines."""
 
-from types import TracebackType
-from typing import Protocol, Self
+from abc import ABC, abstractmethod
+from typing import Self
 
 from c2fnas.execution.job import Job, Outcome
 
 
-class Executor(Protocol):
-    """Runs jobs; the loop belongs to the caller.
+class Executor(ABC):
+    """Runs jobs; the loop belongs to the caller. Leaving a ``with`` block closes it.
 
     >>> from c2fnas.execution import InlineExecutor, Job
     >>> import tempfile, pathlib
@@ -19,14 +19,19 @@ class Executor(Protocol):
     ('done', {'word': 'hello'})
     """
 
-    @property
-    def idle(self) -> int:
-        """How many jobs can be submitted now."""
+    _closed = False
 
     @property
+    @abstractmethod
+    def idle(self) -> int:
+        """The number of jobs that can be submitted now."""
+
+    @property
+    @abstractmethod
     def running(self) -> tuple[Job, ...]:
         """The jobs submitted and not yet returned by :meth:`wait`, oldest first."""
 
+    @abstractmethod
     def submit(self, job: Job) -> None:
         """Start ``job``.
 
@@ -34,8 +39,9 @@ class Executor(Protocol):
             RuntimeError: nothing is idle, or the executor is closed.
         """
 
+    @abstractmethod
     def wait(self, timeout: float | None = None) -> Outcome | None:
-        """The next outcome, in order of completion; None where ``timeout`` seconds pass without one.
+        """Return the next outcome, in order of completion; None where ``timeout`` seconds pass without one.
 
         Raises:
             RuntimeError: nothing runs, so nothing can be waited for.
@@ -44,13 +50,18 @@ class Executor(Protocol):
                 candidate, so it is not an outcome; submitted again, it carries on.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Stop what still runs: asked to save and leave first, ended after a grace period."""
 
-    def __enter__(self) -> Self:
-        """The executor itself."""
+    def _refuse_unless_idle(self) -> None:
+        if not self.idle:
+            raise RuntimeError(
+                "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
+            )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -1,22 +1,20 @@
-"""In this process, one job at a time: the twin of every other executor, and the one to debug with."""
+"""Jobs in this process, one at a time: the twin of every other executor, and the one to debug with."""
 
 import time
-from types import TracebackType
-from typing import Self
 
 from c2fnas.execution.call import clear_stop, finished, make_call
+from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import free_memory
-from c2fnas.execution.retry import Attempt
+from c2fnas.execution.retry import Try
+from c2fnas.memory import release_memory
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """Runs the submitted job inside :meth:`wait`, which returns when it has ended whatever the timeout."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self._job: Job | None = None
-        self._closed = False
 
     @property
     def idle(self) -> int:
@@ -30,10 +28,7 @@ class InlineExecutor:
 
     def submit(self, job: Job) -> None:
         """Keep ``job`` for :meth:`wait`. Raises RuntimeError where nothing is idle."""
-        if not self.idle:
-            raise RuntimeError(
-                "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
-            )
+        self._refuse_unless_idle()
         clear_stop(job)
         self._job = job
 
@@ -43,26 +38,18 @@ class InlineExecutor:
             raise RuntimeError("nothing runs")
         job, self._job = self._job, None
         report = finished(job)
-        return report.outcome(job, self.device) if report else self._run(Attempt(job))
+        return report.outcome(job, self.device) if report else self._run(Try(job))
 
     def close(self) -> None:
         """Drop a job not yet started."""
         self._job, self._closed = None, True
 
-    def _run(self, attempt: Attempt) -> Outcome:
+    def _run(self, current: Try) -> Outcome:
         start = time.monotonic()
         while True:
-            report = make_call(attempt.job, attempt.payload, self.device)
-            following = attempt.following(report.kind, retries=0)
-            if following is None:
-                return report.outcome(attempt.job, self.device, time.monotonic() - start)
-            free_memory()
-            attempt = following
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            report = make_call(current.job, current.payload, self.device)
+            again = current.retry(report.kind, retries=0)
+            if again is None:
+                return report.outcome(current.job, self.device, time.monotonic() - start)
+            release_memory()
+            current = again

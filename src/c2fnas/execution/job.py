@@ -1,4 +1,4 @@
-"""What is executed, and what comes of it: values that cross process and machine borders as JSON."""
+"""Jobs and their outcomes: values that cross process and machine borders as JSON."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ class Job:
     folder: Path
 
     def digest(self) -> str:
-        """Names this very call: equal for equal id, target and payload, wherever the folder lies."""
+        """Return the name of this very call: equal for equal id, target and payload, wherever the folder lies."""
         call = json.dumps([self.id, self.target, self.payload], sort_keys=True)
         return hashlib.sha256(call.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. A failure is a value: it costs one candidate, never the search.
+    """The end of a job. A failure is a value: it costs one candidate, never the search.
 
     Attributes:
         value: the target's dict, or None after a failure.
@@ -52,5 +52,5 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether there is a value."""
+        """True if there is a value."""
         return self.kind == "done"

@@ -4,14 +4,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from c2fnas.execution.call import Report, clear_stop, finished
 from c2fnas.execution.environment import inner_device, worker_environment
+from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
-from c2fnas.execution.retry import Attempt
+from c2fnas.execution.retry import Try
 
 _POLL = 0.05  # seconds
 
@@ -26,10 +25,10 @@ class _Worker:
 
     @property
     def job(self) -> Job:
-        return self.process.attempt.job
+        return self.process.current.job
 
 
-class LocalProcessExecutor:
+class LocalProcessExecutor(Executor):
     """One worker process per device; a crash, a lack of memory or a segmentation fault costs one candidate.
 
     Args:
@@ -45,11 +44,10 @@ class LocalProcessExecutor:
         self.devices, self.retries, self.grace = tuple(devices), retries, grace
         self._workers: list[_Worker] = []
         self._ready: deque[tuple[Job, Report]] = deque()
-        self._closed = False
 
     @property
     def idle(self) -> int:
-        """How many devices have nothing to do."""
+        """The number of devices that have nothing to do."""
         return 0 if self._closed else len(self.devices) - len(self._workers)
 
     @property
@@ -59,20 +57,17 @@ class LocalProcessExecutor:
 
     def submit(self, job: Job) -> None:
         """Start a process for ``job`` on a free device. Raises RuntimeError where nothing is idle."""
-        if not self.idle:
-            raise RuntimeError(
-                "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
-            )
+        self._refuse_unless_idle()
         if report := finished(job):
             self._ready.append((job, report))
             return
         clear_stop(job)
         taken = {worker.device for worker in self._workers}
         device = next(device for device in self.devices if device not in taken)
-        self._workers.append(self._start(Attempt(job), device, time.monotonic()))
+        self._workers.append(self._start(Try(job), device, time.monotonic()))
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
-        """The next outcome. Raises as :meth:`Executor.wait` does."""
+        """Return the next outcome. Raises as :meth:`Executor.wait` does."""
         if not self.running:
             raise RuntimeError("nothing runs")
         end = None if timeout is None else time.monotonic() + timeout
@@ -103,24 +98,16 @@ class LocalProcessExecutor:
             self._ready.clear()
 
     def _ended(self, worker: _Worker) -> Outcome | None:
-        """The outcome of a process that has ended; None where the job is tried again, on the same device."""
+        """Return the outcome of a process that has ended; None where the job is tried again, on the same device."""
         self._workers.remove(worker)
         worker.process.end()
         report = worker.process.report()
-        following = worker.process.attempt.following(report.kind, self.retries)
-        if following is not None:
-            self._workers.append(self._start(following, worker.device, worker.submitted))
+        again = worker.process.current.retry(report.kind, self.retries)
+        if again is not None:
+            self._workers.append(self._start(again, worker.device, worker.submitted))
             return None
         return report.outcome(worker.job, worker.device, time.monotonic() - worker.submitted)
 
-    def _start(self, attempt: Attempt, device: str, submitted: float) -> _Worker:
+    def _start(self, current: Try, device: str, submitted: float) -> _Worker:
         environment = worker_environment(device, self.devices)
-        return _Worker(WorkerProcess(attempt, inner_device(device), environment, self.grace), device, submitted)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return _Worker(WorkerProcess(current, inner_device(device), environment, self.grace), device, submitted)

@@ -1,4 +1,4 @@
-"""Warnings of a job: kept in its folder by the worker that logs them, told by the driver to its user."""
+"""Warnings of a job: the worker writes them to the job's folder, the driver shows them to its user."""
 
 import logging
 import sys
@@ -7,41 +7,41 @@ from pathlib import Path
 
 from c2fnas.execution.job import Job
 
-NOTICES = "warnings.txt"
+WARNINGS = "warnings.txt"
 
 
 def keep_warnings(folder: Path) -> None:
-    """Have this process's warnings of ours written to ``folder``, a line each, and to its log as ever."""
-    kept = logging.FileHandler(folder / NOTICES, encoding="utf-8", delay=True)
+    """Write this process's own warnings to ``folder`` too, a line each, besides its log."""
+    kept = logging.FileHandler(folder / WARNINGS, encoding="utf-8", delay=True)
     kept.setFormatter(_OneLine("%(message)s"))
     for handler in (kept, logging.StreamHandler(sys.stderr)):
         handler.setLevel(logging.WARNING)
         logging.getLogger("c2fnas").addHandler(handler)
 
 
-class Notices:
-    """What running jobs have warned of and nobody has been told yet.
+class WarningLog:
+    """The warnings of running jobs that have not been shown yet.
 
     >>> import tempfile
-    >>> job, notices = Job("one", "module:function", {}, Path(tempfile.mkdtemp())), Notices()
-    >>> notices.begin(job)
-    >>> written = (job.folder / NOTICES).write_text("Short of memory.\\n")
-    >>> notices.news([job]), notices.news([job])
+    >>> job, log = Job("one", "module:function", {}, Path(tempfile.mkdtemp())), WarningLog()
+    >>> log.start(job)
+    >>> written = (job.folder / WARNINGS).write_text("Short of memory.\\n")
+    >>> log.unread([job]), log.unread([job])
     (['one: Short of memory.'], [])
     """
 
     def __init__(self) -> None:
         self._told: dict[Path, int] = {}
 
-    def begin(self, job: Job) -> None:
-        """``job`` is about to start: what its folder holds was told by an earlier driver."""
+    def start(self, job: Job) -> None:
+        """Pass over the warnings that ``job`` has from an earlier driver; called before it is submitted."""
         self._told[job.folder] = len(_lines(job))
 
-    def news(self, jobs: Iterable[Job]) -> list[str]:
-        """The warnings of ``jobs`` since the last call, each after its job's name."""
-        return [f"{job.id}: {line}" for job in jobs for line in self._unread(job)]
+    def unread(self, jobs: Iterable[Job]) -> list[str]:
+        """Return the warnings of ``jobs`` since the last call, each after its job's name."""
+        return [f"{job.id}: {line}" for job in jobs for line in self._lines_since(job)]
 
-    def _unread(self, job: Job) -> list[str]:
+    def _lines_since(self, job: Job) -> list[str]:
         lines = _lines(job)
         told, self._told[job.folder] = self._told.get(job.folder, 0), len(lines)
         return lines[told:]
@@ -53,9 +53,9 @@ class _OneLine(logging.Formatter):
 
 
 def _lines(job: Job) -> list[str]:
-    """Whole lines; one that is being written waits."""
+    # Whole lines: one that is being written waits.
     try:
-        text = (job.folder / NOTICES).read_text(encoding="utf-8", errors="replace")
+        text = (job.folder / WARNINGS).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     return text.split("\n")[:-1]

@@ -10,15 +10,15 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, Report, clear_stop, finished
 from c2fnas.execution.environment import limited_environment
+from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
-from c2fnas.execution.retry import Attempt
+from c2fnas.execution.retry import Try
 
 try:
     import ray
@@ -32,20 +32,20 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class _Task:
-    """A Ray task that looks after an attempt."""
+    """A Ray task that looks after a try at a job."""
 
-    attempt: Attempt
+    current: Try
     reference: Any  # ray.ObjectRef of (report, device)
     submitted: float
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """One worker process per Ray task; Ray chooses the node.
 
     Args:
         address: of the cluster, such as ``"auto"`` or ``"ray://head:10001"``; None joins the one that
             ``RAY_ADDRESS`` names or starts one on this machine, whatever else runs here.
-        slots: how many jobs run at a time; None: as many as the cluster has room for, counted anew at every turn, so
+        slots: how many jobs run at a time; None: as many as the cluster has room for, counted again at every turn, so
             that nodes may come and go.
         cpus: the cores of a job, which are also its threads.
         gpus: the GPUs of a job; None: one where the cluster has any.
@@ -72,32 +72,28 @@ class RayExecutor:
         self._slots = slots
         self._tasks: list[_Task] = []
         self._ready: deque[tuple[Job, Report]] = deque()
-        self._closed = False
 
     @property
     def idle(self) -> int:
-        """How many more jobs the cluster has room for."""
+        """The number of further jobs that the cluster has room for."""
         return 0 if self._closed else max(0, self._capacity() - len(self._tasks))
 
     @property
     def running(self) -> tuple[Job, ...]:
         """The jobs submitted and not yet returned."""
-        return tuple(job for job, _ in self._ready) + tuple(task.attempt.job for task in self._tasks)
+        return tuple(job for job, _ in self._ready) + tuple(task.current.job for task in self._tasks)
 
     def submit(self, job: Job) -> None:
         """Hand ``job`` to the cluster. Raises RuntimeError where nothing is idle."""
-        if not self.idle:
-            raise RuntimeError(
-                "the executor is closed" if self._closed else "nothing is idle: wait for an outcome first"
-            )
+        self._refuse_unless_idle()
         if report := finished(job):
             self._ready.append((job, report))
             return
         clear_stop(job)
-        self._tasks.append(self._start(Attempt(job), time.monotonic()))
+        self._tasks.append(self._start(Try(job), time.monotonic()))
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
-        """The next outcome. Raises as :meth:`Executor.wait` does."""
+        """Return the next outcome. Raises as :meth:`Executor.wait` does."""
         if not self.running:
             raise RuntimeError("nothing runs")
         end = None if timeout is None else time.monotonic() + timeout
@@ -118,7 +114,7 @@ class RayExecutor:
         references = [task.reference for task in self._tasks]
         try:
             for task in self._tasks:
-                (task.attempt.job.folder / STOP).touch()
+                (task.current.job.folder / STOP).touch()
             if references:
                 ray.wait(references, num_returns=len(references), timeout=self.grace + 5)
         finally:
@@ -138,36 +134,28 @@ class RayExecutor:
         rooms += [cluster.get("GPU", 0) / self.gpus] if self.gpus else []
         return int(min(rooms, default=1))
 
-    def _start(self, attempt: Attempt, submitted: float) -> _Task:
+    def _start(self, current: Try, submitted: float) -> _Task:
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1)(look_after)
-        request = {**asdict(attempt), "job": {**asdict(attempt.job), "folder": str(attempt.job.folder.resolve())}}
-        return _Task(attempt, task.remote(request, self.cpus, self.gpus, self.grace), submitted)
+        request = {**asdict(current), "job": {**asdict(current.job), "folder": str(current.job.folder.resolve())}}
+        return _Task(current, task.remote(request, self.cpus, self.gpus, self.grace), submitted)
 
     def _ended(self, task: _Task) -> Outcome | None:
-        """The outcome of a task that has ended; None where the job is tried again."""
+        """Return the outcome of a task that has ended; None where the job is tried again."""
         self._tasks.remove(task)
         report, device = _fetch(task)
-        following = task.attempt.following(report.kind, self.retries)
-        if following is not None:
-            self._tasks.append(self._start(following, task.submitted))
+        again = task.current.retry(report.kind, self.retries)
+        if again is not None:
+            self._tasks.append(self._start(again, task.submitted))
             return None
-        return report.outcome(task.attempt.job, device, time.monotonic() - task.submitted)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return report.outcome(task.current.job, device, time.monotonic() - task.submitted)
 
 
 def look_after(request: dict[str, Any], cpus: int, gpus: float, grace: float) -> tuple[dict[str, Any], str]:
-    """On a node: run the worker of an attempt to its end; its report and where it ran."""
+    """Run, on a node, the worker of a try to its end; return its report and where it ran."""
     job = Job(**{**request["job"], "folder": Path(request["job"]["folder"])})
-    attempt = Attempt(job, request["kills"], request["divided"])
+    current = Try(job, request["kills"], request["divided"])
     device = "cuda:0" if gpus else "cpu"
-    process = WorkerProcess(attempt, device, limited_environment(max(1, cpus)), grace)
+    process = WorkerProcess(current, device, limited_environment(max(1, cpus)), grace)
     try:
         while not process.ended:
             if (job.folder / STOP).exists():
@@ -180,7 +168,7 @@ def look_after(request: dict[str, Any], cpus: int, gpus: float, grace: float) ->
 
 
 def _join(address: str | None) -> bool:
-    """Join a cluster; whether this call did."""
+    """Join a cluster; True if it was not joined before."""
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

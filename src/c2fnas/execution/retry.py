@@ -1,4 +1,4 @@
-"""What is tried again, how often, and with which change: the same rules for every executor."""
+"""Retries: which jobs are tried again, how often and with which change, by the same rules for every executor."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +9,12 @@ MICRO_BATCH_DIVISOR = "micro_batch_divisor"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Try:
     """One try at a job.
 
     Attributes:
         kills: how often its worker has been killed so far.
-        divided: whether it runs with half the micro-batch (and the same effective batch) for lack of memory.
+        divided: half the micro-batch (and the same effective batch), for lack of memory.
     """
 
     job: Job
@@ -23,13 +23,13 @@ class Attempt:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The job's payload; a divided attempt's says so under ``micro_batch_divisor``."""
+        """The job's payload, with ``micro_batch_divisor`` where the try is divided."""
         return {**self.job.payload, MICRO_BATCH_DIVISOR: 2} if self.divided else self.job.payload
 
-    def following(self, kind: str, retries: int) -> "Attempt | None":
-        """The attempt after one that ended as ``kind``; None where that was the last.
+    def retry(self, kind: str, retries: int) -> "Try | None":
+        """Return the next try after this one ended as ``kind``; None if it was the last.
 
-        A killed worker is called again up to ``retries`` times, a lack of memory is answered once.
+        A killed worker is started again up to ``retries`` times, a lack of memory is answered once.
         """
         if kind == "killed" and self.kills < retries:
             return replace(self, kills=self.kills + 1)

@@ -21,8 +21,8 @@ from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, Report, finished, make_call, write_report
 from c2fnas.execution.job import Job
 from c2fnas.execution.log import keep_warnings
-from c2fnas.execution.memory import offer_to_be_killed_first
 from c2fnas.files import read_json, write_json
+from c2fnas.memory import offer_to_be_killed_first
 
 JOB_FILE = "job.json"
 LOCK_FILE = ".worker.lock"
@@ -30,7 +30,7 @@ CANNOT_WRITE = 74  # the exit status of a worker whose report found no room
 
 
 def write_job_file(job: Job, payload: dict[str, Any], device: str, grace: float) -> Path:
-    """Write what a worker needs to know; the folder is told by where the file lies.
+    """Write the file that a worker reads; the folder that it lies in is the job's.
 
     ``grace``: the seconds a worker without a driver has for a last checkpoint.
     """
@@ -41,7 +41,7 @@ def write_job_file(job: Job, payload: dict[str, Any], device: str, grace: float)
 
 
 def main(arguments: list[str]) -> int:
-    """Do the job of the given file; 0 where a report has been written."""
+    """Do the job of the given file; return 0 if a report has been written."""
     path = Path(arguments[0])
     request = read_json(path)
     job, grace = Job(folder=path.parent, **request["job"]), request["grace"]

@@ -4,9 +4,8 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from c2fnas.export.half import save_half
-from c2fnas.export.place import refuse_taken
-from c2fnas.files import write_atomically
+from c2fnas.export.model_folder import save_half
+from c2fnas.files import refuse_taken, write_atomically
 from c2fnas.inference.package import MEMBERS, WEIGHTS, load_package
 
 EPOCH = (1980, 1, 1, 0, 0, 0)

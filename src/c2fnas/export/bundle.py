@@ -7,15 +7,14 @@ stay safetensors, and `c2fnas predict BUNDLE/models` works as well.
 from pathlib import Path
 
 from c2fnas.export.bundle_configs import inference, metadata, training
-from c2fnas.export.place import new_folder
 from c2fnas.export.preparation_text import interpretation, preparation
-from c2fnas.files import write_json, write_text
-from c2fnas.inference.package import Model, copy_package, read_card
+from c2fnas.files import new_folder, write_json, write_text
+from c2fnas.inference.package import Package, copy_package, read_card
 
 MODEL_FOLDER = "models"
 
 
-def export_bundle(model: Model, folder: Path) -> None:
+def export_bundle(model: Package, folder: Path) -> None:
     """Write ``model`` as the bundle ``folder``.
 
     Raises:
@@ -29,7 +28,7 @@ def export_bundle(model: Model, folder: Path) -> None:
         write_text(unfinished / "docs" / "README.md", _readme(model))
 
 
-def _readme(model: Model) -> str:
+def _readme(model: Package) -> str:
     about = read_card(model.folder) or "# A model of c2fnas"
     steps = [*preparation(model.plan), "The network.", *interpretation(model.plan)]
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))

@@ -6,7 +6,7 @@ Their keys are those of `monai.bundle.properties`, by which other programs find 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from c2fnas.inference.package import Model, ModelPlan
+from c2fnas.inference.package import ModelPlan, Package
 
 Config = dict[str, Any]
 
@@ -18,8 +18,8 @@ SAMPLES = 2
 """Patches that are drawn from a case at a time (paper 4.1)."""
 
 
-def metadata(model: Model) -> Config:
-    """``configs/metadata.json``, after MONAI's schema."""
+def metadata(model: Package) -> Config:
+    """Return ``configs/metadata.json``, after MONAI's schema."""
     plan = model.plan
     classes = {str(index): each.name for index, each in enumerate(plan.classes)}
     tensor = {"type": "image", "dtype": "float32", "spatial_shape": list(plan.patch_size), "is_patch_data": True}
@@ -68,7 +68,7 @@ def metadata(model: Model) -> Config:
 
 
 def inference(plan: ModelPlan) -> Config:
-    """``configs/inference.json``: the images of ``dataset_dir`` to label files in ``output_dir``."""
+    """Return ``configs/inference.json``: the images of ``dataset_dir`` to label files in ``output_dir``."""
     return {
         **_common("images", "eval"),
         "mirror": plan.mirror,
@@ -112,7 +112,7 @@ def inference(plan: ModelPlan) -> Config:
 
 
 def training(plan: ModelPlan) -> Config:
-    """``configs/train.json``: fine-tuning on the data set ``dataset_dir``; the best network goes to ``output_dir``."""
+    """Return ``configs/train.json``: fine-tuning on ``dataset_dir``; the best network goes to ``output_dir``."""
     return {
         **_common("dataset", "finetuned"),
         "max_epochs": 50,

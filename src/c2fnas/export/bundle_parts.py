@@ -1,4 +1,4 @@
-"""What the configurations of a MONAI Bundle refer to: our reading, preparation and way back, as MONAI's parts.
+"""Parts for the configurations of a MONAI Bundle: our reading, preparation and way back.
 
 Preparation and restoration are those of `c2fnas predict`, so a bundle's labels are the same; windows, engines, losses
 and metrics around them are MONAI's own.
@@ -17,19 +17,20 @@ from torch import nn
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.normalisation import normalise_image
 from c2fnas.data.plan import Plan
 from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Mirrored
-from c2fnas.inference.inputs import find_cases
-from c2fnas.inference.package import Model, load_package, read_card, save_package
+from c2fnas.inference.package import Package, load_package, read_card, save_package
+from c2fnas.inference.prediction_files import find_cases
 
 Item = dict[str, Any]
 
 
-def package(folder: str) -> Model:
-    """The model package of the bundle, checked against its checksums; weights are safetensors.
+def package(folder: str) -> Package:
+    """Return the model package of the bundle, checked against its checksums; weights are safetensors.
 
     Raises:
         UserError: it is damaged.
@@ -38,12 +39,12 @@ def package(folder: str) -> Model:
 
 
 def views(network: nn.Module, mirror: bool) -> nn.Module:
-    """The network itself, or its mean over mirrored views."""
+    """Return the network itself, or its mean over mirrored views."""
     return Mirrored(network) if mirror else network
 
 
-def images(dataset_dir: str, package: Model) -> list[Item]:
-    """The images of a file or folder, without labels.
+def images(dataset_dir: str, package: Package) -> list[Item]:
+    """Return the images of a file or folder, without labels.
 
     Raises:
         UserError: there are none.
@@ -52,7 +53,7 @@ def images(dataset_dir: str, package: Model) -> list[Item]:
 
 
 def labelled(dataset_dir: str) -> list[Item]:
-    """The labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
+    """Return the labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
 
     Raises:
         UserError: it is no data set, or has fewer than two labelled cases.
@@ -84,8 +85,9 @@ class Prepare(Transform):
             arrays[name] = np.empty(shape, dtype)
             return arrays[name]
 
-        way = prepare_case(case, self.plan, allocate)
-        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(way.to_json())}
+        done = prepare_case(case, self.plan, allocate)
+        normalise_image(arrays["image"], self.plan, done.moments)
+        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(done.way.to_json())}
         return item if label is None else item | {"label": torch.from_numpy(arrays["label"])[None]}
 
 
@@ -115,7 +117,7 @@ class SaveBest:
         folder: Of the new package; `c2fnas predict` takes it, and so does the bundle's ``model_dir``.
     """
 
-    def __init__(self, package: Model, network: nn.Module, folder: str) -> None:
+    def __init__(self, package: Package, network: nn.Module, folder: str) -> None:
         self.package, self.network, self.folder = package, network, Path(folder)
 
     def attach(self, engine: Any) -> None:

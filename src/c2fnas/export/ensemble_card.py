@@ -1,4 +1,4 @@
-"""The card of a run's folds together: what they were trained on, how good each is and what they are not."""
+"""The card of a run's folds together: their training, their Dice and their limits."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from c2fnas.training.weights import read_tensors
 
 
 def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written: Path) -> str:
-    """The card, in Markdown; every figure is read from a file.
+    """Return the card, in Markdown; every figure is read from a file.
 
     Args:
         run: What the models were trained in.
@@ -37,7 +37,7 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     scores = cross_validated(evaluations)
     config = RunConfig.load(run.config)
     first = models[min(models)]
-    design, plan = read_design(first)[1], read_plan(first / PLAN)
+    design, plan = read_design(first), read_plan(first / PLAN)
     data = Fingerprint.model_validate(read_json(run.fingerprint))
     return f"""# {config.dataset}: {len(models)} models that vote
 
@@ -74,7 +74,7 @@ def _evaluation(path: Path) -> Evaluation:
 
 
 def _origin(run: RunFolder, design: Design) -> str:
-    """What it is; that a search has found it is said where the run's own has."""
+    # That a search has found it is said only of the run's own search.
     if not isinstance(design, Architecture):
         return "A network of a fixed form,"
     if was_found(run, design):

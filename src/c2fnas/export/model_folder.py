@@ -1,15 +1,20 @@
-"""Models as folders to pass on: one as it is, the folds of a run together with a card on what they come to."""
+"""Models as folders to pass on: one as it is, or a run's folds with a card; on request in half precision."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from c2fnas.errors import UserError
 from c2fnas.export.ensemble_card import ensemble_card
-from c2fnas.export.half import save_half
-from c2fnas.export.place import new_folder
-from c2fnas.files import write_text
-from c2fnas.inference.package import CARD, copy_package, load_package, read_card
+from c2fnas.files import new_folder, write_text
+from c2fnas.inference.package import CARD, copy_package, load_package, read_card, save_package
+from c2fnas.inference.pretrained import WEIGHTS
 from c2fnas.runs.folder import PACKAGE, RunFolder
+
+NOTE = "Weights are stored in half precision (float16) and loaded into single precision; Dice is that before rounding."
+"""What the card of such a model says of it."""
 
 
 def export_folder(
@@ -20,7 +25,7 @@ def export_folder(
     Args:
         models: Packages; several are the folds of one run, or of a folder that this has written.
         folder: It must not hold anything.
-        half: Whether weights are rounded to half precision.
+        half: Round the weights to half precision.
         about: A paragraph for the cards, on where the data are from, say.
         licence: The same on the licence.
 
@@ -36,6 +41,25 @@ def export_folder(
         for model in models:
             _write(model, unfinished / _name(model), half, sections)
         write_text(unfinished / CARD, _card(models, folder.absolute().name, unfinished).rstrip() + "\n" + sections)
+
+
+def save_half(model: Path, folder: Path) -> None:
+    """Write the model package ``model`` as ``folder``, its weights rounded to half precision.
+
+    Raises:
+        UserError: ``model`` is damaged or has a weight that half precision can't hold, or ``folder`` can't be written.
+    """
+    whole = load_package(model)
+    _refuse_beyond_half(whole.network, model / WEIGHTS)
+    save_package(
+        folder,
+        whole.network.half(),
+        whole.design,
+        whole.plan,
+        card=_noted(read_card(model)),
+        weighting=whole.plan.weighting,
+        mirror=whole.plan.mirror,
+    )
 
 
 def _write(model: Path, folder: Path, half: bool, sections: str) -> None:
@@ -66,3 +90,17 @@ def _card(models: Sequence[Path], name: str, written: Path) -> str:
             "Name the folder of a run, or one of these models."
         )
     return ensemble_card(run, folds, name, written)
+
+
+def _refuse_beyond_half(network: nn.Module, path: Path) -> None:
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not tensor.half().isfinite().all():
+            largest = torch.finfo(torch.float16).max
+            raise UserError(
+                f"{path}: `{name}` holds {tensor.abs().max():g}, and half precision ends at {largest:g}. Export this "
+                "model without --half."
+            )
+
+
+def _noted(card: str) -> str:
+    return card if NOTE in card else f"{card or '# A model of c2fnas'}\n\n{NOTE}\n"

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from c2fnas.export.place import new_folder
-from c2fnas.files import write_json, write_text
+from c2fnas.files import new_folder, write_json, write_text
 from c2fnas.space.architecture import Architecture
 
 TRAINER = "nnUNetTrainerC2FNAS"

@@ -30,7 +30,7 @@ class NnunetNetwork(nn.Module):
         return _reversed(self.network(_reversed(x)))
 
     def get_extra_state(self) -> Tensor:
-        """The architecture's text, as bytes: a tensor, which is what nnU-Net expects of every entry."""
+        """Return the architecture's text, as bytes: a tensor, which is what nnU-Net expects of every entry."""
         return torch.tensor(list(self.network.architecture.to_text().encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:

@@ -17,10 +17,9 @@ import torch
 from torch import nn
 
 from c2fnas.errors import UserError
-from c2fnas.export.place import refuse_taken
 from c2fnas.export.preparation_text import interpretation, preparation
-from c2fnas.files import write_atomically
-from c2fnas.inference.package import Model
+from c2fnas.files import refuse_taken, write_atomically
+from c2fnas.inference.package import Package
 from c2fnas.networks.baselines.padded import Padded
 from c2fnas.networks.network import SegmentationNetwork
 
@@ -31,7 +30,7 @@ INPUT, OUTPUT = "image", "logits"
 FORMAT = "c2fnas-onnx-1"
 
 
-def export_onnx(model: Model, path: Path) -> None:
+def export_onnx(model: Package, path: Path) -> None:
     """Write the network of ``model`` as ``path``.
 
     Its input ``image`` is float32 ``[batch, channels, i, j, k]``, its output ``logits`` ``[batch, classes, i, j, k]``;
@@ -62,8 +61,8 @@ def export_onnx(model: Model, path: Path) -> None:
     write_atomically(path, lambda temporary: onnx.save(proto, str(temporary)))
 
 
-def metadata(model: Model) -> dict[str, str]:
-    """The file's properties: all that is needed to use the network on image files."""
+def metadata(model: Package) -> dict[str, str]:
+    """Return the file's properties: all that is needed to use the network on image files."""
     from c2fnas import __version__
 
     plan = model.plan
@@ -80,7 +79,7 @@ def metadata(model: Model) -> dict[str, str]:
 
 
 def size_rule(network: nn.Module) -> str:
-    """Which sizes of i, j and k the graph takes."""
+    """Return the sizes of i, j and k that the graph takes, in words."""
     if isinstance(network, SegmentationNetwork):
         return f"any, but at least one of i, j and k above {_stride(network)}"
     return f"multiples of {_stride(network)} from {2 * _stride(network)}"
@@ -123,14 +122,11 @@ def _stride(network: nn.Module) -> int:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """The exporter tells of packages that are no concern here, of its own deprecations, and prints what it traced."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -1,4 +1,4 @@
-"""A plan in words: what someone who has the network alone must do to images before it, and to scores after it."""
+"""A plan in words, for users who have the network alone: the steps before it and after it."""
 
 from c2fnas.data.plan import ChannelPlan
 from c2fnas.inference.package import ModelPlan
@@ -9,22 +9,22 @@ AXES = ("to the right", "to the front", "to the head")
 
 
 def preparation(plan: ModelPlan) -> tuple[str, ...]:
-    """What is done to an image before the network sees it, in order."""
+    """Return the steps from an image to the network's input, in order."""
     crop = ("Crop to the box of voxels that are not zero in some channel.",) if plan.crop_nonzero else ()
+    values = (_resampling(plan), " ".join(_normalisation(channel) for channel in plan.channels))
     channels = ", ".join(f"{channel.name} ({channel.kind})" for channel in plan.channels)
     return (
         f"Channels, in this order: {channels}.",
         f"Turn and flip the axes so that i, j, k run {', '.join(AXES[axis] for axis in plan.axes)}.",
         *crop,
-        *(_normalisation(channel) for channel in plan.channels),
-        _resampling(plan),
+        *(reversed(values) if plan.clips_first else values),
         f"Cut windows of {by(plan.patch_size, SIGN)} voxels, {by(plan.stride, SIGN)} apart, the last of an axis "
         "shifted back to the border; a smaller volume is padded with zeros on both sides.",
     )
 
 
 def interpretation(plan: ModelPlan) -> tuple[str, ...]:
-    """What is done with the network's scores, in order."""
+    """Return the steps from the network's scores to labels, in order."""
     mirror = ("Average the scores over all eight mirrorings of a window, each mirrored back.",) if plan.mirror else ()
     weights = {"gaussian": "a Gaussian whose standard deviation is an eighth of the side", "constant": "equal weights"}
     classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))
@@ -38,7 +38,9 @@ def interpretation(plan: ModelPlan) -> tuple[str, ...]:
 
 def _normalisation(channel: ChannelPlan) -> str:
     if channel.clip is None or channel.mean is None or channel.std is None:
-        return f"{channel.name}: subtract the volume's mean, divide by its standard deviation."
+        return (
+            f"{channel.name}: subtract the volume's mean, divide by its standard deviation, both of before resampling."
+        )
     low, high = channel.clip
     return f"{channel.name}: clip to {low:g} ... {high:g}, subtract {channel.mean:g}, divide by {channel.std:g}."
 

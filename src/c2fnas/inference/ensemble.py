@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Vote = Literal["majority", "mean"]
+from c2fnas.inference.options import Vote
+
 Argmax = Callable[[Tensor], np.ndarray]
 
 FLIPS = tuple(axes for count in range(4) for axes in combinations((2, 3, 4), count))
@@ -27,7 +27,7 @@ class Mirrored(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[b, channels, i, j, k] -> [b, classes, i, j, k]``; eight times the network's time, the same memory."""
+        """``[b, channels, i, j, k] -> [b, classes, i, j, k]``: eight times the network's time, the same memory."""
         total: Tensor = self.network(x).float()
         for axes in FLIPS[1:]:
             total = total + self.network(x.flip(axes)).float().flip(axes)
@@ -38,15 +38,20 @@ class Ensemble(nn.Module):
     """Several networks on one input, one after the other.
 
     ``[b, channels, i, j, k] -> [b, networks · classes, i, j, k]``.
+
+    Args:
+        networks: of one kind of input.
+        apart: whether each network has channels of its own, side by side, rather than all the same.
     """
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], *, apart: bool = False) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks, self.apart = nn.ModuleList(networks), apart
 
     def forward(self, x: Tensor) -> Tensor:
-        """All logits, side by side along the classes."""
-        return torch.cat([network(x).float() for network in self.networks], dim=1)
+        """Return the networks' logits, side by side along the classes."""
+        inputs = x.chunk(len(self.networks), dim=1) if self.apart else [x] * len(self.networks)
+        return torch.cat([network(own).float() for network, own in zip(self.networks, inputs, strict=True)], dim=1)
 
 
 class Fusion:
@@ -64,17 +69,24 @@ class Fusion:
     def __init__(self, vote: Vote, argmax: Argmax) -> None:
         self._vote, self._argmax = vote, argmax
         self._probability: Tensor | None = None
+        self._models = 0
         self._votes: np.ndarray | None = None
 
     def add(self, logits: Tensor) -> None:
         """Count one model's logits ``[classes, i, j, k]``."""
+        self._models += 1
         probability = logits.float().softmax(0)
         self._probability = probability if self._probability is None else self._probability.add_(probability)
         if self._vote == "majority":
             self._count(self._argmax(logits), len(logits))
 
+    def probabilities(self) -> Tensor:
+        """Return the mean probabilities ``[classes, i, j, k]`` of the models, in the grid of their logits."""
+        assert self._probability is not None
+        return self._probability / self._models
+
     def labels(self) -> np.ndarray:
-        """The fused labels, uint8, in the grid of ``argmax``."""
+        """Return the fused labels, uint8, in the grid of ``argmax``."""
         assert self._probability is not None
         if self._vote == "mean":
             return self._argmax(self._probability)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
-from c2fnas.execution.memory import free_memory, is_out_of_memory
-from c2fnas.inference.host_memory import measured, used_memory
+from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
 
 Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
@@ -20,19 +19,19 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device that ``"auto"`` stands for: the first GPU, else the CPU; any other name is itself."""
+    """Return the device that ``"auto"`` stands for: the first GPU, else the CPU; any other name is itself."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """The context in which a network computes in ``precision``; for fp32 none at all, which any device knows."""
+    """Return the context in which a network computes in ``precision``; for fp32 none at all, which any device knows."""
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST[precision])
 
 
 def filled(batch: np.ndarray, size: int) -> np.ndarray:
-    """The windows ``[b, ...]``, and the last one again until there are ``size``.
+    """Return the windows ``[b, ...]``, and the last one again until there are ``size``.
 
     >>> filled(np.array([[1], [2]]), 4).ravel().tolist()
     [1, 2, 2, 2]
@@ -83,7 +82,7 @@ class Forward:
         while len(batch):
             part = batch[: self._limit]
             whole = filled(part, self._size) if self._size <= self._limit else part
-            logits = self._measured(batch) if self._unmeasured else self._attempt(whole)
+            logits = self._measured(batch) if self._unmeasured else self._try(whole)
             if logits is None:
                 self._step_down(len(whole))
                 continue
@@ -94,13 +93,13 @@ class Forward:
         return torch.cat([part.to(self.device) for part in parts])
 
     def room(self) -> int | None:
-        """Bytes of main memory that ``max_memory`` leaves besides a batch; None where it doesn't limit them."""
+        """Return the bytes of main memory that ``max_memory`` leaves besides a batch; None without a limit."""
         if self.device.type != "cpu" or self._max_memory is None:
             return None
         return max(0, self._max_memory - used_memory() - self._needs)
 
-    def _attempt(self, batch: np.ndarray) -> Tensor | None:
-        """The logits, or None where memory ran out (the failed attempt's tensors are gone once this has returned)."""
+    def _try(self, batch: np.ndarray) -> Tensor | None:
+        """The logits, or None if memory ran out (the failed pass's tensors are gone once this has returned)."""
         try:
             with torch.inference_mode(), autocast(self.device, self._precision):
                 logits: Tensor = self._network(torch.from_numpy(batch).to(self.device)).float()
@@ -118,7 +117,7 @@ class Forward:
         """The logits of the first window alone, from which the size of batches is set that ``max_memory`` allows."""
         assert self._max_memory is not None
         room = self._max_memory - used_memory()
-        logits, each = measured(lambda: self._attempt(batch[:1]))
+        logits, each = measured(lambda: self._try(batch[:1]))
         self._limit = min(max(1, room // max(1, each)), UNLIMITED - 1)
         if each > room:
             log.warning(
@@ -132,7 +131,7 @@ class Forward:
 
     def _step_down(self, tried: int) -> None:
         """The next rung: half the batch, then the CPU."""
-        free_memory()
+        release_memory()
         if tried > 1:
             self._limit = tried // 2
         elif self.device.type != "cpu":

@@ -5,43 +5,55 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 ``sha256sum -c``. ``README.md`` is the model card, for people, who may add to it.
 """
 
-import os
+import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
+from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
-from c2fnas.networks.designs import KINDS, Design, Kind, kind_of, read_design
+from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
 from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
-WEIGHTS, PLAN, SUMS, CARD = "weights.safetensors", "plan.json", "SHA256SUMS", "README.md"
-MEMBERS = (*(kind.file for kind in KINDS), PLAN, WEIGHTS, SUMS, CARD)
+PLAN, CARD = "plan.json", "README.md"
+MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
 
 class ModelPlan(Plan):
-    """A plan with what only prediction needs: how windows are blended, and whether mirrored views are averaged."""
+    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["c2fnas-model-1"] = "c2fnas-model-1"
+    format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not all(each.complete for each in self.channels):
+            raise ValueError("a ct channel of a model needs clip, mean and std")
+        return self
+
+    @property
+    def clips_first(self) -> bool:
+        """True for CT of the first format: it was clipped and standardised before it was resampled."""
+        return self.format == "c2fnas-model-1" and any(each.clip for each in self.channels)
+
 
 @dataclass(frozen=True)
-class Model:
+class Package:
     """A loaded package. ``checksum`` identifies it: the SHA-256 of its ``SHA256SUMS``."""
 
     folder: Path
@@ -58,7 +70,7 @@ class Model:
         precision: Precision = "fp32",
         max_memory: int | None = None,
     ) -> SlidingWindow:
-        """The sliding window that the model was validated with, or another on request."""
+        """Return the sliding window that the model was validated with, or another on request."""
         return SlidingWindow(
             self.plan.patch_size, stride or self.plan.stride, self.plan.weighting, batch, precision, max_memory
         )
@@ -83,28 +95,23 @@ def save_package(
         plan: How its images were prepared.
         card: The model card, Markdown.
         weighting: How windows are blended.
-        mirror: Whether to average over mirrored views unless told otherwise.
+        mirror: Average over mirrored views unless told otherwise.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
     """
-    for left_over in folder.parent.glob(f".[0-9]*-{folder.name}"):
+    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
         shutil.rmtree(left_over, ignore_errors=True)
-    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
-    try:
-        kind = kind_of(design)
-        write_json(unfinished / kind.file, design.to_json())
+    with new_folder(folder, replace=True) as unfinished:
+        write_json(unfinished / design_file(design), design.to_json())
         write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
-        names = sorted((kind.file, PLAN, WEIGHTS))
+        names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
-        _into_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_package(folder: Path) -> Model:
+def load_package(folder: Path) -> Package:
     """Load a package whose files are as they were written.
 
     Raises:
@@ -112,11 +119,11 @@ def load_package(folder: Path) -> Model:
     """
     folder = Path(folder)
     sums = _sums(folder)
-    kind, design = read_design(folder)
-    for name in (kind.file, PLAN):
+    design = read_design(folder)
+    for name in (design_file(design), PLAN):
         _check(folder / name, sums)
     plan = read_plan(folder / PLAN)
-    return Model(folder, design, _network(kind, design, plan, folder, sums), plan, sha256(folder / SUMS))
+    return Package(folder, design, _network(design, plan, folder, sums), plan, sha256(folder / SUMS))
 
 
 def copy_package(package: Path, folder: Path) -> None:
@@ -128,14 +135,9 @@ def copy_package(package: Path, folder: Path) -> None:
 
 
 def read_card(package: Path) -> str:
-    """The model card, which people may have edited in any encoding; empty where there is none."""
+    """Return the model card, which people may have edited in any encoding; empty where there is none."""
     card = package / CARD
     return card.read_text(encoding="utf-8", errors="replace").rstrip() if card.is_file() else ""
-
-
-def is_package(folder: Path) -> bool:
-    """Whether ``folder`` looks like a model package."""
-    return (folder / SUMS).is_file() and (folder / WEIGHTS).is_file()
 
 
 _DAMAGED = "damaged, its SHA-256 is not the one in SHA256SUMS. Restore the model from a copy, or train it again."
@@ -149,23 +151,24 @@ def _check(path: Path, sums: dict[str, str]) -> None:
 
 
 def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
-    own = {name: getattr(plan, name) for name in Plan.model_fields}
-    return ModelPlan(**own, weighting=weighting, mirror=mirror)
+    """The plan of a model; that of another model keeps its format."""
+    own = {name: getattr(plan, name) for name in type(plan).model_fields}
+    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror})
 
 
-def _network(kind: Kind, design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
+def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # loading a model must not move the caller's random numbers
-        network = kind.build(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
     tensors = read_tensors(folder / WEIGHTS, sums.get(WEIGHTS, ""))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / kind.file} ({error}).") from error
+        raise UserError(f"{folder / WEIGHTS}: not the weights of {folder / design_file(design)} ({error}).") from error
     return network.eval()
 
 
 def read_plan(path: Path) -> ModelPlan:
-    """The plan in a package's file.
+    """Return the plan in a package's file.
 
     Raises:
         UserError: it can't be read, or has a fault.
@@ -188,17 +191,3 @@ def _sums(folder: Path) -> dict[str, str]:
             f"{folder}: not a model package ({SUMS} cannot be read: {error}). Name the folder of a model, such as "
             "final/fold-0/model in a run folder."
         ) from error
-
-
-def _into_place(unfinished: Path, folder: Path) -> None:
-    """Rename a whole package to its name. No system exchanges two folders everywhere, so the old one steps aside."""
-    old = folder.with_name(f".{os.getpid()}-{folder.name}-old")
-    try:
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Choose another folder.") from error
-    shutil.rmtree(old, ignore_errors=True)

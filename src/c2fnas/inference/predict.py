@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ import torch
 from torch import nn
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.label_file import write_label
-from c2fnas.data.preprocess import prepare_image
+from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.preprocess import prepare_image, resampled_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import Volume, write_label
 from c2fnas.errors import UserError
-from c2fnas.inference.ensemble import Ensemble, Mirrored, Vote
-from c2fnas.inference.package import Model
-from c2fnas.inference.prediction_folder import PredictionFolder
-from c2fnas.inference.restoring import RestoringSink
+from c2fnas.inference.ensemble import Ensemble, Mirrored
+from c2fnas.inference.options import Vote
+from c2fnas.inference.package import Package
+from c2fnas.inference.prediction_files import PredictionFolder
+from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.text import plural
 
-Prepared = tuple[np.ndarray, Restoration]
+Image = np.ndarray | NormalisedImage
+Prepared = tuple[Image, Restoration]
 UnderWay = tuple[Case, Restoration]
 Progress = Callable[[int, int], None]
 
@@ -38,26 +42,46 @@ class Failure:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a call has done: cases predicted, cases that were there already, and cases that failed."""
+    """The cases that a call has predicted, those that were there already, and those that failed."""
 
+    folder: Path
     done: tuple[str, ...]
     kept: tuple[str, ...]
     failures: tuple[Failure, ...]
 
+    def text(self) -> str:
+        """Return a line on what is in the folder now."""
+        kept = f", {len(self.kept)} were there already" if self.kept else ""
+        return f"{plural(len(self.done), 'case')} predicted{kept}: {self.folder}"
+
+    def failure_text(self) -> str:
+        """Return a line on each case that failed, and one on how to go on; empty where none failed."""
+        if not self.failures:
+            return ""
+        lines = [f"case {failure.case} failed: {failure.reason}" for failure in self.failures]
+        total = len(self.done) + len(self.kept) + len(self.failures)
+        how = "Fix them and run the same command again."
+        return "\n".join([*lines, f"{len(self.failures)} of {total} cases failed. {how}"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as JSON."""
+        failures = [asdict(failure) for failure in self.failures]
+        return {"folder": str(self.folder), "done": list(self.done), "kept": list(self.kept), "failures": failures}
+
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model, or several that vote, and how they look at a volume.
+    """Models that vote, or a single one, with the window and the views by which they see a volume.
 
     Args:
         models: Of one preparation, see :func:`refuse_unlike`.
-        window: How volumes are cut.
-        vote: How several models are fused (paper 4.2: majority).
-        mirror: Whether each model averages over all eight mirrorings.
-        device: Where to compute.
+        window: The sliding window.
+        vote: The fusion of several models (paper 4.2: majority).
+        mirror: Each model averages over all eight mirrorings.
+        device: The device to compute on.
     """
 
-    models: tuple[Model, ...]
+    models: tuple[Package, ...]
     window: SlidingWindow
     vote: Vote = "majority"
     mirror: bool = False
@@ -68,7 +92,7 @@ class Predictor:
 
     @property
     def maker(self) -> dict[str, Any]:
-        """Everything that changes labels, but for rounding; equal makers make equal predictions."""
+        """The models and options that change labels: equal makers make equal predictions, except for rounding."""
         return {
             "models": sorted(model.checksum for model in self.models),
             "vote": self.vote if len(self.models) > 1 else None,
@@ -81,20 +105,41 @@ class Predictor:
     def network(self) -> nn.Module:
         """The network whose logits hold every model's classes side by side."""
         networks = [Mirrored(model.network) if self.mirror else model.network for model in self.models]
-        return networks[0] if len(networks) == 1 else Ensemble(networks)
+        return networks[0] if len(networks) == 1 else Ensemble(networks, apart=self._apart)
 
-    def read(self, case: Case) -> Prepared:
-        """A case's prepared image and the way back."""
-        return prepare_image(case.images, self.models[0].plan, case.id)
+    @property
+    def _apart(self) -> bool:
+        """True if the models normalise differently: each with the statistics of its own fold."""
+        return len({model.plan.channels for model in self.models}) > 1
+
+    def label(self, volume: Volume, name: Path, probabilities: bool = False) -> RestoringSink:
+        """Return the labels of one image in memory, and its class probabilities; its array is overwritten.
+
+        Raises:
+            CaseError: it has other channels than the models; ``name`` is what to call it.
+            UserError: one window does not fit into memory.
+        """
+        image, way = self.read(Case("", (name,), None), volume)
+        classes = len(self.models[0].plan.classes) if probabilities else None
+        sink = RestoringSink(way, len(self.models), self.vote, classes)
+        return next(self.window.stream(self.network, [(image, sink)], device=self.device))
+
+    def read(self, case: Case, volume: Volume | None = None) -> Prepared:
+        """Return a case's image, as each model normalises it, and the way back; ``volume`` is what was read of it."""
+        plan = self.models[0].plan
+        if not self._apart:
+            return prepare_image(case.images, plan, case.id, volume)
+        image, way, own = resampled_image(case.images, plan, case.id, volume)
+        return NormalisedImage(image, [channel for model in self.models for channel in model.plan.channels], own), way
 
     def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
-        """Write a case's labels, with the label values of the plan, in the image's own grid and integer type."""
+        """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""
         classes = self.models[0].plan.label_classes
         write_label(path, sink.labels, way.original, None, classes, template=case.images[0])
 
 
-def refuse_unlike(models: Sequence[Model]) -> None:
-    """See that the models can share a window.
+def refuse_unlike(models: Sequence[Package]) -> None:
+    """Refuse models that can't share a window.
 
     Raises:
         UserError: their classes, preparation, patches or blending differ.
@@ -131,11 +176,11 @@ def predict_cases(
     work = _Work(predictor, output, len(cases) - len(open_), on_progress)
     work.run(open_)
     kept = tuple(case.id for case in cases if case not in open_)
-    return Predicted(tuple(work.done), kept, tuple(work.failures))
+    return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
 
 
 class _Work:
-    """One call's progress."""
+    """The progress of one call."""
 
     def __init__(self, predictor: Predictor, output: PredictionFolder, kept: int, on_progress: Progress) -> None:
         self.done: list[str] = []
@@ -175,7 +220,7 @@ class _Work:
             return [case for case, _ in under_way]
         return []
 
-    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[np.ndarray, RestoringSink]]:
+    def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[Image, RestoringSink]]:
         """Prepared images, the next one read while the windows of this one are computed."""
         models, vote = len(self._predictor.models), self._predictor.vote
         with ThreadPoolExecutor(1) as reader:

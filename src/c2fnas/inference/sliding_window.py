@@ -3,21 +3,23 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2fnas.inference.blend import Blend, Sink
+from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.patches import Image, crop
 from c2fnas.inference.forward import Forward, Precision
-from c2fnas.inference.host_memory import used_memory
 from c2fnas.inference.sinks import LabelSink, ScoreSink
-from c2fnas.inference.windows import Weighting, importance, padding_before, window_starts
+from c2fnas.inference.windows import Blend, Sink, Weighting, importance, padding_before, window_starts
+from c2fnas.memory import used_memory
 from c2fnas.shapes import Size
 
 SinkT = TypeVar("SinkT", bound=Sink)
-Image = np.ndarray | Tensor
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class SlidingWindow:
             raise ValueError(f"batch {self.batch}: at least one window at a time")
 
     def windows(self, shape: Size) -> tuple[Size, ...]:
-        """First voxels of the windows of a volume of ``shape``, padded to at least the patch.
+        """Return the first voxels of the windows of a volume of ``shape``, padded to at least the patch.
 
         >>> SlidingWindow(patch_size=(8, 8, 8), stride=(4, 8, 8)).windows((10, 8, 3))
         ((0, 0, 0), (2, 0, 0))
@@ -65,13 +67,13 @@ class SlidingWindow:
         return window_starts(shape, self.patch_size, self.stride)
 
     def scores(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> Tensor:
-        """Blended logits ``[classes, i, j, k]`` in main memory of an image ``[channels, i, j, k]``."""
+        """Return blended logits ``[classes, i, j, k]`` in main memory of an image ``[channels, i, j, k]``."""
         room = None if self.max_memory is None else max(0, self.max_memory - used_memory())
         sink = ScoreSink(_shape(image), room)
         return next(self.stream(network, [(image, sink)], device=device)).scores
 
     def labels(self, network: nn.Module, image: Image, *, device: str | torch.device = "auto") -> np.ndarray:
-        """The best class of every voxel, uint8 ``[i, j, k]``: the argmax of :meth:`scores`, which never exist."""
+        """Return the best class of every voxel, uint8 ``[i, j, k]``; the scores of a whole volume never exist."""
         return next(self.stream(network, [(image, LabelSink(_shape(image)))], device=device)).labels
 
     def stream(
@@ -90,7 +92,7 @@ class SlidingWindow:
         """
         with evaluating(network):
             forward = Forward(network, device, self.precision, self.max_memory, self.batch)
-            for tasks in _batched(self._tasks(volumes, forward.room), self.batch):
+            for tasks in batched(self._tasks(volumes, forward.room), self.batch):
                 logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
                 for task, scores in zip(tasks, logits, strict=True):
                     task.blend.add(task.start, scores)
@@ -115,24 +117,17 @@ class SlidingWindow:
 class _Task(Generic[SinkT]):
     """One window of a volume."""
 
-    image: np.ndarray
+    image: np.ndarray | NormalisedImage
     start: Size
     blend: Blend
     sink: SinkT
     last: bool
 
     def patch(self, size: Size) -> np.ndarray:
-        """The window's voxels ``[channels, *size]``, float32; what lies outside of the volume is zero."""
-        shape = _shape(self.image)
-        axes = zip(self.start, size, shape, padding_before(shape, size), strict=True)
-        bounds = [(start - before, start - before + side, extent) for start, side, extent, before in axes]
-        inside = tuple(slice(max(0, first), min(extent, end)) for first, end, extent in bounds)
-        place = tuple(
-            slice(part.start - first, part.stop - first) for part, (first, _, _) in zip(inside, bounds, strict=True)
-        )
-        patch = np.zeros((len(self.image), *size), dtype=np.float32)
-        patch[(slice(None), *place)] = self.image[(slice(None), *inside)]
-        return patch
+        """Return the window's voxels ``[channels, *size]``, float32; what lies outside of the volume is zero."""
+        before = padding_before(_shape(self.image), size)
+        corner = [start - padding for start, padding in zip(self.start, before, strict=True)]
+        return crop(self.image, corner, size).astype(np.float32, copy=False)
 
 
 @contextmanager
@@ -151,12 +146,8 @@ def _shape(image: Image) -> Size:
     return i, j, k
 
 
-def _batched(tasks: Iterable["_Task[SinkT]"], size: int) -> "Iterator[list[_Task[SinkT]]]":
-    batch: list[_Task[SinkT]] = []
-    for task in tasks:
-        batch.append(task)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of ``size`` items, in order; the last one may be shorter."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
         yield batch

@@ -1,7 +1,14 @@
-"""HOW a candidate computes: cell, stem, network, super-network (paper 3.4 and 4.1)."""
+"""Networks of the search space: operation, cell, network, super-network (paper 3.4 and 4.1)."""
 
-from c2fnas.networks.count import count_network
-from c2fnas.networks.network import SegmentationNetwork, build_network
-from c2fnas.networks.supernet import SuperNetwork
+from c2fnas.lazy import attach
 
-__all__ = ["SegmentationNetwork", "SuperNetwork", "build_network", "count_network"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "count": ["count_network"],
+        "designs": ["Design", "build_design"],
+        "network": ["SegmentationNetwork", "build_network"],
+        "prefix_tree": ["evaluate_paths"],
+        "supernet": ["SuperNetwork"],
+    },
+)

@@ -1,4 +1,4 @@
-"""The convolution block that everything is built from, and the two ways to change resolution (paper 4.1)."""
+"""The convolution block of all networks, and the two ways to change resolution (paper 4.1)."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from c2fnas.shapes import Size
+
 Kernel = tuple[int, int, int]
 Features = Float[Tensor, "batch filters i j k"]
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, instance normalisation (affine), ReLU, in this order; no bias, which the norm would undo."""
+    """Convolution without bias, which the norm would undo, affine instance normalisation, ReLU; the size stays."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Kernel = (1, 1, 1), stride: int = 1) -> None:
         i, j, k = kernel
@@ -38,23 +40,35 @@ class UpSampling(nn.Module):
         self.conv = ConvBlock(inputs, inputs // 2)
 
     def forward(self, x: Features, size: Sequence[int]) -> Features:
-        """Interpolate to ``size`` (i, j, k) and halve the filters."""
+        """Return ``x`` interpolated to ``size`` (i, j, k), with half the filters."""
         return self.conv(interpolate(x, size))
 
 
 def interpolate(x: Features, size: Sequence[int]) -> Features:
-    """Trilinear interpolation to ``size``; corners are not aligned, as a scale factor of 2 has it.
+    """Interpolate trilinearly to ``size``; corners are not aligned, as with a scale factor of 2.
 
-    On a CPU it goes channels last, in and out: PyTorch's kernels for that are several times faster, forth and back, and
-    the convolution that follows takes it as it comes (docs/decisions/0017).
+    On a CPU input and output are channels last. PyTorch's kernels for it are several times faster, forward and
+    backward, and the convolution that follows accepts it (docs/decisions/0017).
     """
     if x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
         x = x.to(memory_format=torch.channels_last_3d)
     return functional.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)
 
 
+def pad_end(x: Features, size: Size) -> Features:
+    """Pad with zeros at the end of each axis, to ``size`` (i, j, k)."""
+    missing = [want - have for have, want in zip(x.shape[2:], size, strict=True)]
+    return functional.pad(x, [amount for each in reversed(missing) for amount in (0, each)])  # the last axis first
+
+
+def crop_end(x: Features, size: Size) -> Features:
+    """Crop at the end of each axis, to ``size`` (i, j, k)."""
+    i, j, k = size
+    return x[..., :i, :j, :k]
+
+
 def initialise(module: nn.Module) -> None:
-    """He initialisation for ReLU (fan-in); norms start as the identity, biases at zero."""
+    """Initialise convolutions after He for ReLU (fan-in); norms start as the identity, biases at zero."""
     for part in module.modules():
         if isinstance(part, nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -63,5 +77,5 @@ def initialise(module: nn.Module) -> None:
 
 
 def concatenate(parts: Sequence[Tensor]) -> Tensor:
-    """Along the filters; one part is passed through."""
+    """Concatenate along the filters; a single part is returned as it is."""
     return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim=1)

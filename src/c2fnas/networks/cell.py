@@ -10,7 +10,7 @@ from c2fnas.space.topology import Move
 
 
 def build_operation(operation: Operation, filters: int) -> nn.Sequential:
-    """The searched operation; its last axis is the through-plane one."""
+    """Build the searched operation; the last axis is the through-plane one."""
     match operation:
         case Operation.CONV3D:
             return nn.Sequential(ConvBlock(filters, filters, (3, 3, 3)))
@@ -21,7 +21,7 @@ def build_operation(operation: Operation, filters: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """One input's way through a cell: a 1×1×1 convolution, then an operation with weights of its own."""
+    """The branch of one input in a cell: a 1×1×1 convolution, then an operation with weights of its own."""
 
     def __init__(self, filters: int, operations: Sequence[Operation]) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class Branch(nn.Module):
         )
 
     def forward(self, x: Features, operation: Operation) -> Features:
-        """Carry ``x`` through ``operation``; the others are not touched."""
+        """Return ``x`` after ``operation``; the others are not used."""
         return self.operations[key(operation)](self.preprocess(x))
 
 
 class Cell(nn.Module):
-    """Resampling where the cell goes down or up, then each input through its own branch; sum; 1×1×1 convolution.
+    """Resampling where the cell goes down or up, a branch for each input, their sum, and a 1×1×1 convolution.
 
     A cell of a network holds one operation, a cell of the super-network all of them.
     """
@@ -54,9 +54,9 @@ class Cell(nn.Module):
     def forward(
         self, inputs: Sequence[Features], operation: Operation, size: Sequence[int], second: Features | None = None
     ) -> Features:
-        """One or two inputs, the previous output first; ``size`` is that of the cell's level.
+        """Return the cell's output for one or two inputs, the previous output first; ``size`` is its level's.
 
-        ``second`` is what the second input's branch gives, where it is known already.
+        ``second`` is the result of the second input's branch, where it is known already.
         """
         previous, *others = inputs
         if isinstance(self.resample, UpSampling):
@@ -70,5 +70,5 @@ class Cell(nn.Module):
 
 
 def key(operation: Operation) -> str:
-    """An operation's name among modules."""
+    """Return an operation's name among modules."""
     return operation.name.lower()

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates of a built network, counted as it runs; twin of :mod:`c2fnas.space.cost`."""
+"""Parameters and multiply-accumulates of a built network, counted as it runs; the twin of :mod:`c2fnas.space.cost`."""
 
 import math
 
@@ -7,20 +7,17 @@ from torch import Tensor, nn
 
 
 def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int, int, int]) -> tuple[int, int]:
-    """``(parameters, macs)`` of ``module`` on one input: all learnable numbers, the convolutions' multiply-accumulates.
+    """Count ``(parameters, macs)`` of ``module`` on one input: all parameters, multiply-accumulates of convolutions.
 
-    Works on the meta device too, where nothing is computed. The paper's "FLOPs" are these multiply-accumulates.
+    Works on the meta device too, where nothing is computed. The paper calls these multiply-accumulates FLOPs.
     """
     macs = 0
 
     def add(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs
         assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
-        taps = math.prod(conv.kernel_size) * conv.in_channels // conv.groups
-        if isinstance(conv, nn.ConvTranspose3d):
-            macs += math.prod(inputs[0].shape[2:]) * taps * conv.out_channels
-        else:
-            macs += math.prod(output.shape[2:]) * taps * conv.out_channels
+        voxels = (inputs[0] if isinstance(conv, nn.ConvTranspose3d) else output).shape[2:]
+        macs += math.prod(voxels) * math.prod(conv.kernel_size) * conv.in_channels // conv.groups * conv.out_channels
 
     convolutions = [part for part in module.modules() if isinstance(part, nn.Conv3d | nn.ConvTranspose3d)]
     hooks = [conv.register_forward_hook(add) for conv in convolutions]

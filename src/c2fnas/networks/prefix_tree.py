@@ -1,4 +1,4 @@
-"""Many paths at once: they form a tree over the cells, and what two of them share is computed once, which is exact."""
+"""Exact evaluation of many paths at once: their prefixes form a tree, and each shared prefix is computed once."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from c2fnas.networks.blocks import Features
+from c2fnas.networks.network import State
 from c2fnas.networks.supernet import SuperNetwork
-from c2fnas.networks.trunk import State
 from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.topology import skip_sources
 
@@ -17,12 +17,12 @@ from c2fnas.space.topology import skip_sources
 def evaluate_paths(
     supernet: SuperNetwork, x: Features, paths: Sequence[OperationPath]
 ) -> Iterator[tuple[int, Features]]:
-    """Yield ``(index into paths, logits)`` of every path, walking their prefix tree depth first.
+    """Yield ``(index into paths, logits)`` of every path, depth first through the tree of prefixes.
 
-    Two things are shared. Paths with the same first cells have the same activations there. And a skip, which comes from
-    far back, goes through its branch of the up cell once for all paths that agree up to where it starts.
+    Paths with the same first cells share the activations of these cells. Paths that agree up to the source of a long
+    skip share its branch of the up cell.
 
-    Memory is that of one path's activations plus one kept state per cell and three branches per skip. Equal to
+    Takes the memory of one path's activations, one state per cell and three branches per skip. Equal to
     ``supernet(x, path)`` bit for bit on the CPU, since every operation sees the same tensor.
     """
     order = sorted(range(len(paths)), key=lambda index: paths[index])
@@ -30,7 +30,7 @@ def evaluate_paths(
 
 
 class _Walk:
-    """A walk through the tree: the states lie on the call stack, the branches of skips here."""
+    """A walk through the tree: states are kept on the call stack, branches of skips in ``_branches``."""
 
     def __init__(self, supernet: SuperNetwork, paths: Sequence[OperationPath]) -> None:
         self._supernet, self._paths = supernet, paths
@@ -38,18 +38,18 @@ class _Walk:
         self._branches: dict[int, dict[tuple[int, Operation], Tensor]] = {}
 
     def descend(self, state: State, order: list[int], cell: int) -> Iterator[tuple[int, Features]]:
-        """The paths in ``order`` agree on all cells before ``cell``, where ``state`` stands."""
+        """Evaluate the paths in ``order``, which agree on all cells before ``cell`` and have led to ``state``."""
         if cell == self._supernet.topology.cells:
             logits = self._supernet.finish(state)
             yield from ((index, logits) for index in order)
             return
         for operation, group in groupby(order, key=lambda index: self._paths[index][cell]):
-            self._branches.pop(cell, None)  # they belong to this cell's output before
+            self._branches.pop(cell, None)  # of this cell's previous output
             after = self._supernet.step(state, cell, operation, self._skip(state, cell, operation))
             yield from self.descend(after, list(group), cell + 1)
 
     def _skip(self, state: State, cell: int, operation: Operation) -> Tensor | None:
-        """The skip's branch in ``cell``, kept until the output it starts from is another one; None without a skip."""
+        """The skip's branch in ``cell``, kept until its source changes; None without a skip."""
         if cell not in self._sources:
             return None
         kept = self._branches.setdefault(self._sources[cell], {})

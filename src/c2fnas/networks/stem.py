@@ -9,7 +9,7 @@ from c2fnas.networks.blocks import ConvBlock, Features, concatenate, interpolate
 
 
 class StemIn(nn.Sequential):
-    """Two 3×3×3 convolutions with strides 1 and 2: to half the resolution, which is level 0."""
+    """Two 3×3×3 convolutions with strides 1 and 2: to level 0, half the resolution."""
 
     def __init__(self, in_channels: int, filters: tuple[int, int]) -> None:
         full, half = filters
@@ -19,7 +19,7 @@ class StemIn(nn.Sequential):
 class StemOut(nn.Module):
     """3×3×3 convolution, trilinear up-sampling to the input's size, 3×3×3 convolution to the classes.
 
-    Its input is the last cell's output, concatenated with the previous cell's where that one is at level 0 too.
+    The input is the last cell's output, concatenated with the previous cell's where that is at level 0 too.
     """
 
     def __init__(self, inputs: int, filters: int, classes: int) -> None:
@@ -28,7 +28,7 @@ class StemOut(nn.Module):
         self.classify = nn.Conv3d(filters, classes, (3, 3, 3), padding=1)
 
     def forward(self, outputs: Sequence[Features], size: Sequence[int]) -> Features:
-        """Logits of ``size`` (i, j, k) from the last outputs."""
+        """Return logits of ``size`` (i, j, k) from the last outputs."""
         features = self.conv(concatenate(outputs))
         if one_by_one(features, size):
             return self._apart(features, size)
@@ -49,9 +49,9 @@ FAST_ALONE = 20_480
 
 
 def one_by_one(features: Features, size: Sequence[int]) -> bool:
-    """Whether samples go through the full resolution one by one: on a CPU, in inference, where it costs no time.
+    """True if samples pass the full resolution one by one: on a CPU, in inference, where this costs no time.
 
-    It takes the memory that a batch needs at its peak down to little more than a single sample's.
+    A batch then takes little more memory at its peak than a single sample.
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False

@@ -8,6 +8,7 @@ from typing import Any
 
 from c2fnas.data.plan import Plan
 from c2fnas.evaluation.verdict import REFERENCES
+from c2fnas.inference.ensemble import FLIPS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.planning.measure import Timings
 from c2fnas.runs.config import FineConfig, RunConfig, Shares
@@ -18,7 +19,6 @@ from c2fnas.training.recipe import PaperStage, Recipe
 FEWEST_ITERATIONS, MOST_ITERATIONS = 20, 10_000_000
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
 SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
-MIRRORED_VIEWS = 8  # of a window, where a recipe averages over them
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
 TIME_FOR_FOLDS = 0.95
 """The share of a time budget for training and evaluation where nothing is searched; the rest is for preparation."""
@@ -89,8 +89,7 @@ def final_rounds(config: RunConfig, work: Workload) -> float:
 
 def ranking_pairs(fine: FineConfig, cases: int) -> int:
     """Count the pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
-    rungs = successive_halving.plan_rungs(fine.candidates, cases, fine.rungs)
-    return successive_halving.work(rungs) + (fine.audit * cases if len(rungs) > 1 else 0)
+    return successive_halving.pairs(fine.candidates, cases, fine.rungs, fine.audit)
 
 
 def pair_seconds(timings: Timings, work: Workload) -> float:
@@ -107,7 +106,7 @@ def network_seconds(recipe: Recipe, timings: Timings, work: Workload, stage: Pap
     training = START_SECONDS + recipe.iterations * recipe.batch_size * patch
     if stage == "supernet":
         return training
-    views = MIRRORED_VIEWS if stage == "deployment" and recipe.mirror else 1
+    views = len(FLIPS) if stage == "deployment" and recipe.mirror else 1
     return training + work.validation_cases * (views * work.windows * timings.window + CASE_OVERHEAD)
 
 

@@ -85,6 +85,8 @@ class _Recipes:
         lengths = {f"{name}.recipe.iterations" for name, stage in STAGES.items() if not self._length(stage)}
         cases = set() if request.part["fine"].get("cases") else {"fine.cases"}
         self.open_fields = lengths | (cases if lengths else set())
+        if request.part.get("kind") == "training":
+            self.open_fields &= {"deployment.recipe.iterations"}
 
     def of(self, stage: PaperStage, iterations: int | None = None) -> Recipe:
         """The stage's recipe, of its own length or another one."""

@@ -15,7 +15,7 @@ from c2fnas.data.augment import modern_augmentation
 from c2fnas.data.plan import Plan
 from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.inference.forward import autocast
-from c2fnas.networks.designs import Design, build_design, design_of
+from c2fnas.networks.designs import Design, build_design, design_from_json
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
@@ -82,7 +82,7 @@ def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[
 def time_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """Time steps and windows; the job of :func:`measure`."""
     plan, recipe = Plan.model_validate(payload["plan"]), Recipe.model_validate(payload["recipe"])
-    return asdict(time_network(plan, design_of(payload["design"]), recipe, device))
+    return asdict(time_network(plan, design_from_json(payload["design"]), recipe, device))
 
 
 def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:

@@ -7,11 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import torch
 
-from c2fnas.data.free_memory import free_memory
 from c2fnas.data.patches import RESIDENT_SHARE
+from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
 from c2fnas.planning.measure import run_once
 from c2fnas.runs.reporter import Reporter
@@ -160,20 +159,9 @@ def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, An
     use_threads(stepper.fabric)
     for iteration in range(2):
         stepper.step(_noise(step, tuple(payload["patch"])), iteration)
-    return {"bytes": _peak(stepper.fabric.device)}
+    return {"bytes": peak_memory(stepper.fabric.device)}
 
 
 def _noise(step: TrainingStep, patch: tuple[int, ...]) -> SimpleNamespace:
     image = torch.randn(step.patches, step.in_channels, *patch)
     return SimpleNamespace(image=image, label=torch.randint(step.classes, (step.patches, *patch)))
-
-
-def _peak(device: torch.device) -> int:
-    """Bytes reserved on a GPU, or this process's resident memory, at the peak."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return psutil.Process().memory_info().rss

@@ -6,16 +6,18 @@ What a part leaves open is filled in later; each recipe is completed from the on
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
-from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
+
+if TYPE_CHECKING:
+    from c2fnas.data.plan import Plan  # which imports torch, and a wrong --budget is to be refused at once
 
 BUDGETS = ("demo", "hour", "day", "paper")
 STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
@@ -43,7 +45,7 @@ def load_budget(budget: str) -> Part:
     try:
         part = yaml.safe_load(source.read_text(encoding="utf-8"))
         if not isinstance(part, dict):
-            raise ValueError("it holds no keys and values")
+            raise ValueError("it should be a dictionary of keys and values")
         draft(part, budget)
         return part
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -52,13 +54,15 @@ def load_budget(budget: str) -> Part:
         ) from error
 
 
-def requested(budget: str, overrides: Mapping[str, Any]) -> Part:
+def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
+
+    ``base`` is the budget's part where it is known.
 
     Raises:
         UserError: no such budget, or a value out of range.
     """
-    part = with_overrides(load_budget(budget), overrides)
+    part = with_overrides(load_budget(budget) if base is None else base, overrides)
     try:
         draft(part, budget)
     except ValidationError as error:
@@ -81,7 +85,7 @@ def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
     return RunConfig.model_validate(whole)
 
 
-def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: Plan, precision: str) -> Recipe:
+def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: "Plan", precision: str) -> Recipe:
     """Return the recipe that ``part`` names: the paper's to the letter, or the modern one with the plan's batch.
 
     ``precision`` and what the plan says of the batch give way to values in ``part``.

@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from c2fnas.data.fold_choice import FoldChoice
+from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design
-from c2fnas.planning.presets import STAGES, Part, complete_recipe, draft, requested
+from c2fnas.planning.presets import BUDGETS, STAGES, Part, complete_recipe, draft, load_budget, requested
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
+from c2fnas.runs.run import chosen_folds, load_folds
 
 DEFAULT_BUDGET = "hour"
+AMENDABLE = (*STAGES, "verdict")
+"""Sections of a prepared run that may change without another preparation."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,9 @@ class Request:
 
     Attributes:
         budget: its name or file.
+        base: its part of a configuration.
         overrides: values given by the user, in this call and in earlier ones.
-        part: the budget's part of a configuration with the overrides in it.
+        part: the budget's part with the overrides in it.
         devices: of the run.
         design: the network that is trained where nothing is searched.
         config: the run's own configuration with what may still change in it; None where it has to be made.
@@ -33,6 +38,7 @@ class Request:
     """
 
     budget: str
+    base: Part
     overrides: dict[str, Any]
     part: Part
     devices: tuple[str, ...]
@@ -64,8 +70,12 @@ def request_for(
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
     design: Design | None = None,
+    amend: bool = False,
 ) -> Request:
     """Return the request for the run in ``folder``; None for a value means: as the run was started.
+
+    Before a stage has begun, a changed run is configured again from the start; with ``amend`` the values of its stages
+    change alone.
 
     Raises:
         UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
@@ -73,24 +83,40 @@ def request_for(
     asked = dict(overrides or {})
     refuse_unknown(asked)
     known = RunConfig.load(folder.config) if folder.config.exists() else None
-    whole = {**(known.overrides if known else {}), **asked}
-    budget = budget or (known.budget if known else DEFAULT_BUDGET)
+    earlier = known.overrides if known else {}
+    whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
+    asked_budget, budget = budget, budget or (known.budget if known else DEFAULT_BUDGET)
     devices = devices or (known.devices if known else ("cpu",))
-    part = requested(budget, whole)
+    base = _base(folder, known, asked_budget, budget)
+    part = requested(budget, whole, base)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
-    replan = any(name.startswith("plan.") for name in asked)
     divides = known is None or any(name.startswith("folds.") for name in asked)
     folds = FoldChoice(**draft(part, budget).folds.model_dump()) if divides else FoldChoice()
     if known is None:
-        return Request(budget, whole, part, devices, design, None, replan, folds)
+        return Request(budget, base, whole, part, devices, design, None, any(map(_plans, asked)), folds)
     changes = _changes(folder, known, budget, asked, part, devices)
+    if folder.budget.exists() and base != load_budget(str(folder.budget)):
+        changes.setdefault("budget", (known.budget, budget))  # a file of the same name with other values
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:
-        config = _amended(folder, known, changes, whole, part) if begun_stages(folder) else None
-    replan = replan and any(name.startswith("plan.") for name in changes)
-    return Request(budget, whole, part, devices, design, config, replan, folds)
+        alone = amend and all(name.partition(".")[0] in AMENDABLE for name in changes)
+        config = _amended(folder, known, changes, whole, part) if alone or begun_stages(folder) else None
+    # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
+    replan = any(map(_plans, changes)) and (any(map(_plans, asked)) or "plan.yaml" not in changes)
+    return Request(budget, base, whole, part, devices, design, config, replan, folds)
+
+
+def _base(folder: RunFolder, known: RunConfig | None, asked: str | None, budget: str) -> Part:
+    """The budget's part; a run that stays as it was started has its own copy, and needs the user's file no more."""
+    same = known is not None and known.budget == budget and folder.budget.exists()
+    gone = budget not in BUDGETS and not Path(budget).is_file()
+    return load_budget(str(folder.budget) if same and (asked is None or gone or begun_stages(folder)) else budget)
+
+
+def _plans(field: str) -> bool:
+    return field.startswith("plan.") and field != "plan.yaml"
 
 
 def _changes(
@@ -103,6 +129,7 @@ def _changes(
     fresh = [name for name in named if name not in known.overrides or known.overrides[name] != asked[name]]
     pairs = {name: (value_at(known, name), value_at(wanted, name)) for name in fresh}
     pairs |= {"budget": (known.budget, budget), "devices": (known.devices, devices)}
+    pairs["plan.style"] = (known.plan.style, wanted.plan.style)
     pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
     if wanted.kind == "search":
         pairs["kind"] = (known.kind, "search")
@@ -113,10 +140,13 @@ def _amended(
     folder: RunFolder, known: RunConfig, changes: Mapping[str, tuple[Any, Any]], whole: dict[str, Any], part: Part
 ) -> RunConfig:
     """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
-    values = {name: asked for name, (_, asked) in changes.items() if ".recipe." not in name}
-    for section in {name.partition(".")[0] for name in changes if ".recipe." in name}:
-        recipe = value_at(known, f"{section}.recipe")
+    changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole
+    wanted = draft(part, known.budget)
+    values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
+    if "deployment.folds" in values:
+        values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(load_folds(folder.folds)))
+    for name in changed - values.keys():
+        section, recipe = name.partition(".")[0], value_at(known, name)
         own = {"iterations": recipe.iterations, **part[section]["recipe"]}
-        plan = load_plan(folder.plan)
-        values[f"{section}.recipe"] = complete_recipe(own, STAGES[section], plan, recipe.precision)
-    return with_values(known, values | {"overrides": whole})
+        values[name] = complete_recipe(own, STAGES[section], load_plan(folder.plan), recipe.precision)
+    return with_values(known, values | {"devices": changes.get("devices", [known.devices])[-1], "overrides": whole})

@@ -1,0 +1,5 @@
+"""The report of a run: an HTML page with everything that is known of it, and its figures."""
+
+from c2fnas.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {"page": ["write_report", "write_report"]})

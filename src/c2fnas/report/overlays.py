@@ -1,10 +1,10 @@
-"""What Figure 6 shows: the best, the median and the worst case, predicted by the fold that has not seen them.
+"""The cases of Figure 6: the best, the median and the worst, predicted by the fold that has not seen them.
 
 Everything comes from the run folder: prepared images, truths and model packages. The data set need not be there.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -18,8 +18,8 @@ from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.forward import Precision, resolve_device
 from c2fnas.inference.package import load_package
-from c2fnas.inference.restoring import RestoringSink
-from c2fnas.report.facts.final import FinalFacts, FoldFacts
+from c2fnas.inference.sinks import RestoringSink
+from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.runs.folder import RunFolder
 from c2fnas.training.precision import resolve_precision
 
@@ -39,14 +39,14 @@ class Slice:
     """A slice as it is shown: rows downwards, columns to the right.
 
     Attributes:
-        image: the first channel as it was prepared, float32 ``[rows, columns]``.
+        image: the first channel, resampled, float32 ``[rows, columns]``.
         truth: class indices, uint8, the same size.
         prediction: class indices, uint8, the same size.
         aspect: a pixel's height by its width.
         plane: its name.
         edges: left, right, top, bottom in the patient.
         number: of the slice along the axis through it, from 1, of ``count``.
-        why: what it was chosen for.
+        why: it was chosen.
     """
 
     image: np.ndarray
@@ -71,16 +71,16 @@ class Overlay:
 
 
 def read_overlays(
-    folder: RunFolder, final: FinalFacts, precision: str, *, device: str = "auto", say: Say = lambda text: None
+    folder: RunFolder, final: FinalSummary, precision: str, *, device: str = "auto", say: Say = lambda text: None
 ) -> tuple[Overlay, ...]:
-    """The cases of Figure 6, predicted where an earlier report has not kept them.
+    """Return the cases of Figure 6; those that an earlier report has not kept are predicted.
 
     Args:
         folder: Of the run.
         final: Its deployment, with one finished fold at least.
         precision: Of the deployment's recipe; where the device does not compute in it, fp32 takes its place.
         device: Where to predict.
-        say: Hears of each prediction.
+        say: Receives a line on each prediction.
 
     Raises:
         UserError: a model package or the cache is damaged or gone.
@@ -93,8 +93,8 @@ def read_overlays(
     return tuple(found)
 
 
-def telling_cases(final: FinalFacts) -> list[tuple[str, FoldFacts, CaseScores]]:
-    """The best, the median and the worst case of all folds with a model, by mean Dice; none twice."""
+def telling_cases(final: FinalSummary) -> list[tuple[str, FoldSummary, CaseScores]]:
+    """Return the best, the median and the worst case of all folds with a model, by mean Dice; none twice."""
     rows = [pair for pair in final.worst_first if pair[0].model is not None]
     places = {"worst": 0, "best": len(rows) - 1, "median": (len(rows) - 1) // 2} if rows else {}
     roles: dict[int, str] = {}
@@ -104,7 +104,7 @@ def telling_cases(final: FinalFacts) -> list[tuple[str, FoldFacts, CaseScores]]:
 
 
 def telling_slices(case: PreparedCase, prediction: np.ndarray) -> tuple[Slice, ...]:
-    """The slice with most structure and the one with most errors, zoomed to what is there.
+    """Return the slice with most structure and the one with most errors, zoomed to what is there.
 
     Slices lie across the axis with the thickest ones; where none is thicker, they are axial.
 
@@ -122,7 +122,7 @@ def telling_slices(case: PreparedCase, prediction: np.ndarray) -> tuple[Slice, .
 
 
 def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, int]:
-    """The slices along ``axis`` that are worth a look, by what for."""
+    """Return the number of each slice along ``axis`` that is shown, by the reason."""
     others = tuple(each for each in range(3) if each != axis)
     structure = ((truth > 0) | (prediction > 0)).sum(axis=others)
     errors = (truth != prediction).sum(axis=others)
@@ -133,7 +133,7 @@ def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, 
 
 
 def _slice(volumes: list[np.ndarray], spacing: tuple[float, float, float], axis: int, index: int, why: str) -> Slice:
-    """A slice of the image, the truth and the prediction, all canonical."""
+    """Return a slice of the image, the truth and the prediction, all canonical."""
     across, down = (spacing[each] for each in range(3) if each != axis)
     image, truth, prediction = (shown_slice(volume, axis, index) for volume in volumes)
     box = _zoom(truth + prediction, down, across)
@@ -151,7 +151,7 @@ def _slice(volumes: list[np.ndarray], spacing: tuple[float, float, float], axis:
 
 
 def through_axis(spacing: tuple[float, float, float]) -> int:
-    """The canonical axis across which a case is shown.
+    """Return the canonical axis across which a case is shown.
 
     >>> through_axis((1.0, 5.0, 1.0)), through_axis((1.0, 1.0, 1.1))
     (1, 2)
@@ -161,7 +161,7 @@ def through_axis(spacing: tuple[float, float, float]) -> int:
 
 
 def shown_slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
-    """A slice of a canonical volume (right, anterior, superior) as radiologists see it, see :data:`EDGES`.
+    """Return a slice of a canonical volume (right, anterior, superior) as radiologists see it, see :data:`EDGES`.
 
     >>> shown_slice(np.arange(8).reshape(2, 2, 2), axis=2, index=0).tolist()
     [[6, 2], [4, 0]]
@@ -170,15 +170,15 @@ def shown_slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
 
 
 def original_image(case: PreparedCase) -> np.ndarray:
-    """The prepared first channel in the original grid, float32; outside of the crop its lowest value."""
-    way, prepared = case.restoration, np.asarray(case.image[0], dtype=np.float32)
+    """Return the prepared first channel in the original grid, float32; outside of the crop its lowest value."""
+    way, prepared = case.restoration, np.asarray(case.raw[0], dtype=np.float32)
     result = np.full(way.original.shape, prepared.min(), dtype=np.float32)
     way.view(result)[...] = resample_image(prepared, way.crop_shape, way.nearest_axis) if way.resampled else prepared
     return result
 
 
 def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, slice]:
-    """The part of a slice that holds what is not background, with a margin in mm; all of it where nothing is."""
+    """Return the part of a slice that is not background, with a margin; all of it if everything is background."""
     if not classes.any():
         return slice(None), slice(None)
 
@@ -191,9 +191,9 @@ def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, 
 
 
 def _prediction(
-    folder: RunFolder, fold: FoldFacts, case: PreparedCase, precision: str, device: str, say: Say
+    folder: RunFolder, fold: FoldSummary, case: PreparedCase, precision: str, device: str, say: Say
 ) -> np.ndarray:
-    """Class indices of a case in its original grid, as the fold's evaluation had them; kept for the next report."""
+    """Return class indices of a case in its original grid, as the fold's evaluation had them; they are kept."""
     assert fold.model is not None
     assert fold.checksum is not None
     kept = folder.report / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
@@ -205,11 +205,12 @@ def _prediction(
 
 
 def predict_case(model: Path, case: PreparedCase, precision: str, device: str) -> np.ndarray:
-    """Class indices of a prepared case in its original grid, uint8, by the model package's own window."""
+    """Return class indices of a prepared case in its original grid, uint8, by the model package's own window."""
     place = resolve_device(device)
     package = load_package(model)
     usual = resolve_precision("auto", place.type)
     window = package.window(precision=cast(Precision, precision if precision == usual else "fp32"))
     network = Mirrored(package.network) if package.plan.mirror else package.network
-    (sink,) = window.stream(network, [(case.image, RestoringSink(case.restoration))], device=place)
+    image = replace(case, channels=package.plan.channels).image
+    (sink,) = window.stream(network, [(image, RestoringSink(case.restoration))], device=place)
     return sink.labels

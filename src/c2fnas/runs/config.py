@@ -72,7 +72,7 @@ class PlanConfig(Frozen):
 
 
 class FoldsConfig(Frozen):
-    """The division into folds, see :class:`c2fnas.data.fold_choice.FoldChoice`."""
+    """The division into folds, see :class:`c2fnas.data.folds.FoldChoice`."""
 
     by: str | None = None
     count: int | None = Field(default=None, ge=2)
@@ -91,7 +91,7 @@ class CoarseLimits(Frozen):
 
 
 class EarlyStopping(Frozen):
-    """Rungs at ``shares`` of a candidate's iterations: the best in ``factor`` go on, see `search.early_stopping`."""
+    """Rungs at ``shares`` of a candidate's iterations; the best in ``factor`` go on (`search.successive_halving`)."""
 
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.33, 0.66)
     factor: int = Field(default=2, ge=2)
@@ -124,11 +124,9 @@ class CoarseConfig(Frozen):
     @field_validator("sampler")
     @classmethod
     def _is_known(cls, sampler: str) -> str:
-        from c2fnas.search.choice import SEARCHERS
+        from c2fnas.search.choice import check_sampler_name
 
-        if sampler not in SEARCHERS and ":" not in sampler:
-            raise ValueError(f"{sampler} is no sampler, choose among {', '.join(SEARCHERS)}")
-        return sampler
+        return check_sampler_name(sampler)
 
 
 class FineConfig(Frozen):
@@ -224,7 +222,7 @@ class RunConfig(Frozen):
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
-            version = values.get("versions", {}).get("c2fnas", "0.1.0") if isinstance(values, dict) else "0.1.0"
+            version = values.get("versions", {}).get("c2fnas", "") if isinstance(values, dict) else ""
             if version.startswith("0.1."):
                 raise UserError(
                     f"{path}: this run was made by c2fnas {version}, whose run folders this version does not read. "

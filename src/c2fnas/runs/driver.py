@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.log import Notices
+from c2fnas.execution.log import WarningLog
 from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.run import Run
 
@@ -39,17 +39,17 @@ def drive(
     Raises:
         Interrupted: somebody has left a file ``stop``.
     """
-    executor, log = run.executor, Notices()
+    executor, log = run.executor, WarningLog()
     while True:
         run.refuse_stop()
         while executor.idle and (job := propose()) is not None:
-            log.begin(job)
+            log.start(job)
             executor.submit(job)
         if not executor.running:
             return
         waited_for = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
-        for warning in log.news(waited_for):
+        for warning in log.unread(waited_for):
             run.reporter.say(warning)
         if outcome is not None:
             settle(outcome)

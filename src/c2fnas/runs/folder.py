@@ -30,6 +30,8 @@ class RunFolder:
 
     config = _Place("run.yaml")
     """The configuration, with seed, versions and checksums of fingerprint and plan."""
+    budget = _Place("budget.yaml")
+    """A copy of the budget: the part of the configuration that it was when the run was prepared."""
     plan = _Place("plan.yaml")
     """The plan: how cases are prepared and cut into patches. It may be edited until a stage begins."""
     fingerprint = _Place("fingerprint.json")
@@ -41,7 +43,7 @@ class RunFolder:
     timings = _Place("timings.json")
     """Seconds of training steps and windows, with the machine and the devices that they were measured on."""
     study = _Place("study.db")
-    """The ledger: Optuna studies on SQLite, one per stage."""
+    """The ledger: Optuna studies on SQLite, one per stage that trains candidates."""
     cache = _Place("cache")
     """The prepared cases."""
     coarse = _Place("coarse")
@@ -54,6 +56,8 @@ class RunFolder:
     """The scoring of candidates with the super-network's weights."""
     ranking_devices = _Place("fine/ranking/devices.json")
     """The number of devices on which the ranking began: its jobs are cut by that."""
+    candidates = _Place("fine/candidates.jsonl")
+    """The ranked candidates of the fine stage, a row of JSON each."""
     ranking_file = _Place("fine/ranking.json")
     """The summary of the ranking; it comes last."""
     verification = _Place("fine/verification")

@@ -7,20 +7,22 @@ from typing import Any
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
 
-ALL = ("coarse", "super-network", "ranking", "final", "scale", "ablation", "verdict", "table")
+ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "ablation", "verdict", "table")
 
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("devices", "deployment.validate_every", "deployment.folds", "overrides", "versions"), ()),
     (("coarse", "verdict"), ("coarse", "final")),
     (("fine.recipe", "fine.sampling"), ("super-network",)),
     (("fine",), ("ranking",)),
-    (("deployment",), ("final", "scale", "ablation", "verdict")),
+    (("deployment.recipe.name", "deployment.recipe.precision"), ALL),  # of every validation's window
+    (("deployment",), ("verification", "final", "scale", "ablation", "verdict")),
     (("",), ALL),
 )
 """Fields (a section stands for all of its fields) and the stages that freeze them; the first row that fits counts."""
 
 OPTIONS = {
     "budget": "--budget",
+    "kind": "kind",
     "seed": "--seed",
     "verdict": "--verdict or --no-verdict",
     "coarse.sampler": "--sampler",
@@ -48,6 +50,7 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
         "coarse": folder.coarse,
         "super-network": folder.supernet,
         "ranking": folder.ranking,
+        "verification": folder.verification,
         "final": folder.final,
         "scale": folder.scale,
         "ablation": folder.ablation,
@@ -77,7 +80,7 @@ def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
             more = ", or train on with --extend" if field == "deployment.recipe.iterations" and stage == "final" else ""
             raise UserError(
                 f"{folder.config}: this run has another {option}{values}: its {stage} stage has begun with it. Leave "
-                f"the option out or give the first value again, or choose another --run folder{more}."
+                f"the option out or give the first value again, or choose another run folder{more}."
             )
 
 

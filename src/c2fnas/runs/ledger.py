@@ -1,4 +1,4 @@
-"""Every candidate of a run: an Optuna study per stage on SQLite, written by the driver alone."""
+"""Every trained candidate of a run: an Optuna study per stage on SQLite, written by the driver alone."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
 from sqlalchemy.exc import SQLAlchemyError
 
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.trial import Trial
-from c2fnas.runs.trial_record import checked, new_record, result_attributes, trial_of
-from c2fnas.search.early_stopping import Standing
+from c2fnas.runs.trial_record import checked, new_record, trial_of
+from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
 
 Event = tuple[Literal["start", "end"], Trial]
@@ -38,39 +39,38 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.database, self.stage = Path(database), stage
         self._read_only = read_only
-        self._study = self._open()
-        self._trials = {trial.number: trial for trial in self._read()}
+        self._storage, self._study = self._open()
+        self._trials = self._read()
         if not read_only:
-            self._mark_interrupted()
+            for number, trial in self._trials.items():
+                if trial.state == "running":
+                    self._trials[number] = replace(trial, state="interrupted")
 
     def trials(self) -> tuple[Trial, ...]:
-        """All trials in order of start. A reader sees the state of the moment."""
+        """Return all trials in order of start. A reader sees the state of the moment."""
         if self._read_only:
-            self._trials = {trial.number: trial for trial in self._read()}
+            self._trials = self._read()
         return tuple(self._trials[number] for number in sorted(self._trials))
 
     def trial(self, number: int) -> Trial:
-        """The trial of that number."""
+        """Return the trial of that number."""
         return self._trials[number]
 
     def completed(self) -> tuple[Trial, ...]:
-        """The finished trials, failures among them, in order of completion."""
+        """Return the finished trials, failures included, in order of completion."""
         return tuple(sorted((t for t in self.trials() if t.finished), key=lambda trial: trial.order or 0))
 
     def interrupted(self) -> tuple[Trial, ...]:
-        """The trials that a dead driver has left running, to be restarted before anything new is proposed."""
+        """Return the trials that a dead driver has left running, to be restarted before anything new is proposed."""
         return tuple(trial for trial in self.trials() if trial.state == "interrupted")
 
     def best(self) -> Trial | None:
-        """The success with the highest score, the earliest among equals; None where there is none.
-
-        A score on more ``cases``, where the stage says how many, goes before one on fewer.
-        """
+        """Return the success with the highest score, the earliest among equals; None without a success."""
         successes = [trial for trial in self.trials() if trial.score is not None]
-        return max(successes, key=lambda t: (t.extra.get("cases", 0), t.score, -t.number), default=None)
+        return max(successes, key=lambda trial: (trial.score, -trial.number), default=None)
 
     def events(self) -> Iterator[Event]:
-        """What happened, in order: told to a searcher again, it brings it back to where it was."""
+        """Yield starts and ends in order. A searcher that replays them is in the state it had."""
         endings = self.completed()
         told = 0
         for trial in self.trials():
@@ -82,117 +82,109 @@ class Ledger:
 
     def start(self, architecture: Architecture, extra: Mapping[str, Any] | None = None) -> int:
         """Enter a candidate as running and return its number; written before its training begins."""
-        record = new_record(architecture, self.stage, after=self._finished(), extra=extra or {})
-        return self._add(record)
+        return self._add(new_record(architecture, self.stage, after=self._finished(), extra=extra or {}))
 
     def restart(self, number: int) -> Trial:
-        """Take up an interrupted trial under its number."""
+        """Resume an interrupted trial under its number."""
         if self._trials[number].state != "interrupted":
             raise ValueError(f"trial {number} is {self._trials[number].state}, not interrupted")
         self._trials[number] = replace(self._trials[number], state="running")
         return self._trials[number]
 
     def succeed(self, number: int, score: float, extra: Mapping[str, Any] | None = None) -> Trial:
-        """Enter a score. One that is not in [0, 1], not-a-number among them, is refused: the trial fails by it."""
-        if not (math.isfinite(score) and 0.0 <= score <= 1.0):
+        """Enter a score. The trial fails if it is not in [0, 1] or not a number."""
+        if not _is_score(score):
             return self.fail(number, f"The score {score} is not within [0, 1].", extra)
-        return self._end(number, State.COMPLETE, float(score), None, extra or {})
+        return self._end(number, State.COMPLETE, extra, score=float(score))
 
     def fail(self, number: int, reason: str, extra: Mapping[str, Any] | None = None) -> Trial:
         """Enter a failure."""
-        return self._end(number, State.FAIL, None, reason, extra or {})
+        return self._end(number, State.FAIL, extra, reason=reason)
 
-    def reach(self, number: int, standing: Standing, extra: Mapping[str, Any] | None = None) -> Trial:
-        """Enter where a running candidate stands at its next rung; the decision is written down, never made again."""
-        trial = self._trials[number]
-        if trial.finished:
-            raise ValueError(f"trial {number} has already {trial.state}")
-        identity, rungs, kept = self._identity(number), (*trial.rungs, standing), checked(extra or {})
+    def enter_rung(self, number: int, result: RungResult, extra: Mapping[str, Any] | None = None) -> Trial:
+        """Enter a running candidate's result at its next rung. The decision is kept and never made again."""
+        trial = self._unfinished(number)
+        identity, rungs, kept = self._identity(number), (*trial.rungs, result), checked(extra or {})
         with self._writing():
-            self._storage.set_trial_intermediate_value(identity, standing.iteration, standing.score)
-            for key, value in kept.items():
+            self._storage.set_trial_intermediate_value(identity, result.iteration, result.score)
+            # "rungs" last, so that a driver that dies here finds the rung not reached, and enters it again.
+            for key, value in {**kept, "rungs": [asdict(each) for each in rungs]}.items():
                 self._storage.set_trial_user_attr(identity, key, value)
-            # Last, so that a driver that dies here finds the rung not reached, and enters it again.
-            self._storage.set_trial_user_attr(identity, "rungs", [asdict(each) for each in rungs])
         self._trials[number] = replace(trial, rungs=rungs, extra={**trial.extra, **kept})
         return self._trials[number]
 
     def stop(self, number: int, extra: Mapping[str, Any] | None = None) -> Trial:
-        """Enter that a candidate was not let on at its last rung. It has no score: Dice in mid-training is none."""
-        return self._end(number, State.PRUNED, None, None, extra or {})
+        """Enter that a candidate was not promoted at its last rung. Its Dice in mid-training is not a score."""
+        return self._end(number, State.PRUNED, extra)
 
     def add_scored(self, scored: Iterable[tuple[Architecture, float, Mapping[str, Any]]]) -> tuple[Trial, ...]:
-        """Enter candidates that were scored elsewhere, such as ranked paths; a bad score is entered as a failure.
+        """Enter candidates that were scored before, such as finalists; a bad score is entered as a failure."""
+        return tuple(self._trials[self._add_scored(*each)] for each in scored)
 
-        ``reason`` among what is kept with such a one says why.
-        """
-        numbers = []
-        for architecture, score, extra in scored:
-            valid = math.isfinite(score) and 0.0 <= score <= 1.0
-            finished = self._finished()
-            reason = {} if valid else {"reason": f"The score {score} is not within [0, 1]."}
-            result = {"order": finished, **reason, **extra}
-            numbers.append(
-                self._add(
-                    new_record(
-                        architecture,
-                        self.stage,
-                        after=finished,
-                        extra=result,
-                        score=score if valid else None,
-                        state=State.COMPLETE if valid else State.FAIL,
-                    )
-                )
-            )
-        return tuple(self._trials[number] for number in numbers)
-
-    def _open(self) -> optuna.Study:
-        url = f"sqlite:///{self.database}"
+    def _open(self) -> tuple[optuna.storages.RDBStorage, int]:
+        """The storage and the number of the study in it."""
         if self._read_only and not self.database.exists():
             raise UserError(f"{self.database}: there is no ledger yet. Start a search on this run folder first.")
         try:
             self.database.parent.mkdir(parents=True, exist_ok=True)
-            self._storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-            if self._read_only:
-                return optuna.load_study(study_name=self.stage, storage=self._storage)
-            return optuna.create_study(
-                study_name=self.stage, storage=self._storage, direction="maximize", load_if_exists=True
-            )
+            url = f"sqlite:///{self.database}"
+            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+            return storage, self._study_in(storage)
         except KeyError:
             raise UserError(f"{self.database}: the stage {self.stage!r} has not begun on this run folder.") from None
         except Exception as error:
             raise UserError(
-                f"{self.database}: cannot be opened as a ledger ({error}). Restore the file from a copy, "
-                "or move it away to begin anew."
+                f"{self.database}: cannot be opened as a ledger ({error}). Restore the file from a copy, or move it "
+                "away to begin again."
             ) from error
 
-    def _read(self) -> tuple[Trial, ...]:
-        return tuple(trial_of(record) for record in self._study.get_trials(deepcopy=False))
+    def _study_in(self, storage: optuna.storages.RDBStorage) -> int:
+        try:
+            return storage.get_study_id_from_name(self.stage)
+        except KeyError:
+            if self._read_only:
+                raise
+            return storage.create_new_study([StudyDirection.MAXIMIZE], self.stage)
 
-    def _mark_interrupted(self) -> None:
-        for number, trial in self._trials.items():
-            if trial.state == "running":
-                self._trials[number] = replace(trial, state="interrupted")
+    def _read(self) -> dict[int, Trial]:
+        records = self._storage.get_all_trials(self._study, deepcopy=False)
+        return {record.number: trial_of(record) for record in records}
 
-    def _finished(self) -> int:
-        return sum(trial.finished for trial in self._trials.values())
+    def _add_scored(self, architecture: Architecture, score: float, extra: Mapping[str, Any]) -> int:
+        if not _is_score(score):
+            return self.succeed(self.start(architecture, extra), score).number
+        return self._add(new_record(architecture, self.stage, after=self._finished(), extra=extra, score=score))
 
     def _add(self, record: optuna.trial.FrozenTrial) -> int:
         with self._writing():
-            identity = self._storage.create_new_trial(self._study._study_id, template_trial=record)
+            identity = self._storage.create_new_trial(self._study, template_trial=record)
         record.number = len(self._trials)
         if self._identity(record.number) != identity:
             raise RuntimeError(f"{self.database}: another process has written to this ledger")
         self._trials[record.number] = trial_of(record)
         return record.number
 
+    def _finished(self) -> int:
+        return sum(trial.finished for trial in self._trials.values())
+
+    def _unfinished(self, number: int) -> Trial:
+        trial = self._trials[number]
+        if trial.finished:
+            raise ValueError(f"trial {number} has already {trial.state}")
+        return trial
+
     def _end(
-        self, number: int, state: State, score: float | None, reason: str | None, extra: Mapping[str, Any]
+        self,
+        number: int,
+        state: State,
+        extra: Mapping[str, Any] | None,
+        *,
+        score: float | None = None,
+        reason: str | None = None,
     ) -> Trial:
-        if self._trials[number].finished:
-            raise ValueError(f"trial {number} has already {self._trials[number].state}")
-        identity = self._identity(number)
-        attributes = result_attributes(self._finished(), reason, extra)
+        self._unfinished(number)
+        own = {"order": self._finished()} | ({"reason": reason} if reason else {})
+        identity, attributes = self._identity(number), {**own, **checked(extra or {})}
         with self._writing():
             for key, value in attributes.items():
                 self._storage.set_trial_user_attr(identity, key, value)
@@ -203,7 +195,8 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self._refuse_readers()
+        if self._read_only:
+            raise RuntimeError("this ledger was opened to be read")
         try:
             yield
         except (StorageInternalError, SQLAlchemyError) as error:
@@ -214,15 +207,11 @@ class Ledger:
             ) from error
 
     def _identity(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-
-    def _refuse_readers(self) -> None:
-        if self._read_only:
-            raise RuntimeError("this ledger was opened to be read")
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
 
 
 def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
-    """The ledger's trials of a stage; none where it has not begun."""
+    """Return the ledger's trials of a stage; none if it has not begun."""
     if not folder.study.exists():
         return ()
     try:
@@ -231,3 +220,7 @@ def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
         if "has not begun" in str(error):
             return ()
         raise
+
+
+def _is_score(score: float) -> bool:
+    return math.isfinite(score) and 0.0 <= score <= 1.0

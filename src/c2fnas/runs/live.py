@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line
-from c2fnas.training.held_memory import held_memory
+from c2fnas.memory import used_memory
+from c2fnas.runs.progress import eta_text
 from c2fnas.training.metrics_log import METRICS
 
 TAIL_BYTES = 4096
@@ -25,7 +25,7 @@ def progress_to(folder: Path, doing: str, device: str) -> Callable[[int, int], N
     """A callback ``(done, total)`` for work on cases, told in the job's metrics file under the name ``doing``."""
 
     def tell(done: int, total: int) -> None:
-        line = {"doing": doing, "done": done, "total": total, "memory": held_memory(device)}
+        line = {"doing": doing, "done": done, "total": total, "memory": used_memory(device)}
         append_json_line(folder / METRICS, line)
 
     return tell
@@ -75,6 +75,6 @@ def note_on(job: Job) -> str:
 
 
 def _eta(metrics: dict[str, Any]) -> list[str]:
-    """Of a training, without the evaluation that follows."""
+    """Return the time left of a training, without the evaluation that follows."""
     left = metrics.get("seconds_per_iteration", 0) * (metrics.get("iterations", 0) - metrics["iteration"])
-    return [f"ETA {timedelta(seconds=round(left))}"] if left > 0 else []
+    return [eta_text(left)] if left > 0 else []

@@ -13,6 +13,9 @@ from c2fnas.runs.config import RunConfig
 DERIVED = frozenset({"dataset", "dataset_path", "fingerprint_sha256", "plan_sha256", "versions", "overrides", "kind"})
 """Fields that a run fills in by itself."""
 
+SECTIONS = frozenset({"coarse", "fine", "deployment"})
+"""Sections that are set field by field, since each holds a recipe to be completed."""
+
 SHOWN = 3
 
 
@@ -50,6 +53,8 @@ def refuse_unknown(overrides: Mapping[str, Any]) -> None:
     for name in overrides:
         if name.partition(".")[0] in DERIVED:
             raise UserError(f"--set {name}: a run fills this field in by itself. Leave it out.")
+        if name in SECTIONS or name.endswith(".recipe"):
+            raise UserError(f"--set {name}: a section. Set its fields one by one, such as {_first(name, known)}.")
         if name not in known:
             near = _near(name, [*known])
             hint = f"Did you mean {' or '.join(near)}?" if near else "`c2fnas run --help` names the page of fields."
@@ -83,7 +88,7 @@ def with_overrides(part: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
             # A section that was left out, or stood for as a single word: `plan: paper`.
             place[section] = inner if isinstance(inner, dict) else {"style": inner} if isinstance(inner, str) else {}
             place = place[section]
-        place[last] = value
+        place[last] = with_overrides(value, {}) if isinstance(value, Mapping) else value
     return changed
 
 
@@ -123,6 +128,10 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             changed = place.model_copy(update={section: changed})
         config = changed
     return config
+
+
+def _first(section: str, known: Iterable[str]) -> str:
+    return next(field for field in known if field.startswith(f"{section}."))
 
 
 def _near(name: str, known: list[str]) -> list[str]:

@@ -129,7 +129,7 @@ class Run:
             if not self.is_prepared:
                 root = self.folder.root
                 raise UserError(
-                    f"{root}: not a prepared run. `c2fnas prepare DATASET --run {root}` makes one, `c2fnas run` goes "
+                    f"{root}: not a prepared run. `c2fnas prepare DATASET {root}` makes one, `c2fnas run` goes "
                     "through all stages."
                 )
             self._config = RunConfig.load(self.folder.config)
@@ -172,7 +172,7 @@ class Run:
     @cached_property
     def cache(self) -> Cache:
         """The prepared cases."""
-        return Cache.open(self.folder.cache)
+        return Cache.open(self.folder.cache, self.plan)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -188,9 +188,15 @@ class Run:
         """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
         return self.folds[-1]
 
-    def cases(self, ids: Iterable[str]) -> tuple[PreparedCase, ...]:
-        """Return the prepared cases called ``ids``."""
-        return tuple(self.cache[case] for case in ids)
+    def fold_plan(self, fold: int = -1) -> Plan:
+        """Return the plan with the CT statistics of a fold's training cases; -1 is the split of the search."""
+        channels = self.cache.fold_channels(self.plan.channels, self.folds[fold].training)
+        return self.plan.model_copy(update={"channels": channels})
+
+    def cases(self, ids: Iterable[str], fold: int = -1) -> tuple[PreparedCase, ...]:
+        """Return the prepared cases called ``ids``, normalised as the networks of a fold see them."""
+        channels = self.fold_plan(fold).channels
+        return tuple(replace(self.cache[case], channels=channels) for case in ids)
 
     @property
     def classes(self) -> int:

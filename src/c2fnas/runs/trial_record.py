@@ -1,7 +1,7 @@
 """A trial as Optuna stores it, and back.
 
-Parameters are there for people: ``optuna-dashboard`` can then plot scores over the levels and operations of the cells.
-The architecture's own JSON is what is read back.
+Parameters are there for people: ``optuna-dashboard`` can then plot scores over the levels of the cells. The
+architecture's own JSON is what is read back.
 """
 
 import json
@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from c2fnas.runs.trial import Trial, TrialState
-from c2fnas.search.early_stopping import Standing
+from c2fnas.search.optuna_search import level_parameters
+from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import Operation
 
 _OURS = ("architecture", "after", "order", "reason", "rungs")
 _STATES: dict[State, TrialState] = {
@@ -29,34 +29,23 @@ _STATES: dict[State, TrialState] = {
 
 
 def new_record(
-    architecture: Architecture,
-    stage: str,
-    *,
-    after: int,
-    extra: Mapping[str, Any],
-    state: State = State.RUNNING,
-    score: float | None = None,
+    architecture: Architecture, stage: str, *, after: int, extra: Mapping[str, Any], score: float | None = None
 ) -> FrozenTrial:
-    """A trial to be added to a study in one transaction."""
-    own = {"architecture": architecture.to_json(), "after": after}
+    """Return a trial to be added to a study in one transaction: running, or a success where it has a score."""
+    parameters, distributions = _searched(architecture, stage)
+    own = {"architecture": architecture.to_json(), "after": after} | ({} if score is None else {"order": after})
     return optuna.trial.create_trial(
-        state=state,
+        state=State.RUNNING if score is None else State.COMPLETE,
         value=score,
-        params=parameters(architecture, stage),
-        distributions=distributions(architecture, stage),
-        user_attrs={**_as_read(own), **checked(extra, ("reason", "order"))},
+        params=parameters,
+        distributions=distributions,
+        user_attrs={**_as_read(own), **checked(extra)},
     )
 
 
-def result_attributes(order: int, reason: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What is added to a trial when it ends."""
-    return {"order": order, **({"reason": reason} if reason else {}), **checked(extra)}
-
-
 def trial_of(record: FrozenTrial) -> Trial:
-    """The value that ``record`` stores."""
-    attributes = record.user_attrs
-    finished = record.state.is_finished()
+    """Return the trial that ``record`` stores."""
+    attributes, finished = record.user_attrs, record.state.is_finished()
     return Trial(
         number=record.number,
         architecture=Architecture.from_json(attributes["architecture"]),
@@ -67,46 +56,33 @@ def trial_of(record: FrozenTrial) -> Trial:
         order=attributes["order"] if finished else None,
         started=_utc(record.datetime_start) or datetime.now(UTC),
         ended=_utc(record.datetime_complete),
-        rungs=tuple(Standing(**standing) for standing in attributes.get("rungs", ())),
+        rungs=tuple(RungResult(**result) for result in attributes.get("rungs", ())),
         extra={key: value for key, value in attributes.items() if key not in _OURS},
     )
 
 
-def parameters(architecture: Architecture, stage: str) -> dict[str, Any]:
-    """What ``stage`` searches: the level of every cell, its operation (cells numbered from 1), or the width.
-
-    Each parameter costs a millisecond a trial, and one that never varies shows nothing.
-    """
-    if stage == "scale":
-        return {"width": float(architecture.width)}
-    if stage == "fine":
-        return {f"operation_{cell:02d}": str(chosen) for cell, chosen in enumerate(architecture.operations, start=1)}
-    return {f"level_{cell:02d}": level for cell, level in enumerate(architecture.topology.code, start=1)}
-
-
-def distributions(architecture: Architecture, stage: str) -> dict[str, BaseDistribution]:
-    """The range of every parameter, the same for all architectures of a search space."""
-    cells = range(1, len(architecture.operations) + 1)
-    if stage == "scale":
-        return {"width": FloatDistribution(0.0, max(4.0, architecture.width))}
-    if stage == "fine":
-        operation = CategoricalDistribution([str(choice) for choice in Operation])
-        return {f"operation_{cell:02d}": operation for cell in cells}
-    level = IntDistribution(0, max(architecture.topology.downsamplings, 1))
-    return {f"level_{cell:02d}": level for cell in cells}
-
-
-def checked(extra: Mapping[str, Any], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """``extra`` as it is read back, refused where it takes a name of the ledger's own."""
-    taken = sorted(set(extra) & (set(_OURS) - set(allowed)))
+def checked(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``extra`` as it is read back, or raise ValueError where it has a name that the ledger keeps itself."""
+    taken = sorted(set(extra) & set(_OURS))
     if taken:
         raise ValueError(f"the ledger keeps {', '.join(taken)} itself")
     return _as_read(dict(extra))
 
 
 def _as_read(attributes: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples, so that what is returned now equals what is read later."""
+    """Return ``attributes`` as JSON gives them back: without tuples."""
     return json.loads(json.dumps(attributes))
+
+
+def _searched(architecture: Architecture, stage: str) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """The parameters of ``stage`` with their ranges: the level of every cell (from 1), or the width.
+
+    The ranges are the same for all architectures of a search space. A parameter that never varies shows nothing.
+    """
+    if stage == "scale":
+        return {"width": float(architecture.width)}, {"width": FloatDistribution(0.0, max(4.0, architecture.width))}
+    levels = level_parameters(architecture.topology)
+    return levels, dict.fromkeys(levels, IntDistribution(0, max(architecture.topology.downsamplings, 1)))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

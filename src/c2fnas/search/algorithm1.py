@@ -4,25 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from c2fnas.search.asynchronous import AsynchronousSearcher, Choice, pick
+from c2fnas.search.base import AsynchronousSearcher, Choice, History, pick
 from c2fnas.search.searcher import Branch
 from c2fnas.space.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
 FIRST_ATTEMPTS = 3
-"""How often the first networks of a cluster are tried anew, should all of them fail, before the search moves on."""
+"""Times that the first networks of a cluster are proposed, should all of them fail, before the search moves on."""
 
 
 class ClusterEvolution(AsynchronousSearcher):
     """Evolution over clusters of similar topologies.
 
-    First ``per_cluster`` random topologies from every cluster. Then, whenever asked, one trained network is drawn from
-    each cluster, and an untrained topology of the best drawn one's cluster is proposed — or, with probability
-    ``random_share``, one of a random cluster. Ends with ``evaluations`` successful networks, the first ones included.
+    First ``per_cluster`` random topologies from every cluster. Then one trained network is drawn from each cluster, and
+    an untrained topology of the best drawn one's cluster is proposed. With probability ``random_share`` it is one of a
+    random cluster instead. The search ends with ``evaluations`` successful networks, the first ones included.
 
-    A failed candidate is replaced. An exhausted cluster is passed over, by the random branch too; a cluster without a
-    success is left out of the comparison; while no cluster has one, a random cluster is taken. Equal scores are told
-    apart by chance.
+    A failed candidate is replaced. An exhausted cluster is passed over, by the random branch too. A cluster without a
+    success is left out of the comparison; while no cluster has one, a random cluster is taken. Among equal scores
+    chance decides.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class ClusterEvolution(AsynchronousSearcher):
             raise ValueError("random_share is within [0, 1] and per_cluster not negative")
         topologies = [topology for cluster in clusters for topology in cluster.topologies]
         super().__init__(topologies, seed=seed, evaluations=evaluations)
+        self.history: _ClusterHistory = _ClusterHistory(clusters)
         self._per_cluster, self._random_share = per_cluster, random_share
-        self._clusters = [_Cluster(cluster) for cluster in clusters]
-        self._cluster_of = {topology: cluster for cluster in self._clusters for topology in cluster.untrained}
 
-    def _choose(self, rng: np.random.Generator) -> Choice:
+    def choose(self, rng: np.random.Generator) -> Choice:
+        """Return a random untrained topology of the chosen cluster."""
         cluster, branch = self._choose_cluster(rng)
-        return pick(rng, list(cluster.untrained)), cluster.index, branch
+        return pick(rng, cluster.untrained), cluster.index, branch
 
     def _choose_cluster(self, rng: np.random.Generator) -> tuple["_Cluster", Branch]:
-        available = [cluster for cluster in self._clusters if cluster.untrained]
+        available = [cluster for cluster in self.history.clusters if cluster.untrained]
         lacking = [cluster for cluster in available if cluster.lacks_first(self._per_cluster)]
         if lacking:
             return min(lacking, key=lambda cluster: cluster.alive), "initial"
@@ -63,21 +63,13 @@ class ClusterEvolution(AsynchronousSearcher):
         return pick(rng, available), "random"
 
     def _best_drawn(self, clusters: list["_Cluster"], rng: np.random.Generator) -> "_Cluster | None":
-        """Draw one trained network from every cluster; the cluster of the best one."""
+        """Draw one trained network from every cluster and return the cluster of the best one."""
         drawn = [(pick(rng, cluster.scores), rng.random(), cluster) for cluster in clusters if cluster.scores]
         return max(drawn, key=lambda each: each[:2])[2] if drawn else None
 
-    def _note_asked(self, topology: Topology) -> None:
-        super()._note_asked(topology)
-        self._cluster_of[topology].ask(topology)
-
-    def _note_told(self, topology: Topology, score: float | None) -> None:
-        super()._note_told(topology, score)
-        self._cluster_of[topology].tell(score)
-
 
 class _Cluster:
-    """A cluster and how far it is explored; ``alive`` counts its candidates under way and its successes."""
+    """A cluster and its progress; ``alive`` counts its candidates under way and its successes."""
 
     def __init__(self, cluster: TopologyCluster) -> None:
         self.index = cluster.index
@@ -86,7 +78,6 @@ class _Cluster:
         self.alive = self.asked = 0
 
     def lacks_first(self, wanted: int) -> bool:
-        """Whether one of its first networks is still to be proposed."""
         return self.alive < wanted and self.asked < FIRST_ATTEMPTS * wanted
 
     def ask(self, topology: Topology) -> None:
@@ -99,3 +90,21 @@ class _Cluster:
             self.alive -= 1
         else:
             self.scores.append(score)
+
+
+class _ClusterHistory(History):
+    """A history that keeps the progress of every cluster."""
+
+    def __init__(self, clusters: Sequence[TopologyCluster]) -> None:
+        super().__init__(topology for cluster in clusters for topology in cluster.topologies)
+        self.clusters = [_Cluster(cluster) for cluster in clusters]
+        self.cluster_of = {topology: cluster for cluster in self.clusters for topology in cluster.untrained}
+
+    def propose(self, topology: Topology) -> int:
+        index = super().propose(topology)
+        self.cluster_of[topology].ask(topology)
+        return index
+
+    def tell(self, topology: Topology, score: float | None) -> None:
+        super().tell(topology, score)
+        self.cluster_of[topology].tell(score)

@@ -1,7 +1,4 @@
-"""Algorithm 1 as an Optuna sampler, for whoever drives the search with a study of their own.
-
-Unlike the rest of this package it imports Optuna, since a sampler is a class of Optuna's.
-"""
+"""Algorithm 1 as an Optuna sampler, to use in a study of one's own. This module alone imports Optuna at once."""
 
 import math
 import threading
@@ -26,9 +23,9 @@ LEVELS = "c2fnas:levels"
 class ClusterEvolutionSampler(BaseSampler):
     """Algorithm 1 (paper 3.3) for ``study.optimize``; the objective gets its topology from :func:`suggest_topology`.
 
-    How many networks are trained is the study's affair (``n_trials``). The sampler keeps nothing to itself: every
-    proposal follows from the seed and the study's trials, so a study that is stored resumes. Threads (``n_jobs``) may
-    share it; two processes that ask in the same moment could be given the same topology.
+    The study says how many networks are trained (``n_trials``). Every proposal follows from the seed and the study's
+    trials, so a study that is stored resumes. Threads (``n_jobs``) may share the sampler; two processes that ask at the
+    same moment could be given the same topology.
 
     >>> import optuna
     >>> study = optuna.create_study(direction="maximize", sampler=ClusterEvolutionSampler(seed=0))
@@ -46,7 +43,7 @@ class ClusterEvolutionSampler(BaseSampler):
         per_cluster: int = 2,
         random_share: float = 0.2,
     ) -> None:
-        """Sample topologies of ``space``, the paper's where none is given; see :class:`ClusterEvolution`."""
+        """Sample topologies of ``space``, by default the paper's; the options are those of ``ClusterEvolution``."""
         self._topologies = (space or SearchSpace()).topologies()
         self._clusters = cluster_topologies(self._topologies, clusters=clusters, seed=seed)
         self._options: dict[str, Any] = {"seed": seed, "per_cluster": per_cluster, "random_share": random_share}
@@ -55,13 +52,13 @@ class ClusterEvolutionSampler(BaseSampler):
         self._lock = threading.Lock()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The levels of all cells, which are drawn together."""
+        """Return the levels of all cells, which are drawn together."""
         return self._space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The code of the topology that Algorithm 1 proposes.
+        """Return the code of the topology that Algorithm 1 proposes.
 
         Raises:
             ValueError: the study minimises, or every topology was proposed.
@@ -82,18 +79,18 @@ class ClusterEvolutionSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Parameters other than the topology are drawn at random."""
+        """Draw a parameter other than the topology at random."""
         return self._others.sample_independent(study, trial, param_name, param_distribution)
 
 
 def suggest_topology(trial: Trial, space: SearchSpace | None = None) -> Topology:
-    """The topology of a trial whose study samples with :class:`ClusterEvolutionSampler`."""
+    """Return the topology of a trial whose study samples with :class:`ClusterEvolutionSampler`."""
     levels = level_distributions((space or SearchSpace()).topologies())
     return Topology(tuple(trial.suggest_int(name, each.low, each.high) for name, each in levels.items()))
 
 
 def _events(study: Study, *, other_than: FrozenTrial) -> Iterator[Asked | Told]:
-    """What the study holds, as events: all proposals, then all results in the order in which they came."""
+    """All proposals of the study, then all results in the order in which they came."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if _code(trial) and trial.number != other_than.number]
     for trial in trials:
         yield Asked(Topology(_code(trial)))
@@ -103,10 +100,7 @@ def _events(study: Study, *, other_than: FrozenTrial) -> Iterator[Asked | Told]:
 
 
 def _code(trial: FrozenTrial) -> tuple[int, ...]:
-    """The code of a trial; empty where it was added without one.
-
-    A trial that is under way has its levels as a system attribute before the objective suggests them.
-    """
+    """The code of a trial, which has it as a system attribute until the objective suggests it; empty without one."""
     drawn = {**trial.system_attrs.get(LEVELS, {}), **trial.params}
     return tuple(drawn[name] for name in sorted(drawn) if name.startswith("level_"))
 

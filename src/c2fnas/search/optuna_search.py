@@ -1,4 +1,4 @@
-"""Optuna's samplers behind the interface of our searchers, to be put in the place of Algorithm 1."""
+"""Optuna's samplers behind the interface of our searchers, as alternatives to Algorithm 1."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from c2fnas.search.asynchronous import AsynchronousSearcher, Choice
-from c2fnas.search.history import nearest
+from c2fnas.search.base import AsynchronousSearcher, Choice, nearest
 from c2fnas.search.searcher import Branch
 from c2fnas.space.topology import Topology
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 ATTEMPTS = 5
-"""How often a sampler that repeats itself is asked again."""
+"""Times that a sampler is asked for one proposal, should it repeat itself."""
 
 FIRST_SCORES = 10
 """TPE and the Gaussian process draw at random until they have so many; it is Optuna's default too."""
@@ -27,7 +26,7 @@ FIRST_SCORES = 10
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an Optuna sampler is made, and when it is led by scores.
+    """An Optuna sampler, and when scores begin to lead it.
 
     Args:
         new: Makes it of a seed.
@@ -38,7 +37,7 @@ class Sampling:
     scores: int | None
 
     def is_random(self, study: "Study") -> bool:
-        """Whether its next suggestion for ``study`` is a random one."""
+        """True if its next suggestion for ``study`` is a random one."""
         from optuna.trial import TrialState
 
         told = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -48,11 +47,11 @@ class Sampling:
 class OptunaSearch(AsynchronousSearcher):
     """A search by an Optuna sampler, the topology parametrised by its code: one whole number per cell.
 
-    The sampler knows nothing of the two priors, so what it suggests stands for the topology with the nearest code.
-    One that was proposed before is asked for again, ``attempts`` times in all, and then replaced by the untrained
-    topology nearest to the suggestion. Every proposal comes from a new sampler with a seed of its own and a study
-    rebuilt from the history: no state is hidden in the sampler, and a replay gives the same proposals. What it draws
-    before scores lead it is a proposal of the random branch.
+    The sampler does not know the two priors of the search space, so the topology with the nearest code replaces what it
+    suggests. A repeated suggestion is asked for again, ``attempts`` times in all, and then replaced by the untrained
+    topology nearest to it. Every proposal comes from a new sampler with a seed of its own and a study rebuilt from the
+    history: the sampler hides no state, and a replay gives the same proposals. What it draws before scores lead it is a
+    proposal of the random branch.
     """
 
     def __init__(
@@ -70,9 +69,10 @@ class OptunaSearch(AsynchronousSearcher):
         self._sampler, self._attempts = sampler, attempts
         self._distributions = level_distributions(topologies)
 
-    def _choose(self, rng: np.random.Generator) -> Choice:
+    def choose(self, rng: np.random.Generator) -> Choice:
+        """Return the untrained topology nearest to a suggestion of the sampler."""
         study = self._study()
-        untrained = self._history.untrained
+        untrained = self.history.untrained
         for _ in range(self._attempts):
             branch: Branch = "random" if self._sampler.is_random(study) else "best"
             trial = self._suggestion(study, int(rng.integers(2**31)))
@@ -84,7 +84,6 @@ class OptunaSearch(AsynchronousSearcher):
         return nearest(untrained, code), None, branch
 
     def _suggestion(self, study: "Study", seed: int) -> "Trial":
-        """The code that a new sampler suggests."""
         study.sampler = self._sampler.new(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # samplers announce that they are experimental, at every trial
@@ -94,10 +93,10 @@ class OptunaSearch(AsynchronousSearcher):
         """Tell the sampler what is known of a repeated suggestion, so that it looks elsewhere when asked again."""
         from optuna.trial import TrialState
 
-        score = self._history.scores.get(topology)
+        score = self.history.scores.get(topology)
         if score is not None:
             study.tell(trial, score)
-        elif topology not in self._history.running:
+        elif topology not in self.history.running:
             study.tell(trial, state=TrialState.FAIL)
 
     def _study(self) -> "Study":
@@ -105,14 +104,14 @@ class OptunaSearch(AsynchronousSearcher):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(direction="maximize")
-        study.add_trials([self._trial(topology) for topology in self._history.proposed])
+        study.add_trials([self._trial(topology) for topology in self.history.proposed])
         return study
 
     def _trial(self, topology: Topology) -> "FrozenTrial":
         from optuna.trial import TrialState, create_trial
 
-        score = self._history.scores.get(topology)
-        without_score = TrialState.RUNNING if topology in self._history.running else TrialState.FAIL
+        score = self.history.scores.get(topology)
+        without_score = TrialState.RUNNING if topology in self.history.running else TrialState.FAIL
         return create_trial(
             state=without_score if score is None else TrialState.COMPLETE,
             value=score,
@@ -122,32 +121,26 @@ class OptunaSearch(AsynchronousSearcher):
 
 
 def optuna_sampler(name: str) -> Sampling:
-    """Optuna's sampler ``name``: ``random``, ``tpe`` or ``gp``.
+    """Return Optuna's sampler ``name``: ``random``, ``tpe`` or ``gp``.
 
     Raises:
         ValueError: an unknown name.
     """
-    import optuna
+    from optuna.samplers import GPSampler, RandomSampler, TPESampler
 
     first = FIRST_SCORES
-    samplers = {
-        "random": Sampling(lambda seed: optuna.samplers.RandomSampler(seed=seed), None),
+    if name == "random":
+        return Sampling(lambda seed: RandomSampler(seed=seed), None)
+    if name == "tpe":
         # The constant liar keeps asynchronous workers apart: a running candidate counts as a poor one.
-        "tpe": Sampling(
-            lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=first, constant_liar=True), first
-        ),
-        "gp": Sampling(
-            lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=first, deterministic_objective=False),
-            first,
-        ),
-    }
-    if name not in samplers:
-        raise ValueError(f"{name}: no such sampler; choose among {', '.join(samplers)}")
-    return samplers[name]
+        return Sampling(lambda seed: TPESampler(seed=seed, n_startup_trials=first, constant_liar=True), first)
+    if name == "gp":
+        return Sampling(lambda seed: GPSampler(seed=seed, n_startup_trials=first, deterministic_objective=False), first)
+    raise ValueError(f"{name}: no such sampler; choose among random, tpe, gp")
 
 
 def level_parameters(topology: Topology) -> dict[str, int]:
-    """A code as Optuna's parameters, under the names of the run's ledger.
+    """Return a code as Optuna's parameters, under the names that a run's ledger uses.
 
     >>> level_parameters(Topology((1, 1, 0)))
     {'level_01': 1, 'level_02': 1, 'level_03': 0}
@@ -156,7 +149,7 @@ def level_parameters(topology: Topology) -> dict[str, int]:
 
 
 def level_distributions(topologies: Sequence[Topology]) -> "dict[str, IntDistribution]":
-    """For every cell the levels that it has in one of ``topologies``."""
+    """Return for every cell the levels that it has in one of ``topologies``."""
     from optuna.distributions import IntDistribution
 
     levels = zip(*(topology.code for topology in topologies), strict=True)

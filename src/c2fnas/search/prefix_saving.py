@@ -1,4 +1,4 @@
-"""What the tree of the ranking saves, in closed form: candidates with a common beginning share its cost."""
+"""Multiply-accumulates that the ranking's prefix tree saves, in closed form: paths share their common beginnings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +14,9 @@ from c2fnas.space.topology import Topology, skip_sources
 class RankingMacs:
     """Multiply-accumulates of one input through many paths: one after the other, and as the prefix tree walks them.
 
-    Args:
-        topology: whose cells the paths go through.
-        paths: one operation per cell each.
-        in_channels: of the image.
-        classes: the background included.
-        input_size: voxels.
-        width: the width multiplier.
+    ``classes`` include the background; ``input_size`` is in voxels.
 
-    >>> from c2fnas.search.path_ranking import random_paths
+    >>> from c2fnas.search.paths import random_paths
     >>> from c2fnas.space.search_space import SearchSpace
     >>> paths = tuple(random_paths(SearchSpace(), 2000, seed=0))
     >>> macs = RankingMacs(Architecture.named("c2fnas-panc").topology, paths, 1, 3, (96, 96, 96))
@@ -39,21 +33,16 @@ class RankingMacs:
 
     @cached_property
     def naive(self) -> int:
-        """Every path on its own."""
-        return sum(
-            self._ends.stem_in.macs
-            + self._ends.stem_out.macs
-            + sum(self._of[operation].cells[cell].macs for cell, operation in enumerate(path))
-            for path in self.paths
-        )
+        """Multiply-accumulates of every path on its own."""
+        cells = sum(self._of[choice].cells[cell].macs for path in self.paths for cell, choice in enumerate(path))
+        return cells + len(self.paths) * (self._ends.stem_in.macs + self._ends.stem_out.macs)
 
     @cached_property
     def prefixes(self) -> int:
-        """The stem once, each cell once per distinct beginning, the stem-out once per distinct path."""
-        total = self._ends.stem_in.macs + len(set(self.paths)) * self._ends.stem_out.macs
-        for cell in range(self.topology.cells):
-            total += sum(self._of[path[-1]].cells[cell].macs for path in self._beginnings(cell))
-        return total
+        """Those of the stem once, each cell once per distinct beginning, the stem-out once per distinct path."""
+        ends = self._ends.stem_in.macs + len(set(self.paths)) * self._ends.stem_out.macs
+        cells = range(self.topology.cells)
+        return ends + sum(self._of[path[-1]].cells[cell].macs for cell in cells for path in self._beginnings(cell))
 
     @cached_property
     def tree(self) -> int:
@@ -68,7 +57,6 @@ class RankingMacs:
 
     @cached_property
     def _of(self) -> dict[Operation, NetworkCost]:
-        """The cost of each operation in every cell."""
         return {
             operation: network_cost(
                 Architecture.uniform(self.topology, operation, self.width),
@@ -84,5 +72,4 @@ class RankingMacs:
         return self._of[Operation.CONV3D]
 
     def _beginnings(self, cell: int) -> set[OperationPath]:
-        """The distinct beginnings of the paths, ``cell`` included."""
         return {path[: cell + 1] for path in self.paths}

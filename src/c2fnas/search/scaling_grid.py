@@ -10,7 +10,7 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 def scaling_grid(architecture: Architecture, widths: Sequence[float] = WIDTHS) -> tuple[Architecture, ...]:
-    """``architecture`` at every width, in the order given; its own width counts for nothing.
+    """Return ``architecture`` at every width, in the order given; its own width is not used.
 
     Raises:
         ValueError: a width is given twice, or gives no whole number of filters.

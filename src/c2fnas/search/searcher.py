@@ -1,4 +1,4 @@
-"""What every searcher of topologies does: ask for a candidate, tell how it scored. The loop belongs to the caller."""
+"""The interface of a searcher of topologies: ask for a candidate, tell its score. The caller owns the loop."""
 
 import math
 from collections.abc import Iterable
@@ -12,12 +12,13 @@ Branch = Literal["initial", "best", "random"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """A topology to train next, and how it came to be proposed.
+    """A topology to train next, and where it came from.
 
     Attributes:
         index: counts the proposals of a search from 0.
         cluster: the cluster it was drawn from, or None where the searcher knows none.
-        branch: one of the first of a search, one that good scores led to, or a random one.
+        branch: "initial" for one of the first of a search, "best" for one that good scores led to, "random" for one
+            drawn from all that are left (the verdict compares with the median of these).
     """
 
     topology: Topology
@@ -47,16 +48,16 @@ class Searcher(Protocol):
 
     @property
     def successes(self) -> int:
-        """Candidates that were told with a score."""
+        """Number of candidates that were told with a score."""
 
     @property
     def best(self) -> tuple[Topology, float] | None:
-        """The highest score told, the first among equals."""
+        """The highest score told and its topology, the first among equals; None before any."""
 
     def ask(self) -> Proposal | None:
-        """The next topology, never one proposed before; None where none is to be started now or ever.
+        """Return the next topology, never one proposed before; None if none is to be started now.
 
-        None is for ever where nothing is under way; else ask again after the next result, since a failed candidate is
+        If nothing is under way, None ends the search. Else ask again after the next result, since a failed candidate is
         replaced.
         """
 
@@ -68,7 +69,7 @@ class Searcher(Protocol):
         """
 
     def replay(self, events: Iterable[Asked | Told]) -> None:
-        """Relive a ledger in its order: the next proposal is then the one that an uninterrupted search would make.
+        """Repeat the events of a ledger; the next proposal is then the one that an uninterrupted search would make.
 
         Raises:
             ValueError: an event that can't have happened, such as a topology proposed twice or not of the space.
@@ -76,7 +77,7 @@ class Searcher(Protocol):
 
 
 def checked_score(score: float) -> float:
-    """``score``, refused where it is no Dice: NaN would win a sort, infinity any comparison."""
+    """Return ``score``, or raise ValueError unless it is in [0, 1]: NaN would win a sort, infinity any comparison."""
     if not math.isfinite(score) or not 0 <= score <= 1:
         raise ValueError(f"a score is a finite number from 0 to 1, not {score}")
     return float(score)

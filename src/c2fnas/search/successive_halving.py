@@ -1,28 +1,74 @@
-"""Successive halving over validation cases: all candidates on a few cases, the best of them on more, finalists on all.
+"""Successive halving: the best candidates of a rung go on to the next, with a larger budget. Not in the paper.
 
-Jamieson and Talwalkar, "Non-stochastic best arm identification" (AISTATS 2016); here an arm's budget are cases. Rungs
-are synchronous and their cases nested, so that a survivor is scored on the new cases alone.
+The coarse stage halves over iterations, asynchronously (Li et al., "A System for Massively Parallel Hyperparameter
+Tuning", MLSys 2020, in the form that stops rather than pauses): nobody waits for others to reach a rung. The fine stage
+halves over validation cases (Jamieson and Talwalkar, "Non-stochastic best arm identification", AISTATS 2016): rungs are
+synchronous and their cases nested, so that a survivor is scored on the new cases alone.
 """
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from c2fnas.search.pareto import is_on_front
+from c2fnas.search.ranks import is_on_front
 from c2fnas.space.operation import OperationPath
 
 FACTOR = 3
+"""Of the fine stage: so many times fewer candidates, on so many times more cases, at every rung."""
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """A candidate's result at a rung of its training.
+
+    Attributes:
+        iteration: of the rung.
+        score: its Dice there.
+        rank: from 1, among all that had reached the rung by then, itself included; behind its equals.
+        among: how many these were.
+        promoted: True if its training went on.
+    """
+
+    iteration: int
+    score: float
+    rank: int
+    among: int
+    promoted: bool
+
+
+def judge_at_rung(iteration: int, score: float, others: Sequence[float], factor: int = 2) -> RungResult:
+    """Return the result of a candidate: the best in ``factor`` of those that have reached the rung are promoted.
+
+    ``others`` are the scores of those that reached it before. The first one is always promoted.
+
+    >>> judge_at_rung(100, 0.6, [0.7, 0.5, 0.8, 0.2], factor=2)
+    RungResult(iteration=100, score=0.6, rank=3, among=5, promoted=True)
+    >>> judge_at_rung(100, 0.4, [0.7, 0.5, 0.8, 0.2], factor=2).promoted
+    False
+    """
+    rank, among = 1 + sum(other >= score for other in others), len(others) + 1
+    return RungResult(iteration, score, rank, among, promoted=rank <= -(-among // factor))
+
+
+def rung_iterations(shares: Sequence[float], iterations: int) -> tuple[int, ...]:
+    """Return the iterations of rungs at these shares of a training, without those that fall on its ends.
+
+    >>> rung_iterations((0.25, 0.5), 20_000)
+    (5000, 10000)
+    """
+    places = {round(share * iterations) for share in shares}
+    return tuple(sorted(place for place in places if 0 < place < iterations))
 
 
 @dataclass(frozen=True)
 class Rung:
-    """How many candidates are scored on how many cases."""
+    """A step of the fine stage: so many candidates are scored on so many cases."""
 
     candidates: int
     cases: int
 
 
 def plan_rungs(candidates: int, cases: int, rungs: int, factor: int = FACTOR) -> tuple[Rung, ...]:
-    """From few cases to all, ``factor`` times as many at every rung, and as many times fewer candidates.
+    """Return rungs from few cases to all: ``factor`` times as many at every rung, and as many times fewer candidates.
 
     Rungs that would have the cases of the next one are left out.
 
@@ -36,7 +82,7 @@ def plan_rungs(candidates: int, cases: int, rungs: int, factor: int = FACTOR) ->
 
 
 def work(rungs: Sequence[Rung]) -> int:
-    """Pairs of candidate and case to be scored: a survivor is not scored again on the cases it has seen.
+    """Return how many pairs of candidate and case are scored; a survivor is not scored again on cases it has seen.
 
     >>> work(plan_rungs(2000, 40, rungs=3)) / work(plan_rungs(2000, 40, rungs=1))
     0.2725125
@@ -45,25 +91,33 @@ def work(rungs: Sequence[Rung]) -> int:
     return sum(rung.candidates * (rung.cases - before) for rung, before in zip(rungs, seen, strict=False))
 
 
+def pairs(candidates: int, cases: int, rungs: int, audit: int = 0) -> int:
+    """Return the pairs of candidate and case of a whole ranking; ``audit`` candidates are scored on all cases besides.
+
+    >>> pairs(2000, 40, rungs=3), pairs(2000, 40, rungs=3, audit=32), pairs(2000, 40, rungs=1, audit=32)
+    (21801, 23081, 80000)
+    """
+    plan = plan_rungs(candidates, cases, rungs) if cases else ()
+    return work(plan) + (audit * cases if len(plan) > 1 else 0)
+
+
 def survivors(
     scores: Mapping[OperationPath, float | None], keep: int, costs: Mapping[OperationPath, Sequence[float]]
 ) -> list[OperationPath]:
-    """Who enters the next rung, best first: the ``keep`` best, and behind them the rest of the Pareto front.
+    """Return the candidates of the next rung, best first: the ``keep`` best, then the rest of the Pareto front.
 
     The front is that of score against ``costs``, so that a cheap network is not lost for being second best. A candidate
     that has failed (None) is out. Equals go by their costs, so that the first of all is on the front, then by their
     order as paths.
     """
-    alive = sorted(
-        (path for path, score in scores.items() if score is not None),
-        key=lambda path: (-_score(scores, path), *costs[path], path),
-    )
-    front = is_on_front([(-_score(scores, path), *costs[path]) for path in alive])
+    points = {path: (-score, *costs[path]) for path, score in scores.items() if score is not None}
+    alive = sorted(points, key=lambda path: (*points[path], path))
+    front = is_on_front([points[path] for path in alive])
     return [path for place, path in enumerate(alive) if place < keep or front[place]]
 
 
 def case_order(shows: Sequence[Set[int]]) -> list[int]:
-    """In which order cases are added, each number once: the first few represent all as well as few can.
+    """Return the order in which cases are added, each number once: every beginning of it represents all.
 
     Args:
         shows: the foreground classes that each case shows.
@@ -80,17 +134,11 @@ def case_order(shows: Sequence[Set[int]]) -> list[int]:
         best = max(range(len(shows)), key=lambda case: (len(shows[case] & missing), -case))
         first.append(best)
         missing -= shows[best]
-    return first + [case for case in _spread(len(shows)) if case not in first]
+    return first + [case for case in _van_der_corput(len(shows)) if case not in first]
 
 
-def _spread(count: int) -> list[int]:
-    """0 to ``count`` − 1 in the order of the van der Corput sequence: every beginning of it is spread evenly."""
+def _van_der_corput(count: int) -> list[int]:
+    """0 to ``count`` − 1 in an order whose every beginning is spread evenly."""
     bits = max(1, (count - 1).bit_length())
-    reversed_ = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
-    return [number for number in reversed_ if number < count]
-
-
-def _score(scores: Mapping[OperationPath, float | None], path: OperationPath) -> float:
-    score = scores[path]
-    assert score is not None
-    return score
+    backwards = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    return [number for number in backwards if number < count]

@@ -45,12 +45,12 @@ class Architecture:
 
     @classmethod
     def uniform(cls, topology: Topology, operation: Operation = Operation.CONV3D, width: float = 1.0) -> Self:
-        """The same operation in every cell: c₀ of the coarse stage (paper 3.3)."""
+        """Return ``topology`` with the same operation in every cell: c₀ of the coarse stage (paper 3.3)."""
         return cls(topology, (operation,) * topology.cells, width)
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """A built-in architecture.
+        """Return a built-in architecture, such as ``c2fnas-panc``.
 
         Raises:
             UserError: no architecture has that name.
@@ -61,10 +61,10 @@ class Architecture:
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
-        """An architecture from a name, a JSON file, a folder that holds ``architecture.json``, or the text form.
+        """Read an architecture from a name, a JSON file, a run or model folder, or the text form.
 
         Raises:
-            UserError: none of these, or one with a fault; the message names the file and the cell.
+            UserError: it is none of these, or has a fault; the message names the file and the cell.
         """
         text = str(source)
         if text.lower() in BUILT_IN:
@@ -80,15 +80,15 @@ class Architecture:
 
     @property
     def stem_filters(self) -> tuple[int, int]:
-        """Filters of the stem's two convolutions, at full and at half resolution."""
+        """The filters of the stem's two convolutions, at full and at half resolution."""
         return round(BASE_STEM_FILTERS * self.width), round(BASE_FILTERS * self.width)
 
     def filters(self, level: int) -> int:
-        """Filters of a cell at ``level``: doubled with every down-sampling (paper 4.1)."""
+        """Return the filters of a cell at ``level``: doubled with every down-sampling (paper 4.1)."""
         return round(BASE_FILTERS * self.width) * 2**level
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that :meth:`from_json` reads."""
+        """Return a JSON value that :meth:`from_json` reads."""
         return {
             "format": FORMAT,
             "code": list(self.topology.code),
@@ -98,7 +98,7 @@ class Architecture:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """The architecture of a JSON value.
+        """Read a JSON value.
 
         Raises:
             ValueError: a key is missing, unknown or wrong; the message names the offending cell.
@@ -115,14 +115,14 @@ class Architecture:
         return cls(Topology(levels), operations, _width(value.get("width", 1.0)))
 
     def to_text(self) -> str:
-        """One line that can be typed and compared: level and operation of every cell, then the width."""
+        """Return one line that can be typed and compared: level and operation of every cell, then the width."""
         pairs = zip(self.topology.code, self.operations, strict=True)
         # 17 digits tell any two widths apart; :g alone would round 10.03125.
         return " ".join(f"{level}:{operation.value}" for level, operation in pairs) + f" @{self.width:.17g}"
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The architecture of a text form; the width may be left out.
+        """Read a text form; the width may be left out.
 
         Raises:
             ValueError: the message names the offending cell.
@@ -142,21 +142,9 @@ BUILT_IN = {"c2fnas-panc": "0:2D 0:P3D 1:3D 1:3D 2:3D 3:2D 2:3D 2:3D 1:P3D 0:3D 
 
 
 def _file_of(path: Path) -> Path | None:
-    """The JSON file that a path stands for: the file itself, or the best architecture of a run or model folder."""
-    for candidate in (
-        path,
-        path / "architecture.json",
-        path / "final" / "architecture.json",
-        path / "fine" / "architecture.json",
-        path / "coarse" / "architecture.json",
-    ):
-        if _is_file(candidate):
-            return candidate
-    return None
-
-
-def _is_file(path: Path) -> bool:
-    return _exists(path) and path.is_file()
+    """The file itself, or the one of the latest stage in a run or model folder."""
+    stages = (path / stage / "architecture.json" for stage in (".", "final", "fine", "coarse"))
+    return next((file for file in (path, *stages) if _exists(file) and file.is_file()), None)
 
 
 def _exists(path: Path) -> bool:
@@ -167,7 +155,7 @@ def _exists(path: Path) -> bool:
 
 
 def _missing(text: str) -> str | None:
-    """What there is none of, where ``text`` is a path rather than a text form."""
+    """The thing that is not there, where ``text`` is a path rather than a text form."""
     if text and _exists(Path(text)):
         return "no architecture.json in this folder. A run has one once its coarse stage has finished."
     if text.endswith(".json") or "/" in text or "\\" in text:

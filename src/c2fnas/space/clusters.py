@@ -8,16 +8,16 @@ from c2fnas.space.topology import Topology
 
 @dataclass(frozen=True)
 class TopologyCluster:
-    """Topologies whose codes lie closer to this cluster's centre than to any other."""
+    """Topologies whose codes are nearest to the centre of this cluster."""
 
     index: int
     topologies: tuple[Topology, ...]
 
 
 def cluster_topologies(topologies: Sequence[Topology], clusters: int = 8, seed: int = 0) -> tuple[TopologyCluster, ...]:
-    """Classify topologies into ``clusters`` clusters by K-means with the Euclidean metric of their codes.
+    """Group topologies into ``clusters`` clusters by K-means on their codes, with the Euclidean metric.
 
-    Deterministic for a seed; clusters are numbered by their first topology in sorted order, not by chance.
+    Deterministic for a seed; clusters are numbered by their first topology in sorted order.
 
     Raises:
         ValueError: more clusters than topologies.
@@ -38,12 +38,11 @@ def cluster_topologies(topologies: Sequence[Topology], clusters: int = 8, seed: 
 def restrict_clusters(
     clusters: Sequence[TopologyCluster], topologies: Collection[Topology]
 ) -> tuple[TopologyCluster, ...]:
-    """The same clusters with none but ``topologies``, such as those that a limit on the cost admits; empty ones go.
+    """Return the clusters with only ``topologies`` in them, such as those within a limit on the cost.
 
-    Indices stay those of ``clusters``, so that a cluster is the same one with and without the limit.
+    Empty clusters are left out. The others keep their index, so that a cluster is the same with and without the limit.
     """
     kept = (
-        TopologyCluster(cluster.index, tuple(topology for topology in cluster.topologies if topology in topologies))
-        for cluster in clusters
+        (each.index, tuple(topology for topology in each.topologies if topology in topologies)) for each in clusters
     )
-    return tuple(cluster for cluster in kept if cluster.topologies)
+    return tuple(TopologyCluster(index, members) for index, members in kept if members)

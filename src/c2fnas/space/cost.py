@@ -1,4 +1,4 @@
-"""What an architecture costs, in closed form and without torch: parameters and multiply-accumulates (paper Table 2).
+"""Cost of an architecture in closed form, without torch: parameters and multiply-accumulates (paper Table 2).
 
 Agrees exactly with :func:`c2fnas.networks.count_network` on the built network. The paper's "FLOPs" are
 multiply-accumulates of the convolutions; parameters are all learnable numbers, affine norms included.
@@ -20,7 +20,7 @@ KERNELS = {Operation.CONV3D: (27,), Operation.P3D: (9, 3), Operation.CONV2D: (9,
 
 @dataclass(frozen=True)
 class Cost:
-    """Learnable numbers and multiply-accumulates."""
+    """Numbers of parameters and of multiply-accumulates."""
 
     parameters: int
     macs: int
@@ -31,9 +31,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class CellCost:
-    """A cell (counted from 1), where it stands, and what it costs with its resampling.
+    """Place and cost of a cell, counted from 1, with its resampling.
 
-    ``branch_macs`` are those of one input's way through it: a 1×1×1 convolution and the operation.
+    ``branch_macs`` are those of one branch: the 1×1×1 convolution and the operation of one input.
     """
 
     cell: int
@@ -49,7 +49,7 @@ class CellCost:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """The whole network, its stems and each cell."""
+    """Cost of the whole network, of its stems and of each cell."""
 
     parameters: int
     macs: int
@@ -59,7 +59,7 @@ class NetworkCost:
 
 
 def network_cost(architecture: Architecture, *, in_channels: int, classes: int, input_size: Size) -> NetworkCost:
-    """Cost of one forward pass of one input of ``input_size`` (i, j, k) voxels.
+    """Compute the cost of a forward pass of one input of ``input_size`` (i, j, k) voxels.
 
     >>> panc = network_cost(Architecture.named("c2fnas-panc"), in_channels=1, classes=3, input_size=(96, 96, 96))
     >>> round(panc.parameters / 1e6, 2), round(panc.macs / 1e9, 1)
@@ -98,21 +98,12 @@ def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> Cel
     total = _resampling(topology.moves[cell], filters, size) + _block(filters, filters, POINT, size)
     for _ in topology.inputs[cell]:
         total += branch
-    return CellCost(
-        cell + 1,
-        operation,
-        level,
-        filters,
-        topology.inputs[cell],
-        size,
-        parameters=total.parameters,
-        macs=total.macs,
-        branch_macs=branch.macs,
-    )
+    place = (cell + 1, operation, level, filters, topology.inputs[cell], size)
+    return CellCost(*place, parameters=total.parameters, macs=total.macs, branch_macs=branch.macs)
 
 
 def _resampling(move: Move, filters: int, size: Size) -> Cost:
-    """What a cell pays to get to its level; an interpolation multiplies no weights."""
+    """The convolution of a cell's resampling; an interpolation multiplies no weights."""
     if move is Move.DOWN:
         return _block(filters // 2, filters, CUBE, size)
     if move is Move.UP:

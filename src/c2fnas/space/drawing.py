@@ -9,10 +9,10 @@ SLOT = 5  # columns of a cell: two of connector, three of operation
 
 
 def draw_text(architecture: Architecture) -> str:
-    """Draw the path through the levels with the operation of every cell (paper Figure 5), 80 columns for 12 cells.
+    """Draw the way through the levels with the operation of every cell (paper Figure 5), 80 columns for 12 cells.
 
-    Dashes are the encoder–decoder skips. The last row names every second input, cells counted from 1; the stem-out
-    may have one too.
+    Dashed lines are the encoder–decoder skips. The last row names every second input, cells counted from 1; the
+    stem-out may have one too.
 
     >>> print(draw_text(Architecture.from_text("0:2D 0:3D 1:P3D 1:3D 0:3D 0:2D")))
            cell       1    2    3    4    5    6   out
@@ -55,7 +55,7 @@ def _row(topology: Topology, texts: list[str], level: int) -> Iterator[str]:
 
 
 def _connector(before: int, after: int, level: int, skipped: bool) -> str:
-    """How the step from level ``before`` to level ``after`` looks on ``level``."""
+    """Two characters on the row of ``level``, for a step from level ``before`` to level ``after``."""
     if before == after:
         return "─▶" if level == before else "┄┄" if skipped else "  "
     if level == after:
@@ -71,5 +71,4 @@ def _second_inputs(topology: Topology) -> str:
 
 
 def _name(sources: tuple[int, ...]) -> str:
-    """The second of a cell's inputs, if it has two."""
     return "".join("stem" if source == STEM else str(source + 1) for source in sources[1:])

@@ -6,7 +6,7 @@ from c2fnas.shapes import Size
 
 
 def level_sizes(input_size: Size, downsamplings: int) -> tuple[Size, ...]:
-    """The input's size, then the size of level 0, 1, ...: each stride-2 convolution takes n to ⌈n/2⌉.
+    """Return the input's size, then the size of level 0, 1, ...: each stride-2 convolution takes n to ⌈n/2⌉.
 
     >>> level_sizes((40, 56, 35), 3)
     ((40, 56, 35), (20, 28, 18), (10, 14, 9), (5, 7, 5), (3, 4, 3))
@@ -19,9 +19,9 @@ def level_sizes(input_size: Size, downsamplings: int) -> tuple[Size, ...]:
 
 
 def padded_size(input_size: Size, downsamplings: int) -> Size:
-    """``input_size``, or one grown to two voxels an axis at the lowest level where that would be a single voxel.
+    """Return ``input_size``, enlarged to two voxels an axis at the lowest level where that would be a single voxel.
 
-    Instance normalisation fails on a single voxel; every larger input passes through as it is.
+    Instance normalisation fails on a single voxel. A larger input stays as it is.
 
     >>> padded_size((16, 9, 12), 3), padded_size((17, 9, 12), 3)
     ((17, 17, 17), (17, 9, 12))
@@ -33,7 +33,7 @@ def padded_size(input_size: Size, downsamplings: int) -> Size:
 
 
 def by(values: Iterable[float], sign: str = "×") -> str:
-    """Sizes or spacings with crosses between.
+    """Write sizes or spacings with crosses between.
 
     >>> by((40, 56, 40)), by((1.0, 0.8, 2.5), " × ")
     ('40×56×40', '1 × 0.8 × 2.5')

@@ -1,4 +1,4 @@
-"""What training an architecture takes of a device's memory, predicted in closed form and without torch."""
+"""Memory that training an architecture takes on a device, predicted in closed form and without torch."""
 
 from dataclasses import dataclass
 from math import prod
@@ -21,24 +21,24 @@ PEAK = 1.5
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes: ``states`` whatever the batch, ``activations`` kept for every patch that goes through at a time."""
+    """Bytes: ``states`` whatever the batch, and ``activations`` kept for every patch of a micro-batch."""
 
     states: int
     activations: int
 
     def of(self, patches: int) -> int:
-        """Bytes at the peak with so many patches in a micro-batch."""
+        """Return the bytes at the peak with ``patches`` patches in a micro-batch."""
         return self.states + round(PEAK * patches * self.activations)
 
 
 def training_memory(
     architecture: Architecture, *, in_channels: int, classes: int, input_size: Size, value_bytes: int = 4
 ) -> TrainingMemory:
-    """Predict what training takes, besides the framework's own hundreds of MB.
+    """Predict the memory of a training, besides the hundreds of MB of the framework itself.
 
-    Counted are the weights with gradient and momentum, and what the backward pass needs of the forward one: of every
-    block the convolution's output (the norm's input) and the ReLU's output (the next convolution's input), and
-    whatever is made between blocks by interpolation, addition and concatenation.
+    Counted are the weights with gradient and momentum, and the activations that the backward pass needs: of every block
+    the convolution's output (the norm's input) and the ReLU's output (the next convolution's input), and the results
+    of interpolation, addition and concatenation between blocks.
 
     Args:
         value_bytes: of an activation: 4 in fp32, 2 in bf16 and fp16.
@@ -53,7 +53,7 @@ def training_memory(
 
 
 def saved_values(architecture: Architecture, *, in_channels: int, input_size: Size) -> int:
-    """Numbers that one patch leaves behind between the forward and the backward pass, the loss's left out."""
+    """Count the numbers that one patch keeps from the forward to the backward pass, without those of the loss."""
     topology, depth = architecture.topology, architecture.topology.downsamplings
     sizes = level_sizes(padded_size(input_size, depth), depth)
     full, half = architecture.stem_filters

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """An operation of the fine stage; its value is how it is written. The last axis is the through-plane one.
+    """An operation of the fine stage; its value is its text. The last axis is the through-plane one.
 
     >>> Operation("P3D")
     <Operation.P3D: 'P3D'>

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, product
 from math import comb
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Move, Topology, code_of
 
-Moves = tuple[Move, ...]
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class SearchSpace:
 
     @property
     def levels(self) -> int:
-        """Resolution levels."""
+        """The number of resolution levels."""
         return self.downsamplings + 1
 
     @property
     def topology_count(self) -> int:
-        """|𝒮'|: which cells go down or up decides everything, since every down comes before every up."""
+        """|𝒮'|: the ways to choose the cells that go down or up, since every down comes before every up."""
         return comb(self.cells, 2 * self.downsamplings)
 
     @property
@@ -53,7 +53,7 @@ class SearchSpace:
 
     @property
     def walk_count(self) -> int:
-        """Walks of one move per cell over the levels: what the two priors prune to 𝒮'."""
+        """The number of walks of one move per cell over the levels, before the two priors prune them to 𝒮'."""
         return count_walks(self.cells, self.levels)
 
     @property
@@ -62,25 +62,25 @@ class SearchSpace:
         return len(self.operations) ** self.cells
 
     def topologies(self) -> tuple[Topology, ...]:
-        """All topologies of the pruned space, sorted by code."""
+        """Return all topologies of the pruned space, sorted by code."""
         return _topologies(self.cells, self.downsamplings)
 
     def operation_configurations(self) -> Iterator[tuple[Operation, ...]]:
-        """Every choice of one operation per cell, in order."""
+        """Yield every choice of one operation per cell, in order."""
         return product(self.operations, repeat=self.cells)
 
-    def random_topology(self, rng: np.random.Generator) -> Topology:
-        """A topology, all equally likely."""
-        turns = np.sort(rng.choice(self.cells, 2 * self.downsamplings, replace=False))
-        return _with_turns(self.cells, tuple(int(turn) for turn in turns))
+    def random_topology(self, rng: "Generator") -> Topology:
+        """Draw a topology; all are equally likely."""
+        turns = rng.choice(self.cells, 2 * self.downsamplings, replace=False)
+        return _with_turns(self.cells, tuple(sorted(turns.tolist())))
 
-    def random_operations(self, rng: np.random.Generator) -> tuple[Operation, ...]:
-        """One operation per cell, all configurations equally likely."""
+    def random_operations(self, rng: "Generator") -> tuple[Operation, ...]:
+        """Draw one operation per cell; all configurations are equally likely."""
         return tuple(self.operations[index] for index in rng.integers(len(self.operations), size=self.cells))
 
 
 def count_walks(moves: int, levels: int) -> int:
-    """Walks of ``moves`` moves from level 0 that change the level by one at most and stay within ``levels`` levels."""
+    """Count the walks of ``moves`` moves from level 0 within ``levels`` levels, one level up or down at most a move."""
     ending_at = [1] + [0] * (levels - 1)
     for _ in range(moves):
         padded = [0, *ending_at, 0]
@@ -88,29 +88,15 @@ def count_walks(moves: int, levels: int) -> int:
     return sum(ending_at)
 
 
-def walks(moves: int, levels: int) -> Iterator[Moves]:
-    """Every walk that :func:`count_walks` counts, by enumeration."""
-
-    def extend(prefix: Moves, level: int) -> Iterator[Moves]:
-        if len(prefix) == moves:
-            yield prefix
-            return
-        for move in Move:
-            if 0 <= level + move < levels:
-                yield from extend((*prefix, move), level + move)
-
-    return extend((), 0)
-
-
 def is_u_shaped(moves: Sequence[Move]) -> bool:
-    """Prior 1 (paper 3.3): an encoder, then a decoder — every down-sampling comes before every up-sampling."""
+    """True if every down-sampling comes before every up-sampling: an encoder, then a decoder (paper 3.3, prior 1)."""
     downs = [index for index, move in enumerate(moves) if move is Move.DOWN]
     ups = [index for index, move in enumerate(moves) if move is Move.UP]
     return not downs or not ups or max(downs) < min(ups)
 
 
 def skips_match(moves: Sequence[Move], downsamplings: int) -> bool:
-    """Prior 2 (paper 3.3): each of ``downsamplings`` down-samplings has its up-sampling, so that skips pair them."""
+    """True if there are ``downsamplings`` down-samplings and as many up-samplings to pair (paper 3.3, prior 2)."""
     return list(moves).count(Move.DOWN) == list(moves).count(Move.UP) == downsamplings
 
 

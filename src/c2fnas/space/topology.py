@@ -1,9 +1,11 @@
-"""Topologies: which cells go down, which go up, and where second inputs come from (paper 3.3 and 4.1)."""
+"""Topologies: the cells that go down and up, and the second inputs of cells (paper 3.3 and 4.1)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from itertools import accumulate
 from operator import index
 
 STEM = -1
@@ -11,7 +13,7 @@ STEM = -1
 
 
 class Move(IntEnum):
-    """What a cell does to the level: the next one lower in resolution, the same, or the next one higher."""
+    """A cell's change of level: to the next higher resolution, none, or to the next lower one."""
 
     UP = -1
     SAME = 0
@@ -39,13 +41,12 @@ class Topology:
     def __post_init__(self) -> None:
         # Numbers of other libraries become plain ones, so that a code is always JSON.
         object.__setattr__(self, "code", tuple(int(index(level)) for level in self.code))
-        problem = illegal(self.code)
-        if problem:
+        if problem := illegal(self.code):
             raise ValueError(problem)
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:
-        """What each cell does."""
+        """The move of each cell."""
         return tuple(Move(after - before) for before, after in zip((0, *self.code), self.code, strict=False))
 
     @property
@@ -76,7 +77,7 @@ class Topology:
 
     @cached_property
     def inputs(self) -> tuple[tuple[int, ...], ...]:
-        """Where each cell's inputs come from, the previous output first: one or two cells from 0, or the stem (−1).
+        """The sources of each cell's inputs, the previous output first: one or two cells from 0, or the stem (−1).
 
         The second input is the skip of an up cell, or the previous-previous output where that has the cell's own
         resolution; the stem's output, at level 0, counts as the one before cell 1 (paper 4.1, situations 1 and 2).
@@ -95,16 +96,16 @@ class Topology:
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """What the stem-out takes: the last cell's output, and the previous one's where that is at level 0 too."""
+        """The inputs of the stem-out: the last cell, and the one before it where that is at level 0 too."""
         last = self.cells - 1
         return (last, last - 1) if last == 0 or self.code[last - 1] == 0 else (last,)
 
     def distance(self, other: "Topology") -> float:
-        """How unlike two topologies are: the Euclidean distance of their codes (paper 3.3)."""
+        """Return the Euclidean distance of the codes: the smaller, the more similar the topologies (paper 3.3)."""
         return math.dist(self.code, other.code)
 
     def neighbours(self) -> tuple["Topology", ...]:
-        """The legal topologies that swapping two adjacent moves leads to, in order."""
+        """Return the legal topologies that differ by a swap of two adjacent moves, sorted."""
         return self._neighbours
 
     @cached_property
@@ -120,9 +121,9 @@ class Topology:
 
 
 def skip_sources(topology: Topology) -> dict[int, int]:
-    """Of every cell whose second input comes from further back than its neighbours, where that starts.
+    """Return {cell: source} of the skips that span more than two cells.
 
-    The second input from the output before the previous one is too near to be shared by many paths of a ranking.
+    Shorter ones start too near to be shared by many paths of a ranking.
 
     >>> skip_sources(Topology((0, 0, 1, 1, 2, 3, 2, 2, 1, 0, 0, 0)))
     {8: 3, 9: 1}
@@ -130,17 +131,13 @@ def skip_sources(topology: Topology) -> dict[int, int]:
     return {cell: source for source, cell in topology.skips if cell - source > 2}
 
 
-def code_of(moves: "list[Move] | tuple[Move, ...]") -> tuple[int, ...]:
-    """The code that moves lead to: their cumulative sum."""
-    level, code = 0, []
-    for move in moves:
-        level += move
-        code.append(level)
-    return tuple(code)
+def code_of(moves: Iterable[Move]) -> tuple[int, ...]:
+    """Return the code of a sequence of moves: their cumulative sum."""
+    return tuple(accumulate(int(move) for move in moves))
 
 
 def illegal(code: tuple[int, ...]) -> str | None:
-    """Why a code is no topology of the pruned space, naming the cell from 1; None where it is one."""
+    """Return the fault that makes ``code`` no topology of the pruned space, with its cell from 1, or None."""
     if not code:
         return "cell 1: missing; a topology has at least one cell"
     level, went_up = 0, False

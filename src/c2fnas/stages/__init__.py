@@ -1,0 +1,17 @@
+"""The paper, a stage a file: prepare, coarse, super-network, ranking, fine, deploy; `pipeline` is the method."""
+
+from c2fnas.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "coarse": ["search_topology"],
+        "deploy": ["Deployed", "deploy"],
+        "fine": ["Limits", "search_operations"],
+        "pipeline": ["coarse_stage", "fine_stage", "run_pipeline"],
+        "prepare": ["prepare"],
+        "supernet": ["train_supernet"],
+        "train": ["TrainOptions", "train_architecture"],
+        "training": ["TrainingSpec", "run_all", "train_and_score"],
+    },
+)

@@ -15,8 +15,8 @@ from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import make_searcher
-from c2fnas.search.early_stopping import rung_iterations, stand
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
+from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.clusters import cluster_topologies
 from c2fnas.space.topology import Topology
@@ -92,7 +92,7 @@ class _CoarseSearch:
 
     def _next_rung(self, trial: Trial) -> int | None:
         """The iteration at which it is judged next; None where it is trained to its end."""
-        passed = {standing.iteration for standing in trial.rungs}
+        passed = {result.iteration for result in trial.rungs}
         return next((iteration for iteration in self._rungs if iteration not in passed), None)
 
     def _start_next(self) -> Trial | None:
@@ -116,15 +116,12 @@ class _CoarseSearch:
         """Let a candidate go on at a rung, or stop it. Written down before anything follows from it."""
         assert outcome.value is not None
         others = [
-            standing.score
-            for each in self._ledger.trials()
-            for standing in each.rungs
-            if standing.iteration == iteration
+            result.score for each in self._ledger.trials() for result in each.rungs if result.iteration == iteration
         ]
         assert self._config.early_stopping is not None
-        standing = stand(iteration, outcome.value["dice"], others, self._config.early_stopping.factor)
-        reached = self._ledger.reach(trial.number, standing, _ending(trial, outcome))
-        if standing.continues:
+        result = judge_at_rung(iteration, outcome.value["dice"], others, self._config.early_stopping.factor)
+        reached = self._ledger.enter_rung(trial.number, result, _ending(trial, outcome))
+        if result.promoted:
             self._waiting.insert(0, trial.number)
             return
         stopped = self._ledger.stop(reached.number)
@@ -148,7 +145,7 @@ class _CoarseSearch:
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
         for trial in self._ledger.interrupted():
-            if trial.rungs and not trial.rungs[-1].continues:
+            if trial.rungs and not trial.rungs[-1].promoted:
                 self._ledger.stop(trial.number)
 
     def _failures(self) -> int:
@@ -161,7 +158,7 @@ class _CoarseSearch:
         others = f", but {stopped} that were stopped early" if stopped else ""
         return (
             f"{self._run.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
-            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new --run folder."
+            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new run folder."
         )
 
 
@@ -173,14 +170,17 @@ def new_searcher(run: Run) -> Searcher:
     """
     config, coarse = run.config, run.config.coarse
     clusters = cluster_topologies(config.space.topologies(), clusters=coarse.clusters, seed=config.seed)
-    return make_searcher(
-        coarse.sampler,
-        feasible_clusters(run, clusters),
-        seed=config.seed,
-        evaluations=coarse.evaluations,
-        per_cluster=coarse.per_cluster,
-        random_share=coarse.random_share,
-    )
+    try:
+        return make_searcher(
+            coarse.sampler,
+            feasible_clusters(run, clusters),
+            seed=config.seed,
+            evaluations=coarse.evaluations,
+            per_cluster=coarse.per_cluster,
+            random_share=coarse.random_share,
+        )
+    except ValueError as error:
+        raise UserError(f"{run.folder.config}: coarse.sampler {error}.") from error
 
 
 def candidate_job(run: Run, trial: Trial, until: int | None = None) -> Job:

@@ -9,7 +9,7 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import Design, has_design, kind_of, read_design
+from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run import Run
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
@@ -65,7 +65,7 @@ def is_deployed(run: Run) -> bool:
 
 def trained_folds(run: Run) -> tuple[int, ...]:
     """Return the folds whose final network is trained as the run now says; not those that an extension left behind."""
-    design = read_design(run.folder.final)[1]
+    design = read_design(run.folder.final)
     return tuple(fold for fold in range(len(run.folds)) if finished(fold_job(run, design, fold)))
 
 
@@ -76,13 +76,13 @@ def claim(folder: RunFolder, design: Design) -> None:
         UserError: those that are there are of another one.
     """
     if not has_design(folder.final):
-        write_json(folder.final / kind_of(design).file, design.to_json())
+        write_json(folder.final / design_file(design), design.to_json())
         return
-    kind, found = read_design(folder.final)
+    found = read_design(folder.final)
     if found != design:
         raise UserError(
-            f"{folder.final / kind.file}: the final networks of this run are of another architecture, "
-            f"{found.to_text()}, not {design.to_text()}. Choose another --run folder."
+            f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
+            f"{found.to_text()}, not {design.to_text()}. Choose another run folder."
         )
 
 
@@ -102,7 +102,6 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
         mirror=True,
         extend=deployment.extended,
         start=deployment.start,
-        validate_every=deployment.validate_every,
         keep="model",
     )
 
@@ -110,4 +109,4 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
 def scratch_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
     """Return a training like the final networks', from scratch and with one schedule: what comparisons train."""
     deployment = run.config.deployment
-    return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="model")
+    return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="package")

@@ -1,28 +1,23 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then candidates are ranked."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.driver import run_jobs
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
-from c2fnas.runs.trial import Trial
-from c2fnas.search.pareto import is_on_front
 from c2fnas.search.prefix_saving import RankingMacs
+from c2fnas.search.ranks import is_on_front
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.halving import Halved, SuccessiveHalving
 from c2fnas.stages.supernet import Sampling, train_supernet
 
-STAGE = "fine"
 LATENCY_STAGE = "latency"
-LEDGER_STAGE = "ledger"
 TOPOLOGY, CHOICE = "topology.json", "choice.json"
 
 
@@ -46,10 +41,9 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
     """
     claim_topology(run, topology)
     sampling = train_supernet(run, topology)
-    if not run.folder.ranking_file.exists():
+    if not ranking_is_whole(run.folder):
         rank_candidates(run, topology, sampling)
-    trials = Ledger(run.folder.study, STAGE, read_only=True).trials()
-    return choose(run, trials, limits).architecture
+    return choose(run, read_ranked(run.folder), limits).architecture
 
 
 def topology_begun(run: Run) -> Topology | None:
@@ -75,12 +69,12 @@ def claim_topology(run: Run, topology: Topology) -> None:
     elif known != topology:
         raise UserError(
             f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
-            f"{_code(topology)}. Choose another --run folder."
+            f"{_code(topology)}. Choose another run folder."
         )
 
 
 def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
-    """Score the candidates, and enter them with their costs into the ledger; ``ranking.json`` comes last.
+    """Score the candidates, and write them down with their costs; ``ranking.json`` comes last.
 
     Raises:
         UserError: no candidate could be scored.
@@ -88,7 +82,7 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
     halving = SuccessiveHalving(run, topology)
     result = halving.rank()
     latencies = measure_latencies(run, topology, result.finalists)
-    _enter(run, topology, result, latencies)
+    write_ranked(run.folder, _rows(run, topology, result, latencies))
     summary = {"candidates": len(result.reached), "cases": len(halving.cases), "sampling": sampling}
     rungs = [
         {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
@@ -112,9 +106,9 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
 def measure_latencies(
     run: Run, topology: Topology, finalists: Sequence[OperationPath]
 ) -> dict[OperationPath, float | None]:
-    """Measure the milliseconds of one window through each finalist on the user's device; None where it can't be measured."""
+    """Measure the milliseconds of one window through each finalist on the device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
-    job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
+    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.fine / "latency")
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
     if outcome.value is None:
         run.reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
@@ -125,7 +119,7 @@ def measure_latencies(
 def front_of(
     run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
-    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, where measured, latency."""
+    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, if measured, latency."""
     points = [
         (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
         for path, ms in latencies.items()
@@ -138,44 +132,32 @@ def _code(topology: Topology) -> str:
     return " ".join(map(str, topology.code))
 
 
-def _enter(run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]) -> None:
-    """All candidates into the ledger, finalists first; what an interrupted call has entered stays.
-
-    Optuna takes some 20 ms for each, so progress is shown.
-    """
-    ledger = run.ledger(STAGE)
-    entered = {trial.architecture.operations for trial in ledger.trials()}
+def _rows(
+    run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
+) -> Iterator[RankedPath]:
+    """All candidates, finalists first."""
     front = front_of(run, topology, result, latencies)
     others = sorted(result.reached, key=lambda path: -result.reached[path])
-
-    def entries() -> Iterable[tuple[Architecture, float, dict[str, Any]]]:
-        for done, path in enumerate(dict.fromkeys([*result.finalists, *others])):
-            run.reporter.update(LEDGER_STAGE, done)
-            if path in entered:
-                continue
-            architecture, dice = Architecture(topology, path, run.width), result.dice[path]
-            cost = run.cost(architecture)
-            extra = {
-                "cases": result.reached[path],
-                "first_rung_dice": result.first_dice[path],
-                "first_rung_cases": result.first_cases,
-                "macs": cost.macs,
-                "parameters": cost.parameters,
-                "front": path in front,
-                "latency_ms": latencies.get(path),
-                "device": result.device[path],
-            }
-            if dice is None:
-                extra["reason"] = result.failures[path]
-            # Not a number is entered as a failure.
-            yield architecture, math.nan if dice is None else dice, extra
-
-    run.reporter.start(LEDGER_STAGE, len(result.reached))
-    ledger.add_scored(entries())
-    run.reporter.finish(LEDGER_STAGE)
+    for number, path in enumerate(dict.fromkeys([*result.finalists, *others])):
+        architecture = Architecture(topology, path, run.width)
+        cost = run.cost(architecture)
+        yield RankedPath(
+            number,
+            architecture,
+            result.dice[path],
+            result.reached[path],
+            cost.macs,
+            cost.parameters,
+            front=path in front,
+            first_rung_dice=result.first_dice[path],
+            first_rung_cases=result.first_cases,
+            latency_ms=latencies.get(path),
+            device=result.device[path],
+            reason=result.failures.get(path),
+        )
 
 
-def choose(run: Run, trials: Sequence[Trial], limits: Limits | None) -> Trial:
+def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) -> RankedPath:
     """Return the best within ``limits``, which are kept; where none are given, within those that were kept last.
 
     Limits that nothing meets are not kept.
@@ -185,13 +167,13 @@ def choose(run: Run, trials: Sequence[Trial], limits: Limits | None) -> Trial:
     """
     path = run.folder.fine / CHOICE
     if limits is None:
-        return pick(trials, Limits(**read_json(path)) if path.exists() else Limits())
-    chosen = pick(trials, limits)
+        return pick(candidates, Limits(**read_json(path)) if path.exists() else Limits())
+    chosen = pick(candidates, limits)
     write_json(path, asdict(limits))
     return chosen
 
 
-def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
+def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
     """Return the best of the finalists, those that were scored on the most cases, within ``limits``.
 
     Where the latency could not be measured, a limit to it leaves all out.
@@ -199,27 +181,27 @@ def pick(trials: Sequence[Trial], limits: Limits) -> Trial:
     Raises:
         UserError: none is within the limits, or none has a score.
     """
-    scored = [trial for trial in trials if trial.score is not None]
+    scored = [each for each in candidates if each.dice is not None]
     if not scored:
-        raise UserError("No candidate of the fine stage has a score. Search again in another --run folder.")
-    most = max(trial.extra["cases"] for trial in scored)
-    finalists = [trial for trial in scored if trial.extra["cases"] == most]
-    admitted = [trial for trial in finalists if _within(trial, limits)]
+        raise UserError("No candidate of the fine stage has a score. Search again in another run folder.")
+    most = max(each.cases for each in scored)
+    finalists = [each for each in scored if each.cases == most]
+    admitted = [each for each in finalists if _within(each, limits)]
     if not admitted:
         raise UserError(_refusal(finalists, limits))
-    return max(admitted, key=lambda trial: (trial.score, -trial.number))
+    return max(admitted, key=lambda each: (each.dice, -each.number))
 
 
-def _within(trial: Trial, limits: Limits) -> bool:
-    if limits.max_macs is not None and trial.extra["macs"] > limits.max_macs:
+def _within(candidate: RankedPath, limits: Limits) -> bool:
+    if limits.max_macs is not None and candidate.macs > limits.max_macs:
         return False
-    latency = trial.extra["latency_ms"]
+    latency = candidate.latency_ms
     return limits.max_latency is None or (latency is not None and latency <= limits.max_latency)
 
 
-def _refusal(finalists: Sequence[Trial], limits: Limits) -> str:
-    cheapest = min(trial.extra["macs"] for trial in finalists)
-    latencies = [latency for trial in finalists if (latency := trial.extra["latency_ms"]) is not None]
+def _refusal(finalists: Sequence[RankedPath], limits: Limits) -> str:
+    cheapest = min(each.macs for each in finalists)
+    latencies = [latency for each in finalists if (latency := each.latency_ms) is not None]
     fastest = f"{min(latencies):.0f} ms" if latencies else "not measured"
     asked = [f"--max-macs {limits.max_macs:g}"] if limits.max_macs is not None else []
     asked += [f"--max-latency {limits.max_latency:g}"] if limits.max_latency is not None else []

@@ -6,9 +6,8 @@ from functools import cache
 from typing import Any
 
 from c2fnas.runs.run import Run
-from c2fnas.search.path_evolution import PathEvolution
-from c2fnas.search.path_ranking import random_paths
-from c2fnas.search.rank_correlation import kendall_tau
+from c2fnas.search.paths import PathEvolution, random_paths
+from c2fnas.search.ranks import kendall_tau
 from c2fnas.search.successive_halving import plan_rungs, survivors, work
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import Cost

@@ -84,7 +84,7 @@ def amend(run: Run, overrides: Mapping[str, Any]) -> None:
     Raises:
         UserError: a stage has begun with another value, or no topology is within the limits.
     """
-    request = request_for(run.folder, overrides=overrides)
+    request = request_for(run.folder, overrides=overrides, amend=True)
     if request.config is None:
         raise UserError(
             f"{run.folder.config}: {', '.join(overrides)} decides how the run is prepared. Give it to `c2fnas prepare` "

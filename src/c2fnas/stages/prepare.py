@@ -1,20 +1,23 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
-from c2fnas.data.check import Problem, inspect_dataset
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.fingerprint import Fingerprint, fingerprint_dataset
-from c2fnas.data.fold_choice import make_folds
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
 from c2fnas.data.layouts import Reading, read_dataset
-from c2fnas.data.parallel import usable_cores
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
-from c2fnas.data.problem import Severity
+from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json
+from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configure import Preparation, configure
 from c2fnas.planning.measure import Timings, measure
@@ -23,8 +26,10 @@ from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.run import Run
-from c2fnas.stages.folding import keep_folds
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.freeze import refuse_frozen
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Run, load_folds, load_groups
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import Recipe
 
@@ -49,7 +54,10 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
     _cache(data, plan, run)
     kept = None if redivided else request.config
-    run.configure(kept or _configured(run, data, request))
+    if kept is None or kept != run.config:
+        run.folder.budget.unlink(missing_ok=True)
+        run.configure(kept or _configured(run, data, request))
+        write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))
     return run
 
 
@@ -69,7 +77,8 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
     """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
-    path, where = run.folder.timings, {"host": socket.gethostname(), "devices": list(devices)}
+    path, plan = run.folder.timings, sha256(run.folder.plan)
+    where = {"host": socket.gethostname(), "devices": list(devices), "plan": plan, "network": design.to_text()}
     kept = read_json(path) if path.exists() else {}
     if {name: kept.get(name) for name in where} == where:
         return Timings(**kept["seconds"])
@@ -81,7 +90,7 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
 
 def preparation_of(run: Run) -> Preparation:
     """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(case.image.shape[1:] for case in run.cases(run.search_split.validation))
+    shapes = tuple(run.cache[case].restoration.shape for case in run.search_split.validation)
     return Preparation(run.plan, run.folds, shapes)
 
 
@@ -105,38 +114,32 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             return known
         raise UserError(
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
-            f"training cases, or the files in {dataset.root} have changed since. Choose another --run folder."
+            f"training cases, or the files in {dataset.root} have changed since. Choose another run folder."
         )
-    _check(reading, run)
-    run.reporter.start("fingerprint", len(dataset.training))
-    found = fingerprint_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("fingerprint", done)
-    )
-    run.reporter.finish("fingerprint")
+    found = _scan(reading, run).fingerprint
     write_json(path, found.model_dump(mode="json"))
     return found
 
 
-def _check(reading: Reading, run: Run) -> None:
-    """Refuse a data set with errors, other than in test cases, which no stage reads; keep the rest for the report."""
-    dataset = reading.dataset
-    run.reporter.start("check", len(dataset.training) + len(dataset.test))
-    found = inspect_dataset(
-        dataset, workers=usable_cores(), progress=lambda done, total: run.reporter.update("check", done)
-    )
+def _scan(reading: Reading, run: Run) -> Scan:
+    """Read every file once and refuse errors, other than in test cases, which no stage reads; the rest is kept."""
+    dataset, reporter = reading.dataset, run.reporter
+    reporter.start("check", len(dataset.training) + len(dataset.test))
+    found = scan_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
-    run.reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
+    reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
     hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
     if hindering:
         raise UserError(_refusal(dataset, hindering))
     if errors:
-        run.reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
+    return found
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(f"{e.place}: found {e.found}, expected {e.expected}. {e.mend}" for e in errors[:SHOWN_PROBLEMS])
+    shown = "; ".join(each.text for each in errors[:SHOWN_PROBLEMS])
     more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
 
@@ -167,7 +170,7 @@ def _plan(run: Run, request: Request) -> Plan:
         save_plan(plan, folder.plan)
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
-    if made and not run.is_prepared and config.plan.style == "paper":
+    if made and request.config is None and config.plan.style == "paper":
         _tell_departures(plan, run)
     return plan
 
@@ -203,3 +206,69 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
+
+
+SHOWN_WARNINGS = 5
+
+
+def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[tuple[Split, ...], bool]:
+    """Return the folds in the run folder, made where there are none, and true if they are new.
+
+    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
+
+    Raises:
+        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
+    """
+    folder = run.folder
+    known = load_folds(folder.folds) if folder.folds.exists() else None
+    if known is not None and not choice.given:
+        return known, False
+    folds = make_folds(dataset, choice, seed)
+    groups = _of_validation(folds, chosen_groups(dataset, choice))
+    if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
+        return folds, False
+    if known is not None:
+        refuse_frozen({"folds": (None, None)}, folder)
+    write_json(folder.folds, [_row(split, groups) for split in folds])
+    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
+    return folds, True
+
+
+def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
+    return {case: groups[case] for split in folds for case in split.validation if case in groups}
+
+
+def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
+    """A fold as the file has it; with groups where validation cases share some."""
+    row = {"training": list(split.training), "validation": list(split.validation)}
+    own = _of_validation([split], groups)
+    return {**row, "groups": own} if own else row
+
+
+def _tell_missing(
+    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
+) -> None:
+    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
+    counts = class_counts(folds, present, len(dataset.classes))
+    warnings = missing_classes(counts, dataset.classes, folder.folds.name)
+    for warning in warnings[:SHOWN_WARNINGS]:
+        reporter.say(f"Warning: {warning.found}. {warning.fix}")
+    if len(warnings) > SHOWN_WARNINGS:
+        reporter.say(f"... and {len(warnings) - SHOWN_WARNINGS} more warnings of this kind, in {folder.check}.")
+    _keep_warnings(dataset, folder, warnings, counts)
+
+
+def _keep_warnings(
+    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
+) -> None:
+    """Add the warnings to those of the check, in place of those about earlier folds."""
+    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
+    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
+    names = [each.name for each in dataset.classes]
+    table = [
+        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
+        for count in counts
+    ]
+    write_json(
+        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
+    )

@@ -12,7 +12,7 @@ from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
-from c2fnas.search.path_sampling import SAMPLINGS, describe_fairness
+from c2fnas.search.paths import SAMPLINGS, describe_fairness
 from c2fnas.space.topology import Topology
 from c2fnas.stages.training import WEIGHTS, divided, train_on
 from c2fnas.training.checkpoint import forget_checkpoints

@@ -45,14 +45,20 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
             ready(run, dataset, options, (processes.device,))
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)
-        design = read_design(run.folder.final)[1]
+        design = read_design(run.folder.final)
         folds = chosen_folds(options.folds, len(run.folds))
         run.reporter.say(announcement(run, design, folds))
         run.reporter.start(STAGE, len(folds))
         for number, fold in enumerate(folds):
             job = fold_job(run, design, fold)
             spec = TrainingSpec.from_json({key: job.payload[key] for key in TrainingSpec.__dataclass_fields__})
-            share = partial(train_network, run.varied(seed=spec.seed), spec, job.folder, processes.device)
+            share = partial(
+                train_network,
+                run.varied(seed=spec.seed, plan=run.fold_plan(spec.fold)),
+                spec,
+                job.folder,
+                processes.device,
+            )
             processes.do(run, job, share, STAGE, number)
         run.reporter.finish(STAGE)
     return deployed(run, design, folds if processes.first else ())

@@ -16,24 +16,25 @@ from typing import Any, Literal, Self
 import torch
 
 from c2fnas.data.augment import augmentation
+from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.patches import PatchSampler, prefetched
-from c2fnas.data.plan import Plan
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.execution.memory import is_out_of_memory
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.networks.designs import Design, design_of
+from c2fnas.memory import is_out_of_memory
+from c2fnas.networks.designs import Design, design_from_json
+from c2fnas.planning.plan import scaled_plan
+from c2fnas.runs.card import model_card
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.run import Run
-from c2fnas.stages.card import model_card
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
@@ -42,11 +43,10 @@ from c2fnas.training.step import Forward, plain_forward
 from c2fnas.training.weights import save_weights, transfer
 
 Json = dict[str, Any]
-Keep = Literal["nothing", "weights", "model"]
+Keep = Literal["nothing", "weights", "package", "model"]
 
 PREFETCH_WORKERS = 1
 WEIGHTS = "weights.safetensors"
-SIDE_STEP = 8  # voxels; sides of a scaled patch are multiples of it
 log = logging.getLogger(__name__)
 
 
@@ -67,8 +67,8 @@ class TrainingSpec:
         patch_factor: factor of the plan's patch and stride.
         extend: let a finished training go on by this recipe, of more iterations.
         start: checksum of the run's model to begin with; None: from scratch.
-        validate_every: iterations between validations on the way, which decide nothing.
-        keep: what stays beside ``evaluation.json``: nothing, the weights, or a model package and its last checkpoint.
+        keep: what stays beside ``evaluation.json``: nothing, the weights, a model package, or as ``model`` a package
+            and the last checkpoint, by which the training can be extended.
     """
 
     design: Design
@@ -83,7 +83,6 @@ class TrainingSpec:
     patch_factor: float = 1.0
     extend: bool = False
     start: str | None = None
-    validate_every: int | None = None
     keep: Keep = "nothing"
 
     def to_json(self) -> Json:
@@ -96,7 +95,7 @@ class TrainingSpec:
     def from_json(cls, value: Json) -> Self:
         """Return what :meth:`to_json` gave."""
         recipe = Recipe.model_validate(value["recipe"])
-        own = {"design": design_of(value["design"]), "recipe": recipe, "score_at": tuple(value["score_at"])}
+        own = {"design": design_from_json(value["design"]), "recipe": recipe, "score_at": tuple(value["score_at"])}
         return cls(**{**value, **own})
 
 
@@ -112,8 +111,8 @@ def run_all(
     """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, and one
-    that failed is tried again. Checkpoints go once the result is known, but for the last one of a kept model, by which
-    a training can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    that failed is tried again. Checkpoints go once the result is known, but for the last one of a deployed network, by
+    which it can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
     """
     by_id = {job.id: job for job in jobs}
 
@@ -158,18 +157,19 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         processor time in this process.
     """
     began = time.process_time()
-    run = run.varied(seed=spec.seed, plan=scaled_plan(run.plan, spec.patch_factor))
+    run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
     spec = replace(spec, recipe=divided(spec.recipe, divisor))
     if spec.score_at:
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short
     network, rungs = train_network(run, spec, folder, device)
     end = spec.until or spec.recipe.iterations
-    if spec.keep == "model":
+    packaged = spec.keep in ("package", "model")
+    if packaged:
         _save_model(run, spec, network, folder, None)
     elif spec.keep == "weights" and end == spec.recipe.iterations:
         save_weights(folder / WEIGHTS, network)
     evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1)
-    if evaluation is not None and spec.keep == "model":
+    if evaluation is not None and packaged:
         _save_model(run, spec, network, folder, evaluation)
     value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
     more = {"rungs": rungs, "seconds": time.process_time() - began}
@@ -196,7 +196,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             device,
             extend=spec.extend,
             validate=validate,
-            validate_every=spec.validate_every,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
             until=end,
         )
         if end in spec.score_at:
@@ -239,29 +239,6 @@ def divided(recipe: Recipe, divisor: int) -> Recipe:
     return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
 
 
-def scaled_plan(plan: Plan, factor: float) -> Plan:
-    """Return the plan with a patch of ``factor`` times its sides, and strides in proportion; 1 changes nothing."""
-    if factor == 1:
-        return plan
-    patch = tuple(max(SIDE_STEP, round(side * factor / SIDE_STEP) * SIDE_STEP) for side in plan.patch_size)
-    sides = {"patch_size": patch} | {
-        name: tuple(min(side, max(1, round(step * factor))) for side, step in zip(patch, strides, strict=True))
-        for name, strides in (("stride", plan.stride), ("ranking_stride", plan.ranking_stride))
-    }
-    return plan.model_copy(update=sides)
-
-
-def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
-    """Return ``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
-
-    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
-    ('a', 'c')
-    """
-    if count is None or count >= len(ids):
-        return ids
-    return tuple(ids[index * len(ids) // count] for index in range(count))
-
-
 def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:
     """Score a network on the search's validation cases and leave ``evaluation.json``."""
     cases = run.cases(run.search_split.validation)
@@ -287,6 +264,7 @@ def _scored(
 ) -> tuple[Evaluation | None, str | None]:
     """The evaluation, or the reason why there is none; a lack of memory is answered by a retry first."""
     deployed = Mirrored(network) if spec.mirror and spec.recipe.mirror else network
+    (folder / EVALUATION).unlink(missing_ok=True)  # of an earlier length, lest it stand for this one's
     try:
         return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
     except Interrupted:

@@ -1,4 +1,4 @@
-"""Table 3 (paper 5.1, 5.2): coarse winners, fine winners and those of other data sets, trained alike, fold by fold."""
+"""Table 3 (paper 5.1, 5.2): coarse winners, fine winners and those of other data sets, trained alike on every fold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.paired_folds import difference
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
@@ -19,7 +19,7 @@ from c2fnas.runs.run import Run, chosen_folds, load_groups
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deploy import evaluation_in, final_spec, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
-from c2fnas.studies.lengths import record, refuse_another_length
+from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "ablation"
 TABLE = "table-3.json"
@@ -30,14 +30,14 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Trained:
-    """An architecture in the setting of a run.
+    """An architecture, trained on folds of a run.
 
     Attributes:
         architecture: in the run's width.
         parameters: of the network.
         macs: multiply-accumulates of one patch.
-        evaluations: by fold; those of folds that could not be trained are missing.
-        failures: why not, by fold.
+        evaluations: by fold; folds without a Dice are missing.
+        failures: the reasons for that, by fold.
     """
 
     architecture: Architecture
@@ -49,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Column:
-    """What all contenders came to on the data set of one run, by their names."""
+    """All contenders on the data set of one run, by their names."""
 
     dataset: str
     run: Path
@@ -61,10 +61,10 @@ class Column:
 
 
 def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dict[str, Architecture]:
-    """What the runs have found, ``C-`` their coarse winners and ``F-`` their fine ones as the paper names them.
+    """Return what the runs have found and ``further`` architectures, by name.
 
-    A run that has found nothing contributes its data set alone. Where several runs are of one data set, names have the
-    run folder's besides.
+    ``C-`` stands for a coarse winner and ``F-`` for a fine one, as in the paper. A run that has found nothing
+    contributes its data set alone. Where several runs are of one data set, the name of the run's folder is added.
 
     Raises:
         UserError: fewer than two architectures, two whose names can't be told apart, or a folder that is no run.
@@ -94,7 +94,7 @@ def contenders(runs: Sequence[Path], further: Mapping[str, Architecture]) -> dic
 
 
 def refuse_unfit(runs: Sequence[Path], folds: str) -> None:
-    """Refuse runs that can't be a column, before hours go into the first.
+    """Refuse runs that can't be a column, before any of them is trained on.
 
     Raises:
         UserError: one has no such fold, is another process's, fine-tunes a model, or was extended since its ablation
@@ -110,7 +110,7 @@ def refuse_unfit(runs: Sequence[Path], folds: str) -> None:
 def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int]) -> Column:
     """Train every candidate on every fold of a run, with its deployment recipe, seed and plan, in its width.
 
-    What is trained is not trained again; the run's deployed networks count where they are the same trainings.
+    A training that has ended is not done again, and a deployed network of the run counts where it is the same training.
 
     Raises:
         UserError: the run trains otherwise than when the ablation began, or fine-tunes a model.
@@ -119,8 +119,7 @@ def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int
     here = {name: replace(each, width=run.width) for name, each in candidates.items()}
     points = {(each.to_text(), fold): each for fold in folds for each in here.values()}
     jobs = {point: _job(run, each, point[1]) for point, each in points.items()}
-    asked = {point: job for point, job in jobs.items() if not _is_deployed(job)}
-    names = {job.id: point for point, job in asked.items()}
+    names = {job.id: point for point, job in jobs.items()}
 
     def settle(outcome: Any) -> None:
         text, fold = names[outcome.job_id]
@@ -128,7 +127,7 @@ def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int
         if reason := failure_of(outcome):
             run.reporter.say(f"{text} on fold {fold} failed and is left out: {reason}")
 
-    outcomes = dict(zip(asked, run_all(run, STAGE, [*asked.values()], settle), strict=True))
+    outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
     failures = {point: reason for point, outcome in outcomes.items() if (reason := failure_of(outcome))}
     recipe = run.config.deployment.recipe
     return Column(
@@ -143,7 +142,7 @@ def ablate(run: Run, candidates: Mapping[str, Architecture], folds: Sequence[int
 
 
 def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
-    """Leave the table in the ablation's folder of ``run``, and return it."""
+    """Return the table as JSON; it is left in the ablation's folder of ``run`` too."""
     table = {"data_sets": [_column(column) for column in columns]}
     write_json(RunFolder(run).ablation / TABLE, table)
     return table
@@ -158,15 +157,10 @@ def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
 def _job(run: Run, architecture: Architecture, fold: int) -> Job:
     """The training of an architecture on a fold; the deployed network's own where that is the same training."""
     spec, deployed = scratch_spec(run, architecture, fold), fold_job(run, architecture, fold)
-    own = final_spec(run, architecture, fold)
-    if replace(own, validate_every=None) == spec and finished(deployed):
+    if final_spec(run, architecture, fold) == replace(spec, keep="model") and finished(deployed):
         return deployed
     name = f"{architecture.to_text().replace(':', '').replace(' ', '-')}-fold-{fold}"
     return training_job(run, f"ablation {name}", run.folder.ablation / name, spec)
-
-
-def _is_deployed(job: Job) -> bool:
-    return job.id.startswith("fold ")
 
 
 def _trained(
@@ -208,7 +202,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _row(name: str, trained: Trained) -> dict[str, Any]:
-    """An architecture; without ``mean`` and ``classes`` where all its folds have failed."""
+    """An architecture; without ``mean`` and ``classes`` where no fold has a Dice."""
     scores = cross_validated(trained.evaluations).to_json() if trained.evaluations else {"folds": []}
     return {
         "name": name,

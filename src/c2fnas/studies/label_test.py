@@ -1,28 +1,28 @@
-"""The images that a data set keeps for testing, labelled by the models of its folds by majority vote (paper 4.2)."""
+"""Test images of a data set, labelled by majority vote of its folds' models (paper 4.2)."""
 
 from pathlib import Path
-from typing import cast
 
 from c2fnas.data.layouts import load_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
-from c2fnas.inference.forward import Precision
-from c2fnas.inference.package import load_package
+from c2fnas.inference.model import load_model
+from c2fnas.inference.options import Options
 from c2fnas.inference.predict import Predictor, predict_cases
-from c2fnas.inference.prediction_folder import RECORD
-from c2fnas.inference.windows import windows_at_a_time
+from c2fnas.inference.prediction_files import RECORD
 from c2fnas.runs.run import Run
 from c2fnas.stages.deploy import trained_folds
-from c2fnas.training.precision import resolve_precision
 
 STAGE = "predict"
 
 
 def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
-    """Label the test images of ``dataset`` into ``predictions`` of the run folder; None where it has none.
+    """Label the test images of ``dataset`` into the folder ``predictions`` of the run.
 
-    Every fold has its vote that the run has trained, in this call or before, for as long as it now trains. What is
-    labelled already by the same models is kept; where a fold was added or trained on, all are labelled again.
+    Every fold that is trained has a vote, but for those that an extension left behind. Labels by the same models are
+    kept; where a fold was added or trained on, all images are labelled again.
+
+    Returns:
+        The folder of the labels, or None if the data set has no test images.
 
     Raises:
         UserError: cases could not be labelled; the others are.
@@ -31,10 +31,8 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
     if not cases:
         return None
     run = Run.open(run.folder.root, run.reporter)
-    packages = tuple(load_package(run.folder.final_model(fold)) for fold in trained_folds(run))
-    plan, precision = packages[0].plan, cast("Precision", resolve_precision("auto", device))
-    window = packages[0].window(batch=windows_at_a_time(plan.patch_size, device), precision=precision)
-    predictor, output = Predictor(packages, window, mirror=plan.mirror, device=device), run.folder.predictions
+    model = load_model(*(run.folder.final_model(fold) for fold in trained_folds(run)))
+    predictor, output = model.predictor(Options(device=device)), run.folder.predictions
     run.reporter.start(STAGE, len(cases))
     predicted = predict_cases(
         predictor,
@@ -43,7 +41,7 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
         overwrite=_of_other_models(output, predictor),
         on_progress=lambda done, failed: run.reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
     )
-    run.reporter.finish(STAGE, f"{len(cases)} test images by {len(packages)} models: {output}")
+    run.reporter.finish(STAGE, f"{len(cases)} test images by {len(model.packages)} models: {output}")
     if predicted.failures:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])
         raise UserError(f"{output}: {len(predicted.failures)} cases could not be labelled: {shown}")
@@ -51,6 +49,6 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
 
 def _of_other_models(folder: Path, predictor: Predictor) -> bool:
-    """Whether earlier models of the run have labelled into ``folder``."""
+    """True if other models have labelled into ``folder`` before."""
     record = folder / RECORD
     return record.exists() and read_json(record) != predictor.maker

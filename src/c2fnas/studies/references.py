@@ -86,12 +86,12 @@ def no_median(trials: Sequence[Trial], sampler: str) -> str:
 
 
 def _random_draws(trials: Sequence[Trial], sampler: str) -> list[list[Trial]]:
-    """By branch, as :data:`RANDOM_BRANCHES` has them."""
+    """The random candidates of each of :data:`RANDOM_BRANCHES` that is one with this sampler."""
     branches = [branch for branch in RANDOM_BRANCHES if branch != "random" or sampler != "surrogate"]
     return [[each for each in trials if each.extra.get("branch") == branch] for branch in branches]
 
 
 def _place(trial: Trial) -> tuple[float, float, int]:
-    """How far it came, its Dice there, its number."""
+    """Iterations, Dice after these, number."""
     far = trial.rungs[-1].iteration if trial.state == "stopped" else float("inf")
     return far, trial.evidence or 0.0, trial.number

@@ -1,77 +1,99 @@
-"""A table of topologies: train many in one small setting and keep what each came to; resumed and extended at will."""
+"""A table of topologies: many short trainings that are alike, each with its Dice; it can be resumed and extended."""
 
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
-from c2fnas.bench.table import Row, read_table, write_table
+from c2fnas.bench import Row, read_table, write_table
+from c2fnas.bench.plan import Training
+from c2fnas.data.dataset import evenly_spread
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.configure import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.clusters import TopologyCluster, cluster_topologies
-from c2fnas.space.search_space import SearchSpace
-from c2fnas.space.topology import Topology
-from c2fnas.stages.training import TrainingSpec, evenly_spread, failure_of, run_all, training_job
-from c2fnas.studies.table_setting import TableSetting
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import Precision
+from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 
 STAGE = "table"
-CLUSTERS = 8
-Training = tuple[int, Topology, int]  # cluster, topology, seed
+
+
+class TableConfig(BaseModel):
+    """The training of every topology of a table.
+
+    A hundred iterations have to tell topologies apart, so it takes AdamW: with SGD two seeds of a topology differ more
+    than two topologies (docs/decisions/0023). Augmentation only slows so short a training, and is left out.
+
+    Attributes:
+        width: of every network.
+        iterations: of the whole schedule.
+        rungs: iterations before the end at which Dice is measured too, for what early stopping would have seen.
+        cases: validation cases, spread evenly over the search's validation fold.
+        volumes: patches in an iteration, each from another volume.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: PositiveFloat = 0.25
+    iterations: PositiveInt = 100
+    rungs: tuple[PositiveInt, ...] = (33, 66)
+    cases: PositiveInt = 20
+    volumes: PositiveInt = 2
+    learning_rate: PositiveFloat = 0.004
+    foreground_rate: float = 1 / 3
+
+    def recipe(self, precision: Precision) -> Recipe:
+        """Return the table's own recipe: its rows stay comparable whatever becomes of the modern one."""
+        return Recipe(
+            name="table",
+            optimiser="adamw",
+            iterations=self.iterations,
+            volumes=self.volumes,
+            patches_per_volume=1,
+            learning_rate=self.learning_rate,
+            warmup_from=self.learning_rate / 10,
+            warmup_iterations=max(1, self.iterations // WARMUP_SHARE),
+            schedule="polynomial",
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=0.01,
+            gradient_clip=12.0,
+            precision=precision,
+            augmentation="none",
+            foreground_rate=self.foreground_rate,
+        )
 
 
 def tabulate(
-    run: Run, table: Path, trainings: Sequence[Training], small: TableSetting = TableSetting()
+    run: Run, table: Path, trainings: Sequence[Training], config: TableConfig = TableConfig()
 ) -> tuple[Row, ...]:
-    """Train what ``table`` lacks of ``trainings``, and enter each as it ends; returns the whole table.
+    """Train what ``table`` lacks of ``trainings``, and enter each as it ends.
+
+    Returns:
+        All rows of the table; those of failed trainings have no Dice.
 
     Raises:
-        UserError: the table was made in another setting or of other data.
+        UserError: the table was made by other trainings or of other data.
     """
-    precision = _keep_provenance(run, table, small)
+    precision = _keep_provenance(run, table, config)
     rows = {row.key: row for row in (read_table(table) if table.exists() else ())}
     missing = {_name(training): training for training in trainings if training[1:] not in rows}
 
     def settle(outcome: Outcome) -> None:
-        row = _row(run, missing[outcome.job_id], outcome, small)
+        row = _row(run, missing[outcome.job_id], outcome, config)
         rows[row.key] = row
         write_table(table, rows.values())
         if row.dice is None:
             run.reporter.say(f"{outcome.job_id} failed: {failure_of(outcome)}")
 
-    run_all(run, STAGE, [_job(run, training, small, precision) for training in missing.values()], settle)
+    run_all(run, STAGE, [_job(run, training, config, precision) for training in missing.values()], settle)
     run.reporter.say(f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
-
-
-def planned_trainings(
-    space: SearchSpace, *, per_cluster: int, repeated: int = 2, seeds: int = 3, clusters: int = CLUSTERS
-) -> list[Training]:
-    """``per_cluster`` random topologies of each cluster, the first ``repeated`` of them with ``seeds`` seeds.
-
-    The order of a cluster's topologies is fixed, so that a larger table holds the smaller one; clusters take turns, so
-    that a table cut short is balanced.
-    """
-    grouped = cluster_topologies(space.topologies(), clusters=clusters, seed=0)
-    shuffled = [(cluster.index, _shuffled(cluster)[:per_cluster]) for cluster in grouped]
-    ordered: list[tuple[tuple[int, int, int], Training]] = []
-    for index, topologies in shuffled:
-        for place, topology in enumerate(topologies):
-            for seed in range(seeds if place < repeated else 1):
-                ordered.append(((place + 4 * seed, seed, index), (index, topology, seed)))
-    return [training for _, training in sorted(ordered, key=lambda each: each[0])]
-
-
-def _shuffled(cluster: TopologyCluster) -> list[Topology]:
-    order = np.random.default_rng((0, cluster.index)).permutation(len(cluster.topologies))
-    return [cluster.topologies[place] for place in order]
 
 
 def _name(training: Training) -> str:
@@ -79,21 +101,21 @@ def _name(training: Training) -> str:
     return f"{''.join(map(str, topology.code))}-{seed}"
 
 
-def _job(run: Run, training: Training, small: TableSetting, precision: Precision) -> Job:
+def _job(run: Run, training: Training, config: TableConfig, precision: Precision) -> Job:
     _, topology, seed = training
     spec = TrainingSpec(
-        Architecture.uniform(topology, width=small.width),
-        small.recipe(precision),
+        Architecture.uniform(topology, width=config.width),
+        config.recipe(precision),
         seed=seed,
-        score_at=small.rungs,
-        cases=small.cases,
+        score_at=config.rungs,
+        cases=config.cases,
     )
     return training_job(run, _name(training), run.folder.table / _name(training), spec)
 
 
-def _row(run: Run, training: Training, outcome: Outcome, small: TableSetting) -> Row:
+def _row(run: Run, training: Training, outcome: Outcome, config: TableConfig) -> Row:
     cluster, topology, seed = training
-    cost = run.cost(Architecture.uniform(topology, width=small.width))
+    cost = run.cost(Architecture.uniform(topology, width=config.width))
     value = outcome.value or {"dice": None, "rungs": {}, "per_class": {}, "seconds": outcome.seconds}
     return Row(
         topology,
@@ -108,12 +130,12 @@ def _row(run: Run, training: Training, outcome: Outcome, small: TableSetting) ->
     )
 
 
-def _keep_provenance(run: Run, table: Path, small: TableSetting) -> Precision:
-    """Write, or compare, what the table's numbers depend on; the precision of its trainings."""
+def _keep_provenance(run: Run, table: Path, config: TableConfig) -> Precision:
+    """Write, or compare, what the table's numbers depend on; returns the precision of its trainings."""
     path = table.with_suffix(".json")
-    known = read_json(path) if path.exists() else {}
+    known = {"weighting": "gaussian"} | read_json(path) if path.exists() else {}  # of before, without a word of it
     precision = cast("Precision", known.get("precision") or resolve_precision("auto", run.config.devices[0]))
-    fixed = dict(_fixed(run, small, precision))
+    fixed = dict(_fixed(run, config, precision))
     for key, value in fixed.items():
         if known and known.get(key) != value:
             raise UserError(
@@ -126,15 +148,16 @@ def _keep_provenance(run: Run, table: Path, small: TableSetting) -> Precision:
     return precision
 
 
-def _fixed(run: Run, small: TableSetting, precision: Precision) -> Iterator[tuple[str, Any]]:
+def _fixed(run: Run, config: TableConfig, precision: Precision) -> Iterator[tuple[str, Any]]:
     yield "dataset", run.config.dataset
     yield "contents", run.fingerprint.contents
     yield "patch_size", list(run.plan.patch_size)
     yield "stride", list(run.plan.stride)
+    yield "weighting", run.weighting
     yield "precision", precision
-    yield "setting", small.model_dump(mode="json")
+    yield "setting", config.model_dump(mode="json")
     yield "training_cases", len(run.search_split.training)
-    yield "validation_cases", list(evenly_spread(run.search_split.validation, small.cases))
+    yield "validation_cases", list(evenly_spread(run.search_split.validation, config.cases))
 
 
 def _processor() -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from c2fnas.data.layouts import layout_of
-from c2fnas.data.problem import CaseError
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.evaluation.cross_validation import CrossValidation, average, cross_validated
+from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
+from c2fnas.evaluation.metrics import average
 from c2fnas.files import write_json, write_text
 from c2fnas.runs.poll import hand_on_stop, polling
 from c2fnas.runs.run import ExecutorFactory, Run
@@ -24,11 +23,11 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True)
 class TaskScores:
-    """A row of the table: a data set by its folder's name, and what its folds came to.
+    """A row of the table: a data set by the name of its folder, and the scores of its folds.
 
     Attributes:
-        scores: None where it could not be trained.
-        failure: why not, or why its test images could not be labelled; None where all went well.
+        scores: None if it could not be trained or has no Dice.
+        failure: the reason for that, or for test images without labels; None if all went well.
     """
 
     name: str
@@ -36,19 +35,9 @@ class TaskScores:
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the row as JSON."""
         scores = self.scores.to_json() if self.scores is not None else {}
         return {"task": self.name, "failure": self.failure, **scores}
-
-
-def datasets_in(folder: Path) -> tuple[Path, ...]:
-    """The data sets in the subfolders of ``folder``, by name; none where it is a data set itself.
-
-    A subfolder whose manifest can't be read counts, so that its fault is reported and not passed over.
-    """
-    if not folder.is_dir() or _is_dataset(folder):
-        return ()
-    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and _is_dataset(each)))
 
 
 def train_all(
@@ -62,8 +51,8 @@ def train_all(
 ) -> tuple[TaskScores, ...]:
     """Train an architecture on folds of each data set, in ``run / NAME``, and leave ``run / table-1.json``.
 
-    A data set that fails is a row without scores, and the others go on. Called again, what is finished is passed by
-    and what failed is tried again.
+    A data set that fails is a row without scores, and the others go on. Called again, it tries these and passes by the
+    finished ones.
 
     Args:
         datasets: their folders; a data set's run folder has its folder's name.
@@ -102,13 +91,13 @@ def task_scores(name: str, deployed: Deployed, failure: str | None = None) -> Ta
 
 
 def keep_table(rows: Sequence[TaskScores], run: Path) -> Path:
-    """Leave the table in a run folder; returns its file."""
+    """Leave the table in a run folder and return its file."""
     write_json(run / TABLE, table_1(rows))
     return run / TABLE
 
 
 def table_1(rows: Sequence[TaskScores]) -> dict[str, Any]:
-    """The table as JSON: its rows, and the averages over tasks and over classes that the paper prints beside them."""
+    """Return the table as JSON: its rows, and the paper's averages over tasks and over classes."""
     scored = [row.scores for row in rows if row.scores is not None]
     return {
         "tasks": [row.to_json() for row in rows],
@@ -140,7 +129,7 @@ def _row(
 
 
 def _tried(work: Callable[[], Done], own: Path) -> tuple[Done | None, str | None]:
-    """What ``work`` returns, or why it failed: neither the data set's fault nor one of ours may stop the others."""
+    """The result of ``work``, or the reason for its failure: a fault in one data set, or of ours, stops no other."""
     try:
         return work(), None
     except Interrupted:
@@ -150,11 +139,3 @@ def _tried(work: Callable[[], Done], own: Path) -> tuple[Done | None, str | None
     except Exception as error:
         write_text(own / TRACEBACK, traceback.format_exc())
         return None, f"{type(error).__name__}: {error} (see {own / TRACEBACK})"
-
-
-def _is_dataset(path: Path) -> bool:
-    try:
-        layout_of(path)
-    except CaseError:
-        return (path / "dataset.json").exists()
-    return True

@@ -4,17 +4,18 @@ At the same recipe, folds and seed as the found network, a U-Net of equal multip
 random topologies are trained and evaluated on the same validation cases.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.metrics import Evaluation, summarise
-from c2fnas.evaluation.paired_folds import difference
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import write_json
-from c2fnas.networks.designs import Design, read_design
+from c2fnas.networks.designs import Design, design_file, read_design
 from c2fnas.runs.found import was_found
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
@@ -26,6 +27,9 @@ from c2fnas.studies.references import UNET, median_random, no_median, unet_of_eq
 
 STAGE = "verdict"
 MEDIAN = "random_topology"
+UNSCORED = (
+    "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
+)
 
 
 def judge(run: Run) -> Verdict:
@@ -37,20 +41,19 @@ def judge(run: Run) -> Verdict:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
     searched = searched_design(run)
-    folds = run.final_folds
-    own = _scored_folds(run, folds)
-    together = _together(own)
-    found = _contestant(run, "searched network", searched).with_scores(together)
+    own = _scored({fold: run.folder.final_fold(fold) for fold in run.final_folds})
+    found = _contestant(run, "searched network", searched, own)
     rivals = _unet(run, found.macs), _median(run, searched.width)
     jobs = {
         (rival.name, fold): reference_job(run, rival.name, rival.design, fold)
         for rival in rivals
         if rival.design
-        for fold in folds
+        for fold in own
     }
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()]), strict=True))
     references = tuple(_judged(run, rival, own, jobs, outcomes) for rival in rivals)
-    verdict = Verdict(found, references, len(together.cases), folds, _training(run), _caveats(run))
+    cases = sum(len(evaluation.cases) for evaluation in own.values())
+    verdict = Verdict(found, references, cases, tuple(own) or run.final_folds, _training(run), _caveats(run, own))
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
 
@@ -84,13 +87,13 @@ def searched_design(run: Run) -> Design:
     missing = [fold for fold in run.final_folds if not run.folder.final_model(fold).exists()]
     if missing:
         raise UserError(_untrained(run, missing))
-    kind, design = read_design(run.folder.final)
+    design = read_design(run.folder.final)
     if not was_found(run.folder, design):
         found = Architecture.load(run.folder.fine)
         raise UserError(
-            f"{run.folder.final / kind.file}: the final networks are of {design.to_text()}, and the search has "
-            f"found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without `final`, "
-            "`c2fnas run` trains that."
+            f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
+            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
+            "`final`, `c2fnas run` trains that."
         )
     behind = [fold for fold in run.final_folds if finished(fold_job(run, design, fold)) is None]
     if behind:
@@ -105,16 +108,10 @@ def _untrained(run: Run, folds: list[int]) -> str:
     )
 
 
-def _scored_folds(run: Run, folds: tuple[int, ...]) -> dict[int, Evaluation]:
-    """The found network's evaluations, by fold; refused where none of them could be measured."""
-    found = {fold: evaluation_in(run.folder.final_fold(fold)) for fold in folds}
-    scored = {fold: evaluation for fold, evaluation in found.items() if evaluation is not None}
-    if not scored:
-        raise UserError(
-            f"{run.folder.final}: the Dice of the found network was not measurable on any fold, so that nothing can be "
-            "compared. Divide the cases so that validation cases show the structures: --folds random."
-        )
-    return scored
+def _scored(folders: Mapping[int, Path]) -> dict[int, Evaluation]:
+    """The evaluations in the folders of folds; a fold whose Dice was not measurable is left out."""
+    found = {fold: evaluation_in(folder) for fold, folder in folders.items()}
+    return {fold: evaluation for fold, evaluation in found.items() if evaluation is not None}
 
 
 @dataclass(frozen=True)
@@ -154,25 +151,28 @@ def _judged(
     """A reference with its scores and the difference, or with the reason for there being none."""
     if rival.design is None:
         return Reference(rival.name, None, rival.note, None, rival.note)
-    network = _contestant(run, rival.title, rival.design)
     mine = {fold: outcome for (name, fold), outcome in outcomes.items() if name == rival.name}
-    failures = [f"fold {fold}: {reason}" for fold, outcome in mine.items() if (reason := failure_of(outcome))]
-    if failures:
-        return Reference(rival.name, network, rival.note, None, f"it could not be trained; {'; '.join(failures)}")
-    evaluations = {fold: evaluation_in(jobs[rival.name, fold].folder) for fold in mine}
-    theirs = {fold: evaluation for fold, evaluation in evaluations.items() if evaluation is not None}
+    if reason := _failure(mine) if own else UNSCORED:
+        return Reference(rival.name, _contestant(run, rival.title, rival.design, {}), rival.note, None, reason)
+    theirs = _scored({fold: jobs[rival.name, fold].folder for fold in mine})
     found = difference(own, theirs, groups=run.groups, seed=run.config.seed)
-    return Reference(rival.name, network.with_scores(_together(theirs)), rival.note, found)
+    return Reference(rival.name, _contestant(run, rival.title, rival.design, theirs), rival.note, found)
 
 
-def _contestant(run: Run, title: str, design: Design) -> Contestant:
+def _failure(outcomes: Mapping[int, Outcome]) -> str | None:
+    """The reason for a reference having no Dice on some fold."""
+    reasons = [f"fold {fold}: {reason}" for fold, outcome in outcomes.items() if (reason := failure_of(outcome))]
+    trained = all(outcome.value is not None for outcome in outcomes.values())
+    what = "it was trained but not scored" if trained else "it could not be trained"
+    return f"{what}; {'; '.join(reasons)}" if reasons else None
+
+
+def _contestant(run: Run, title: str, design: Design, evaluations: Mapping[int, Evaluation]) -> Contestant:
+    """A network with the Dice of all its folds together; none where there are none."""
     cost = run.cost(design)
-    return Contestant(title, design.to_text(), cost.parameters, cost.macs, None, None)
-
-
-def _together(evaluations: Mapping[int, Evaluation]) -> Evaluation:
-    """All folds as one evaluation."""
-    return summarise([row for each in evaluations.values() for row in each.cases])
+    network = Contestant(title, design.to_text(), cost.parameters, cost.macs, None, None)
+    rows = [row for each in evaluations.values() for row in each.cases]
+    return network.with_scores(summarise(rows)) if rows else network
 
 
 def _training(run: Run) -> str:
@@ -182,10 +182,12 @@ def _training(run: Run) -> str:
     )
 
 
-def _caveats(run: Run) -> tuple[str, ...]:
-    """The search has chosen by validation cases of its own split, which are among those of the verdict."""
+def _caveats(run: Run, folds: Collection[int]) -> tuple[str, ...]:
+    """Limits of the comparison: other seeds, what favours the found network, folds without a Dice."""
     over = "groups of cases" if run.groups else "cases"
-    seed = f"The interval is over {over}: another seed would train other networks."
-    if len(run.folds) - 1 not in run.final_folds:
-        return (seed,)
-    return seed, "The search chose by the validation cases of the last fold, which favours what it found."
+    caveats = [f"The interval is over {over}: another seed would train other networks."]
+    if len(run.folds) - 1 in folds:
+        caveats.append("The search chose by the validation cases of the last fold, which favours what it found.")
+    if unscored := sorted(set(run.final_folds) - set(folds)):
+        caveats.append(f"Left out, since its Dice was not measurable there: fold {', '.join(map(str, unscored))}.")
+    return tuple(caveats)

@@ -1,4 +1,4 @@
-"""A check of the ranking: some of its candidates retrained from scratch, and Kendall's τ of both orders."""
+"""A check of the ranking: some of its candidates are trained from scratch, and both orders compared by Kendall's τ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,10 @@ import numpy as np
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
-from c2fnas.runs.trial import Trial
-from c2fnas.search.rank_correlation import kendall_tau, pooled_sd, spread_places, tau_interval
+from c2fnas.search.ranks import kendall_tau, pooled_sd, spread_places, tau_interval
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.fine import STAGE
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 
@@ -37,7 +35,7 @@ class Verified:
     dice: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "architecture": self.architecture.to_text(),
             "number": self.number,
@@ -49,7 +47,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Verification:
-    """What retraining says of the ranking.
+    """The ranking's order against that after retraining.
 
     Attributes:
         tau: Kendall's τ-b of Dice in the ranking and Dice from scratch, over all candidates, first seeds alone.
@@ -66,7 +64,7 @@ class Verification:
     candidates: tuple[Verified, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "tau": self.tau,
             "interval": list(self.interval),
@@ -92,39 +90,39 @@ def verify_ranking(run: Run, *, count: int, iterations: int | None = None) -> Ve
         raise UserError(f"--verify {count}: at least {FEWEST} candidates are needed for a rank correlation.")
     if not run.folder.ranking_file.exists():
         raise UserError(f"{run.folder.root}: nothing to verify, the fine stage has not finished.")
-    order = _ranked(Ledger(run.folder.study, STAGE, read_only=True).trials())
+    order = _ranked(read_ranked(run.folder))
     places = spread_places(count, len(order))
     chosen = [order[place] for place in places]
     scores = _scored_on_all(run, chosen)
     steps = iterations or run.config.deployment.recipe.iterations
     dice = _retrained(run, chosen, steps)
     found = [
-        Verified(trial.architecture, trial.number, place + 1, score, tuple(values))
-        for trial, place, score, values in zip(chosen, places, scores, dice, strict=True)
+        Verified(each.architecture, each.number, place + 1, score, tuple(values))
+        for each, place, score, values in zip(chosen, places, scores, dice, strict=True)
     ]
     result = _summary(run, found, steps)
     write_json(run.folder.verification_file, result.to_json())
     return result
 
 
-def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+def _ranked(candidates: Sequence[RankedPath]) -> list[RankedPath]:
     """The scored candidates, best first: those scored on more cases before those on fewer."""
-    scored = [trial for trial in trials if trial.score is not None]
-    return sorted(scored, key=lambda trial: (-trial.extra["cases"], -(trial.score or 0), trial.number))
+    scored = [each for each in candidates if each.dice is not None]
+    return sorted(scored, key=lambda each: (-each.cases, -(each.dice or 0), each.number))
 
 
-def _scored_on_all(run: Run, chosen: Sequence[Trial]) -> list[float]:
+def _scored_on_all(run: Run, chosen: Sequence[RankedPath]) -> list[float]:
     """Dice with the super-network's weights on all ranking cases, so that all are comparable."""
     cases = ranking_cases(run)
     ranking = Ranking(run, chosen[0].architecture.topology, len(chosen) * len(cases))
-    paths = [trial.architecture.operations for trial in chosen]
+    paths = [each.architecture.operations for each in chosen]
     ranking.score(f"verify-{len(chosen)}", paths, cases)
     ranking.close("those to be retrained")
     # One that has failed on a case it had not seen is the worst there is.
     return [ranking.dice(path, cases) or 0.0 for path in paths]
 
 
-def _retrained(run: Run, chosen: Sequence[Trial], iterations: int) -> list[list[float]]:
+def _retrained(run: Run, chosen: Sequence[RankedPath], iterations: int) -> list[list[float]]:
     """The Dice of every candidate by seed; a training that fails is told of and left out."""
     seeds = [run.config.seed, run.config.seed + 1]
     again = spread_places(min(REPEATED, len(chosen)), len(chosen))
@@ -140,9 +138,9 @@ def _retrained(run: Run, chosen: Sequence[Trial], iterations: int) -> list[list[
     return values
 
 
-def _job(run: Run, trial: Trial, seed: int, iterations: int) -> Job:
-    spec = TrainingSpec(trial.architecture, run.config.deployment.recipe.with_iterations(iterations), seed=seed)
-    name = f"{trial.number:04d}-seed-{seed}"
+def _job(run: Run, candidate: RankedPath, seed: int, iterations: int) -> Job:
+    spec = TrainingSpec(candidate.architecture, run.config.deployment.recipe.with_iterations(iterations), seed=seed)
+    name = f"{candidate.number:04d}-seed-{seed}"
     folder = run.folder.verification / f"{iterations}-iterations" / name
     return training_job(run, f"verification {name}", folder, spec)
 

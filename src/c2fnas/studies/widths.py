@@ -9,14 +9,15 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import ByClass
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
+from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, scaled_plan, training_job
-from c2fnas.studies.lengths import record, refuse_another_length
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "scale"
 SAME_PATCH = (1.0,)
@@ -67,26 +68,27 @@ def search_width(
 ) -> tuple[Scaled, ...]:
     """Train ``architecture`` at every width, with every factor of the patch, and leave ``scale/table.json``.
 
-    What is trained is not trained again, and further widths join those that are there.
+    A training that has ended is not done again. Further widths join the table.
 
     Args:
         run: its deployment recipe, first weights and split of the search serve every width.
         widths: multipliers of the paper's filter counts, not of the run's width.
         patches: with more than 1.0, compound scaling: every width with every one.
-        architecture: what the run's fine stage has found where None.
+        architecture: None for that of the run's fine stage.
 
     Returns:
-        A row for each that was trained in this call or an earlier one, by patch, then by width.
+        The rows of this call and of earlier ones, by patch, then by width.
 
     Raises:
         UserError: a width that is none, nothing found yet, or this run has scaled another architecture or trained
             widths for another number of iterations.
     """
     architecture = architecture or _found(run)
-    factors = patch_factors(run, patches)
-    points = grid(architecture, widths, factors)
+    asked = patch_factors(run, patches)
+    points = grid(architecture, widths, asked)
     _refuse_another(run, architecture)
     refuse_another_length(run, STAGE)
+    factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
     jobs = {point: scaled_job(run, each, factors[point[1]]) for point, each in points.items()}
     names = {job.id: point for point, job in jobs.items()}
 
@@ -130,7 +132,7 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
 
 
 def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Size]) -> dict[Point, Architecture]:
-    """Return what there is to train.
+    """Return the architectures to train, by width and patch.
 
     Raises:
         UserError: no width, or one that gives no whole number of filters or is given twice.
@@ -168,8 +170,14 @@ def _refuse_another(run: Run, architecture: Architecture) -> None:
         if (known.topology, known.operations) != (architecture.topology, architecture.operations):
             raise UserError(
                 f"{run.folder.scale}: this run has scaled another architecture, {known.to_text()}. Give it as "
-                "--architecture, or choose another --run folder."
+                "--architecture, or choose another run folder."
             )
+
+
+def _earlier_factors(run: Run) -> dict[Size, float]:
+    """The factor by which each patch of the table was first given."""
+    trials = run.ledger(STAGE).trials()
+    return {tuple(trial.extra["patch"]): trial.extra["patch_factor"] for trial in reversed(trials)}
 
 
 def _row(run: Run, architecture: Architecture, patch: Size, outcome: Outcome) -> Scaled:

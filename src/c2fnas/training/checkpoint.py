@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, checked before they are trusted, the two newest kept."""
+"""Checkpoints: whole or absent, checked when they are loaded, the two newest kept."""
 
 import logging
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from c2fnas.training.weights import read_tensors, write_tensors
 KEPT = 2
 FOLDER = "checkpoints"
 NOTHING_SAVED = "No checkpoint had been written yet."
+_INTACT = "The checkpoint after iteration {} is intact, and the same command carries on from it."
 log = logging.getLogger(__name__)
 
 
@@ -28,26 +29,26 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write a checkpoint, then remove all but it and the one before. The JSON comes last: without it there is none.
+    """Write a checkpoint, then remove all but it and the one before. The JSON is written last and makes it valid.
 
     Raises:
-        UserError: the disk is full; the checkpoints before are intact, and it says which.
+        UserError: the disk is full; the message names the newest checkpoint before, which is intact.
     """
     _clear_leftovers(folder)
     try:
         checksum = write_tensors(_weights(folder, iteration), tensors)
-        write_json(_facts(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
+        write_json(_meta(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
     except UserError as error:
         kept = [number for number in _iterations(folder) if number < iteration]
-        raise UserError(f"{error} {_carry_on(kept[-1]) if kept else NOTHING_SAVED}") from error
+        raise UserError(f"{error} {_INTACT.format(kept[-1]) if kept else NOTHING_SAVED}") from error
     found = _iterations(folder)
-    passed_over = [number for number in found if number > iteration]  # damaged: a whole one would have been taken up
-    for number in passed_over + [number for number in found if number <= iteration][:-KEPT]:
+    damaged = [number for number in found if number > iteration]  # else the training would have resumed from it
+    for number in damaged + [number for number in found if number <= iteration][:-KEPT]:
         _remove(folder, number)
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; a damaged one is passed over with a warning. None where there is none."""
+    """Load the newest whole checkpoint, or return None if there is none; a damaged one is skipped with a warning."""
     found = _iterations(folder)
     for iteration in reversed(found):
         try:
@@ -55,12 +56,12 @@ def load_newest(folder: Path) -> Checkpoint | None:
         except UserError as error:
             log.warning("%s Falling back to the checkpoint before.", error)
     if found:
-        log.warning("%s: no checkpoint is whole; the training starts anew.", folder)
+        log.warning("%s: no checkpoint is whole; the training starts from the beginning.", folder)
     return None
 
 
 def forget_checkpoints(folder: Path, keep: int = 0) -> None:
-    """Remove the checkpoints of a finished training but the ``keep`` newest; without any it can't be extended."""
+    """Remove the checkpoints of a finished training but the ``keep`` newest; without one it can't be extended."""
     found = _iterations(folder / FOLDER)
     for iteration in found[: max(0, len(found) - keep)]:
         _remove(folder / FOLDER, iteration)
@@ -68,22 +69,18 @@ def forget_checkpoints(folder: Path, keep: int = 0) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether the training in ``folder`` has left a checkpoint, whole or not."""
+    """True if the training in ``folder`` has left a checkpoint, whole or not."""
     return bool(_iterations(folder / FOLDER))
 
 
 def _load(folder: Path, iteration: int) -> Checkpoint:
-    path = _facts(folder, iteration)
-    facts = read_json(path)
+    path = _meta(folder, iteration)
+    saved = read_json(path)
     try:
-        checksum, number, meta = str(facts["sha256"]), int(facts["iteration"]), dict(facts["meta"])
+        checksum, number, meta = str(saved["sha256"]), int(saved["iteration"]), dict(saved["meta"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not what a checkpoint says of itself ({error!r}).") from error
+        raise UserError(f"{path}: not the JSON of a checkpoint ({error!r}).") from error
     return Checkpoint(number, read_tensors(_weights(folder, iteration), checksum), meta)
-
-
-def _carry_on(iteration: int) -> str:
-    return f"The checkpoint after iteration {iteration} is intact, and the same command carries on from it."
 
 
 def _iterations(folder: Path) -> list[int]:
@@ -94,18 +91,18 @@ def _weights(folder: Path, iteration: int) -> Path:
     return folder / f"{iteration:07d}.safetensors"
 
 
-def _facts(folder: Path, iteration: int) -> Path:
+def _meta(folder: Path, iteration: int) -> Path:
     return folder / f"{iteration:07d}.json"
 
 
 def _remove(folder: Path, iteration: int) -> None:
-    """The JSON goes first, as it came last."""
-    _facts(folder, iteration).unlink(missing_ok=True)
+    # the JSON first, which makes it valid
+    _meta(folder, iteration).unlink(missing_ok=True)
     _weights(folder, iteration).unlink(missing_ok=True)
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what a kill in the middle of a write, or between the two files, has left."""
+    """Remove the files that a kill during a write, or between the two files, has left."""
     known = set(_iterations(folder))
     for path in [*folder.glob(".*.safetensors"), *folder.glob(".*.json"), *folder.glob("*.safetensors")]:
         if path.name.startswith(".") or (path.stem.isdigit() and int(path.stem) not in known):

@@ -1,26 +1,23 @@
 """The device of a training: Fabric for one process or for those that torchrun has started, and the threads of a CPU."""
 
 import os
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
+from c2fnas.cores import usable_threads
 from c2fnas.training.precision import precision_plugin
 
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
 PATIENCE = timedelta(hours=12)
-"""How long processes wait for each other: one of them may prepare or evaluate a data set meanwhile. A process that dies
-is noticed at once, by torchrun."""
+"""The longest that processes wait for each other: one may prepare or evaluate a data set meanwhile. torchrun notices at
+once if one dies."""
 
 
 def ranks() -> tuple[int, int]:
-    """This process's rank and how many processes train together; ``(0, 1)`` outside of torchrun."""
+    """Return the rank of this process and the number of processes; ``(0, 1)`` outside of torchrun."""
     if not TorchElasticEnvironment.detect():
         return 0, 1
     environment = TorchElasticEnvironment()
@@ -28,7 +25,7 @@ def ranks() -> tuple[int, int]:
 
 
 def local_device(kind: str) -> str:
-    """This process's device among those that torchrun has started on this machine.
+    """Return the device of this process among those that torchrun has started on this machine.
 
     >>> local_device("cpu")
     'cpu'
@@ -37,16 +34,16 @@ def local_device(kind: str) -> str:
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """Fabric on ``device`` ("auto", "cpu", "cuda", "cuda:1"); under torchrun on this rank's device of that kind.
+    """Make Fabric on ``device`` ("auto", "cpu", "cuda", "cuda:1"); under torchrun on this rank's device of that kind.
 
-    Processes share their gradients in `step` instead of through DistributedDataParallel (docs/decisions/0011).
+    Processes share gradients in :mod:`c2fnas.training.step`, not by DistributedDataParallel (docs/decisions/0011).
     """
     kind, _, index = _named(device).partition(":")
     plugin = precision_plugin(precision, kind)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if ranks()[1] == 1:
         devices = [int(index)] if index and kind == "cuda" else 1
-        # Without an environment of its own Fabric would take a Slurm job's number of tasks for its own.
+        # Without an environment of its own Fabric would take the number of a Slurm job's tasks.
         return Fabric(accelerator=kind, devices=devices, plugins=[plugin, LightningEnvironment()])
     fabric = Fabric(
         accelerator=kind,
@@ -60,27 +57,12 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 
 def use_threads(fabric: Fabric) -> int:
-    """Set torch's threads to those of the device and return how many compute."""
+    """Set torch's threads to those of the device and return their number."""
     if fabric.device.type == "cpu":
-        torch.set_num_threads(max(1, device_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, usable_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays
     return torch.get_num_threads()
-
-
-def device_threads() -> int:
-    """Cores this process may use: what the user allows by ``OMP_NUM_THREADS``, the affinity mask and the container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wish = os.environ.get("OMP_NUM_THREADS", "")
-    return min([cores, _quota(), *([int(wish)] if wish.isdigit() and int(wish) else [])])
-
-
-def _quota(path: Path = CPU_QUOTA) -> int:
-    """Cores that a container's quota comes to, rounded up; very many where there is none."""
-    with suppress(OSError, ValueError):
-        quota, period = path.read_text().split()
-        return max(1, -(-int(quota) // int(period)))
-    return 1 << 20
 
 
 def _named(device: str) -> str:

@@ -1,4 +1,4 @@
-"""The one training loop: explicit, for any network, resumable at any iteration."""
+"""The training loop, for any network, resumable at any iteration."""
 
 import copy
 import time
@@ -13,19 +13,14 @@ import torch
 from torch import nn
 
 from c2fnas.errors import Interrupted
+from c2fnas.memory import used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
-from c2fnas.training.gradients import share_weights
-from c2fnas.training.held_memory import held_memory
-from c2fnas.training.metrics_log import MetricsLog
-from c2fnas.training.progress import Progress
-from c2fnas.training.random_state import seed_everything
+from c2fnas.training.metrics_log import MetricsLog, Progress
 from c2fnas.training.recipe import Recipe
-from c2fnas.training.state import refuse_another, restore, state_facts, state_tensors
-from c2fnas.training.step import Batch, Forward, Stepper, TrainingFailed, plain_forward
+from c2fnas.training.state import refuse_another, restore, seed_everything, state_meta, state_tensors
+from c2fnas.training.step import Batch, Forward, Stepper, plain_forward, share_weights
 from c2fnas.training.stop import StopRequest
-
-__all__ = ["Progress", "TrainResult", "TrainingFailed", "plain_forward", "time_iterations", "train"]
 
 CHECKPOINT_SECONDS = 60.0
 PACE = 20
@@ -37,7 +32,7 @@ Validate = Callable[[nn.Module], float]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training; ``loss`` is the last iteration's, ``seconds`` this session's."""
+    """A finished training: ``loss`` of the last iteration, ``seconds`` of this session."""
 
     iterations: int
     loss: float | None
@@ -71,17 +66,17 @@ def train(
         batches: ``batches(start, stop)`` yields the batches of these iterations, a function of the iteration alone.
             Under torchrun (see `ranks`) each process gets its share of them.
         folder: ``checkpoints/``, ``metrics.jsonl`` and ``tensorboard/`` go here.
-        seed: of torch's, numpy's and Python's generators, which are seeded.
+        seed: of torch's, numpy's and Python's generators.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        forward: how an image goes through the network at an iteration, such as along a path of a super-network.
-            Parameters it does not touch have no gradient, and nothing moves them.
-        on_progress: hears of every iteration, in the first process.
+        forward: the forward pass of an iteration, such as along a path of a super-network. Parameters that it does not
+            use have no gradient, and stay as they are.
+        on_progress: called after every iteration, in the first process.
         checkpoint_every: iterations between checkpoints, besides one every ``checkpoint_seconds``.
-        validate: gives a score of the network, in evaluation mode and without gradients, every ``validate_every``
+        validate: returns a score of the network, in evaluation mode and without gradients, every ``validate_every``
             iterations and at the end, in every process.
-        extend: let the folder's training go on by another recipe, of more iterations say: the new recipe's schedule
-            holds from the iteration reached (a decayed learning rate rises again), weights and momentum stay.
-        until: pause after this iteration, saved; the recipe's schedule stays, and a later call carries on.
+        extend: continue the folder's training by another recipe, such as one of more iterations. The schedule of the
+            new recipe holds from the iteration reached (a decayed learning rate rises again); weights and momenta stay.
+        until: save and return after this iteration; a later call carries on with the same schedule.
 
     Raises:
         TrainingFailed: the loss is not finite.
@@ -96,7 +91,7 @@ def train(
 
 
 def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "auto") -> float:
-    """Seconds of one iteration: the median of ``count`` after a warm-up; a copy of ``network`` is trained."""
+    """Return the seconds of an iteration: the median of ``count`` after a warm-up, on a copy of ``network``."""
     stepper = Stepper(copy.deepcopy(network).train(), recipe, device)
     use_threads(stepper.fabric)
     seconds = []
@@ -110,7 +105,7 @@ def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count:
 
 
 class _Session:
-    """One go at a training, from where the last one ended."""
+    """A session of a training, from the checkpoint of the last one to the end or an interruption."""
 
     validate: Validate | None = None
     validate_every = 0
@@ -120,7 +115,7 @@ class _Session:
         self.threads = use_threads(stepper.fabric)
         self.first = stepper.fabric.global_rank == 0
         self.loss: float | None = None
-        self.start = self._take_up(extend)
+        self.start = self._resume(extend)
         self.saved_at = time.monotonic()
 
     def run(
@@ -144,7 +139,7 @@ class _Session:
         ):
             for progress, stopped, due in self._iterate(source, stop, seconds, end):
                 if self.first:
-                    log.iteration(progress, memory=held_memory(self.stepper.fabric.device))
+                    log.iteration(progress, memory=used_memory(self.stepper.fabric.device))
                     if on_progress:
                         on_progress(progress)
                 self._validate(progress.iteration, log)
@@ -160,7 +155,7 @@ class _Session:
     def _iterate(
         self, source: Iterator[Batch], stop: StopRequest, seconds: float, end: int
     ) -> Iterator[tuple[Progress, bool, bool]]:
-        """Every iteration with whether any process wants to stop, and whether a checkpoint is due by the clock."""
+        """Yield every iteration's progress, true if any process wants to stop, and true if a checkpoint is due."""
         durations: deque[float] = deque(maxlen=PACE)
         then = time.monotonic()
         for iteration in range(self.start, end):
@@ -178,8 +173,8 @@ class _Session:
             stopped, due = stepped.flags
             yield Progress(iteration + 1, self.recipe.iterations, self.loss, rate, pace), stopped, due
 
-    def _take_up(self, extend: bool) -> int:
-        """Load the newest checkpoint, or seed; the iteration to start with."""
+    def _resume(self, extend: bool) -> int:
+        """Load the newest checkpoint, or seed; return the iteration to start with."""
         checkpoint = load_newest(self.folder / FOLDER)
         if checkpoint is None:
             share_weights(self.stepper.fabric, self.stepper.network)
@@ -203,12 +198,12 @@ class _Session:
     def _save(self, iteration: int) -> None:
         tensors = state_tensors(self.stepper)
         if self.first:
-            facts = state_facts(self.stepper, self.seed, self.threads, self.loss)
-            save_checkpoint(self.folder / FOLDER, iteration, tensors, facts)
+            meta = state_meta(self.stepper, self.seed, self.threads, self.loss)
+            save_checkpoint(self.folder / FOLDER, iteration, tensors, meta)
         self.stepper.fabric.barrier()
         self.saved_at = time.monotonic()
 
 
 def _closing(source: Iterator[Batch]) -> closing | nullcontext:
-    """Threads that prefetch end with the loop, however it ends."""
+    """A context that ends prefetching threads with the loop."""
     return closing(source) if hasattr(source, "close") else nullcontext()

@@ -1,24 +1,52 @@
-"""Metrics every few iterations: JSON lines and TensorBoard events."""
+"""Progress of a training, and its metrics every few iterations as JSON lines and TensorBoard events."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from c2fnas.files import append_json_line, cannot_be_written, read_json_lines, write_text
-from c2fnas.training.progress import Progress
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 EVERY = 10
 
 
-class MetricsLog:
-    """Writes ``metrics.jsonl`` and ``tensorboard/`` in a folder; nothing at all where ``active`` is false.
+@dataclass(frozen=True)
+class Progress:
+    """The state of a training after an iteration.
 
-    What an earlier session wrote past ``start``, where this one takes up, is taken back: each iteration is told once.
+    Attributes:
+        iteration: iterations done, with those of earlier sessions.
+        iterations: iterations of the whole training.
+        loss: of the last iteration; None where fp16 overflowed and the iteration was skipped.
+        learning_rate: of the last iteration.
+        seconds_per_iteration: the mean of the last ones.
+    """
+
+    iteration: int
+    iterations: int
+    loss: float | None
+    learning_rate: float
+    seconds_per_iteration: float
+
+    @property
+    def remaining(self) -> float:
+        """Seconds to the end, at this pace.
+
+        >>> Progress(90, 100, 0.5, 0.01, 2.0).remaining
+        20.0
+        """
+        return (self.iterations - self.iteration) * self.seconds_per_iteration
+
+
+class MetricsLog:
+    """A writer of ``metrics.jsonl`` and ``tensorboard/`` in a folder; it writes nothing where ``active`` is false.
+
+    Lines of an earlier session past iteration ``start``, where this one resumes, are removed.
 
     Raises:
         UserError: the disk is full or the folder can't be written.
@@ -35,23 +63,13 @@ class MetricsLog:
                 self._writer = SummaryWriter(str(self._curves), purge_step=start + 1 if start else None)
 
     def iteration(self, progress: Progress, **more: float) -> None:
-        """Note an iteration, if it is one of every few, the first or the last."""
+        """Write an iteration, if it is one of every few, the first or the last."""
         if progress.iteration % self._every and progress.iteration not in (1, progress.iterations):
             return
-        self._write(
-            progress.iteration,
-            {
-                "iteration": progress.iteration,
-                "iterations": progress.iterations,
-                "loss": progress.loss,
-                "learning_rate": progress.learning_rate,
-                "seconds_per_iteration": progress.seconds_per_iteration,
-                **more,
-            },
-        )
+        self._write(progress.iteration, {**asdict(progress), **more})
 
     def validation(self, iteration: int, iterations: int, score: float) -> None:
-        """Note a validation."""
+        """Write the score of a validation."""
         self._write(iteration, {"iteration": iteration, "iterations": iterations, "validation": score})
 
     def _write(self, iteration: int, values: dict[str, float | int | None]) -> None:
@@ -70,7 +88,7 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            # An error under way says more than what follows from it.
+            # an earlier error says more than one that follows from it
             with _readable(self._curves) if error is None else suppress(OSError):
                 self._writer.close()
 
@@ -86,6 +104,6 @@ def _readable(path: Path) -> Iterator[None]:
 def _forget_after(path: Path, iteration: int) -> None:
     lines = list(read_json_lines(path))
     kept = [line for line in lines if isinstance(line, dict) and line.get("iteration", 0) <= iteration]
-    # Written anew even where nothing goes: a last line cut short by a crash would swallow the next one.
+    # Written again even where nothing goes: a last line cut short by a crash would swallow the next one.
     if path.exists():
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -1,11 +1,16 @@
-"""Which precision a device computes in, and the Fabric plugin for it."""
+"""The precision that a device computes in, Fabric's plugin for it, and right gradients in bf16 on a CPU."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from lightning_fabric.plugins import MixedPrecision, Precision
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 
-def resolve_precision(wish: str, device: str) -> str:
-    """``auto`` becomes bf16 where the hardware multiplies it, else fp32 (CPU) or fp16 (GPU); anything else stays.
+def resolve_precision(precision: str, device: str) -> str:
+    """Return ``precision``; ``auto`` becomes bf16 where the hardware multiplies it, else fp32 (CPU) or fp16 (GPU).
 
     A pure function of the machine, so that a run resolved twice there is the same run. On a CPU bf16 needs AVX-512
     BF16, AMX or Arm's BF16: without them it is emulated and slower (docs/decisions/0013).
@@ -13,8 +18,8 @@ def resolve_precision(wish: str, device: str) -> str:
     >>> resolve_precision("bf16", "cpu")
     'bf16'
     """
-    if wish != "auto":
-        return wish
+    if precision != "auto":
+        return precision
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
@@ -23,15 +28,46 @@ def resolve_precision(wish: str, device: str) -> str:
 
 
 def precision_plugin(precision: str, accelerator: str) -> Precision:
-    """Fabric's plugin: autocast for bf16 and fp16, with a loss scaler for fp16 on any device.
+    """Return Fabric's plugin: autocast for bf16 and fp16, with a loss scaler for fp16 on any device.
 
-    Made here rather than by Fabric, which would turn fp16 on a CPU into bf16.
+    Fabric itself would turn fp16 on a CPU into bf16.
     """
     if precision == "fp32":
         return Precision()
     return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", accelerator)
 
 
+class SmallConvolutions(TorchFunctionMode):
+    """Context in which ``conv3d`` computes in float32 where an axis of its input is shorter than that of its kernel.
+
+    There, at the lowest level of patches of 32 voxels say, the bf16 gradient of the weights on a CPU by PyTorch 2.13 is
+    made of memory that was never written: not a number or, worse, a wrong one (docs/decisions/0013).
+
+    >>> x, weight = torch.ones(1, 1, 2, 2, 2), torch.ones(1, 1, 3, 3, 3)
+    >>> with torch.autocast("cpu", torch.bfloat16), SmallConvolutions():
+    ...     torch.conv3d(x, weight, padding=1).dtype, torch.conv3d(x, weight[..., :1, :1, :1]).dtype
+    (torch.float32, torch.bfloat16)
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``func``, in float32 where it is a convolution of a small input."""
+        kwargs = kwargs or {}
+        if func is not torch.conv3d or not _is_small(args[0], args[1]):
+            return func(*args, **kwargs)
+        with torch.autocast("cpu", enabled=False):
+            return func(*map(_float32, args), **{name: _float32(value) for name, value in kwargs.items()})
+
+
 def _cpu_multiplies_bf16() -> bool:
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+
+
+def _is_small(image: Tensor, weight: Tensor) -> bool:
+    return any(side > size for side, size in zip(weight.shape[2:], image.shape[2:], strict=True))
+
+
+def _float32(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) else value

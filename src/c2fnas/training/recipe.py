@@ -19,7 +19,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Optimiser = Literal["sgd", "adamw"]
 
 SECOND_MOMENTUM = 0.99
-"""AdamW's average of squared gradients; PyTorch's 0.999 looks further back than a short training lasts."""
+"""AdamW's average of squared gradients; the span of PyTorch's 0.999 is longer than a short training."""
 
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
@@ -32,13 +32,12 @@ RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 
 
 class Recipe(BaseModel):
-    """How a network is trained. A frozen value; everything that decides the weights besides data, network and seed.
+    """The settings of a training: all that decides the weights besides data, network and seed. A frozen value.
 
     An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a
-    time go through the network, gradients are accumulated, and the result is that of the whole batch. ``mirror``:
-    whether a deployed network's predictions are averaged over mirrored views; it must have seen flips in training.
-    ``momentum`` is SGD's, or AdamW's average of gradients; ``weight_decay`` is added to SGD's gradients and taken off
-    AdamW's weights.
+    time pass the network, and gradients are accumulated to those of the whole batch. With ``mirror``, predictions of a
+    deployed network are averaged over mirrored views; it must have seen flips in training. ``momentum`` is SGD's, or
+    AdamW's average of gradients; ``weight_decay`` is added to SGD's gradients and taken off AdamW's weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +79,7 @@ class Recipe(BaseModel):
         return self.volumes * self.patches_per_volume
 
     def learning_rate_at(self, iteration: int) -> float:
-        """The learning rate of ``iteration`` (from 0).
+        """Return the learning rate of ``iteration`` (from 0).
 
         Linear warm-up, then multiplied by ``gamma`` at milestones, or polynomial decay.
 
@@ -95,7 +94,7 @@ class Recipe(BaseModel):
         return self.learning_rate * max(0.0, 1 - iteration / self.iterations) ** self.power
 
     def with_iterations(self, iterations: int) -> Self:
-        """The same recipe for another number of iterations.
+        """Return the recipe for another number of iterations.
 
         Milestones keep their share of the whole, which is how the paper's super-network doubles those of a coarse
         candidate; the warm-up is shortened where it would take more than a twentieth, and never prolonged.
@@ -110,7 +109,7 @@ class Recipe(BaseModel):
 
 
 def paper_recipe(stage: PaperStage) -> Recipe:
-    """Section 4.1 to the letter. The super-network doubles the iterations and the milestones of a coarse candidate."""
+    """Return the recipe of section 4.1. The super-network doubles iterations and milestones of a coarse candidate."""
     iterations, milestones = (20_000, (8_000, 16_000)) if stage == "coarse" else (40_000, (16_000, 32_000))
     return Recipe(
         name="paper",
@@ -131,11 +130,11 @@ def paper_recipe(stage: PaperStage) -> Recipe:
 
 
 def modern_recipe(iterations: int) -> Recipe:
-    """nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
+    """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
-    Its momentum of 0.99 averages over a hundred iterations and needs many; below ``LONG`` AdamW takes its place
-    (docs/decisions/0018). Below ``AUGMENTED`` there is no augmentation, and so no mirrored views: such trainings have
-    not yet learnt what it varies (docs/decisions/0015).
+    Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
+    (docs/decisions/0018). Below ``AUGMENTED`` there is no augmentation, which slows short trainings, and so no mirrored
+    views (docs/decisions/0015).
     """
     augmented, long = iterations >= AUGMENTED, iterations >= LONG
     rate = 0.01 if long else 0.004

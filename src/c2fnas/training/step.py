@@ -1,26 +1,24 @@
-"""One iteration: forward, backward, sharing of gradients, and the optimiser's step."""
+"""One iteration: forward, backward, gradients shared among processes, and the step of the optimiser."""
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
 from c2fnas.training.device import make_fabric
-from c2fnas.training.gradients import share_gradients
 from c2fnas.training.losses import DiceCrossEntropy
+from c2fnas.training.precision import SmallConvolutions
 from c2fnas.training.recipe import SECOND_MOMENTUM, Recipe
-from c2fnas.training.small_convolutions import SmallConvolutions
 
 PATIENCE = 50
 """Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
-ALL = 2**31
-"""More patches than any iteration has."""
 
 log = logging.getLogger(__name__)
 Forward = Callable[[nn.Module, Tensor, int], Tensor]
@@ -44,19 +42,19 @@ class TrainingFailed(ArithmeticError):
 
 @dataclass(frozen=True)
 class Stepped:
-    """An iteration done; ``loss`` is None where fp16 overflowed and the weights were left alone."""
+    """The result of an iteration; ``loss`` is None where fp16 overflowed and the weights were not changed."""
 
     loss: float | None
     flags: tuple[bool, ...]
 
 
 def plain_forward(network: nn.Module, image: Tensor, iteration: int) -> Tensor:
-    """``network(image)``: what a plain network does at every iteration."""
+    """Return ``network(image)``, as for a plain network at every iteration."""
     return network(image)
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; a parameter without gradient is left alone by either, whatever its momentum."""
+    """Make the recipe's optimiser; either leaves a parameter without gradient as it is, whatever its momentum."""
     parameters, rate, decay = network.parameters(), recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, betas=(recipe.momentum, SECOND_MOMENTUM), weight_decay=decay)
@@ -64,7 +62,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 class Stepper:
-    """A network on its device with optimiser and loss, moved by one iteration at a time.
+    """A network on its device with optimiser and loss, trained by one iteration at a time.
 
     Raises:
         UserError: there are more processes than patches in an iteration.
@@ -82,12 +80,12 @@ class Stepper:
         self.optimiser = make_optimiser(network, recipe)
         self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
         self._loss = DiceCrossEntropy(recipe.dice_smoothing)
-        self._at_a_time = recipe.micro_batch or ALL
+        self._at_a_time = recipe.micro_batch or 2**31  # all of them
         self.overflows = 0
 
     @property
     def scaler(self) -> torch.amp.GradScaler | None:
-        """The loss scaler, where fp16 needs one."""
+        """The loss scaler of fp16, or None."""
         return getattr(self.fabric.strategy.precision, "scaler", None)
 
     def step(self, batch: Batch, iteration: int, flags: Callable[[], Sequence[bool]] = tuple) -> Stepped:
@@ -100,18 +98,17 @@ class Stepper:
             group["lr"] = self.recipe.learning_rate_at(iteration)
         image, label = self.fabric.to_device(batch.image), self.fabric.to_device(batch.label)
         loss = self._in_parts_that_fit(image, label, iteration)
-        shared = share_gradients(self.fabric, self.network.parameters(), loss, len(image), flags())
-        value = self._move(float(shared.loss), iteration)
-        return Stepped(value, shared.flags)
+        loss, raised = share_gradients(self.fabric, self.network.parameters(), loss, len(image), flags())
+        return Stepped(self._move(float(loss), iteration), raised)
 
     def _in_parts_that_fit(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """Accumulate; where a device's memory runs out, with half as many patches at a time from here on."""
+        """Accumulate gradients; where memory runs out, with half as many patches at a time from here on."""
         while (loss := self._accumulate(image, label, iteration)) is None:
             torch.cuda.empty_cache()
         return loss
 
     def _accumulate(self, image: Tensor, label: Tensor, iteration: int) -> Tensor | None:
-        """The loss, or None after halving the micro-batch. An error's own frames would keep the memory it lacked."""
+        """The loss, or None after halving the micro-batch: outside of ``except`` the frames of the error are freed."""
         self.optimiser.zero_grad(set_to_none=True)
         try:
             return self._backward(image, label, iteration)
@@ -120,15 +117,12 @@ class Stepper:
             if size == 1:
                 raise
             self._at_a_time = -(-size // 2)
-            log.warning(
-                "Out of memory with %d patches at a time; going on with %d, which gives the same result.",
-                size,
-                self._at_a_time,
-            )
+            message = "Out of memory with %d patches at a time; going on with %d, which gives the same result."
+            log.warning(message, size, self._at_a_time)
         return None
 
     def _backward(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """The gradients of micro-batches, weighted by their patches, add up to those of the whole batch."""
+        """Add up the gradients of micro-batches, weighted by their patches, to those of the whole batch."""
         size, total = self._at_a_time, torch.zeros((), device=self.fabric.device)
         for images, labels in zip(image.split(size), label.split(size), strict=True):
             with self.fabric.autocast(), self._exactly():
@@ -139,7 +133,6 @@ class Stepper:
         return total
 
     def _exactly(self) -> AbstractContextManager:
-        """What bf16 needs on a CPU for its gradients to be right."""
         needed = self.recipe.precision == "bf16" and self.fabric.device.type == "cpu"
         return SmallConvolutions() if needed else nullcontext()
 
@@ -149,7 +142,7 @@ class Stepper:
         if scaler is None and not math.isfinite(loss):
             raise TrainingFailed(f"the loss is {loss} at iteration {iteration + 1}; a lower learning rate may help")
         if self.recipe.gradient_clip:
-            # Not finite is the scaler's affair in fp16; elsewhere the weights would show it at the next iteration.
+            # Gradients that are not finite are skipped by the scaler in fp16, else found in the next loss.
             self.fabric.clip_gradients(
                 self.network, self._scaled_optimiser, max_norm=self.recipe.gradient_clip, error_if_nonfinite=False
             )
@@ -162,3 +155,34 @@ class Stepper:
                 f"fp16 overflowed {PATIENCE} times in a row up to iteration {iteration + 1}; use bf16 or fp32"
             )
         return None if overflowed else loss
+
+
+def share_gradients(
+    fabric: Fabric, parameters: Iterable[nn.Parameter], loss: Tensor, patches: int, flags: Sequence[bool]
+) -> tuple[Tensor, tuple[bool, ...]]:
+    """Replace gradients, means over the ``patches`` of this process, by the means over the patches of all processes.
+
+    Returns the loss of the whole batch, and for each flag true if any process has raised it. It is one all-reduce over
+    the parameters that have a gradient. These must be the same on every rank, as they are where the path of a
+    super-network depends on the iteration alone. The others keep none: momentum would follow a zero one.
+    """
+    if fabric.world_size == 1:
+        return loss, tuple(flags)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    extra = torch.tensor([float(patches), *map(float, flags)], device=fabric.device)
+    flat = torch.cat(
+        [*(gradient.flatten().float() * patches for gradient in gradients), loss.reshape(1) * patches, extra]
+    )
+    fabric.all_reduce(flat, reduce_op="sum")
+    total = flat[-1 - len(flags)]
+    parts = flat.split([*(gradient.numel() for gradient in gradients), 1, 1, len(flags)])
+    for gradient, part in zip(gradients, parts, strict=False):
+        gradient.copy_((part / total).view_as(gradient))
+    return (parts[-3] / total).squeeze(), tuple(value > 0 for value in parts[-1].tolist())
+
+
+def share_weights(fabric: Fabric, network: nn.Module) -> None:
+    """Give every process the weights of the first one."""
+    if fabric.world_size > 1:
+        for tensor in network.state_dict().values():
+            torch.distributed.broadcast(tensor, src=0)

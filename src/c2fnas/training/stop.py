@@ -10,9 +10,9 @@ STOP_FILE = "stop"
 
 
 class StopRequest:
-    """Context in which the first SIGINT or SIGTERM is a request, heard after the iteration; the second acts at once.
+    """Context in which the first SIGINT or SIGTERM is a request, obeyed after the iteration; the second acts at once.
 
-    Outside of the main thread, which alone may listen to signals, only the file is heard.
+    Only the main thread may handle signals; outside of it only the file counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,11 +21,11 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
-        """Whether somebody has asked to stop."""
+        """True if somebody has asked to stop."""
         return self._heard or self._file.exists()
 
     def obeyed(self) -> None:
-        """Forget the file, so that the same command carries on."""
+        """Remove the file, so that the same command carries on."""
         self._file.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -42,5 +42,5 @@ class StopRequest:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._heard = True
-        # None: a handler that was not set from Python; its like can't be put back.
+        # None: a handler that was not set from Python, and can't be set back.
         signal.signal(number, self._before[number] or signal.SIG_DFL)

@@ -15,7 +15,7 @@ from c2fnas.files import write_atomically, write_text
 
 @dataclass(frozen=True)
 class Transfer:
-    """What came over from other weights, and what did not: of the file, and of the network, which keeps its own."""
+    """Names of tensors: loaded, unused in the file, and left in the network as they were."""
 
     loaded: tuple[str, ...]
     unused: tuple[str, ...]
@@ -23,7 +23,7 @@ class Transfer:
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
-    """Write the weights of ``module`` and, beside them, their checksum.
+    """Write the weights of ``module``, and their checksum beside them.
 
     Raises:
         UserError: the disk is full or the folder can't be written.
@@ -32,25 +32,25 @@ def save_weights(path: Path, module: nn.Module) -> None:
     write_text(_checksum(path), f"{checksum}  {path.name}\n")
 
 
-def load_weights(path: Path, module: nn.Module, strict: bool = True) -> Transfer:
-    """Load the weights of ``path`` into ``module``; with ``strict`` off, those whose name and shape fit.
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Load the weights of ``path`` into ``module``.
 
     Raises:
-        UserError: missing, damaged, or, where ``strict``, not of this network.
+        UserError: missing, damaged, or not of this network.
     """
     tensors = read_tensors(path, _known_checksum(path))
     plan = compare(tensors, module)
-    if strict and (plan.unused or plan.left):
+    if plan.unused or plan.left:
         raise UserError(
             f"{path}: these are weights of another network: {len(plan.unused)} tensors have no place in this one (such "
             f"as {_some(plan.unused)}), {len(plan.left)} of its own are missing (such as {_some(plan.left)}). Give the "
             "architecture, the number of channels and the number of classes that they were trained with."
         )
-    return transfer(tensors, module)
+    module.load_state_dict(tensors)
 
 
 def compare(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
-    """What `transfer` would do; tensors and module may lie on the meta device."""
+    """Return the transfer that :func:`transfer` would make; tensors and module may lie on the meta device."""
     own = module.state_dict()
     fitting = [name for name, value in tensors.items() if name in own and own[name].shape == value.shape]
     return Transfer(
@@ -61,14 +61,14 @@ def compare(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
 
 
 def transfer(tensors: Mapping[str, Tensor], module: nn.Module) -> Transfer:
-    """Give ``module`` the tensors whose name and shape fit; on other channels or classes all but the outermost do."""
+    """Give ``module`` the tensors whose name and shape fit: on other channels or classes, all but the outermost."""
     plan = compare(tensors, module)
     module.load_state_dict({name: tensors[name] for name in plan.loaded}, strict=False)
     return plan
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write named tensors as safetensors; returns the SHA-256."""
+    """Write named tensors as safetensors and return the SHA-256."""
     # Tied tensors are written twice: safetensors refuses two names for one memory.
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = save(whole)
@@ -77,7 +77,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_tensors(path: Path, checksum: str | None) -> dict[str, Tensor]:
-    """Read named tensors whose SHA-256 is ``checksum``; None where it is not known.
+    """Read named tensors and check that their SHA-256 is ``checksum``; None where it is not known.
 
     Raises:
         UserError: missing or damaged.

@@ -47,12 +47,6 @@ def format_of(path: Path) -> Format:
     """
     suffix = suffix_of(path)
     if not suffix:
-        known = ", ".join(FORMATS)
-        raise CaseError(
-            "",
-            path,
-            f"a file named {path.name}",
-            f"one of {known}",
-            "Convert it to one of these formats, or name it rightly.",
-        )
+        fix = "Convert it to one of these formats, or name it rightly."
+        raise CaseError("", path, f"a file named {path.name}", f"one of {', '.join(FORMATS)}", fix)
     return cast(Format, FORMATS[suffix])

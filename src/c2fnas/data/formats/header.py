@@ -1,6 +1,7 @@
-"""What a volume's header says, read before a single voxel is."""
+"""Headers of volume files, which are read and judged before a single voxel is."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import psutil
 
-from c2fnas.data.problem import Finding
-from c2fnas.errors import UserError
+from c2fnas.data.problem import CaseError, Finding
+from c2fnas.errors import UserError, refuse_exhaustion
 
 
 def _largest_voxels() -> int:
@@ -22,6 +23,8 @@ def _largest_voxels() -> int:
 
 LARGEST_VOXELS = _largest_voxels()
 """Voxels of a file, over all its channels, above which it isn't read: 4 GiB as float32."""
+
+AGAIN = "Copy or download the file again, or export it from its source again."
 
 DEFLATE_RATIO = 1032
 """No deflate stream (gzip, zlib) unpacks to more than this many times its size."""
@@ -35,7 +38,7 @@ class Header:
     """A volume file's header.
 
     ``shape`` holds the spatial axes (i, j, k), then the channels where the file has any. ``affine`` maps voxel indices
-    to millimetres (right, anterior, superior). ``findings`` is what the format itself found strange.
+    to millimetres (right, anterior, superior). ``findings`` are the format's own.
     """
 
     path: Path
@@ -56,7 +59,7 @@ class Header:
 
 
 class Format(Protocol):
-    """A file format. Both functions raise :class:`c2fnas.data.problem.CaseError` for what can't be read at all."""
+    """A file format. Reading raises :class:`c2fnas.data.problem.CaseError` for a file that can't be read at all."""
 
     def read_header(self, path: Path) -> Header:
         """Read the header alone."""
@@ -72,87 +75,113 @@ class Format(Protocol):
 
 
 def header_findings(header: Header) -> tuple[Finding, ...]:
-    """Everything wrong that a header shows: what the format found, sizes, data type and affine."""
-    shape = _shape_findings(header.shape)
-    return (
-        *header.findings,
-        *(shape or _size_findings(header)),
-        *_type_findings(header),
-        *_affine_findings(header.affine),
-    )
+    """Return everything wrong that a header shows: findings of the format, sizes, data type and affine."""
+    sizes = tuple(_shape_findings(header.shape)) or tuple(_size_findings(header))
+    return (*header.findings, *sizes, *_type_findings(header.dtype), *_affine_findings(header.affine))
 
 
-def _shape_findings(shape: tuple[int, ...]) -> list[Finding]:
+def _shape_findings(shape: tuple[int, ...]) -> Iterator[Finding]:
     text = "×".join(map(str, shape))
     if any(size < 1 for size in shape):
-        return [Finding(f"size {text}", "at least one voxel along every axis", "Export the volume again.")]
-    if len(shape) < 3 or len(shape) > 4:
-        return [
-            Finding(
-                f"{len(shape)} axes ({text})",
-                "three, or four with channels",
-                "Save the volume as (i, j, k) or (i, j, k, channels).",
-            )
-        ]
-    return []
+        yield Finding(f"size {text}", "at least one voxel along every axis", "Export the volume again.")
+    elif not 3 <= len(shape) <= 4:
+        fix = "Save the volume as (i, j, k) or (i, j, k, channels)."
+        yield Finding(f"{len(shape)} axes ({text})", "three, or four with channels", fix)
 
 
-def _size_findings(header: Header) -> list[Finding]:
-    if header.voxels > LARGEST_VOXELS:
-        return [
-            Finding(
-                f"{header.voxels:,} voxels according to the header",
-                f"at most {LARGEST_VOXELS:,}",
-                "If the header is wrong, export the file again; if right, crop it or set C2FNAS_MAX_VOXELS higher.",
-            )
-        ]
+def _size_findings(header: Header) -> Iterator[Finding]:
     needed, memory = header.bytes + 4 * header.voxels, psutil.virtual_memory().total
-    if needed > memory:
-        mend = "Crop the volume, or save it as integers of 16 bits."
-        return [
-            Finding(
-                f"{needed:,} bytes to read it, float32 included", f"at most {memory:,}, this machine's memory", mend
-            )
-        ]
-    return []
+    if header.voxels > LARGEST_VOXELS:
+        fix = "If the header is wrong, export the file again; if right, crop it or set C2FNAS_MAX_VOXELS higher."
+        yield Finding(f"{header.voxels:,} voxels according to the header", f"at most {LARGEST_VOXELS:,}", fix)
+    elif needed > memory:
+        found, expected = f"{needed:,} bytes to read it, float32 included", f"at most {memory:,}, this machine's memory"
+        yield Finding(found, expected, "Crop the volume, or save it as integers of 16 bits.")
 
 
-def _type_findings(header: Header) -> list[Finding]:
-    if header.dtype.kind == "c":
-        return [
-            Finding(
-                f"complex numbers ({header.dtype})",
-                "real numbers",
-                "Save the magnitude (or what you need) as real numbers.",
-            )
-        ]
-    if header.dtype.kind not in "iufb":
-        return [Finding(f"data type {header.dtype}", "integers or real numbers", "Save the volume as grey values.")]
-    return []
+def _type_findings(dtype: np.dtype) -> Iterator[Finding]:
+    if dtype.kind == "c":
+        yield Finding(f"complex numbers ({dtype})", "real numbers", "Save the magnitude, or another real number.")
+    elif dtype.kind not in "iufb":
+        yield Finding(f"data type {dtype}", "integers or real numbers", "Save the volume as grey values.")
 
 
-def _affine_findings(affine: np.ndarray) -> list[Finding]:
+def _affine_findings(affine: np.ndarray) -> Iterator[Finding]:
     """An affine is finite, invertible and rectangular.
 
     A sheared grid (a CT with a tilted gantry, say) is refused rather than resampled: predictions come back in the
     input's own grid, exactly, and through a resampling they could not.
     """
-    mend = "Correct the orientation fields of the header, or convert the volume from its source again."
+    fix = "Correct the orientation fields of the header, or convert the volume from its source again."
     if not np.isfinite(affine).all():
-        return [Finding("an affine with NaN or infinite entries", "finite numbers", mend)]
+        yield Finding("an affine with NaN or infinite entries", "finite numbers", fix)
+        return
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if (spacing <= 0).any():
-        return [Finding(f"spacing {tuple(spacing.tolist())} mm", "a positive spacing along every axis", mend)]
-    cosines = (affine[:3, :3] / spacing).T @ (affine[:3, :3] / spacing)
-    if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
-        return [Finding("a singular affine", "three independent axes", mend)]
-    shear = np.abs(cosines - np.eye(3)).max()
-    if shear > SHEAR:
-        return [
-            Finding(
-                f"a sheared affine (two axes {np.degrees(np.arccos(min(1.0, shear))):.2f}° apart)",
-                "axes at right angles",
-                "Resample image and label to a rectangular grid (3D Slicer: Resample Image; ANTs: ResampleImage).",
-            )
-        ]
+        yield Finding(f"spacing {tuple(spacing.tolist())} mm", "a positive spacing along every axis", fix)
+        return
+    axes = affine[:3, :3] / spacing
+    shear = np.abs(axes.T @ axes - np.eye(3)).max()
+    if abs(np.linalg.det(axes)) < 1e-3:
+        yield Finding("a singular affine", "three independent axes", fix)
+    elif shear > SHEAR:
+        apart = np.degrees(np.arccos(min(1.0, shear)))
+        fix = "Resample image and label to a rectangular grid (3D Slicer: Resample Image; ANTs: ResampleImage)."
+        yield Finding(f"a sheared affine (two axes {apart:.2f}° apart)", "axes at right angles", fix)
+
+
+def extent_findings(data: Path, start: int, size: int, *, packed: bool) -> list[Finding]:
+    """Return a finding if a data file can't hold ``size`` bytes of voxels from byte ``start`` on.
+
+    So a header that lies is found before memory is taken for its voxels.
+    """
+    if not data.exists():
+        return [Finding(f"no data file {data.name}", "the voxels' file beside the header", "Copy it there.")]
+    length = data.stat().st_size
+    if packed and start + size > length * DEFLATE_RATIO:
+        found, expected = (
+            f"{size:,} bytes of voxels in {length:,} packed bytes",
+            f"at most {DEFLATE_RATIO} times the packed size",
+        )
+        return [Finding(found, expected, AGAIN)]
+    if not packed and start + size > length:
+        fix = f"The file is cut short, or its data offset is wrong. {AGAIN}"
+        return [Finding(f"{length:,} bytes", f"{start + size:,} bytes, as the header says", fix)]
     return []
+
+
+def cut_short(header: Header, error: object) -> CaseError:
+    """Return the error for a file whose voxels can't be read.
+
+    Raises:
+        UserError: ``error`` says that a resource of the system has run out.
+    """
+    if isinstance(error, Exception):
+        refuse_exhaustion(header.path, error)
+    found = f"a file that is cut short or damaged ({error})"
+    return CaseError("", header.path, found, f"{header.bytes:,} bytes of voxels", AGAIN)
+
+
+def unreadable(path: Path, error: Exception, kind: str) -> CaseError:
+    """Return the error for a file whose header can't be read; ``kind`` is what was expected.
+
+    Raises:
+        UserError: ``error`` says that a resource of the system has run out.
+    """
+    if isinstance(error, FileNotFoundError):
+        return CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.")
+    refuse_exhaustion(path, error)
+    return CaseError("", path, f"an unreadable file ({error})", kind, AGAIN)
+
+
+def detached(header: Path, name: str) -> Path:
+    """Return the data file that a header names, which must lie beside the header.
+
+    Raises:
+        CaseError: the name leads elsewhere, or to several files.
+    """
+    elsewhere = name in ("", ".", "..") or name != Path(name).name or "\\" in name
+    if elsewhere or "%" in name or name.upper().startswith("LIST"):
+        expected, fix = "one data file in the header's own folder", "Save the volume as one file (.nrrd, .mha)."
+        raise CaseError("", header, f"voxels in {name!r}", expected, fix)
+    return header.parent / name

@@ -9,23 +9,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from c2fnas.data.formats.header import Header
-from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings
+from c2fnas.data.formats.header import AGAIN, Header, detached, extent_findings, unreadable
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
-    "MET_CHAR": "i1",
-    "MET_UCHAR": "u1",
-    "MET_SHORT": "i2",
-    "MET_USHORT": "u2",
-    "MET_INT": "i4",
-    "MET_UINT": "u4",
-    "MET_LONG": "i4",
-    "MET_ULONG": "u4",
-    "MET_LONG_LONG": "i8",
-    "MET_ULONG_LONG": "u8",
-    "MET_FLOAT": "f4",
-    "MET_DOUBLE": "f8",
+    **{"MET_CHAR": "i1", "MET_SHORT": "i2", "MET_INT": "i4", "MET_LONG": "i4", "MET_LONG_LONG": "i8"},
+    **{"MET_UCHAR": "u1", "MET_USHORT": "u2", "MET_UINT": "u4", "MET_ULONG": "u4", "MET_ULONG_LONG": "u8"},
+    **{"MET_FLOAT": "f4", "MET_DOUBLE": "f8"},
 }
 NAMES = {code: name for name, code in TYPES.items() if "MET_LONG" != name != "MET_ULONG"}
 LONGEST_HEADER = 2**16
@@ -48,16 +38,16 @@ def read_header(path: Path) -> Header:
         affine = _affine(fields, len(sizes))
         skipped = int(fields.get("HeaderSize", 0))
     except (KeyError, ValueError, OverflowError) as error:
-        raise CaseError(
-            "", path, f"an incomplete MetaImage header ({error})", "DimSize, ElementType and the orientation", AGAIN
-        ) from error
+        expected = "DimSize, ElementType and the orientation"
+        raise CaseError("", path, f"an incomplete MetaImage header ({error})", expected, AGAIN) from error
     shape = tuple(sizes) if channels == 1 else (*sizes, channels)
     findings = _layout_findings(fields, skipped)
     if not findings and all(size > 0 for size in shape):
         data, first = _data(path, start)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         findings = extent_findings(data, first, size, packed=_flag(fields, "CompressedData"))
-    return Header(path, shape, dtype.newbyteorder(">" if _is_big_endian(fields) else "<"), affine, tuple(findings))
+    big_endian = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
+    return Header(path, shape, dtype.newbyteorder(">" if big_endian else "<"), affine, tuple(findings))
 
 
 def read_voxels(header: Header) -> np.ndarray:
@@ -94,12 +84,8 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     packed = zlib.compress(labels.astype(labels.dtype.newbyteorder("<"), copy=False).tobytes("F"))
     fields = {
-        "ObjectType": "Image",
-        "NDims": "3",
-        "BinaryData": "True",
-        "BinaryDataByteOrderMSB": "False",
-        "CompressedData": "True",
-        "CompressedDataSize": str(len(packed)),
+        **{"ObjectType": "Image", "NDims": "3", "BinaryData": "True", "BinaryDataByteOrderMSB": "False"},
+        **{"CompressedData": "True", "CompressedDataSize": str(len(packed))},
         "TransformMatrix": _text((lps[:3, :3] / spacing).T.ravel()),
         "Offset": _text(lps[:3, 3]),
         "ElementSpacing": _text(spacing),
@@ -134,10 +120,8 @@ def _fields(path: Path) -> tuple[Fields, int]:
                     break
                 fields[key.strip()] = value.strip()
             end = file.tell()
-    except FileNotFoundError as error:
-        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CaseError("", path, f"an unreadable header ({error})", "a MetaImage volume", AGAIN) from error
+        raise unreadable(path, error, "a MetaImage volume") from error
     if "ElementDataFile" not in fields:
         raise CaseError("", path, "no MetaImage header", "a header that ends in ElementDataFile", AGAIN)
     return fields, end
@@ -168,17 +152,12 @@ def _flag(fields: Fields, name: str, default: str = "False") -> bool:
     return fields.get(name, default).lower() in ("true", "1")
 
 
-def _is_big_endian(fields: Fields) -> bool:
-    return _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
-
-
 def _layout_findings(fields: Fields, skipped: int) -> list[Finding]:
-    """What the format allows and isn't read here."""
-    mend = "Save the volume again, as binary MetaImage in one file."
+    fix = "Save the volume again, as binary MetaImage in one file."
     if not _flag(fields, "BinaryData", "True"):
-        return [Finding("voxels as text", "binary voxels", mend)]
+        return [Finding("voxels as text", "binary voxels", fix)]
     if skipped:
-        return [Finding(f"a HeaderSize of {skipped}", "voxels from the first byte on", mend)]
+        return [Finding(f"a HeaderSize of {skipped}", "voxels from the first byte on", fix)]
     return []
 
 

@@ -1,7 +1,7 @@
 """NIfTI-1 and NIfTI-2 single files (.nii, .nii.gz), through nibabel, after a look at the raw header.
 
 The affine is the sform where its code is positive, else the qform where its code is, else the bare spacing (as nibabel
-has it). nibabel mends what it doesn't like in a header, a zero spacing say; so headers are judged before it does.
+has it). nibabel fixes what it doesn't like in a header, a zero spacing say; so headers are judged before it does.
 """
 
 import gzip
@@ -18,26 +18,16 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import array_from_file
 
-from c2fnas.data.formats.header import DEFLATE_RATIO, LARGEST_VOXELS, Header
+from c2fnas.data.formats.header import AGAIN, LARGEST_VOXELS, Header, cut_short, extent_findings, unreadable
 from c2fnas.data.geometry import AFFINE_TOLERANCE
 from c2fnas.data.problem import CaseError, Finding
 
 HEADER_SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-AGAIN = "Copy or download the file again, or export it from its source again."
+USE_SFORM = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
 DISAGREEMENT = 0.1  # of a voxel, at the corners: quaternions in float32 don't hold large volumes' corners any closer
 ORIENTATION = (
-    "qform_code",
-    "sform_code",
-    "quatern_b",
-    "quatern_c",
-    "quatern_d",
-    "qoffset_x",
-    "qoffset_y",
-    "qoffset_z",
-    "srow_x",
-    "srow_y",
-    "srow_z",
-    "xyzt_units",
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
 DAMAGED = (EOFError, OSError, ValueError, zlib.error)
 
@@ -48,7 +38,7 @@ def read_header(path: Path) -> Header:
     Raises:
         CaseError: the file is absent, damaged or no NIfTI.
     """
-    raw = _raw_header(path)
+    raw = raw_header(path)
     findings: list[Finding] = []
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
@@ -67,19 +57,13 @@ def read_voxels(header: Header) -> np.ndarray:
     Raises:
         CaseError: the file is cut short or damaged.
     """
-    raw = _raw_header(header.path)
+    raw = raw_header(header.path)
     try:
         with _opened(header.path) as stream:
-            stored = array_from_file(header.shape, raw.get_data_dtype(), stream, _offset(raw), mmap=False)
+            stored = array_from_file(header.shape, raw.get_data_dtype(), stream, int(raw["vox_offset"]), mmap=False)
             stream.read(1)  # the end of a gzip stream carries its checksum
     except DAMAGED as error:
-        raise CaseError(
-            "",
-            header.path,
-            f"a file that is cut short or damaged ({error})",
-            f"{header.bytes:,} bytes of voxels",
-            AGAIN,
-        ) from error
+        raise cut_short(header, error) from error
     return _scaled(stored, raw)
 
 
@@ -89,27 +73,30 @@ def data_file(path: Path) -> None:
 
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to a NIfTI file; the codes and fields of sform and qform are the template's."""
-    header = orientation_header(template) if template is not None else None
+    nibabel.save(label_image(labels, affine, None if template is None else raw_header(template)), path)
+
+
+def label_image(labels: np.ndarray, affine: np.ndarray, like: nibabel.Nifti1Header | None) -> nibabel.Nifti1Image:
+    """Return labels as an image; sform and qform have the codes and fields of the header ``like``."""
+    header = None if like is None else _orientation(like)
     if header is None or not np.allclose(header.get_best_affine(), affine, atol=AFFINE_TOLERANCE):
-        image = nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
-    else:
-        kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-        image = kind(labels, None, header, dtype=labels.dtype)
-    nibabel.save(image, path)
+        return nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return kind(labels, header.get_best_affine(), header, dtype=labels.dtype)
 
 
-def orientation_header(path: Path) -> nibabel.Nifti1Header:
-    """A fresh header with the orientation fields of a NIfTI file, as they are; nothing of its description."""
-    raw = _raw_header(path)
-    fresh = type(raw)(endianness=raw.endianness)
+def _orientation(like: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+    """A fresh header with the orientation fields of another, as they are; nothing of its description."""
+    kind = nibabel.Nifti2Header if isinstance(like, nibabel.Nifti2Header) else nibabel.Nifti1Header
+    fresh = kind(endianness=like.endianness)
     for field in ORIENTATION:
-        fresh[field] = raw[field]
-    fresh["pixdim"][:4] = raw["pixdim"][:4]
+        fresh[field] = like[field]
+    fresh["pixdim"][:4] = like["pixdim"][:4]
     return fresh
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is gzip-packed, by its first bytes."""
+    """True if a file is gzip-packed, by its first bytes."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
@@ -120,14 +107,17 @@ def _opened(path: Path) -> Iterator[IOBase]:
         yield cast(IOBase, gzip.GzipFile(fileobj=file) if is_packed(path) else file)
 
 
-def _raw_header(path: Path) -> nibabel.Nifti1Header:
+def raw_header(path: Path) -> nibabel.Nifti1Header:
+    """Read the header as it is in the file.
+
+    Raises:
+        CaseError: the file is absent, damaged or no NIfTI.
+    """
     try:
         with _opened(path) as stream:
             start = stream.read(max(HEADER_SIZES))
-    except FileNotFoundError as error:
-        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except DAMAGED as error:
-        raise CaseError("", path, f"an unreadable file ({error})", "a NIfTI volume", AGAIN) from error
+        raise unreadable(path, error, "a NIfTI volume") from error
     for size, kind in HEADER_SIZES.items():
         if len(start) >= size and size in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
             header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
@@ -155,10 +145,6 @@ def _dtype(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.dtype:
         return np.dtype(np.uint8)
 
 
-def _offset(raw: nibabel.Nifti1Header) -> int:
-    return int(raw["vox_offset"])
-
-
 def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     sform = raw.get_sform() if int(raw["sform_code"]) > 0 else None
     is_spare = sform is not None
@@ -166,14 +152,9 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     if sform is not None and qform is not None:
         findings += _disagreement(sform, qform, raw)
     if sform is None and qform is None:
-        findings.append(
-            Finding(
-                "neither qform nor sform",
-                "an orientation (sform or qform with a code above 0)",
-                "Left and right may be swapped; only the spacing is used. Set the sform if you know it.",
-                "warning",
-            )
-        )
+        fix = "Left and right may be swapped; only the spacing is used. Set the sform if you know it."
+        expected = "an orientation (sform or qform with a code above 0)"
+        findings.append(Finding("neither qform nor sform", expected, fix, "warning"))
         return raw.get_base_affine()
     return sform if sform is not None else cast(np.ndarray, qform)
 
@@ -183,11 +164,11 @@ def _qform(raw: nibabel.Nifti1Header, findings: list[Finding], is_spare: bool) -
     try:
         return raw.get_qform()
     except (HeaderDataError, ValueError) as error:
-        mend = "Correct the orientation fields of the header, or convert the volume from its source again."
+        fix = "Correct the orientation fields of the header, or convert the volume from its source again."
         if is_spare:
-            mend = "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform()))."
+            fix = USE_SFORM
         found = f"an invalid qform ({error})"
-        findings.append(Finding(found, "a rotation", mend, "warning" if is_spare else "error"))
+        findings.append(Finding(found, "a rotation", fix, "warning" if is_spare else "error"))
         return None if is_spare else raw.get_base_affine()
 
 
@@ -199,57 +180,31 @@ def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Heade
     spacing = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.isfinite(apart) or apart <= DISAGREEMENT * spacing.min():
         return []
-    return [
-        Finding(
-            f"qform and sform {apart:.3g} mm apart",
-            "the same place from both",
-            "The sform is used. Copy it to the qform (nibabel: image.set_qform(image.get_sform())).",
-            "warning",
-        )
-    ]
+    return [Finding(f"qform and sform {apart:.3g} mm apart", "the same place from both", USE_SFORM, "warning")]
 
 
 def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
     spacing = np.abs(raw["pixdim"][1:4].astype(float))
     if np.isfinite(spacing).all() and (spacing > 0).all():
         return []
-    mend = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
-    return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", mend)]
+    fix = "Set the spacing (pixdim) in the header, or convert the volume from its source again."
+    return [Finding(f"spacing {tuple(spacing.tolist())} mm in the header", "a positive spacing along every axis", fix)]
 
 
 def _scaling_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
     try:
         raw.get_slope_inter()
     except HeaderDataError as error:
-        mend = "Set scl_slope and scl_inter in the header, or convert the volume from its source again."
-        return [Finding(f"an invalid scaling ({error})", "numbers for slope and intercept", mend)]
+        fix = "Set scl_slope and scl_inter in the header, or convert the volume from its source again."
+        return [Finding(f"an invalid scaling ({error})", "numbers for slope and intercept", fix)]
     return []
 
 
 def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[Finding]:
-    """Whether the file can hold the voxels that its header claims, before memory is taken for them."""
     offset = float(raw["vox_offset"])
     if not np.isfinite(offset) or offset < raw.sizeof_hdr or offset != int(offset):
         return [Finding(f"voxels at byte {offset:g}", f"an offset of at least {raw.single_vox_offset}", AGAIN)]
-    length = path.stat().st_size
-    if is_packed(path):
-        if offset + size > length * DEFLATE_RATIO:
-            return [
-                Finding(
-                    f"{size:,} bytes of voxels in {length:,} packed bytes",
-                    f"at most {DEFLATE_RATIO} times the packed size",
-                    AGAIN,
-                )
-            ]
-    elif offset + size > length:
-        return [
-            Finding(
-                f"{length:,} bytes",
-                f"{int(offset) + size:,} bytes, as the header says",
-                f"The file is cut short, or its data offset is wrong. {AGAIN}",
-            )
-        ]
-    return []
+    return extent_findings(path, int(offset), size, packed=is_packed(path))
 
 
 def _scaled(stored: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:

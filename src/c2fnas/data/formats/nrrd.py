@@ -1,16 +1,20 @@
 """NRRD files (.nrrd, .nhdr), through pynrrd and MONAI's NrrdReader (extra ``formats``)."""
 
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from c2fnas.data.formats.header import Header
-from c2fnas.data.formats.text_header import AGAIN, detached, extent_findings, need, no_space, to_ras
+from c2fnas.data.formats.header import AGAIN, Header, cut_short, detached, extent_findings, unreadable
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.errors import UserError
 
 ABBREVIATIONS = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superior", "LPS": "left-posterior-superior"}
 CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color", "time", "point")
+DIRECTIONS = {"right": 1, "left": -1, "anterior": 1, "posterior": -1, "superior": 1, "inferior": -1}
+AXES = (("right", "left"), ("anterior", "posterior"), ("superior", "inferior"))
 PACKED = ("gzip", "gz", "bzip2", "bz2")
 
 
@@ -27,9 +31,8 @@ def read_header(path: Path) -> Header:
         dtype = _dtype(fields)
         affine = _affine(fields, spatial, findings)
     except (KeyError, ValueError, TypeError, IndexError, need("nrrd", path).NRRDError) as error:
-        raise CaseError(
-            "", path, f"an incomplete NRRD header ({error})", "sizes, type and space directions", AGAIN
-        ) from error
+        expected = "sizes, type and space directions"
+        raise CaseError("", path, f"an incomplete NRRD header ({error})", expected, AGAIN) from error
     findings += _extent(path, fields, start, int(np.prod(sizes, dtype=object)) * dtype.itemsize)
     order = [*spatial, *(axis for axis in range(len(sizes)) if axis not in spatial)]
     return Header(path, tuple(sizes[axis] for axis in order), dtype, affine, tuple(findings))
@@ -47,13 +50,7 @@ def read_voxels(header: Header) -> np.ndarray:
     try:
         stored: np.ndarray = cast(Any, NrrdReader().read(header.path)).array
     except Exception as error:  # pynrrd lets errors of numpy, zlib and bz2 through
-        raise CaseError(
-            "",
-            header.path,
-            f"a file that is cut short or damaged ({error})",
-            f"{header.bytes:,} bytes of voxels",
-            AGAIN,
-        ) from error
+        raise cut_short(header, error) from error
     spatial = _spatial_axes(_fields(header.path)[0])
     order = [*spatial, *(axis for axis in range(stored.ndim) if axis not in spatial)]
     return np.transpose(stored, order)
@@ -74,16 +71,34 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
     """Write labels ``[i, j, k]`` to an NRRD file in the space left-posterior-superior, gzip-packed."""
     nrrd = need("nrrd", path)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    nrrd.write(
-        str(path),
-        labels,
-        {
-            "space": "left-posterior-superior",
-            "space directions": lps[:3, :3].T,
-            "space origin": lps[:3, 3],
-            "encoding": "gzip",
-        },
-    )
+    space = {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
+    nrrd.write(str(path), labels, {**space, "encoding": "gzip"})
+
+
+def need(package: str, path: Path) -> Any:
+    """Import an optional package.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f"{path}: {path.suffix} files need the package {package}. Install it with `pip install c2fnas[formats]`."
+        ) from error
+
+
+def to_ras(space: Iterable[str]) -> np.ndarray | None:
+    """Return the 4×4 matrix from a named space to (right, anterior, superior); None where the space isn't anatomical.
+
+    >>> to_ras(("left", "posterior", "superior")).diagonal().tolist()
+    [-1.0, -1.0, 1.0, 1.0]
+    """
+    names = tuple(space)
+    if len(names) != 3 or any(name not in pair for name, pair in zip(names, AXES, strict=True)):
+        return None
+    return np.diag([float(DIRECTIONS[name]) for name in names] + [1.0])
 
 
 def _fields(path: Path) -> tuple[dict[str, Any], int]:
@@ -92,23 +107,19 @@ def _fields(path: Path) -> tuple[dict[str, Any], int]:
     try:
         with path.open("rb") as file:
             return dict(nrrd.read_header(file)), file.tell()
-    except FileNotFoundError as error:
-        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.") from error
     except Exception as error:  # pynrrd raises several kinds, some of them undocumented
-        raise CaseError("", path, f"an unreadable header ({error})", "an NRRD volume", AGAIN) from error
+        raise unreadable(path, error, "an NRRD volume") from error
 
 
 def _spatial_axes(fields: dict[str, Any]) -> list[int]:
     kinds = fields.get("kinds") or [""] * len(fields["sizes"])
     directions = fields.get("space directions")
     axes = [axis for axis, kind in enumerate(kinds) if kind not in CHANNEL_KINDS]
-    if directions is None:
-        return axes
-    return [
-        axis
-        for axis in axes
-        if directions[axis] is not None and not np.isnan(np.asarray(directions[axis], float)).all()
-    ]
+    return axes if directions is None else [axis for axis in axes if _is_direction(directions[axis])]
+
+
+def _is_direction(direction: Any) -> bool:
+    return direction is not None and not np.isnan(np.asarray(direction, float)).all()
 
 
 def _dtype(fields: dict[str, Any]) -> np.dtype:
@@ -131,7 +142,9 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
     space = str(fields.get("space", ""))
     to_space = to_ras(ABBREVIATIONS.get(space, space).split("-"))
     if to_space is None or directions is None:
-        findings.append(no_space())
+        fix = "Left and right may be swapped; left-posterior-superior is taken. Set the space if you know it."
+        expected = "a space such as left-posterior-superior"
+        findings.append(Finding("no anatomical orientation", expected, fix, "warning"))
         to_space = np.diag([-1.0, -1.0, 1.0, 1.0])
     return to_space @ affine
 

@@ -11,7 +11,7 @@ from c2fnas.data.problem import CaseError
 
 LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout())
 
-__all__ = ["LAYOUTS", "DatasetError", "Layout", "Reading", "layout_of", "load_dataset", "read_dataset"]
+__all__ = ["LAYOUTS", "DatasetError", "Layout", "Reading", "datasets_in", "layout_of", "load_dataset", "read_dataset"]
 
 
 def load_dataset(path: Path) -> Dataset:
@@ -45,5 +45,23 @@ def layout_of(path: Path) -> Layout:
         if layout.recognises(path):
             return layout
     signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
-    mend = "Name the folder that holds the manifest, or the manifest."
-    raise CaseError("", path, "no data set of a known layout", f"one of: {signs}", mend)
+    fix = "Name the folder that holds the manifest, or the manifest."
+    raise CaseError("", path, "no data set of a known layout", f"one of: {signs}", fix)
+
+
+def datasets_in(folder: Path) -> tuple[Path, ...]:
+    """Return the data sets in the subfolders of ``folder``, by name; none where it is a data set itself.
+
+    A subfolder whose manifest can't be read counts, so that its fault is reported and not passed over.
+    """
+    if not folder.is_dir() or _is_dataset(folder):
+        return ()
+    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and _is_dataset(each)))
+
+
+def _is_dataset(path: Path) -> bool:
+    try:
+        layout_of(path)
+    except CaseError:
+        return (path / "dataset.json").exists()
+    return True

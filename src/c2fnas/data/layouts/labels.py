@@ -8,7 +8,7 @@ from c2fnas.data.problem import Finding
 
 MOST_CLASSES = 256  # class indices are kept as uint8
 LARGEST_VALUE = 2**16 - 1  # tables of values stay small
-MEND = "Correct the labels in the manifest."
+FIX = "Correct the labels in the manifest."
 
 
 def parse_classes(labels: Any) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
@@ -42,7 +42,7 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
     if isinstance(labels, list):
         labels = dict(enumerate(labels))
     if not isinstance(labels, Mapping):
-        findings.append(Finding(f"labels {labels!r:.60}", 'an object such as {"background": 0, "liver": 1}', MEND))
+        findings.append(Finding(f"labels {labels!r:.60}", 'an object such as {"background": 0, "liver": 1}', FIX))
         return
     for key, value in labels.items():
         by_value = (
@@ -52,7 +52,7 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
         values = tuple(whole_number(each) for each in (raw if isinstance(raw, list | tuple) else [raw]))
         if not values or any(each is None or not 0 <= each <= LARGEST_VALUE for each in values):
             expected = f"whole numbers from 0 to {LARGEST_VALUE}"
-            findings.append(Finding(f"label {key!r}: {value!r}", expected, MEND))
+            findings.append(Finding(f"label {key!r}: {value!r}", expected, FIX))
             continue
         known = tuple(each for each in values if each is not None)
         yield str(name or "").strip() or f"label {known[0]}", known, isinstance(raw, list | tuple)
@@ -74,24 +74,24 @@ def whole_number(value: Any) -> int | None:
 def _overlap(value: int, earlier: str, later: str, is_region: bool) -> Finding:
     found = f"label {value} in both {earlier!r} and {later!r}"
     if is_region:
-        mend = f"It is taken for {later!r}, the later: classes can't overlap. Rename {earlier!r} to what is left."
-        return Finding(found, "classes that don't overlap", mend, "warning")
-    return Finding(found, "one class for every value", MEND)
+        fix = f"It is taken for {later!r}, the later: classes can't overlap. Rename {earlier!r} to what is left."
+        return Finding(found, "classes that don't overlap", fix, "warning")
+    return Finding(found, "one class for every value", FIX)
 
 
 def _whole(classes: tuple[LabelClass, ...], labels: Any) -> Iterator[Finding]:
     left = {each.name for each in classes}
     for name in labels if isinstance(labels, Mapping) else ():
         if isinstance(labels[name], list | tuple) and labels[name] and str(name) not in left:
-            yield Finding(f"no value left for {name!r}", "a value of its own for every class", MEND)
+            yield Finding(f"no value left for {name!r}", "a value of its own for every class", FIX)
     if len(classes) < 2 and isinstance(labels, Mapping | list):
-        yield Finding("no class but the background", "at least one class to segment", MEND)
+        yield Finding("no class but the background", "at least one class to segment", FIX)
     if len(classes) > MOST_CLASSES:
         yield Finding(
             f"{len(classes)} classes", f"at most {MOST_CLASSES}", "Merge classes by giving them the same name."
         )
     if any(each.name.lower() == "ignore" for each in classes[1:]):
-        mend = (
+        fix = (
             "nnU-Net's ignore label isn't supported: merge it into a class or the background, or leave out such cases."
         )
-        yield Finding("an ignore label", "labels for every voxel", mend)
+        yield Finding("an ignore label", "labels for every voxel", fix)

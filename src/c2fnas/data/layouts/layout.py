@@ -1,4 +1,4 @@
-"""What every layout of a data set on disk does."""
+"""The interface of layouts, and the data set that they read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SHOWN_PROBLEMS = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """A data set as far as its manifest can be read, and what is wrong with the manifest. No voxel is read yet."""
+    """A data set as far as its manifest can be read, and the problems of the manifest. No voxel is read yet."""
 
     dataset: Dataset
     problems: tuple[Problem, ...]
@@ -38,10 +38,7 @@ class DatasetError(UserError):
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        shown = " ".join(
-            f"{each.place}: found {each.found}, expected {each.expected}. {each.mend}"
-            for each in problems[:SHOWN_PROBLEMS]
-        )
+        shown = " ".join(each.text for each in problems[:SHOWN_PROBLEMS])
         more = len(problems) - SHOWN_PROBLEMS
         super().__init__(f"{shown} And {more} more: `c2fnas check {path}` lists them." if more > 0 else shown)
 
@@ -51,11 +48,11 @@ class Layout(ABC):
 
     name: str
     sign: str
-    """What a data set must have for the layout to recognise it, in words."""
+    """Features by which the layout recognises a data set, in words."""
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether ``path``, a folder or a file, is a data set of this layout."""
+        """Return True if ``path``, a folder or a file, is a data set of this layout."""
 
     @abstractmethod
     def read(self, path: Path) -> Reading:

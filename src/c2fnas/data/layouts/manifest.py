@@ -1,18 +1,20 @@
-"""What the layouts share: finding and reading a manifest, its channels, paths that stay inside, ids that are safe."""
+"""Parts that the layouts share: reading a manifest, its channels, paths that stay inside, ids that are safe."""
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.formats import without_suffix
-from c2fnas.data.layouts.labels import whole_number
+from c2fnas.data.layouts.labels import parse_classes, whole_number
+from c2fnas.data.layouts.layout import Reading
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.volume import read_header
+from c2fnas.errors import refuse_exhaustion
 
 MANIFEST = "dataset.json"
 SEPARATOR = re.compile(r"([_\-. ])")
@@ -20,7 +22,7 @@ SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
 
 
 class EntryError(ValueError):
-    """An entry of a manifest that can't be meant; ``finding`` says what is wrong with it."""
+    """An entry of a manifest that can't be meant, with the finding."""
 
     def __init__(self, finding: Finding) -> None:
         self.finding = finding
@@ -41,11 +43,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     manifest = manifest_path(path)
     if manifest is None:
-        mend = "Name the folder that holds it, or the file itself."
-        raise CaseError("", path, f"no {MANIFEST}", "a manifest", mend)
+        fix = "Name the folder that holds it, or the file itself."
+        raise CaseError("", path, f"no {MANIFEST}", "a manifest", fix)
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
+        refuse_exhaustion(manifest, error)
         raise CaseError("", manifest, f"unreadable JSON ({error})", "JSON in UTF-8", "Correct the file.") from error
     if not isinstance(content, dict):
         raise CaseError("", manifest, f"a JSON {type(content).__name__}", "a JSON object", "Correct the manifest.")
@@ -70,20 +73,8 @@ def parse_channels(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
 
 
-def channels_or_count(named: tuple[str, ...], cases: Iterable[Case]) -> tuple[str, ...]:
-    """The named channels; where the manifest names none, as many as the first readable image has."""
-    for case in () if named else cases:
-        try:
-            headers = [read_header(path) for path in case.images]
-        except CaseError:
-            continue
-        count = sum(header.shape[3] if len(header.shape) > 3 else 1 for header in headers)
-        return tuple(f"channel {index}" for index in range(count))
-    return named or ("channel 0",)
-
-
-def inside(root: Path, text: Any, mend: str = "Correct the manifest, and move the file into the folder.") -> Path:
-    """The path below ``root`` that a manifest names; ``mend`` is told of one that leads elsewhere.
+def inside(root: Path, text: Any, fix: str = "Correct the manifest, and move the file into the folder.") -> Path:
+    """The path below ``root`` that a manifest names; ``fix`` is told of one that leads elsewhere.
 
     Raises:
         EntryError: it is no text, absolute, or climbs out of ``root``.
@@ -91,9 +82,7 @@ def inside(root: Path, text: Any, mend: str = "Correct the manifest, and move th
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         found = f"{text!r} in place of a path"
         raise EntryError(Finding(found, "the path of a file", "Correct the entry in the manifest."))
-    outside = Finding(
-        f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", mend
-    )
+    outside = Finding(f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", fix)
     path = PurePosixPath(text.strip().replace("\\", "/"))
     parts: list[str] = []
     for part in path.parts:
@@ -155,45 +144,97 @@ def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(with_folder(case) if len(files[case.id]) > 1 else case for case in cases)
 
 
-def id_finding(case: str) -> Finding | None:
-    """What is wrong with a case's id; results are written to files named after it."""
-    if SAFE_ID.fullmatch(case):
-        return None
-    return Finding(
-        f"the case id {case!r}", "an id that can be a file's name", "Leave out slashes, colons and leading dots."
-    )
+class Draft:
+    """A data set that is being read: its manifest, and the problems so far."""
 
+    def __init__(self, manifest: Path) -> None:
+        self.manifest, self.problems = manifest, list[Problem]()
 
-def unique(cases: Iterable[Case], manifest: Path, problems: list[Problem]) -> tuple[Case, ...]:
-    """The cases with safe ids, each id once; the others are listed."""
-    kept: dict[str, Case] = {}
-    for case in cases:
-        finding = id_finding(case.id)
-        if case.id in kept:
-            finding = Finding(
-                f"the case {case.id} twice", "every case once", "Remove one of the entries, or give it another id."
-            )
-        if finding:
-            problems.append(Problem.of(finding, case.id, manifest))
-        else:
-            kept[case.id] = case
-    return tuple(kept.values())
+    def note(self, finding: Finding, entry: str = "", file: Path | None = None) -> None:
+        """Add something wrong with an entry, or with the whole, of the manifest or of another file."""
+        self.problems.append(Problem.of(finding, entry, file or self.manifest))
 
+    def classes(self, labels: Any, file: Path | None = None) -> tuple[LabelClass, ...]:
+        """Return the classes that labels describe, see :func:`parse_classes`."""
+        classes, findings = parse_classes(labels)
+        for finding in findings:
+            self.note(finding, file=file)
+        return classes
 
-def dataset_problems(dataset: Dataset, manifest: Path, entries: Sequence[Problem], stated: Any = None) -> list[Problem]:
-    """What is wrong with a data set as a whole: no cases, or not as many as the manifest states.
+    def cases(self, entries: Iterable[tuple[str, Any]], read: Callable[[Any], Case]) -> Iterator[Case]:
+        """Yield the cases of named entries; those that ``read`` refuses by :class:`EntryError` are noted."""
+        for name, entry in entries:
+            try:
+                yield read(entry)
+            except EntryError as error:
+                self.note(error.finding, name)
 
-    ``entries`` are the problems of its entries: where those leave no case, they say enough.
-    """
-    if not dataset.training and not dataset.test:
-        if any(problem.case and problem.severity == "error" for problem in entries):
-            return []
-        found = Finding(
-            "no cases", "at least one", "List the cases in the manifest, and put their files where it says."
+    def reading(
+        self,
+        *,
+        classes: tuple[LabelClass, ...],
+        training: Iterable[Case],
+        test: Iterable[Case] = (),
+        channels: tuple[str, ...] = (),
+        name: Any = None,
+        stated: Any = None,
+        files: tuple[Path, ...] = (),
+    ) -> Reading:
+        """Return the data set as far as it can be read.
+
+        Args:
+            classes: with the background first.
+            training: in the manifest's order; those with unsafe ids or the id of another one are left out.
+            test: likewise.
+            channels: their names; where there are none, as many as the first readable image has.
+            name: by default that of the manifest's folder.
+            stated: the number of training cases by the manifest.
+            files: the manifest's own, where they are more than one.
+        """
+        kept, root = self._unique(training), self.manifest.parent
+        dataset = Dataset(
+            name=str(name or root.resolve().name),
+            root=root,
+            channels=channels or _numbered_channels(kept),
+            classes=classes,
+            training=kept,
+            test=self._unique(test),
         )
-        return [Problem.of(found, "", manifest)]
-    if isinstance(stated, int) and stated != len(dataset.training):
-        mend = "Correct numTraining, or find the cases that are missing or too many."
-        expected = f"{stated}, as numTraining says"
-        return [Problem.of(Finding(f"{len(dataset.training)} training cases", expected, mend, "warning"), "", manifest)]
-    return []
+        self._whole(dataset, stated)
+        return Reading(dataset, tuple(self.problems), files or (self.manifest,))
+
+    def _unique(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """The cases with safe ids, each id once; results are written to files named after it."""
+        kept: dict[str, Case] = {}
+        for case in cases:
+            if case.id in kept:
+                fix = "Remove one of the entries, or give it another id."
+                self.note(Finding(f"the case {case.id} twice", "every case once", fix), case.id)
+            elif not SAFE_ID.fullmatch(case.id):
+                fix = "Leave out slashes, colons and leading dots."
+                self.note(Finding(f"the case id {case.id!r}", "an id that can be a file's name", fix), case.id)
+            else:
+                kept[case.id] = case
+        return tuple(kept.values())
+
+    def _whole(self, dataset: Dataset, stated: Any) -> None:
+        """No cases, unless the problems of the entries say enough, or not as many as the manifest states."""
+        count = len(dataset.training)
+        if not dataset.training and not dataset.test:
+            if not any(problem.case and problem.severity == "error" for problem in self.problems):
+                fix = "List the cases in the manifest, and put their files where it says."
+                self.note(Finding("no cases", "at least one", fix))
+        elif isinstance(stated, int) and stated != count:
+            fix = "Correct numTraining, or find the cases that are missing or too many."
+            self.note(Finding(f"{count} training cases", f"{stated}, as numTraining says", fix, "warning"))
+
+
+def _numbered_channels(cases: Iterable[Case]) -> tuple[str, ...]:
+    for case in cases:
+        try:
+            headers = [read_header(path) for path in case.images]
+        except CaseError:
+            continue
+        count = sum(header.shape[3] if len(header.shape) > 3 else 1 for header in headers)
+        return tuple(f"channel {index}" for index in range(count))
+    return ("channel 0",)

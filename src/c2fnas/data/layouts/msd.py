@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.dataset import Case
 from c2fnas.data.formats import suffix_of, without_suffix
-from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
-    EntryError,
-    channels_or_count,
-    dataset_problems,
+    Draft,
     fold_number,
     image_paths,
     inside,
@@ -24,11 +21,8 @@ from c2fnas.data.layouts.manifest import (
     parse_channels,
     read_manifest,
     told_apart,
-    unique,
 )
-from c2fnas.data.problem import Finding, Problem
-
-MEND = "Correct the entry in the manifest."
+from c2fnas.data.problem import Finding
 
 
 class MsdLayout(Layout):
@@ -38,44 +32,33 @@ class MsdLayout(Layout):
     sign = "a folder with a dataset.json that lists `training` cases"
 
     def recognises(self, path: Path) -> bool:
-        """Whether a manifest is there that lists its training cases."""
+        """True if a manifest is there that lists its training cases."""
         return manifest_path(path) is not None and isinstance(read_manifest(path).get("training"), list)
 
     def read(self, path: Path) -> Reading:
         """Read ``dataset.json``."""
-        content, file = read_manifest(path), manifest_path(path) or path
-        problems: list[Problem] = []
+        content, draft = read_manifest(path), Draft(manifest_path(path) or path)
         channels = parse_channels(content)
-        training = [
-            *_cases(content, "training", file, len(channels), problems),
-            *_cases(content, "validation", file, len(channels), problems),
-        ]
-        test = list(_cases(content, "test", file, len(channels), problems))
-        classes, findings = parse_classes(content.get("labels"))
-        problems += [Problem.of(finding, "", file) for finding in findings]
-        dataset = Dataset(
-            name=str(content.get("name") or file.parent.resolve().name),
-            root=file.parent,
-            channels=channels_or_count(channels, training),
-            classes=classes,
-            training=unique(told_apart(training), file, problems),
-            test=unique(told_apart(test), file, problems),
+        training, validation, test = (
+            tuple(_cases(content, key, draft, len(channels))) for key in ("training", "validation", "test")
         )
-        problems += dataset_problems(dataset, file, problems, content.get("numTraining"))
-        return Reading(dataset, tuple(problems), (file,))
+        return draft.reading(
+            name=content.get("name"),
+            classes=draft.classes(content.get("labels")),
+            channels=channels,
+            training=told_apart((*training, *validation)),
+            test=told_apart(test),
+            stated=content.get("numTraining"),
+        )
 
 
-def _cases(content: dict[str, Any], key: str, file: Path, channels: int, problems: list[Problem]) -> Iterator[Case]:
-    """The cases of one list; entries that can't be read are added to ``problems``."""
+def _cases(content: dict[str, Any], key: str, draft: Draft, channels: int) -> Iterator[Case]:
     entries = content.get(key) or []
     if not isinstance(entries, list):
-        problems.append(Problem.of(Finding(f"{key}: {entries!r:.60}", "a list of cases", MEND), "", file))
-        return
-    for number, entry in enumerate(entries):
-        try:
-            yield _case(entry, key, file.parent, channels)
-        except EntryError as error:
-            problems.append(Problem.of(error.finding, f"{key}[{number}]", file))
+        draft.note(Finding(f"{key}: {entries!r:.60}", "a list of cases", "Correct the entry in the manifest."))
+        return iter(())
+    named = ((f"{key}[{number}]", entry) for number, entry in enumerate(entries))
+    return draft.cases(named, lambda entry: _case(entry, key, draft.manifest.parent, channels))
 
 
 def _case(entry: Any, key: str, root: Path, channels: int) -> Case:

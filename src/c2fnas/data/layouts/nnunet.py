@@ -1,25 +1,15 @@
 """nnU-Net raw (v2): ``imagesTr/CASE_0000.nii.gz``, a file per channel, and a ``dataset.json`` that lists no cases."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.dataset import Case
 from c2fnas.data.formats import FORMATS, suffix_of
-from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
-from c2fnas.data.layouts.manifest import (
-    EntryError,
-    dataset_problems,
-    image_paths,
-    inside,
-    manifest_path,
-    parse_channels,
-    read_manifest,
-    unique,
-)
-from c2fnas.data.problem import Finding, Problem
+from c2fnas.data.layouts.manifest import Draft, image_paths, inside, manifest_path, parse_channels, read_manifest
+from c2fnas.data.problem import Finding
 
 CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
@@ -31,7 +21,7 @@ class NnunetLayout(Layout):
     sign = "a folder with imagesTr/*_0000.nii.gz, labelsTr and a dataset.json with `channel_names` and `file_ending`"
 
     def recognises(self, path: Path) -> bool:
-        """Whether a manifest is there that leaves the listing of cases to the folders."""
+        """True if a manifest is there that leaves the listing of cases to the folders."""
         manifest = manifest_path(path)
         if manifest is None:
             return False
@@ -42,31 +32,22 @@ class NnunetLayout(Layout):
 
     def read(self, path: Path) -> Reading:
         """Read ``dataset.json`` and list the folders."""
-        content, file = read_manifest(path), manifest_path(path) or path
-        problems: list[Problem] = []
-        classes, findings = parse_classes(content.get("labels"))
-        problems += [Problem.of(finding, "", file) for finding in findings]
-        ending = str(content.get("file_ending") or _ending(file.parent))
+        content, draft = read_manifest(path), Draft(manifest_path(path) or path)
+        root, listed = draft.manifest.parent, content.get("dataset")
+        classes = draft.classes(content.get("labels"))
+        ending = str(content.get("file_ending") or _ending(root))
         if ending.lower() not in FORMATS:
-            expected = f"one of {', '.join(FORMATS)}"
-            problems.append(Problem.of(Finding(f"file_ending {ending!r}", expected, "Convert the files."), "", file))
+            draft.note(Finding(f"file_ending {ending!r}", f"one of {', '.join(FORMATS)}", "Convert the files."))
         channels = parse_channels(content) or ("channel 0",)
-        listed = content.get("dataset")
-        training = (
-            _listed(listed, file, problems)
-            if isinstance(listed, dict)
-            else _folder(file.parent, "Tr", ending, channels, problems)
-        )
-        dataset = Dataset(
-            name=str(content.get("name") or file.parent.resolve().name),
-            root=file.parent,
-            channels=channels,
+        training = _listed(listed, draft) if isinstance(listed, dict) else _folder(draft, "Tr", ending, channels)
+        return draft.reading(
+            name=content.get("name"),
             classes=classes,
-            training=unique(training, file, problems),
-            test=unique(_folder(file.parent, "Ts", ending, channels, problems), file, problems),
+            channels=channels,
+            training=training,
+            test=_folder(draft, "Ts", ending, channels),
+            stated=content.get("numTraining"),
         )
-        problems += dataset_problems(dataset, file, problems, content.get("numTraining"))
-        return Reading(dataset, tuple(problems), (file,))
 
 
 def _ending(root: Path) -> str:
@@ -74,22 +55,24 @@ def _ending(root: Path) -> str:
     return next((suffix_of(name) for name in names if suffix_of(name)), ".nii.gz")
 
 
-def _folder(root: Path, which: str, ending: str, channels: tuple[str, ...], problems: list[Problem]) -> Iterator[Case]:
+def _folder(draft: Draft, which: str, ending: str, channels: tuple[str, ...]) -> Iterator[Case]:
     """The cases of ``imagesTr`` (and ``labelsTr``, for labels without images) or ``imagesTs``, by name."""
-    images, labels = root / f"images{which}", root / f"labels{which}"
+    images, labels = draft.manifest.parent / f"images{which}", draft.manifest.parent / f"labels{which}"
     found: dict[str, dict[int, Path]] = {}
     for stem, file in _files(images, ending).items():
         match = CHANNEL_FILE.fullmatch(stem)
         if match is None:
-            finding = Finding("no channel number", f"CASE_0000{ending}", "Rename the file.", "warning")
-            problems.append(Problem.of(finding, stem, file))
+            draft.note(Finding("no channel number", f"CASE_0000{ending}", "Rename the file.", "warning"), stem, file)
         else:
             found.setdefault(match["case"], {})[int(match["channel"])] = file
     labelled = _files(labels, ending)
     for case in labelled if which == "Tr" else ():
         found.setdefault(case, {})
     for case, numbered in sorted(found.items()):
-        problems += _surplus(case, numbered, channels, images)
+        for number in sorted(number for number in numbered if number >= len(channels)):
+            fix = "Name the channel in the manifest's channel_names, or remove the file."
+            expected = f"{len(channels)} ({', '.join(channels)}) channels"
+            draft.note(Finding(f"a channel {number:04d}", expected, fix), case, images)
         absent = labels / f"{case}{ending}" if which == "Tr" else None
         files = tuple(numbered.get(number, images / f"{case}_{number:04d}{ending}") for number in range(len(channels)))
         yield Case(case, files, labelled.get(case, absent))
@@ -108,23 +91,12 @@ def _files(folder: Path, ending: str) -> dict[str, Path]:
     }
 
 
-def _surplus(case: str, numbers: Iterable[int], channels: tuple[str, ...], folder: Path) -> list[Problem]:
-    surplus = sorted(number for number in numbers if number >= len(channels))
-    if not surplus:
-        return []
-    expected = f"{len(channels)} ({', '.join(channels)})"
-    mend = "Name the channel in the manifest's channel_names, or remove the file."
-    return [
-        Problem.of(Finding(f"a channel {number:04d}", f"{expected} channels", mend), case, folder) for number in surplus
-    ]
-
-
-def _listed(listed: dict[str, Any], file: Path, problems: list[Problem]) -> Iterator[Case]:
+def _listed(listed: dict[str, Any], draft: Draft) -> Iterator[Case]:
     """The cases of the manifest's own list, ``{"CASE": {"images": [...], "label": ...}}``."""
-    for case, fields in listed.items():
-        paths = fields if isinstance(fields, dict) else {}
-        try:
-            images = image_paths(file.parent, paths.get("images"))
-            yield Case(str(case), images, inside(file.parent, paths.get("label")))
-        except EntryError as error:
-            problems.append(Problem.of(error.finding, str(case), file))
+    root = draft.manifest.parent
+
+    def read(entry: tuple[str, Any]) -> Case:
+        fields = entry[1] if isinstance(entry[1], dict) else {}
+        return Case(entry[0], image_paths(root, fields.get("images")), inside(root, fields.get("label")))
+
+    return draft.cases(((str(case), (str(case), fields)) for case, fields in listed.items()), read)

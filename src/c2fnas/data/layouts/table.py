@@ -10,39 +10,23 @@ label files.
 import csv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.dataset import Case, LabelClass
 from c2fnas.data.layouts.labels import parse_classes
 from c2fnas.data.layouts.layout import Layout, Reading
-from c2fnas.data.layouts.manifest import (
-    EntryError,
-    channels_or_count,
-    dataset_problems,
-    fold_number,
-    inside,
-    name_of,
-    parse_channels,
-    read_manifest,
-    told_apart,
-    unique,
-)
-from c2fnas.data.problem import CaseError, Finding, Problem
+from c2fnas.data.layouts.manifest import Draft, fold_number, inside, name_of, parse_channels, read_manifest, told_apart
+from c2fnas.data.problem import CaseError, Finding
 from c2fnas.data.volume import read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
+from c2fnas.errors import refuse_exhaustion
 
 SPLITS = {
-    "": "training",
-    "train": "training",
-    "training": "training",
-    "tr": "training",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-    "ts": "test",
+    **dict.fromkeys(("", "train", "training", "tr"), "training"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 GROUPS = ("group", "patient", "subject")
 SCAN_WORKERS = 4
@@ -54,42 +38,38 @@ class TableLayout(Layout):
     """A table of files."""
 
     name = "CSV"
-    sign = (
-        "a CSV, given itself or alone in its folder, with the columns `image` (or `image_0`, `image_1` ...) and `label`"
-    )
+    sign = "a CSV, itself or alone in its folder, with the columns `image` (or `image_0`, `image_1` ...) and `label`"
 
     def recognises(self, path: Path) -> bool:
-        """Whether this is a CSV, or a folder with a single one and no manifest."""
+        """True if this is a CSV, or a folder with a single one and no manifest."""
         return _csv(path) is not None
 
     def read(self, path: Path) -> Reading:
         """Read the CSV, and the labels' values where no JSON beside it names them."""
         file = _csv(path) or path
-        rows, problems = _rows(file), list[Problem]()
+        rows, draft, known = _rows(file), Draft(file), file.with_suffix(".json")
         columns = _image_columns(tuple(rows.values()), file)
-        known = file.with_suffix(".json")
         named = read_manifest(known) if known.is_file() else {}
         cases: dict[str, list[Case]] = {"training": [], "test": []}
         for line, row in rows.items():
-            _add(row, columns, file, line, cases, problems)
+            name, split = row.get("id") or f"line {line}", SPLITS.get(row.get("split", "").lower())
+            if split is None:
+                fix = "Correct the column `split`."
+                draft.note(Finding(f"split {row['split']!r}", "training, validation or test", fix), name)
+                continue
+            side = cases["test" if split == "test" else "training"]
+            side += draft.cases([(name, row)], partial(_case, columns=columns, root=file.parent, split=split))
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
-        training = unique(cases["training"], file, problems)
-        classes, findings = parse_classes(named["labels"]) if "labels" in named else _scan(training)
-        problems += [Problem.of(finding, "", known if named else file) for finding in findings]
-        channels = parse_channels(named) or tuple(
-            column.removeprefix("image_") for column in columns if column != "image"
-        )
-        dataset = Dataset(
-            name=str(named.get("name") or file.stem),
-            root=file.parent,
-            channels=channels_or_count(channels, training),
+        classes = draft.classes(named["labels"], known) if "labels" in named else _scan(cases["training"], draft)
+        in_columns = tuple(column.removeprefix("image_") for column in columns if column != "image")
+        return draft.reading(
+            name=named.get("name") or file.stem,
             classes=classes,
-            training=training,
-            test=unique(cases["test"], file, problems),
+            channels=parse_channels(named) or in_columns,
+            **cases,
+            files=(file, known) if known.is_file() else (file,),
         )
-        files = (file, known) if known.is_file() else (file,)
-        return Reading(dataset, (*problems, *dataset_problems(dataset, file, problems)), files)
 
 
 def _csv(path: Path) -> Path | None:
@@ -104,8 +84,9 @@ def _rows(file: Path) -> dict[int, Row]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        mend = "Save the table again as CSV in UTF-8."
-        raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", mend) from error
+        refuse_exhaustion(file, error)
+        fix = "Save the table again as CSV in UTF-8."
+        raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", fix) from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(text.splitlines(), delimiter=separator)
@@ -125,29 +106,11 @@ def _column(name: str) -> str:
 def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
     columns = [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("image_")]
     if not columns:
-        expected, mend = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
+        expected, fix = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
         found = f"the columns {', '.join(rows[0])}" if rows else "no rows"
-        raise CaseError("", file, found, expected, mend)
+        raise CaseError("", file, found, expected, fix)
     numbered = all(name.removeprefix("image_").isdigit() for name in columns)
     return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
-
-
-def _add(
-    row: Row, columns: Sequence[str], file: Path, line: int, cases: dict[str, list[Case]], problems: list[Problem]
-) -> None:
-    """Add a row's case to the training or test cases, or what is wrong with the row to ``problems``."""
-    name = row.get("id") or f"line {line}"
-    split = SPLITS.get(row.get("split", "").lower())
-    if split is None:
-        finding = Finding(f"split {row['split']!r}", "training, validation or test", "Correct the column `split`.")
-        problems.append(Problem.of(finding, name, file))
-        return
-    try:
-        case = _case(row, columns, file.parent, split)
-    except EntryError as error:
-        problems.append(Problem.of(error.finding, name, file))
-        return
-    cases["test" if split == "test" else "training"].append(case)
 
 
 def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
@@ -162,13 +125,12 @@ def _path(root: Path, text: str) -> Path:
     return Path(text) if Path(text).is_absolute() else inside(root, text, ELSEWHERE)
 
 
-def _scan(cases: Sequence[Case]) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
+def _scan(cases: Sequence[Case], draft: Draft) -> tuple[LabelClass, ...]:
     """Classes by the values in the label files; where none can be read, that is for the check to report."""
     with ThreadPoolExecutor(SCAN_WORKERS) as threads:
         values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
     labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-    classes, findings = parse_classes(labels)
-    return classes, findings if values else ()
+    return draft.classes(labels) if values else parse_classes(labels)[0]
 
 
 def _values(label: Path) -> list[int]:

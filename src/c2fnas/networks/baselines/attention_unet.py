@@ -1,7 +1,7 @@
 """Attention U-Net: Oktay et al., Attention U-Net: Learning Where to Look for the Pancreas, MIDL 2018.
 
-The three-dimensional form of the PyTorch rewrite that most comparisons use, which the cost printed in the C2FNAS paper
-agrees with; MONAI's has transposed convolutions and is smaller.
+The three-dimensional form of the PyTorch rewrite that most comparisons use; its cost agrees with the one printed in the
+C2FNAS paper. MONAI's has transposed convolutions and is smaller.
 """
 
 from itertools import pairwise
@@ -9,17 +9,15 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from c2fnas.networks.baselines.parts import convolutions, scaled
+from c2fnas.networks.baselines.parts import convolutions, encode, scaled
 from c2fnas.networks.blocks import ConvBlock, Features, initialise, interpolate
-
-STRIDE = 16
 
 
 class AttentionUNet(nn.Module):
     """Five levels of 64 … 1024 filters, two 3×3×3 convolutions each, 2×2×2 max-pooling between them.
 
-    The way up: trilinear interpolation and a 3×3×3 convolution that halves the filters; the encoder's features, gated
-    by what comes from below, are concatenated; two convolutions.
+    The way up: trilinear interpolation and a 3×3×3 convolution that halves the filters; the encoder's features,
+    gated by those from below, are concatenated; two convolutions.
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 16.
 
@@ -41,11 +39,8 @@ class AttentionUNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``."""
-        features = [self.down[0](x)]
-        for convolve in self.down[1:]:
-            features.append(convolve(self.pool(features[-1])))
-        x = features.pop()
+        """Return the logits of ``x``."""
+        *features, x = encode(x, self.down, self.pool)
         for halve, gate, convolve in zip(self.halve, self.gates, self.up, strict=True):
             skip = features.pop()
             x = halve(interpolate(x, skip.shape[2:]))
@@ -63,7 +58,7 @@ class Gate(nn.Module):
         self.weigh = nn.Sequential(nn.ReLU(), *_projection(between, 1), nn.Sigmoid())
 
     def forward(self, skip: Features, gating: Features) -> Features:
-        """``skip`` weighted; both inputs have one shape."""
+        """Return ``skip`` weighted; both inputs have one shape."""
         return skip * self.weigh(self.of_skip(skip) + self.of_gating(gating))
 
 

@@ -1,8 +1,7 @@
 """DiNTS: He et al., DiNTS: Differentiable Neural Network Topology Search for 3D Medical Image Segmentation, CVPR 2021.
 
-MONAI has the space and no searched member of it, so one is fixed here: U-shaped, 3×3×3 convolutions along its way, and
-at each level an identity that carries the encoder's features across. What it shows is how that space trains, not what
-its search finds.
+MONAI has the space and no searched member of it, so one is fixed here: U-shaped, with 3×3×3 convolutions, and at each
+level an identity that carries the encoder's features across. It shows the training of that space, not its search.
 """
 
 import contextlib
@@ -14,7 +13,6 @@ from torch import nn
 
 from c2fnas.networks.baselines.parts import scaled
 
-STRIDE = 16
 LEVELS = (0, 0, 1, 1, 2, 2, 3, 2, 2, 1, 1, 0)
 """The level that each of the 12 blocks ends at."""
 DEPTHS = 4
@@ -23,11 +21,11 @@ IDENTITY, CONV3D = 0, 1  # among MONAI's operations of a cell
 
 
 def dints(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
-    """A network of DiNTS' space, of 32 filters at full and 64 … 512 at lower resolutions.
+    """Build a network of DiNTS' space, of 32 filters at full and 64 … 512 at lower resolutions.
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 16.
     """
-    from monai.networks.nets import DiNTS, TopologyInstance  # which takes seconds, so that others need not wait
+    from monai.networks.nets import DiNTS, TopologyInstance  # here, since it takes seconds
 
     paths, operations, nodes = u_shape()
     with contextlib.redirect_stdout(io.StringIO()):  # MONAI prints advice
@@ -41,10 +39,7 @@ def dints(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
 
 
 def u_shape() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The codes of MONAI's ``TopologyInstance``: which paths, which operation on each, and which nodes there are.
-
-    Shapes [12, 10], [12, 10], [13, 4].
-    """
+    """Return the codes of MONAI's ``TopologyInstance``: paths [12, 10], operations on them [12, 10], nodes [13, 4]."""
     paths = np.zeros((len(LEVELS), 3 * DEPTHS - 2), dtype=int)
     operations = np.full_like(paths, CONV3D)
     nodes = np.zeros((len(LEVELS) + 1, DEPTHS), dtype=int)
@@ -60,7 +55,7 @@ def u_shape() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def path(before: int, after: int) -> int:
-    """The number of the path from one level to another, at most one away.
+    """Return the number of the path from one level to another, at most one away.
 
     >>> path(0, 0), path(1, 0), path(0, 1), path(2, 3), path(3, 3)
     (0, 1, 2, 8, 9)

@@ -4,16 +4,15 @@ from torch import nn
 
 from c2fnas.networks.baselines.parts import scaled
 
-STRIDE = 16
 MOST_FILTERS = 320  # nnU-Net's limit in three dimensions
 
 
 def dynunet(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
-    """Five levels of 32, 64, 128, 256, 320 filters, strided convolutions down, transposed ones up, no deep supervision.
+    """Build five levels of 32, 64, 128, 256, 320 filters, strided convolutions down, transposed ones up.
 
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 16.
     """
-    from monai.networks.nets import DynUNet  # which takes seconds, so that others need not wait
+    from monai.networks.nets import DynUNet  # here, since it takes seconds
 
     return DynUNet(
         spatial_dims=3,

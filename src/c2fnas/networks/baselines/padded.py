@@ -1,17 +1,17 @@
-"""Any input size for a network that takes multiples of its stride alone."""
+"""A network that takes multiples of its stride alone, on inputs of any size."""
 
 from torch import nn
-from torch.nn import functional
 
-from c2fnas.networks.blocks import Features
+from c2fnas.networks.blocks import Features, crop_end, pad_end
+from c2fnas.shapes import Size
 
 
 class Padded(nn.Module):
     """``network`` on inputs of any size: padded with zeros at the end of each axis, the logits cropped back.
 
-    Zero is the mean of a standardised image. Every side becomes the next multiple of ``stride``, the side of a voxel of
-    the lowest level; where that leaves a single voxel there, on which instance normalisation fails, two on each axis.
-    A size that is a multiple already passes through untouched.
+    Zero is the mean of a standardised image. Every side becomes the next multiple of ``stride``, which is one voxel of
+    the lowest level. Where that leaves a single voxel there, on which instance normalisation fails, it is two on each
+    axis. A size that is a multiple already stays as it is.
     """
 
     def __init__(self, network: nn.Module, stride: int) -> None:
@@ -19,18 +19,16 @@ class Padded(nn.Module):
         self.network, self.stride = network, stride
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``, of its size."""
-        sizes = x.shape[2:]
-        wanted = padded_size((sizes[0], sizes[1], sizes[2]), self.stride)
-        if wanted != tuple(sizes):
-            # functional.pad takes the last axis first
-            missing = [want - have for have, want in zip(sizes, wanted, strict=True)]
-            x = functional.pad(x, [amount for each in reversed(missing) for amount in (0, each)])
-        return self.network(x)[(..., *(slice(0, size) for size in sizes))]
+        """Return the logits of ``x``, of its size."""
+        i, j, k = x.shape[2:]
+        wanted = padded_size((i, j, k), self.stride)
+        if wanted != (i, j, k):
+            x = pad_end(x, wanted)
+        return crop_end(self.network(x), (i, j, k))
 
 
-def padded_size(size: tuple[int, int, int], stride: int) -> tuple[int, int, int]:
-    """What a network of this stride is given for an input of ``size``.
+def padded_size(size: Size, stride: int) -> Size:
+    """Return the size to which an input of ``size`` is padded for a network of ``stride``.
 
     >>> padded_size((40, 56, 33), 16), padded_size((9, 16, 2), 16)
     ((48, 64, 48), (32, 32, 32))

@@ -2,10 +2,8 @@
 
 from torch import nn
 
-from c2fnas.networks.baselines.parts import Deconvolution, convolutions, scaled
+from c2fnas.networks.baselines.parts import Deconvolution, convolutions, encode, scaled
 from c2fnas.networks.blocks import ConvBlock, Features, initialise
-
-STRIDE = 8
 
 
 class ResDSN(nn.Module):
@@ -39,11 +37,8 @@ class ResDSN(nn.Module):
         initialise(self)
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``."""
-        features = [self.down[0](x)]
-        for convolve in self.down[1:]:
-            features.append(convolve(self.pool(features[-1])))
-        x = features.pop()
+        """Return the logits of ``x``."""
+        *features, x = encode(x, self.down, self.pool)
         for enlarge, halve in zip(self.enlarge, self.halve, strict=True):
             x = halve(enlarge(x)) + features.pop()
         return self.classify(self.last(x))

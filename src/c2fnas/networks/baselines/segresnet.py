@@ -7,17 +7,16 @@ from torch import nn
 
 from c2fnas.networks.baselines.parts import scaled
 
-STRIDE = 8
 GROUPS = 8
 
 
 def segresnet(*, in_channels: int, classes: int, width: float = 1.0) -> nn.Module:
-    """Four levels of 32 … 256 filters in residual blocks (1, 2, 2, 4 down, one each up), without the autoencoder.
+    """Build four levels of 32 … 256 filters in residual blocks (1, 2, 2, 4 down, one each up), without the autoencoder.
 
     Group normalisation takes 8 groups, so the filters are a multiple of 8 in any width.
     ``[batch, in_channels, i, j, k] -> [batch, classes, i, j, k]``, each side a multiple of 8.
     """
-    from monai.networks.nets import SegResNet  # which takes seconds, so that others need not wait
+    from monai.networks.nets import SegResNet  # here, since it takes seconds
 
     return SegResNet(
         spatial_dims=3,

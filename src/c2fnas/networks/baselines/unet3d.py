@@ -5,10 +5,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from c2fnas.networks.baselines.parts import Deconvolution, convolutions, scaled
+from c2fnas.networks.baselines.parts import Deconvolution, convolutions, encode, scaled
 from c2fnas.networks.blocks import Features, initialise
-
-STRIDE = 8
 
 
 class UNet3D(nn.Module):
@@ -36,11 +34,8 @@ class UNet3D(nn.Module):
         initialise(self)
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``."""
-        features = [self.down[0](x)]
-        for convolve in self.down[1:]:
-            features.append(convolve(self.pool(features[-1])))
-        x = features.pop()
+        """Return the logits of ``x``."""
+        *features, x = encode(x, self.down, self.pool)
         for enlarge, convolve in zip(self.enlarge, self.up, strict=True):
             x = convolve(torch.cat((features.pop(), enlarge(x)), dim=1))
         return self.classify(x)

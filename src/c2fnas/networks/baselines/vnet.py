@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from c2fnas.networks.baselines.parts import scaled
 from c2fnas.networks.blocks import Features, initialise
 
-STRIDE = 16
-
 
 class VNet(nn.Module):
     """Residual stages of one to three 5×5×5 convolutions with PReLU, five levels of 16 … 256 filters.
@@ -48,7 +46,7 @@ class VNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``."""
+        """Return the logits of ``x``."""
         features = [self.first(x)]
         for shrink, stage in zip(self.shrink, self.down, strict=True):
             features.append(stage(shrink(features[-1])))
@@ -72,7 +70,7 @@ class Stage(nn.Module):
         self.filters = filters
 
     def forward(self, x: Features) -> Features:
-        """The residual stage; the last activation follows the sum."""
+        """Return the features after the stage; the last activation follows the sum."""
         residual = _repeated(x, self.filters)
         for convolve, activate in zip(self.convolutions[:-1], self.activations[:-1], strict=True):
             x = activate(convolve(x))

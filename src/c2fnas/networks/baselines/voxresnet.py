@@ -6,8 +6,6 @@ from torch import nn
 from c2fnas.networks.baselines.parts import Deconvolution, scaled
 from c2fnas.networks.blocks import Features, initialise
 
-STRIDE = 8
-
 
 class VoxResNet(nn.Module):
     """Four scales of 64 filters (32 at full resolution), with two pre-activated residual modules on each lower one.
@@ -48,7 +46,7 @@ class VoxResNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Features) -> Features:
-        """The logits of ``x``."""
+        """Return the logits of ``x``."""
         features = [self.first(x)]
         for scale in self.scales:
             features.append(scale(features[-1]))
@@ -72,10 +70,10 @@ class VoxRes(nn.Module):
         )
 
     def forward(self, x: Features) -> Features:
-        """The module's output, of the input's shape."""
+        """Return the features, of the shape of ``x``."""
         return x + self.residual(x)
 
 
 def activated(filters: int) -> tuple[nn.Module, nn.Module]:
-    """Norm and ReLU, before a convolution; not in place, since the sum needs what went in."""
+    """Norm and ReLU, before a convolution; not in place, since the sum needs the input."""
     return nn.InstanceNorm3d(filters, affine=True), nn.ReLU()

@@ -1,5 +1,7 @@
 """Figure 5: an architecture drawn — levels as rows, cells coloured by operation, second inputs as arrows, costs."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -7,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from c2fnas.report.figures.style import BLACK, GREY, OPERATION_COLOURS, PALE, PURPLE, VERMILION
+from c2fnas.report.figures.style import BLACK, GREY, OPERATION_COLOURS, PALE, PURPLE, VERMILION, save_figure
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import CellCost, Cost, NetworkCost
 from c2fnas.space.operation import Operation
@@ -34,8 +36,14 @@ def draw_architecture(figure: Figure, architecture: Architecture, cost: NetworkC
     _costs(bars, architecture, cost)
 
 
+def save_architecture(architecture: Architecture, cost: NetworkCost, path: Path) -> None:
+    """Write the figure; the suffix of ``path`` selects the format (PNG, SVG, PDF)."""
+    draw = partial(draw_architecture, architecture=architecture, cost=cost)
+    save_figure(draw, path, height=architecture_height(architecture))
+
+
 def architecture_height(architecture: Architecture) -> float:
-    """Inches that suit the drawing of so many levels."""
+    """Return the inches that suit the drawing of so many levels."""
     return 2.3 + 0.62 * (architecture.topology.downsamplings + 1)
 
 
@@ -73,7 +81,7 @@ def _box(axes: Axes, x: float, y: float, colour: str, text: str, ink: str, weigh
 
 
 def _arrows(axes: Axes, topology: Topology) -> None:
-    """The path through the cells, the skips, and what else is a second input."""
+    """Draw the path through the cells, the skips, and the other second inputs."""
     rows = [0, *topology.code, 0]  # of the stem, the cells and the stem-out
     for place in range(1, len(rows)):
         _straight(axes, place - 1, place, rows, BLACK, "solid")
@@ -87,7 +95,7 @@ def _arrows(axes: Axes, topology: Topology) -> None:
 
 
 def _straight(axes: Axes, start: int, stop: int, rows: list[int], colour: str, line: Any) -> None:
-    """Along the row; to a lower cell out of the bottom, to a higher one into its bottom, since skips have the sides."""
+    """Draw an arrow along the row, or from bottom to side or side to bottom between rows."""
     right, left = (start + HALF_WIDTH, rows[start]), (stop - HALF_WIDTH, rows[stop])
     if rows[start] == rows[stop]:
         _arrow(axes, right, left, "arc3", colour, line)
@@ -98,7 +106,7 @@ def _straight(axes: Axes, start: int, stop: int, rows: list[int], colour: str, l
 
 
 def _arc(axes: Axes, start: int, stop: int, row: int) -> None:
-    """Over the cell between; it leaves and arrives off the middle, so that two of a row stay apart."""
+    """Draw an arc over the cell between; it starts and ends off the middle, so that two of a row stay apart."""
     begin, end = (start + 0.13, row - HALF_HEIGHT), (stop - 0.13, row - HALF_HEIGHT)
     _arrow(axes, begin, end, "arc3,rad=-0.22", PURPLE, "solid")
 

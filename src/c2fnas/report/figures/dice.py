@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
-from c2fnas.report.facts.final import case_dice
 from c2fnas.report.figures.style import BLACK, legend_columns, series_look
-from c2fnas.report.words import score
+from c2fnas.report.final import case_dice
+from c2fnas.text import score
 
 LONGEST_NAME = 24
 
 
 def draw_by_class(figure: Figure, evaluation: Evaluation) -> None:
-    """A row for each class: a dot for each case, apart where they would hide each other; the bar is the mean."""
+    """Draw a row for each class: a dot for each case, apart where they would hide each other; the bar is the mean."""
     axes = figure.subplots()
     for place, (name, mean) in enumerate(evaluation.per_class.items()):
         values = sorted(dice for row in evaluation.cases if (dice := row.dice[name]) is not None)
@@ -33,12 +33,12 @@ def draw_by_class(figure: Figure, evaluation: Evaluation) -> None:
 
 
 def by_class_height(classes: int) -> float:
-    """Inches that suit so many rows."""
+    """Return the inches that suit so many rows."""
     return max(2.2, 0.7 + 0.3 * classes)
 
 
 def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
-    """A row for each case, the worst on top: a dot for each class, a bar for the mean of the case."""
+    """Draw a row for each case, the worst on top: a dot for each class, a bar for the mean of the case."""
     axes = figure.subplots()
     places = np.arange(len(rows))
     means = [case_dice(row) or 0.0 for row in rows]
@@ -55,13 +55,13 @@ def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
 
 
 def by_case_height(cases: int, classes: Sequence[str]) -> float:
-    """Inches that suit so many rows with a legend of ``classes``."""
+    """Return the inches that suit so many rows with a legend of ``classes``."""
     lines = math.ceil((1 + len(classes)) / legend_columns(["mean", *classes]))
     return max(3.3, 0.9 + 0.17 * cases + 0.2 * lines)
 
 
 def shortened(name: str) -> str:
-    """A name with its beginning left out where it is long: what tells cases apart mostly stands at the end.
+    """Return a name without its beginning if it is long: names of cases mostly differ at the end.
 
     >>> shortened("hippocampus_001"), shortened("patient-0000017-visit-3-echo-2")
     ('hippocampus_001', '…-0000017-visit-3-echo-2')
@@ -70,7 +70,7 @@ def shortened(name: str) -> str:
 
 
 def spread(values: Sequence[float], width: float = 0.26, bins: int = 25) -> np.ndarray:
-    """Offsets that set dots of nearly equal values side by side, symmetric about 0; at most ``width`` from it.
+    """Return offsets that set dots of nearly equal values side by side, symmetric about 0, at most ``width`` from it.
 
     >>> spread([0.1, 0.5, 0.5, 0.5], width=0.2, bins=4).tolist()
     [0.0, 0.0, 0.2, -0.2]

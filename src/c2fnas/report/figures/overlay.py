@@ -40,7 +40,7 @@ OPACITY = 0.45
 
 
 def draw_overlay(figure: Figure, overlay: Overlay, classes: Sequence[str]) -> None:
-    """A row for each slice; columns show the image, the truth and the prediction on it.
+    """Draw a row for each slice; columns show the image, the truth and the prediction on it.
 
     ``classes`` begin with the background.
     """
@@ -58,7 +58,7 @@ def draw_overlay(figure: Figure, overlay: Overlay, classes: Sequence[str]) -> No
 
 
 def overlay_height(overlay: Overlay, width: float, classes: Sequence[str]) -> float:
-    """Inches that suit the slices on ``width`` inches, with a legend of ``classes``."""
+    """Return the inches that suit the slices on ``width`` inches, with a legend of ``classes``."""
     column = (width - 0.5) / 3
     heights = [column * part.image.shape[0] * part.aspect / part.image.shape[1] for part in overlay.slices]
     rows = math.ceil((len(classes) - 1) / legend_columns(classes[1:], size=LEGEND_SIZE))
@@ -66,7 +66,7 @@ def overlay_height(overlay: Overlay, width: float, classes: Sequence[str]) -> fl
 
 
 def class_look(index: int) -> tuple[str, Outline]:
-    """The colour and the outline of a class, from 1."""
+    """Return the colour and the outline of a class, from 1."""
     return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)], OUTLINES[(index - 1) // 7 % len(OUTLINES)]
 
 
@@ -104,7 +104,6 @@ def _show(axes: Axes, part: Slice, labels: np.ndarray | None) -> None:
 
 
 def _edges(axes: Axes, part: Slice) -> None:
-    """Which way is where in the patient."""
     left, right, top, bottom = part.edges
     spots = {left: (0.03, 0.5), right: (0.97, 0.5), top: (0.5, 0.97), bottom: (0.5, 0.03)}
     sides = {left: ("left", "center"), right: ("right", "center"), top: ("center", "top"), bottom: ("center", "bottom")}

@@ -19,12 +19,12 @@ INCHES = (6.4, 4.2)
 
 
 def save_scaling(rows: Sequence[Scaled], path: Path) -> None:
-    """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF)."""
+    """Write the figure; the suffix of ``path`` selects the format (PNG, SVG, PDF)."""
     save_figure(partial(draw_scaling, rows=rows), path, width=INCHES[0], height=INCHES[1])
 
 
 def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
-    """A line for the mean and, where there are several, for each class; one line style for each size of patch."""
+    """Draw a line for the mean and, of several classes, for each; each size of patch has a line style."""
     axes = figure.subplots()
     scored = sorted((row for row in rows if row.dice is not None), key=lambda row: row.macs)
     patches = list(dict.fromkeys(row.patch for row in rows))
@@ -44,13 +44,11 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
 
 
 def _line(axes: Axes, rows: Sequence[Scaled], dice: Sequence[float | None], look: dict[str, object]) -> None:
-    """A point for each row that has a Dice, joined in the order of cost."""
     points = [(row.macs, 100 * value) for row, value in zip(rows, dice, strict=True) if value is not None]
     axes.plot([x for x, _ in points], [y for _, y in points], markersize=5, **look)  # type: ignore[arg-type]
 
 
 def _widths(axes: Axes, rows: Sequence[Scaled]) -> None:
-    """The width multiplier beside each mean."""
     for row in rows:
         if row.dice is not None:
             axes.annotate(

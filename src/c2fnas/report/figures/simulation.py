@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from c2fnas.bench.comparison import Comparison
-from c2fnas.bench.simulate import Band
+from c2fnas.bench import Band, Comparison
 from c2fnas.report.figures.style import BLUE, COLOURS, save_figure
 from c2fnas.space.topology import Topology
 
@@ -18,13 +17,13 @@ INCHES = (15.0, 4.6)
 
 
 def save_simulation(comparison: Comparison, scores: Mapping[Topology, float], path: Path) -> None:
-    """Write the figure; the suffix of ``path`` says as what (PNG, SVG, PDF)."""
+    """Write the figure; the suffix of ``path`` selects the format (PNG, SVG, PDF)."""
     draw = partial(draw_simulation, comparison=comparison, scores=scores)
     save_figure(draw, path, width=INCHES[0], height=INCHES[1])
 
 
 def draw_simulation(figure: Figure, comparison: Comparison, scores: Mapping[Topology, float]) -> None:
-    """Three panels; bands are 95 % of the mean, dashed lines are searches with early stopping.
+    """Draw three panels; bands are 95 % of the mean, dashed lines are searches with early stopping.
 
     Args:
         figure: To draw on; wide rather than high.
@@ -55,7 +54,7 @@ def _curve(axes: Axes, grid: NDArray, band: Band, look: dict[str, str]) -> None:
 
 
 def _at_first(comparison: Comparison) -> float:
-    """The regret after a first network, beyond which nothing is worth showing."""
+    """Return the mean regret after the first network: the upper end of the axis."""
     return float(np.mean([each.by_networks.mean[0] for each in comparison.contenders]))
 
 

@@ -60,7 +60,7 @@ STYLE: dict[Any, Any] = {
 
 
 def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> int:
-    """How many columns of a legend with these names go onto a narrow figure, in letters of ``size`` points.
+    """Return how many columns of a legend with these names fit a narrow figure, in letters of ``size`` points.
 
     >>> legend_columns(["liver", "spleen"]), legend_columns(["left atrial appendage"] * 9)
     (2, 2)
@@ -70,7 +70,7 @@ def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> i
 
 
 def series_look(index: int) -> dict[str, Any]:
-    """Colour and marker of a cluster or a class, from 0: alike in every figure."""
+    """Return colour and marker of a cluster or a class, from 0: the same in every figure."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
@@ -79,12 +79,12 @@ class Picture:
     """A figure of the report.
 
     Attributes:
-        name: of its files, without a suffix; also tells its identifiers in the page from those of other figures.
+        name: of its files, without a suffix; also begins its identifiers in the page.
         caption: what it shows and how to read it.
-        alt: what it shows, in a few words, for those who can't see it.
+        alt: a short description for those who can't see it.
         svg: as text.
         png: as bytes.
-        wide: whether it has the page's whole width.
+        wide: True if it has the page's whole width.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Picture:
 def picture(
     name: str, draw: Callable[[Figure], None], *, caption: str, alt: str, height: float = 3.3, wide: bool = False
 ) -> Picture:
-    """Draw a figure; ``height`` is in inches. The same facts give the same bytes."""
+    """Draw a figure; ``height`` is in inches. The same values give the same bytes."""
     with rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(WIDE if wide else NARROW, height), layout="constrained")
         draw(figure)
@@ -125,7 +125,7 @@ def picture(
 
 
 def save_figure(draw: Callable[[Figure], None], path: Path, *, width: float = WIDE, height: float = 3.3) -> None:
-    """Draw a figure into a file of its own; the suffix says as what (SVG, PNG, PDF)."""
+    """Draw a figure into a file of its own; its suffix selects the format (SVG, PNG, PDF)."""
     with rc_context(STYLE | {"svg.hashsalt": path.stem}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)

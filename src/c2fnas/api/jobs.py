@@ -1,0 +1,104 @@
+"""Where the jobs of a run are done: processes on this machine, or a Ray cluster."""
+
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from c2fnas.api.options import refuse_below
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.execution.executor import Executor
+    from c2fnas.runs.run import ExecutorFactory
+
+
+class Devices(TypedDict, total=False):
+    """Where networks are trained on this machine.
+
+    Attributes:
+        devices: `auto` (every GPU, else the CPU), or a list such as `cuda:0,cuda:1`; by default those that the run was
+            begun with, at first `auto`. `cpu:0,cpu:1` shares the cores among two jobs at a time, which is faster with
+            small patches; which of them ends first may then decide what is tried next.
+    """
+
+    devices: str
+
+
+class Jobs(Devices, total=False):
+    """Options of every function that trains networks.
+
+    Attributes:
+        backend: local: a process per device. ray: a Ray cluster, see docs/how-to/cluster.md.
+        address: Of the Ray cluster: `auto`, host:port or ray://host:port.
+        cpus_per_job: Cores, and so threads, of a job on the Ray cluster.
+    """
+
+    backend: Literal["local", "ray"]
+    address: str
+    cpus_per_job: int
+
+
+def executor_factory(jobs: Jobs) -> "ExecutorFactory":
+    """Return the function that makes an executor for the devices of a run.
+
+    Raises:
+        UserError: options contradict each other, or a device has no name that there is.
+    """
+    devices, address, cpus = jobs.get("devices"), jobs.get("address"), jobs.get("cpus_per_job", 1)
+    refuse_below(1, cpus_per_job=cpus)
+    if jobs.get("backend", "local") == "local":
+        if address is not None:
+            raise UserError("--address names a Ray cluster: give --backend ray as well.")
+        refuse_unknown_devices(devices or "auto")
+        return lambda configured: _local(device_names(devices) if devices else configured)
+    if devices is not None:
+        raise UserError("--devices belongs to --backend local; on a cluster, Ray chooses where a job runs.")
+    return lambda configured: _ray(address, cpus)
+
+
+def refuse_unknown_devices(devices: str) -> None:
+    """Refuse a name of a device that no machine has; torch is not asked.
+
+    Raises:
+        UserError: it is not ``auto`` or a list of ``cpu``, ``cuda``, ``cuda:1`` and the like.
+    """
+    for name in () if devices == "auto" else _names(devices):
+        kind, colon, index = name.partition(":")
+        if kind not in ("cpu", "cuda") or (colon and not index.isdecimal()):
+            raise UserError(f"--devices {name}: unknown device. Use cpu, cuda, or cuda:0, cuda:1, ...")
+
+
+def device_names(devices: str) -> tuple[str, ...]:
+    """Return the devices of a list; those of ``auto`` are every GPU, or else the CPU.
+
+    Raises:
+        UserError: a device is unknown, or this machine has no such GPU.
+    """
+    refuse_unknown_devices(devices)
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if devices == "auto":
+        return tuple(f"cuda:{index}" for index in range(gpus)) or ("cpu",)
+    for name in _names(devices):
+        kind, _, index = name.partition(":")
+        if kind == "cuda" and int(index or 0) >= gpus:
+            raise UserError(
+                f"--devices {name}: this machine shows {gpus} GPUs to PyTorch. Leave --devices out to use what is "
+                "there."
+            )
+    return _names(devices) or ("cpu",)
+
+
+def _names(devices: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in devices.split(",") if name.strip())
+
+
+def _local(devices: tuple[str, ...]) -> "Executor":
+    from c2fnas.execution import LocalProcessExecutor
+
+    return LocalProcessExecutor(devices)
+
+
+def _ray(address: str | None, cpus: int) -> "Executor":
+    from c2fnas.execution.ray import RayExecutor
+
+    return RayExecutor(address, cpus=cpus)

@@ -1,0 +1,50 @@
+"""Checks of options that several functions make before anything heavy is loaded."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from c2fnas.errors import UserError
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None; a name's ``__`` stands for the dot of a field.
+
+    >>> given(coarse__sampler="tpe", seed=None)
+    {'coarse.sampler': 'tpe'}
+    """
+    return {name.replace("__", "."): value for name, value in values.items() if value is not None}
+
+
+def whole_or_none(limit: float) -> int | None:
+    """Return a limit as a whole number; None, which is no limit, for infinity."""
+    return None if limit == math.inf else round(limit)
+
+
+def refuse_below(least: int, **values: int | None) -> None:
+    """Refuse numbers that are too small.
+
+    Raises:
+        UserError: a value that is given is below ``least``.
+    """
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} {value}: give {least} or more.")
+
+
+def refuse_figure(figure: str | Path | None) -> None:
+    """Refuse a name of a figure that can't be drawn or written, before hours of work and not after them.
+
+    Raises:
+        UserError: it does not end in .png, .svg or .pdf, or its folder can't be made or written to.
+    """
+    if figure is None:
+        return
+    if Path(figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UserError(
+            f"--figure {figure}: no kind of picture that can be drawn. Let its name end in .png, .svg or .pdf."
+        )
+    folder = next(parent for parent in Path(figure).absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{figure}: cannot be written, as {folder} is no folder to write to. Choose another.")

@@ -1,0 +1,218 @@
+"""The whole method on a data set, or its preparation alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from c2fnas.api.jobs import Devices, Jobs, device_names, executor_factory
+from c2fnas.api.options import given, refuse_below
+from c2fnas.api.runs import Run
+
+if TYPE_CHECKING:
+    from c2fnas.runs.reporter import Reporter
+
+
+class Settings(Devices, total=False):
+    """Options of a new run.
+
+    Attributes:
+        folds: How cases are divided: sequential (in their order, as in the paper), random (by the seed), column (by the
+            data set's own column `fold`), or the path of nnU-Net's splits_final.json. By default the column where there
+            is one, else the order.
+        fold_count: Sequential or random folds; by default five.
+        group_by: Keep cases of a group (a patient, say) in one fold, and count them as one in intervals: `(.+)_E[DS]`
+            names it in the case's id.
+        set: FIELD=VALUE: any field of the configuration, such as coarse.evaluations=20 or plan.spacing=[1,1,2]; may be
+            repeated. run.yaml in a run folder shows all fields.
+    """
+
+    folds: str
+    fold_count: int
+    group_by: str
+    set: Sequence[str]
+
+
+class NewRun(Settings, Jobs, total=False):
+    """Options of a new run, and where its jobs are done."""
+
+
+def prepare(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    budget: str | None = None,
+    seed: int | None = None,
+    plan_only: bool = False,
+    reporter: "Reporter | None" = None,
+    **options: Unpack[Settings],
+) -> Run:
+    """Check, fingerprint, plan and preprocess a data set once; `c2fnas run` does it too.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
+        run: The run folder; everything of the run is kept there.
+        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
+            a YAML file like theirs.
+        seed: Seed of everything random; by default 0.
+        plan_only: Stop after plan.yaml, to edit it before the run.
+        reporter: Hears of the progress.
+        options: Folds and devices.
+
+    Raises:
+        UserError: the data set has errors, or the folder is another run's.
+
+    Examples:
+        c2fnas prepare Task04_Hippocampus runs/hippocampus
+        c2fnas prepare Task04_Hippocampus runs/hippocampus --plan-only
+        c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
+    """
+    jobs, overrides = _jobs(options), _overrides(options, seed=seed)
+    refuse_early(dataset, jobs, budget, overrides)
+    from c2fnas.planning.request import request_for
+    from c2fnas.stages.prepare import keep_folds, prepare_plan
+    from c2fnas.stages.prepare import prepare as prepare_run
+
+    result = Run(Path(run), jobs, reporter)
+    request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)
+    with result.core.locked():
+        if not plan_only:
+            prepare_run(result.core, Path(dataset), request)
+            return result
+        data, _ = prepare_plan(result.core, Path(dataset), request)
+        if request.folds.given:
+            keep_folds(result.core, data, request.folds, request.draft.seed)
+    return result
+
+
+def run(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    budget: str | None = None,
+    seed: int | None = None,
+    verdict: bool | None = None,
+    reporter: "Reporter | None" = None,
+    **options: Unpack[NewRun],
+) -> Run:
+    """Search an architecture on a data set and train it: prepare, coarse, fine, deployment, verdict.
+
+    The verdict says whether the search was worth it: a U-Net of equal multiply-accumulates and the median of the random
+    topologies are trained as the found network was, and compared with it case by case.
+
+    Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
+    stop it from elsewhere, create a file called `stop` in the run folder.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
+        run: The run folder; everything of the run is kept there.
+        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
+            a YAML file like theirs.
+        seed: Seed of everything random; by default 0.
+        verdict: Train references too and say if the search was worth it; by default as the budget has it.
+        reporter: Hears of the progress.
+        options: Folds, and where jobs are done.
+
+    Raises:
+        UserError: the data set has errors, or the folder is another run's.
+        Interrupted: stopped on request.
+
+    Examples:
+        c2fnas run Task04_Hippocampus runs/hippocampus --budget demo
+        c2fnas run Task07_Pancreas runs/pancreas --budget day --devices cuda:0,cuda:1
+        c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
+    """
+    jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
+    refuse_early(dataset, jobs, budget, overrides)
+    from c2fnas.stages.pipeline import run_pipeline
+    from c2fnas.studies.verdict import judge
+
+    result = Run(Path(run), jobs, reporter)
+    run_pipeline(
+        result.core,
+        Path(dataset),
+        result.executor,
+        budget=budget,
+        overrides=overrides,
+        devices=result.devices,
+        judge=judge,
+    )
+    return Run(Path(run), jobs, reporter, result.core.final_folds)
+
+
+def demo(
+    output: str | Path = "c2fnas-demo",
+    *,
+    cases: int = 20,
+    seed: int = 0,
+    verdict: bool | None = None,
+    reporter: "Reporter | None" = None,
+    **jobs: Unpack[Jobs],
+) -> Run:
+    """Run the whole pipeline on generated phantoms: minutes on two CPU cores, no download.
+
+    Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying
+    sizes and orientations. The search, the training and the evaluation are the real ones at small numbers.
+    Interrupted, the same command carries on.
+
+    Args:
+        output: Where the phantoms and the run go.
+        cases: Labelled phantoms to generate.
+        seed: Seed of the phantoms and of the run.
+        verdict: Train references too and say if the search was worth it; by default as the budget has it.
+        reporter: Hears of the progress.
+        jobs: Where jobs are done.
+
+    Examples:
+        c2fnas demo --output /tmp/c2fnas-demo
+    """
+    refuse_below(5, cases=cases)  # for five folds
+    executor_factory(jobs)
+    from c2fnas.data.phantoms import write_phantoms
+
+    dataset = Path(output) / "Task00_Phantoms"
+    if not (dataset / "dataset.json").exists():
+        write_phantoms(dataset, cases=cases, seed=seed)
+    if jobs.get("backend", "local") == "local":
+        jobs["devices"] = ",".join(side_by_side(jobs.get("devices", "auto")))
+    return run(dataset, Path(output) / "run", budget="demo", seed=seed, verdict=verdict, reporter=reporter, **jobs)
+
+
+def side_by_side(devices: str) -> tuple[str, ...]:
+    """Return the devices of a demo: left to itself, two jobs at a time share the CPU, which suits small patches."""
+    from c2fnas.cores import usable_cores
+
+    names = device_names(devices)
+    return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names
+
+
+def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides: Mapping[str, Any]) -> None:
+    """Refuse a mistake before torch is imported and a folder is made.
+
+    Raises:
+        UserError: there is no data set, budget or device of the name, or a value is out of range.
+    """
+    executor_factory(jobs)
+    from c2fnas.data.layouts import layout_of
+    from c2fnas.planning.presets import load_budget, requested
+    from c2fnas.runs.overrides import refuse_unknown
+
+    layout_of(Path(dataset))
+    refuse_unknown(overrides)
+    if budget is None:
+        requested("hour", overrides)
+    else:
+        load_budget(budget)
+        requested(budget, overrides)
+
+
+def _jobs(options: Any) -> Jobs:
+    return {name: options[name] for name in Jobs.__annotations__ if name in options}  # type: ignore[return-value]
+
+
+def _overrides(options: Any, **values: Any) -> dict[str, Any]:
+    """Return fields of the configuration by name: those of ``set``, of the folds, and ``values`` that are given."""
+    from c2fnas.runs.overrides import parse_overrides
+
+    names = {"folds": "by", "fold_count": "count", "group_by": "group_by"}
+    folds = {f"folds.{field}": options[name] for name, field in names.items() if name in options}
+    return parse_overrides(options.get("set", ())) | folds | given(**values)

@@ -1,0 +1,104 @@
+"""Labels for the images of a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from c2fnas.inference.pretrained import model_folders
+
+if TYPE_CHECKING:
+    from c2fnas.inference.predict import Predicted
+    from c2fnas.runs.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels in a folder: the names of the cases that are done, that were there already, and that failed."""
+
+    predicted: "Predicted"
+
+    @property
+    def status(self) -> Literal["fine", "partial"]:
+        """``partial`` where a case has failed."""
+        return "partial" if self.predicted.failures else "fine"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each case that has failed, and what to do."""
+        return tuple(f"c2fnas: {line}" for line in self.predicted.failure_text().splitlines())
+
+    def text(self) -> str:
+        """Return the number of cases that were predicted, and of those that were there already."""
+        return self.predicted.text()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the folder and the names."""
+        return self.predicted.to_json()
+
+
+def predict(
+    models: str | Path | Sequence[str | Path],
+    *,
+    input: str | Path,
+    output: str | Path,
+    vote: Literal["majority", "mean"] = "majority",
+    mirror: bool | None = None,
+    stride: str | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    max_memory: str | None = None,
+    overwrite: bool = False,
+    reporter: "Reporter | None" = None,
+) -> Prediction:
+    """Label images with one model, or with several that vote, each image in its own geometry and data type.
+
+    Files keep their names. `CASE_0000`, `CASE_0001` ... are one case's channels. Interrupted, the same command carries
+    on. A case that fails is passed over and named, and the exit code is 1 at the end.
+
+    Args:
+        models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
+            that come with c2fnas, such as `hippocampus`; a folder of this name on disk goes before.
+        input: An image, or a folder of images.
+        output: The folder that the labels go to.
+        vote: How several models are fused: majority voting (the paper), or the mean probability.
+        mirror: Average over mirrored views; by default as trained.
+        stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+        precision: `auto`: what the device computes fast.
+        max_memory: What to compute in, such as `8G`: the GPU's memory, or on the CPU all of this process's, in which
+            windows and sums are fitted beside the image (whose preparation takes about five times its size).
+        overwrite: Predict all again, and replace other models' predictions.
+        reporter: Hears of the progress.
+
+    Raises:
+        UserError: there is no model, no image, or an option is wrong.
+
+    Examples:
+        c2fnas predict hippocampus --input Task04_Hippocampus/imagesTs --output predictions
+        c2fnas predict runs/hippocampus --input Task04_Hippocampus/imagesTs --output predictions
+        c2fnas predict runs/hippocampus/final/fold-0/model --input scan.nii.gz --output predictions --mirror
+    """
+    from c2fnas.inference.model import predict_folder
+    from c2fnas.runs.reporter import Silent
+    from c2fnas.text import plural
+
+    sources = [models] if isinstance(models, str | Path) else list(models)
+    listener, started = reporter or Silent(), False
+
+    def progress(done: int, failed: int, total: int) -> None:
+        nonlocal started
+        if not started:
+            listener.say(f"{plural(total, 'case')}, {plural(count, 'model')}: {', '.join(map(str, sources))}")
+            listener.start("predict", total)
+            started = True
+        listener.update("predict", done, f"{failed} failed" if failed else "")
+
+    count = len(model_folders([Path(source) for source in sources]))
+    options = {"vote": vote, "mirror": mirror, "stride": stride, "device": device, "precision": precision}
+    predicted = predict_folder(
+        sources, input, output, overwrite=overwrite, on_progress=progress, max_memory=max_memory, **options
+    )
+    if started:
+        listener.finish("predict")
+    return Prediction(predicted)

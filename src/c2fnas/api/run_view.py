@@ -1,0 +1,124 @@
+"""A run folder as it can be looked at: what was found, trained and judged so far."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2fnas.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from c2fnas.evaluation.metrics import Evaluation
+    from c2fnas.evaluation.verdict import Verdict
+    from c2fnas.networks.designs import Design
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.studies.tasks import TaskScores
+
+
+class RunView:
+    """The results in a run folder. They are read from its files whenever they are asked for.
+
+    Args:
+        folder: the run folder.
+        folds: the folds to tell of; all that are trained where empty.
+        reporter: hears of the progress.
+    """
+
+    def __init__(self, folder: Path, folds: tuple[int, ...] = (), reporter: "Reporter | None" = None) -> None:
+        self.folder = folder
+        self._files, self._folds, self._reporter = RunFolder(folder), folds, reporter
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    @property
+    def architecture(self) -> "Design | None":
+        """The architecture of the final networks, else that of the fine or coarse stage; None before these."""
+        from c2fnas.networks.designs import has_design, read_design
+
+        places = (self._files.final, self._files.fine, self._files.coarse)
+        return next((read_design(place) for place in places if has_design(place)), None)
+
+    @property
+    def models(self) -> dict[int, Path]:
+        """The model folder of each fold that is trained."""
+        from c2fnas.inference.pretrained import is_package
+
+        numbers = sorted(int(path.name.removeprefix("fold-")) for path in self._files.final.glob("fold-*"))
+        paths = {fold: self._files.final_model(fold) for fold in numbers if fold in (self._folds or numbers)}
+        return {fold: path for fold, path in paths.items() if is_package(path)}
+
+    @property
+    def evaluation(self) -> "dict[int, Evaluation | None]":
+        """Dice on the validation cases of each fold that is trained; None where it was not measurable."""
+        from c2fnas.stages.deploy import evaluation_in
+
+        return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        """The verdict as it is stored; None before :meth:`judge`."""
+        from c2fnas.evaluation.verdict import Verdict
+        from c2fnas.files import read_json
+
+        file = self._files.verdict_file
+        return Verdict.from_json(read_json(file)) if file.exists() else None
+
+    @property
+    def scores(self) -> "TaskScores":
+        """Dice of every class over the validation cases of all trained folds, and how folds differ."""
+        from c2fnas.evaluation.cross_validation import cross_validated
+        from c2fnas.runs.config import RunConfig
+        from c2fnas.studies.tasks import TaskScores
+
+        begun = self._files.config.exists()
+        name = Path(RunConfig.load(self._files.config).dataset_path).name if begun else self.folder.name
+        scored = {fold: found for fold, found in self.evaluation.items() if found is not None}
+        return TaskScores(name, cross_validated(scored) if scored else None)
+
+    def trials(self) -> Any:
+        """Return every candidate that was trained, with its stage, architecture, state, Dice, seconds and device.
+
+        Returns:
+            A DataFrame where pandas is installed, else a list of rows with the same ``to_csv(path)``.
+        """
+        from c2fnas.api.results import trials_table
+
+        return trials_table(self._files)
+
+    def to_json(self) -> dict[str, Any]:
+        """The architecture, models, scores and verdict."""
+        from c2fnas.studies.tasks import table_1
+
+        architecture, verdict = self.architecture, self.verdict
+        return {
+            "run": str(self.folder),
+            "architecture": None if architecture is None else architecture.to_text(),
+            "models": {fold: str(model) for fold, model in self.models.items()},
+            **table_1([self.scores]),
+            "verdict": None if verdict is None else verdict.to_json(),
+        }
+
+    def report(self, *, overlays: bool = True, device: str = "auto") -> Path:
+        """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
+
+        One page that needs no network and no other file; its figures lie beside it as SVG and PNG. The run is only
+        looked at, so it may be under way.
+
+        Args:
+            overlays: Show the best, median and worst case; the first time they are predicted.
+            device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+
+        Returns:
+            The page.
+
+        Examples:
+            c2fnas report runs/hippocampus
+            c2fnas report runs/hippocampus --no-overlays
+        """
+        from c2fnas.inference.options import check_device, find_device
+
+        check_device(device)
+        from c2fnas.report import write_report
+        from c2fnas.runs.reporter import Silent
+
+        say = (self._reporter or Silent()).say
+        return write_report(self.folder, overlays=overlays, device=find_device(device), say=say)

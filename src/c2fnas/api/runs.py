@@ -1,0 +1,294 @@
+"""A run: opened, and carried on stage by stage."""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Unpack
+
+from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
+from c2fnas.api.run_view import RunView
+from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
+from c2fnas.search.scaling_grid import WIDTHS
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from c2fnas.api.results import Ranking, Scaling, Tabulation
+    from c2fnas.evaluation.verdict import Verdict
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.runs.run import ExecutorFactory
+    from c2fnas.runs.run import Run as CoreRun
+    from c2fnas.space.architecture import Architecture
+
+
+class Run(RunView):
+    """A run folder, see :func:`open_run`. Every method can be called again: it carries on, or returns what is there."""
+
+    def __init__(
+        self, folder: Path, jobs: Jobs, reporter: "Reporter | None" = None, folds: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(folder, folds, reporter)
+        self.jobs = jobs
+
+    def search_topology(
+        self,
+        *,
+        sampler: str | None = None,
+        evaluations: int | None = None,
+        max_parameters: float | None = None,
+        max_macs: float | None = None,
+        max_memory: str | None = None,
+        early_stopping: bool | None = None,
+        set: Sequence[str] = (),
+    ) -> "Architecture":
+        """Search the topology with Algorithm 1 (paper 3.3). Resumable; finished, it returns what it found.
+
+        Options are written to run.yaml before the stage begins, and fixed from then on. Until then `inf` lifts a limit.
+
+        Args:
+            sampler: algorithm1 (the paper), surrogate, random, regularised-evolution, Optuna's optuna-random, tpe, gp,
+                or your own as module:name.
+            evaluations: How many topologies to train; the paper's 50.
+            max_parameters: Parameters that a candidate may have, e.g. 20e6.
+            max_macs: Multiply-accumulates of one patch that it may take, e.g. 5e9.
+            max_memory: Memory that its training may take, such as 8G, as predicted before it starts.
+            early_stopping: Stop candidates that are behind at a rung.
+            set: FIELD=VALUE: any other field of the configuration, such as coarse.clusters=4; may be repeated.
+
+        Returns:
+            The best topology with the 3D operation in every cell.
+
+        Raises:
+            UserError: an option is wrong, or the stage has begun with another value.
+
+        Examples:
+            c2fnas search coarse runs/hippocampus
+            c2fnas search coarse runs/hippocampus --sampler tpe --max-macs 2e9 --early-stopping
+            c2fnas search coarse /shared/pancreas --backend ray --address auto
+        """
+        from c2fnas.inference.options import parse_bytes
+        from c2fnas.runs.overrides import parse_overrides
+
+        memory = None if max_memory is None else math.inf if max_memory.lower() == "inf" else parse_bytes(max_memory)
+        limits = {"parameters": max_parameters, "macs": max_macs, "memory": memory}
+        overrides = {
+            **parse_overrides(set),
+            **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
+            **{f"coarse.limits.{name}": whole_or_none(limit) for name, limit in limits.items() if limit is not None},
+        }
+        from c2fnas.stages.pipeline import amend, coarse_stage
+
+        with self.working() as run:
+            amend(run, overrides)
+            return coarse_stage(run)
+
+    def search_operations(
+        self,
+        *,
+        topology: str | None = None,
+        sampling: Literal["uniform", "strict"] | None = None,
+        choose: Literal["random", "evolution"] | None = None,
+        candidates: int | None = None,
+        rungs: int | None = None,
+        max_macs: float | None = None,
+        max_latency: float | None = None,
+        verify: int | None = None,
+        verify_iterations: int | None = None,
+        set: Sequence[str] = (),
+    ) -> "Ranking | None":
+        """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
+
+        Resumable; finished, it returns what it found. Limits pick from what was ranked, and are kept with the run until
+        others are given; `--max-macs inf` lifts them. Under torchrun the processes share the super-network's batches
+        and end with its training; the same command without torchrun goes on from there.
+
+        Args:
+            topology: An architecture whose topology to take; by default the coarse stage's.
+            sampling: Paths that train: uniform (the paper), or strict: every operation once in three iterations.
+            choose: Candidates: at random (the paper), or by NSGA-II, Dice against multiply-accumulates.
+            candidates: How many candidates to rank.
+            rungs: Steps of successive halving; 1 ranks all on all cases, as the paper.
+            max_macs: Multiply-accumulates of one patch that the choice may take, e.g. 5e9.
+            max_latency: Milliseconds of one patch, measured on this device.
+            verify: Retrain so many candidates, to see how far the ranking can be trusted.
+            verify_iterations: Iterations of each retraining; by default the final network's.
+            set: FIELD=VALUE: any other field of the configuration, such as fine.audit=50; may be repeated.
+
+        Returns:
+            The best architecture with its ranking; None in a process of torchrun.
+
+        Raises:
+            UserError: an option is wrong, there is no topology yet, or the stage has begun with another value.
+
+        Examples:
+            c2fnas search fine runs/hippocampus
+            c2fnas search fine runs/hippocampus --max-macs 2e9
+            c2fnas search fine runs/hippocampus --verify 12 --verify-iterations 300 --json
+            torchrun --nproc-per-node 8 -m -- c2fnas search fine runs/pancreas
+        """
+        if verify is None and verify_iterations is not None:
+            raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
+        from c2fnas.runs.overrides import parse_overrides
+        from c2fnas.space.architecture import Architecture
+
+        wanted = Architecture.load(topology).topology if topology else None
+        choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
+        overrides = parse_overrides(set) | choices
+        from c2fnas.api.results import ranking
+        from c2fnas.stages.fine import Limits
+        from c2fnas.stages.pipeline import amend, fine_stage
+        from c2fnas.stages.together import train_supernet_together
+        from c2fnas.studies.verification import verify_ranking
+        from c2fnas.training.device import ranks
+
+        limits = None
+        if max_macs is not None or max_latency is not None:
+            limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
+        if ranks()[1] > 1:
+            train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
+            done = f"The super-network is trained, by {ranks()[1]} processes."
+            self.core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
+            return None
+        with self.working() as run:
+            amend(run, overrides)
+            found = fine_stage(run, limits=limits, topology=wanted)
+            count, iterations = verify, verify_iterations
+            verified = None if count is None else verify_ranking(run, count=count, iterations=iterations)
+            return ranking(run, found, verified)
+
+    def scale(
+        self,
+        *,
+        architecture: str | None = None,
+        widths: Sequence[float] = WIDTHS,
+        patches: Sequence[float] = (1.0,),
+        figure: str | Path | None = None,
+    ) -> "Scaling":
+        """Train the found architecture at every width under the settings of the final network (paper 5.3).
+
+        Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a
+        patch, and draws them. Resumable; further widths join those that are there: the table, scale/table.json and the
+        figure have every width that this run has trained so far.
+
+        Args:
+            architecture: The architecture to scale; by default the one that the fine stage found.
+            widths: Multipliers of the paper's filter counts; the run's own width does not matter.
+            patches: Compound scaling: factors of the patch's sides, each with every width.
+            figure: Draw Dice against multiply-accumulates into this file: PNG, SVG or PDF; by default
+                report/scaling.svg in the run.
+
+        Raises:
+            UserError: a width that no network can have, nothing found yet, or another architecture was scaled before.
+
+        Examples:
+            c2fnas search scale runs/pancreas --devices cuda:0,cuda:1
+            c2fnas search scale runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json
+        """
+        refuse_figure(figure)
+        from c2fnas.space.architecture import Architecture
+
+        wanted = Architecture.load(architecture) if architecture else None
+        from c2fnas.api.results import Scaling
+        from c2fnas.report.figures import save_scaling
+        from c2fnas.studies.widths import search_width
+
+        with self.working() as run:
+            rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
+        save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
+        return Scaling(rows)
+
+    def judge(self) -> "Verdict":
+        """Say whether the searched network is better than networks that need no search.
+
+        A U-Net of equal multiply-accumulates and the median of the random topologies of the coarse stage are trained as
+        the found network was: same recipe, folds, seed. Their Dice is compared with its own, case by case, with a
+        paired bootstrap interval over cases, or over the groups that the run was divided by. "No gain shown" is an
+        ordinary answer. `c2fnas run` does the same at its end; here it is done for runs that left it out, and shown
+        again. It comes before `train --extend`. Resumable; it goes to verdict/verdict.json in the run folder.
+
+        Raises:
+            UserError: the run was no search, or its final networks are not what it found.
+
+        Examples:
+            c2fnas verdict runs/pancreas
+            c2fnas verdict runs/pancreas --json
+        """
+        from c2fnas.studies.verdict import judge
+
+        with self.working() as run:
+            return judge(run)
+
+    def tabulate(
+        self, *, table: str | Path, per_cluster: int = 12, repeated: int = 2, seeds: int = 3, most: int | None = None
+    ) -> "Tabulation":
+        """Train many topologies in one small setting and keep the Dice of each, for `c2fnas simulate`.
+
+        Resumable; a larger --per-cluster extends a table. What the numbers depend on is written beside it as JSON.
+
+        Args:
+            table: The CSV file; what it holds already is not trained again.
+            per_cluster: Topologies of each of the 8 clusters.
+            repeated: So many of each cluster are trained with several seeds.
+            seeds: Seeds of those, which tell how noisy the table is.
+            most: Stop after so many trainings; the next call goes on.
+
+        Examples:
+            c2fnas tabulate runs/hippocampus --table topologies.csv
+            c2fnas tabulate runs/hippocampus --table topologies.csv --per-cluster 24 --devices cuda:0,cuda:1
+        """
+        refuse_below(1, per_cluster=per_cluster, seeds=seeds, most=most)
+        refuse_below(0, repeated=repeated)
+        from c2fnas.api.results import tabulated
+
+        with self.working() as run:
+            return tabulated(run, Path(table), (per_cluster, repeated, seeds), most)
+
+    @property
+    def devices(self) -> tuple[str, ...] | None:
+        """The devices that were named, of a new run those of ``auto``; None where the run has its own."""
+        named = self.jobs.get("devices")
+        return None if named is None and self._files.config.exists() else device_names(named or "auto")
+
+    @property
+    def kind(self) -> str:
+        """The kind of the devices, ``cpu`` or ``cuda``."""
+        return (self.devices or self.core.config.devices)[0].partition(":")[0]
+
+    @cached_property
+    def core(self) -> "CoreRun":
+        """The run as the stages work with it."""
+        from c2fnas.runs.run import Run as CoreRun
+
+        return CoreRun(self.folder, reporter=self._reporter)
+
+    @property
+    def executor(self) -> "ExecutorFactory":
+        """The function that makes what runs the jobs."""
+        return executor_factory(self.jobs)
+
+    def working(self) -> "AbstractContextManager[CoreRun]":
+        """Hold the run's lock and its workers."""
+        return self.core.working(self.executor)
+
+
+def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unpack[Jobs]) -> Run:
+    """Open a run that was prepared, searched or trained.
+
+    Args:
+        run: The run folder.
+        reporter: Hears of the progress.
+        jobs: Where jobs are done.
+
+    Raises:
+        UserError: the folder is no run, or an option is wrong.
+    """
+    executor_factory(jobs)
+    if not RunFolder(Path(run)).config.exists():
+        raise UserError(
+            f"{run}: not a prepared run. `c2fnas prepare DATASET {run}` makes one, `c2fnas run` goes through all "
+            "stages."
+        )
+    return Run(Path(run), jobs, reporter)

@@ -1,0 +1,73 @@
+"""Searches replayed on a table of trained topologies."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from c2fnas.api.options import refuse_below, refuse_figure
+
+if TYPE_CHECKING:
+    from c2fnas.bench import Simulation
+    from c2fnas.runs.reporter import Reporter
+
+SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
+
+
+def simulate(
+    table: str | Path,
+    *,
+    samplers: str = SAMPLERS,
+    evaluations: int | None = None,
+    workers: int = 8,
+    repetitions: int = 1000,
+    slow_repetitions: int = 50,
+    noise: bool = True,
+    figure: str | Path | None = None,
+    reporter: "Reporter | None" = None,
+) -> "Simulation":
+    """Replay searches on a table of trained topologies, in virtual time with asynchronous workers.
+
+    Says how much worse than the table's best network each search ends (regret), whether Algorithm 1 beats random
+    search there, and whether the distance of two codes predicts the difference of their Dice. In Python,
+    :func:`c2fnas.bench.simulate` does the same with a table in memory.
+
+    Args:
+        table: A table of `c2fnas tabulate`.
+        samplers: The searchers to compare, with commas.
+        evaluations: Networks of a search; by default half of the table's, 50 at most.
+        workers: Networks that are trained at the same time.
+        repetitions: Searches of each sampler.
+        slow_repetitions: Searches of surrogate, tpe, gp, which think longer.
+        noise: Let searches see Dice with the noise between the table's seeds.
+        figure: Draw the figure into this file: PNG, SVG or PDF.
+        reporter: Hears of the progress.
+
+    Raises:
+        UserError: an option is wrong, or the table can't be read or says too little.
+
+    Examples:
+        c2fnas simulate benchmarks/results/topology_table.csv
+        c2fnas simulate topologies.csv --samplers algorithm1,random --workers 1 --json
+    """
+    refuse_figure(figure)
+    refuse_below(1, evaluations=evaluations, workers=workers)
+    refuse_below(2, repetitions=repetitions, slow_repetitions=slow_repetitions)
+    from c2fnas.bench import TopologyTable
+    from c2fnas.bench import simulate as replayed
+    from c2fnas.runs.reporter import Silent
+
+    say = (reporter or Silent()).say
+    found = replayed(
+        TopologyTable.load(Path(table)),
+        tuple(name.strip() for name in samplers.split(",")),
+        evaluations=evaluations,
+        workers=workers,
+        repetitions=repetitions,
+        slow_repetitions=slow_repetitions,
+        noise=noise,
+        on_contender=lambda name: say(f"{name} ..."),
+    )
+    if figure is not None:
+        from c2fnas.report.figures import save_simulation
+
+        save_simulation(found.comparison, found.scores, Path(figure))
+    return found

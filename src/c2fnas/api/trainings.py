@@ -1,0 +1,209 @@
+"""Training of an architecture or a compared network, on one data set or on several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from c2fnas.api.jobs import Jobs, device_names, executor_factory
+from c2fnas.api.options import given, refuse_below
+from c2fnas.api.pipelines import refuse_early
+from c2fnas.api.runs import Run
+from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.networks.designs import Design
+    from c2fnas.runs.reporter import Reporter
+    from c2fnas.stages.train import TrainOptions
+    from c2fnas.studies.tasks import TaskScores
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Table 1: what an architecture reaches on each data set of a folder."""
+
+    run: Path
+    rows: "tuple[TaskScores, ...]"
+
+    @property
+    def status(self) -> Literal["fine", "partial"]:
+        """``partial`` where a data set has failed."""
+        return "partial" if any(row.failure is not None for row in self.rows) else "fine"
+
+    def to_json(self) -> dict[str, Any]:
+        """A row for each data set, and the averages."""
+        from c2fnas.studies.tasks import table_1
+
+        return table_1(self.rows)
+
+
+def train(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    architecture: str | None = None,
+    network: str | None = None,
+    width: float | None = None,
+    folds: str = "last",
+    budget: str | None = None,
+    recipe: Literal["paper", "modern"] | None = None,
+    precision: Literal["fp32", "bf16", "fp16"] | None = None,
+    iterations: int | None = None,
+    start: str | Path | None = None,
+    extend: int | None = None,
+    validate_every: int | None = None,
+    seed: int | None = None,
+    label_tests: bool = False,
+    set: Sequence[str] = (),
+    reporter: "Reporter | None" = None,
+    **jobs: Unpack[Jobs],
+) -> Run | TaskTable | None:
+    """Train an architecture on a data set, a model for each of the folds, without a search.
+
+    Resumable: interrupted at any point, by Ctrl-C or by a file called `stop` in the run folder, the same command
+    carries on; finished, it says so. Of several folds it prints the mean over their validation cases and how they
+    differ, and leaves both in table-1.json. In the folder of a search on the same data, `--folds all` trains the found
+    architecture on the other folds too. Under torchrun the processes share every fold's batches.
+
+    In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in RUN and
+    has a budget's time for itself; one that fails is named, the others go on, and the exit code is 1 at the end. The
+    table over tasks and classes (the paper's Table 1, on the validation cases of the folds) goes to table-1.json.
+
+    Args:
+        dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV; or a folder of several.
+        run: The run folder: a new one, or that of a search on this data; of several, one for each in it.
+        architecture: A name (`c2fnas-panc`), a JSON file, a run or model folder, or text.
+        network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
+            segresnet or dints.
+        width: Multiplies every filter count; default: as it is.
+        folds: `all`, `last`, or numbers such as `0,2`.
+        budget: demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone.
+        recipe: Instead of the budget's recipe.
+        precision: Instead of what the device computes fast.
+        iterations: Instead of what the budget gives.
+        start: A model to fine-tune, or one that comes with c2fnas (`hippocampus/fold-0`); on other channels or classes
+            what fits.
+        extend: Train on from a finished run, to so many iterations in all.
+        validate_every: Iterations between validations on whole volumes, for the curve.
+        seed: Seed of everything random; default: 0, or the run's.
+        label_tests: Then label the data set's test images (imagesTs) by majority vote of all folds trained so far, into
+            predictions in the run folder.
+        set: FIELD=VALUE: any other field of the configuration, such as plan.patch_size=[96,96,96]; may be repeated.
+        reporter: Hears of the progress.
+        jobs: Where jobs are done.
+
+    Returns:
+        The run; of several data sets their table; None in a process of torchrun other than the first.
+
+    Raises:
+        UserError: an option is wrong, or the run folder holds what was made with other settings.
+        Interrupted: stopped on request.
+
+    Examples:
+        c2fnas train Task09_Spleen runs/spleen --architecture c2fnas-panc --folds all
+        c2fnas train Task09_Spleen runs/spleen-unet --network unet3d --budget hour
+        c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-4/model --iterations 2000
+        c2fnas train Task09_Spleen runs/spleen --folds all --extend 4000
+        c2fnas train Decathlon runs/decathlon -a c2fnas-panc --folds all --label-tests
+        torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
+    """
+    refuse_below(1, iterations=iterations, extend=extend, validate_every=validate_every)
+    executor_factory(jobs)
+    from c2fnas.data.layouts import datasets_in
+    from c2fnas.runs.overrides import parse_overrides
+
+    several = datasets_in(Path(dataset))
+    fields = given(
+        deployment__recipe__name=recipe,
+        deployment__recipe__precision=precision,
+        deployment__recipe__iterations=iterations,
+        deployment__validate_every=validate_every,
+        seed=seed,
+    )
+    overrides = parse_overrides(set) | fields
+    refuse_early(several[0] if several else dataset, jobs, budget, overrides)
+    design = _design(architecture, network, width, Path(run))
+    package = _package(start)
+    from c2fnas.stages.train import TrainOptions
+
+    options = TrainOptions(design, package, folds, budget, overrides, extend)
+    result = Run(Path(run), jobs, reporter)
+    if several:
+        return _train_all(several, result, options, label_tests)
+    return _train(Path(dataset), result, options, label_tests)
+
+
+def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:
+    from c2fnas.stages.train import train_architecture
+    from c2fnas.studies.label_test import label_test_images
+    from c2fnas.studies.tasks import keep_table, task_scores
+    from c2fnas.training.device import ranks
+
+    core, devices = run.core, run.devices
+    if ranks()[1] > 1:
+        from c2fnas.stages.together import train_together
+
+        found = train_together(core, dataset, options, kind=run.kind)
+    else:
+        found = train_architecture(core, dataset, options, run.executor, devices)
+    if not found.models:  # under torchrun, one process tells
+        return None
+    if label_tests:
+        label_test_images(core, dataset, core.config.devices[0])
+    if len(found.folds) > 1:
+        keep_table((task_scores(dataset.resolve().name, found),), run.folder)
+    return Run(run.folder, run.jobs, core.reporter, found.folds)
+
+
+def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", label_tests: bool) -> TaskTable:
+    from c2fnas.studies.tasks import train_all
+    from c2fnas.training.device import ranks
+
+    if ranks()[1] > 1:
+        raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
+    named = run.jobs.get("devices")
+    devices = device_names(named or "auto")
+    rows = train_all(datasets, run.core, options, run.executor, devices=devices, label_tests=label_tests)
+    return TaskTable(run.folder, rows)
+
+
+def _design(text: str | None, network: str | None, width: float | None, run: Path) -> "Design | None":
+    """Return the network that is asked for; with a width alone, the run's own in that width."""
+    if text is None and network is None and width is None:
+        return None
+    if text is not None and network is not None:
+        raise UserError("Give --architecture or --network, one of the two.")
+    try:
+        design = asked_design(text, network, run)
+        return design if width is None else replace(design, width=width)
+    except ValueError as error:
+        raise UserError(f"train: {error}.") from error
+
+
+def asked_design(text: str | None, network: str | None, run: Path) -> "Design":
+    """Return the architecture of a text, the compared network of a name, or else the run's own."""
+    from c2fnas.inference.pretrained import with_design
+    from c2fnas.runs.folder import RunFolder
+    from c2fnas.space.architecture import Architecture
+
+    if text is not None:
+        return Architecture.load(with_design(text))
+    from c2fnas.networks.baselines import Baseline
+    from c2fnas.networks.designs import has_design, read_design
+
+    if network is not None:
+        return Baseline(network)
+    final = RunFolder(run).final
+    return read_design(final) if has_design(final) else Architecture.load(run)
+
+
+def _package(path: str | Path | None) -> Path | None:
+    """Return the one model package that a path stands for."""
+    if path is None:
+        return None
+    from c2fnas.inference.pretrained import model_folders
+
+    packages = model_folders([Path(path)])
+    if len(packages) > 1:
+        raise UserError(f"--from {path}: {len(packages)} models. Name one of them, such as {packages[0]}.")
+    return packages[0]

@@ -1,0 +1,32 @@
+"""The processor cores that this process may use: a container or an affinity mask allows fewer than the machine has."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores() -> int:
+    """Return the cores that the affinity mask and the container's quota allow; one at least."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, container_cores(cores))
+
+
+def usable_threads() -> int:
+    """Return the threads that computing may use: the usable cores, or ``OMP_NUM_THREADS`` where that is lower."""
+    return limited_threads("OMP_NUM_THREADS", usable_cores())
+
+
+def limited_threads(variable: str, threads: int) -> int:
+    """Return ``threads``, or the number in the environment variable where that is lower; all else is ignored."""
+    text = os.environ.get(variable, "")
+    return min(threads, int(text)) if text.isdecimal() and int(text) > 0 else threads
+
+
+def container_cores(otherwise: int, path: Path = CPU_QUOTA) -> int:
+    """Return the cores of a container's quota, rounded up; ``otherwise`` where there is none."""
+    with suppress(OSError, ValueError):
+        quota, period = path.read_text().split()
+        return max(1, -(-int(quota) // int(period)))
+    return otherwise

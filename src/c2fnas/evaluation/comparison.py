@@ -1,0 +1,246 @@
+"""Paired bootstrap of the difference of two networks' Dice over the same cases, of one fold or of several.
+
+Cases of a group, such as a patient's volumes, are alike, so groups are drawn, each with all of its cases; a case
+without a group is one by itself. The interval is the expanded percentile one (Hesterberg, What Teachers Should Know
+About the Bootstrap, The American Statistician 2015, 3.3): the plain one is too short on few draws, since resampling
+uses n where n - 1 is due.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from scipy import stats
+
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation, summarise
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+LEAST_GROUPS = 8
+"""With fewer, or as few cases without groups, no network is said to be better. Intervals of 8 cases miss a difference
+of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is as lopsided as an exponential (40
+cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no interval of resampled means
+holds 0."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of Dice with its interval.
+
+    Args:
+        mean: Of the first minus the second.
+        low: Lower end; None where a single group says nothing of the spread.
+        high: Upper end, or None.
+        cases: Cases that count for it.
+        groups: Groups of cases that belong together, or single cases; these are drawn.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    cases: int
+    groups: int
+
+    @property
+    def better(self) -> Literal["first", "second"] | None:
+        """The better of the two; None if that is not shown: the interval holds 0, or the groups are few."""
+        if self.low is None or self.high is None or self.groups < LEAST_GROUPS or self.low <= 0 <= self.high:
+            return None
+        return "first" if self.low > 0 else "second"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as JSON."""
+        return {**asdict(self), "better": self.better}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the value of :meth:`to_json`; before there were groups, every case was one."""
+        cases = value["cases"]
+        return cls(value["mean"], value["low"], value["high"], cases, value.get("groups", cases))
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The difference of two evaluations of the same cases.
+
+    Args:
+        mean: Of the mean over cases, then over classes.
+        per_class: By class name; None for a class that no case shows for both.
+        level: Confidence of the intervals.
+    """
+
+    mean: Difference
+    per_class: dict[str, Difference | None]
+    level: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the differences as JSON."""
+        classes = {name: each and each.to_json() for name, each in self.per_class.items()}
+        return {"mean": self.mean.to_json(), "per_class": classes, "level": self.level}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the value of :meth:`to_json`."""
+        classes = {name: each and Difference.from_json(each) for name, each in value["per_class"].items()}
+        return cls(Difference.from_json(value["mean"]), classes, value["level"])
+
+
+def paired_bootstrap(
+    first: Evaluation,
+    second: Evaluation,
+    *,
+    groups: Mapping[str, str] | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> PairedDifference:
+    """Return the difference of ``first`` minus ``second``, paired by case, with an interval over the groups of cases.
+
+    A case that is left out of a class for one, since truth and prediction are both empty there, is left out for both.
+    All classes of a case are drawn together, and all cases of a group; ``groups`` names the group of a case, and one
+    that it does not know is a group of its own.
+
+    Raises:
+        UserError: the two are not of the same cases and classes, name a case twice, or no case is left.
+
+    >>> from c2fnas.evaluation.metrics import CaseScores, summarise
+    >>> ours, theirs = (summarise([CaseScores(str(case), {"organ": dice + case / 100}) for case in range(8)])
+    ...                 for dice in (0.8, 0.7))
+    >>> found = paired_bootstrap(ours, theirs).mean
+    >>> round(found.mean, 3), found.cases, found.better
+    (0.1, 8, 'first')
+    >>> patients = {str(case): f"patient {case // 2}" for case in range(8)}
+    >>> found = paired_bootstrap(ours, theirs, groups=patients).mean
+    >>> found.cases, found.groups, found.better
+    (8, 4, None)
+    """
+    names, differences = _differences(first, second)
+    if np.isnan(differences).all():
+        raise UserError("Nothing to compare: no case shows a structure in both evaluations. Evaluate cases that do.")
+    belongs = _numbered([row.case for row in first.cases], groups or {})
+
+    def bootstrapped(columns: np.ndarray) -> Difference | None:
+        shown = ~np.isnan(columns).all(axis=1)
+        return _interval(columns[shown], belongs[shown], level, resamples, seed) if shown.any() else None
+
+    mean = bootstrapped(differences)
+    assert mean is not None
+    return PairedDifference(mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(names)}, level)
+
+
+def difference(
+    first: Mapping[int, Evaluation],
+    second: Mapping[int, Evaluation],
+    *,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> PairedDifference | None:
+    """Return ``first`` minus ``second`` over the cases of the folds that both have; None if there are none.
+
+    A case counts once for every fold that it validates, and these stay together as the cases of a group do; ``groups``
+    names the group of a case that has one. Groups are resampled, trainings are not: the interval says nothing of what
+    other seeds would give.
+
+    Raises:
+        UserError: the two are not of the same cases and classes, name a case of a fold twice, or no case is left.
+    """
+    folds = sorted(first.keys() & second.keys())
+    if not folds:
+        return None
+    belongs = {_named(fold, case): group for fold in folds for case, group in _groups(first[fold], groups or {})}
+    return paired_bootstrap(_together(first, folds), _together(second, folds), groups=belongs, seed=seed)
+
+
+def _differences(first: Evaluation, second: Evaluation) -> tuple[list[str], np.ndarray]:
+    """Class names, and the differences ``[case, class]``; not a number where one of the two has no Dice."""
+    for evaluation in (first, second):
+        _refuse_twice([row.case for row in evaluation.cases])
+    theirs = {row.case: row.dice for row in second.cases}
+    if {row.case for row in first.cases} != theirs.keys():
+        raise UserError(
+            f"The two evaluations are not of the same cases: {len(first.cases)} and {len(second.cases)}, of which "
+            f"{sum(row.case in theirs for row in first.cases)} are in both. Evaluate both on the same ones."
+        )
+    names = list(first.per_class)
+    if set(names) != set(second.per_class):
+        raise UserError(
+            f"The two evaluations are not of the same classes: {', '.join(names)} and {', '.join(second.per_class)}."
+        )
+    pairs = [[(row.dice[name], theirs[row.case][name]) for name in names] for row in first.cases]
+    rows = [[np.nan if a is None or b is None else a - b for a, b in row] for row in pairs]
+    return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+
+def _refuse_twice(cases: Sequence[str]) -> None:
+    twice = next((case for case, times in Counter(cases).items() if times > 1), None)
+    if twice is not None:
+        raise UserError(f"An evaluation names the case {twice} more than once. Evaluate each case once.")
+
+
+def _numbered(cases: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
+    """The number of each case's group ``[case]``; a group of the name of a case without one is another."""
+    numbers: dict[tuple[bool, str], int] = {}
+    keys = [(case in groups, groups.get(case, case)) for case in cases]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def _interval(rows: np.ndarray, belongs: np.ndarray, level: float, resamples: int, seed: int) -> Difference:
+    """The mean of differences ``[case, class]``, each row with at least one; the groups of rows are resampled."""
+    sums, shown = _by_group(rows, belongs)
+    count, everything = len(sums), np.arange(len(sums))
+    mean = float(_mean_of(sums, shown, everything))
+    if count < 2:
+        return Difference(mean, None, None, len(rows), count)
+    found = stats.bootstrap(
+        (everything,),
+        lambda drawn, axis: _mean_of(sums, shown, drawn),
+        n_resamples=resamples,
+        batch=1000,
+        confidence_level=_expanded(level, count),
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Difference(mean, float(found.low), float(found.high), len(rows), count)
+
+
+def _by_group(rows: np.ndarray, belongs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of differences ``[group, class]``, and of how many cases."""
+    _, places = np.unique(belongs, return_inverse=True)
+    there = ~np.isnan(rows)
+    sums, shown = np.zeros((places.max() + 1, rows.shape[1])), np.zeros((places.max() + 1, rows.shape[1]))
+    np.add.at(sums, places, np.where(there, rows, 0.0))
+    np.add.at(shown, places, there)
+    return sums, shown
+
+
+def _mean_of(sums: np.ndarray, shown: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Mean over the drawn groups' cases, then over the classes they show; indices ``[..., group]`` to ``[...]``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that none of the drawn cases shows
+        return np.nanmean(sums[drawn].sum(axis=-2) / shown[drawn].sum(axis=-2), axis=-1)
+
+
+def _expanded(level: float, count: int) -> float:
+    """The level that makes a percentile interval of ``count`` draws as wide as Student's would be."""
+    quantile = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1))
+    return float(1 - 2 * stats.norm.sf(quantile))
+
+
+def _together(evaluations: Mapping[int, Evaluation], folds: Sequence[int]) -> Evaluation:
+    return summarise([replace(row, case=_named(fold, row.case)) for fold in folds for row in evaluations[fold].cases])
+
+
+def _groups(evaluation: Evaluation, groups: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each case with its group, or with itself in whatever fold."""
+    return [
+        (row.case, f"group {groups[row.case]}" if row.case in groups else f"case {row.case}")
+        for row in evaluation.cases
+    ]
+
+
+def _named(fold: int, case: str) -> str:
+    return f"fold {fold}: {case}"

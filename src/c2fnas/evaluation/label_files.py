@@ -1,0 +1,92 @@
+"""Evaluation of label files on disk: predictions against labels, paired by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2fnas.data.dataset import LabelClass
+from c2fnas.data.formats import suffix_of, without_suffix
+from c2fnas.data.problem import CaseError
+from c2fnas.data.volume import grid_findings, read_label, read_stored
+from c2fnas.data.voxels import label_values
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, score_case, summarise
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case's two files."""
+
+    case: str
+    prediction: Path
+    label: Path
+
+
+def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """Return every prediction with its label, by name without suffix, and the labels' cases without a prediction.
+
+    Two single files are a pair whatever their names.
+
+    Raises:
+        UserError: a prediction has no label, or there is nothing to pair.
+    """
+    if predictions.is_file() and labels.is_file():
+        return (Pair(without_suffix(predictions), predictions, labels),), ()
+    ours, theirs = _volumes(predictions), _volumes(labels)
+    alone = sorted(ours.keys() - theirs.keys())
+    if alone:
+        raise UserError(
+            f"{predictions}: {len(alone)} of {len(ours)} predictions have no label of the same name in {labels}, such "
+            f"as {ours[alone[0]].name}. Name the folder with their labels, or move such predictions elsewhere."
+        )
+    pairs = tuple(Pair(case, ours[case], theirs[case]) for case in sorted(ours))
+    return pairs, tuple(sorted(theirs.keys() - ours.keys()))
+
+
+def evaluate_files(
+    pairs: Sequence[Pair],
+    classes: Sequence[LabelClass],
+    *,
+    options: Options = Options(),
+    on_progress: Progress = lambda done, total: None,
+) -> Evaluation:
+    """Score predictions against labels, both with the label values of ``classes`` (the background first).
+
+    Raises:
+        CaseError: a file is unsound, holds a value that no class has, or the two lie on different grids.
+        UserError: no case shows any foreground.
+    """
+    rows = []
+    for pair in pairs:
+        rows.append(_score(pair, classes, options))
+        on_progress(len(rows), len(pairs))
+    return summarise(rows)
+
+
+def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
+    """Return a class for every value that occurs in any of the files, named by it; 0 is the background."""
+    values = {0}
+    for pair in pairs:
+        for path in (pair.prediction, pair.label):
+            values.update(label_values(read_stored(path, pair.case)[0]))
+    return tuple(LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
+
+
+def _score(pair: Pair, classes: Sequence[LabelClass], options: Options) -> CaseScores:
+    truth, geometry = read_label(pair.label, classes, pair.case)
+    prediction, own = read_label(pair.prediction, classes, pair.case)
+    for finding in grid_findings(own, geometry, pair.label.name):
+        raise CaseError.of(finding, pair.case, pair.prediction)
+    names = [each.name for each in classes]
+    return score_case(pair.case, prediction, truth, names, spacing=geometry.spacing, options=options)
+
+
+def _volumes(path: Path) -> dict[str, Path]:
+    """The volume files of a folder, or the one file, by name without suffix."""
+    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    found = {without_suffix(file): file for file in files if suffix_of(file) and not file.name.startswith(".")}
+    if not found:
+        raise UserError(f"{path}: no volumes here. Name a folder of label files, or one such file.")
+    return found

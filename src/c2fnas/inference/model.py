@@ -1,0 +1,239 @@
+"""A trained model as users hold it: load it by name or place, give it an image, get labels of the same kind.
+
+>>> from c2fnas.inference.model import load_model
+>>> model = load_model("hippocampus")
+>>> len(model.packages), model.classes
+(5, {'background': 0, 'Anterior': 1, 'Posterior': 2})
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+from c2fnas.data.formats import suffix_of
+from c2fnas.errors import UserError
+from c2fnas.inference.options import Options, Vote, find_device
+from c2fnas.inference.prediction_files import find_cases, output_name
+from c2fnas.inference.pretrained import is_archive, model_folders
+from c2fnas.shapes import Size
+
+if TYPE_CHECKING:
+    from c2fnas.inference.images import ImageLike
+    from c2fnas.inference.package import ModelPlan, Package
+    from c2fnas.inference.predict import Predicted, Predictor
+    from c2fnas.networks.designs import Design
+
+Source = str | os.PathLike[str]
+Progress = Callable[[int, int, int], None]
+"""Called with the cases done, those of them that failed, and all."""
+
+
+def _silent(done: int, failed: int, total: int) -> None:
+    pass
+
+
+class Model:
+    """One trained network, or several that vote (paper 4.2).
+
+    Args:
+        packages: Of one preparation: the networks of a run's folds, say.
+        unpacked: A folder that the packages lie in; it is kept as long as the model.
+
+    Raises:
+        UserError: the packages' classes, preparation, patches or blending differ.
+    """
+
+    def __init__(self, packages: "Sequence[Package]", unpacked: TemporaryDirectory[str] | None = None) -> None:
+        from c2fnas.inference.predict import refuse_unlike
+
+        refuse_unlike(packages)
+        self.packages = tuple(packages)
+        self._unpacked = unpacked
+
+    @property
+    def plan(self) -> "ModelPlan":
+        """The preparation of images, their windows, and the values of labels."""
+        return self.packages[0].plan
+
+    @property
+    def architecture(self) -> "Design":
+        """The architecture of the first network; of a compared network, its name and width."""
+        return self.packages[0].design
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The value that labels have for each class, the background first."""
+        return {each.name: each.values[0] for each in self.plan.label_classes}
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(self.classes)}: {len(self.packages)} × {self.architecture.to_text()})"
+
+    def predict(
+        self,
+        image: "ImageLike",
+        *,
+        affine: Any = None,
+        output: Source | None = None,
+        probabilities: bool = False,
+        vote: Vote = "majority",
+        mirror: bool | None = None,
+        stride: int | str | Size | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        max_memory: int | str | None = None,
+    ) -> Any:
+        """Label an image, or every image of a folder, in its own grid.
+
+        Args:
+            image: A volume file (``CASE_0000``, ``CASE_0001`` ... are one case's channels), a list of a file per
+                channel, a nibabel image (channels last), an array ``[i, j, k]`` or ``[channels, i, j, k]``, or a
+                folder of volume files.
+            affine: Of an array: 4×4, from voxel indices to mm to the right, to the front and to the head.
+            output: A label file to write, of any format, or a folder; a folder of images needs one.
+            probabilities: Return class probabilities too, the mean of several models'. They take four bytes for
+                every voxel and class.
+            vote: How several models are fused: majority voting (the paper), or the mean probability.
+            mirror: Average over all eight mirrorings; by default as the model was validated.
+            stride: Voxels between windows, one number or three; by default the model's.
+            device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
+            precision: ``auto``: what the device computes fast.
+            max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+
+        Returns:
+            Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
+            or a file. With ``probabilities`` a pair, its second a float32 array ``[classes, i, j, k]`` or a nibabel
+            image ``[i, j, k, classes]``. With ``output`` the label file's path; for a folder of images a
+            :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
+
+        Raises:
+            UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
+                does not fit into memory.
+        """
+        options = Options(vote, mirror, stride, device, precision, max_memory)
+        path = Path(image) if isinstance(image, str | os.PathLike) else None
+        goal = None if output is None else Path(output)
+        if goal is not None and probabilities:
+            raise UserError("probabilities= are returned, not written. Leave output= out, and save what is returned.")
+        if path is not None and path.is_dir() and (goal is None or suffix_of(goal)):
+            raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
+        if goal is not None and not suffix_of(goal):
+            if path is None:
+                raise UserError(f"{goal}: name a file to write, such as labels.nii.gz.")
+            return self._into_folder(path, goal, options)
+        from c2fnas.inference.images import Image
+
+        predictor = self.predictor(options)
+        given = Image.of(image, affine, len(self.plan.channels))
+        sink = predictor.label(given.volume, given.name, probabilities)
+        if goal is not None:
+            given.write(goal, sink.labels, self.plan.label_classes)
+            return goal
+        labels = given.labels(sink.labels, self.plan.label_classes)
+        return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
+
+    def predictor(self, options: Options = Options()) -> "Predictor":
+        """Return these models with options, for :func:`c2fnas.inference.predict.predict_cases`.
+
+        Raises:
+            UserError: an option is wrong on this machine or with these models.
+        """
+        from c2fnas.inference.predict import Predictor
+        from c2fnas.inference.windows import windows_at_a_time
+        from c2fnas.training.precision import resolve_precision
+
+        device = find_device(options.device)
+        try:
+            window = self.packages[0].window(
+                stride=options.steps,
+                batch=windows_at_a_time(self.plan.patch_size, device),
+                precision=resolve_precision(options.precision, device),  # type: ignore[arg-type]
+                max_memory=options.bytes,
+            )
+        except ValueError as error:
+            raise UserError(f"--stride {options.stride}: {error}.") from error
+        mirror = self.plan.mirror if options.mirror is None else options.mirror
+        return Predictor(self.packages, window, options.vote, mirror, device)
+
+    def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
+        predicted = _predict_files(self, path, output, options)
+        if path.is_dir():
+            return predicted
+        if predicted.failures:
+            raise UserError(predicted.failures[0].reason)
+        return output / output_name(find_cases(path, len(self.plan.channels))[0])
+
+
+def load_model(*sources: Source) -> Model:
+    """Load a model.
+
+    Args:
+        sources: The name of models that come with c2fnas (a folder of this name on disk goes before), a run's folder,
+            a package's, or a zip file of ``c2fnas export``. A run and a name stand for the models of their folds, which
+            vote; so do several sources.
+
+    Raises:
+        UserError: a source holds no model, or a file of it is damaged.
+    """
+    folders = model_folders([Path(source) for source in sources])
+    from c2fnas.inference.package import load_package
+    from c2fnas.inference.unpacking import unpack
+
+    archives = any(map(is_archive, folders))
+    unpacked = TemporaryDirectory(prefix="c2fnas-", ignore_cleanup_errors=True) if archives else None
+    packages = []
+    for number, folder in enumerate(folders):
+        if unpacked is not None and is_archive(folder):
+            archive, folder = folder, Path(unpacked.name) / str(number)
+            unpack(archive, folder)
+        packages.append(load_package(folder))
+    return Model(packages, unpacked)
+
+
+def predict_folder(
+    model: "Model | Source | Sequence[Source]",
+    images: Source,
+    output: Source,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress = _silent,
+    **options: Any,
+) -> "Predicted":
+    """Label every image of a folder, or one file, into the folder ``output``; called again, it carries on.
+
+    Files keep their names, formats and data types. A case that fails is passed over; the result tells of it.
+
+    Args:
+        model: A model, or what :func:`load_model` takes; it is loaded once the options are known to be right.
+        images: A folder of volume files, or one of them.
+        output: A folder, with the labels of one model and one choice of options.
+        overwrite: Predict all again, and replace other models' predictions.
+        on_progress: Called with the cases done, those of them that failed, and all.
+        options: Those of :class:`c2fnas.inference.options.Options`.
+
+    Raises:
+        UserError: an option is wrong, there are no images, the folder holds other predictions or can't be written, or
+            one window does not fit into memory.
+    """
+    chosen = Options(**options)
+    if not Path(images).exists():
+        raise UserError(f"{images}: no such file or folder. Name an image, or a folder of images.")
+    if not isinstance(model, Model):
+        model = load_model(*((model,) if isinstance(model, str | os.PathLike) else model))
+    return _predict_files(model, Path(images), Path(output), chosen, overwrite, on_progress)
+
+
+def _predict_files(
+    model: Model, images: Path, output: Path, options: Options, overwrite: bool = False, on_progress: Progress = _silent
+) -> "Predicted":
+    from c2fnas.inference.predict import predict_cases
+
+    cases = find_cases(images, len(model.plan.channels))
+    return predict_cases(
+        model.predictor(options),
+        cases,
+        output,
+        overwrite=overwrite,
+        on_progress=lambda done, failed: on_progress(done, failed, len(cases)),
+    )

@@ -1,0 +1,105 @@
+"""Options of a prediction, as numbers or as text, checked before torch is imported."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from c2fnas.errors import UserError
+from c2fnas.shapes import Size
+
+Vote = Literal["majority", "mean"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a prediction.
+
+    Args:
+        vote: How several models are fused: majority voting (paper 4.2), or the mean probability.
+        mirror: Average over all eight mirrorings; None: as the model was validated.
+        stride: Voxels between windows, one number or three; None: the model's.
+        device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
+        precision: ``auto``: what the device computes fast.
+        max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+
+    Raises:
+        UserError: an option is wrong on any machine.
+    """
+
+    vote: Vote = "majority"
+    mirror: bool | None = None
+    stride: int | str | Size | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_memory: int | str | None = None
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+        _ = self.steps, self.bytes
+
+    @property
+    def steps(self) -> Size | None:
+        """Voxels between windows per axis."""
+        return None if self.stride is None else parse_stride(self.stride)
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes to compute in."""
+        return None if self.max_memory is None else parse_bytes(self.max_memory)
+
+
+def check_device(device: str) -> None:
+    """Refuse the name of a device that no machine has.
+
+    Raises:
+        UserError: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    """
+    kind, colon, index = device.partition(":")
+    if (kind not in ("cpu", "cuda") and device != "auto") or (colon and not index.isdecimal()):
+        raise UserError(f"--device {device}: unknown device. Use auto, cpu, cuda, or cuda:0, cuda:1, ...")
+
+
+def find_device(device: str) -> str:
+    """Return the device that ``auto`` stands for, the first GPU or else the CPU, or ``device`` itself.
+
+    Raises:
+        UserError: it is unknown, or this machine has no such GPU.
+    """
+    check_device(device)
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device == "auto":
+        return "cuda:0" if gpus else "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        raise UserError(f"--device {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there.")
+    return device
+
+
+def parse_stride(stride: str | int | Size) -> Size:
+    """Return a number of voxels per axis from 16, ``"16"``, ``"16,16,4"`` or ``(16, 16, 4)``.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    parts = str(stride).strip("()").split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"--stride {stride}: give one number of voxels or three, such as 16 or 16,16,4.")
+    i, j, k = map(int, parts if len(parts) == 3 else parts * 3)
+    return i, j, k
+
+
+def parse_bytes(size: str | int) -> int:
+    """Return the bytes of ``8G``, ``512 MB``, ``1.5GiB`` or a plain number.
+
+    Raises:
+        UserError: it is none of these.
+
+    >>> parse_bytes("1.5G")
+    1610612736
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(size), re.IGNORECASE)
+    if not match or float(match[1]) == 0:
+        raise UserError(f"--max-memory {size}: give a number with a unit, such as 8G or 500M.")
+    return int(float(match[1]) * 1024 ** ("kmgt".find(match[2].lower()) + 1 if match[2] else 0))

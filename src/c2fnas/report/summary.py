@@ -1,0 +1,71 @@
+"""A run read into frozen values: everything that its report shows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2fnas.files import read_json, sha256
+from c2fnas.report.coarse import CoarseSummary, summarise_coarse
+from c2fnas.report.data import DataSummary, ProblemGroup, read_problems, summarise_data
+from c2fnas.report.final import FinalSummary, summarise_final
+from c2fnas.report.fine import FineSummary, summarise_fine
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import Curve, read_curve, read_job
+from c2fnas.runs.summary import RunSummary, read_summary
+from c2fnas.studies.widths import Scaled
+
+
+@dataclass(frozen=True)
+class ReportSummary(RunSummary):
+    """A run, finished or not, with the details of its stages. What does not exist yet is None or empty.
+
+    Attributes:
+        folds_checksum: SHA-256 of ``folds.json``; None before it is there.
+        coarse_curves: the trainings of the coarse candidates, by number.
+        supernet: the training of the super-network.
+        widths: the rows of Table 4.
+        workers: devices that worked at the search at a time, its own or a cluster's.
+        processes: the most that trained one network together, as torchrun starts them; 1 where none did.
+    """
+
+    data: DataSummary | None
+    problems: tuple[ProblemGroup, ...]
+    folds_checksum: str | None
+    coarse: CoarseSummary
+    coarse_curves: tuple[tuple[int, Curve], ...]
+    supernet: Curve
+    fine: FineSummary
+    widths: tuple[Scaled, ...]
+    final: FinalSummary
+    workers: int
+    processes: int
+
+
+def read_report(run: Path) -> ReportSummary:
+    """Read a run folder, finished or not. Nothing is written, and a driver at work is not disturbed.
+
+    Raises:
+        UserError: it is no run folder, or a file of it is damaged.
+    """
+    known = read_summary(run)
+    folder, config = known.folder, known.config
+    coarse = summarise_coarse(known.trials, config)
+    rows = read_json(folder.scale_table) if folder.scale_table.exists() else []
+    return ReportSummary(
+        **vars(known),
+        data=summarise_data(folder),
+        problems=read_problems(folder),
+        folds_checksum=sha256(folder.folds) if folder.folds.exists() else None,
+        coarse=coarse,
+        coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in known.trials),
+        supernet=read_curve(folder.supernet),
+        fine=summarise_fine(folder, config),
+        widths=tuple(map(Scaled.from_json, rows)),
+        final=summarise_final(folder, known.evaluations),
+        workers=max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder)),
+        processes=max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*"))),
+    )
+
+
+def _ranked_on(folder: RunFolder) -> int:
+    """Return how many devices the ranking was cut for."""
+    return read_json(folder.ranking_devices)["devices"] if folder.ranking_devices.exists() else 1

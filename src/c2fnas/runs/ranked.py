@@ -1,0 +1,88 @@
+"""The ranked candidates of the fine stage: rows of ``fine/candidates.jsonl``, written together when all are scored."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from c2fnas.errors import UserError
+from c2fnas.files import read_json, write_text
+from c2fnas.runs.folder import RunFolder
+from c2fnas.space.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class RankedPath:
+    """A candidate of the fine stage, scored with the super-network's weights (paper Eq. 7).
+
+    Attributes:
+        number: from 0: finalists first, best first.
+        dice: mean whole-volume Dice over ``cases`` validation cases; None where it has failed. One outside [0, 1],
+            not-a-number among them, is a failure.
+        first_rung_dice: the same over the first rung's ``first_rung_cases``, which all candidates share; None where it
+            has failed or, with a ranking of version 0.1.0, was not kept.
+        macs: multiply-accumulates of one patch.
+        front: True for a finalist on the Pareto front of Dice and costs.
+        latency_ms: milliseconds of one patch on the user's device; None where not measured.
+        device: where it was scored last.
+        reason: why it failed, else None.
+    """
+
+    number: int
+    architecture: Architecture
+    dice: float | None
+    cases: int
+    macs: int
+    parameters: int
+    front: bool = False
+    first_rung_dice: float | None = None
+    first_rung_cases: int | None = None
+    latency_ms: float | None = None
+    device: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dice is not None and not 0 <= self.dice <= 1:
+            object.__setattr__(self, "reason", self.reason or f"The score {self.dice} is not within [0, 1].")
+            object.__setattr__(self, "dice", None)
+
+
+def write_ranked(folder: RunFolder, rows: Iterable[RankedPath]) -> None:
+    """Write all candidates of a run, atomically; the file is whole or absent.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written.
+    """
+    lines = [json.dumps(asdict(row) | {"architecture": row.architecture.to_text()}, allow_nan=False) for row in rows]
+    write_text(folder.candidates, "".join(f"{line}\n" for line in lines))
+
+
+def read_ranked(folder: RunFolder) -> tuple[RankedPath, ...]:
+    """Return the candidates of a run in the order of their numbers; none before they are ranked.
+
+    Raises:
+        UserError: the file is damaged, or holds fewer candidates than were ranked.
+    """
+    wanted = read_json(folder.ranking_file)["candidates"] if folder.ranking_file.exists() else None
+    lines = folder.candidates.read_bytes().splitlines() if folder.candidates.exists() else []
+    try:
+        rows = tuple(_row(json.loads(line)) for line in lines)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        rows, wanted = (), wanted or "its"
+    if wanted is not None and len(rows) != wanted:
+        raise UserError(
+            f"{folder.candidates}: damaged, not all of {wanted} candidates can be read. Give `c2fnas search fine --run "
+            f"{folder.root}` again: it writes them from the scores that the run holds."
+        )
+    return rows
+
+
+def ranking_is_whole(folder: RunFolder) -> bool:
+    """True if the candidates were ranked and all of them can be read."""
+    try:
+        return folder.ranking_file.exists() and bool(read_ranked(folder))
+    except UserError:
+        return False
+
+
+def _row(values: dict) -> RankedPath:
+    return RankedPath(**values | {"architecture": Architecture.from_text(values["architecture"])})

@@ -1,0 +1,230 @@
+"""The summary of a run: what each stage has done, what it cost, what is left, and what was found.
+
+Progress bars, forecasts, ``--json`` and the report all say what stands here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from c2fnas.data.plan import Plan, load_plan
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import Evaluation, summarise
+from c2fnas.evaluation.verdict import Verdict
+from c2fnas.files import read_json
+from c2fnas.networks.designs import Design, has_design, read_design
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.runs.job_record import read_job
+from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.pace import RunPace, read_pace
+from c2fnas.runs.run import chosen_folds
+from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
+from c2fnas.runs.trial import Trial
+from c2fnas.space.architecture import Architecture
+from c2fnas.text import duration, plural
+from c2fnas.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run, finished or not. What does not exist yet is None or empty.
+
+    Attributes:
+        folder: of the run.
+        config: of the run.
+        plan: of the run.
+        folds: numbers of (training, validation) cases of each fold.
+        stages: in order; those that are done on request only if they have begun.
+        trials: the coarse stage's candidates, in order of start.
+        design: the network that was deployed, or else the one that the fine stage has chosen.
+        evaluations: of the finished folds, by fold (from 0).
+        verdict: on the search.
+        changed: when anything of the run was last written (UTC).
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    plan: Plan | None
+    folds: tuple[tuple[int, int], ...]
+    stages: tuple[StageSummary, ...]
+    trials: tuple[Trial, ...]
+    design: Design | None
+    evaluations: Mapping[int, Evaluation]
+    verdict: Verdict | None
+    changed: datetime
+
+    @property
+    def final_folds(self) -> tuple[int, ...]:
+        """The folds that the configuration deploys; empty before there are folds."""
+        return chosen_folds(self.config.deployment.folds, len(self.folds)) if self.folds else ()
+
+    @property
+    def seconds(self) -> float:
+        """Device-seconds so far."""
+        return sum(each.seconds for each in self.stages)
+
+    @property
+    def clock(self) -> float:
+        """Seconds in which at least one job was at work."""
+        return sum(each.clock for each in self.stages)
+
+    @property
+    def finished(self) -> bool:
+        """True if every stage is done."""
+        return all(each.finished for each in self.stages)
+
+    @property
+    def eta(self) -> float | None:
+        """Return the seconds until everything is done; None if unknown."""
+        waits = [each.eta for each in self.stages]
+        return None if None in waits else sum(wait or 0.0 for wait in waits)
+
+    @property
+    def best_dice(self) -> float | None:
+        """Return the highest Dice of a coarse candidate so far."""
+        return max((trial.score for trial in self.trials if trial.score is not None), default=None)
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Return all finished folds together: each case was predicted by a network that never saw it."""
+        rows = [row for each in self.evaluations.values() for row in each.cases]
+        return summarise(rows) if rows else None
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """Return the design if it is an architecture of the search space."""
+        return self.design if isinstance(self.design, Architecture) else None
+
+    @property
+    def text(self) -> str:
+        """Return a sentence or two on where the run stands."""
+        if self.finished:
+            return "The run is finished."
+        done = [each.name for each in self.stages if each.finished]
+        so_far = f"{', '.join(done)} done" if done else "no stage is done yet"
+        eta = "how long the rest takes is not known yet" if self.eta is None else f"about {duration(self.eta)} left"
+        return f"The run is not finished: {so_far}; {eta}. The command that started it carries on."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON value; times are in seconds, ``seconds`` are device-seconds."""
+        evaluation = self.evaluation
+        return {
+            "run": str(self.folder.root),
+            "kind": self.config.kind,
+            "dataset": self.config.dataset,
+            "budget": self.config.budget,
+            "finished": self.finished,
+            "seconds": self.seconds,
+            "clock": self.clock,
+            "eta": self.eta,
+            "stages": [each.to_json() for each in self.stages],
+            "best_dice": self.best_dice,
+            "architecture": self.design and self.design.to_text(),
+            "evaluation": evaluation and evaluation.to_json(),
+            "verdict": self.verdict and self.verdict.to_json(),
+            "changed": self.changed.isoformat(timespec="seconds"),
+        }
+
+
+def read_summary(run: Path) -> RunSummary:
+    """Read a run folder, finished or not. Nothing is written, and a driver at work is not disturbed.
+
+    Raises:
+        UserError: it is no run folder, or a file of it is damaged.
+    """
+    folder = RunFolder(run)
+    if not folder.config.exists():
+        raise UserError(
+            f"{run}: not a run folder, there is no run.yaml in it. Name the folder that `c2fnas run` was given."
+        )
+    config = RunConfig.load(folder.config)
+    plan = load_plan(folder.plan) if folder.plan.exists() else None
+    folds = read_json(folder.folds) if folder.folds.exists() else []
+    sizes = tuple((len(fold["training"]), len(fold["validation"])) for fold in folds)
+    trials = trials_of(folder, "coarse")
+    chosen = chosen_folds(config.deployment.folds, len(sizes)) if sizes else ()
+    pace = read_pace(folder, config, plan.stride) if plan else RunPace()
+    files = RunFiles(folder, config, plan, sizes[-1][1] if sizes else 0, chosen, trials, pace)
+    return RunSummary(
+        folder=folder,
+        config=config,
+        plan=plan,
+        folds=sizes,
+        stages=summarise_stages(files),
+        trials=trials,
+        design=_design(folder),
+        evaluations=_evaluations(folder),
+        verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
+        changed=_changed(folder),
+    )
+
+
+def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str, str]:
+    """Return in words what each stage of a run is asked to do, by the stage's name.
+
+    Args:
+        config: Of the run.
+        folds: How many the cases are divided into; 0 before that is known.
+        trained: How many of them are deployed; by default, as the configuration says.
+    """
+    coarse, fine, deployment = config.coarse, config.fine, config.deployment
+    on = plural(trained, "fold") if trained else "its folds"
+    on = f"{trained or len(chosen_folds(deployment.folds, folds))} of {folds} folds" if folds else on
+    start = "from another model" if deployment.start else "from scratch"
+    final = f"the network trained {start} on {on}"
+    tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
+    if config.verdict:
+        tasks["verdict"] = (
+            "a U-Net of equal multiply-accumulates and the median random topology, trained alike and compared case by "
+            "case"
+        )
+    if config.kind == "training":
+        return tasks
+    how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"
+    how = f"chosen by {how} among {coarse.clusters} clusters"
+    stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
+    cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
+    topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
+    return {
+        "coarse": f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}",
+        "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "
+        f"trained for {training_text(fine.recipe)} with {fine.sampling} sampling",
+        "ranking": f"{plural(fine.candidates, 'path')}, the best of them on {cases}",
+        **tasks,
+    }
+
+
+def training_text(recipe: Recipe) -> str:
+    """Return how long a training is: "40 iterations of 2 patches"."""
+    return f"{plural(recipe.iterations, 'iteration')} of {plural(recipe.batch_size, 'patch', 'patches')}"
+
+
+def _design(folder: RunFolder) -> Design | None:
+    if has_design(folder.final):
+        return read_design(folder.final)
+    found = folder.fine / "architecture.json"
+    return Architecture.load(found) if found.exists() else None
+
+
+def _evaluations(folder: RunFolder) -> dict[int, Evaluation]:
+    """Return the evaluations of finished folds; one without its job's result is of a training being extended."""
+    folds = sorted(int(path.name.removeprefix("fold-")) for path in folder.final.glob("fold-*"))
+    return {
+        fold: Evaluation.from_json(read_json(folder.final_fold(fold) / EVALUATION))
+        for fold in folds
+        if read_job(folder.final_fold(fold)).done and (folder.final_fold(fold) / EVALUATION).exists()
+    }
+
+
+def _changed(folder: RunFolder) -> datetime:
+    """Return the newest time of the files that a run writes as it goes; a report's do not count."""
+    moving = [
+        folder.study,
+        folder.config,
+        *folder.root.glob("*/**/metrics.jsonl"),
+        *folder.root.glob("*/**/result.json"),
+    ]
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in moving if path.exists()), UTC)

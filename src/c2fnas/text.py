@@ -1,0 +1,69 @@
+"""Numbers as people read them."""
+
+from datetime import timedelta
+
+
+def score(dice: float | None) -> str:
+    """Return a Dice, or a dash where there is none.
+
+    >>> score(0.81029), score(None)
+    ('0.810', '–')
+    """
+    return "–" if dice is None else f"{dice:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in its two largest units.
+
+    >>> duration(42.4), duration(3725), duration(200000), duration(None)
+    ('42 s', '1 h 2 min', '2 d 7 h', 'not known yet')
+    """
+    if seconds is None:
+        return "not known yet"
+    span = timedelta(seconds=round(seconds))
+    hours, minutes = divmod(span.seconds // 60, 60)
+    if span.days:
+        return f"{span.days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {span.seconds % 60} s" if minutes else f"{span.seconds} s"
+
+
+def device_hours(seconds: float) -> str:
+    """Return device-hours, rounded to what matters.
+
+    >>> device_hours(3600 * 2.346), device_hours(200), device_hours(0)
+    ('2.3', '0.056', '0')
+    """
+    hours = seconds / 3600
+    return "0" if not hours else f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def large(number: float) -> str:
+    """Return a count with a unit of thousands.
+
+    >>> large(17_602_115), large(149_600_000_000), large(950)
+    ('17.6 M', '149.6 G', '950')
+    """
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.4g} {name}"
+    return f"{number:g}"
+
+
+def value(number: float) -> str:
+    """Return a measured number in four digits, without an exponent.
+
+    >>> value(274130.4), value(0.01234567)
+    ('274,130', '0.01235')
+    """
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+
+
+def plural(count: int, word: str, several: str | None = None) -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "case"), plural(3000, "case"), plural(2, "patch", "patches")
+    ('1 case', '3,000 cases', '2 patches')
+    """
+    return f"{count:,} {word if count == 1 else several or word + 's'}"

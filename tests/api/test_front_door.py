@@ -1,0 +1,70 @@
+"""`import c2fnas`: complete, instant, and without torch until something computes."""
+
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import c2fnas
+import c2fnas.api
+from c2fnas.api.options import given
+from c2fnas.api.runs import Run
+from c2fnas.errors import UserError
+
+LIGHT = [module.name for module in pkgutil.iter_modules(c2fnas.api.__path__)]
+
+
+def test_everything_listed_is_there_and_the_other_way_round() -> None:
+    assert dir(c2fnas) == c2fnas.__all__ == sorted(c2fnas.__all__)
+    for name in c2fnas.__all__:
+        assert getattr(c2fnas, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        c2fnas.nothing  # noqa: B018
+
+
+def test_no_name_hides_a_package() -> None:
+    packages = {path.name for path in Path(c2fnas.__file__).parent.iterdir() if path.is_dir()}
+    assert set(c2fnas.__all__) & packages == {"bench"}
+
+
+def test_neither_the_package_nor_a_module_of_the_front_door_imports_torch() -> None:
+    modules = ", ".join(f"c2fnas.api.{name}" for name in LIGHT)
+    script = f"import sys, c2fnas; dir(c2fnas); few = len(sys.modules); import {modules}; print(few, *sys.modules)"
+    few, *loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert {"torch", "monai", "optuna", "sklearn", "typer"}.isdisjoint(loaded)
+    assert int(few) < 100
+
+
+def test_every_public_function_and_method_tells_what_its_arguments_are() -> None:
+    from c2fnas.cli.docstrings import parse
+
+    methods = [each for name, each in inspect.getmembers(Run, inspect.isfunction) if name[0] != "_"]
+    functions = [each for name in c2fnas.__all__ if inspect.isfunction(each := getattr(c2fnas, name))]
+    for function in [*methods, *functions]:
+        if function.__name__ == "build_network":
+            continue
+        told = parse(inspect.getdoc(function) or "").entries
+        assert told.keys() == inspect.signature(function).parameters.keys() - {"self"}, function.__name__
+
+
+def test_an_opened_folder_is_a_run(tmp_path) -> None:
+    with pytest.raises(UserError, match=f"c2fnas prepare DATASET {tmp_path}"):
+        c2fnas.open_run(tmp_path)
+    with pytest.raises(UserError, match="--devices gpu"):
+        c2fnas.open_run(tmp_path, devices="gpu")
+
+
+def test_a_run_that_has_found_nothing_yet_says_so(tmp_path) -> None:
+    run = Run(tmp_path, {})
+    assert (run.architecture, run.models, run.evaluation, run.verdict) == (None, {}, {}, None)
+    assert len(run.trials()) == 0
+    run.trials().to_csv(tmp_path / "trials.csv")
+    assert run.to_json()["architecture"] is None
+    assert repr(run) == f"Run({str(tmp_path)!r})"
+
+
+def test_what_is_left_out_is_no_override() -> None:
+    assert given(coarse__sampler="tpe", seed=0, verdict=None) == {"coarse.sampler": "tpe", "seed": 0}

@@ -1,0 +1,33 @@
+"""The how-to of the table does what it says: its Python and its commands run, where nothing but c2fnas is at hand."""
+
+import doctest
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documents import DOCS, commands
+
+PAGE = DOCS / "how-to" / "query-the-table.md"
+
+
+def test_its_python_gives_what_it_shows() -> None:
+    found = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS)
+    assert found.failed == 0
+    assert found.attempted == PAGE.read_text(encoding="utf-8").count(">>> ")
+
+
+def test_its_commands_run(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = commands(PAGE)
+    assert found
+    for block in found:
+        subprocess.run(["bash", "-euc", block], cwd=tmp_path, env=os.environ | {"PATH": path}, check=True)
+    assert (tmp_path / "simulation.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["hippocampus.csv", "hippocampus.json"])
+def test_the_measured_files_are_those_that_are_shipped(name: str) -> None:
+    measured = DOCS.parent / "benchmarks" / "results" / name.replace("hippocampus", "topology_table")
+    assert measured.resolve() == DOCS.parent / "src" / "c2fnas" / "bench" / name

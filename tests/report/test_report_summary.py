@@ -1,0 +1,112 @@
+"""What a report reads from a run folder, by closed forms and by counting."""
+
+import shutil
+import statistics
+from datetime import UTC
+from itertools import product
+from pathlib import Path
+
+import pytest
+from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run
+
+from c2fnas.files import write_json
+from c2fnas.report.coarse import cluster_shares
+from c2fnas.report.fine import operation_effects
+from c2fnas.report.summary import read_report
+from c2fnas.report.text import tasks
+from c2fnas.runs.ranked import RankedPath
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.operation import Operation
+
+
+def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    run = read_report(begun_run(tmp_path).root)
+    assert (run.plan, run.data, run.problems, run.folds, run.folds_checksum) == (None, None, (), (), None)
+    assert (run.coarse.trials, run.fine.candidates, run.final.folds, run.design) == ((), (), (), None)
+    assert run.eta is None
+    assert run.seconds == 0
+    assert [each.name for each in run.stages] == ["coarse", "super-network", "ranking", "deployment"]
+    assert not any(each.finished for each in run.stages)
+    assert run.changed.tzinfo is UTC
+
+
+def test_a_search_under_way(tmp_path: Path) -> None:
+    run = read_report(searching_run(tmp_path).root)
+    assert [trial.score for trial in run.coarse.evaluated] == list(COARSE)
+    assert run.coarse.best is not None
+    assert run.coarse.best.score == max(COARSE)
+    assert run.coarse.failed == 1
+    coarse = run.stages[0]
+    # Four at 31 s as the ledger says, 2 s of the failure, ten iterations at half a second of the one under way.
+    assert coarse.seconds == pytest.approx(4 * 31 + 2 + 5)
+    assert (coarse.done, coarse.total, coarse.finished) == (4, 6, False)
+    # Two more at what the four took with the failure, less what is done of one.
+    assert coarse.left == pytest.approx(2 * (4 * 31 + 2) / 4 - 5)
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    run = read_report(finished_run(tmp_path).root)
+    assert run.finished
+    assert run.eta == 0
+    assert [each.seconds for each in run.stages[1:]] == [12.0, 5.0, 36.0]
+    assert run.fine.chosen == run.design
+    assert run.fine.candidates[0].architecture == run.design
+    assert run.evaluation is not None
+    assert run.evaluation.mean == pytest.approx(0.6)
+    assert [row.case for _, row in run.final.worst_first] == ["phantom_002", "phantom_001"]
+
+
+def test_folds_that_are_trained_later_are_deployed_but_not_the_verdicts(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path, verdict=True)
+    shutil.copytree(folder.final_fold(1), folder.final_fold(0))
+    run = read_report(folder.root)
+    assert [(each.name, each.total) for each in run.stages[-2:]] == [("deployment", 2), ("verdict", 2)]
+    assert "on 2 of 2 folds" in " ".join(tasks(run))
+
+
+def test_a_training_that_is_extended_has_no_evaluation(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    (folder.final_fold(1) / "result.json").unlink()
+    run = read_report(folder.root)
+    assert run.evaluation is None
+    assert not run.finished
+
+
+def test_cases_without_any_scored_class_come_last(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    scores = evaluation([0.7, 0.5])
+    scores["cases"].insert(0, {"case": "empty", "dice": {"organ": None, "lesion": None}, "false_positive": []})
+    write_json(folder.final_fold(1) / "evaluation.json", scores)
+    final = read_report(folder.root).final
+    assert [row.case for _, row in final.every_case] == ["phantom_002", "phantom_001", "empty"]
+    assert [row.case for _, row in final.worst_first] == ["phantom_002", "phantom_001"]
+
+
+def test_equal_warnings_stand_together(tmp_path: Path) -> None:
+    (group,) = read_report(planned_run(tmp_path).root).problems
+    assert group.files == ("a.nii.gz", "b.nii.gz")
+
+
+def test_shares_add_up_and_count() -> None:
+    owners = [0, 2, 2, 1, 2]
+    shares = cluster_shares(owners, 4)
+    assert all(sum(row) == pytest.approx(1) for row in shares)
+    assert shares[-1] == pytest.approx([1 / 5, 1 / 5, 3 / 5, 0])
+
+
+def test_effects_of_an_additive_dice_are_its_terms() -> None:
+    """Over every path of a Dice that adds up over cells, the marginal effects are the terms about their mean."""
+    topology = SPACE.topologies()[0]
+    terms = dict(zip(Operation, (0.001, 0.002, 0.006), strict=True))
+    mean = statistics.fmean(terms.values())
+    paths = list(product(Operation, repeat=SPACE.cells))
+    dice = [0.5 + sum((cell + 1) * terms[operation] for cell, operation in enumerate(path)) for path in paths]
+    candidates = [
+        RankedPath(number, Architecture(topology, path, 1.0), dice[number], 1, 9, 9)
+        for number, path in enumerate(paths)
+    ]
+    effects = operation_effects(candidates, tuple(Operation))
+    assert len(effects) == 3 * SPACE.cells
+    for effect in effects:
+        assert effect.mean == pytest.approx(effect.cell * (terms[effect.operation] - mean))
+        assert effect.candidates == 3 ** (SPACE.cells - 1)

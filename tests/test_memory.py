@@ -1,0 +1,116 @@
+"""Memory: the free part is what machine and container both have; a lack of it is told from other failures."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from small_cases import write_case
+
+from c2fnas import memory
+from c2fnas.data import parallel
+from c2fnas.data.scan import _voxels
+from c2fnas.memory import (
+    UNLIMITED,
+    container_memory,
+    free_memory,
+    is_out_of_memory,
+    kernel_kills,
+    measured,
+    peak_memory,
+    used_memory,
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "stat", "expected"),
+    [
+        ("1000", "anon 300\nfile 600", 700),
+        ("1000", "anon 3000", 0),
+        ("max", "anon 300", UNLIMITED),
+        ("1000", "", UNLIMITED),
+        (None, "", UNLIMITED),
+    ],
+)
+def test_a_containers_limit(limit: str | None, stat: str, expected: int, tmp_path: Path) -> None:
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+        (tmp_path / "memory.stat").write_text(stat)
+    assert container_memory(tmp_path) == expected
+
+
+@pytest.mark.parametrize("container", [700, UNLIMITED])
+def test_the_smaller_one_counts(container: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
+    monkeypatch.setattr(memory, "container_memory", lambda: container)
+    assert free_memory() == min(5000, container)
+
+
+def test_workers_are_as_many_as_the_container_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [write_case(tmp_path, name) for name in "abcd"]
+    each = 9 * 11 * 7 * 4 * parallel.VOLUMES_EACH
+    for room in (2, 3):
+        monkeypatch.setattr(parallel, "free_memory", lambda room=room: int(room * each / parallel.MEMORY_SHARE) + 1)
+        assert parallel.bounded_workers(cases, 8, _voxels) == room
+
+
+def test_a_measurement_sees_what_is_given_back_at_once() -> None:
+    result, grown = measured(lambda: float(np.ones(2**26, np.uint8).sum()))
+    assert result == 2**26
+    if sys.platform == "linux":
+        assert 0.95 * 2**26 <= grown <= 1.2 * 2**26
+    assert used_memory() > 2**20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+)
+def test_lack_of_memory(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shapes differ"), KeyError("memory")])
+def test_other_failures(error: BaseException) -> None:
+    assert not is_out_of_memory(error)
+
+
+def test_torch_itself_raises_what_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(raised.value)
+
+
+def test_a_cause_counts_unless_it_was_set_aside() -> None:
+    def failing(cause: BaseException | None) -> BaseException:
+        try:
+            try:
+                raise MemoryError
+            except MemoryError as error:
+                raise ValueError("training failed") from (error if cause is None else None)
+        except ValueError as error:
+            return error
+
+    assert is_out_of_memory(failing(None))
+    assert not is_out_of_memory(failing(ValueError()))
+
+
+def test_kernel_kills_are_read_where_the_kernel_tells(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("pgfault 17\noom_kill 3\nnuma 1\n")
+    assert kernel_kills(tmp_path / "vmstat") == 3
+    assert kernel_kills(tmp_path / "absent") == 0
+
+
+def test_the_peak_is_never_below_what_is_held() -> None:
+    block = np.ones(2**24, np.uint8)
+    held = used_memory(torch.device("cpu"))
+    del block
+    assert peak_memory("cpu:1") >= 0.95 * held
