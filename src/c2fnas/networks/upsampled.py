@@ -1,10 +1,10 @@
 """A 3×3×3 convolution of a volume up-sampled by 2, computed at half the resolution: the same numbers to rounding.
 
-Trilinear interpolation by 2 makes every value of the fine grid a fixed mean of its neighbours on the coarse one, and a
+Trilinear interpolation by 2 makes every value of the fine grid a fixed mean of its neighbours on the coarse one. A
 convolution after it is linear too. So the two together are a convolution on the coarse grid with eight outputs for every
-class, one for each place in a 2×2×2 block: as many multiply-accumulates, an eighth of the memory, and outputs wide enough
-for a processor's matrix units. Outer voxels see interpolation's clamped border and the convolution's zeros, so that each
-of the 27 regions (first, inner and last along every axis) has a kernel of its own.
+class, one for each place in a 2×2×2 block. It has as many multiply-accumulates, an eighth of the memory, and outputs
+wide enough for a processor's matrix units. Outer voxels see the interpolation's clamped border and the convolution's
+zeros, so each of the 27 regions (first, inner and last along every axis) has a kernel of its own.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 FIRST = (((0, 1, 0.75), (0, 0, 0.25)), ((1, 0.75, 0.25), (0, 0.25, 0.75)))
-INNER = (
-    ((0.75, 0.25, 0), (0.25, 0.75, 0.75), (0, 0, 0.25)),
-    ((0.25, 0, 0), (0.75, 0.75, 0.25), (0, 0.25, 0.75)),
-)
+INNER = (((0.75, 0.25, 0), (0.25, 0.75, 0.75), (0, 0, 0.25)), ((0.25, 0, 0), (0.75, 0.75, 0.25), (0, 0.25, 0.75)))
 LAST = (((0.75, 0.25, 0), (0.25, 0.75, 1)), ((0.25, 0, 0), (0.75, 1, 0)))
-"""Along one axis, for the even and the odd fine voxel of a coarse one: rows are coarse voxels, columns are the weights of
-the fine kernel, values are what each weight contributes."""
+"""Along one axis, for the even and the odd fine voxel of a coarse one. Rows are coarse voxels, columns are the weights of
+the fine kernel, values are the contribution of each weight."""
 
 Slices = tuple[slice, slice, slice]
 
 
 def convolve_upsampled(
-    x: Float[Tensor, "b c i j k"], weight: Float[Tensor, "o c 3 3 3"], bias: Float[Tensor, "o"] | None = None
+    x: Float[Tensor, "b c i j k"], weight: Float[Tensor, "o c 3 3 3"], bias: Float[Tensor, " o"] | None = None
 ) -> Float[Tensor, "b o 2*i 2*j 2*k"]:
     """Return ``conv3d(interpolate(x, scale_factor=2, mode="trilinear"), weight, bias, padding=1)``.
 
