@@ -1,8 +1,8 @@
 """A 3×3×3 convolution of a volume up-sampled by 2, computed at half the resolution: the same numbers to rounding.
 
-Trilinear interpolation by 2 makes every value of the fine grid a fixed mean of its neighbours on the coarse one. A
-convolution after it is linear too. So the two together are a convolution on the coarse grid with eight outputs for every
-class, one for each place in a 2×2×2 block. It has as many multiply-accumulates, an eighth of the memory, and outputs
+Trilinear interpolation by 2 makes every value of the fine grid a fixed mean of its neighbours on the coarse one, and a
+convolution after it is linear too. So the two together are a convolution on the coarse grid with eight outputs for each
+class, one for every place in a 2×2×2 block. It has as many multiply-accumulates, an eighth of the memory, and outputs
 wide enough for a processor's matrix units. Outer voxels see the interpolation's clamped border and the convolution's
 zeros, so each of the 27 regions (first, inner and last along every axis) has a kernel of its own.
 """
@@ -19,8 +19,8 @@ from torch.nn import functional
 FIRST = (((0, 1, 0.75), (0, 0, 0.25)), ((1, 0.75, 0.25), (0, 0.25, 0.75)))
 INNER = (((0.75, 0.25, 0), (0.25, 0.75, 0.75), (0, 0, 0.25)), ((0.25, 0, 0), (0.75, 0.75, 0.25), (0, 0.25, 0.75)))
 LAST = (((0.75, 0.25, 0), (0.25, 0.75, 1)), ((0.25, 0, 0), (0.75, 1, 0)))
-"""Along one axis, for the even and the odd fine voxel of a coarse one. Rows are coarse voxels, columns are the weights of
-the fine kernel, values are the contribution of each weight."""
+"""Contributions along one axis, for the even and the odd fine voxel of a coarse one: rows are coarse voxels, columns the
+weights of the fine kernel."""
 
 Slices = tuple[slice, slice, slice]
 
