@@ -19,10 +19,9 @@ from torch.nn import functional
 FIRST = (((0, 1, 0.75), (0, 0, 0.25)), ((1, 0.75, 0.25), (0, 0.25, 0.75)))
 INNER = (((0.75, 0.25, 0), (0.25, 0.75, 0.75), (0, 0, 0.25)), ((0.25, 0, 0), (0.75, 0.75, 0.25), (0, 0.25, 0.75)))
 LAST = (((0.75, 0.25, 0), (0.25, 0.75, 1)), ((0.25, 0, 0), (0.75, 1, 0)))
-"""Contributions along one axis, for the even and the odd fine voxel of a coarse one: rows are coarse voxels, columns the
-weights of the fine kernel."""
+"""Contributions along one axis, for the even and the odd fine voxel of a coarse one.
 
-Slices = tuple[slice, slice, slice]
+Rows are coarse voxels, columns are the weights of the fine kernel."""
 
 
 def convolve_upsampled(
