@@ -10,8 +10,7 @@ from fine_run import inline, phantoms, prepared_run
 from study_runs import BUDGET, COARSE, FINE, OTHER, QuickFolds, QuickWidths, found, searched_run
 from typer.testing import CliRunner
 
-pytest.importorskip("c2fnas.api")
-
+from c2fnas.api.results import Scaling
 from c2fnas.cli import app, text_studies
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
@@ -25,7 +24,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
 from c2fnas.stages.train import TrainOptions
 from c2fnas.studies.ablation import ablate, contenders, write_table_3
-from c2fnas.studies.tasks import train_all
+from c2fnas.studies.tasks import TaskScores, train_all
 from c2fnas.studies.verdict import judge
 from c2fnas.studies.widths import Scaled, search_width
 
@@ -164,8 +163,6 @@ def test_files_of_one_name_are_told_apart(run: Path, quick: QuickFolds, tmp_path
 
 
 def test_table_4_prints_what_the_rows_hold() -> None:
-    from c2fnas.api.results import Scaling
-
     row = Scaled(0.25, (96, 96, 96), 1_100_000, 9_900_000_000, 0.5963, {"pancreas": 0.7924, "tumour": None}, None)
     head, line = (each.split() for each in text_studies.scaling(Scaling((row,))).splitlines())
     assert head == ["width", "patch", "pancreas", "tumour", "mean", "params", "(M)", "MACs", "(G)"]
@@ -173,8 +170,6 @@ def test_table_4_prints_what_the_rows_hold() -> None:
 
 
 def test_table_4_tells_why_a_width_has_no_dice(run: Path, widths: QuickWidths) -> None:
-    from c2fnas.api.results import Scaling
-
     widths.failing.add(0.5)
     opened = Run.open(run).using(inline())
     rows = search_width(opened, widths=(0.25, 0.5), architecture=SMALL)
@@ -295,8 +290,6 @@ def test_train_on_a_folder_of_data_sets(collection: Path, trained: Path, tmp_pat
 
 
 def test_test_images_that_could_not_be_labelled_are_told_of(trained: Path) -> None:
-    from c2fnas.studies.tasks import TaskScores
-
     assert "2 cases could not be labelled" in text_studies.table_1(
         [TaskScores("a", None, "2 cases could not be labelled")]
     )

@@ -20,7 +20,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
-from c2fnas.stages import fine, ranking, ranking_jobs, supernet
+from c2fnas.stages import fine, ranking, supernet
 from c2fnas.stages.fine import Limits, search_operations
 from c2fnas.stages.halving import Halved
 from c2fnas.stages.pipeline import amend
@@ -238,7 +238,7 @@ def test_a_job_killed_between_two_cases_repeats_none(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, scored = unranked(copy_of(finished, tmp_path)), list[str]()
-    keep = ranking_jobs.append_json_line
+    keep = ranking.append_json_line
 
     def dies(path: Path, value: dict) -> None:
         keep(path, value)
@@ -246,7 +246,7 @@ def test_a_job_killed_between_two_cases_repeats_none(
         if len(scored) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ranking_jobs, "append_json_line", dies)
+    monkeypatch.setattr(ranking, "append_json_line", dies)
     with pytest.raises(KeyboardInterrupt):
         search(run)
     rows = next(run.folder.fine.rglob("rung-2/*/rows.jsonl"))
@@ -364,7 +364,7 @@ def test_nothing_but_failures_is_a_readable_error(finished: Run, tmp_path: Path)
 
 def test_a_job_that_fails_costs_its_candidates(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=32, audit=0)
-    whole, listener = ranking_jobs.score_by_case, Listener()
+    whole, listener = ranking.score_by_case, Listener()
     first = sorted(random_paths(run.config.space, 32, seed=0))[:16]
 
     def fails_once(supernet, cases, paths, window, **options):
@@ -372,7 +372,7 @@ def test_a_job_that_fails_costs_its_candidates(finished: Run, tmp_path: Path, mo
             raise ValueError("a disk has gone")
         return whole(supernet, cases, paths, window, **options)
 
-    monkeypatch.setattr(ranking_jobs, "score_by_case", fails_once)
+    monkeypatch.setattr(ranking, "score_by_case", fails_once)
     search(run, listener)
     assert any("16 candidates could not be ranked" in text and "a disk has gone" in text for text in listener.said)
     failed = [each.architecture.operations for each in candidates(run) if each.dice is None]

@@ -10,13 +10,13 @@ from study_runs import QuickWidths
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages.training import scaled_plan
 from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")

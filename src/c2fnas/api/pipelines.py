@@ -69,9 +69,8 @@ def prepare(
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
     refuse_early(dataset, jobs, budget, overrides)
     from c2fnas.planning.request import request_for
-    from c2fnas.stages.folding import keep_folds
+    from c2fnas.stages.prepare import keep_folds, prepare_plan
     from c2fnas.stages.prepare import prepare as prepare_run
-    from c2fnas.stages.prepare import prepare_plan
 
     result = Run(Path(run), jobs, reporter)
     request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)

@@ -44,3 +44,14 @@ class Dataset:
     classes: tuple[LabelClass, ...]
     training: tuple[Case, ...]
     test: tuple[Case, ...]
+
+
+def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    """Return ``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
+
+    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
+    ('a', 'c')
+    """
+    if count is None or count >= len(ids):
+        return ids
+    return tuple(ids[index * len(ids) // count] for index in range(count))

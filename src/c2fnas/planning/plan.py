@@ -5,7 +5,16 @@ from typing import Any, Literal
 
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
-from c2fnas.planning.patch_size import ANISOTROPY, Fits, axis_order, fitted_patch, median_shape, part_of, target_spacing
+from c2fnas.planning.patch_size import (
+    ANISOTROPY,
+    MULTIPLE,
+    Fits,
+    axis_order,
+    fitted_patch,
+    median_shape,
+    part_of,
+    target_spacing,
+)
 
 Style = Literal["paper", "planned"]
 
@@ -95,3 +104,15 @@ def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
     channels = [ChannelPlan(name=each.name, kind=each.kind) for each in fingerprint.channels]
     classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
     return {"channels": tuple(channels), "classes": tuple(classes)}
+
+
+def scaled_plan(plan: Plan, factor: float) -> Plan:
+    """Return the plan with a patch of ``factor`` times its sides, and strides in proportion; 1 changes nothing."""
+    if factor == 1:
+        return plan
+    patch = tuple(max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in plan.patch_size)
+    sides = {"patch_size": patch} | {
+        name: tuple(min(side, max(1, round(step * factor))) for side, step in zip(patch, strides, strict=True))
+        for name, strides in (("stride", plan.stride), ("ranking_stride", plan.ranking_stride))
+    }
+    return plan.model_copy(update=sides)

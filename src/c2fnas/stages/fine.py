@@ -108,7 +108,7 @@ def measure_latencies(
 ) -> dict[OperationPath, float | None]:
     """Measure the milliseconds of one window through each finalist on the device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
-    job = Job("latency", "c2fnas.stages.ranking_jobs:measure_latency", payload, run.folder.fine / "latency")
+    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.fine / "latency")
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
     if outcome.value is None:
         run.reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")

@@ -16,8 +16,8 @@ from typing import Any, Literal, Self
 import torch
 
 from c2fnas.data.augment import augmentation
+from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.patches import PatchSampler, prefetched
-from c2fnas.data.plan import Plan
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation
@@ -29,11 +29,12 @@ from c2fnas.inference.package import load_package, save_package
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
+from c2fnas.planning.plan import scaled_plan
+from c2fnas.runs.card import model_card
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.run import Run
-from c2fnas.stages.card import model_card
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
@@ -46,7 +47,6 @@ Keep = Literal["nothing", "weights", "package", "model"]
 
 PREFETCH_WORKERS = 1
 WEIGHTS = "weights.safetensors"
-SIDE_STEP = 8  # voxels; sides of a scaled patch are multiples of it
 log = logging.getLogger(__name__)
 
 
@@ -237,29 +237,6 @@ def divided(recipe: Recipe, divisor: int) -> Recipe:
     if divisor == 1:
         return recipe
     return recipe.model_copy(update={"micro_batch": max(1, (recipe.micro_batch or recipe.batch_size) // divisor)})
-
-
-def scaled_plan(plan: Plan, factor: float) -> Plan:
-    """Return the plan with a patch of ``factor`` times its sides, and strides in proportion; 1 changes nothing."""
-    if factor == 1:
-        return plan
-    patch = tuple(max(SIDE_STEP, round(side * factor / SIDE_STEP) * SIDE_STEP) for side in plan.patch_size)
-    sides = {"patch_size": patch} | {
-        name: tuple(min(side, max(1, round(step * factor))) for side, step in zip(patch, strides, strict=True))
-        for name, strides in (("stride", plan.stride), ("ranking_stride", plan.ranking_stride))
-    }
-    return plan.model_copy(update=sides)
-
-
-def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
-    """Return ``count`` of ``ids`` at even distances, in order; all of them where ``count`` is None or larger.
-
-    >>> evenly_spread(("a", "b", "c", "d", "e"), 2)
-    ('a', 'c')
-    """
-    if count is None or count >= len(ids):
-        return ids
-    return tuple(ids[index * len(ids) // count] for index in range(count))
 
 
 def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:

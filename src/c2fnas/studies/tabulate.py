@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from c2fnas.bench import Row, read_table, write_table
 from c2fnas.bench.plan import Training
+from c2fnas.data.dataset import evenly_spread
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.configure import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.training import TrainingSpec, evenly_spread, failure_of, run_all, training_job
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 

@@ -9,13 +9,14 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import ByClass
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
+from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.run import Run
 from c2fnas.search.scaling_grid import WIDTHS, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, scaled_plan, training_job
+from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "scale"
