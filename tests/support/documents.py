@@ -39,4 +39,6 @@ def commands(page: Path) -> list[str]:
     """The blocks of a page that can be run as they are, in order; Python as a command, where it is no doctest."""
     found = [block for block in blocks(page) if not NOT_RUN.fullmatch(block.before)]
     texts = {"bash": "{}", "python": "python - <<'PYTHON'\n{}\nPYTHON"}
-    return [texts[each.language].format(each.text) for each in found if each.language in texts and ">>>" not in each.text]
+    return [
+        texts[each.language].format(each.text) for each in found if each.language in texts and ">>>" not in each.text
+    ]
