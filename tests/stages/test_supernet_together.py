@@ -48,7 +48,6 @@ def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Run, tmp_path
         "fine",
         "--run",
         str(tmp_path / "both"),
-        "--quiet",
         "--candidates",
         "4",
         "--topology",
@@ -73,7 +72,7 @@ def test_two_processes_equal_one_and_the_ranking_goes_on(prepared: Run, tmp_path
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("trained, by 2 processes") == 1, "one process speaks"
+        assert done.stderr.count("trained, by 2 processes") == 1, "one process speaks"
     both = Run.open(tmp_path / "both")
     assert both.config.fine.candidates == 4
     ours, theirs = weights(prepared), weights(both)

@@ -25,8 +25,8 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     Raises:
         UserError: there is no ``=``, the value is no YAML, or no such field.
 
-    >>> parse_overrides(["coarse.evaluations=20", "plan.spacing=[2,2,1]"])
-    {'coarse.evaluations': 20, 'plan.spacing': [2, 2, 1]}
+    >>> parse_overrides(["coarse.evaluations=20", "plan.spacing=[2,2,1]", "coarse.limits.macs=2e9"])
+    {'coarse.evaluations': 20, 'plan.spacing': [2, 2, 1], 'coarse.limits.macs': 2000000000.0}
     """
     overrides: dict[str, Any] = {}
     for text in texts:
@@ -34,13 +34,21 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         if not sign:
             raise UserError(f"--set {text}: give FIELD=VALUE, such as coarse.evaluations=20.")
         try:
-            overrides[name.strip()] = yaml.safe_load(value)
+            overrides[name.strip()] = _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise UserError(
                 f"--set {text}: {value!r} can't be read as a value. Quote a text, list with [ ]."
             ) from error
     refuse_unknown(overrides)
     return overrides
+
+
+def _number(value: Any) -> Any:
+    """A text such as 2e9, which is no number to YAML 1.1, as the number that it means."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def refuse_unknown(overrides: Mapping[str, Any]) -> None:
