@@ -26,6 +26,7 @@ from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import LocalProcessExecutor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json, write_text
+from c2fnas.planning.plan import scaled_plan
 from c2fnas.planning.request import request_for
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
@@ -33,7 +34,7 @@ from c2fnas.search.paths import PathSampling, UniformPaths, random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.prepare import prepare
 from c2fnas.stages.supernet import new_supernet
-from c2fnas.stages.training import evenly_spread, scaled_plan, train_on
+from c2fnas.stages.training import evenly_spread, train_on
 from c2fnas.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent
