@@ -153,8 +153,6 @@ def forecast(config: RunConfig, patch: Size, timings: Timings, work: Workload) -
         f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(patch)}, "
         f"{config.deployment.recipe.precision}, seed {config.seed}"
     )
-    return "\n".join([head, *(f"  {stage:14} {_duration(time):>10}  {text}" for stage, time, text in rows)])
-
-
-def _duration(seconds: float) -> str:
-    return f"≈ {timedelta(seconds=round(seconds))}"
+    return "\n".join(
+        [head, *(f"  {stage:14} {f'≈ {timedelta(seconds=round(time))}':>10}  {text}" for stage, time, text in rows)]
+    )

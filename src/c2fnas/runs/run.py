@@ -111,12 +111,12 @@ class Run:
     def refuse_stop(self) -> None:
         """Raise Interrupted where somebody has left a file ``stop`` in the run folder."""
         if self.folder.stop_requested:
-            raise Interrupted(f"{self.folder.stop} asked for it. Run the same command again to carry on.")
+            raise self.interruption
 
     @property
-    def is_prepared(self) -> bool:
-        """True if the run has a configuration."""
-        return self.folder.config.exists()
+    def interruption(self) -> Interrupted:
+        """The error of a run that was asked to stop."""
+        return Interrupted(f"{self.folder.stop} asked for it. Run the same command again to carry on.")
 
     @property
     def config(self) -> RunConfig:

@@ -33,7 +33,8 @@ from c2fnas.runs.run import Run, load_folds, load_groups
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import Recipe
 
-SHOWN_PROBLEMS = 5
+SHOWN = 5
+"""Problems that are told of one by one."""
 
 
 def prepare(run: Run, dataset: Path, request: Request) -> Run:
@@ -139,8 +140,8 @@ def _scan(reading: Reading, run: Run) -> Scan:
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(each.text for each in errors[:SHOWN_PROBLEMS])
-    more = f" ... and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
+    shown = "; ".join(each.text for each in errors[:SHOWN])
+    more = f" ... and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
     return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
 
 
@@ -208,9 +209,6 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
-SHOWN_WARNINGS = 5
-
-
 def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[tuple[Split, ...], bool]:
     """Return the folds in the run folder, made where there are none, and true if they are new.
 
@@ -251,10 +249,10 @@ def _tell_missing(
     present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
     counts = class_counts(folds, present, len(dataset.classes))
     warnings = missing_classes(counts, dataset.classes, folder.folds.name)
-    for warning in warnings[:SHOWN_WARNINGS]:
+    for warning in warnings[:SHOWN]:
         reporter.say(f"Warning: {warning.found}. {warning.fix}")
-    if len(warnings) > SHOWN_WARNINGS:
-        reporter.say(f"... and {len(warnings) - SHOWN_WARNINGS} more warnings of this kind, in {folder.check}.")
+    if len(warnings) > SHOWN:
+        reporter.say(f"... and {len(warnings) - SHOWN} more warnings of this kind, in {folder.check}.")
     _keep_warnings(dataset, folder, warnings, counts)
 
 

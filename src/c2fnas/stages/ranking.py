@@ -29,6 +29,10 @@ from c2fnas.space.topology import Topology
 from c2fnas.stages.supernet import trained_supernet
 from c2fnas.training.stop import StopRequest
 
+STAGE = "ranking"
+JOBS_PER_DEVICE = 4
+FEWEST_PATHS = 16
+"""Paths of a job: with fewer, starting it takes longer than its work."""
 ROWS = "rows.jsonl"
 TIMED = 5
 
@@ -118,12 +122,6 @@ def _timed(supernet: SuperNetwork, image: torch.Tensor, path: OperationPath) -> 
     if image.device.type == "cuda":
         torch.cuda.synchronize(image.device)
     return time.perf_counter() - start
-
-
-STAGE = "ranking"
-JOBS_PER_DEVICE = 4
-FEWEST_PATHS = 16
-"""Paths of a job: with fewer, starting it takes longer than its work."""
 
 
 class Ranking:

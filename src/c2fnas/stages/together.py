@@ -13,7 +13,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from c2fnas.errors import Interrupted, UserError
+from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
 from c2fnas.networks.designs import read_design
@@ -111,7 +111,7 @@ class _Processes:
             Interrupted: stopped on request.
         """
         if self.fabric.broadcast(run.folder.stop_requested):  # the first process's look decides for all
-            raise Interrupted(f"{run.folder.stop} asked for it. Run the same command again to carry on.")
+            raise run.interruption
         done = finished(job)
         if self.first:
             clear_stop(job)

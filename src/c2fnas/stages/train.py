@@ -23,6 +23,9 @@ from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
 
+SHOWN = 8
+"""More tensors than this are told of by the part of the network that they are in."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -140,11 +143,7 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
 def _folds_field(text: str) -> Any:
     """The folds as the configuration has them; a text that names none is refused once their number is known."""
     parts = [part.strip() for part in text.split(",")]
-    return [int(part) for part in parts] if all(part.isdigit() for part in parts) else "last" if text != "all" else text
-
-
-SHOWN = 8
-"""More tensors than this are told of by the part of the network that they are in."""
+    return [int(part) for part in parts] if all(map(str.isdecimal, parts)) else "last" if text != "all" else text
 
 
 def claim_start(run: Run, start: Path) -> None:
