@@ -84,13 +84,13 @@ def answers(name: str, folder: Path, value: dict) -> Job:
     return Job(name, "c2fnas.execution.call:echo", value, folder / name)
 
 
-def test_outcomes_come_in_the_order_of_the_jobs_and_count_by_their_units(tmp_path: Path) -> None:
+def test_outcomes_come_in_the_order_of_the_jobs_and_each_counts(tmp_path: Path) -> None:
     reporter, heard = Listening(), list[str]()
     jobs = [answers(name, tmp_path, {"dice": dice}) for name, dice in (("a", 0.25), ("b", None), ("c", 0.5))]
     run = Run(tmp_path, executor=InlineExecutor(), reporter=reporter)
-    outcomes = run_jobs(run, "three", jobs, units=[1, 2, 4], settle=lambda outcome: heard.append(outcome.job_id))
+    outcomes = run_jobs(run, "three", jobs, settle=lambda outcome: heard.append(outcome.job_id))
     assert [outcome.job_id for outcome in outcomes] == heard == ["a", "b", "c"]
-    assert reporter.shown == [1, 3, 7]
+    assert reporter.shown == [1, 2, 3]
     assert reporter.notes[-1] == "best Dice 0.5000 of 2"
 
 
