@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from report_runs import finished_run
 
 from c2fnas.report.figures.fine import draw_distribution, draw_pareto
-from c2fnas.report.figures.table import draw_figures
+from c2fnas.report.figures.sections import draw_figures
 from c2fnas.report.fine import FineSummary, operation_effects
 from c2fnas.report.summary import read_report
 from c2fnas.runs.config import RunConfig

@@ -16,7 +16,7 @@ from c2fnas.evaluation.metrics import CaseScores, Evaluation, dice_per_class
 from c2fnas.files import write_json
 from c2fnas.report import page
 from c2fnas.report.figures.overlay import draw_overlay, overlay_height
-from c2fnas.report.figures.table import SECTIONS
+from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.report.overlays import original_image, predict_case, read_overlays, telling_cases, telling_slices
 from c2fnas.report.summary import read_report

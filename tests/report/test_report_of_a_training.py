@@ -15,7 +15,7 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
-from c2fnas.report.figures.table import SECTIONS
+from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
 from c2fnas.runs.run import Run

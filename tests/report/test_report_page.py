@@ -16,7 +16,7 @@ from c2fnas.evaluation.comparison import Difference, PairedDifference
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import read_json, write_json
 from c2fnas.report import write_report
-from c2fnas.report.figures.table import SECTIONS
+from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import NO_VERDICT, repeatability, tasks

@@ -6,9 +6,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "comparison": ["Budget", "Comparison", "Contender", "compare", "difference"],
-        "plan": ["planned_trainings"],
         "replays": ["Band", "Measurement", "Replay", "confidence_band", "regret_at", "replay"],
         "rows": ["Row", "read_table", "write_table"],
+        "selection": ["planned_trainings"],
         "simulation": ["Simulation", "simulate"],
         "statistics": ["Estimate", "cluster_share", "distance_correlation", "seed_noise"],
         "table": ["Result", "TopologyTable", "UnknownTopology"],

@@ -15,7 +15,7 @@ from c2fnas import text as numbers
 from c2fnas.errors import UserError
 from c2fnas.files import write_text
 from c2fnas.report import text
-from c2fnas.report.figures.table import Pictures, draw_figures
+from c2fnas.report.figures.sections import Pictures, draw_figures
 from c2fnas.report.final import case_dice
 from c2fnas.report.overlays import Overlay, Say, read_overlays, telling_cases
 from c2fnas.report.summary import ReportSummary, read_report

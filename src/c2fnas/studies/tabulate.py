@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from c2fnas.bench import Row, read_table, write_table
-from c2fnas.bench.plan import Training
+from c2fnas.bench.selection import Training
 from c2fnas.data.dataset import evenly_spread
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome

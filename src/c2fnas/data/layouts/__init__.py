@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from c2fnas.data.dataset import Dataset
+from c2fnas.data.layouts.csv_table import TableLayout
 from c2fnas.data.layouts.layout import DatasetError, Layout, Reading
 from c2fnas.data.layouts.msd import MsdLayout
 from c2fnas.data.layouts.nnunet import NnunetLayout
-from c2fnas.data.layouts.table import TableLayout
 from c2fnas.data.problem import CaseError
 
 LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout())
