@@ -101,3 +101,12 @@ def test_transposed_convolutions_are_counted_by_their_input() -> None:
     """For the baselines: each input voxel meets every tap."""
     network = torch.nn.ConvTranspose3d(2, 3, 2, stride=2, bias=False)
     assert count_network(network, in_channels=2, input_size=(4, 5, 6)) == (2 * 3 * 8, 4 * 5 * 6 * 2 * 3 * 8)
+
+
+def test_a_network_is_counted_in_its_plain_form_wherever_it_lies() -> None:
+    """A network on a processor computes its last layer by a shorter way, which is none of the paper's cost."""
+    architecture = Architecture.from_text("0:2D 1:P3D 2:3D 1:2D 0:3D @0.125")
+    network, size = build_network(architecture, in_channels=1, classes=2), (8, 8, 8)
+    cost = network_cost(architecture, in_channels=1, classes=2, input_size=size)
+    assert count_network(network, in_channels=1, input_size=size) == (cost.parameters, cost.macs)
+    assert next(network.parameters()).device.type == "cpu"

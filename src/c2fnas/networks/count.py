@@ -1,5 +1,6 @@
 """Parameters and multiply-accumulates of a built network, counted as it runs; the twin of :mod:`c2fnas.space.cost`."""
 
+import copy
 import math
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int, int, int]) -> tuple[int, int]:
     """Count ``(parameters, macs)`` of ``module`` on one input: all parameters, multiply-accumulates of convolutions.
 
-    Works on the meta device too, where nothing is computed. The paper calls these multiply-accumulates FLOPs.
+    A copy on the meta device is counted: nothing is computed, and a network has its plain form there, whatever faster
+    one it may compute in. The paper calls these multiply-accumulates FLOPs.
     """
-    macs = 0
+    macs, module = 0, copy.deepcopy(module).to("meta")
 
     def add(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs
@@ -20,12 +22,8 @@ def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int,
         macs += math.prod(voxels) * math.prod(conv.kernel_size) * conv.in_channels // conv.groups * conv.out_channels
 
     convolutions = [part for part in module.modules() if isinstance(part, nn.Conv3d | nn.ConvTranspose3d)]
-    hooks = [conv.register_forward_hook(add) for conv in convolutions]
-    try:
-        device = next(module.parameters()).device
-        with torch.no_grad():
-            module(torch.empty(1, in_channels, *input_size, device=device))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for conv in convolutions:
+        conv.register_forward_hook(add)
+    with torch.no_grad():
+        module(torch.empty(1, in_channels, *input_size, device="meta"))
     return sum(parameter.numel() for parameter in module.parameters()), macs
