@@ -28,7 +28,7 @@ def simulate(
 
     Says how much worse than the table's best network each search ends (regret), whether Algorithm 1 beats random
     search there, and whether the distance of two codes predicts the difference of their Dice. In Python,
-    :func:`c2fnas.bench.simulate` does the same with a table in memory.
+    `c2fnas.bench.simulate` does the same with a table in memory.
 
     Args:
         table: A table of `c2fnas tabulate`.
