@@ -44,7 +44,7 @@ lint: $(READY) ## ruff, the type checker and the import rules
 docs: $(READY) ## build the documentation's site in site/, without warnings
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-format: $(READY) ## let ruff mend what it can
+format: $(READY) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

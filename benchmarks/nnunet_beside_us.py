@@ -36,7 +36,7 @@ from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.label_files import evaluate_files, pair_files
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.runs.run import Setting
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import BUILT_IN, Architecture
 from nnunet_report import table
 from nnunet_side import Nnunet, timed
@@ -150,13 +150,13 @@ def scored(predictions: Path, data: Path, cases: list[str]) -> Evaluation:
 
 
 def train_ours(
-    data: Path, run: Path, splits: list[dict[str, list[str]]], folds: list[int], arguments: argparse.Namespace
+    data: Path, folder: Path, splits: list[dict[str, list[str]]], folds: list[int], arguments: argparse.Namespace
 ) -> tuple[dict[int, Evaluation], dict[str, Any]]:
     """`c2fnas train` with a budget of so many minutes for each fold."""
     width = arguments.width
     if width is None and arguments.device == "cpu" and arguments.architecture in BUILT_IN:
         width = NARROW
-    budget = run.parent / "budget.yaml"
+    budget = folder.parent / "budget.yaml"
     preset = yaml.safe_load(resources.files("c2fnas.presets").joinpath("hour.yaml").read_text(encoding="utf-8"))
     budget.write_text(yaml.safe_dump(preset | {"hours": arguments.minutes * len(folds) / 60}))
     call = [
@@ -165,8 +165,7 @@ def train_ours(
         "c2fnas",
         "train",
         str(data),
-        "--run",
-        str(run),
+        str(folder),
         "-a",
         arguments.architecture,
         "--folds",
@@ -178,24 +177,24 @@ def train_ours(
         "--quiet",
         *(["--width", f"{width:g}"] if width is not None else []),
     ]
-    whole = run.parent / "c2fnas.json"
+    whole = folder.parent / "c2fnas.json"
     if not whole.exists():
-        shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted
-        spent = timed(call, os.environ | {"PYTHONPATH": str(ROOT / "src")}, run.parent / "c2fnas.log")
+        shutil.rmtree(folder, ignore_errors=True)  # of a call that was interrupted
+        spent = timed(call, os.environ | {"PYTHONPATH": str(ROOT / "src")}, folder.parent / "c2fnas.log")
         whole.write_text(json.dumps(spent))
-    setting = Setting.load(run)
-    if [list(split.validation) for split in setting.folds] != [split["val"] for split in splits]:
-        sys.exit(f"{run}: was divided into other folds. Choose another --work folder.")
-    places = {fold: setting.folder.final_fold(fold) for fold in folds}
+    run = Run.open(folder)
+    if [list(split.validation) for split in run.folds] != [split["val"] for split in splits]:
+        sys.exit(f"{folder}: was divided into other folds. Choose another --work folder.")
+    places = {fold: run.folder.final_fold(fold) for fold in folds}
     evaluations = {
         fold: Evaluation.from_json(json.loads((place / "evaluation.json").read_text()))
         for fold, place in places.items()
     }
-    recipe = setting.config.deployment.recipe
+    recipe = run.config.deployment.recipe
     facts = {
-        "architecture": Architecture.load(run).to_text(),
-        "versions": setting.config.versions,
-        "patch": list(setting.plan.patch_size),
+        "architecture": Architecture.load(folder).to_text(),
+        "versions": run.config.versions,
+        "patch": list(run.plan.patch_size),
         "batch": recipe.batch_size,
         "precision": recipe.precision,
         "mirror": recipe.mirror,

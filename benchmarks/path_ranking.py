@@ -22,21 +22,20 @@ from typing import Any
 
 import torch
 import yaml
-from c2fnas.stages.fine_jobs import trained_supernet
-from c2fnas.stages.narrowing import Narrowed, Narrowing
 
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import write_json, write_text
 from c2fnas.networks.prefix_tree import evaluate_paths
-from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting
+from c2fnas.planning.request import request_for
+from c2fnas.runs.run import Run
 from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.ranks import kendall_tau, spread_places
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.fine import train_supernet
+from c2fnas.stages.halving import Halved, SuccessiveHalving
 from c2fnas.stages.prepare import prepare
+from c2fnas.stages.supernet import train_supernet, trained_supernet
 
 RESULTS = Path(__file__).parent / "results"
 TOPOLOGY = Architecture.named("c2fnas-panc").topology
@@ -53,7 +52,7 @@ class Clock:
         return {"wall": time.perf_counter() - self._wall, "cpu": time.process_time() - self._cpu}
 
 
-def ready(arguments: argparse.Namespace) -> Setting:
+def ready(arguments: argparse.Namespace) -> Run:
     """The prepared run with its trained super-network."""
     budget = arguments.run.parent / f"{arguments.run.name}.yaml"
     recipe = {"name": "modern", "iterations": arguments.iterations}
@@ -70,50 +69,48 @@ def ready(arguments: argparse.Namespace) -> Setting:
             }
         )
     )
-    setting = prepare(arguments.dataset, arguments.run, str(budget), seed=0, devices=("cpu",), reporter=Silent())
-    if arguments.learning_rate:
-        fine = setting.config.fine
-        rates = {"learning_rate": arguments.learning_rate, "warmup_from": arguments.learning_rate / 10}
-        fine = fine.model_copy(update={"recipe": fine.recipe.model_copy(update=rates)})
-        setting.config.model_copy(update={"fine": fine}).save(setting.folder.config)
-        setting = Setting.load(arguments.run)
-    with InlineExecutor("cpu") as executor:
-        train_supernet(setting, TOPOLOGY, executor, Silent())
-    return setting
+    overrides: dict[str, Any] = {"seed": 0}
+    if rate := arguments.learning_rate:
+        overrides |= {"fine.recipe.learning_rate": rate, "fine.recipe.warmup_from": rate / 10}
+    run = Run(arguments.run)
+    request = request_for(run.folder, budget=str(budget), overrides=overrides, devices=("cpu",))
+    with run.locked():
+        run = prepare(run, arguments.dataset, request)
+        with InlineExecutor("cpu") as executor:
+            train_supernet(run.using(executor), TOPOLOGY)
+    return run
 
 
-def narrowed(setting: Setting, folder: str, rungs: int) -> tuple[Narrowed, dict[str, float], list[str]]:
-    """The ranking with its seconds and cases; the jobs' folder is set aside, so that every call computes anew."""
-    fine = setting.config.fine.model_copy(update={"rungs": rungs})
-    setting = replace(setting, config=setting.config.model_copy(update={"fine": fine}))
+def halved(run: Run, folder: str, rungs: int) -> tuple[Halved, dict[str, float], list[str]]:
+    """The ranking with its seconds and cases; the jobs' folder is set aside, so that every call computes again."""
+    fine = run.config.fine.model_copy(update={"rungs": rungs})
+    config = run.config.model_copy(update={"fine": fine})
     clock = Clock()
     with InlineExecutor("cpu") as executor:
-        narrowing = Narrowing(setting, TOPOLOGY, executor, Silent())
-        result = narrowing.run()
+        halving = SuccessiveHalving(Run(run.folder.root, executor=executor, config=config), TOPOLOGY)
+        result = halving.rank()
     seconds = clock.read()
-    (setting.folder.fine / "ranking").rename(setting.folder.fine / f"{folder}-{time.time_ns()}")
-    return result, seconds, narrowing.cases
+    (run.folder.fine / "ranking").rename(run.folder.fine / f"{folder}-{time.time_ns()}")
+    return result, seconds, halving.cases
 
 
-def naive(setting: Setting, paths: list[tuple], cases: list[str]) -> tuple[list[float], dict[str, float]]:
+def naive(run: Run, paths: list[tuple], cases: list[str]) -> tuple[list[float], dict[str, float]]:
     """The Dice of each path's network alone, one window at a time at the validation stride, and the seconds."""
-    supernet, window = trained_supernet(setting, TOPOLOGY.code), replace(setting.window(), batch=1)
+    supernet, window = trained_supernet(run, TOPOLOGY.code), replace(run.window(), batch=1)
     clock, scores = Clock(), []
     for path in paths:
         found = evaluate_network(
-            supernet.extract(path), setting.cases(cases), window, class_names=setting.class_names, device="cpu"
+            supernet.extract(path), run.cases(cases), window, class_names=run.class_names, device="cpu"
         )
         scores.append(found.mean)
     return scores, clock.read()
 
 
-def tree_alone(setting: Setting, paths: list[tuple], repeats: int) -> dict[str, Any]:
+def tree_alone(run: Run, paths: list[tuple], repeats: int) -> dict[str, Any]:
     """One batch of windows through all paths, as a tree and one path after the other: predicted and measured saving."""
-    supernet = trained_supernet(setting, TOPOLOGY.code).eval()
-    image = torch.randn(2, setting.in_channels, *setting.plan.patch_size)
-    macs = RankingMacs(
-        TOPOLOGY, tuple(paths), setting.in_channels, setting.classes, setting.plan.patch_size, setting.config.width
-    )
+    supernet = trained_supernet(run, TOPOLOGY.code).eval()
+    image = torch.randn(2, run.in_channels, *run.plan.patch_size)
+    macs = RankingMacs(TOPOLOGY, tuple(paths), run.in_channels, run.classes, run.plan.patch_size, run.config.width)
     seconds = {"alone": 0.0, "tree": 0.0}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(repeats):
@@ -135,14 +132,14 @@ def tree_alone(setting: Setting, paths: list[tuple], repeats: int) -> dict[str, 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
-    setting = ready(arguments)
-    paths = random_paths(setting.config.space, arguments.candidates, seed=0)
-    fast, fast_seconds, cases = narrowed(setting, "fast", rungs=arguments.rungs)
+    run = ready(arguments)
+    paths = random_paths(run.config.space, arguments.candidates, seed=0)
+    fast, fast_seconds, cases = halved(run, "fast", rungs=arguments.rungs)
     order = sorted(fast.reached, key=lambda path: (-fast.reached[path], -(fast.dice[path] or 0)))
     some = [order[place] for place in spread_places(arguments.naive, len(order))]
-    naive_scores, naive_some = naive(setting, some, cases)
+    naive_scores, naive_some = naive(run, some, cases)
     naive_seconds = {name: value * len(paths) / len(some) for name, value in naive_some.items()}
-    full, full_seconds, _ = narrowed(setting, "full", rungs=1)
+    full, full_seconds, _ = halved(run, "full", rungs=1)
     winner, full_winner = fast.finalists[0], full.finalists[0]
     dice = {path: value or 0.0 for path, value in full.dice.items()}
     place = sorted(dice, key=lambda path: -dice[path]).index(winner) + 1
@@ -151,12 +148,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "candidates": len(paths),
         "cases": len(cases),
         "rungs": arguments.rungs,
-        "width": setting.config.width,
-        "patch": list(setting.plan.patch_size),
-        "stride": list(setting.plan.stride),
-        "ranking_stride": list(setting.plan.ranking_stride),
-        "precision": setting.window().precision,
-        "tree": tree_alone(setting, paths, arguments.repeats),
+        "width": run.config.width,
+        "patch": list(run.plan.patch_size),
+        "stride": list(run.plan.stride),
+        "ranking_stride": list(run.plan.ranking_stride),
+        "precision": run.window().precision,
+        "tree": tree_alone(run, paths, arguments.repeats),
         "scored": fast.scored,
         "scored_naively": len(paths) * len(cases),
         "seconds": {"naive": naive_seconds, "without halving": full_seconds, "c2fnas": fast_seconds},

@@ -20,21 +20,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from c2fnas.stages.fine_jobs import new_supernet
-from c2fnas.stages.jobs import new_network, train_on
-from c2fnas.studies.width_job import with_patch
 from torch import nn
 
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import LocalProcessExecutor
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json, write_text
-from c2fnas.runs.driver import run_all
-from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Setting, evenly_spread
+from c2fnas.planning.plan import scaled_plan
+from c2fnas.planning.request import request_for
+from c2fnas.runs.driver import run_jobs
+from c2fnas.runs.run import Run
 from c2fnas.search.paths import PathSampling, UniformPaths, random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.prepare import prepare
+from c2fnas.stages.supernet import new_supernet
+from c2fnas.stages.training import evenly_spread, train_on
 from c2fnas.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent
@@ -74,62 +74,63 @@ PATHS = 6
 
 def train_variant(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """On a worker: train with one seed, score on whole volumes."""
-    setting = Setting.load(folder / "../..")
-    setting = replace(setting, config=setting.config.model_copy(update={"seed": payload["seed"]}))
-    base = setting.config.deployment.recipe
-    changed = dict(payload["changed"])
-    setting = with_patch(setting, changed.pop("sides", 1.0))
+    run, changed = Run.open(folder / "../.."), dict(payload["changed"])
+    base = run.config.deployment.recipe
+    run = run.varied(seed=payload["seed"], plan=scaled_plan(run.fold_plan(), changed.pop("sides", 1.0)))
     recipe = base.with_iterations(payload["iterations"]).model_copy(update=changed)
     recipe = recipe.model_copy(update={"warmup_from": recipe.learning_rate / 10})
     if recipe.volumes != base.volumes:
         recipe = recipe.with_iterations(payload["iterations"] * base.volumes // recipe.volumes)
     architecture = Architecture.from_text(payload["architecture"])
     if payload["supernet"]:
-        return train_supernet(setting, architecture, recipe, payload["cases"], folder, device)
-    network = new_network(setting, architecture)
+        return train_supernet(run, architecture, recipe, payload["cases"], folder, device)
+    network = run.build(architecture)
     start = time.perf_counter()
-    train_on(setting, network, setting.search_split.training, recipe, folder, device)
+    train_on(run, network, run.search_split.training, recipe, folder, device)
     seconds = time.perf_counter() - start
-    return {"dice": mean_dice(setting, network, payload["cases"], device), "seconds": seconds}
+    return {"dice": mean_dice(run, network, payload["cases"], device), "seconds": seconds}
 
 
 def train_supernet(
-    setting: Setting, architecture: Architecture, recipe: Recipe, cases: int, folder: Path, device: str
+    run: Run, architecture: Architecture, recipe: Recipe, cases: int, folder: Path, device: str
 ) -> dict[str, Any]:
     """Train the super-network of a topology; the mean Dice of a few random paths through it."""
-    supernet, paths = new_supernet(setting, architecture.topology.code), sampled_paths(setting)
+    supernet, paths = new_supernet(run, architecture.topology.code), sampled_paths(run)
     start = time.perf_counter()
     train_on(
-        setting,
+        run,
         supernet,
-        setting.search_split.training,
+        run.search_split.training,
         recipe,
         folder,
         device,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )
     seconds = time.perf_counter() - start
-    drawn = random_paths(setting.config.space, PATHS, seed=0)
-    scores = [mean_dice(setting, supernet.extract(path), cases, device) for path in drawn]
+    drawn = random_paths(run.config.space, PATHS, seed=0)
+    scores = [mean_dice(run, supernet.extract(path), cases, device) for path in drawn]
     return {"dice": statistics.mean(scores), "by_path": scores, "seconds": seconds}
 
 
-def sampled_paths(setting: Setting) -> PathSampling:
+def sampled_paths(run: Run) -> PathSampling:
     """The paths that train, as the fine stage draws them."""
-    return UniformPaths(setting.config.operations, setting.config.cells, seed=setting.config.seed)
+    return UniformPaths(run.config.operations, run.config.cells, seed=run.config.seed)
 
 
-def mean_dice(setting: Setting, network: nn.Module, cases: int, device: str) -> float:
+def mean_dice(run: Run, network: nn.Module, cases: int, device: str) -> float:
     """Dice on whole volumes of the validation fold."""
-    chosen = setting.cases(evenly_spread(setting.search_split.validation, cases))
-    return evaluate_network(network, chosen, setting.window(), class_names=setting.class_names, device=device).mean
+    chosen = run.cases(evenly_spread(run.search_split.validation, cases))
+    return evaluate_network(network, chosen, run.window(), class_names=run.class_names, device=device).mean
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All trainings."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    setting = prepare(arguments.dataset, arguments.run, "demo", seed=0, devices=("cpu",), reporter=Silent())
-    architecture = replace(Architecture.load(arguments.architecture), width=setting.config.width)
+    run = Run(arguments.run)
+    request = request_for(run.folder, budget="demo", overrides={"seed": 0}, devices=("cpu",))
+    with run.locked():
+        run = prepare(run, arguments.dataset, request)
+    architecture = replace(Architecture.load(arguments.architecture), width=run.config.width)
     names = [name for name in VARIANTS if not arguments.only or name in arguments.only]
     kind = "supernet-study" if arguments.supernet else "study"
     jobs = [
@@ -144,27 +145,27 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 "architecture": architecture.to_text(),
                 "supernet": arguments.supernet,
             },
-            setting.folder.root / kind / f"{list(VARIANTS).index(name)}-{seed}",
+            run.folder.root / kind / f"{list(VARIANTS).index(name)}-{seed}",
         )
         for number, name in enumerate(names)
         for seed in arguments.seeds
     ]
     with LocalProcessExecutor([f"cpu:{worker}" for worker in range(arguments.workers)]) as executor:
-        outcomes = run_all(executor, jobs, setting.folder, Silent(), "study")
+        outcomes = run_jobs(run.using(executor), "study", jobs)
     rows = [
         row_of(name, outcomes[place * len(arguments.seeds) : (place + 1) * len(arguments.seeds)])
         for place, name in enumerate(names)
     ]
     return {
-        "dataset": setting.config.dataset,
+        "dataset": run.config.dataset,
         "supernet": arguments.supernet,
         "architecture": architecture.to_text(),
         "iterations": arguments.iterations,
-        "patch": list(setting.plan.patch_size),
+        "patch": list(run.plan.patch_size),
         "seeds": arguments.seeds,
         "cases": arguments.cases,
         "rows": rows,
-        "recipe": setting.config.deployment.recipe.with_iterations(arguments.iterations).model_dump(mode="json"),
+        "recipe": run.config.deployment.recipe.with_iterations(arguments.iterations).model_dump(mode="json"),
         "command": shlex.join(["python", *sys.argv]),
         "machine": platform.machine(),
         "versions": {"python": platform.python_version(), "torch": metadata.version("torch")},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -66,16 +67,24 @@ def _room(room: str, about: str) -> str:
 
 
 def public_names(package: str) -> list[str]:
-    """Where each name in a package's ``__all__`` is defined; those of c2fnas itself are called by it."""
+    """Where each name in a package's ``__all__`` is defined; those of c2fnas itself are called by it.
+
+    A module in ``__all__`` stands for itself; a package has a page of its own.
+    """
     module = import_module(package)
-    found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
-    return [
-        f"{each.__module__}.{each.__qualname__}"
-        if hasattr(each, "__qualname__") and package != "c2fnas"
-        else f"{package}.{name}"
-        for name, each in found.items()
-        if name[:2] != "__" and not isinstance(each, type(module))
-    ]
+    names = [name for name in getattr(module, "__all__", ()) if name[:2] != "__" and name not in ROOMS]
+    return [f"{package}.{name}" if package == "c2fnas" else _defined(module, name) for name in names]
+
+
+def _defined(package: ModuleType, name: str) -> str:
+    """The full name of a class or function by what it says itself, of a value by the line that assigns it."""
+    value = getattr(package, name, None)
+    if getattr(value, "__qualname__", None) == name:
+        return f"{value.__module__}.{name}"
+    paths = sorted((SOURCE / package.__name__.partition(".")[2]).rglob("*.py"))
+    assigned = re.compile(rf"^{name}(: .*)? = ", re.MULTILINE)
+    homes = [_module(path) for path in paths if assigned.search(path.read_text(encoding="utf-8"))]
+    return f"{homes[0] if homes else package.__name__}.{name}"
 
 
 def _module(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""README, tutorial and how-tos do what they say: their commands run, in order, on phantoms, all on one run folder."""
+"""README, tutorial and how-tos do what they say: commands and Python run, in order, on phantoms and one run folder."""
 
 import json
 import os

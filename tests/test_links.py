@@ -16,3 +16,9 @@ def test_local_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
         target = page.parent / link
         assert target.exists() or GENERATED in target.resolve().parents, link
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("decisions/*.md")), ids=lambda page: page.stem)
+def test_code_that_a_decision_names_is_there(page: Path) -> None:
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", page.read_text(encoding="utf-8")):
+        assert any((root / name).exists() for root in (ROOT, ROOT / "src" / "c2fnas", ROOT / "tests")), name

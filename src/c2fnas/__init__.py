@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from c2fnas.api.predictions import predict
     from c2fnas.api.runs import Run, open_run
     from c2fnas.api.trainings import train
-    from c2fnas.networks import build_network
+    from c2fnas.networks.network import build_network
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.operation import Operation
     from c2fnas.space.search_space import SearchSpace

@@ -20,7 +20,8 @@ def kept_by_autograd(architecture: Architecture, size: tuple[int, int, int], in_
     storages = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dim() == 5 and not isinstance(tensor, torch.nn.Parameter):
+        features = tensor.dim() == 5 and len(tensor) in (1, patches)  # the composed last layer has kernels of its own
+        if features and not isinstance(tensor, torch.nn.Parameter):
             storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 

@@ -88,7 +88,7 @@ def test_a_cut_at_any_byte_is_seen(folder: RunFolder) -> None:
             assert read_ranked(folder) == rows()
             continue
         assert not ranking_is_whole(folder)
-        with pytest.raises(UserError, match=r"candidates\.jsonl: damaged.* `c2fnas search fine --run .*` again"):
+        with pytest.raises(UserError, match=r"candidates\.jsonl: damaged.* `c2fnas search fine .*` again"):
             read_ranked(folder)
 
 

@@ -78,7 +78,6 @@ def specs() -> st.SearchStrategy[TrainingSpec]:
         patch_factor=st.floats(0.1, 4),
         extend=st.booleans(),
         start=st.none() | st.text("0123456789abcdef", min_size=8, max_size=8),
-        validate_every=WHOLE,
         keep=st.sampled_from(["nothing", "weights", "model"]),
     )
 

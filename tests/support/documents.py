@@ -36,5 +36,9 @@ def files(page: Path) -> dict[str, str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The blocks of a page that can be run as they are, in order."""
-    return [block.text for block in blocks(page) if block.language == "bash"]
+    """The blocks of a page that can be run as they are, in order; Python as a command, where it is no doctest."""
+    found = [block for block in blocks(page) if not NOT_RUN.fullmatch(block.before)]
+    texts = {"bash": "{}", "python": "python - <<'PYTHON'\n{}\nPYTHON"}
+    return [
+        texts[each.language].format(each.text) for each in found if each.language in texts and ">>>" not in each.text
+    ]

@@ -13,7 +13,7 @@ SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
 
 
 def simulate(
-    table: str | Path,
+    table: str | Path | None = None,
     *,
     samplers: str = SAMPLERS,
     evaluations: int | None = None,
@@ -31,7 +31,7 @@ def simulate(
     `c2fnas.bench.simulate` does the same with a table in memory.
 
     Args:
-        table: A table of `c2fnas tabulate`.
+        table: A table of `c2fnas tabulate`; by default the one that comes with c2fnas.
         samplers: The searchers to compare, with commas.
         evaluations: Networks of a search; by default half of the table's, 50 at most.
         workers: Networks that are trained at the same time.
@@ -45,7 +45,7 @@ def simulate(
         UserError: an option is wrong, or the table can't be read or says too little.
 
     Examples:
-        c2fnas simulate benchmarks/results/topology_table.csv
+        c2fnas simulate
         c2fnas simulate topologies.csv --samplers algorithm1,random --workers 1 --json
     """
     refuse_figure(figure)
@@ -57,7 +57,7 @@ def simulate(
 
     say = (reporter or Silent()).say
     found = replayed(
-        TopologyTable.load(Path(table)),
+        TopologyTable.shipped() if table is None else TopologyTable.load(Path(table)),
         tuple(name.strip() for name in samplers.split(",")),
         evaluations=evaluations,
         workers=workers,

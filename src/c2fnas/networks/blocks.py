@@ -40,8 +40,15 @@ class UpSampling(nn.Module):
         self.conv = ConvBlock(inputs, inputs // 2)
 
     def forward(self, x: Features, size: Sequence[int]) -> Features:
-        """Return ``x`` interpolated to ``size`` (i, j, k), with half the filters."""
-        return self.conv(interpolate(x, size))
+        """Return ``x`` interpolated to ``size`` (i, j, k), with half the filters.
+
+        A 1×1×1 convolution and an interpolation may change places, since both are linear and work on other axes. Before
+        it, the convolution has an eighth of the work. The paper's order stays where multiply-accumulates are counted.
+        """
+        if x.is_meta:
+            return self.conv(interpolate(x, size))
+        convolution, norm, activation = self.conv
+        return activation(norm(interpolate(convolution(x), size)))
 
 
 def interpolate(x: Features, size: Sequence[int]) -> Features:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from c2fnas.networks.blocks import ConvBlock, Features, concatenate, interpolate
+from c2fnas.networks.upsampled import convolve_upsampled
 
 
 class StemIn(nn.Sequential):
@@ -30,6 +31,8 @@ class StemOut(nn.Module):
     def forward(self, outputs: Sequence[Features], size: Sequence[int]) -> Features:
         """Return logits of ``size`` (i, j, k) from the last outputs."""
         features = self.conv(concatenate(outputs))
+        if composed(features, size):
+            return convolve_upsampled(features, self.classify.weight, self.classify.bias)
         if one_by_one(features, size):
             return self._apart(features, size)
         return self.classify(interpolate(features, size))
@@ -42,6 +45,17 @@ class StemOut(nn.Module):
         for index in range(1, len(features)):
             logits[index : index + 1] = self.classify(interpolate(features[index : index + 1], size))
         return logits
+
+
+def composed(features: Features, size: Sequence[int]) -> bool:
+    """True if up-sampling and classification are computed as one: where every side doubles, and nothing is traced.
+
+    An exported network keeps the plain form, and so does one on the meta device, whose convolutions are counted.
+    """
+    if features.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    sides = features.shape[2:]
+    return min(sides) > 1 and all(fine == 2 * side for fine, side in zip(size, sides, strict=True))
 
 
 FAST_ALONE = 20_480

@@ -2,4 +2,4 @@
 
 from c2fnas.lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"page": ["write_report", "write_report"]})
+__getattr__, __dir__, __all__ = attach(__name__, {"page": ["write_report"]})

@@ -70,7 +70,7 @@ def read_ranked(folder: RunFolder) -> tuple[RankedPath, ...]:
         rows, wanted = (), wanted or "its"
     if wanted is not None and len(rows) != wanted:
         raise UserError(
-            f"{folder.candidates}: damaged, not all of {wanted} candidates can be read. Give `c2fnas search fine --run "
+            f"{folder.candidates}: damaged, not all of {wanted} candidates can be read. Give `c2fnas search fine "
             f"{folder.root}` again: it writes them from the scores that the run holds."
         )
     return rows

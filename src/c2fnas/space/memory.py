@@ -61,7 +61,8 @@ def saved_values(architecture: Architecture, *, in_channels: int, input_size: Si
     total = in_channels * voxels + 2 * full * voxels + 2 * half * level_0
     total += sum(_cell(architecture, cell, sizes) for cell in range(topology.cells))
     joined = half * len(topology.outputs) * level_0 if len(topology.outputs) > 1 else 0
-    return total + joined + 2 * half * level_0 + half * voxels
+    doubled = all(fine == 2 * side and side > 1 for fine, side in zip(sizes[0], sizes[1], strict=True))
+    return total + joined + 2 * half * level_0 + (0 if doubled else half * voxels)
 
 
 def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> int:
@@ -73,8 +74,6 @@ def _cell(architecture: Architecture, cell: int, sizes: tuple[Size, ...]) -> int
     total = 2 * features * (inputs * convolutions + 1)
     if inputs > 1:
         total += features  # the sum
-    if topology.moves[cell] is Move.DOWN:
-        total += 2 * features
-    elif topology.moves[cell] is Move.UP:
-        total += 2 * features + 2 * features  # interpolated with twice the filters, then the block
+    if topology.moves[cell] is not Move.SAME:
+        total += 2 * features  # of an up cell, after the interpolation, whose own input nothing needs
     return total
