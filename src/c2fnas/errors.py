@@ -42,4 +42,5 @@ def in_a_line(error: Exception) -> str:
     faults = getattr(error, "errors", None)
     if not callable(faults):
         return " ".join(str(error).split())
-    return "; ".join(": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"]])) for each in faults())
+    told = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in faults()]
+    return "; ".join(": ".join(filter(None, pair)) for pair in told)

@@ -68,6 +68,18 @@ MISTAKES = [
     "train {data} runs/a --architecture nonsense",
     "train {data} runs/a --iterations 0",
     "train {data} runs/a --from nowhere -a c2fnas-panc",
+    "train {data} runs/a -a c2fnas-panc --folds some",
+    "train {data} runs/a -a c2fnas-panc --recipe some",
+    "run {data} {runs}/old",
+    "train {data} {runs}/old -a c2fnas-panc",
+    "prepare {data} {runs}/old",
+    "search fine {runs}/old",
+    "report {runs}/old",
+    "run {data} {runs}/begun --seed 3",
+    "prepare {data} {runs}/begun --fold-count 3 --set width=0.25",
+    "search coarse {runs}/begun --evaluations 7",
+    "search coarse {runs}/begun --sampler some",
+    "search fine {runs}/begun --rungs 0",
     "search coarse runs/a",
     "search fine runs/a --verify-iterations 3",
     "search scale runs/a --widths 1",
@@ -106,10 +118,14 @@ print("torch" in sys.modules)
 
 def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path: Path) -> None:
     from c2fnas.data.phantoms import write_phantoms
+    from c2fnas.planning.presets import draft, load_budget
 
     data = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
-    (tmp_path / "here").mkdir()
-    lines = [line.format(data=data) for line in MISTAKES]
+    for folder in ("here", "old", "begun/coarse"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "old/run.yaml").write_text("versions: {c2fnas: 0.1.0}\n")
+    draft(load_budget("demo"), "demo").save(tmp_path / "begun/run.yaml")
+    lines = [line.format(data=data, runs=tmp_path) for line in MISTAKES]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], input="\n".join(lines), capture_output=True, text=True, cwd=tmp_path / "here"
     )
@@ -117,4 +133,5 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     said = done.stderr.splitlines()
     assert len(said) == len(lines), done.stderr
     assert all(line.startswith("c2fnas") for line in said)
+    assert "Value error" not in done.stderr  # pydantic's word for a check of our own
     assert list((tmp_path / "here").iterdir()) == []

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from c2fnas.data.phantoms import write_phantoms
@@ -48,6 +50,16 @@ def pipeline(
         overrides={} if seed is None else {"seed": seed},
         devices=("cpu",),
     )
+
+
+def test_a_search_that_nothing_can_be_compared_by_is_refused_before_it_trains(tmp_path: Path) -> None:
+    dataset = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
+    last = max((dataset / "labelsTr").iterdir())
+    label = nib.load(last)
+    nib.save(nib.Nifti1Image(np.zeros(label.shape, np.uint8), label.affine), last)
+    with pytest.raises(UserError, match=r"no validation case shows any foreground class .* other folds"):
+        pipeline(dataset, tmp_path / "run")
+    assert not (tmp_path / "run" / "coarse").exists()  # so that other folds may still be given
 
 
 class Sayings(Silent):

@@ -69,6 +69,7 @@ def prepare(
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
     refuse_early(dataset, jobs, budget, overrides)
+    refuse_changed(run, overrides, budget=budget)
     from c2fnas.planning.request import request_for
     from c2fnas.stages.preparation import keep_folds, prepare_plan
     from c2fnas.stages.preparation import prepare as prepare_run
@@ -124,6 +125,7 @@ def run(
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
     refuse_early(dataset, jobs, budget, overrides)
+    refuse_changed(run, overrides, budget=budget)
     from c2fnas.stages.pipeline import run_pipeline
     from c2fnas.studies.verdict import judge
 
@@ -200,6 +202,19 @@ def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides:
     layout_of(Path(dataset))
     refuse_unknown(overrides)
     requested(budget or DEFAULT_BUDGET, overrides)
+
+
+def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any) -> None:
+    """Refuse what a run folder can't take, before torch is imported.
+
+    Raises:
+        UserError: the run is of another version, or one of its stages has begun with another value.
+    """
+    from c2fnas.planning.request import request_for
+    from c2fnas.runs.folder import RunFolder
+
+    if (folder := RunFolder(Path(run))).config.exists():
+        request_for(folder, overrides=overrides, **options)
 
 
 def _jobs(options: Any) -> Jobs:

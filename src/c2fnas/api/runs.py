@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
@@ -79,6 +79,7 @@ class Run(RunView):
             **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
             **{f"coarse.limits.{name}": whole_or_none(limit) for name, limit in limits.items() if limit is not None},
         }
+        self._refuse_changes(overrides)
         from c2fnas.stages.pipeline import amend, coarse_stage
 
         with self.working() as run:
@@ -137,6 +138,7 @@ class Run(RunView):
         wanted = Architecture.load(topology).topology if topology else None
         choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
         overrides = parse_overrides(set) | choices
+        self._refuse_changes(overrides)
         from c2fnas.api.results import ranking
         from c2fnas.stages.fine import Limits
         from c2fnas.stages.pipeline import amend, fine_stage
@@ -246,6 +248,11 @@ class Run(RunView):
         with self.working() as run:
             return tabulated(run, Path(table), (per_cluster, repeated, seeds), most)
 
+    def _refuse_changes(self, overrides: dict[str, Any]) -> None:
+        from c2fnas.planning.request import request_for
+
+        request_for(self._files, overrides=overrides, amend=True)
+
     @property
     def devices(self) -> tuple[str, ...] | None:
         """The devices that were named, of a new run those of ``auto``; None where the run has its own."""
@@ -287,4 +294,17 @@ def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unp
     """
     executor_factory(jobs)
     RunFolder(Path(run)).refuse_unprepared()
+    refuse_other_version(run)
     return Run(Path(run), jobs, reporter)
+
+
+def refuse_other_version(run: str | Path) -> None:
+    """Refuse a run folder whose configuration can't be read, before torch is imported; there may be no run yet.
+
+    Raises:
+        UserError: it is of another version, or damaged.
+    """
+    from c2fnas.runs.config import RunConfig
+
+    if (path := RunFolder(Path(run)).config).exists():
+        RunConfig.load(path)

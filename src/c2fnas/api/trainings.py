@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below
 from c2fnas.api.pipelines import refuse_early
-from c2fnas.api.runs import Run
+from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
 
@@ -109,6 +109,7 @@ def train(
         torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
     """
     refuse_below(1, iterations=iterations, extend=extend, validate_every=validate_every)
+    _refuse_unreadable_folds(folds)
     executor_factory(jobs)
     from c2fnas.data.layouts import datasets_in
     from c2fnas.runs.overrides import parse_overrides
@@ -123,6 +124,7 @@ def train(
     )
     overrides = parse_overrides(set) | fields
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
+    refuse_other_version(run)
     design = _design(architecture, network, width, Path(run))
     package = _package(start)
     from c2fnas.stages.train import TrainOptions
@@ -132,6 +134,12 @@ def train(
     if several:
         return _train_all(several, result, options, label_tests)
     return _train(Path(dataset), result, options, label_tests)
+
+
+def _refuse_unreadable_folds(folds: str) -> None:
+    """Refuse a text that names no folds; numbers that are too large are refused once the folds are known."""
+    if folds not in ("all", "last") and not all(part.strip().isdecimal() for part in folds.split(",")):
+        raise UserError(f"--folds {folds}: give all, last, or numbers such as 0,2.")
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:

@@ -119,7 +119,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "c2fnas")
-        _end(f"{command}: {error.format_message()} `{command} --help` has examples.", MISTAKE)
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        _end(f"{command}: {message}. `{command} --help` has examples.", MISTAKE)
 
 
 def _end(text: str, code: int) -> None:

@@ -95,7 +95,7 @@ def refuse_without_foreground(cases: Sequence[PreparedCase]) -> None:
         names = ", ".join(case.id for case in cases) or "none"
         raise UserError(
             f"The candidates can't be ranked: no validation case shows any foreground class (cases: {names}). Rank on "
-            "cases whose labels show the structures."
+            "cases whose labels show the structures: give other folds, such as `--folds random`."
         )
 
 

@@ -23,7 +23,6 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
-from c2fnas.runs.run import chosen_folds, load_folds
 
 AMENDABLE = (*STAGES, "verdict")
 """Sections of a prepared run that may change without another preparation."""
@@ -152,6 +151,8 @@ def _amended(
     wanted = draft(part, known.budget)
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
     if "deployment.folds" in values:
+        from c2fnas.runs.run import chosen_folds, load_folds  # imports torch: not before a mistake is answered
+
         values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(load_folds(folder.folds)))
     for name in changed - values.keys():
         section, recipe = name.partition(".")[0], value_at(known, name)

@@ -271,5 +271,6 @@ def chosen_folds(text: str | Sequence[int], count: int) -> tuple[int, ...]:
         return tuple(range(count)) if text == "all" else (count - 1,)
     parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(fold) for fold in text]
     if not all(part.isascii() and part.isdigit() and int(part) < count for part in parts):
-        raise UserError(f"--folds {text}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
+        asked = text if isinstance(text, str) else ",".join(parts)
+        raise UserError(f"--folds {asked}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
     return tuple(sorted({int(part) for part in parts}))
