@@ -1,6 +1,12 @@
 """Devices by name: those that ``auto`` stands for, and names that no machine has. torch is imported only if needed."""
 
+import sys
+from pathlib import Path
+
 from c2fnas.errors import UserError
+
+DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""Files of which Linux has one, at least, where a GPU's driver runs: NVIDIA's, that of Windows' subsystem, or AMD's."""
 
 
 def refuse_unknown_device(device: str, option: str = "--device") -> None:
@@ -27,11 +33,13 @@ def list_devices(devices: str) -> tuple[str, ...]:
     """Return the names in a list such as ``cuda:0,cuda:1``; none for ``auto``, and torch is not imported.
 
     Raises:
-        UserError: a device is unknown.
+        UserError: a device is unknown, or a GPU where no driver runs.
     """
     names = () if devices == "auto" else tuple(name.strip() for name in devices.split(",") if name.strip())
     for name in names:
         refuse_unknown_device("auto in a list" if name == "auto" else name, "--devices")
+        if not _has_driver():
+            _present(name, "--devices")
     return names
 
 
@@ -47,18 +55,28 @@ def find_devices(devices: str) -> tuple[str, ...]:
 
 
 def _gpus() -> tuple[str, ...]:
+    return tuple(f"cuda:{index}" for index in range(_count_gpus())) or ("cpu",)
+
+
+def _count_gpus() -> int:
+    """Count the GPUs that PyTorch sees; torch takes seconds to import, and is not where no driver runs."""
+    if not _has_driver():
+        return 0
     import torch
 
-    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("cpu",)
+    return torch.cuda.device_count()
+
+
+def _has_driver() -> bool:
+    """Tell if a GPU's driver may run here; systems other than Linux are not asked."""
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in DRIVERS)
 
 
 def _present(device: str, option: str) -> str:
     refuse_unknown_device(device, option)
     kind, _, index = device.partition(":")
     if kind == "cuda":
-        import torch
-
-        gpus = torch.cuda.device_count()
+        gpus = _count_gpus()
         if int(index or 0) >= gpus:
             raise UserError(
                 f"{option} {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there."

@@ -18,5 +18,6 @@ def test_candidates_share_a_cpu_where_nobody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, devices: str, cores: int, gpus: int, expected: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("c2fnas.cores.usable_cores", lambda: cores)
+    monkeypatch.setattr("c2fnas.devices.DRIVERS", ("/",) if gpus else ())
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     assert side_by_side(devices) == expected

@@ -192,16 +192,20 @@ def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides:
     """Refuse a mistake before torch is imported and a folder is made.
 
     Raises:
-        UserError: there is no data set, budget or device of the name, or a value is out of range.
+        UserError: no data set, budget or device has the name, a value is out of range, or no such folds can be made.
     """
     executor_factory(jobs)
-    from c2fnas.data.layouts import layout_of
+    from c2fnas.data.folds import FoldChoice, make_folds
+    from c2fnas.data.layouts import read_dataset
     from c2fnas.planning.presets import DEFAULT_BUDGET, requested
     from c2fnas.runs.overrides import refuse_unknown
 
-    layout_of(Path(dataset))
+    reading = read_dataset(Path(dataset))
     refuse_unknown(overrides)
     requested(budget or DEFAULT_BUDGET, overrides)
+    folds = {name.partition(".")[2]: value for name, value in overrides.items() if name.startswith("folds.")}
+    if folds:
+        make_folds(reading.sound(Path(dataset)), FoldChoice(**folds))
 
 
 def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any) -> None:
