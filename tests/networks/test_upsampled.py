@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from c2fnas.networks import build_network
 from c2fnas.networks import stem as stem_module
+from c2fnas.networks import upsampled as upsampled_module
 from c2fnas.networks.upsampled import convolve_upsampled
 from c2fnas.space.architecture import Architecture
 
@@ -53,3 +54,13 @@ def test_a_network_gives_the_same_logits_either_way(monkeypatch) -> None:
                 theirs = network(image)
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
         assert ours.shape == (1, 3, *size)
+
+
+def test_a_network_trains_after_it_has_predicted() -> None:
+    """Whatever is kept from a call in inference mode serves training, too."""
+    x, weight = torch.randn(1, 2, 3, 2, 4), torch.randn(1, 2, 3, 3, 3, requires_grad=True)
+    upsampled_module._matrix.cache_clear()
+    with torch.inference_mode():
+        convolve_upsampled(x, weight)
+    convolve_upsampled(x, weight).sum().backward()
+    assert weight.grad is not None

@@ -73,4 +73,5 @@ def _kernel(weight: Tensor, kinds: tuple[int, ...]) -> Tensor:
 
 @cache
 def _matrix(kind: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor((FIRST, INNER, LAST)[kind], dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it is kept, and a tensor of inference can't be trained with
+        return torch.tensor((FIRST, INNER, LAST)[kind], dtype=dtype, device=device)
