@@ -70,6 +70,8 @@ MISTAKES = [
     "prepare {data} runs/a --folds",
     "train {data} runs/a --architecture nonsense",
     "train {data} runs/a --iterations 0",
+    "train {data} runs/a",
+    "train {data} runs/a -a c2fnas-panc --extend 5",
     "train {data} runs/a --from nowhere -a c2fnas-panc",
     "train {data} runs/a -a c2fnas-panc --folds some",
     "train {data} runs/a -a c2fnas-panc --recipe some",

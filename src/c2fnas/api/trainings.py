@@ -11,6 +11,7 @@ from c2fnas.api.pipelines import refuse_early
 from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from c2fnas.networks.designs import Design
@@ -127,6 +128,10 @@ def train(
     refuse_other_version(run)
     design = _design(architecture, network, width, Path(run))
     package = _package(start)
+    if extend is not None and not several:
+        RunFolder(Path(run)).refuse_unbegun()
+    if design is None and package is None and not several:
+        RunFolder(Path(run)).refuse_without_design()
     from c2fnas.stages.train import TrainOptions
 
     options = TrainOptions(design, package, folds, budget, overrides, extend)

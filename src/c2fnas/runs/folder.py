@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.networks.designs import has_design
 
 PACKAGE = "model"
 EVALUATION = "evaluation.json"
@@ -128,6 +129,24 @@ class RunFolder:
                 f"{self.root}: not a prepared run. `c2fnas prepare DATASET {self.root}` makes one, `c2fnas run` goes "
                 "through all stages."
             )
+
+    def refuse_unbegun(self) -> None:
+        """Refuse to extend a training that has not begun.
+
+        Raises:
+            UserError: the run has no configuration.
+        """
+        if not self.config.exists():
+            raise UserError(f"{self.root}: nothing to extend, this run has not begun. Leave --extend out.")
+
+    def refuse_without_design(self) -> None:
+        """Refuse to train where nothing says which network.
+
+        Raises:
+            UserError: neither final networks nor a finished search are here.
+        """
+        if not (has_design(self.final) or has_design(self.fine)):
+            raise UserError(f"{self.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
 
     @property
     def stop_requested(self) -> bool:

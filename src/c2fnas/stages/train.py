@@ -71,8 +71,8 @@ def ready(run: Run, dataset: Path, options: TrainOptions, devices: tuple[str, ..
     """Prepare the run folder for what is asked, or see that what it holds agrees; returns the network to train."""
     folder, overrides = run.folder, dict(options.overrides)
     begun = folder.config.exists()
-    if not begun and options.extend:
-        raise UserError(f"{folder.root}: nothing to extend, this run has not begun. Leave --extend out.")
+    if options.extend:
+        folder.refuse_unbegun()
     design = _design(options, folder)
     budget = options.budget
     if not begun:
@@ -131,13 +131,11 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
     """The network asked for, else the one that the run has, else that of the model to start from."""
     if options.design is not None:
         return options.design
-    if has_design(folder.final):
-        return read_design(folder.final)
-    if has_design(folder.fine):
-        return Architecture.load(folder.root)
-    if options.start is None:
-        raise UserError(f"{folder.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
-    return load_package(options.start).design
+    has_own = has_design(folder.final) or has_design(folder.fine)
+    if options.start is not None and not has_own:
+        return load_package(options.start).design
+    folder.refuse_without_design()
+    return read_design(folder.final) if has_design(folder.final) else Architecture.load(folder.root)
 
 
 def _folds_field(text: str) -> Any:
