@@ -74,6 +74,7 @@ MISTAKES = [
     "train {data} runs/a -a c2fnas-panc --extend 5",
     "train {data} runs/a --from nowhere -a c2fnas-panc",
     "train {data} runs/a -a c2fnas-panc --folds some",
+    "train {data} runs/a -a c2fnas-panc --folds 70",
     "train {data} runs/a -a c2fnas-panc --recipe some",
     "run {data} {runs}/old",
     "train {data} {runs}/old -a c2fnas-panc",

@@ -50,7 +50,7 @@ def ablate(
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     further = _further(architectures)
     opened = [open_run(folder, reporter=reporter, **jobs) for folder in folders]
-    from c2fnas.runs.run import chosen_folds
+    from c2fnas.data.folds import chosen_folds
     from c2fnas.studies.ablation import ablate as train_candidates
     from c2fnas.studies.ablation import contenders, refuse_unfit, write_table_3
 

@@ -125,6 +125,8 @@ def train(
     )
     overrides = parse_overrides(set) | fields
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
+    if not several:
+        _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)))
     refuse_other_version(run)
     design = _design(architecture, network, width, Path(run))
     package = _package(start)
@@ -145,6 +147,15 @@ def _refuse_unreadable_folds(folds: str) -> None:
     """Refuse a text that names no folds; numbers that are too large are refused once the folds are known."""
     if folds not in ("all", "last") and not all(part.strip().isdecimal() for part in folds.split(",")):
         raise UserError(f"--folds {folds}: give all, last, or numbers such as 0,2.")
+
+
+def _refuse_absent_folds(folds: str, dataset: Path, run: RunFolder) -> None:
+    """Refuse the number of a fold that a new run would not have; one that is prepared knows its own."""
+    if not run.folds.exists():
+        from c2fnas.data.folds import chosen_folds, make_folds
+        from c2fnas.data.layouts import read_dataset
+
+        chosen_folds(folds, len(make_folds(read_dataset(dataset).sound(dataset))))
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:

@@ -296,3 +296,21 @@ def _chosen_folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Spli
 
 def _grouped(dataset: Dataset, choice: FoldChoice) -> tuple[Case, ...]:
     return group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training
+
+
+def chosen_folds(text: str | Sequence[int], count: int) -> tuple[int, ...]:
+    """Return the folds that ``all``, ``last`` or a list of numbers stands for.
+
+    Raises:
+        UserError: it is none of these, or there is no such fold.
+
+    >>> chosen_folds("all", 3), chosen_folds("last", 3), chosen_folds("2,0,2", 3)
+    ((0, 1, 2), (2,), (0, 2))
+    """
+    if text in ("all", "last"):
+        return tuple(range(count)) if text == "all" else (count - 1,)
+    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(fold) for fold in text]
+    if not all(part.isascii() and part.isdigit() and int(part) < count for part in parts):
+        asked = text if isinstance(text, str) else ",".join(parts)
+        raise UserError(f"--folds {asked}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
+    return tuple(sorted({int(part) for part in parts}))

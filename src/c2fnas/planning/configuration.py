@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from c2fnas import __version__
-from c2fnas.data.folds import Split
+from c2fnas.data.folds import Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, scheduled, workload
@@ -17,7 +17,6 @@ from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.planning.validation_stride import affordable_stride
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
-from c2fnas.runs.run import chosen_folds
 from c2fnas.shapes import Size
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import PaperStage, Recipe

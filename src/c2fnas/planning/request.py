@@ -151,7 +151,8 @@ def _amended(
     wanted = draft(part, known.budget)
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
     if "deployment.folds" in values:
-        from c2fnas.runs.run import chosen_folds, load_folds  # imports torch: not before a mistake is answered
+        from c2fnas.data.folds import chosen_folds
+        from c2fnas.runs.run import load_folds  # imports torch: not before a mistake is answered
 
         values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(load_folds(folder.folds)))
     for name in changed - values.keys():

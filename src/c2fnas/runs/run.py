@@ -1,6 +1,6 @@
 """The one run: its folder, configuration, prepared cases, lock, stop file, ledger, reporter and executor."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -11,9 +11,9 @@ import torch
 
 from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import Split
+from c2fnas.data.folds import Split, chosen_folds
 from c2fnas.data.plan import Plan, load_plan
-from c2fnas.errors import Interrupted, UserError
+from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -256,21 +256,3 @@ def load_folds(path: Path) -> tuple[Split, ...]:
 def load_groups(path: Path) -> dict[str, str]:
     """Read the groups of a run's validation cases; none where cases stand alone."""
     return {case: group for fold in read_json(path) for case, group in fold.get("groups", {}).items()}
-
-
-def chosen_folds(text: str | Sequence[int], count: int) -> tuple[int, ...]:
-    """Return the folds that ``all``, ``last`` or a list of numbers stands for.
-
-    Raises:
-        UserError: it is none of these, or there is no such fold.
-
-    >>> chosen_folds("all", 3), chosen_folds("last", 3), chosen_folds("2,0,2", 3)
-    ((0, 1, 2), (2,), (0, 2))
-    """
-    if text in ("all", "last"):
-        return tuple(range(count)) if text == "all" else (count - 1,)
-    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(fold) for fold in text]
-    if not all(part.isascii() and part.isdigit() and int(part) < count for part in parts):
-        asked = text if isinstance(text, str) else ",".join(parts)
-        raise UserError(f"--folds {asked}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
-    return tuple(sorted({int(part) for part in parts}))

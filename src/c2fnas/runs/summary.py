@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from c2fnas.data.folds import chosen_folds
 from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
@@ -20,7 +21,6 @@ from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.pace import RunPace, read_pace
-from c2fnas.runs.run import chosen_folds
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture

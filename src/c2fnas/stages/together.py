@@ -13,13 +13,14 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
 from c2fnas.networks.designs import read_design
 from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.poll import hand_on_stop, polling
-from c2fnas.runs.run import Run, chosen_folds
+from c2fnas.runs.run import Run
 from c2fnas.space.topology import Topology
 from c2fnas.stages import supernet
 from c2fnas.stages.deployment import STAGE, Deployed, deployed, fold_job

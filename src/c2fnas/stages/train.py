@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
 from c2fnas.planning.request import request_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
-from c2fnas.runs.run import ExecutorFactory, Run, chosen_folds
+from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
@@ -15,7 +16,7 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
-from c2fnas.runs.run import Run, chosen_folds, load_groups
+from c2fnas.runs.run import Run, load_groups
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, final_spec, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
