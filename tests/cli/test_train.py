@@ -87,7 +87,8 @@ def test_killed_and_called_again_gives_the_same_bits(dataset, tmp_path):
 
 
 @pytest.mark.long
-def test_ctrl_c_ends_cleanly_and_the_same_command_carries_on(dataset, tmp_path):
+@pytest.mark.parametrize("asks", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_cleanly_and_the_same_command_carries_on(dataset, tmp_path, asks):
     asked = training(dataset, tmp_path, "--iterations", 2000, "--folds", "4")
     driver = subprocess.Popen(command(*asked), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "final/fold-4/metrics.jsonl"
@@ -96,7 +97,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_carries_on(dataset, tmp_path):
         assert time.monotonic() < end
         assert driver.poll() is None
         time.sleep(0.01)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(asks)
     _, said = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert "stopped" in said

@@ -20,7 +20,7 @@ def cluster(ray_alone: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores and one node of one core."""
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("PYTHONPATH", str(TARGETS))
+    monkeypatch.setenv("PYTHONPATH", str(TARGETS), prepend=os.pathsep)
     opened = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     opened.add_node(num_cpus=1)
     yield opened
@@ -67,23 +67,41 @@ def test_closing_lets_a_running_job_save(tmp_path: Path, connect: Callable[..., 
 
 
 DRIVER = """
+import signal
 import sys
 from pathlib import Path
 from c2fnas.execution import Job
 from c2fnas.execution.ray import RayExecutor
-executor = RayExecutor(sys.argv[2], grace=1)
-executor.submit(Job("one", "executor_targets:deaf", {}, Path(sys.argv[1]) / "one"))
-executor.wait()
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+with RayExecutor(sys.argv[2], grace=20) as executor:
+    executor.submit(Job("one", "executor_targets:" + sys.argv[3], {}, Path(sys.argv[1]) / "one"))
+    executor.wait()
 """
 
 
+def drive(folder: Path, address: str, target: str) -> subprocess.Popen[str]:
+    given = [sys.executable, "-c", DRIVER, str(folder), address, target]
+    return subprocess.Popen(given, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def test_sigterm_stops_a_driver_as_ctrl_c_does(tmp_path: Path, cluster: Any) -> None:
+    """Slurm ends a job with SIGTERM. Ray would print a stack trace of C++ and leave the running job to its fate."""
+    driver = drive(tmp_path, cluster.address, "saves_when_asked")
+    until((tmp_path / "one/began").exists, 60)
+    driver.terminate()
+    _, said = driver.communicate(timeout=60)
+    assert "SIGTERM received" not in said
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert (tmp_path / "one/saved").exists()
+
+
 def test_workers_leave_with_a_killed_driver(tmp_path: Path, cluster: Any) -> None:
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), cluster.address], env=dict(os.environ))
+    driver = drive(tmp_path, cluster.address, "deaf")
     until(lambda: (tmp_path / "one/pids").exists() and (tmp_path / "one/pids").read_text() != "", 60)
     worker = int((tmp_path / "one/pids").read_text().split()[0])
     assert psutil.pid_exists(worker)
     driver.kill()
-    driver.wait()
+    driver.communicate()
     until(lambda: not alive(worker))
 
 

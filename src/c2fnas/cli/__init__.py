@@ -1,5 +1,6 @@
 """The command line: the functions of ``c2fnas.api`` as commands. A command's module is loaded when it is asked for."""
 
+import signal
 import sys
 from collections import UserDict
 from typing import Any
@@ -104,7 +105,11 @@ app.add_typer(_typer(SEARCH, _show_help, name="search"))
 
 
 def main() -> None:
-    """Run the command line: a mistake is one paragraph and exit code 2, without a traceback."""
+    """Run the command line: a mistake is one paragraph and exit code 2, without a traceback.
+
+    SIGTERM, with which schedulers such as Slurm end a job, is Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)
     except UserError as error:

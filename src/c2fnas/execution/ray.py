@@ -5,9 +5,13 @@ worker process, the same that runs on local devices, so that crashes, checkpoint
 """
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +179,8 @@ def _join(address: str | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     try:
         _reach(address)
-        ray.init(address=address, log_to_driver=False)
+        with _sigterm_as_it_was():
+            ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         named = "of this machine" if address == LOCAL else address
         raise UserError(
@@ -183,6 +188,15 @@ def _join(address: str | None) -> bool:
             "one with `ray start --head`, or give the address of a running one with --address."
         ) from error
     return True
+
+
+@contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    """Keep what SIGTERM does in this process; Ray would print a stack trace of C++ and end it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 def _reach(address: str) -> None:
