@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -21,6 +22,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A busy machine is no fault of the code: nothing here asserts a time.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Any]:
+    """A stand-in for a GPU, ``cuda:0`` of this process; gives what happened on it."""
+    from stand_in import plugged_in
+
+    with plugged_in() as plugged:
+        yield plugged
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Memory: the free part is what machine and container both have; a lack of it is told from other failures."""
 
+import errno
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,13 @@ def test_a_measurement_sees_what_is_given_back_at_once() -> None:
     assert used_memory() > 2**20
 
 
+def accelerator_error(code: int) -> torch.AcceleratorError:
+    """The error of a call of CUDA, by its code alone."""
+    error = torch.AcceleratorError("CUDA error: see the code")
+    error.error_code = code
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -72,13 +80,30 @@ def test_a_measurement_sees_what_is_given_back_at_once() -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried to"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        accelerator_error(code=2),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_lack_of_memory(error: BaseException) -> None:
     assert is_out_of_memory(error)
 
 
-@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shapes differ"), KeyError("memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("out of memory"),
+        RuntimeError("shapes differ"),
+        KeyError("memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        accelerator_error(code=700),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
 def test_other_failures(error: BaseException) -> None:
     assert not is_out_of_memory(error)
 

@@ -1,5 +1,6 @@
 """Memory: what is free, what this process holds, and telling a lack of it from other failures. Imports no torch."""
 
+import errno
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,20 @@ CGROUP = Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 62
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
-MESSAGES = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "allocation_failed",
+    "unable to find an engine to execute this computation",
+)
+"""Texts, in lower case, of torch's errors: of its allocators, pinned memory's too, of CUDA, cuBLAS and cuDNN.
+
+PyTorch passes over every convolution of cuDNN whose workspace does not fit, and then says that it found no engine."""
+CUDA_MEMORY_ALLOCATION = 2
+"""The code of CUDA's error for a lack of memory."""
 
 
 def free_memory() -> int:
@@ -71,7 +85,7 @@ def measured(work: Callable[[], Result]) -> tuple[Result, int]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if ``error``, or what it was raised from, is a lack of main or device memory."""
+    """True if ``error``, or what it was raised from, is a lack of main, pinned or device memory."""
     return any(_lacks_memory(link) for link in _chain(error))
 
 
@@ -113,5 +127,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _lacks_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    # torch's CPU allocator raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if type(error).__name__ == "AcceleratorError" and getattr(error, "error_code", None) == CUDA_MEMORY_ALLOCATION:
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(message in text for message in MESSAGES)

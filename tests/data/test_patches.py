@@ -55,7 +55,7 @@ def test_shapes_and_types(cache: Cache) -> None:
     assert batch.image.shape == (4, 1, 6, 8, 6)
     assert batch.image.dtype == torch.float32
     assert batch.label.shape == (4, 6, 8, 6)
-    assert batch.label.dtype == torch.int64
+    assert batch.label.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -149,7 +149,7 @@ def test_any_size_is_cropped_or_padded_and_holds_the_volume(
     for image, classes in zip(batch.image, batch.label, strict=True):
         numbers = image[image > 0].int()
         assert len(numbers) == inside == len(set(numbers.tolist()))
-        assert torch.equal(classes[image[0] > 0], torch.from_numpy(label.ravel()[numbers.numpy() - 1]).long())
+        assert torch.equal(classes[image[0] > 0], torch.from_numpy(label.ravel()[numbers.numpy() - 1]))
         assert not classes[image[0] == 0].any()
 
 

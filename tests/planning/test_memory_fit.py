@@ -5,6 +5,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from c2fnas.execution import InlineExecutor
 from c2fnas.planning import memory_fit as memory_module
@@ -14,6 +15,7 @@ from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.memory import training_memory
 from c2fnas.space.search_space import SearchSpace
+from c2fnas.training.losses import DiceCrossEntropy
 
 SPACE = SearchSpace(cells=4, downsamplings=1)
 STEP = TrainingStep(in_channels=1, classes=3, patches=2, precision="fp32")
@@ -98,6 +100,24 @@ def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> N
 
 
 @pytest.mark.long
+def test_a_batch_that_goes_on_in_parts_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = DiceCrossEntropy.forward
+
+    def roomy_for_one(self: DiceCrossEntropy, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        if len(logits) > 1:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+        return loss(self, logits, label)
+
+    payload = {
+        "architecture": Architecture.from_text("0:3D 1:P3D 0:2D @0.0625").to_json(),
+        "step": {"in_channels": 1, "classes": 2, "patches": 2, "precision": "fp32"},
+        "patch": (8, 8, 8),
+    }
+    assert run_step(payload, tmp_path, "cpu")["bytes"] > 0
+    monkeypatch.setattr(DiceCrossEntropy, "forward", roomy_for_one)
+    assert run_step(payload, tmp_path, "cpu") == {"bytes": None}
+
+
 def test_a_real_step_takes_about_what_is_predicted() -> None:
     """Beyond what an almost empty step takes: the framework itself."""
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)

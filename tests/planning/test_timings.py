@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from stand_in import Accelerator
 from torch.nn.modules.module import register_module_forward_hook
 
 from c2fnas.planning.timings import time_network
@@ -28,3 +29,11 @@ def test_a_window_is_timed_in_the_recipe_s_precision(precision: str, dtype: torc
     assert timings.patch > 0
     assert timings.window > 0
     assert timings.augmentation > 0
+
+
+def test_an_accelerator_is_timed(accelerator: Accelerator) -> None:
+    """Steps, windows and augmentation all run on it; the host waits for the windows' results alone."""
+    recipe = modern_recipe(20).model_copy(update={"precision": "fp32"})
+    timings = time_network(PLAN, Architecture.from_text("0:3D 1:P3D 0:2D @0.0625"), recipe, "cuda:0")
+    assert min(timings.patch, timings.window, timings.augmentation) > 0
+    assert set(accelerator.reads) == {"planning/timings.py"}

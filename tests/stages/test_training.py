@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from coarse_run import prepared_run
 from fine_run import Listener, inline
 from hypothesis import given
 from hypothesis import strategies as st
 from space_strategies import architectures
+from stand_in import Accelerator
 
 from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
@@ -20,15 +22,26 @@ from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution.call import finished, make_call
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.files import read_json_lines
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.planning.plan import scaled_plan
+from c2fnas.runs.folder import PACKAGE
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
 from c2fnas.stages.deployment import evaluation_in
-from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, run_all, train_and_score, training_job
+from c2fnas.stages.training import (
+    WEIGHTS,
+    TrainingSpec,
+    failure_of,
+    run_all,
+    train_and_score,
+    train_network,
+    training_job,
+)
 from c2fnas.training.checkpoint import has_checkpoint
+from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.recipe import modern_recipe, paper_recipe
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
@@ -452,3 +465,51 @@ def test_of_unscored_trainings_the_driver_tells_no_best(run: Run, folder: Path, 
         (outcome,) = run_all(run.using(executor, Notes()), "one", [job])
     assert failure_of(outcome) == "Dice not measurable: a case has gone"
     assert not any("best Dice" in note for note in notes)
+
+
+def test_a_micro_batch_that_fitted_is_kept_for_networks_of_that_cost(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A costlier one begins with it, a cheaper one tries for itself; another precision is another matter."""
+    loss, sizes = DiceCrossEntropy.forward, list[int]()
+
+    def roomy_for_one(self: DiceCrossEntropy, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(logits))
+        if len(logits) > 1:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+        return loss(self, logits, label)
+
+    def tried(text: str, **changes: Any) -> int:
+        """The most patches that a training tried at a time."""
+        sizes.clear()
+        spec = replace(SPEC, design=Architecture.from_text(text), recipe=RECIPE.model_copy(update=changes))
+        train_network(run, spec, folder / str(len(list(folder.glob("*")))), "cpu")
+        return max(sizes)
+
+    monkeypatch.setattr(DiceCrossEntropy, "forward", roomy_for_one)
+    assert tried("0:3D 1:P3D 0:2D @0.0625") == 2
+    assert tried("0:3D 1:P3D 0:2D @0.0625") == 1
+    assert tried("0:3D 1:3D 0:3D @0.0625") == 1
+    assert tried("0:2D 1:2D 0:2D @0.0625") == 2
+    assert tried("0:3D 1:3D 0:3D @0.0625", precision="bf16") == 2
+    rows = list(read_json_lines(run.folder.micro_batches))
+    assert [(row["micro_batch"], row["precision"]) for row in rows] == [(1, "fp32"), (1, "fp32"), (1, "bf16")]
+    run.folder.micro_batches.unlink()
+
+
+def test_a_whole_job_on_an_accelerator(run: Run, folder: Path, accelerator: Accelerator) -> None:
+    """Patches of resident volumes, training, package, evaluation: as on a CPU, to rounding; it waits where it says."""
+    spec = replace(SPEC, recipe=RECIPE.model_copy(update={"optimiser": "sgd", "learning_rate": 0.05}))
+    own, other = (train_and_score(run, spec, folder / place[:3], place) for place in ("cuda:0", "cpu"))
+    assert own["dice"] == pytest.approx(other["dice"], abs=0.01)
+    weights, expected = (load_package(folder / place / PACKAGE).network.state_dict() for place in ("cud", "cpu"))
+    for name, value in weights.items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-3)
+    begun = run.build(SMALL).state_dict()
+    assert max(float((value - expected[name]).abs().max()) for name, value in begun.items()) > 0.02
+    assert {place for place in accelerator.reads if place.startswith("training/")} == {
+        "training/loop.py",
+        "training/state.py",
+        "training/weights.py",
+    }
+    assert accelerator.pinned == 0

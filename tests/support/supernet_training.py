@@ -37,20 +37,21 @@ def batches(start: int, stop: int) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(image=image[rank::world], label=label[rank::world])
 
 
-def recipe(iterations: int) -> Recipe:
+def recipe(iterations: int, **changes: object) -> Recipe:
     """With momentum and weight decay, either of which would move a weight whose gradient is zero."""
-    return Recipe(
-        name="test",
-        iterations=iterations,
-        learning_rate=0.05,
-        warmup_from=0.01,
-        warmup_iterations=1,
-        schedule="polynomial",
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=0.01,
-        augmentation="none",
-    )
+    values = {
+        "name": "test",
+        "iterations": iterations,
+        "learning_rate": 0.05,
+        "warmup_from": 0.01,
+        "warmup_iterations": 1,
+        "schedule": "polynomial",
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 0.01,
+        "augmentation": "none",
+    }
+    return Recipe(**(values | changes))
 
 
 def along_path(network: nn.Module, image: Tensor, iteration: int) -> Tensor:

@@ -12,7 +12,7 @@ from toy import alternating, batches, recipe, same, toy
 from c2fnas.errors import UserError
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.loop import train
-from c2fnas.training.metrics_log import MetricsLog, Progress
+from c2fnas.training.metrics_log import EVERY, MetricsLog, Progress
 
 RULE = recipe(12)
 
@@ -86,7 +86,7 @@ def test_a_first_checkpoint_without_room_says_so(tmp_path):
 
 
 def metrics_without_room(folder: Path) -> None:
-    log = MetricsLog(folder, 0, every=1)
+    log = MetricsLog(folder, 0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
     with pytest.raises(UserError, match=r"cannot be written .*are intact"):
         tell_much(log)
@@ -94,12 +94,12 @@ def metrics_without_room(folder: Path) -> None:
 
 def tell_much(log: MetricsLog) -> None:
     with log:
-        for iteration in range(1, 1000):
-            log.iteration(Progress(iteration, 1000, 0.5, 0.1, 0.1))
+        for iteration in range(EVERY, 1000 * EVERY, EVERY):
+            log.iteration(Progress(iteration, 1000 * EVERY, 0.5, 0.1, 0.1))
 
 
 def test_metrics_without_room_are_said_likewise(tmp_path):
     assert processes.run(metrics_without_room, tmp_path) == 0
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    MetricsLog(tmp_path, 3)
+    MetricsLog(tmp_path, 3 * EVERY)
     assert (tmp_path / "metrics.jsonl").read_text().splitlines() == lines[:3]

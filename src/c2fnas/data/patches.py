@@ -3,19 +3,18 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from math import floor
 from typing import Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.transfer import Batch, Transfer
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
 
@@ -27,21 +26,10 @@ AHEAD = 2
 RESIDENT_SHARE = 0.4
 """The share of a device's free memory that volumes may take; networks need the rest."""
 
+HALF_MAX = torch.finfo(torch.half).max
+
 ORDER, PATCH = 0, 1
 """Streams of random numbers: of the order of volumes, and of patches."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The patches of an iteration; ``classes`` holds class indices, small as long as a batch waits."""
-
-    image: Float[Tensor, "b c i j k"]
-    classes: UInt8[Tensor, "b i j k"]
-
-    @property
-    def label(self) -> Int[Tensor, "b i j k"]:
-        """The class indices as int64, as losses take them: a copy."""
-        return self.classes.long()
 
 
 class PatchSampler:
@@ -61,8 +49,9 @@ class PatchSampler:
         augmentation: what is done to a patch.
         rank: this process; it takes every ``world_size``-th patch.
         world_size: how many processes share an iteration.
-        device: where patches are made. Volumes are moved there once if they fit; otherwise, and by default, patches are
-            cut from the files, on the CPU.
+        device: where patches go. Volumes are moved there once if they fit, and patches are made there; otherwise, and
+            by default, patches are cut from the files, on the CPU.
+        half: keep the images of moved volumes in half precision; patches are float32 in any case.
 
     Raises:
         ValueError: there are no cases, or one without a label.
@@ -81,6 +70,7 @@ class PatchSampler:
         rank: int = 0,
         world_size: int = 1,
         device: str | torch.device | None = None,
+        half: bool = False,
     ) -> None:
         self._cases = tuple(cases)
         if not self._cases or any(case.label is None for case in self._cases):
@@ -88,7 +78,9 @@ class PatchSampler:
         self._patch, self._volumes, self._per_volume = patch_size, volumes, patches_per_volume
         self._seed, self._rate, self._augment = seed, foreground_rate, augmentation
         self._slots = range(volumes * patches_per_volume)[rank::world_size]
-        self._resident = _resident(self._cases, None if device is None else torch.device(device))
+        place = None if device is None else torch.device(device)
+        self._resident = _resident(self._cases, place, half)
+        self._transfer = Transfer(place)
         self._order = lru_cache(maxsize=4)(self._permutation)
 
     @property
@@ -97,9 +89,13 @@ class PatchSampler:
         return self._resident is not None
 
     def batch(self, iteration: int) -> Batch:
-        """The patches of ``iteration`` that are this rank's."""
-        images, labels = zip(*(self._make(iteration, slot) for slot in self._slots), strict=True)
-        return Batch(torch.stack(images), torch.stack(labels))
+        """The patches of ``iteration`` that are this rank's, on the device or on their way there."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            images, labels = zip(*(self._make(iteration, slot) for slot in self._slots), strict=True)
+            return torch.stack(images), torch.stack(labels)
+
+        return self._transfer.batch(make)
 
     def _make(self, iteration: int, slot: int) -> tuple[Tensor, Tensor]:
         number = self._volume(iteration * self._volumes + slot // self._per_volume)
@@ -108,6 +104,7 @@ class PatchSampler:
         image, label = self._pair(number)
         start = self._start(self._cases[number], label.shape, rng, foreground=_is_nth(patch, self._rate))
         patch_image, patch_label = (torch.as_tensor(crop(each, start, self._patch)) for each in (image, label))
+        patch_image = patch_image.float()
         return self._augment(patch_image, patch_label, rng) if self._augment else (patch_image, patch_label)
 
     def _pair(self, number: int) -> tuple[Image, Tensor | np.ndarray]:
@@ -163,7 +160,7 @@ def crop(array: Image, start: Sequence[int], size: Sequence[int]) -> Tensor | np
 def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
     """Yield the batches of iterations ``start`` to ``stop``, in order, made ahead by so many threads, or by none."""
     if workers < 1:
-        yield from (sampler.batch(iteration) for iteration in range(start, stop))
+        yield from (sampler.batch(iteration).arrived() for iteration in range(start, stop))
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
     waiting: deque[Future[Batch]] = deque()
@@ -171,9 +168,9 @@ def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1
         for iteration in range(start, stop):
             waiting.append(pool.submit(sampler.batch, iteration))
             if len(waiting) >= workers + AHEAD:
-                yield waiting.popleft().result()
+                yield waiting.popleft().result().arrived()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft().result().arrived()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -187,19 +184,24 @@ def _is_nth(number: int, rate: float) -> bool:
     return floor((number + 1) * rate) > floor(number * rate)
 
 
-def _resident(cases: Sequence[PreparedCase], device: torch.device | None) -> list[tuple[Tensor, Tensor]] | None:
+def _resident(
+    cases: Sequence[PreparedCase], device: torch.device | None, half: bool
+) -> list[tuple[Tensor, Tensor]] | None:
     """Images and labels on ``device``, or None where they don't fit."""
     if device is None:
         return None
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-    if sum(_bytes(case) for case in cases) > RESIDENT_SHARE * free:
+    half = half and device.type != "cpu"
+    if sum(_bytes(case, half) for case in cases) > RESIDENT_SHARE * free:
         return None
-    return [(_on(device, case.image), _on(device, case.label)) for case in cases]
+    return [(_halved(case.image, half).to(device), torch.from_numpy(np.array(case.label)).to(device)) for case in cases]
 
 
-def _bytes(case: PreparedCase) -> int:
-    return case.image.nbytes + (0 if case.label is None else case.label.nbytes)
+def _bytes(case: PreparedCase, half: bool) -> int:
+    return case.image.nbytes // (2 if half else 1) + (0 if case.label is None else case.label.nbytes)
 
 
-def _on(device: torch.device, array: NormalisedImage | np.ndarray | None) -> Tensor:
-    return torch.from_numpy(np.array(array)).to(device)
+def _halved(image: NormalisedImage, half: bool) -> Tensor:
+    """The normalised image; in half precision no value, however far from the mean, becomes infinite."""
+    values = torch.from_numpy(image[...])
+    return values.clamp_(-HALF_MAX, HALF_MAX).half() if half else values

@@ -151,7 +151,7 @@ def free_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[s
 def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """A job: two training steps on noise (the second has the momentum of the first), and the bytes they took."""
     if payload.get("micro_batch_divisor", 1) > 1:
-        return {"bytes": None}  # the whole batch did not fit, and that was the question
+        return {"bytes": None}  # the whole batch did not fit
     step, architecture = TrainingStep(**payload["step"]), Architecture.from_json(payload["architecture"])
     network = build_network(architecture, in_channels=step.in_channels, classes=step.classes)
     recipe = modern_recipe(100).model_copy(update={"volumes": step.patches, "precision": step.precision})
@@ -159,4 +159,5 @@ def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, An
     use_threads(stepper.fabric)
     for iteration in range(2):
         stepper.step(noise(step.patches, step.in_channels, step.classes, payload["patch"]), iteration)
-    return {"bytes": peak_memory(stepper.fabric.device)}
+    fitted = stepper.micro_batch is None  # else it went on in parts, and the question was the whole batch
+    return {"bytes": peak_memory(stepper.fabric.device) if fitted else None}

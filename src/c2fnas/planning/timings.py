@@ -102,7 +102,8 @@ def noise(patches: int, channels: int, classes: int, patch: Size) -> SimpleNames
     """Return a batch of random patches with labels."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(patches, channels, *patch, generator=generator)
-    return SimpleNamespace(image=image, label=torch.randint(classes, (patches, *patch), generator=generator))
+    label = torch.randint(classes, (patches, *patch), dtype=torch.uint8, generator=generator)
+    return SimpleNamespace(image=image, label=label)
 
 
 def _time_window(network: torch.nn.Module, plan: Plan, windows: int, recipe: Recipe, device: str) -> float:

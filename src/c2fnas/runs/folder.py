@@ -45,6 +45,8 @@ class RunFolder:
     """The warnings of the data set's check and of its folds; a data set with errors has no run."""
     timings = _Place("timings.json")
     """Seconds of training steps and windows, with the machine and the devices that they were measured on."""
+    micro_batches = _Place("micro_batches.jsonl")
+    """The micro-batches that trainings short of memory have found, by device, patch, precision and cost."""
     study = _Place("study.db")
     """The ledger: Optuna studies on SQLite, one per stage that trains candidates."""
     cache = _Place("cache")

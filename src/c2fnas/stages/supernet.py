@@ -13,6 +13,7 @@ from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
 from c2fnas.search.paths import SAMPLINGS, describe_fairness
+from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.training import WEIGHTS, train_on
 from c2fnas.training.checkpoint import forget_checkpoints
@@ -63,7 +64,7 @@ def train_supernet_network(payload: Json, folder: Path, device: str) -> tuple[Su
     config = run.config
     supernet = new_supernet(run, payload["code"])
     paths = SAMPLINGS[config.fine.sampling](config.operations, config.cells, seed=config.seed)
-    recipe = config.fine.recipe.divided(payload.get(MICRO_BATCH_DIVISOR, 1))
+    recipe, topology = config.fine.recipe, Topology(tuple(payload["code"]))
     train_on(
         run,
         supernet,
@@ -71,6 +72,8 @@ def train_supernet_network(payload: Json, folder: Path, device: str) -> tuple[Su
         recipe,
         folder,
         device,
+        macs=run.cost(Architecture.uniform(topology, width=run.width)).macs,  # of its costliest path
+        divisor=payload.get(MICRO_BATCH_DIVISOR, 1),
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )
     return supernet, paths.counts(recipe.iterations)

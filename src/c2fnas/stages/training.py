@@ -34,6 +34,7 @@ from c2fnas.runs.card import model_card
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
+from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
 from c2fnas.runs.run import Run
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
@@ -158,10 +159,9 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
     """
     began = time.process_time()
     run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
-    spec = replace(spec, recipe=spec.recipe.divided(divisor))
     if spec.score_at:
         forget_checkpoints(folder)  # a training of seconds begins again where it was cut short
-    network, rungs = train_network(run, spec, folder, device)
+    network, rungs = train_network(run, spec, folder, device, divisor)
     end = spec.until or spec.recipe.iterations
     packaged = spec.keep in ("package", "model")
     if packaged:
@@ -176,9 +176,11 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
     return value | more | ({} if reason is None else {"unscored": reason})
 
 
-def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tuple[torch.nn.Module, dict[str, float]]:
+def train_network(
+    run: Run, spec: TrainingSpec, folder: Path, device: str, divisor: int = 1
+) -> tuple[torch.nn.Module, dict[str, float]]:
     """Return the trained network and Dice by iteration of ``score_at``; processes under torchrun each call this."""
-    network = run.build(spec.design)
+    network, macs = run.build(spec.design), run.cost(spec.design).macs
     if spec.start:
         transfer(load_package(run.folder.start_model).network.state_dict(), network)
     split, rungs = run.folds[spec.fold], {}
@@ -194,6 +196,8 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             spec.recipe,
             folder,
             device,
+            macs=macs,
+            divisor=divisor,
             extend=spec.extend,
             validate=validate,
             validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
@@ -211,10 +215,17 @@ def train_on(
     recipe: Recipe,
     folder: Path,
     device: str,
+    *,
+    macs: int,
+    divisor: int = 1,
     forward: Forward = plain_forward,
     **options: Any,
 ) -> None:
-    """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s."""
+    """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s.
+
+    ``macs`` is the network's cost on one patch: where a training of this cost has run out of memory, this one begins
+    with the micro-batch that fitted, and what it finds itself is kept for the next.
+    """
     rank, world_size = ranks()
     sampler = PatchSampler(
         run.cases(ids),
@@ -227,9 +238,14 @@ def train_on(
         rank=rank,
         world_size=world_size,
         device=None if device.startswith("cpu") else torch.device(device),
+        half=recipe.name != "paper",
     )
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
-    train(network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options)
+    recipe = within_memory(run, recipe, macs, device).divided(divisor)
+    result = train(
+        network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options
+    )
+    keep_micro_batch(run, recipe, macs, device, result.micro_batch)
 
 
 def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:

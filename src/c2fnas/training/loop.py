@@ -1,6 +1,7 @@
 """The training loop, for any network, resumable at any iteration."""
 
 import copy
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,16 +11,16 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from c2fnas.errors import Interrupted
 from c2fnas.memory import used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
-from c2fnas.training.metrics_log import MetricsLog, Progress
+from c2fnas.training.metrics_log import MetricsLog, Progress, is_shown
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.state import refuse_another, restore, seed_everything, state_meta, state_tensors
-from c2fnas.training.step import Batch, Forward, Stepper, plain_forward, share_weights
+from c2fnas.training.step import Batch, Forward, Stepper, TrainingFailed, plain_forward, share_weights
 from c2fnas.training.stop import StopRequest
 
 CHECKPOINT_SECONDS = 60.0
@@ -32,11 +33,15 @@ Validate = Callable[[nn.Module], float]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training: ``loss`` of the last iteration, ``seconds`` of this session."""
+    """A finished training: ``loss`` of the last iteration, ``seconds`` of this session.
+
+    ``micro_batch`` patches passed the network at a time in the end; None: all of them.
+    """
 
     iterations: int
     loss: float | None
     seconds: float
+    micro_batch: int | None = None
 
 
 def train(
@@ -79,7 +84,8 @@ def train(
         until: save and return after this iteration; a later call carries on with the same schedule.
 
     Raises:
-        TrainingFailed: the loss is not finite.
+        TrainingFailed: the loss is not finite. On a GPU it is read every few iterations, and before every checkpoint
+            and validation, so that a network that has diverged is never saved.
         Interrupted: a file ``stop`` lies in ``folder``, or SIGINT or SIGTERM came; the state is saved.
         UserError: the folder holds another training, or can't be written.
         ValueError: there are fewer batches than iterations.
@@ -115,6 +121,7 @@ class _Session:
         self.threads = use_threads(stepper.fabric)
         self.first = stepper.fabric.global_rank == 0
         self.loss: float | None = None
+        self._unread: list[tuple[int, Tensor | None]] = []
         self.start = self._resume(extend)
         self.saved_at = time.monotonic()
 
@@ -129,7 +136,7 @@ class _Session:
         """Iterate to the end, or to ``until``."""
         began, end = time.monotonic(), min(self.recipe.iterations, until or self.recipe.iterations)
         if self.start >= end:
-            return TrainResult(self.start, self.loss, 0.0)
+            return TrainResult(self.start, self.loss, 0.0, self.stepper.micro_batch)
         self.stepper.network.train()
         source = batches(self.start, end)
         with (
@@ -150,28 +157,54 @@ class _Session:
                     raise Interrupted(
                         f"{self.folder}: stopped after iteration {progress.iteration}; the same command carries on."
                     )
-        return TrainResult(end, self.loss, time.monotonic() - began)
+        return TrainResult(end, self.loss, time.monotonic() - began, self.stepper.micro_batch)
 
     def _iterate(
         self, source: Iterator[Batch], stop: StopRequest, seconds: float, end: int
     ) -> Iterator[tuple[Progress, bool, bool]]:
         """Yield every iteration's progress, true if any process wants to stop, and true if a checkpoint is due."""
         durations: deque[float] = deque(maxlen=PACE)
-        then = time.monotonic()
+        then, alone = time.monotonic(), self.stepper.fabric.world_size == 1
+
+        def flags() -> tuple[bool, bool]:
+            return bool(stop), self.first and time.monotonic() - self.saved_at > seconds
+
         for iteration in range(self.start, end):
             batch = next(source, None)
             if batch is None:
                 raise ValueError(f"the batches ended at iteration {iteration} of {self.recipe.iterations}")
-            stepped = self.stepper.step(
-                batch, iteration, lambda: (bool(stop), self.first and time.monotonic() - self.saved_at > seconds)
-            )
-            self.loss, now = stepped.loss, time.monotonic()
+            read = self._is_read(iteration + 1)
+            # Several processes share the flags on the device, from where they have to be read.
+            stepped = self.stepper.step(batch, iteration, flags if read or alone else tuple)
+            self._unread.append((iteration + 1, stepped.loss))
+            if read:
+                self._read_losses()
+            now = time.monotonic()
             durations.append(now - then)
             then = now
             pace = sum(durations) / len(durations)
             rate = self.recipe.learning_rate_at(iteration)
-            stopped, due = stepped.flags
+            stopped, due = stepped.flags or (False, False)
             yield Progress(iteration + 1, self.recipe.iterations, self.loss, rate, pace), stopped, due
+
+    def _is_read(self, iteration: int) -> bool:
+        """True after iterations whose loss is read: every one on a CPU, and on a GPU, which it keeps waiting, few."""
+        return self.stepper.fabric.device.type == "cpu" or is_shown(iteration, self.recipe.iterations)
+
+    def _read_losses(self) -> None:
+        """Read the losses since the last time, all at once; the last one counts.
+
+        Raises:
+            TrainingFailed: one of them is not finite.
+        """
+        there = [(iteration, loss) for iteration, loss in self._unread if loss is not None]
+        values = torch.stack([loss for _, loss in there]).tolist() if there else []
+        for (iteration, _), value in zip(there, values, strict=True):
+            if self.stepper.scaler is None and not math.isfinite(value):
+                raise TrainingFailed(f"the loss is {value} at iteration {iteration}; a lower learning rate may help")
+        if self._unread:
+            self.loss = None if self._unread[-1][1] is None else values[-1]
+            self._unread.clear()
 
     def _resume(self, extend: bool) -> int:
         """Load the newest checkpoint, or seed; return the iteration to start with."""
@@ -189,6 +222,7 @@ class _Session:
     def _validate(self, iteration: int, log: MetricsLog) -> None:
         if self.validate is None or (iteration % self.validate_every and iteration != self.recipe.iterations):
             return
+        self._read_losses()
         self.stepper.network.eval()
         with torch.no_grad():
             score = self.validate(self.stepper.network)
@@ -196,6 +230,7 @@ class _Session:
         log.validation(iteration, self.recipe.iterations, score)
 
     def _save(self, iteration: int) -> None:
+        self._read_losses()
         tensors = state_tensors(self.stepper)
         if self.first:
             meta = state_meta(self.stepper, self.seed, self.threads, self.loss)

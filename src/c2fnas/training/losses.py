@@ -24,9 +24,9 @@ class DiceCrossEntropy(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Float[Tensor, "b c i j k"], label: Int[Tensor, "b i j k"]) -> Float[Tensor, ""]:
-        """Return the mean loss over the samples of a batch."""
+        """Return the mean loss over the samples of a batch; class indices may be of any integer type."""
         logits = logits.float()
-        return functional.cross_entropy(logits, label) + 1 - self.dice(logits.softmax(dim=1), label).mean()
+        return functional.cross_entropy(logits, label.long()) + 1 - self.dice(logits.softmax(dim=1), label).mean()
 
     def dice(
         self, probabilities: Float[Tensor, "b c i j k"], label: Int[Tensor, "b i j k"]

@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         iteration: iterations done, with those of earlier sessions.
         iterations: iterations of the whole training.
-        loss: of the last iteration; None where fp16 overflowed and the iteration was skipped.
+        loss: of the last iteration whose loss was read; None where fp16 overflowed and the iteration was skipped.
         learning_rate: of the last iteration.
         seconds_per_iteration: the mean of the last ones.
     """
@@ -43,6 +43,11 @@ class Progress:
         return (self.iterations - self.iteration) * self.seconds_per_iteration
 
 
+def is_shown(iteration: int, iterations: int) -> bool:
+    """True for an iteration whose metrics are written: one of every few, the first or the last."""
+    return iteration % EVERY == 0 or iteration in (1, iterations)
+
+
 class MetricsLog:
     """A writer of ``metrics.jsonl`` and ``tensorboard/`` in a folder; it writes nothing where ``active`` is false.
 
@@ -52,8 +57,8 @@ class MetricsLog:
         UserError: the disk is full or the folder can't be written.
     """
 
-    def __init__(self, folder: Path, start: int, *, active: bool = True, every: int = EVERY) -> None:
-        self._path, self._curves, self._every, self._active = folder / METRICS, folder / TENSORBOARD, every, active
+    def __init__(self, folder: Path, start: int, *, active: bool = True) -> None:
+        self._path, self._curves, self._active = folder / METRICS, folder / TENSORBOARD, active
         self._writer: Any = None
         if active:
             from torch.utils.tensorboard import SummaryWriter
@@ -64,9 +69,8 @@ class MetricsLog:
 
     def iteration(self, progress: Progress, **more: float) -> None:
         """Write an iteration, if it is one of every few, the first or the last."""
-        if progress.iteration % self._every and progress.iteration not in (1, progress.iterations):
-            return
-        self._write(progress.iteration, {**asdict(progress), **more})
+        if is_shown(progress.iteration, progress.iterations):
+            self._write(progress.iteration, {**asdict(progress), **more})
 
     def validation(self, iteration: int, iterations: int, score: float) -> None:
         """Write the score of a validation."""

@@ -1,7 +1,6 @@
 """One iteration: forward, backward, gradients shared among processes, and the step of the optimiser."""
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
+from c2fnas.memory import is_out_of_memory, release_memory
 from c2fnas.training.device import make_fabric
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.precision import SmallConvolutions
@@ -20,12 +20,15 @@ from c2fnas.training.recipe import SECOND_MOMENTUM, Recipe
 PATIENCE = 50
 """Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
 
+ALL = 2**31
+"""A micro-batch that no batch exceeds."""
+
 log = logging.getLogger(__name__)
 Forward = Callable[[nn.Module, Tensor, int], Tensor]
 
 
 class Batch(Protocol):
-    """Patches: ``image`` float [b, c, i, j, k] and ``label`` class indices [b, i, j, k]."""
+    """Patches: ``image`` float [b, c, i, j, k] and ``label`` class indices [b, i, j, k] of any integer type."""
 
     @property
     def image(self) -> Tensor:
@@ -42,9 +45,9 @@ class TrainingFailed(ArithmeticError):
 
 @dataclass(frozen=True)
 class Stepped:
-    """The result of an iteration; ``loss`` is None where fp16 overflowed and the weights were not changed."""
+    """The result of an iteration; ``loss``, on the device, is None where fp16 overflowed and no weight was changed."""
 
-    loss: float | None
+    loss: Tensor | None
     flags: tuple[bool, ...]
 
 
@@ -80,8 +83,13 @@ class Stepper:
         self.optimiser = make_optimiser(network, recipe)
         self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
         self._loss = DiceCrossEntropy(recipe.dice_smoothing)
-        self._at_a_time = recipe.micro_batch or 2**31  # all of them
+        self._at_a_time = recipe.micro_batch or ALL
         self.overflows = 0
+
+    @property
+    def micro_batch(self) -> int | None:
+        """Patches that pass the network at a time; None for all of them."""
+        return None if self._at_a_time == ALL else self._at_a_time
 
     @property
     def scaler(self) -> torch.amp.GradScaler | None:
@@ -92,19 +100,19 @@ class Stepper:
         """Train on ``batch``; ``flags``, asked for after the backward pass, are shared among the processes.
 
         Raises:
-            TrainingFailed: the loss is not finite, or fp16 has overflowed too often in a row.
+            TrainingFailed: fp16 has overflowed too often in a row.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(iteration)
         image, label = self.fabric.to_device(batch.image), self.fabric.to_device(batch.label)
         loss = self._in_parts_that_fit(image, label, iteration)
         loss, raised = share_gradients(self.fabric, self.network.parameters(), loss, len(image), flags())
-        return Stepped(self._move(float(loss), iteration), raised)
+        return Stepped(None if self._move(iteration) else loss, raised)
 
     def _in_parts_that_fit(self, image: Tensor, label: Tensor, iteration: int) -> Tensor:
         """Accumulate gradients; where memory runs out, with half as many patches at a time from here on."""
         while (loss := self._accumulate(image, label, iteration)) is None:
-            torch.cuda.empty_cache()
+            release_memory()
         return loss
 
     def _accumulate(self, image: Tensor, label: Tensor, iteration: int) -> Tensor | None:
@@ -112,9 +120,9 @@ class Stepper:
         self.optimiser.zero_grad(set_to_none=True)
         try:
             return self._backward(image, label, iteration)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
             size = min(self._at_a_time, len(image))
-            if size == 1:
+            if size == 1 or not is_out_of_memory(error):
                 raise
             self._at_a_time = -(-size // 2)
             message = "Out of memory with %d patches at a time; going on with %d, which gives the same result."
@@ -136,13 +144,11 @@ class Stepper:
         needed = self.recipe.precision == "bf16" and self.fabric.device.type == "cpu"
         return SmallConvolutions() if needed else nullcontext()
 
-    def _move(self, loss: float, iteration: int) -> float | None:
-        """Clip and step; the loss, or None where an overflow was skipped."""
+    def _move(self, iteration: int) -> bool:
+        """Clip and step; true where an overflow was skipped. fp16 alone waits for the device: its scaler must know."""
         scaler, before = self.scaler, self.scaler.get_scale() if self.scaler else 0.0
-        if scaler is None and not math.isfinite(loss):
-            raise TrainingFailed(f"the loss is {loss} at iteration {iteration + 1}; a lower learning rate may help")
         if self.recipe.gradient_clip:
-            # Gradients that are not finite are skipped by the scaler in fp16, else found in the next loss.
+            # Gradients that are not finite are skipped by the scaler in fp16, else found in a later loss or checkpoint.
             self.fabric.clip_gradients(
                 self.network, self._scaled_optimiser, max_norm=self.recipe.gradient_clip, error_if_nonfinite=False
             )
@@ -154,7 +160,7 @@ class Stepper:
             raise TrainingFailed(
                 f"fp16 overflowed {PATIENCE} times in a row up to iteration {iteration + 1}; use bf16 or fp32"
             )
-        return None if overflowed else loss
+        return overflowed
 
 
 def share_gradients(
