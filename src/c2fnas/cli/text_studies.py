@@ -94,7 +94,8 @@ def verdict(result: "Verdict") -> str:
         [
             f"Verdict: {result.training}, on {result.cases} validation cases of {folds}",
             aligned([head, *(_contestant(network, classes) for network in networks)], left=1),
-            *(each.sentence for each in result.references),
+            *result.sentences,
+            *result.about_networks,
             *result.notes,
             " ".join(result.caveats),
         ]

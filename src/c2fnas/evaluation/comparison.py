@@ -128,7 +128,9 @@ def paired_bootstrap(
 
     mean = bootstrapped(differences)
     assert mean is not None
-    return PairedDifference(mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(table.names)}, level)
+    return PairedDifference(
+        mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(table.names)}, level
+    )
 
 
 def difference(

@@ -178,7 +178,9 @@ def compare(
     return Comparison(*_plain(found), trainings, "seeds", count, margin)
 
 
-def over_seeds(first: np.ndarray, second: np.ndarray, first_without: np.ndarray, second_without: np.ndarray) -> Estimate:
+def over_seeds(
+    first: np.ndarray, second: np.ndarray, first_without: np.ndarray, second_without: np.ndarray
+) -> Estimate:
     """Return the difference of trainings on the same cases, at least two of each network.
 
     Args:

@@ -13,8 +13,8 @@ LESS = 0.9
 """A network costs less if it has at most so many of the other's multiply-accumulates."""
 
 EARLIER = (
-    "This verdict was made by an earlier version, which took an interval over cases for an answer; `c2fnas verdict RUN` "
-    "judges again."
+    "This verdict was made by an earlier version, which took an interval over cases for an answer; `c2fnas verdict "
+    "RUN` judges again."
 )
 
 
@@ -239,7 +239,7 @@ def _remedy(found: Comparison) -> str:
 def _costs(ours: Contestant, theirs: Contestant) -> str:
     """What two networks cost, the first against the second."""
     parts = [
-        f"{ours.macs / theirs.macs:.2f} of its multiply-accumulates ({ours.macs / 1e9:.2f} G to {theirs.macs / 1e9:.2f})",
+        f"{ours.macs / theirs.macs:.2f} of its MACs ({ours.macs / 1e9:.2f} G to {theirs.macs / 1e9:.2f})",
         f"{ours.parameters / 1e6:.2f} M parameters to {theirs.parameters / 1e6:.2f}",
     ]
     if ours.memory is not None and theirs.memory is not None:

@@ -1,8 +1,9 @@
 """The networks that a found one has to beat, the primary one first: each is trained with the found network's recipe."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,14 +41,14 @@ class Rival:
     Attributes:
         name: a word for programs, and its folder.
         title: in words, to stand in a sentence.
-        design: the network.
+        design: the network; None where there is none of the kind, for ``note``.
         note: how it was chosen, without a full stop.
         iterations: of its training; the found network's where None.
     """
 
     name: str
     title: str
-    design: Design
+    design: Design | None
     note: str
     iterations: int | None = None
 
@@ -71,7 +72,7 @@ def rivals(run: Run, searched: Architecture) -> tuple[Rival, ...]:
 
 
 def unet_of_equal(run: Run, kind: Literal["macs", "parameters"], amount: int) -> Baseline:
-    """Return the U-Net with the stem whose multiply-accumulates of a patch, or parameters, are nearest to ``amount``."""
+    """Return the U-Net with the stem whose cost, multiply-accumulates of a patch or parameters, is nearest."""
 
     @cache
     def at(step: int) -> tuple[Baseline, int]:
@@ -96,7 +97,10 @@ def random_architecture(run: Run, width: float) -> Architecture:
 
 
 def measured(run: Run, designs: Sequence[Design]) -> dict[Design, Measured]:
-    """Return what designs take on the run's first device; kept in the run, so that each is measured once."""
+    """Return what designs take on the run's first device, without those that can't be measured there.
+
+    It is kept in the run, so that each is measured once: how long a reference is trained never changes.
+    """
     path = run.folder.verdict / COSTS
     known: dict[str, Any] = read_json(path) if path.exists() else {}
     missing = [each for each in designs if each.to_text() not in known]
@@ -106,22 +110,23 @@ def measured(run: Run, designs: Sequence[Design]) -> dict[Design, Measured]:
             "designs": [each.to_json() for each in missing],
             "recipe": run.config.deployment.recipe.model_dump(mode="json"),
         }
-        found = run_once("costs", "c2fnas.studies.references:measure_designs", payload, run.config.devices)
-        known |= {each.to_text(): cost for each, cost in zip(missing, found["costs"], strict=True)}
-        write_json(path, known)
-    return {each: Measured(**known[each.to_text()]) for each in designs}
+        with suppress(MemoryError, RuntimeError):
+            known |= run_once("costs", "c2fnas.studies.references:measure_designs", payload, run.config.devices)
+            write_json(path, known)
+    return {each: Measured(**known[each.to_text()]) for each in designs if each.to_text() in known}
 
 
 def measure_designs(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """Time designs and see how far memory grows; the job of :func:`measured`."""
     plan, recipe = Run.open(Path(payload["run"])).plan, Recipe.model_validate(payload["recipe"])
-    costs = []
-    for value in payload["designs"]:
-        design = design_from_json(value)
-        timings, memory = memory_of(lambda design=design: time_network(plan, design, recipe, device), device)
-        augmentation = timings.augmentation if recipe.augmentation == "modern" else 0
-        costs.append({"patch": timings.patch + augmentation, "window": timings.window, "memory": memory})
-    return {"costs": costs}
+    costs = {}
+    for design in map(design_from_json, payload["designs"]):
+        with suppress(RuntimeError):  # out of memory, say
+            timings, memory = memory_of(partial(time_network, plan, design, recipe, device), device)
+            augmentation = timings.augmentation if recipe.augmentation == "modern" else 0
+            taken = Measured(timings.patch + augmentation, timings.window, memory)
+            costs[design.to_text()] = asdict(taken)
+    return costs
 
 
 def _equal_macs(run: Run, searched: Architecture) -> Rival:
@@ -153,9 +158,12 @@ def _planned(run: Run, searched: Architecture) -> Rival:
     spacing: Spacing = plan.spacing or (1.0, 1.0, 1.0)
     design = Baseline("dynunet", levels=planned_levels(plan.patch_size, spacing))
     costs = measured(run, (searched, design))
+    title = "nnU-Net's U-Net at equal training time"
+    if design not in costs or searched not in costs:
+        return Rival("dynunet", title, None, "its training steps could not be timed on this device")
     iterations = max(1, round(own * costs[searched].patch / costs[design].patch))
     note = (
-        f"levels, kernels and filters as nnU-Net plans them for {by(plan.patch_size)}; {plural(iterations, 'iteration')} "
-        f"take as long as the searched network's {own}"
+        f"levels, kernels and filters as nnU-Net plans them for {by(plan.patch_size)}; its "
+        f"{plural(iterations, 'iteration')} take as long as the searched network's {own}"
     )
-    return Rival("dynunet", "nnU-Net's U-Net at equal training time", design, note, iterations)
+    return Rival("dynunet", title, design, note, iterations)

@@ -46,12 +46,16 @@ def planned_levels(patch: Size, spacing: Spacing) -> tuple[Level, ...]:
     >>> [stride for _, stride in planned_levels((64, 64, 8), (1.0, 1.0, 8.0))]
     [(1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 1), (2, 2, 2)]
     """
-    sides, lengths, kernel = list(patch), list(spacing), [1, 1, 1]
+    sides, lengths, kernel = list(patch), list(spacing), (1, 1, 1)
     strides, kernels = [(1, 1, 1)], []
     while axes := _halved(sides, lengths):
-        kernel = [3 if each == 3 or length < COARSER * min(lengths) else 1 for each, length in zip(kernel, lengths, strict=True)]
-        kernels.append(tuple(kernel))
-        strides.append(tuple(2 if axis in axes else 1 for axis in range(3)))
+        i, j, k = (
+            max(each, 3 if own < COARSER * min(lengths) else 1) for each, own in zip(kernel, lengths, strict=True)
+        )
+        kernel = i, j, k
+        kernels.append(kernel)
+        i, j, k = (2 if axis in axes else 1 for axis in range(3))
+        strides.append((i, j, k))
         sides = [-(-side // stride) for side, stride in zip(sides, strides[-1], strict=True)]
         lengths = [length * stride for length, stride in zip(lengths, strides[-1], strict=True)]
     return tuple(zip([*kernels, (3, 3, 3)], strides, strict=True))

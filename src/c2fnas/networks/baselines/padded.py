@@ -30,7 +30,7 @@ class Padded(nn.Module):
 def padded_size(size: Size, stride: Size) -> Size:
     """Return the size to which an input of ``size`` is padded for a network of ``stride``.
 
-    >>> padded_size((40, 56, 33), (16, 16, 16)), padded_size((9, 16, 2), (16, 16, 16)), padded_size((9, 8, 7), (8, 4, 1))
+    >>> padded_size((40, 56, 33), (16,) * 3), padded_size((9, 16, 2), (16,) * 3), padded_size((9, 8, 7), (8, 4, 1))
     ((48, 64, 48), (32, 32, 32), (16, 8, 7))
     """
     i, j, k = (-(-side // each) * each for side, each in zip(size, stride, strict=True))
