@@ -1,4 +1,7 @@
-"""Paired bootstrap of the difference of two networks' Dice over the same cases, of one fold or of several.
+"""Paired bootstrap of the difference of two trained networks' Dice over the same cases, of one fold or of several.
+
+It says what other cases would give for these two networks, and nothing of their architectures: another training of
+either is another network. Answers about architectures are :mod:`c2fnas.evaluation.replicates`'s.
 
 Cases of a group, such as a patient's volumes, are alike, so groups are drawn, each with all of its cases; a case
 without a group is one by itself. The interval is the expanded percentile one (Hesterberg, What Teachers Should Know
@@ -22,7 +25,7 @@ from c2fnas.evaluation.metrics import Evaluation, summarise
 LEVEL = 0.95
 RESAMPLES = 10_000
 LEAST_GROUPS = 8
-"""With fewer, or as few cases without groups, no network is said to be better. Intervals of 8 cases miss a difference
+"""With fewer, or as few cases without groups, neither of two trained networks is said to be higher. Intervals of 8 cases miss a difference
 of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is as lopsided as an exponential (40
 cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no interval of resampled means
 holds 0."""
@@ -47,15 +50,18 @@ class Difference:
     groups: int
 
     @property
-    def better(self) -> Literal["first", "second"] | None:
-        """The better of the two; None if that is not shown: the interval holds 0, or the groups are few."""
+    def higher(self) -> Literal["first", "second"] | None:
+        """The trained network that would be higher on other cases; None: the interval holds 0, or the groups are few.
+
+        Of the architectures this says nothing: see :mod:`c2fnas.evaluation.replicates`.
+        """
         if self.low is None or self.high is None or self.groups < LEAST_GROUPS or self.low <= 0 <= self.high:
             return None
         return "first" if self.low > 0 else "second"
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as JSON."""
-        return {**asdict(self), "better": self.better}
+        return {**asdict(self), "higher": self.higher}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -112,11 +118,11 @@ def paired_bootstrap(
     >>> ours, theirs = (summarise([CaseScores(str(case), {"organ": dice + case / 100}) for case in range(8)])
     ...                 for dice in (0.8, 0.7))
     >>> found = paired_bootstrap(ours, theirs).mean
-    >>> round(found.mean, 3), found.cases, found.better
+    >>> round(found.mean, 3), found.cases, found.higher
     (0.1, 8, 'first')
     >>> patients = {str(case): f"patient {case // 2}" for case in range(8)}
     >>> found = paired_bootstrap(ours, theirs, groups=patients).mean
-    >>> found.cases, found.groups, found.better
+    >>> found.cases, found.groups, found.higher
     (8, 4, None)
     """
     table = case_table((first, second), groups)

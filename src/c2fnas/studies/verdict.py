@@ -198,7 +198,7 @@ def _judged(
     outcomes: Mapping[tuple[str, Replicate], Outcome],
     margin: float,
 ) -> Reference:
-    """A reference with its comparison, or with the reason for there being none: of those that failed none is left out."""
+    """A reference with its comparison, or the reason for there being none; no failed training is passed over."""
     own, theirs, network = scores[SEARCHED], scores[rival.name], networks[rival.name]
     if network is None:
         return Reference(rival.name, None, rival.note, None, None, rival.note)
