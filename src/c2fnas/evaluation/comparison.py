@@ -25,10 +25,12 @@ from c2fnas.evaluation.metrics import Evaluation, summarise
 LEVEL = 0.95
 RESAMPLES = 10_000
 LEAST_GROUPS = 8
-"""With fewer, or as few cases without groups, neither of two trained networks is said to be higher. Intervals of 8 cases miss a difference
-of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is as lopsided as an exponential (40
-cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no interval of resampled means
-holds 0."""
+"""With fewer, or as few cases without groups, neither of two trained networks is said to be higher.
+
+Intervals of 8 cases miss a difference of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is
+as lopsided as an exponential (40 cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no
+interval of resampled means holds 0.
+"""
 
 
 @dataclass(frozen=True)

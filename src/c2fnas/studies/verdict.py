@@ -19,8 +19,10 @@ from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
 from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
+from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
-from c2fnas.runs.summary import read_summary
+from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
@@ -167,7 +169,9 @@ def _replicates_before(run: Run) -> int | None:
 
 
 def _search_seconds(run: Run) -> float:
-    return sum(each.seconds for each in read_summary(run.folder.root).stages if each.name in SEARCH_STAGES)
+    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
 
 
 def _job(run: Run, rival: Rival, at: Replicate) -> Job:
