@@ -195,12 +195,13 @@ class Run(RunView):
         wanted = Architecture.load(architecture) if architecture else None
         from c2fnas.api.results import Scaling
         from c2fnas.report.figures import save_scaling
-        from c2fnas.studies.widths import search_width
+        from c2fnas.studies.widths import neighbours, search_width
 
         with self.working() as run:
             rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
+            pairs = neighbours(run)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
-        return Scaling(rows)
+        return Scaling(rows, pairs)
 
     def judge(self, *, replicates: int | None = None, margin: float = 0.01) -> "Verdict":
         """Say whether the searched network is better than networks that need no search, worse, as good, or neither.

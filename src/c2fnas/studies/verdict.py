@@ -9,9 +9,9 @@ from dataclasses import replace
 from statistics import mean
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.comparison import PairedDifference, difference
 from c2fnas.evaluation.metrics import Evaluation, summarise
-from c2fnas.evaluation.replicates import MARGIN, Comparison, Replicate, compare, holm
+from c2fnas.evaluation.pairs import of_networks
+from c2fnas.evaluation.replicates import MARGIN, Replicate, compare, holm
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
@@ -211,15 +211,8 @@ def _judged(
         unscored = replace(network, dice=None, per_class=None)
         return Reference(rival.name, unscored, rival.note, None, None, reason)
     found = compare(own, theirs, groups=run.groups, margin=margin)
-    return Reference(rival.name, network, rival.note, found, _networks(run, own, theirs, found))
-
-
-def _networks(run: Run, own: Trained, theirs: Trained, found: Comparison | None) -> PairedDifference | None:
-    """What cases say of the two trained networks, where each was trained once."""
-    if found is None or found.trainings != (1, 1):
-        return None
-    ours, others = ({fold: each for (fold, _), each in side.items()} for side in (own, theirs))
-    return difference(ours, others, groups=run.groups, seed=run.config.seed)
+    networks_alone = of_networks(own, theirs, found, run.groups, run.config.seed)
+    return Reference(rival.name, network, rival.note, found, networks_alone)
 
 
 def _failure(run: Run, outcomes: Mapping[Replicate, Outcome]) -> str | None:
