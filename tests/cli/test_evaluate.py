@@ -66,7 +66,7 @@ def test_the_figures_are_those_counted_by_hand(
 def test_every_figure_says_what_it_rests_on(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A class that is nowhere is no case of it; missed and invented ones are counted, and a touch that fails is neither."""
+    """A class that is nowhere is no case of it; missed and invented ones are counted."""
     write(root / "predictions" / "d.nii.gz", [0, 1, 0, 1])
     assert call(monkeypatch, root / "predictions", root / "labels", "--csv", root / "scores.csv") == 0
     lines = capsys.readouterr().out.splitlines()
