@@ -32,10 +32,10 @@ import yaml
 
 from c2fnas.data.folds import make_folds
 from c2fnas.data.layouts import load_dataset
-from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.label_files import evaluate_files, pair_files
 from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.pairs import paired
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import BUILT_IN, Architecture
 from nnunet_report import table
@@ -123,7 +123,10 @@ def compare(data: Path, work: Path, arguments: argparse.Namespace) -> dict[str, 
         theirs[fold] = scored(predictions, data, splits[fold]["val"])
     print("c2fnas ...", file=sys.stderr, flush=True)
     ours, our_facts = train_ours(data, work / "c2fnas", splits, folds, arguments)
-    together = difference(ours, theirs)
+    both = [
+        (name, {(fold, 0): each for fold, each in found.items()})
+        for name, found in (("c2fnas", ours), ("nnU-Net", theirs))
+    ]
     return {
         "command": command(arguments),
         "machine": machine(),
@@ -134,7 +137,7 @@ def compare(data: Path, work: Path, arguments: argparse.Namespace) -> dict[str, 
         "cases": {fold: {side: len(names) for side, names in splits[fold].items()} for fold in folds},
         "nnunet": {**nnunet.facts(prepared), "trainings": their_facts, **cross_validated(theirs).to_json()},
         "c2fnas": {**our_facts, **cross_validated(ours).to_json()},
-        "c2fnas_less_nnunet": together.to_json() if together else None,
+        "c2fnas_less_nnunet": paired(*both).to_json(),
     }
 
 

@@ -76,5 +76,5 @@ def test_the_tutorial_evaluates_what_the_run_has_evaluated(demo: Path) -> None:
     assert len(evaluating) == 1
     run(evaluating[0], demo)
     files = json.loads((demo / "scores.json").read_text())
-    own = json.loads((demo / "runs/hippocampus/final/fold-4/evaluation.json").read_text())
+    own = json.loads((demo / "runs/hippocampus/final/fold-0/evaluation.json").read_text())
     assert files["mean"] == pytest.approx(own["mean"], abs=1e-3)

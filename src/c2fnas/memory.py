@@ -75,13 +75,23 @@ def peak_memory(device: object = "cpu") -> int:
     return used_memory()
 
 
-def measured(work: Callable[[], Result]) -> tuple[Result, int]:
-    """Return the result of ``work`` and the bytes by which main memory grew at its peak."""
-    with suppress(OSError):
-        CLEAR_REFS.write_text(RESET_PEAK)
-    before = used_memory()
+def measured(work: Callable[[], Result], device: object = "cpu") -> tuple[Result, int]:
+    """Return the result of ``work`` and the bytes by which the memory of ``device`` grew at its peak."""
+    _reset_peak(device)
+    before = used_memory(device)
     result = work()
-    return result, max(0, peak_memory() - before)
+    return result, max(0, peak_memory(device) - before)
+
+
+def _reset_peak(device: object) -> None:
+    if _is_cuda(device):
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(str(device))
+    else:
+        with suppress(OSError):
+            CLEAR_REFS.write_text(RESET_PEAK)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """`c2fnas evaluate` as a user calls it."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from small_models import save_small_model
 
 from c2fnas.cli import main
+from c2fnas.evaluation.comparison import paired_bootstrap
+from c2fnas.evaluation.metrics import Evaluation
 
 
 def write(path: Path, voxels: list[int], spacing: float = 1.0) -> None:
@@ -58,6 +61,61 @@ def test_the_figures_are_those_counted_by_hand(
     captured = capsys.readouterr()
     assert "0.6944" in captured.out
     assert "1 labels have no prediction" in captured.err
+
+
+def test_every_figure_says_what_it_rests_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class that is nowhere is no case of it; missed and invented ones are counted."""
+    write(root / "predictions" / "d.nii.gz", [0, 1, 0, 1])
+    assert call(monkeypatch, root / "predictions", root / "labels", "--csv", root / "scores.csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["class", "Dice", "cases", "missed", "invented"]
+    assert [line.split()[-3:] for line in lines[1:3]] == [["4", "0", "0"], ["3", "1", "1"]]
+    with (root / "scores.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert [(row["case"], row["class"]) for row in rows] == [(case, name) for case in "abcd" for name in "12"]
+    found = scores(root, monkeypatch)
+    for row in rows:
+        kept = next(each for each in found["cases"] if each["case"] == row["case"])
+        assert (float(row["dice"]) if row["dice"] else None) == kept["dice"][row["class"]]
+        assert (row["missed"] == "1", row["invented"] == "1") == (
+            row["class"] in kept["missed"],
+            row["class"] in kept["false_positive"],
+        )
+
+
+def test_two_folders_are_compared_as_two_trained_networks(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve cases: the interval is the bootstrap's, said apart from an answer, which is that nobody can tell."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        truth = rng.integers(0, 2, 30)
+        for name, wrong in (("ours", 2), ("theirs", 9), ("truth", 0)):
+            flipped = truth.copy()
+            flipped[:wrong] = 1 - flipped[:wrong]
+            write(root / name / f"{number:02d}.nii.gz", flipped.tolist())
+    arguments = root / "ours", root / "truth", "--against", root / "theirs"
+    assert call(monkeypatch, *arguments, "--output", root / "both.json") == 0
+    shown = capsys.readouterr().out
+    assert f"{root / 'ours'} cannot be told from {root / 'theirs'}: Dice +0.2" in shown
+    assert f"{root / 'ours'} less {root / 'theirs'}, these two trained networks alone, over cases: Dice +0.2" in shown
+    assert "better" not in shown
+    found = json.loads((root / "both.json").read_text())
+    alone = {}
+    for name in ("ours", "theirs"):
+        assert call(monkeypatch, root / name, root / "truth", "--output", root / "one.json", "-q") == 0
+        alone[name] = Evaluation.from_json(
+            {key: value for key, value in json.loads((root / "one.json").read_text()).items() if key[:6] != "labels"}
+        )
+    assert found["against"]["networks"] == paired_bootstrap(alone["ours"], alone["theirs"]).to_json()
+    assert found["against"]["comparison"]["answer"] == "cannot tell"
+    assert found["mean"] == alone["ours"].mean
+    (root / "theirs" / "11.nii.gz").unlink()
+    assert call(monkeypatch, *arguments) == 2
+    assert "not of the same cases: 12 and 11" in capsys.readouterr().err
+    assert call(monkeypatch, *arguments[:3], root / "nowhere") == 2
 
 
 def test_classes_come_from_the_manifest_beside_the_labels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,8 +86,8 @@ def test_ablate_two_runs(prepared: Path, run: Path, quick: QuickFolds, tmp_path:
     assert [[row["name"] for row in column["rows"]] for column in table["data_sets"]] == [names, names]
     assert len(quick.trained) == 2 * 3 * 2, "data sets, different architectures, folds"
     text = called(*arguments).stdout
-    assert "F-Phantoms (second) less C-Phantoms (second): the same network." in text
-    assert "F-Phantoms (first) less C-Phantoms (first): +2.00 (+2.00 to +2.00) on 6 cases" in text
+    assert "F-Phantoms (second) and C-Phantoms (second): the same network." in text
+    assert "F-Phantoms (first) cannot be told from C-Phantoms (first): Dice +0.0200" in text
     assert "57.00" in text
     assert len(quick.trained) == 12
     with pytest.raises(UserError, match="--folds 9"):
@@ -102,7 +102,7 @@ def test_table_3_tells_of_groups_and_of_failures(run: Path, quick: QuickFolds) -
     quick.failing.add((FINE.to_text(), 1))
     column = ablate(Run.open(run).using(inline()), contenders([run], {}), (0, 1))
     text = text_studies.ablation(write_table_3([column], run))
-    assert "on 3 cases of 2 groups, no gain shown" in text
+    assert "F-Phantoms less C-Phantoms, these two trained networks alone, over cases: Dice +0.0200" in text
     assert "F-Phantoms on fold 1 failed: ArithmeticError: the loss is nan" in text
 
 
@@ -211,7 +211,11 @@ def test_verdict_shows_it(judged: tuple[Run, Verdict]) -> None:
     assert json.loads(called("verdict", run.folder.root, "--json").stdout) == verdict.to_json()
     shown = called("verdict", run.folder.root).stdout
     assert text_studies.verdict(verdict) in shown
-    assert all(each.sentence in shown for each in verdict.references)
+    assert all(sentence in shown for sentence in (*verdict.sentences, *verdict.about_networks))
+    assert json.loads(called("verdict", run.folder.root, "--replicates", 1, "--json").stdout)["replicates"] == 1
+    for wrong in (("--replicates", "0"), ("--margin", "0"), ("--margin", "1")):
+        with pytest.raises(UserError, match=wrong[0]):
+            called("verdict", run.folder.root, *wrong)
     for each in verdict.references:
         assert each.network is not None
         assert f"{each.network.title}: {each.note}." in shown
@@ -220,7 +224,7 @@ def test_verdict_shows_it(judged: tuple[Run, Verdict]) -> None:
 def test_a_reference_without_a_dice_has_a_dash(judged: tuple[Run, Verdict]) -> None:
     verdict = judged[1].to_json()
     verdict["references"][0]["network"] |= {"dice": None, "per_class": None}
-    verdict["references"][0] |= {"difference": None, "reason": "it could not be trained"}
+    verdict["references"][0] |= {"comparison": None, "networks": None, "reason": "it could not be trained"}
     assert "–" in text_studies.verdict(Verdict.from_json(verdict))
 
 
@@ -232,7 +236,7 @@ def test_run_ends_with_the_verdict(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, [*map(str, call)], catch_exceptions=False).output
     verdict = Verdict.from_json(read_json(run / "verdict/verdict.json"))
     assert text_studies.verdict(verdict) in shown
-    assert "a U-Net of equal multiply-accumulates and the median random topology, trained alike" in shown
+    assert "a U-Net of equal multiply-accumulates and 1 other reference, trained alike" in shown
     assert verdict.searched.dice == Evaluation.from_json(read_json(run / "final/fold-4/evaluation.json")).mean
     with pytest.raises(UserError, match="--no-verdict"):
         called(*call, "--no-verdict")

@@ -41,7 +41,7 @@ def test_on_many_cases_it_is_students_interval() -> None:
 def test_two_cases_give_their_range() -> None:
     found = of_differences([0.1, -0.2]).mean
     assert (found.mean, found.low, found.high) == pytest.approx((-0.05, -0.2, 0.1))
-    assert found.better is None
+    assert found.higher is None
 
 
 def test_a_class_that_is_missing_in_places_is_resampled_with_its_cases() -> None:
@@ -82,7 +82,7 @@ def test_the_two_change_places() -> None:
     there, back = paired_bootstrap(first, second).mean, paired_bootstrap(second, first).mean
     assert there.mean == pytest.approx(-back.mean)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))  # type: ignore[operator]
-    assert {there.better, back.better} in ({None}, {"first", "second"})
+    assert {there.higher, back.higher} in ({None}, {"first", "second"})
 
 
 def test_cases_are_paired_by_name_and_the_seed_decides() -> None:
@@ -98,7 +98,7 @@ def test_equal_networks_seldom_differ(count: int) -> None:
     # Under no difference 5 to 6 % of the intervals should miss 0: 20 to 24 of 400. A count of 400 at 5.5 %
     # lies beyond 8 to 40 once in 4,000 times; the seed makes it one draw for good.
     rng = np.random.default_rng(17)
-    found = [of_differences(list(rng.normal(0, 0.05, count)), resamples=499).mean.better for _ in range(400)]
+    found = [of_differences(list(rng.normal(0, 0.05, count)), resamples=499).mean.higher for _ in range(400)]
     wrong = sum(each is not None for each in found)
     assert 8 <= wrong <= 40
     assert {"first", "second"} <= set(found)
@@ -214,9 +214,9 @@ def test_without_groups_the_intervals_of_alike_cases_are_too_short() -> None:
 def test_few_groups_show_nothing_however_many_cases() -> None:
     clear = [0.1, 0.12, 0.11, 0.13, 0.1, 0.14, 0.12, 0.11]
     few = twice(clear[: LEAST_GROUPS - 1])
-    assert of_differences(few).mean.better == "first"
-    assert of_differences(few, groups=in_pairs(few)).mean.better is None
-    assert of_differences(twice(clear), groups=in_pairs(twice(clear))).mean.better == "first"
+    assert of_differences(few).mean.higher == "first"
+    assert of_differences(few, groups=in_pairs(few)).mean.higher is None
+    assert of_differences(twice(clear), groups=in_pairs(twice(clear))).mean.higher == "first"
     one = of_differences([0.1, 0.2], groups=in_pairs([0.1, 0.2])).mean
     assert (one.low, one.high, one.groups) == (None, None, 1)
 
@@ -231,14 +231,14 @@ def test_a_case_named_twice_is_refused() -> None:
 
 def test_few_cases_show_nothing_however_clear() -> None:
     clear = [0.1, 0.12, 0.11, 0.13, 0.1, 0.14, 0.12, 0.11]
-    assert of_differences(clear[: LEAST_GROUPS - 1]).mean.better is None
-    assert of_differences(clear).mean.better == "first"
-    assert of_differences([-value for value in clear]).mean.better == "second"
+    assert of_differences(clear[: LEAST_GROUPS - 1]).mean.higher is None
+    assert of_differences(clear).mean.higher == "first"
+    assert of_differences([-value for value in clear]).mean.higher == "second"
 
 
 def test_equal_evaluations_differ_by_nothing() -> None:
     found = of_differences([0.0] * 8).mean
-    assert (found.mean, found.low, found.high, found.better) == (0, 0, 0, None)
+    assert (found.mean, found.low, found.high, found.higher) == (0, 0, 0, None)
 
 
 def test_other_cases_or_classes_are_refused() -> None:

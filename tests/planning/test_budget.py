@@ -9,14 +9,16 @@ from c2fnas.planning.budget import (
     CASE_OVERHEAD,
     FEWEST_ITERATIONS,
     START_SECONDS,
+    VERDICT_SHARE,
     Workload,
+    estimate,
     pair_seconds,
     ranking_pairs,
     scheduled,
 )
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, draft, load_budget
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig, Shares
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
@@ -81,7 +83,7 @@ def test_a_schedule_fits_the_shares_of_its_hours(
 ) -> None:
     config, timings = preset(budget), Timings(patch=patch, window=patch * share, augmentation=patch * augmented)
     derived = scheduled(config, timings, Workload(cases, windows, windows / 2, devices, 5), resolve)
-    assert derived.keys() == {*(f"{name}.recipe.iterations" for name in STAGES), "fine.cases"}
+    assert derived.keys() == {*(f"{name}.recipe.iterations" for name in STAGES), "fine.cases", "references"}
     seconds, shares = config.hours * 3600, config.shares
 
     def training(iterations: int) -> float:
@@ -97,10 +99,36 @@ def test_a_schedule_fits_the_shares_of_its_hours(
     ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
     assert ranked <= seconds * shares.ranking + 1 or derived["fine.cases"] == 1
     final = derived["deployment.recipe.iterations"]
-    rounds = 5 / min(devices, 5) + 10 / min(devices, 10)  # a fold each, then the verdict's two networks a fold
+    count = derived["references"]
+    rounds = 5 / min(devices, 5) + count / min(devices, count)  # a fold each, then the verdict's references on one
     mirrored = cases * 7 * windows * timings.window if modern_recipe(final).mirror else 0  # seven views more
     spent = rounds * (START_SECONDS + evaluation + mirrored + training(final))
     assert spent <= seconds * shares.deployment + 1 or final == FEWEST_ITERATIONS
+    assert spent * count / min(devices, count) / rounds <= seconds * VERDICT_SHARE + 1 or final == FEWEST_ITERATIONS
+    assert 1 <= count <= 4
+
+
+@pytest.mark.parametrize(
+    ("budget", "devices", "references"), [("hour", 1, 1), ("hour", 2, 2), ("day", 1, 4), ("day", 4, 4)]
+)
+def test_a_quarter_of_the_time_decides_how_many_references_there_are(
+    budget: str, devices: int, references: int
+) -> None:
+    work = Workload(10, 8, 4, devices, 5 if budget == "day" else 1)
+    derived = scheduled(preset(budget), Timings(patch=0.05, window=0.01), work, resolve)
+    assert derived["references"] == references
+
+
+def test_a_large_share_of_the_deployment_leaves_a_verdict_its_quarter() -> None:
+    shares = Shares(coarse=0.05, supernet=0.03, ranking=0.02, deployment=0.9)
+    config, work = preset("hour").model_copy(update={"shares": shares}), Workload(1, 1, 1, 1)
+    timings = Timings(patch=0.05, window=0.0)
+    derived = scheduled(config, timings, work, resolve)
+    done = config.model_copy(update={"references": derived["references"]})
+    deployment = resolve("deployment", derived["deployment.recipe.iterations"])
+    done = done.model_copy(update={"deployment": done.deployment.model_copy(update={"recipe": deployment})})
+    assert derived["references"] == 1
+    assert estimate(done, timings, work)["verdict"] <= 900
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
@@ -109,7 +137,7 @@ def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
     judged = scheduled(config, timings, work, resolve)
     final = "deployment.recipe.iterations"
     assert {name for name in alone if alone[name] != judged[name]} == {final}
-    assert alone[final] > 3 * judged[final]
+    assert alone[final] > 1.9 * judged[final]
 
 
 @given(patch=st.floats(1e-3, 1.0), folds=st.integers(1, 5), devices=st.integers(1, 4), cases=st.integers(1, 9))

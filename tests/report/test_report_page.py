@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from c2fnas import __version__
 from c2fnas.cli import app
 from c2fnas.evaluation.comparison import Difference, PairedDifference
+from c2fnas.evaluation.replicates import Comparison
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import read_json, write_json
 from c2fnas.report import write_report
@@ -113,12 +114,13 @@ def test_cases_that_cannot_be_shown_are_told_of(finished: Path) -> None:
 
 
 def verdict() -> Verdict:
-    """One that shows no gain over a U-Net, and has no random topology to compare with."""
+    """One that can't tell from a U-Net after one training, and has no DynUNet to compare with."""
     found = Contestant("searched network", "0:3D @1", 1200, 5_000_000, 0.6, {"organ": 0.6})
-    none = PairedDifference(Difference(0.01, -0.1, 0.1, 8, 8), {}, 0.95)
-    unet = Reference("unet3d", replace(found, title="U-Net of equal MACs"), "as near as filters allow", none)
-    nothing = Reference("random_topology", None, "none was drawn", None, "none was drawn")
-    return Verdict(found, (unet, nothing), 8, (1,), "recipe modern", ("One seed alone.",))
+    alone = PairedDifference(Difference(0.01, -0.1, 0.1, 8, 8), {}, 0.95)
+    once = Comparison(0.01, None, 0, None, 0.0, (1, 1), "seeds", 8)
+    unet = Reference("unet_macs", replace(found, title="U-Net of equal MACs"), "as near as filters allow", once, alone)
+    nothing = Reference("dynunet", None, "it was not timed", None, None, "it was not timed")
+    return Verdict(found, (unet, nothing), 8, (1,), "recipe modern", ("One fold alone.",), None, 7200.0)
 
 
 def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
@@ -126,10 +128,12 @@ def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
     write_json(folder.verdict_file, given.to_json())
     _, text = read(write_report(folder.root))
     assert NO_VERDICT not in text
-    assert text.index("No gain shown over the U-Net of equal MACs: Dice +0.0100") < text.index("What was done")
+    assert text.index("Cannot tell from the U-Net of equal MACs: Dice +0.0100") < text.index("What was done")
+    assert text.index("The search itself took 2 h 0 min of a device.") < text.index("What was done")
+    assert text.index("these two trained networks alone, over cases: Dice +0.0100") > text.index("What was done")
     assert "U-Net of equal MACs: as near as filters allow." in text
-    assert "random topology" in text
-    assert "One seed alone." in text
+    assert "No comparison with the dynunet: it was not timed." in text
+    assert "One fold alone." in text
 
 
 def test_a_verdict_that_was_given_afterwards_was_done_too(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_names(tmp_path: Path, name: str, path: str) -> None:
 def test_numbered_folders() -> None:
     run = RunFolder("run")  # type: ignore[arg-type]  # a string does as well
     assert run.coarse_trial(12) == Path("run/coarse/0012")
-    assert run.reference("unet3d", 1) == Path("run/verdict/unet3d/fold-1")
+    assert run.reference("dynunet", 1) == Path("run/verdict/dynunet/fold-1")
+    assert run.reference("dynunet", 1, 2) == Path("run/verdict/dynunet/fold-1-seed-2")
     assert run.final_fold(0) == Path("run/final/fold-0")
 
 

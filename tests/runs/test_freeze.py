@@ -22,7 +22,7 @@ PLACES = {
     "verdict": "verdict",
     "table": "table",
 }
-FREE = {"devices", "deployment.validate_every", "deployment.folds", "overrides", "versions"}
+FREE = {"devices", "deployment.validate_every", "deployment.folds", "references", "overrides", "versions"}
 WINDOW = {"deployment.recipe.name", "deployment.recipe.precision"}
 """Of the recipe that decides the windows of every validation."""
 

@@ -68,9 +68,10 @@ def test_coarse_against_fine(run, quick) -> None:
     assert fine["mean"]["dice"] == pytest.approx(0.62)
     (pair,) = table["data_sets"][0]["differences"]
     assert (pair["first"], pair["second"], pair["same"]) == ("F-Phantoms", "C-Phantoms", False)
-    assert pair["difference"]["mean"]["mean"] == pytest.approx(0.02)
-    assert pair["difference"]["mean"]["cases"] == 9
-    assert pair["difference"]["mean"]["better"] == "first"
+    assert pair["comparison"]["mean"] == pytest.approx(0.02)
+    assert (pair["comparison"]["groups"], pair["comparison"]["trainings"]) == (9, [3, 3])
+    assert pair["comparison"]["answer"] == "better", "every fold differs by the same"
+    assert pair["networks"] is None
 
 
 def test_called_again_it_trains_nothing_and_further_ones_join(run, quick) -> None:
@@ -105,11 +106,13 @@ def test_a_training_that_fails_leaves_the_folds_that_both_have(run, quick) -> No
     assert "the loss is nan" in column.rows["F-Phantoms"].failures[0]
     table = write_table_3([column], run)["data_sets"][0]
     assert [row["folds"] for row in table["rows"]] == [[0, 1], [1]]
-    assert table["differences"][0]["difference"]["mean"]["cases"] == 3
+    assert table["differences"][0]["networks"]["mean"]["cases"] == 3
+    assert table["differences"][0]["comparison"]["answer"] == "cannot tell"
     quick.failing.add((FINE.to_text(), 2))
     nothing = write_table_3([ablated(run, folds=(0, 2))], run)["data_sets"][0]
     assert "mean" not in nothing["rows"][1]
-    assert nothing["differences"][0]["difference"] is None
+    assert nothing["differences"][0]["comparison"] is None
+    assert nothing["differences"][0]["sentences"] == ["F-Phantoms and C-Phantoms: no fold of both."]
     trials = Ledger(run / "study.db", STAGE, read_only=True).trials()
     assert [(trial.architecture, trial.extra["fold"]) for trial in trials if trial.state == "failed"] == [
         (FINE, 0),
@@ -133,7 +136,8 @@ def test_a_training_without_a_dice_says_so(run, quick) -> None:
     assert any(FINE.to_text() in text and "Dice not measurable" in text for text in listener.said)
     table = write_table_3([column], run)["data_sets"][0]
     assert table["rows"][1]["failures"] == [{"fold": 0, "reason": row.failures[0]}]
-    assert table["differences"][0]["difference"]["mean"]["cases"] == 3
+    assert table["differences"][0]["networks"]["mean"]["cases"] == 3
+    assert table["differences"][0]["comparison"]["answer"] == "cannot tell"
     assert len(quick.trained) == 4
     assert len(Ledger(run / "study.db", STAGE, read_only=True).trials()) == 4
 
@@ -218,9 +222,11 @@ def test_the_cases_of_a_patient_are_drawn_together(prepared, run, quick) -> None
         fold["groups"] = {case: f"patient {place // 2}" for place, case in enumerate(fold["validation"])}
     write_json(run / "folds.json", folds)
     table = write_table_3([ablated(run, folds=(0,))], run)
-    mean = table["data_sets"][0]["differences"][0]["difference"]["mean"]
+    (pair,) = table["data_sets"][0]["differences"]
+    mean = pair["networks"]["mean"]
     assert (mean["cases"], mean["groups"]) == (3, 2)
-    assert mean["better"] is None
+    assert mean["higher"] is None
+    assert (pair["comparison"]["groups"], pair["comparison"]["answer"]) == (2, "cannot tell")
 
 
 def test_two_runs(prepared, run, quick, tmp_path) -> None:
@@ -237,9 +243,11 @@ def test_two_runs(prepared, run, quick, tmp_path) -> None:
     pairs = {(pair["first"], pair["second"]): pair for pair in table["data_sets"][0]["differences"]}
     assert len(pairs) == 6
     same = pairs["F-Phantoms (second)", "C-Phantoms (second)"]
-    assert (same["same"], same["difference"]) == (True, None)
-    mean = pairs["F-Phantoms (first)", "C-Phantoms (first)"]["difference"]["mean"]
-    assert [mean[name] for name in ("mean", "low", "high")] == pytest.approx([0.02] * 3)
+    assert (same["same"], same["comparison"]) == (True, None)
+    found_apart = [pair["comparison"] for pair in pairs.values() if not pair["same"]]
+    one = pairs["F-Phantoms (first)", "C-Phantoms (first)"]["comparison"]
+    assert [one["mean"], *one["interval"]] == pytest.approx([0.02] * 3)
+    assert max(each["level"] for each in found_apart) == pytest.approx(1 - 0.05 / 5), "five pairs are tests"
 
 
 @pytest.mark.parametrize("unfit", ["fewer folds", "fine-tunes", "extended"])

@@ -1,94 +1,109 @@
-"""The median of the random topologies: which draws are random, where those stand that failed or were stopped."""
+"""The references: nearest widths by enumeration, a draw that no score can change, nnU-Net's own plans."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from pathlib import Path
 
-from c2fnas.runs.trial import Trial
-from c2fnas.search.choice import SEARCHERS, make_searcher
-from c2fnas.search.clusters import cluster_topologies
-from c2fnas.search.successive_halving import RungResult
-from c2fnas.space.architecture import Architecture
-from c2fnas.space.search_space import SearchSpace
-from c2fnas.studies.references import Median, median_random, no_median
+import pytest
+import torch
+from study_runs import searched_run
+from torch import nn
 
-
-def trial(number: int, branch: str, score: float | None, stopped_at: int | None = None) -> Trial:
-    """A candidate of the coarse stage; ``score`` is its Dice at its end or where it was stopped."""
-    now, architecture = datetime.now(UTC), Architecture.named("c2fnas-panc")
-    if stopped_at is not None and score is not None:
-        rungs = tuple(RungResult(rung, score, 9, 9, rung < stopped_at) for rung in range(100, stopped_at + 1, 100))
-        return Trial(
-            number, architecture, "stopped", None, None, 0, number, now, now, rungs=rungs, extra={"branch": branch}
-        )
-    state = "failed" if score is None else "succeeded"
-    return Trial(number, architecture, state, score, None, 0, number, now, now, extra={"branch": branch})
+from c2fnas.networks.baselines import Baseline, build_baseline
+from c2fnas.networks.baselines.dynunet import LEVELS, planned_levels
+from c2fnas.networks.baselines.unet3d import UNet3D
+from c2fnas.networks.count import count_network
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.run import Run
+from c2fnas.stages.feasible import candidate_cost
+from c2fnas.studies.references import FINEST, UNET, random_architecture, unet_of_equal
 
 
-def trials(*rows: tuple[str, float | None] | tuple[str, float | None, int]) -> Sequence[Trial]:
-    return [trial(number, *row) for number, row in enumerate(rows)]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return searched_run(tmp_path_factory.mktemp("references"))
 
 
-def test_the_median_is_of_random_draws_that_succeeded() -> None:
-    drawn = trials(("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
-    assert median_random(drawn, "algorithm1") == Median(drawn[4], 3, 0)
-    assert median_random(drawn[:4], "algorithm1") == Median(drawn[1], 2, 0), "the lower of the two in the middle"
-    equal = trials(("random", 0.5), ("random", 0.5), ("random", 0.5))
-    assert median_random(equal[::-1], "random") == Median(equal[1], 3, 0), "equals by number"
+@pytest.mark.parametrize("kind", ["macs", "parameters"])
+def test_no_width_of_the_unet_comes_nearer(run: Run, kind: str) -> None:
+    """All widths up to a twentieth, one by one."""
+    counts = [getattr(run.cost(Baseline(UNET, (2 * step + 1) / FINEST)), kind) for step in range(52)]
+    assert counts == sorted(counts)
+    for amount in (1, counts[20] + 1, (counts[10] + counts[30]) // 2, counts[45]):
+        found = getattr(run.cost(unet_of_equal(run, kind, amount)), kind)  # type: ignore[arg-type]
+        assert abs(found - amount) == min(abs(count - amount) for count in counts)
 
 
-def test_without_random_draws_it_is_of_the_first_samples() -> None:
-    drawn = trials(("initial", 0.3), ("initial", 0.1), ("random", None), ("initial", 0.2), ("best", 0.9))
-    median = median_random(drawn, "algorithm1")
-    assert median == Median(drawn[3], 3, 0)
-    assert "candidate 3, the median by coarse Dice of the 3 that the search began with; 3D" in median.note
-    chosen = trials(("initial", 0.3), ("random", 0.9))
-    assert median_random(chosen, "surrogate") == Median(chosen[0], 1, 0), "a surrogate chooses within a random cluster"
+def test_the_random_network_knows_the_seed_alone(run: Run, tmp_path: Path) -> None:
+    """No score, no stage and no other setting changes it; another seed does."""
+    drawn = random_architecture(run, 0.25)
+    assert drawn == replace(random_architecture(run, 0.5), width=0.25)
+    bare = Run(run.folder.root, config=run.config.model_copy(update={"coarse": run.config.coarse}))
+    bare.folder.study.rename(tmp_path / "study.db")
+    assert random_architecture(bare, 0.25) == drawn
+    (tmp_path / "study.db").rename(bare.folder.study)
+    others = {
+        random_architecture(Run(run.folder.root, config=with_values(run.config, {"seed": seed})), 0.25)
+        for seed in range(20)
+    }
+    assert drawn in others
+    assert len({each.topology for each in others}) > 15
+    assert len({each.operations for each in others}) == 20
 
 
-def test_why_there_is_no_median() -> None:
-    none = trials(("best", 0.9), ("random", None), ("initial", None))
-    assert median_random(none, "algorithm1") is None
-    assert no_median(none, "algorithm1").endswith("none has succeeded (2 tried)")
-    assert (
-        no_median(none[:2], "surrogate") == no_median((), "tpe") == "the coarse stage has drawn no topology at random"
+def test_the_random_network_keeps_the_limits(run: Run) -> None:
+    costs = [candidate_cost(run, topology)["macs"] for topology in run.config.space.topologies()[::50]]
+    limit = sorted(costs)[2]
+    for seed in range(5):
+        limited = Run(run.folder.root, config=with_values(run.config, {"coarse.limits.macs": limit, "seed": seed}))
+        assert candidate_cost(run, random_architecture(limited, run.width).topology)["macs"] <= limit
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing", "kernels", "strides"),
+    [  # as plans files of nnU-Net v2 have them for the Decathlon's tasks
+        ((40, 56, 40), (1.0, 1.0, 1.0), "333 333 333 333", "111 222 222 222"),  # Task04_Hippocampus
+        ((128, 128, 128), (1.0, 1.0, 1.0), "333 333 333 333 333 333", "111 222 222 222 222 222"),  # Task01_BrainTumour
+        ((20, 320, 256), (3.6, 0.62, 0.62), "133 133 333 333 333 333 333", "111 122 122 222 222 122 122"),  # Task05
+        ((40, 224, 224), (2.5, 0.8, 0.8), "133 333 333 333 333 333", "111 122 222 222 222 122"),  # Task07_Pancreas
+    ],
+)
+def test_levels_are_those_of_nnunets_plans(patch, spacing, kernels: str, strides: str) -> None:
+    levels = planned_levels(patch, spacing)
+    assert " ".join("".join(map(str, kernel)) for kernel, _ in levels) == kernels
+    assert " ".join("".join(map(str, stride)) for _, stride in levels) == strides
+
+
+def test_planned_networks_are_built_counted_and_read_back() -> None:
+    same = Baseline("dynunet", 0.25, LEVELS)
+    costs = [
+        count_network(build_baseline(each, in_channels=1, classes=3), in_channels=1, input_size=(32, 32, 32))
+        for each in (same, Baseline("dynunet", 0.25))
+    ]
+    assert costs[0] == costs[1]
+    flat = Baseline("dynunet", 0.0625, planned_levels((32, 32, 4), (1.0, 1.0, 6.0)))
+    assert flat.stride == (8, 8, 1)
+    assert Baseline.from_json(flat.to_json()) == flat
+    network = build_baseline(flat, in_channels=1, classes=3)
+    assert network(torch.zeros(1, 1, 30, 17, 4)).shape == (1, 3, 30, 17, 4)
+    for wrong in ([[[3, 3], [1, 1, 1]]] * 2, [[[3, 3, 3], [0, 1, 1]]] * 2, [1], [[[3, 3, 3], [1, 1, 1]]]):
+        with pytest.raises(ValueError, match="levels"):
+            Baseline.from_json({"network": "dynunet", "width": 1.0, "levels": wrong})
+    with pytest.raises(ValueError, match="dynunet alone"):
+        Baseline("vnet", 1.0, LEVELS)
+
+
+def test_the_unet_with_the_stem_is_a_unet_at_half_resolution_between_its_ends() -> None:
+    """The body costs what a U-Net of half the size costs, but for its first and last convolutions."""
+    with torch.device("meta"):
+        network = build_baseline(Baseline(UNET, 0.25), in_channels=1, classes=3).network
+        body = UNet3D(in_channels=16, classes=3, width=0.25)
+        body.classify = nn.Identity()
+    parts = [
+        count_network(nn.Sequential(network.stem_in), in_channels=1, input_size=(32, 48, 32)),
+        count_network(body, in_channels=16, input_size=(16, 24, 16)),
+    ]
+    last = 27 * 16 * 16 * 16 * 24 * 16 + 27 * 16 * 3 * 32 * 48 * 32  # at half, then at full resolution
+    whole = count_network(
+        build_baseline(Baseline(UNET, 0.25), in_channels=1, classes=3), in_channels=1, input_size=(32, 48, 32)
     )
-
-
-def test_draws_that_were_stopped_early_are_below_the_median() -> None:
-    drawn = trials(
-        ("random", 0.8),
-        ("random", 0.7, 100),
-        ("random", 0.6),
-        ("random", 0.75, 100),
-        ("random", 0.9),
-        ("random", 0.7),
-        ("random", None),
-        ("best", 0.1, 100),
-    )
-    median = median_random(drawn, "algorithm1")
-    assert median == Median(drawn[2], 6, 2), "of the four that were trained to their end it would be 0.7"
-    assert "of the 6 that were drawn at random, the 2 stopped early counted below the others; 3D" in median.note
-
-
-def test_a_median_that_was_stopped_itself_is_the_one_in_the_middle_of_the_stopped() -> None:
-    drawn = trials(
-        ("random", 0.9),
-        ("random", 0.3, 100),
-        ("random", 0.2, 200),
-        ("random", 0.4, 100),
-        ("random", 0.1, 200),
-        ("random", 0.5, 100),
-        ("random", 0.6, 100),
-    )
-    median = median_random(drawn, "random")
-    assert median == Median(drawn[6], 7, 6), "0.3, 0.4, 0.5, 0.6 at the first rung, 0.1, 0.2 at the second, 0.9"
-    assert "the 6 stopped early counted below the others, where it is one of those" in median.note
-
-
-def test_random_samplers_of_optuna_have_a_median() -> None:
-    """Whatever the sampler, the searcher's first proposal is a random draw, and the reference knows it as one."""
-    clusters = cluster_topologies(SearchSpace(cells=8, downsamplings=2).topologies(), clusters=3, seed=0)
-    for name in SEARCHERS:
-        proposal = make_searcher(name, clusters, seed=0, evaluations=5).ask()
-        assert proposal is not None
-        assert median_random(trials((proposal.branch, 0.5)), name) is not None, name
+    assert whole[1] == sum(macs for _, macs in parts) + last

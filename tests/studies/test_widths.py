@@ -17,7 +17,7 @@ from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.studies.widths import STAGE, grid, patch_factors, search_width
+from c2fnas.studies.widths import STAGE, grid, neighbours, patch_factors, search_width
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
@@ -251,3 +251,18 @@ def test_trained_for_real(run) -> None:
         assert {case.case for case in evaluation.cases} == set(run.search_split.validation)
         assert not list(folder.glob("checkpoints/*")), "only what is deployed can be extended"
     assert scaled(run, widths=TINY_WIDTHS) == rows
+
+
+def test_each_width_is_told_from_the_next_as_one_training_allows(run, quick) -> None:
+    quick.failing.add(0.5)
+    scaled(run, widths=(0.25, 0.5, 1.0), patches=(0.5, 1.0))
+    pairs = neighbours(run)
+    assert len(pairs) == 2, "of each patch the two widths that have a Dice"
+    for pair in pairs:
+        assert pair.first.startswith("Width 1, patch ")
+        assert pair.second == pair.first.replace("Width 1,", "Width 0.25,")
+        assert pair.comparison is not None
+        assert (pair.comparison.mean, pair.comparison.answer) == (pytest.approx(0.1875), "cannot tell")
+        assert pair.networks is not None
+        assert pair.networks.mean.mean == pytest.approx(0.1875)
+        assert "cannot be told from" in pair.sentences[0]

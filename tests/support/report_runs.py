@@ -60,6 +60,7 @@ def begun_run(root: Path, **changes: Any) -> RunFolder:
         "fine": FineConfig(candidates=20, cases=2, recipe=recipe),
         "deployment": DeploymentConfig(folds=(1,), recipe=recipe),
         "verdict": False,
+        "references": 2,
     }
     RunConfig(**values | changes).save(folder.config)
     return folder

@@ -29,6 +29,7 @@ hours: null
 coarse: {clusters: 4, per_cluster: 1, evaluations: 6, recipe: {name: modern, iterations: 2}}
 fine: {candidates: 2, recipe: {name: modern, iterations: 2}}
 deployment: {folds: last, recipe: {name: modern, iterations: 2}}
+references: 2
 """
 SCORES = (("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("random", 0.5), ("random", None))
 

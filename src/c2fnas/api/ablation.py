@@ -27,7 +27,7 @@ def ablate(
     Everything that the runs have found is trained on every run's data set, from scratch, fold by fold, with that run's
     final recipe, plan and width. `C-` is a coarse winner, `F-` a fine one. Resumable; final networks that are the same
     trainings are not trained again. The table goes to ablation/table-3.json in the first run as soon as a data set is
-    done, with the difference of each two over the same cases and its paired bootstrap interval.
+    done, with an answer on each two, whose replicates are the folds; several answers are corrected by Holm.
 
     Args:
         runs: Run folders: of searches, or prepared for their data alone.

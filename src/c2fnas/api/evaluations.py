@@ -9,8 +9,9 @@ from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.data.dataset import LabelClass
-    from c2fnas.evaluation.label_files import Pair
+    from c2fnas.evaluation.label_files import Pair as LabelFiles
     from c2fnas.evaluation.metrics import Evaluation
+    from c2fnas.evaluation.pairs import Pair
     from c2fnas.runs.reporter import Reporter
 
 SHOWN = 3
@@ -23,10 +24,12 @@ class Evaluated:
     Attributes:
         evaluation: Dice and the other metrics, of each case and on average.
         missing: names of the labels that have no prediction, and so no score.
+        against: these predictions and other ones, of networks that were trained once; None where none were given.
     """
 
     evaluation: "Evaluation"
     missing: tuple[str, ...] = ()
+    against: "Pair | None" = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -37,7 +40,8 @@ class Evaluated:
 
     def to_json(self) -> dict[str, Any]:
         """Every figure, and the labels without a prediction."""
-        return self.evaluation.to_json() | {"labels_without_prediction": list(self.missing)}
+        against = {"against": self.against.to_json()} if self.against else {}
+        return self.evaluation.to_json() | {"labels_without_prediction": list(self.missing)} | against
 
 
 def evaluate(
@@ -47,12 +51,15 @@ def evaluate(
     classes: str | None = None,
     surface_tolerance: float | None = None,
     hausdorff: bool = False,
+    against: str | Path | None = None,
+    csv: str | Path | None = None,
     reporter: "Reporter | None" = None,
 ) -> Evaluated:
     """Compute Dice of every case and class on whole volumes, its mean over cases, then over classes.
 
     Where label and prediction are both empty the pair is left out of the mean and counted; where the label alone is
-    empty it is 0. Every prediction needs its label. Labels without a prediction are named.
+    empty it is 0. Every prediction needs its label. Labels without a prediction are named. Each figure comes with the
+    cases that it rests on, and with those where a class was missed, or invented.
 
     Args:
         predictions: A folder of predicted label files, or one such file.
@@ -62,6 +69,8 @@ def evaluate(
             By default the dataset.json beside LABELS, else the values found.
         surface_tolerance: Surface Dice too, at this tolerance in millimetres.
         hausdorff: Hausdorff distance (95 %) in mm too.
+        against: Other predictions of the same cases to compare with; the interval is about these two trained networks.
+        csv: Write a line for each case and class into this file.
         reporter: Hears of the progress.
 
     Raises:
@@ -70,30 +79,42 @@ def evaluate(
     Examples:
         c2fnas evaluate predictions Task04_Hippocampus/labelsTr --output scores.json
         c2fnas evaluate predictions labels --classes liver,tumour --surface-tolerance 2 --hausdorff
+        c2fnas evaluate predictions labels --against others --csv scores.csv
     """
-    for path in (Path(predictions), Path(labels)):
+    for path in map(Path, (predictions, labels, *([] if against is None else [against]))):
         if not path.exists():
             raise UserError(f"{path}: no volumes here: there is no such file or folder. Correct the path.")
     if surface_tolerance is not None and surface_tolerance < 0:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
+    from c2fnas.evaluation.pairs import paired
+    from c2fnas.files import write_text
     from c2fnas.runs.reporter import Silent
 
-    pairs, missing = pair_files(Path(predictions), Path(labels))
-    known, listener = label_classes(classes, Path(labels), pairs), reporter or Silent()
-    listener.start("evaluate", len(pairs))
-    evaluation = evaluate_files(
-        pairs,
-        known,
-        options=Options(surface_tolerance, hausdorff),
-        on_progress=lambda done, total: listener.update("evaluate", done),
-    )
+    folders = [Path(each) for each in (predictions, against) if each is not None]
+    (pairs, missing), *others = [pair_files(folder, Path(labels)) for folder in folders]
+    known = label_classes(classes, Path(labels), [pair for each, _ in [(pairs, missing), *others] for pair in each])
+    listener, done = reporter or Silent(), 0
+    listener.start("evaluate", len(pairs) + sum(len(each) for each, _ in others))
+
+    def scored(files: "Sequence[LabelFiles]") -> "Evaluation":
+        nonlocal done
+        before = done
+        tell = lambda count, total: listener.update("evaluate", before + count)  # noqa: E731
+        done += len(files)
+        return evaluate_files(files, known, options=Options(surface_tolerance, hausdorff), on_progress=tell)
+
+    evaluation, *rest = [scored(pairs), *(scored(each) for each, _ in others)]
     listener.finish("evaluate")
-    return Evaluated(evaluation, tuple(missing))
+    if csv is not None:
+        write_text(Path(csv), evaluation.to_csv())
+    both = zip(folders, (evaluation, *rest), strict=True)
+    names = [(str(folder), {(0, 0): each}) for folder, each in both]
+    return Evaluated(evaluation, tuple(missing), paired(*names) if rest else None)
 
 
-def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> "Sequence[LabelClass]":
+def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]") -> "Sequence[LabelClass]":
     """Return the classes that ``--classes`` names, or those that are found.
 
     Raises:

@@ -98,8 +98,9 @@ def run(
 ) -> Run:
     """Search an architecture on a data set and train it: prepare, coarse, fine, deployment, verdict.
 
-    The verdict says whether the search was worth it: a U-Net of equal multiply-accumulates and the median of the random
-    topologies are trained as the found network was, and compared with it case by case.
+    The verdict compares the found network with references that are trained alike, first a U-Net of equal
+    multiply-accumulates. Each is trained once, which can't tell architectures apart; `c2fnas verdict RUN` with
+    `--replicates 5` goes on from there.
 
     Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
     stop it from elsewhere, create a file called `stop` in the run folder.
@@ -127,7 +128,7 @@ def run(
     refuse_early(dataset, jobs, budget, overrides)
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.stages.pipeline import run_pipeline
-    from c2fnas.studies.verdict import judge
+    from c2fnas.studies.verdict import judged_once
 
     result = Run(Path(run), jobs, reporter)
     run_pipeline(
@@ -137,7 +138,7 @@ def run(
         budget=budget,
         overrides=overrides,
         devices=result.devices,
-        judge=judge,
+        judge=judged_once,
     )
     return Run(Path(run), jobs, reporter, result.core.final_folds)
 

@@ -10,6 +10,7 @@ from c2fnas.files import read_json, write_text
 from c2fnas.space.architecture import Architecture
 
 if TYPE_CHECKING:
+    from c2fnas.evaluation.pairs import Pair
     from c2fnas.runs.folder import RunFolder
     from c2fnas.runs.run import Run
     from c2fnas.studies.verification import Verification
@@ -38,13 +39,14 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Table 4: a row for each width and patch that a run has trained."""
+    """Table 4: a row for each width and patch that a run has trained, and each width against the next narrower one."""
 
     rows: "tuple[Scaled, ...]"
+    pairs: "tuple[Pair, ...]" = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The rows."""
-        return {"rows": [row.to_json() for row in self.rows]}
+        """The rows and the pairs."""
+        return {"rows": [row.to_json() for row in self.rows], "pairs": [pair.to_json() for pair in self.pairs]}
 
 
 @dataclass(frozen=True)

@@ -195,33 +195,42 @@ class Run(RunView):
         wanted = Architecture.load(architecture) if architecture else None
         from c2fnas.api.results import Scaling
         from c2fnas.report.figures import save_scaling
-        from c2fnas.studies.widths import search_width
+        from c2fnas.studies.widths import neighbours, search_width
 
         with self.working() as run:
             rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
+            pairs = neighbours(run)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
-        return Scaling(rows)
+        return Scaling(rows, pairs)
 
-    def judge(self) -> "Verdict":
-        """Say whether the searched network is better than networks that need no search.
+    def judge(self, *, replicates: int | None = None, margin: float = 0.01) -> "Verdict":
+        """Say whether the searched network is better than networks that need no search, worse, as good, or neither.
 
-        A U-Net of equal multiply-accumulates and the median of the random topologies of the coarse stage are trained as
-        the found network was: same recipe, folds, seed. Their Dice is compared with its own, case by case, with a
-        paired bootstrap interval over cases, or over the groups that the run was divided by. "No gain shown" is an
-        ordinary answer. `c2fnas run` does the same at its end; here it is done for runs that left it out, and shown
-        again. It comes before `train --extend`. Resumable; it goes to verdict/verdict.json in the run folder.
+        References are trained as the found network was: a U-Net of equal multiply-accumulates with the same stem, a
+        random network, nnU-Net's U-Net at equal training time, a U-Net of equal parameters. An answer rests on several
+        trainings of each; with one the answer is "cannot tell". Time and trainings are forecast before they begin.
+        `c2fnas run` does the same at its end. It comes before `train --extend`. Resumable; it goes to
+        verdict/verdict.json in the run folder.
+
+        Args:
+            replicates: Trainings of each network: the run's folds but the search's, or, where they are fewer, seeds on
+                the first. By default as many as the last verdict had.
+            margin: Differences in Dice within it do not matter.
 
         Raises:
             UserError: the run was no search, or its final networks are not what it found.
 
         Examples:
             c2fnas verdict runs/pancreas
-            c2fnas verdict runs/pancreas --json
+            c2fnas verdict runs/pancreas --replicates 5 --json
         """
+        refuse_below(1, replicates=replicates)
+        if not 0 < margin < 1:
+            raise UserError(f"--margin {margin:g}: give a difference in Dice above 0 and below 1, such as 0.01.")
         from c2fnas.studies.verdict import judge
 
         with self.working() as run:
-            return judge(run)
+            return judge(run, replicates, margin)
 
     def tabulate(
         self, *, table: str | Path, per_cluster: int = 12, repeated: int = 2, seeds: int = 3, most: int | None = None

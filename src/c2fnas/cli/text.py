@@ -112,13 +112,19 @@ def evaluation(result: "Evaluated") -> str:
     columns = {"Dice": found.per_class, "surface Dice": found.surface_dice, "Hausdorff 95 (mm)": found.hausdorff95_mm}
     shown = {title: values for title, values in columns.items() if values is not None}
     rows = [
-        [name, *("-" if values[name] is None else f"{values[name]:.4f}" for values in shown.values())]
+        [
+            name,
+            *("-" if values[name] is None else f"{values[name]:.4f}" for values in shown.values()),
+            *map(str, found.counts(name)),
+        ]
         for name in found.per_class
     ]
+    pair = "".join(f"\n{sentence}" for sentence in result.against.sentences) if result.against else ""
     return (
-        f"{aligned([['class', *shown], *rows], left=1)}\n"
+        f"{aligned([['class', *shown, 'cases', 'missed', 'invented'], *rows], left=1)}\n"
         f"mean Dice {found.mean:.4f} on {len(found.cases)} cases; {found.excluded_empty} pairs of case and class left "
         f"out (both empty), {found.false_positive_empty} count as 0 (label empty, prediction not)"
+        f"{pair}"
     )
 
 

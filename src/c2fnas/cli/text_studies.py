@@ -94,7 +94,8 @@ def verdict(result: "Verdict") -> str:
         [
             f"Verdict: {result.training}, on {result.cases} validation cases of {folds}",
             aligned([head, *(_contestant(network, classes) for network in networks)], left=1),
-            *(each.sentence for each in result.references),
+            *result.sentences,
+            *result.about_networks,
             *result.notes,
             " ".join(result.caveats),
         ]
@@ -124,7 +125,7 @@ def scaling(result: "Scaling") -> str:
     head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
     lines = [head, *(_scaled(row, classes) for row in rows)]
     failures = [f"width {row.width:g}, patch {_sides(row)}, failed: {row.reason}" for row in rows if row.dice is None]
-    return "\n".join([aligned(lines), *failures])
+    return "\n".join([aligned(lines), *(sentence for each in result.pairs for sentence in each.sentences), *failures])
 
 
 def _scaled(row: "Scaled", classes: list[str]) -> list[str]:
@@ -164,6 +165,8 @@ def _trust(summary: dict[str, Any]) -> list[str]:
         return []
     low, high = summary["interval"]
     noise = "not known" if summary["seed_sd"] is None else f"{summary['seed_sd']:.4f}"
+    if summary.get("seed_interval"):
+        noise += " (95 % interval {:.4f} to {:.4f})".format(*summary["seed_interval"])
     trained = sum(bool(each["dice"]) for each in summary["candidates"])
     return [
         f"{trained} candidates retrained from scratch, {summary['iterations']} iterations each: Kendall's τ with the "
@@ -187,7 +190,7 @@ def _block(column: dict[str, Any]) -> str:
         f"{column['recipe']}, width {column['width']:g}, folds {', '.join(map(str, column['folds']))}"
     )
     lines = [title, aligned([head, *(_ablated(row, shown) for row in rows)], left=1)]
-    lines += [_difference(each) for each in column["differences"]]
+    lines += [sentence for each in column["differences"] for sentence in each["sentences"]]
     lines += [
         f"{row['name']} on fold {each['fold']} failed: {each['reason']}" for row in rows for each in row["failures"]
     ]
@@ -206,25 +209,3 @@ def _ablated(row: dict[str, Any], classes: list[str]) -> list[str]:
         f"{row['parameters'] / 1e6:.2f}",
         f"{row['macs'] / 1e9:.2f}",
     ]
-
-
-def _difference(pair: dict[str, Any]) -> str:
-    from c2fnas.evaluation.verdict import counted
-
-    names = f"{pair['first']} less {pair['second']}"
-    if pair["same"]:
-        return f"{names}: the same network."
-    if pair["difference"] is None:
-        return f"{names}: no fold of both."
-    mean, classes = pair["difference"]["mean"], pair["difference"]["per_class"]
-    better = {"first": f"{pair['first']} is better", "second": f"{pair['second']} is better", None: "no gain shown"}
-    by_class = [f"{name} {_interval(each)}" for name, each in classes.items() if each is not None]
-    more = f"; {', '.join(by_class)}" if len(by_class) > 1 else ""
-    return f"{names}: {_interval(mean)} on {counted(mean['cases'], mean['groups'])}, {better[mean['better']]}{more}."
-
-
-def _interval(each: dict[str, Any]) -> str:
-    """Return a difference in points of Dice, with its interval."""
-    if each["low"] is None:
-        return f"{100 * each['mean']:+.2f}"
-    return f"{100 * each['mean']:+.2f} ({100 * each['low']:+.2f} to {100 * each['high']:+.2f})"

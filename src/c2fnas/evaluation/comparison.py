@@ -1,4 +1,7 @@
-"""Paired bootstrap of the difference of two networks' Dice over the same cases, of one fold or of several.
+"""Paired bootstrap of the difference of two trained networks' Dice over the same cases, of one fold or of several.
+
+It says what other cases would give for these two networks, and nothing of their architectures: another training of
+either is another network. Answers about architectures are :mod:`c2fnas.evaluation.replicates`'s.
 
 Cases of a group, such as a patient's volumes, are alike, so groups are drawn, each with all of its cases; a case
 without a group is one by itself. The interval is the expanded percentile one (Hesterberg, What Teachers Should Know
@@ -10,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -21,10 +25,12 @@ from c2fnas.evaluation.metrics import Evaluation, summarise
 LEVEL = 0.95
 RESAMPLES = 10_000
 LEAST_GROUPS = 8
-"""With fewer, or as few cases without groups, no network is said to be better. Intervals of 8 cases miss a difference
-of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is as lopsided as an exponential (40
-cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no interval of resampled means
-holds 0."""
+"""With fewer, or as few cases without groups, neither of two trained networks is said to be higher.
+
+Intervals of 8 cases miss a difference of nothing in 6 % of 3,000 draws where it spreads evenly and in 10 % where it is
+as lopsided as an exponential (40 cases: 6 and 7 %); and n differences have one sign with probability 2 · 2⁻ⁿ, where no
+interval of resampled means holds 0.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,18 @@ class Difference:
     groups: int
 
     @property
-    def better(self) -> Literal["first", "second"] | None:
-        """The better of the two; None if that is not shown: the interval holds 0, or the groups are few."""
+    def higher(self) -> Literal["first", "second"] | None:
+        """The trained network that would be higher on other cases; None: the interval holds 0, or the groups are few.
+
+        Of the architectures this says nothing: see :mod:`c2fnas.evaluation.replicates`.
+        """
         if self.low is None or self.high is None or self.groups < LEAST_GROUPS or self.low <= 0 <= self.high:
             return None
         return "first" if self.low > 0 else "second"
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as JSON."""
-        return {**asdict(self), "better": self.better}
+        return {**asdict(self), "higher": self.higher}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -111,17 +120,15 @@ def paired_bootstrap(
     >>> ours, theirs = (summarise([CaseScores(str(case), {"organ": dice + case / 100}) for case in range(8)])
     ...                 for dice in (0.8, 0.7))
     >>> found = paired_bootstrap(ours, theirs).mean
-    >>> round(found.mean, 3), found.cases, found.better
+    >>> round(found.mean, 3), found.cases, found.higher
     (0.1, 8, 'first')
     >>> patients = {str(case): f"patient {case // 2}" for case in range(8)}
     >>> found = paired_bootstrap(ours, theirs, groups=patients).mean
-    >>> found.cases, found.groups, found.better
+    >>> found.cases, found.groups, found.higher
     (8, 4, None)
     """
-    names, differences = _differences(first, second)
-    if np.isnan(differences).all():
-        raise UserError("Nothing to compare: no case shows a structure in both evaluations. Evaluate cases that do.")
-    belongs = _numbered([row.case for row in first.cases], groups or {})
+    table = case_table((first, second), groups)
+    differences, belongs = table.dice[0] - table.dice[1], table.belongs
 
     def bootstrapped(columns: np.ndarray) -> Difference | None:
         shown = ~np.isnan(columns).all(axis=1)
@@ -129,7 +136,9 @@ def paired_bootstrap(
 
     mean = bootstrapped(differences)
     assert mean is not None
-    return PairedDifference(mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(names)}, level)
+    return PairedDifference(
+        mean, {name: bootstrapped(differences[:, [i]]) for i, name in enumerate(table.names)}, level
+    )
 
 
 def difference(
@@ -155,37 +164,89 @@ def difference(
     return paired_bootstrap(_together(first, folds), _together(second, folds), groups=belongs, seed=seed)
 
 
-def _differences(first: Evaluation, second: Evaluation) -> tuple[list[str], np.ndarray]:
-    """Class names, and the differences ``[case, class]``; not a number where one of the two has no Dice."""
-    for evaluation in (first, second):
-        _refuse_twice([row.case for row in evaluation.cases])
-    theirs = {row.case: row.dice for row in second.cases}
-    if {row.case for row in first.cases} != theirs.keys():
+@dataclass(frozen=True)
+class CaseTable:
+    """Dice of several evaluations of the same cases.
+
+    Attributes:
+        names: classes.
+        dice: ``[evaluation, case, class]``; not a number where one of the evaluations has none.
+        keys: the group of each case, or itself.
+    """
+
+    names: tuple[str, ...]
+    dice: np.ndarray
+    keys: tuple[tuple[bool, str], ...]
+
+    @property
+    def groups(self) -> frozenset[tuple[bool, str]]:
+        """Groups of which some case counts."""
+        shown = ~np.isnan(self.dice[0]).all(axis=-1)
+        return frozenset(key for key, counts in zip(self.keys, shown, strict=True) if counts)
+
+    @cached_property
+    def belongs(self) -> np.ndarray:
+        """The number of each case's group ``[case]``."""
+        numbers: dict[tuple[bool, str], int] = {}
+        return np.array([numbers.setdefault(key, len(numbers)) for key in self.keys])
+
+    def means(self) -> np.ndarray:
+        """Return the mean Dice of each evaluation over cases, then over classes."""
+        sums, shown = self._sums()
+        return _mean_over_classes(sums.sum(1), shown.sum(1))
+
+    def means_without_each(self) -> np.ndarray:
+        """Return the same without each group of cases, ``[evaluation, group]``."""
+        sums, shown = self._sums()
+        return _mean_over_classes(sums.sum(1, keepdims=True) - sums, shown.sum(1, keepdims=True) - shown)
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Dice ``[evaluation, group, class]`` and the number of cases, of groups of which some case counts."""
+        counts = ~np.isnan(self.dice[0]).all(axis=-1)
+        tables = [_by_group(each[counts], self.belongs[counts]) for each in self.dice]
+        sums, shown = (np.array(each) for each in zip(*tables, strict=True))
+        return sums, shown
+
+
+def case_table(evaluations: Sequence[Evaluation], groups: Mapping[str, str] | None = None) -> CaseTable:
+    """Return Dice by case and class; a case that is left out of a class for one evaluation is left out for all.
+
+    Raises:
+        UserError: the evaluations are not of the same cases and classes, name a case twice, or no case is left.
+    """
+    first, groups = evaluations[0], groups or {}
+    names, cases = tuple(first.per_class), [row.case for row in first.cases]
+    for evaluation in evaluations:
+        _refuse_other_cases(first, evaluation)
+    found = [{row.case: row.dice for row in evaluation.cases} for evaluation in evaluations]
+    values = [[[each[case][name] for name in names] for case in cases] for each in found]
+    dice = np.array(values, dtype=np.float64).reshape(len(values), len(cases), len(names))
+    dice[:, np.isnan(dice).any(axis=0)] = np.nan
+    if np.isnan(dice).all():
+        raise UserError("Nothing to compare: no case shows a structure in both evaluations. Evaluate cases that do.")
+    return CaseTable(names, dice, tuple((case in groups, groups.get(case, case)) for case in cases))
+
+
+def _refuse_other_cases(first: Evaluation, second: Evaluation) -> None:
+    """Refuse evaluations that can't be paired."""
+    _refuse_twice([row.case for row in second.cases])
+    ours, theirs = ({row.case for row in each.cases} for each in (first, second))
+    if ours != theirs:
         raise UserError(
-            f"The two evaluations are not of the same cases: {len(first.cases)} and {len(second.cases)}, of which "
-            f"{sum(row.case in theirs for row in first.cases)} are in both. Evaluate both on the same ones."
+            f"The two evaluations are not of the same cases: {len(ours)} and {len(theirs)}, of which "
+            f"{len(ours & theirs)} are in both. Evaluate both on the same ones."
         )
-    names = list(first.per_class)
-    if set(names) != set(second.per_class):
+    if set(first.per_class) != set(second.per_class):
         raise UserError(
-            f"The two evaluations are not of the same classes: {', '.join(names)} and {', '.join(second.per_class)}."
+            f"The two evaluations are not of the same classes: {', '.join(first.per_class)} and "
+            f"{', '.join(second.per_class)}."
         )
-    pairs = [[(row.dice[name], theirs[row.case][name]) for name in names] for row in first.cases]
-    rows = [[np.nan if a is None or b is None else a - b for a, b in row] for row in pairs]
-    return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
 def _refuse_twice(cases: Sequence[str]) -> None:
     twice = next((case for case, times in Counter(cases).items() if times > 1), None)
     if twice is not None:
         raise UserError(f"An evaluation names the case {twice} more than once. Evaluate each case once.")
-
-
-def _numbered(cases: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
-    """The number of each case's group ``[case]``; a group of the name of a case without one is another."""
-    numbers: dict[tuple[bool, str], int] = {}
-    keys = [(case in groups, groups.get(case, case)) for case in cases]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
 def _interval(rows: np.ndarray, belongs: np.ndarray, level: float, resamples: int, seed: int) -> Difference:
@@ -219,9 +280,13 @@ def _by_group(rows: np.ndarray, belongs: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _mean_of(sums: np.ndarray, shown: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Mean over the drawn groups' cases, then over the classes they show; indices ``[..., group]`` to ``[...]``."""
+    return _mean_over_classes(sums[drawn].sum(axis=-2), shown[drawn].sum(axis=-2))
+
+
+def _mean_over_classes(sums: np.ndarray, shown: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that none of the drawn cases shows
-        return np.nanmean(sums[drawn].sum(axis=-2) / shown[drawn].sum(axis=-2), axis=-1)
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that none of these cases shows
+        return np.nanmean(sums / shown, axis=-1)
 
 
 def _expanded(level: float, count: int) -> float:

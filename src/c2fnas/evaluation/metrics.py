@@ -1,5 +1,7 @@
 """Dice of whole volumes, with both rules for empty classes, and means over cases and classes."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -52,22 +54,33 @@ class Options:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case: Dice per class name, and the other metrics where they were asked for."""
+    """One case: Dice per class name, and the other metrics where they were asked for.
+
+    Args:
+        case: Its name.
+        dice: By class; None where truth and prediction are both empty.
+        false_positive: Classes that only the prediction has.
+        surface_dice: By class.
+        hausdorff95_mm: By class.
+        missed: Classes that only the truth has; None where that was not noted.
+    """
 
     case: str
     dice: ByClass
     false_positive: tuple[str, ...] = ()
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
+    missed: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON; metrics that were not asked for are left out."""
-        return _present(self) | {"false_positive": list(self.false_positive)}
+        return _present(self) | {name: list(getattr(self, name) or ()) for name in ("false_positive", "missed")}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """Return the value of :meth:`to_json`."""
-        return cls(**{**row, "false_positive": tuple(row["false_positive"])})
+        missed = tuple(row["missed"]) if "missed" in row else None
+        return cls(**{**row, "false_positive": tuple(row["false_positive"]), "missed": missed})
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,26 @@ class Evaluation:
     false_positive_empty: int
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
+
+    def counts(self, name: str) -> tuple[int, int, int]:
+        """Return of a class the cases that its Dice rests on, and those among them with it missed and invented."""
+        scored = sum(row.dice[name] is not None for row in self.cases)
+        missed = sum(name in (row.missed or ()) for row in self.cases)
+        return scored, missed, sum(name in row.false_positive for row in self.cases)
+
+    def to_csv(self) -> str:
+        """Return a line for each case and class, with the metrics that were asked for; empty where there is none."""
+        metrics = [name for name in ("surface_dice", "hausdorff95_mm") if getattr(self, name) is not None]
+        lines = io.StringIO()
+        table = csv.writer(lines, lineterminator="\n")
+        table.writerow(["case", "class", "dice", "missed", "invented", *metrics])
+        for row in self.cases:
+            for name, dice in row.dice.items():
+                flags = int(name in (row.missed or ())), int(name in row.false_positive)
+                table.writerow(
+                    [row.case, name, dice, *flags, *((getattr(row, each) or {}).get(name) for each in metrics)]
+                )
+        return lines.getvalue()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value that :meth:`from_json` reads."""
@@ -132,6 +165,9 @@ def score_case(
         tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
         None if surface is None else named(surface),
         None if distance is None else named(distance),
+        tuple(
+            name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (prediction == index).any()
+        ),
     )
 
 

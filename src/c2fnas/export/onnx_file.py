@@ -116,7 +116,7 @@ def _stride(network: nn.Module) -> int:
     if isinstance(network, SegmentationNetwork):
         return 2 ** (network.topology.downsamplings + 1)
     assert isinstance(network, Padded)
-    return network.stride
+    return max(network.stride)  # strides are powers of two
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from statistics import mean
 from typing import Any
 
 from c2fnas.data.plan import Plan
-from c2fnas.evaluation.verdict import REFERENCES
 from c2fnas.inference.ensemble import FLIPS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.planning.timings import Timings
@@ -25,6 +24,9 @@ SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see be
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
 TIME_FOR_FOLDS = 0.95
 """The share of a time budget for training and evaluation where nothing is searched; the rest is for preparation."""
+
+VERDICT_SHARE = 0.25
+"""The most of a time budget that a verdict may cost: each reference is trained once, and the last ones are left out."""
 
 RecipeOf = Callable[[PaperStage, int], Recipe]
 """``(stage, iterations)`` to the stage's recipe of this length: it may augment and mirror from some length on."""
@@ -70,11 +72,16 @@ def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: Re
     if config.kind == "training":
         rounds = -(-work.folds // work.devices)
         return {"deployment.recipe.iterations": fitted("deployment", TIME_FOR_FOLDS, rounds)}
+    config = config.model_copy(update={"references": affordable_references(config, work)})
+    final = final_rounds(config, work)
+    if config.verdict:
+        final = max(final, shares.deployment * verdict_rounds(config, work) / VERDICT_SHARE)
     return {
+        "references": config.references,
         "coarse.recipe.iterations": fitted("coarse", shares.coarse, config.coarse.evaluations / work.devices),
         "fine.recipe.iterations": fitted("supernet", shares.supernet, 1),
         "fine.cases": _ranking_cases(config.fine, shares, seconds, timings, work),
-        "deployment.recipe.iterations": fitted("deployment", shares.deployment, final_rounds(config, work)),
+        "deployment.recipe.iterations": fitted("deployment", shares.deployment, final),
     }
 
 
@@ -86,8 +93,26 @@ def _ranking_cases(fine: FineConfig, shares: Shares, seconds: float, timings: Ti
 
 def final_rounds(config: RunConfig, work: Workload) -> float:
     """Count the trainings with the deployment's recipe that follow one another on a device, a verdict's last."""
-    batches = (work.folds, REFERENCES * work.folds) if config.verdict else (work.folds,)
-    return sum(count / min(work.devices, count) for count in batches)
+    own = work.folds / min(work.devices, work.folds)
+    return own + (verdict_rounds(config, work) if config.verdict else 0)
+
+
+def verdict_rounds(config: RunConfig, work: Workload) -> float:
+    """Count the trainings of a verdict that follow one another on a device: in a time budget each network has one."""
+    count = config.references * (work.folds if config.hours is None else 1)
+    return count / min(work.devices, count)
+
+
+def affordable_references(config: RunConfig, work: Workload) -> int:
+    """Return as many of the configuration's references as a quarter of the time budget is enough for, at least one."""
+
+    def share(count: int) -> float:
+        tried = config.model_copy(update={"references": count})
+        assert config.shares is not None
+        return config.shares.deployment * verdict_rounds(tried, work) / final_rounds(tried, work)
+
+    counts = range(1, config.references + 1)
+    return max((count for count in counts if share(count) <= VERDICT_SHARE), default=1)
 
 
 def ranking_pairs(fine: FineConfig, cases: int) -> int:
@@ -139,7 +164,8 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
         "ranking": START_SECONDS + pairs * pair_seconds(timings, work) / work.devices,
         "deployment": deployment,
     }
-    verdict = networks(config.deployment.recipe, "deployment", REFERENCES * work.folds)
+    count = config.references * (work.folds if config.hours is None else 1)
+    verdict = networks(config.deployment.recipe, "deployment", count)
     return stages | ({"verdict": verdict} if config.verdict else {})
 
 

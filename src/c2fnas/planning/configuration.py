@@ -83,7 +83,8 @@ class _Recipes:
         self._plan, self._precision = prepared.plan, resolve_precision("auto", request.devices[0])
         lengths = {f"{name}.recipe.iterations" for name, stage in STAGES.items() if not self._length(stage)}
         cases = set() if request.part["fine"].get("cases") else {"fine.cases"}
-        self.open_fields = lengths | (cases if lengths else set())
+        references = set() if "references" in request.part else {"references"}
+        self.open_fields = lengths | (cases | references if lengths else set())
         if request.part.get("kind") == "training":
             self.open_fields &= {"deployment.recipe.iterations"}
 

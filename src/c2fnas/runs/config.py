@@ -185,6 +185,9 @@ class RunConfig(Frozen):
     fine: FineConfig
     deployment: DeploymentConfig
     verdict: bool = Field(default=True, description="whether references are trained too, to judge the search by")
+    references: int = Field(
+        default=4, ge=1, le=4, description="networks that a verdict compares with, most telling first"
+    )
     overrides: dict[str, Any] = {}
     fingerprint_sha256: str = Field(default="", description="of the data set's fingerprint")
     plan_sha256: str = Field(default="", description="of plan.yaml")

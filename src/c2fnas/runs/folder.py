@@ -116,9 +116,9 @@ class RunFolder:
         """Return the model package of that network."""
         return self.final_fold(fold) / PACKAGE
 
-    def reference(self, name: str, fold: int) -> Path:
-        """Return the folder of a network to compare with, on a fold."""
-        return self.verdict / name / f"fold-{fold}"
+    def reference(self, name: str, fold: int, further: int = 0) -> Path:
+        """Return the folder of a verdict's network on a fold; ``further`` counts seeds beyond the run's own."""
+        return self.verdict / name / (f"fold-{fold}-seed-{further}" if further else f"fold-{fold}")
 
     def refuse_unprepared(self) -> None:
         """Refuse a folder without a configuration.

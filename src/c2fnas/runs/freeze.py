@@ -10,7 +10,7 @@ from c2fnas.runs.folder import RunFolder
 ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "ablation", "verdict", "table")
 
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("devices", "deployment.validate_every", "deployment.folds", "overrides", "versions"), ()),
+    (("devices", "deployment.validate_every", "deployment.folds", "references", "overrides", "versions"), ()),
     (("coarse", "verdict"), ("coarse", "final")),
     (("fine.recipe", "fine.sampling"), ("super-network",)),
     (("fine",), ("ranking",)),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.data.plan import Plan
-from c2fnas.evaluation.verdict import REFERENCES
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
@@ -189,8 +188,9 @@ def _training_left(job: JobRecord, recipe: Recipe, pace: RunPace) -> float | Non
 def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
-    # Folds that are trained later, for an ensemble, are not the verdict's.
-    done, total = sum(job.done for job in jobs), max(len(jobs), REFERENCES * len(run.folds))
+    # In a time budget references are trained on one fold; folds that are trained later are not the verdict's.
+    folds = len(run.folds) if run.config.hours is None else min(1, len(run.folds))
+    done, total = sum(job.done for job in jobs), max(len(jobs), run.config.references * folds)
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)

@@ -177,10 +177,8 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str
     final = f"the network trained {start} on {on}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
     if config.verdict:
-        tasks["verdict"] = (
-            "a U-Net of equal multiply-accumulates and the median random topology, trained alike and compared case by "
-            "case"
-        )
+        others = plural(config.references - 1, "other reference")
+        tasks["verdict"] = f"a U-Net of equal multiply-accumulates and {others}, trained alike and compared"
     if config.kind == "training":
         return tasks
     how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"

@@ -69,14 +69,16 @@ def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
     return round(math.sqrt(squares / sum(len(group) - 1 for group in repeated)), 12)
 
 
-def spread_places(count: int, total: int) -> list[int]:
-    """Return ``count`` places of a ranking of ``total``, the first and the last among them, at even distances.
+def sd_interval(groups: Sequence[Sequence[float]], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return the interval of :func:`pooled_sd` for normal deviations; None where nothing was repeated.
 
-    >>> spread_places(4, 10)
-    [0, 3, 6, 9]
+    >>> [round(end, 4) for end in sd_interval([[0.80, 0.82], [0.70, 0.70], [0.5]])]
+    [0.0052, 0.0628]
     """
-    if count >= total:
-        return list(range(total))
-    if count == 1:
-        return [0]
-    return [round(number * (total - 1) / (count - 1)) for number in range(count)]
+    from scipy.stats import chi2
+
+    deviation, freedom = pooled_sd(groups), sum(len(group) - 1 for group in groups if group)
+    if deviation is None:
+        return None
+    low, high = (deviation * math.sqrt(freedom / chi2.ppf((1 + sign * confidence) / 2, freedom)) for sign in (1, -1))
+    return low, high

@@ -18,7 +18,7 @@ class Proposal:
         index: counts the proposals of a search from 0.
         cluster: the cluster it was drawn from, or None where the searcher knows none.
         branch: "initial" for one of the first of a search, "best" for one that good scores led to, "random" for one
-            drawn from all that are left (the verdict compares with the median of these).
+            drawn from all that are left.
     """
 
     topology: Topology

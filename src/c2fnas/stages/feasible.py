@@ -47,6 +47,12 @@ def feasible_clusters(run: Run, clusters: Iterable[TopologyCluster]) -> tuple[To
     return restrict_clusters(clusters, admitted)
 
 
+def is_within_limits(run: Run, topology: Topology) -> bool:
+    """Return true if a topology is within the run's limits of coarse candidates."""
+    limits = run.config.coarse.limits
+    return limits == CoarseLimits() or _within(candidate_cost(run, topology), limits)
+
+
 def _within(cost: dict[str, int], limits: CoarseLimits) -> bool:
     return all(limit is None or cost[name] <= limit for name, limit in limits)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
-from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
@@ -190,6 +190,8 @@ def _refuse_changed(run: Run) -> None:
 
 def _column(column: Column) -> dict[str, Any]:
     groups = load_groups(RunFolder(column.run).folds)
+    pairs = [_pair(column, groups, *names) for names in combinations(column.rows, 2)]
+    told = iter(corrected([each for each in pairs if isinstance(each, Pair)]))
     return {
         "data_set": column.dataset,
         "run": column.run.resolve().name,
@@ -198,7 +200,7 @@ def _column(column: Column) -> dict[str, Any]:
         "iterations": column.iterations,
         "width": column.width,
         "rows": [_row(name, trained) for name, trained in column.rows.items()],
-        "differences": [_pair(column, groups, *names) for names in combinations(column.rows, 2)],
+        "differences": [next(told).to_json() | {"same": False} if isinstance(each, Pair) else each for each in pairs],
     }
 
 
@@ -215,9 +217,11 @@ def _row(name: str, trained: Trained) -> dict[str, Any]:
     }
 
 
-def _pair(column: Column, groups: Mapping[str, str], second: str, first: str) -> dict[str, Any]:
-    """The later of two minus the earlier one, as "F" minus "C"."""
+def _pair(column: Column, groups: Mapping[str, str], second: str, first: str) -> Pair | dict[str, Any]:
+    """The later of two minus the earlier one, as "F" minus "C"; of the same network there is nothing to tell."""
     here, there = column.rows[first], column.rows[second]
-    same = here.architecture == there.architecture
-    found = None if same else difference(here.evaluations, there.evaluations, groups=groups)
-    return {"first": first, "second": second, "same": same, "difference": found.to_json() if found else None}
+    if here.architecture == there.architecture:
+        alike = Pair(first, second, None, None).to_json()
+        return alike | {"sentences": [f"{first} and {second}: the same network."], "same": True}
+    ours, theirs = ({(fold, 0): each for fold, each in row.evaluations.items()} for row in (here, there))
+    return paired((first, ours), (second, theirs), groups=groups)

@@ -1,97 +1,169 @@
-"""The networks that a found one has to beat: a U-Net of equal multiply-accumulates, the median random topology."""
+"""The networks that a found one has to beat, the primary one first: each is trained with the found network's recipe."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+
+from c2fnas.files import read_json, write_json
+from c2fnas.memory import measured as memory_of
 from c2fnas.networks.baselines import Baseline
+from c2fnas.networks.baselines.dynunet import planned_levels
+from c2fnas.networks.designs import Design, design_from_json
+from c2fnas.planning.timings import run_once, time_network
 from c2fnas.runs.run import Run
-from c2fnas.runs.trial import Trial
+from c2fnas.shapes import Spacing
+from c2fnas.space.architecture import Architecture
+from c2fnas.space.geometry import by
+from c2fnas.stages.feasible import is_within_limits
+from c2fnas.text import plural
+from c2fnas.training.recipe import Recipe
 
-UNET = "unet3d"
+UNET = "unet3d_stem"
 FINEST = 2048
 """Filters of the U-Net are 32 to 512 times the width, rounded: they change at multiples of 1/1024 alone, so that odd
 multiples of 1/2048 show every width there is, and never one where a half would be rounded."""
 
-RANDOM_BRANCHES = ("random", "initial")
-"""The branches that hold random topologies, best first: the draws of a random branch, which for Algorithm 1 are of any
-cluster; the first samples of its clusters, or of a population."""
+DRAW = 1729
+"""A part of the seed of the random reference, whose draw is its own and no stage's."""
+
+COSTS = "costs.json"
 
 
-def unet_of_equal_macs(run: Run, macs: int) -> Baseline:
-    """Return the 3D U-Net whose multiply-accumulates of a patch are nearest to ``macs``, in whole filters."""
+@dataclass(frozen=True)
+class Rival:
+    """A reference before its training.
+
+    Attributes:
+        name: a word for programs, and its folder.
+        title: in words, to stand in a sentence.
+        design: the network; None where there is none of the kind, for ``note``.
+        note: how it was chosen, without a full stop.
+        iterations: of its training; the found network's where None.
+    """
+
+    name: str
+    title: str
+    design: Design | None
+    note: str
+    iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measurements of a design on the run's first device: seconds of a training patch and of a window, and memory."""
+
+    patch: float
+    window: float
+    memory: int
+
+
+def rivals(run: Run, searched: Architecture) -> tuple[Rival, ...]:
+    """Return the references that the run has, the primary one first; where they are fewer, the last ones are left out.
+
+    What the last one takes is measured once: how long its training is depends on it.
+    """
+    makers: tuple[Callable[[Run, Architecture], Rival], ...] = (_equal_macs, _random, _planned, _equal_parameters)
+    return tuple(make(run, searched) for make in makers[: run.config.references])
+
+
+def unet_of_equal(run: Run, kind: Literal["macs", "parameters"], amount: int) -> Baseline:
+    """Return the U-Net with the stem whose cost, multiply-accumulates of a patch or parameters, is nearest."""
 
     @cache
     def at(step: int) -> tuple[Baseline, int]:
         unet = Baseline(UNET, (2 * step + 1) / FINEST)
-        return unet, run.cost(unet).macs
+        return unet, getattr(run.cost(unet), kind)
 
     low, high = 0, 1
-    while at(high)[1] < macs:
+    while at(high)[1] < amount:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if at(middle)[1] < macs else (low, middle)
-    return min((at(low), at(high)), key=lambda each: abs(each[1] - macs))[0]
+        low, high = (middle, high) if at(middle)[1] < amount else (low, middle)
+    return min((at(low), at(high)), key=lambda each: abs(each[1] - amount))[0]
 
 
-@dataclass(frozen=True)
-class Median:
-    """The median of random topologies.
+def random_architecture(run: Run, width: float) -> Architecture:
+    """Return a topology and operations drawn by the run's seed alone, within the limits of its coarse stage."""
+    rng, topologies = np.random.default_rng((DRAW, run.config.seed)), run.config.space.topologies()
+    order = (topologies[place] for place in rng.permutation(len(topologies)))
+    topology = next(each for each in order if is_within_limits(run, each))
+    return Architecture(topology, run.config.space.random_operations(rng), width)
 
-    Args:
-        trial: the topology's candidate.
-        drawn: of how many it is the median; those that failed are not among them.
-        stopped: how many of these were stopped early.
+
+def measured(run: Run, designs: Sequence[Design]) -> dict[Design, Measured]:
+    """Return what designs take on the run's first device, without those that can't be measured there.
+
+    It is kept in the run, so that each is measured once: how long a reference is trained never changes.
     """
-
-    trial: Trial
-    drawn: int
-    stopped: int
-
-    @property
-    def note(self) -> str:
-        """The way it was chosen, as text."""
-        first = self.trial.extra["branch"] == "initial"
-        drawn = "the search began with" if first else "were drawn at random"
-        of = f"candidate {self.trial.number}, the median by coarse Dice of the {self.drawn} that {drawn}"
-        if self.stopped:
-            of += f", the {self.stopped} stopped early counted below the others"
-        if self.trial.state == "stopped":
-            of += ", where it is one of those and ranked by its rung and the Dice there"
-        return f"{of}; 3D in every cell"
+    path = run.folder.verdict / COSTS
+    known: dict[str, Any] = read_json(path) if path.exists() else {}
+    missing = [each for each in designs if each.to_text() not in known]
+    if missing:
+        payload = {
+            "run": str(run.folder.root.resolve()),
+            "designs": [each.to_json() for each in missing],
+            "recipe": run.config.deployment.recipe.model_dump(mode="json"),
+        }
+        with suppress(MemoryError, RuntimeError):
+            known |= run_once("costs", "c2fnas.studies.references:measure_designs", payload, run.config.devices)
+            write_json(path, known)
+    return {each: Measured(**known[each.to_text()]) for each in designs if each.to_text() in known}
 
 
-def median_random(trials: Sequence[Trial], sampler: str) -> Median | None:
-    """Return the median of the coarse stage's random topologies that did not fail, or None if there are none.
-
-    By score, then by number; of an even number the lower of the two in the middle. One that was stopped early has no
-    score and is below all that have one: among the stopped, the later rung is the higher, then the Dice there.
-    ``sampler`` tells if the search's random branch is one: a surrogate chooses there too.
-    """
-    for drawn in _random_draws(trials, sampler):
-        ended = sorted((each for each in drawn if each.evidence is not None), key=_place)
-        if ended:
-            stopped = sum(each.state == "stopped" for each in ended)
-            return Median(ended[(len(ended) - 1) // 2], len(ended), stopped)
-    return None
+def measure_designs(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """Time designs and see how far memory grows; the job of :func:`measured`."""
+    plan, recipe = Run.open(Path(payload["run"])).plan, Recipe.model_validate(payload["recipe"])
+    costs = {}
+    for design in map(design_from_json, payload["designs"]):
+        with suppress(RuntimeError):  # out of memory, say
+            timings, memory = memory_of(partial(time_network, plan, design, recipe, device), device)
+            augmentation = timings.augmentation if recipe.augmentation == "modern" else 0
+            taken = Measured(timings.patch + augmentation, timings.window, memory)
+            costs[design.to_text()] = asdict(taken)
+    return costs
 
 
-def no_median(trials: Sequence[Trial], sampler: str) -> str:
-    """Return the reason for there being no median, as text."""
-    drawn = sum(map(len, _random_draws(trials, sampler)))
-    if not drawn:
-        return "the coarse stage has drawn no topology at random"
-    return f"of the coarse stage's random topologies none has succeeded ({drawn} tried)"
+def _equal_macs(run: Run, searched: Architecture) -> Rival:
+    return _equal(run, searched, "macs", "unet_macs", "U-Net of equal MACs", "multiply-accumulates")
 
 
-def _random_draws(trials: Sequence[Trial], sampler: str) -> list[list[Trial]]:
-    """The random candidates of each of :data:`RANDOM_BRANCHES` that is one with this sampler."""
-    branches = [branch for branch in RANDOM_BRANCHES if branch != "random" or sampler != "surrogate"]
-    return [[each for each in trials if each.extra.get("branch") == branch] for branch in branches]
+def _equal_parameters(run: Run, searched: Architecture) -> Rival:
+    return _equal(run, searched, "parameters", "unet_parameters", "U-Net of equal parameters", "parameters")
 
 
-def _place(trial: Trial) -> tuple[float, float, int]:
-    """Iterations, Dice after these, number."""
-    far = trial.rungs[-1].iteration if trial.state == "stopped" else float("inf")
-    return far, trial.evidence or 0.0, trial.number
+def _equal(
+    run: Run, searched: Architecture, kind: Literal["macs", "parameters"], name: str, title: str, what: str
+) -> Rival:
+    amount = getattr(run.cost(searched), kind)
+    unet = unet_of_equal(run, kind, amount)
+    more = getattr(run.cost(unet), kind) / amount - 1
+    near = f"{abs(more):.1%} {'more' if more > 0 else 'fewer'} {what}"
+    return Rival(name, title, unet, f"with the same half-resolution stem, as near as whole filters allow: {near}")
+
+
+def _random(run: Run, searched: Architecture) -> Rival:
+    design = random_architecture(run, searched.width)
+    topologies = plural(run.config.space.topology_count, "topology", "topologies")
+    return Rival("random", "random network", design, f"topology of {topologies} and operations drawn by the seed alone")
+
+
+def _planned(run: Run, searched: Architecture) -> Rival:
+    plan, own = run.plan, run.config.deployment.recipe.iterations
+    spacing: Spacing = plan.spacing or (1.0, 1.0, 1.0)
+    design = Baseline("dynunet", levels=planned_levels(plan.patch_size, spacing))
+    costs = measured(run, (searched, design))
+    title = "nnU-Net's U-Net at equal training time"
+    if design not in costs or searched not in costs:
+        return Rival("dynunet", title, None, "its training steps could not be timed on this device")
+    iterations = max(1, round(own * costs[searched].patch / costs[design].patch))
+    note = (
+        f"levels, kernels and filters as nnU-Net plans them for {by(plan.patch_size)}; its "
+        f"{plural(iterations, 'iteration')} take as long as the searched network's {own}"
+    )
+    return Rival("dynunet", title, design, note, iterations)

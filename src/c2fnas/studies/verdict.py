@@ -1,70 +1,124 @@
 """The verdict (not in the paper): is what the search found better than networks that no search was needed for?
 
-At the same recipe, folds and seed as the found network, a U-Net of equal multiply-accumulates and the median of the
-random topologies are trained and evaluated on the same validation cases.
+At the recipe of the found network references are trained and evaluated on the same cases: by default once, which says
+something of the trained networks alone, or with several seeds or folds, which says something of their architectures.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from statistics import mean
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.metrics import Evaluation, summarise
+from c2fnas.evaluation.pairs import of_networks
+from c2fnas.evaluation.replicates import MARGIN, Replicate, compare, holm
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.files import write_json
+from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
 from c2fnas.runs.found import was_found
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
+from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.coarse import STAGE as COARSE
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training import failure_of, run_all, training_job
-from c2fnas.studies.references import UNET, median_random, no_median, unet_of_equal_macs
+from c2fnas.studies.references import Measured, Rival, measured, rivals
+from c2fnas.text import duration, plural
 
 STAGE = "verdict"
-MEDIAN = "random_topology"
+SEARCHED = "searched"
+FEWEST_FOLDS = 5
+SEARCH_STAGES = ("coarse", "super-network", "ranking")
 UNSCORED = (
     "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
 )
 
+Trained = dict[Replicate, Evaluation]
 
-def judge(run: Run) -> Verdict:
-    """Train the references on the run's folds, compare, and leave ``verdict/verdict.json``.
+
+def judged_once(run: Run) -> Verdict:
+    """Return the verdict that the run has, else :func:`judge` it."""
+    return Verdict.from_json(read_json(run.folder.verdict_file)) if run.folder.verdict_file.exists() else judge(run)
+
+
+def judge(run: Run, replicates: int | None = None, margin: float = MARGIN) -> Verdict:
+    """Train the references, compare, and leave ``verdict/verdict.json``.
 
     Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so.
+
+    Args:
+        run: a search whose final networks are trained.
+        replicates: trainings of each network; None for those of the last verdict, at first as :func:`asked` says.
+        margin: differences within it do not matter.
 
     Raises:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
-    searched = searched_design(run)
-    own = _scored({fold: run.folder.final_fold(fold) for fold in run.final_folds})
-    found = _contestant(run, "searched network", searched, own)
-    rivals = _unet(run, found.macs), _median(run, searched.width)
-    jobs = {
-        (rival.name, fold): reference_job(run, rival.name, rival.design, fold)
-        for rival in rivals
-        if rival.design
-        for fold in own
-    }
-    outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()]), strict=True))
-    references = tuple(_judged(run, rival, own, jobs, outcomes) for rival in rivals)
-    cases = sum(len(evaluation.cases) for evaluation in own.values())
-    verdict = Verdict(found, references, cases, tuple(own) or run.final_folds, _training(run), _caveats(run, own))
+    design = searched_design(run)
+    replicates = replicates or _replicates_before(run)
+    wanted = asked(run, replicates)
+    searched = Rival(SEARCHED, "searched network", design, "")
+    contestants = (searched, *rivals(run, design))
+    scored = [at for at in wanted if evaluation_in(run.folder.final_fold(at[0]))]
+    jobs = {(each.name, at): _job(run, each, at) for each in contestants if each.design for at in scored}
+    new = {key: job for key, job in jobs.items() if key[0] != SEARCHED or key[1][1]}
+    run.reporter.say(forecast(run, [*new.values()]))
+    outcomes = dict(zip(new, run_all(run, STAGE, [*new.values()]), strict=True))
+    scores = {each.name: _scored(jobs, each.name) for each in contestants}
+    costs = measured(run, [each.design for each in contestants if each.design])
+    networks = {each.name: _contestant(run, each, scores[each.name], costs) for each in contestants}
+    references = [_judged(run, each, networks, scores, outcomes, margin) for each in contestants[1:]]
+    corrected = holm([each.comparison for each in references[1:]])
+    references[1:] = [replace(each, comparison=found) for each, found in zip(references[1:], corrected, strict=True)]
+    own = scores[SEARCHED]
+    folds = tuple(sorted({fold for fold, _ in own or wanted}))
+    found = networks[SEARCHED]
+    assert found is not None
+    verdict = Verdict(
+        searched=found,
+        references=tuple(references),
+        cases=sum(len(run.folds[fold].validation) for fold in folds) if own else 0,
+        folds=folds,
+        training=_training(run),
+        caveats=_caveats(run, wanted, own),
+        replicates=replicates,
+        search_seconds=_search_seconds(run),
+    )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
 
 
-def reference_job(run: Run, name: str, design: Design, fold: int) -> Job:
-    """Return the training of a reference on a fold: the found network's own, but for what is trained and where."""
-    folder = run.folder.reference(name, fold)
-    return training_job(run, f"{name} fold {fold}", folder, scratch_spec(run, design, fold))
+def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
+    """Return the fold and the seed, beyond the run's own, of each training of a network.
+
+    Folds on whose cases no score has guided the search come first: all but the last. With enough of them replicates are
+    folds, else seeds on the first. Where their number is left to the run, they are the folds that it deploys, in a time
+    budget the first alone.
+    """
+    deployed = run.final_folds
+    fair = [fold for fold in deployed if fold != len(run.folds) - 1] or [*deployed]
+    if replicates is None:
+        return tuple((fold, 0) for fold in (deployed if run.config.hours is None else fair[:1]))
+    if replicates <= len(fair):
+        return tuple((fold, 0) for fold in fair[:replicates])
+    return tuple((fair[0], further) for further in range(replicates))
 
 
-def searched_design(run: Run) -> Design:
+def forecast(run: Run, jobs: Sequence[Job]) -> str:
+    """Return how many trainings are left, and about how long they will take at the pace of the final networks."""
+    left = sum(finished(job) is None for job in jobs)
+    if not left:
+        return "Verdict: every network is trained."
+    own = mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
+    rounds = -(-left // len(run.config.devices))
+    return f"Verdict: {plural(left, 'training')}, about {duration(rounds * own)} on {', '.join(run.config.devices)}."
+
+
+def searched_design(run: Run) -> Architecture:
     """Return the design of the run's final networks, all of which are there.
 
     Raises:
@@ -95,6 +149,7 @@ def searched_design(run: Run) -> Design:
             f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
             "`final`, `c2fnas run` trains that."
         )
+    assert isinstance(design, Architecture)
     behind = [fold for fold in run.final_folds if finished(fold_job(run, design, fold)) is None]
     if behind:
         raise UserError(_untrained(run, behind))
@@ -108,70 +163,79 @@ def _untrained(run: Run, folds: list[int]) -> str:
     )
 
 
-def _scored(folders: Mapping[int, Path]) -> dict[int, Evaluation]:
-    """The evaluations in the folders of folds; a fold whose Dice was not measurable is left out."""
-    found = {fold: evaluation_in(folder) for fold, folder in folders.items()}
-    return {fold: evaluation for fold, evaluation in found.items() if evaluation is not None}
+def _replicates_before(run: Run) -> int | None:
+    path = run.folder.verdict_file
+    return Verdict.from_json(read_json(path)).replicates if path.exists() else None
 
 
-@dataclass(frozen=True)
-class _Rival:
-    """A reference before its training; without a design where there is none of the kind, for ``note``."""
-
-    name: str
-    title: str
-    design: Design | None
-    note: str
+def _search_seconds(run: Run) -> float:
+    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
 
 
-def _unet(run: Run, macs: int) -> _Rival:
-    unet = unet_of_equal_macs(run, macs)
-    more = run.cost(unet).macs / macs - 1
-    near = f"as near as whole filters allow: {abs(more):.1%} {'more' if more > 0 else 'fewer'} multiply-accumulates"
-    return _Rival(UNET, "U-Net of equal MACs", unet, near)
+def _job(run: Run, rival: Rival, at: Replicate) -> Job:
+    """The training of a contestant: the found network's own, but for what is trained, where, and the seed."""
+    fold, further = at
+    assert rival.design is not None
+    if rival.name == SEARCHED and not further:
+        return fold_job(run, rival.design, fold)
+    spec = scratch_spec(run, rival.design, fold)
+    recipe = spec.recipe if rival.iterations is None else spec.recipe.with_iterations(rival.iterations)
+    seed = f", seed {run.config.seed + further}" if further else ""
+    folder = run.folder.reference(rival.name, fold, further)
+    spec = replace(spec, recipe=recipe, seed=run.config.seed + further)
+    return training_job(run, f"{rival.name} fold {fold}{seed}", folder, spec)
 
 
-def _median(run: Run, width: float) -> _Rival:
-    """In the width of the found network, which may have been scaled since the coarse stage."""
-    title, sampler = "median random topology", run.config.coarse.sampler
-    trials = trials_of(run.folder, COARSE)
-    median = median_random(trials, sampler)
-    if median is None:
-        return _Rival(MEDIAN, title, None, no_median(trials, sampler))
-    return _Rival(MEDIAN, title, replace(median.trial.architecture, width=width), median.note)
+def _scored(jobs: Mapping[tuple[str, Replicate], Job], name: str) -> Trained:
+    """The evaluations of a contestant; a training whose Dice was not measurable is left out."""
+    found = {at: evaluation_in(job.folder) for (each, at), job in jobs.items() if each == name}
+    return {at: evaluation for at, evaluation in found.items() if evaluation is not None}
 
 
 def _judged(
     run: Run,
-    rival: _Rival,
-    own: Mapping[int, Evaluation],
-    jobs: Mapping[tuple[str, int], Job],
-    outcomes: Mapping[tuple[str, int], Outcome],
+    rival: Rival,
+    networks: Mapping[str, Contestant | None],
+    scores: Mapping[str, Trained],
+    outcomes: Mapping[tuple[str, Replicate], Outcome],
+    margin: float,
 ) -> Reference:
-    """A reference with its scores and the difference, or with the reason for there being none."""
-    if rival.design is None:
-        return Reference(rival.name, None, rival.note, None, rival.note)
-    mine = {fold: outcome for (name, fold), outcome in outcomes.items() if name == rival.name}
-    if reason := _failure(mine) if own else UNSCORED:
-        return Reference(rival.name, _contestant(run, rival.title, rival.design, {}), rival.note, None, reason)
-    theirs = _scored({fold: jobs[rival.name, fold].folder for fold in mine})
-    found = difference(own, theirs, groups=run.groups, seed=run.config.seed)
-    return Reference(rival.name, _contestant(run, rival.title, rival.design, theirs), rival.note, found)
+    """A reference with its comparison, or the reason for there being none; no failed training is passed over."""
+    own, theirs, network = scores[SEARCHED], scores[rival.name], networks[rival.name]
+    if network is None:
+        return Reference(rival.name, None, rival.note, None, None, rival.note)
+    mine = {at: outcome for (name, at), outcome in outcomes.items() if name == rival.name}
+    if reason := _failure(run, mine) if own else UNSCORED:
+        unscored = replace(network, dice=None, per_class=None)
+        return Reference(rival.name, unscored, rival.note, None, None, reason)
+    found = compare(own, theirs, groups=run.groups, margin=margin)
+    networks_alone = of_networks(own, theirs, found, run.groups, run.config.seed)
+    return Reference(rival.name, network, rival.note, found, networks_alone)
 
 
-def _failure(outcomes: Mapping[int, Outcome]) -> str | None:
+def _failure(run: Run, outcomes: Mapping[Replicate, Outcome]) -> str | None:
     """The reason for a reference having no Dice on some fold."""
-    reasons = [f"fold {fold}: {reason}" for fold, outcome in outcomes.items() if (reason := failure_of(outcome))]
+    reasons = [
+        f"fold {fold}{f', seed {run.config.seed + further}' if further else ''}: {reason}"
+        for (fold, further), outcome in outcomes.items()
+        if (reason := failure_of(outcome))
+    ]
     trained = all(outcome.value is not None for outcome in outcomes.values())
     what = "it was trained but not scored" if trained else "it could not be trained"
     return f"{what}; {'; '.join(reasons)}" if reasons else None
 
 
-def _contestant(run: Run, title: str, design: Design, evaluations: Mapping[int, Evaluation]) -> Contestant:
-    """A network with the Dice of all its folds together; none where there are none."""
-    cost = run.cost(design)
-    network = Contestant(title, design.to_text(), cost.parameters, cost.macs, None, None)
-    rows = [row for each in evaluations.values() for row in each.cases]
+def _contestant(run: Run, rival: Rival, scores: Trained, costs: Mapping[Design, Measured]) -> Contestant | None:
+    """A network with the Dice of all its trainings together; none where there is no network of the kind."""
+    if rival.design is None:
+        return None
+    cost, taken = run.cost(rival.design), costs.get(rival.design)
+    memory, latency = (taken.memory, taken.window) if taken else (None, None)
+    text = rival.design.to_text()
+    network = Contestant(rival.title, text, cost.parameters, cost.macs, None, None, memory, latency)
+    rows = [row for each in scores.values() for row in each.cases]
     return network.with_scores(summarise(rows)) if rows else network
 
 
@@ -182,12 +246,21 @@ def _training(run: Run) -> str:
     )
 
 
-def _caveats(run: Run, folds: Collection[int]) -> tuple[str, ...]:
-    """Limits of the comparison: other seeds, what favours the found network, folds without a Dice."""
-    over = "groups of cases" if run.groups else "cases"
-    caveats = [f"The interval is over {over}: another seed would train other networks."]
-    if len(run.folds) - 1 in folds:
-        caveats.append("The search chose by the validation cases of the last fold, which favours what it found.")
-    if unscored := sorted(set(run.final_folds) - set(folds)):
+def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate]) -> tuple[str, ...]:
+    """Limits of the comparison: what favours the found network, what could not be had."""
+    folds, last = sorted({fold for fold, _ in wanted}), len(run.folds) - 1
+    shown = plural(len(folds), "fold") if len(folds) > 1 else f"fold {folds[0]}"
+    caveats = [f"No score on the cases of {shown} has guided the search, which may have trained on them."]
+    if last in folds:
+        caveats = [f"The search chose by scores on the cases of fold {last}, which favours what it found."]
+    if len(folds) > 1:
+        caveats.append("Trainings of folds share most of their cases: the interval is about these data.")
+    if len(run.folds) < FEWEST_FOLDS:
+        caveats.append(
+            f"The cases were divided into {plural(len(run.folds), 'fold')}: fewer than the five of the paper."
+        )
+    if unscored := sorted({fold for fold, _ in wanted} - {fold for fold, _ in own}):
         caveats.append(f"Left out, since its Dice was not measurable there: fold {', '.join(map(str, unscored))}.")
+    if failed := [at for at in wanted if at not in own and at[0] not in unscored]:
+        caveats.append(f"Left out, since they failed: {plural(len(failed), 'training')} of the searched network.")
     return tuple(caveats)

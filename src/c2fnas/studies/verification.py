@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
-from c2fnas.search.ranks import kendall_tau, pooled_sd, spread_places, tau_interval
+from c2fnas.search.ranks import kendall_tau, pooled_sd, sd_interval, tau_interval
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
@@ -50,15 +51,17 @@ class Verification:
     """The ranking's order against that after retraining.
 
     Attributes:
-        tau: Kendall's τ-b of Dice in the ranking and Dice from scratch, over all candidates, first seeds alone.
+        tau: Kendall's τ-b of Dice in the ranking and mean Dice from scratch over seeds, of all candidates.
         interval: its 95 % bootstrap interval over candidates.
         seed_sd: the standard deviation of Dice between seeds; None where nothing was repeated.
+        seed_interval: its 95 % interval, of normal deviations; None where nothing was repeated.
         spread_sd: that between candidates, for comparison: an order among less than the noise is chance.
     """
 
     tau: float
     interval: tuple[float, float]
     seed_sd: float | None
+    seed_interval: tuple[float, float] | None
     spread_sd: float
     iterations: int
     candidates: tuple[Verified, ...]
@@ -69,6 +72,7 @@ class Verification:
             "tau": self.tau,
             "interval": list(self.interval),
             "seed_sd": self.seed_sd,
+            "seed_interval": self.seed_interval and list(self.seed_interval),
             "spread_sd": self.spread_sd,
             "iterations": self.iterations,
             "candidates": [each.to_json() for each in self.candidates],
@@ -76,7 +80,9 @@ class Verification:
 
 
 def verify_ranking(run: Run, *, count: int, iterations: int | None = None) -> Verification:
-    """Retrain ``count`` candidates spread over the ranking, best and worst among them; leaves ``verification.json``.
+    """Retrain ``count`` candidates drawn at random from the ranking; leaves ``verification.json``.
+
+    Candidates spread over the ranking, best and worst among them, would agree with it more than all of them do.
 
     Each is scored on all ranking cases with the super-network's weights first, however far it had come, and then
     trained as the final network would be, for ``iterations`` (the final network's where None); :data:`REPEATED` of them
@@ -91,11 +97,12 @@ def verify_ranking(run: Run, *, count: int, iterations: int | None = None) -> Ve
     if not run.folder.ranking_file.exists():
         raise UserError(f"{run.folder.root}: nothing to verify, the fine stage has not finished.")
     order = _ranked(read_ranked(run.folder))
-    places = spread_places(count, len(order))
+    drawn = np.random.default_rng(run.config.seed).permutation(len(order))[:count].tolist()
+    places = sorted(drawn)
     chosen = [order[place] for place in places]
     scores = _scored_on_all(run, chosen)
     steps = iterations or run.config.deployment.recipe.iterations
-    dice = _retrained(run, chosen, steps)
+    dice = _retrained(run, chosen, [places.index(place) for place in drawn[:REPEATED]], steps)
     found = [
         Verified(each.architecture, each.number, place + 1, score, tuple(values))
         for each, place, score, values in zip(chosen, places, scores, dice, strict=True)
@@ -122,10 +129,9 @@ def _scored_on_all(run: Run, chosen: Sequence[RankedPath]) -> list[float]:
     return [ranking.dice(path, cases) or 0.0 for path in paths]
 
 
-def _retrained(run: Run, chosen: Sequence[RankedPath], iterations: int) -> list[list[float]]:
-    """The Dice of every candidate by seed; a training that fails is told of and left out."""
+def _retrained(run: Run, chosen: Sequence[RankedPath], again: Sequence[int], iterations: int) -> list[list[float]]:
+    """The Dice of every candidate by seed, two of those ``again``; a training that fails is told of and left out."""
     seeds = [run.config.seed, run.config.seed + 1]
-    again = spread_places(min(REPEATED, len(chosen)), len(chosen))
     wanted = [(index, seeds[0]) for index in range(len(chosen))] + [(index, seeds[1]) for index in again]
     outcomes = run_all(run, "verification", [_job(run, chosen[index], seed, iterations) for index, seed in wanted])
     values: list[list[float]] = [[] for _ in chosen]
@@ -152,11 +158,13 @@ def _summary(run: Run, found: Sequence[Verified], iterations: int) -> Verificati
             f"{run.folder.verification}: {len(trained)} of {len(found)} candidates could be trained; a "
             f"rank correlation needs {FEWEST}. Look into the folders for what went wrong."
         )
-    ranked, dice = [each.ranked for each in trained], [each.dice[0] for each in trained]
+    ranked, dice = [each.ranked for each in trained], [mean(each.dice) for each in trained]
+    groups = [each.dice for each in trained]
     return Verification(
         tau=kendall_tau(ranked, dice),
         interval=tau_interval(ranked, dice),
-        seed_sd=pooled_sd([each.dice for each in trained]),
+        seed_sd=pooled_sd(groups),
+        seed_interval=sd_interval(groups),
         spread_sd=float(np.std(dice, ddof=1)),
         iterations=iterations,
         candidates=tuple(found),

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import ByClass
+from c2fnas.evaluation.pairs import Pair, corrected, paired
+from c2fnas.evaluation.replicates import Trainings
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
@@ -16,6 +18,7 @@ from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
+from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 
@@ -96,7 +99,7 @@ def search_width(
         point = names[outcome.job_id]
         record(run, STAGE, points[point], outcome, {"patch_factor": factors[point[1]], "patch": list(point[1])})
         if reason := failure_of(outcome):
-            run.reporter.say(f"{_name(point)} failed and is left out: {reason}")
+            run.reporter.say(f"{_name(point)}, failed and is left out: {reason}")
 
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
     rows = {(row.width, row.patch): row for row in scaled_rows(run)}
@@ -104,6 +107,21 @@ def search_width(
     ordered = tuple(rows[point] for point in sorted(rows, key=lambda point: (point[1], point[0])))
     write_json(run.folder.scale_table, [row.to_json() for row in ordered])
     return ordered
+
+
+def neighbours(run: Run) -> tuple[Pair, ...]:
+    """Return each width of the table against the next narrower one of the same patch; each was trained once."""
+    factors, pairs = _earlier_factors(run), []
+    last: dict[Size, tuple[str, Trainings]] = {}
+    for row in scaled_rows(run):
+        evaluation = evaluation_in(run.folder.scale / _folder(row.width, factors[row.patch]))
+        if row.dice is None or evaluation is None:
+            continue
+        own: tuple[str, Trainings] = (_name((row.width, row.patch)), {(len(run.folds) - 1, 0): evaluation})
+        if row.patch in last:
+            pairs.append(paired(own, last[row.patch], groups=run.groups, seed=run.config.seed))
+        last[row.patch] = own
+    return corrected(pairs)
 
 
 def scaled_rows(run: Run) -> tuple[Scaled, ...]:
@@ -149,8 +167,12 @@ def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[
 def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
     """Return the job that trains and scores one width."""
     spec = TrainingSpec(architecture, run.config.deployment.recipe, seed=run.config.seed, patch_factor=factor)
-    name = f"width-{architecture.width:g}-patch-{factor:g}"
+    name = _folder(architecture.width, factor)
     return training_job(run, name, run.folder.scale / name, spec)
+
+
+def _folder(width: float, factor: float) -> str:
+    return f"width-{width:g}-patch-{factor:g}"
 
 
 def _found(run: Run) -> Architecture:
@@ -188,4 +210,4 @@ def _row(run: Run, architecture: Architecture, patch: Size, outcome: Outcome) ->
 
 
 def _name(point: Point) -> str:
-    return f"Width {point[0]:g}, patch {by(point[1])},"
+    return f"Width {point[0]:g}, patch {by(point[1])}"

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from c2fnas.shapes import Size
+
 if TYPE_CHECKING:
     from c2fnas.networks.baselines.padded import Padded
+
+
+Level = tuple[Size, Size]
+"""The kernel and the stride of a level."""
 
 
 class Known(NamedTuple):
@@ -25,6 +31,7 @@ class Known(NamedTuple):
 
 BASELINES = {
     "unet3d": Known("3D U-Net", "UNet3D", 8),
+    "unet3d_stem": Known("3D U-Net with a half-resolution stem", "UNet3DStem", 16),
     "vnet": Known("V-Net", "VNet", 16),
     "voxresnet": Known("VoxResNet", "VoxResNet", 8),
     "resdsn": Known("ResDSN", "ResDSN", 8),
@@ -43,13 +50,15 @@ class Baseline:
     Args:
         name: One of :data:`BASELINES`.
         width: Multiplies every filter count, as the width of an architecture does.
+        levels: Of ``dynunet``, kernel and stride of each level, as nnU-Net plans them; its own five where empty.
 
     Raises:
-        ValueError: unknown name, or a width that is not a positive number.
+        ValueError: unknown name, a width that is not a positive number, or levels of a network that has its own.
     """
 
     name: str
     width: float = 1.0
+    levels: tuple[Level, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in BASELINES:
@@ -58,10 +67,13 @@ class Baseline:
             raise ValueError(f"the width is a number, not {self.width!r}")
         if not (math.isfinite(self.width) and self.width > 0):
             raise ValueError(f"the width is positive, not {self.width!r}")
+        if self.levels and (self.name != "dynunet" or len(self.levels) < 2):
+            raise ValueError(f"dynunet alone can be given levels, two at least, not {self.name} {len(self.levels)}")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value that :meth:`from_json` reads."""
-        return {"network": self.name, "width": self.width}
+        levels = [[list(kernel), list(stride)] for kernel, stride in self.levels]
+        return {"network": self.name, "width": self.width} | ({"levels": levels} if levels else {})
 
     @classmethod
     def from_json(cls, value: Any) -> "Baseline":
@@ -70,18 +82,46 @@ class Baseline:
         Raises:
             ValueError: it is none of a compared network.
         """
-        if not isinstance(value, dict) or set(value) != {"network", "width"} or not isinstance(value["network"], str):
+        keys = set(value) - {"levels"} if isinstance(value, dict) else set()
+        if keys != {"network", "width"} or not isinstance(value["network"], str):
             raise ValueError('a network is written {"network": NAME, "width": NUMBER}')
-        return cls(value["network"], value["width"])
+        return cls(value["network"], value["width"], _levels(value.get("levels", [])))
 
     def to_text(self) -> str:
-        """Return the name, with the width where it is not 1.
+        """Return the name, with the strides of planned levels and the width where it is not 1.
 
         >>> Baseline("vnet").to_text(), Baseline("unet3d", 207 / 2048).to_text()
         ('vnet', 'unet3d @0.10107421875')
+        >>> Baseline("dynunet", levels=(((3, 3, 1), (1, 1, 1)), ((3, 3, 3), (2, 2, 1)))).to_text()
+        'dynunet 331/111 333/221'
         """
         # As many digits as give the same width again: it may be 0.1, unlike that of an architecture.
-        return self.name if self.width == 1 else f"{self.name} @{float(self.width)!r}".removesuffix(".0")
+        levels = ["/".join("".join(map(str, each)) for each in level) for level in self.levels]
+        name = " ".join([self.name, *levels])
+        return name if self.width == 1 else f"{name} @{float(self.width)!r}".removesuffix(".0")
+
+    @property
+    def stride(self) -> Size:
+        """Voxels of the input in one of the lowest level, by axis."""
+        known = BASELINES[self.name].stride
+        i, j, k = (math.prod(stride[axis] for _, stride in self.levels) for axis in range(3))
+        return (i, j, k) if self.levels else (known, known, known)
+
+
+def _levels(value: Any) -> tuple[Level, ...]:
+    """The levels of a JSON value."""
+    try:
+        levels = tuple((_size(kernel), _size(stride)) for kernel, stride in value)
+    except (TypeError, ValueError) as error:
+        raise ValueError("levels are written [[KERNEL, STRIDE], ...], each of three whole numbers from 1") from error
+    return levels
+
+
+def _size(value: Any) -> Size:
+    i, j, k = value
+    if not all(type(side) is int and side > 0 for side in value):
+        raise ValueError(value)
+    return i, j, k
 
 
 def build_baseline(baseline: Baseline, *, in_channels: int, classes: int) -> "Padded":
@@ -95,4 +135,5 @@ def build_baseline(baseline: Baseline, *, in_channels: int, classes: int) -> "Pa
 
     known = BASELINES[baseline.name]
     build = getattr(import_module(f"c2fnas.networks.baselines.{baseline.name}"), known.builder)
-    return Padded(build(in_channels=in_channels, classes=classes, width=baseline.width), known.stride)
+    own = {"levels": baseline.levels} if baseline.levels else {}
+    return Padded(build(in_channels=in_channels, classes=classes, width=baseline.width, **own), baseline.stride)

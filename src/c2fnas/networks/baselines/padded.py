@@ -14,7 +14,7 @@ class Padded(nn.Module):
     axis. A size that is a multiple already stays as it is.
     """
 
-    def __init__(self, network: nn.Module, stride: int) -> None:
+    def __init__(self, network: nn.Module, stride: Size) -> None:
         super().__init__()
         self.network, self.stride = network, stride
 
@@ -27,11 +27,11 @@ class Padded(nn.Module):
         return crop_end(self.network(x), (i, j, k))
 
 
-def padded_size(size: Size, stride: int) -> Size:
+def padded_size(size: Size, stride: Size) -> Size:
     """Return the size to which an input of ``size`` is padded for a network of ``stride``.
 
-    >>> padded_size((40, 56, 33), 16), padded_size((9, 16, 2), 16)
-    ((48, 64, 48), (32, 32, 32))
+    >>> padded_size((40, 56, 33), (16,) * 3), padded_size((9, 16, 2), (16,) * 3), padded_size((9, 8, 7), (8, 4, 1))
+    ((48, 64, 48), (32, 32, 32), (16, 8, 7))
     """
-    i, j, k = (-(-side // stride) * stride for side in size)
-    return (i, j, k) if (i, j, k) != (stride, stride, stride) else (2 * stride, 2 * stride, 2 * stride)
+    i, j, k = (-(-side // each) * each for side, each in zip(size, stride, strict=True))
+    return (i, j, k) if (i, j, k) != stride else (2 * i, 2 * j, 2 * k)

@@ -30,7 +30,7 @@ class UNet3D(nn.Module):
         upward = levels[::-1]
         self.enlarge = nn.ModuleList(Deconvolution(below, below, 2, 2) for below in upward[:-1])
         self.up = nn.ModuleList(convolutions(below + level, level, level) for below, level in pairwise(upward))
-        self.classify = nn.Conv3d(levels[0], classes, 1)
+        self.classify: nn.Module = nn.Conv3d(levels[0], classes, 1)
         initialise(self)
 
     def forward(self, x: Features) -> Features:
