@@ -31,7 +31,7 @@ from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
 from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
-from c2fnas.search.ranks import kendall_tau, spread_places
+from c2fnas.search.ranks import kendall_tau
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.halving import Halved, SuccessiveHalving
 from c2fnas.stages.preparation import prepare
@@ -136,7 +136,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     paths = random_paths(run.config.space, arguments.candidates, seed=0)
     fast, fast_seconds, cases = halved(run, "fast", rungs=arguments.rungs)
     order = sorted(fast.reached, key=lambda path: (-fast.reached[path], -(fast.dice[path] or 0)))
-    some = [order[place] for place in spread_places(arguments.naive, len(order))]
+    count = min(arguments.naive, len(order))
+    some = [order[place * len(order) // count] for place in range(count)]
     naive_scores, naive_some = naive(run, some, cases)
     naive_seconds = {name: value * len(paths) / len(some) for name, value in naive_some.items()}
     full, full_seconds, _ = halved(run, "full", rungs=1)

@@ -120,7 +120,7 @@ def test_learns_a_threshold(name: str) -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_odd_sizes_are_padded_at_the_end_and_cropped(name: str) -> None:
     network, x = tiny(name).eval(), torch.randn(1, 2, 20, 16, 31)
-    stride = BASELINES[name].stride
+    stride = Baseline(name).stride
     padded = torch.zeros(1, 2, *padded_size((20, 16, 31), stride))
     padded[:, :, :20, :16, :31] = x
     with torch.no_grad():

@@ -225,7 +225,7 @@ def over_cases(found: PairedDifference) -> str:
 
 
 def _remedy(found: Comparison) -> str:
-    """What would tell, where nothing does."""
+    """The trainings or cases that would tell, where nothing does."""
     if found.answer != "cannot tell":
         return ""
     if found.groups < LEAST_GROUPS:
@@ -237,7 +237,7 @@ def _remedy(found: Comparison) -> str:
 
 
 def _costs(ours: Contestant, theirs: Contestant) -> str:
-    """What two networks cost, the first against the second."""
+    """The costs of two networks, the first against the second."""
     parts = [
         f"{ours.macs / theirs.macs:.2f} of its MACs ({ours.macs / 1e9:.2f} G to {theirs.macs / 1e9:.2f})",
         f"{ours.parameters / 1e6:.2f} M parameters to {theirs.parameters / 1e6:.2f}",
