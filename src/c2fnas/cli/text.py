@@ -1,6 +1,5 @@
 """Results as text, a function for each command."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from c2fnas.api.exports import Exported
     from c2fnas.api.runs import Run
     from c2fnas.space.architecture import Architecture
-
-SHOWN_CASES = 5
 
 
 def own(result: Any) -> str:
@@ -33,13 +30,9 @@ def check(result: "Check") -> str:
     """Return the problems, those that many cases share once with the files' names, and the counts."""
     if result.scan is None:
         return ""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for each in result.problems:
-        groups.setdefault((each.severity, each.found, each.expected, each.fix), []).append(each.place)
-    lines = [
-        f"{severity}: {_places(places)}: found {found}, expected {expected}. {fix}"
-        for (severity, found, expected, fix), places in groups.items()
-    ]
+    from c2fnas.data.problem import lines as told
+
+    lines = told(result.problems)
     data, warnings = result.scan.dataset, len(result.problems) - result.errors
     cases = f"{len(data.training)} training and {len(data.test)} test cases"
     lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
@@ -50,11 +43,6 @@ def check(result: "Check") -> str:
             f"{result.folder} is a copy with {count} files corrected. `c2fnas check {result.folder}` tells the rest."
         )
     return "\n".join(lines)
-
-
-def _places(places: Sequence[str]) -> str:
-    more = len(places) - SHOWN_CASES
-    return ", ".join(places[:SHOWN_CASES]) + (f" and {more} more" if more > 0 else "")
 
 
 def description(result: "Description | dict[str, int]") -> str:

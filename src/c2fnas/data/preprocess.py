@@ -14,7 +14,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.data.problem import CaseError
 from c2fnas.data.resample import resample_image, resample_labels
 from c2fnas.data.restoration import Restoration, nonzero_box
-from c2fnas.data.volume import Volume, grid_findings, read_image, read_label
+from c2fnas.data.volume import Volume, read_image, read_label
 from c2fnas.shapes import Size
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
@@ -80,10 +80,8 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     if case.label is None:
         volume = read_image(case.images, case.id)
         return Preparation(*_resample(volume, case.images, plan, case.id, allocate), volume.array[:, 0, 0, :0])
-    labels, geometry = read_label(case.label, plan.label_classes, case.id)  # first: it takes less memory by itself
+    labels, _ = read_label(case.label, plan.label_classes, case.id, case.images[0])  # first: it takes less memory
     volume = read_image(case.images, case.id)
-    for finding in grid_findings(geometry, volume.geometry, case.images[0].name):
-        raise CaseError.of(finding, case.id, case.label)
     sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels)]
     way, found = _resample(volume, case.images, plan, case.id, allocate)
     del volume  # the image's memory is free while the label is resampled

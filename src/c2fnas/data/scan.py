@@ -19,13 +19,13 @@ from c2fnas.data.fingerprint import (
     stamps,
 )
 from c2fnas.data.formats import Header, format_of, header_findings
-from c2fnas.data.geometry import Geometry
+from c2fnas.data.geometry import Geometry, Turn
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.normalisation import foreground_places, statistics
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.restoration import Restoration, box_of
-from c2fnas.data.volume import grid_findings, read_header
+from c2fnas.data.volume import grid_finding, read_header
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers, storage_findings
 from c2fnas.errors import refuse_exhaustion
 
@@ -170,15 +170,16 @@ class _CaseScan:
         case = self.case
         headers = [self._header(path) for path in case.images]
         geometry = None if headers[0] is None else _geometry(headers[0])
+        turns = [header and geometry and _geometry(header).turn_onto(geometry) for header in headers]
         before, self.problems = self.problems, []
         voxels = self._label(geometry)
         of_label, self.problems = self.problems, before
-        for path, header in zip(case.images, headers, strict=True):
+        for path, header, turn in zip(case.images, headers, turns, strict=True):
             if header is not None:
-                self._list(self._image_findings(header), path)
+                self._list(self._image_findings(header, turn or Turn()), path)
         self._list(_channel_findings(headers, self.dataset), case.images[0])
-        for path, header in zip(case.images[1:], headers[1:], strict=True):
-            self._list(self._grid_findings(header, geometry), path)
+        for path, header, turn in zip(case.images[1:], headers[1:], turns[1:], strict=True):
+            self._list(self._grid_findings(header, geometry, turn), path)
         self.problems += of_label
         sound = self.training and not any(problem.severity == "error" for problem in self.problems)
         if not sound or geometry is None or voxels is None or self.filled is None:
@@ -205,15 +206,17 @@ class _CaseScan:
         header = self._header(path)
         if header is None:
             return None
-        self._list(self._grid_findings(header, geometry) or _near(header, geometry), path)
+        turn = None if geometry is None else _geometry(header).turn_onto(geometry)
+        self._list(self._grid_findings(header, geometry, turn) or _near(header, geometry, turn), path)
         stored = self._stored(header)
         if stored is None:
             return None
-        findings = label_findings(stored, self.dataset.classes)
-        self._list(findings or storage_findings(header.shape, header.dtype), path)
+        findings = label_findings(stored, self.dataset.classes, header.scaling)
+        self._list(findings or storage_findings(header.shape, header.dtype, header.scaling), path)
         if findings:
             return None
-        indices = class_lookup(self.dataset.classes)[label_integers(stored.reshape(stored.shape[:3]))].T
+        integers = (turn or Turn()).array(label_integers(stored.reshape(stored.shape[:3])))
+        indices = class_lookup(self.dataset.classes)[integers].T
         self.places = foreground_places(indices)
         # Plane by plane, since counting makes integers of eight bytes.
         counts = [np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices]
@@ -238,12 +241,12 @@ class _CaseScan:
             refuse_exhaustion(header.path, error)
         return None
 
-    def _image_findings(self, header: Header) -> list[Finding]:
+    def _image_findings(self, header: Header, turn: Turn) -> list[Finding]:
         stored = self._stored(header)
         if stored is None:
             return []
         if self.training:
-            self._look(stored.reshape((*stored.shape[:3], -1)))
+            self._look(turn.array(stored.reshape((*stored.shape[:3], -1))))
         if stored.dtype.kind in "iub":
             return []  # every integer fits into float32's range
         with np.errstate(over="ignore"):
@@ -258,10 +261,15 @@ class _CaseScan:
                 with np.errstate(over="ignore"):  # an overflow is a finding
                     self.samples.append(channel.T.reshape(-1)[self.places].astype(np.float32))
 
-    def _grid_findings(self, header: Header | None, geometry: Geometry | None) -> list[Finding]:
+    def _grid_findings(self, header: Header | None, geometry: Geometry | None, turn: Turn | None) -> list[Finding]:
+        """Another grid than the image's; along other axes it is the same."""
         if header is None or geometry is None:
             return []
-        return grid_findings(_geometry(header), geometry, self.case.images[0].name)
+        if turn is None:
+            return [grid_finding(_geometry(header), geometry, self.case.images[0].name)]
+        fix = "It is turned onto them, exactly. `c2fnas check DATASET --fix DIR` writes a turned copy of a label."
+        found, expected = "a volume stored along other axes than its image", "the image's axes"
+        return [Finding(found, expected, fix, "warning")] if turn != Turn() else []
 
     def _list(self, findings: Sequence[Finding], path: Path) -> None:
         self.problems += [Problem.of(finding, self.case.id, path) for finding in findings]
@@ -286,9 +294,9 @@ def _geometry(header: Header) -> Geometry:
     return Geometry.from_array(header.shape[:3], header.affine)
 
 
-def _near(header: Header, geometry: Geometry | None) -> list[Finding]:
+def _near(header: Header, geometry: Geometry | None, turn: Turn | None) -> list[Finding]:
     """A label's affine that is the image's but for more than rounding: other programs may have a smaller tolerance."""
-    apart = _geometry(header).affine_difference(geometry) if geometry else 0.0
+    apart = _geometry(header).affine_difference(geometry) if geometry and turn else 0.0
     if apart <= NOTICED:
         return []
     fix = "It counts as the same. `c2fnas check DATASET --fix DIR` writes a copy with the image's affine."

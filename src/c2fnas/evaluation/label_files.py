@@ -6,8 +6,7 @@ from pathlib import Path
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import suffix_of, without_suffix
-from c2fnas.data.problem import CaseError
-from c2fnas.data.volume import grid_findings, read_label, read_stored
+from c2fnas.data.volume import read_label, read_stored
 from c2fnas.data.voxels import label_values
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, score_case, summarise
@@ -76,9 +75,7 @@ def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
 
 def _score(pair: Pair, classes: Sequence[LabelClass], options: Options) -> CaseScores:
     truth, geometry = read_label(pair.label, classes, pair.case)
-    prediction, own = read_label(pair.prediction, classes, pair.case)
-    for finding in grid_findings(own, geometry, pair.label.name):
-        raise CaseError.of(finding, pair.case, pair.prediction)
+    prediction, _ = read_label(pair.prediction, classes, pair.case, pair.label)
     names = [each.name for each in classes]
     return score_case(pair.case, prediction, truth, names, spacing=geometry.spacing, options=options)
 

@@ -14,7 +14,7 @@ from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
-from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
@@ -140,9 +140,9 @@ def _scan(reading: Reading, run: Run) -> Scan:
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(each.text for each in errors[:SHOWN])
-    more = f" ... and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
+    told = [line.removeprefix("error: ") for line in lines(errors)]
+    more = f" ... and {len(told) - SHOWN} more kinds." if len(told) > SHOWN else ""
+    return f"{dataset.root}: {len(errors)} errors in the data set: {' '.join(told[:SHOWN])}{more} {_hint(dataset)}"
 
 
 def _hint(dataset: Dataset) -> str:

@@ -9,18 +9,13 @@ label files.
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from c2fnas.data.dataset import Case, LabelClass
-from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.dataset import Case
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import Draft, fold_number, inside, name_of, parse_channels, read_manifest, told_apart
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.data.volume import read_stored
-from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import refuse_exhaustion
 
 SPLITS = {
@@ -29,8 +24,6 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 GROUPS = ("group", "patient", "subject")
-SCAN_WORKERS = 4
-ELSEWHERE = "Name a file outside the CSV's folder by its absolute path."
 Row = dict[str, str]
 
 
@@ -61,7 +54,8 @@ class TableLayout(Layout):
             side += draft.cases([(name, row)], partial(_case, columns=columns, root=file.parent, split=split))
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
-        classes = draft.classes(named["labels"], known) if "labels" in named else _scan(cases["training"], draft)
+        training = cases["training"]
+        classes = draft.classes(named["labels"], known) if "labels" in named else draft.found_classes(training)
         in_columns = tuple(column.removeprefix("image_") for column in columns if column != "image")
         return draft.reading(
             name=named.get("name") or file.stem,
@@ -122,20 +116,4 @@ def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
 
 
 def _path(root: Path, text: str) -> Path:
-    return Path(text) if Path(text).is_absolute() else inside(root, text, ELSEWHERE)
-
-
-def _scan(cases: Sequence[Case], draft: Draft) -> tuple[LabelClass, ...]:
-    """Classes by the values in the label files; where none can be read, that is for the check to report."""
-    with ThreadPoolExecutor(SCAN_WORKERS) as threads:
-        values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
-    labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-    return draft.classes(labels) if values else parse_classes(labels)[0]
-
-
-def _values(label: Path) -> list[int]:
-    try:
-        stored = read_stored(label, "")[0]
-    except CaseError:
-        return []
-    return label_values(stored) if fraction_finding(stored) is None else []
+    return Path(text) if Path(text).is_absolute() else inside(root, text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.problem import Problem
+from c2fnas.data.problem import Problem, lines
 from c2fnas.errors import UserError
 
 SHOWN_PROBLEMS = 3
@@ -38,8 +38,8 @@ class DatasetError(UserError):
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        shown = " ".join(each.text for each in problems[:SHOWN_PROBLEMS])
-        more = len(problems) - SHOWN_PROBLEMS
+        told = [line.removeprefix("error: ") for line in lines(problems)]
+        shown, more = " ".join(told[:SHOWN_PROBLEMS]), len(told) - SHOWN_PROBLEMS
         super().__init__(f"{shown} And {more} more: `c2fnas check {path}` lists them." if more > 0 else shown)
 
 
