@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2fnas.api.options import stated
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,12 +48,16 @@ def evaluate(
     classes: str | None = None,
     surface_tolerance: float | None = None,
     hausdorff: bool = False,
+    count_misses: bool = False,
+    spacing: str | None = None,
     reporter: "Reporter | None" = None,
 ) -> Evaluated:
     """Compute Dice of every case and class on whole volumes, its mean over cases, then over classes.
 
     Where label and prediction are both empty the pair is left out of the mean and counted; where the label alone is
-    empty it is 0. Every prediction needs its label. Labels without a prediction are named.
+    empty it is 0. Every prediction needs its label. Labels without a prediction are named. Beside each class stand the
+    cases that its figures rest on, and in how many it is missed (the prediction shows it nowhere) or invented. There is
+    no distance to nothing, so that misses are no part of a mean distance unless they are counted.
 
     Args:
         predictions: A folder of predicted label files, or one such file.
@@ -62,6 +67,8 @@ def evaluate(
             By default the dataset.json beside LABELS, else the values found.
         surface_tolerance: Surface Dice too, at this tolerance in millimetres.
         hausdorff: Hausdorff distance (95 %) in mm too.
+        count_misses: With --hausdorff: a structure that is missed or invented counts at the volume's diagonal in mm.
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the labels' own axes, where headers have lost it.
         reporter: Hears of the progress.
 
     Raises:
@@ -76,21 +83,47 @@ def evaluate(
             raise UserError(f"{path}: no volumes here: there is no such file or folder. Correct the path.")
     if surface_tolerance is not None and surface_tolerance < 0:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
+    if count_misses and not hausdorff:
+        raise UserError("--count-misses is for distances: give --hausdorff too.")
+    true_spacing = stated(spacing)
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
     from c2fnas.runs.reporter import Silent
 
     pairs, missing = pair_files(Path(predictions), Path(labels))
     known, listener = label_classes(classes, Path(labels), pairs), reporter or Silent()
+    if true_spacing is None and (hausdorff or surface_tolerance is not None):
+        _refuse_unstated(classes, Path(predictions), pairs)
     listener.start("evaluate", len(pairs))
     evaluation = evaluate_files(
         pairs,
         known,
-        options=Options(surface_tolerance, hausdorff),
+        options=Options(surface_tolerance, hausdorff, count_misses),
+        spacing=true_spacing,
         on_progress=lambda done, total: listener.update("evaluate", done),
     )
     listener.finish("evaluate")
     return Evaluated(evaluation, tuple(missing))
+
+
+def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[Pair]") -> None:
+    """Refuse distances by headers that the model of ``--classes`` knows to be wrong, or that others were stated for."""
+    from c2fnas.evaluation.label_files import unstated
+    from c2fnas.files import read_json
+    from c2fnas.inference.package import PLAN, read_plan
+    from c2fnas.inference.prediction_files import RECORD
+    from c2fnas.inference.pretrained import is_package, model_folders, on_disk_or_pretrained
+
+    record = predictions / RECORD
+    lost = [pair.label for pair in pairs] if record.is_file() and "spacing" in read_json(record) else []
+    path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
+    if path.is_dir() and not (path / "dataset.json").is_file() and is_package(model := model_folders([path])[0]):
+        lost += unstated(pairs, read_plan(model / PLAN).stated_headers)
+    if lost:
+        raise UserError(
+            f"{lost[0]}: the model's images have such headers, and another spacing was stated for them. State the true "
+            "one here too: --spacing I,J,K in mm."
+        )
 
 
 def label_classes(source: str | None, labels: Path, pairs: "Sequence[Pair]") -> "Sequence[LabelClass]":

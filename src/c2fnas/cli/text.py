@@ -95,16 +95,22 @@ def _beside(counted: float, printed: float | None, unit: float) -> str:
 
 
 def evaluation(result: "Evaluated") -> str:
-    """Return the metrics of each class and their mean."""
+    """Return the metrics of each class, the cases that they rest on, and their mean."""
     found = result.evaluation
     columns = {"Dice": found.per_class, "surface Dice": found.surface_dice, "Hausdorff 95 (mm)": found.hausdorff95_mm}
     shown = {title: values for title, values in columns.items() if values is not None}
+    counts = found.counts
+    numbers = list(next(iter(counts.values())))
     rows = [
-        [name, *("-" if values[name] is None else f"{values[name]:.4f}" for values in shown.values())]
+        [
+            name,
+            *("-" if values[name] is None else f"{values[name]:.4f}" for values in shown.values()),
+            *(str(counts[name][number]) for number in numbers),
+        ]
         for name in found.per_class
     ]
     return (
-        f"{aligned([['class', *shown], *rows], left=1)}\n"
+        f"{aligned([['class', *shown, *numbers], *rows], left=1)}\n"
         f"mean Dice {found.mean:.4f} on {len(found.cases)} cases; {found.excluded_empty} pairs of case and class left "
         f"out (both empty), {found.false_positive_empty} count as 0 (label empty, prediction not)"
     )

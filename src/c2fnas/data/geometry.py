@@ -1,5 +1,6 @@
 """Geometry: the place of a volume's voxels in the patient."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
@@ -13,6 +14,22 @@ Row = tuple[float, float, float, float]
 
 AFFINE_TOLERANCE = 1e-3
 """Largest difference of two affines' entries, in millimetres, at which they still count as the same."""
+
+
+def parse_spacing(text: str) -> Spacing:
+    """Return millimetres along i, j and k from three numbers, or from one for all axes.
+
+    Raises:
+        ValueError: these are no such numbers.
+
+    >>> parse_spacing("1.25,1.25,8"), parse_spacing("0.5 × 0.5 × 3"), parse_spacing("1")
+    ((1.25, 1.25, 8.0), (0.5, 0.5, 3.0), (1.0, 1.0, 1.0))
+    """
+    numbers = [float(part) for part in re.split(r"[\s,;×x]+", text.strip("()[] "))]
+    if len(numbers) not in (1, 3) or not all(0 < number < np.inf for number in numbers):
+        raise ValueError(f"spacing {text!r} is not one or three lengths in millimetres")
+    i, j, k = numbers if len(numbers) == 3 else numbers * 3
+    return i, j, k
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from c2fnas.errors import UserError
+from c2fnas.text import some
 
 Severity = Literal["error", "warning"]
 
@@ -111,10 +112,5 @@ def _places(problems: list[Problem]) -> str:
     files = list(dict.fromkeys(each.file for each in problems))
     names = list(dict.fromkeys(each.place for each in problems))
     if len(files) == 1 and len(names) > 1:
-        return f"{files[0]} ({_some(list(dict.fromkeys(each.case for each in problems)))})"
-    return _some(names)
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"{files[0]} ({some(list(dict.fromkeys(each.case for each in problems)), SHOWN)})"
+    return some(names, SHOWN)

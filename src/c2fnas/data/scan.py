@@ -28,9 +28,18 @@ from c2fnas.data.restoration import Restoration, box_of
 from c2fnas.data.volume import grid_finding, read_header
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers, storage_findings
 from c2fnas.errors import refuse_exhaustion
+from c2fnas.shapes import Size, Spacing
+from c2fnas.space.geometry import by
+from c2fnas.text import some
 
 NOTICED = 1e-4
 """Difference of a label's affine from its image's, in millimetres, that rounding to float32 doesn't explain."""
+
+
+FLAT, WIDE = 3, 500
+"""Voxels of the longest side for one of the shortest, and of two sides, beyond which 1 mm isn't believed."""
+
+SHOWN_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Scan:
     def problems(self) -> tuple[Problem, ...]:
         """Every problem: of the manifest, of the classes as a whole, then case by case."""
         cases = [problem for each in (*self.training, *self.test) for problem in each.problems]
-        return (*self.manifest, *self._absent_classes(), *cases)
+        return (*self.manifest, *self._absent_classes(), *self._lost_spacing(), *cases)
 
     @property
     def present(self) -> dict[str, frozenset[int]]:
@@ -112,22 +121,41 @@ class Scan:
         )
 
     def _absent_classes(self) -> Iterator[Problem]:
-        if not self.present:
-            return
-        cases = self.class_cases
-        shown = ", ".join(f"{each.name} {count}" for each, count in zip(self.dataset.classes, cases, strict=True))
-        for index, each in enumerate(self.dataset.classes):
-            if index > 0 and cases[index] == 0:
-                found = f"no training case with {each.name!r} (cases per class: {shown})"
-                fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
-                yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+        counts = list(zip(self.dataset.classes, self.class_cases, strict=True))[1:]
+        absent = [repr(each.name) for each, count in counts if not count]
+        if self.present and absent:
+            shown = some([f"{each.name} {count}" for each, count in counts], SHOWN_CLASSES)
+            found = f"no training case with {some(absent, SHOWN_CLASSES)} (cases per class: {shown})"
+            fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
+            yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+
+    def _lost_spacing(self) -> Iterator[Problem]:
+        """Grids of which the spacing of 1 mm can hardly be true: flat ones, and wide ones."""
+        grids = [each.geometry for each in (*self.training, *self.test) if each.geometry and not each.case.spacing]
+        lost = [grid.shape for grid in grids if np.allclose(grid.spacing, 1, atol=1e-6) and _is_unlike_1_mm(grid.shape)]
+        if lost:
+            number = f"{len(lost)} of {len(grids)} images"
+            found = f"a spacing of exactly 1 mm along every axis in {number}, such as one of {by(lost[0])}"
+            fix = (
+                "It looks lost, which would spoil resampling, patches and distances. State the true one by `--spacing "
+                "I,J,K` in mm (each command takes it) or a column `spacing` in a CSV; files stay as they are."
+            )
+            yield Problem("", str(self.dataset.root), found, "the scanner's spacing", fix, "warning")
 
 
-def scan_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Progress | None = None) -> Scan:
+def _is_unlike_1_mm(shape: Size) -> bool:
+    """True for slices far fewer than they are wide, and for a plane of half a metre."""
+    return max(shape) > FLAT * min(shape) or sorted(shape)[1] >= WIDE
+
+
+def scan_dataset(
+    dataset: Dataset | Path, *, spacing: Spacing | None = None, workers: int = 1, progress: Progress | None = None
+) -> Scan:
     """Read every file of a data set once.
 
     Args:
         dataset: a data set, or the path of one, whose manifest is then checked as well.
+        spacing: the true one, where the headers have lost it.
         workers: cases that are read at the same time; fewer where the memory doesn't hold as many.
         progress: called with the cases done and those there are.
 
@@ -136,7 +164,7 @@ def scan_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Progres
             system has run out of a resource.
     """
     reading = Reading(dataset, (), ()) if isinstance(dataset, Dataset) else read_dataset(Path(dataset))
-    known = reading.dataset
+    known = reading.dataset.with_spacing(spacing)
     count, cases = len(known.training), (*known.training, *known.test)
     fitting = bounded_workers(cases, workers, _voxels)
     scans = [_CaseScan(case, known, number < count) for number, case in enumerate(cases)]
@@ -184,7 +212,7 @@ class _CaseScan:
         sound = self.training and not any(problem.severity == "error" for problem in self.problems)
         if not sound or geometry is None or voxels is None or self.filled is None:
             return CaseScan(case, tuple(self.problems), geometry, voxels)
-        way = Restoration.to_axes(geometry)
+        way = Restoration.to_axes(geometry.with_spacing(case.spacing))
         fingerprint = CaseFingerprint(
             id=case.id,
             shape=way.shape,
@@ -193,6 +221,8 @@ class _CaseScan:
             voxels=voxels,
             sha256=content_hash(case),
             files=stamps(case),
+            stated=case.spacing,
+            header=geometry.spacing if case.spacing else None,
         )
         return CaseScan(case, tuple(self.problems), geometry, voxels, fingerprint, np.stack(self.samples))
 

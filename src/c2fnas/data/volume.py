@@ -226,9 +226,13 @@ def class_values(
 
 
 def label_suffix(image: Path) -> str:
-    """Return the suffix of a label file for an image: its own format, in one file."""
-    suffix = suffix_of(image)
-    return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
+    """Return the suffix of a label file for an image: its own format, in one file, in its own case.
+
+    >>> label_suffix(Path("SCAN.NII.GZ")), label_suffix(Path("scan.nhdr"))
+    ('.NII.GZ', '.nrrd')
+    """
+    suffix = image.name[len(image.name) - len(suffix_of(image)) :]
+    return {".nhdr": ".nrrd", ".mhd": ".mha", ".NHDR": ".NRRD", ".MHD": ".MHA"}.get(suffix, suffix)
 
 
 def _turned(array: np.ndarray, geometry: Geometry, other: Geometry, case: str, files: tuple[Path, Path]) -> np.ndarray:

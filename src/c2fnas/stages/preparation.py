@@ -11,7 +11,17 @@ from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
+from c2fnas.data.folds import (
+    ClassCounts,
+    FoldChoice,
+    Split,
+    chosen_groups,
+    class_counts,
+    make_folds,
+    missing_classes,
+    refuse_undivided,
+    unmeasurable,
+)
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity, lines
@@ -68,10 +78,12 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     Raises:
         UserError: the data set has errors, can't be divided into folds, or is another one than the run's.
     """
-    reading = read_dataset(dataset)
+    reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
     if not run.folder.folds.exists():
-        make_folds(data, request.folds, request.draft.seed)  # what can't be divided is refused before it is read
+        folds = make_folds(data, request.folds, request.draft.seed)  # refused, if at all, before voxels are read
+        if request.draft.kind == "search":
+            refuse_undivided(data, folds)
     _fingerprint(reading, run)
     return data, _plan(run, request)
 
@@ -91,7 +103,9 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
 
 def preparation_of(run: Run) -> Preparation:
     """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(run.cache[case].restoration.shape for case in run.search_split.validation)
+    shapes = tuple(
+        run.cache[case].restoration.shape for case in run.search_split.validation or run.search_split.training
+    )
     return Preparation(run.plan, run.folds, shapes)
 
 
@@ -135,6 +149,7 @@ def _scan(reading: Reading, run: Run) -> Scan:
         raise UserError(_refusal(dataset, hindering))
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+    _tell([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
 
@@ -147,6 +162,11 @@ def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
 
 def _hint(dataset: Dataset) -> str:
     return f"`c2fnas check {dataset.root}` lists every one."
+
+
+def _tell(warnings: Iterable[Problem], reporter: Reporter) -> None:
+    for warning in warnings:
+        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
 
 
 def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
@@ -248,11 +268,10 @@ def _tell_missing(
 ) -> None:
     present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
     counts = class_counts(folds, present, len(dataset.classes))
-    warnings = missing_classes(counts, dataset.classes, folder.folds.name)
-    for warning in warnings[:SHOWN]:
-        reporter.say(f"Warning: {warning.found}. {warning.fix}")
-    if len(warnings) > SHOWN:
-        reporter.say(f"... and {len(warnings) - SHOWN} more warnings of this kind, in {folder.check}.")
+    alone = not folds[0].validation
+    name = folder.folds.name
+    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
+    _tell(warnings, reporter)
     _keep_warnings(dataset, folder, warnings, counts)
 
 

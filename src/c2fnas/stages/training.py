@@ -289,6 +289,7 @@ def _save_model(
         card=model_card(run, spec.design, spec.recipe, spec.fold, evaluation),
         weighting=run.weighting,
         mirror=spec.recipe.mirror,
+        fingerprint=run.fingerprint,
     )
 
 

@@ -1,7 +1,8 @@
 """A CSV with a row per case.
 
 Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
-optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``).
+optionally ``id``, ``group`` (or ``patient``), ``fold``, ``split`` (``training``, ``validation`` or ``test``) and
+``spacing``, the true one where the headers have lost it (``1.25 1.25 8``: millimetres along the image's own axes).
 Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
 name with the suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the
 label files.
@@ -13,8 +14,18 @@ from functools import partial
 from pathlib import Path
 
 from c2fnas.data.dataset import Case
+from c2fnas.data.geometry import parse_spacing
 from c2fnas.data.layouts.layout import Layout, Reading
-from c2fnas.data.layouts.manifest import Draft, fold_number, inside, name_of, parse_channels, read_manifest, told_apart
+from c2fnas.data.layouts.manifest import (
+    Draft,
+    EntryError,
+    fold_number,
+    inside,
+    name_of,
+    parse_channels,
+    read_manifest,
+    told_apart,
+)
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.errors import refuse_exhaustion
 
@@ -112,7 +123,12 @@ def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
     label = _path(root, row["label"]) if row.get("label") else None
     fold = fold_number(row.get("fold") or ("0" if split == "validation" else None))
     group = next((row[column] for column in GROUPS if row.get(column)), None)
-    return Case(row.get("id") or name_of(images), images, label, group, fold)
+    try:
+        spacing = parse_spacing(row["spacing"]) if row.get("spacing") else None
+    except ValueError as error:
+        expected, fix = "millimetres along three axes, such as 1.25 1.25 8", "Correct the column `spacing`."
+        raise EntryError(Finding(f"spacing {row['spacing']!r}", expected, fix)) from error
+    return Case(row.get("id") or name_of(images), images, label, group, fold, spacing)
 
 
 def _path(root: Path, text: str) -> Path:
