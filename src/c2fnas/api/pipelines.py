@@ -86,7 +86,7 @@ def prepare(
             return result
         data, _ = prepare_plan(result.core, Path(dataset), request)
         if request.folds.given:
-            keep_folds(result.core, data, request.folds, request.draft.seed)
+            keep_folds(result.core, data, request)
     return result
 
 

@@ -330,9 +330,10 @@ def refuse_undivided(dataset: Dataset, folds: Sequence[Split]) -> None:
         UserError: no case validates.
     """
     if not folds[-1].validation:
+        what = "group" if dataset.training[1:] else "case"
         raise UserError(
-            f"{dataset.root}: 1 case can't be divided into 2 folds, or the cases are of 1 group: a search compares "
-            "networks on cases that they are not trained on. Add cases, or train one network: `c2fnas train`."
+            f"{dataset.root}: 1 {what} can't be divided into folds to train and to validate on, and a search compares "
+            "networks on cases that they were not trained on. Add cases, or train one network with `c2fnas train`."
         )
 
 

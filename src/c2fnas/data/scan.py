@@ -36,8 +36,9 @@ NOTICED = 1e-4
 """Difference of a label's affine from its image's, in millimetres, that rounding to float32 doesn't explain."""
 
 
-FLAT, WIDE = 3, 500
-"""Voxels of the longest side for one of the shortest, and of two sides, beyond which 1 mm isn't believed."""
+PLANE, FLAT, WIDE = 64, 3, 500
+"""A plane of so many voxels a side is a scanner's: with a third of them through it, or if it is as wide, 1 mm isn't
+believed."""
 
 SHOWN_CLASSES = 5
 
@@ -145,7 +146,8 @@ class Scan:
 
 def _is_unlike_1_mm(shape: Size) -> bool:
     """True for slices far fewer than they are wide, and for a plane of half a metre."""
-    return max(shape) > FLAT * min(shape) or sorted(shape)[1] >= WIDE
+    few, middle, many = sorted(shape)
+    return (middle >= PLANE and many > FLAT * few) or middle >= WIDE
 
 
 def scan_dataset(

@@ -30,6 +30,8 @@ PLANNED_BATCH = 2
 CROPPED_SHARE = 0.8
 FEW_VOXELS = 8
 """A structure of fewer is one voxel at most after the first reduction."""
+SMALL_SHARE = 0.1
+"""Share of a volume beyond which a structure isn't small, whatever its voxels."""
 
 
 def make_plan(
@@ -120,12 +122,10 @@ def small_classes(fingerprint: Fingerprint, file: object) -> tuple[Problem, ...]
     assert plan.spacing is not None
     found, least = [], float("inf")
     for index, each in list(enumerate(fingerprint.classes))[1:]:
-        sizes = [
-            case.voxels[index] * prod(case.spacing) / prod(plan.spacing)
-            for case in fingerprint.cases
-            if case.voxels[index]
-        ]
-        if sizes and (middle := float(np.median(sizes))) < FEW_VOXELS:
+        held = [(case.voxels[index], case) for case in fingerprint.cases if case.voxels[index]]
+        shares = [voxels / prod(case.shape) for voxels, case in held]
+        sizes = [voxels * prod(case.spacing) / prod(plan.spacing) for voxels, case in held]
+        if held and np.median(shares) < SMALL_SHARE and (middle := float(np.median(sizes))) < FEW_VOXELS:
             found.append(f"{each.name!r} of {middle:.2g} voxels in the median case")
             least = min(least, middle)
     if not found:

@@ -13,7 +13,6 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import (
     ClassCounts,
-    FoldChoice,
     Split,
     chosen_groups,
     class_counts,
@@ -62,7 +61,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
         UserError: the data set has errors, or the run folder belongs to another data set or to other folds.
     """
     data, plan = prepare_plan(run, dataset, request)
-    _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
+    _, redivided = keep_folds(run, data, request)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
@@ -81,9 +80,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
     if not run.folder.folds.exists():
-        folds = make_folds(data, request.folds, request.draft.seed)  # refused, if at all, before voxels are read
-        if request.draft.kind == "search":
-            refuse_undivided(data, folds)
+        _divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
     return data, _plan(run, request)
 
@@ -229,7 +226,7 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
-def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[tuple[Split, ...], bool]:
+def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
     """Return the folds in the run folder, made where there are none, and true if they are new.
 
     The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
@@ -237,11 +234,11 @@ def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tup
     Raises:
         UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
     """
-    folder = run.folder
+    folder, choice = run.folder, request.folds
     known = load_folds(folder.folds) if folder.folds.exists() else None
     if known is not None and not choice.given:
         return known, False
-    folds = make_folds(dataset, choice, seed)
+    folds = _divided(dataset, request)
     groups = _of_validation(folds, chosen_groups(dataset, choice))
     if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
         return folds, False
@@ -250,6 +247,20 @@ def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tup
     write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
     return folds, True
+
+
+def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
+    folds = make_folds(dataset, request.folds, request.draft.seed)
+    if request.draft.kind == "search":
+        refuse_undivided(dataset, folds)
+    return folds
+
+
+def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
+    folds = make_folds(dataset, request.folds, request.draft.seed)
+    if request.draft.kind == "search":
+        refuse_undivided(dataset, folds)
+    return folds
 
 
 def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:

@@ -196,7 +196,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             device,
             extend=spec.extend,
             validate=validate,
-            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" and split.validation else None,
             until=end,
         )
         if end in spec.score_at:
