@@ -6,12 +6,14 @@ as real ones; on request, NaN and infinite voxels are filled. Everything else is
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -178,12 +180,28 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _copy_manifest(file: Path, copy: Path, places: Mapping[Path, Path]) -> None:
-    """Copy a manifest; in a table, absolute paths of copied files become relative ones."""
+    """Copy a manifest; absolute paths of copied files become relative ones."""
     text = file.read_text(encoding="utf-8-sig")
-    moved = {
-        str(path): copied.relative_to(copy.parent).as_posix() for path, copied in places.items() if path.is_absolute()
-    }
-    write_text(copy, _with_paths(text, moved) if file.suffix.lower() in (".csv", ".tsv") and moved else text)
+    moved: dict[str, str] = {}
+    for path, copied in places.items():
+        names = [path.absolute()]
+        if path.is_relative_to(file.parent):  # the folder may be reached by a link
+            names.append(file.parent.resolve() / path.relative_to(file.parent))
+        moved |= {str(name): copied.relative_to(copy.parent).as_posix() for name in names}
+    if file.suffix.lower() in (".csv", ".tsv"):
+        text = _with_paths(text, moved) if any(path.is_absolute() for path in places) else text
+    elif any(json.dumps(name)[1:-1] in text for name in moved):
+        text = json.dumps(_replaced(json.loads(text), moved), indent=1, ensure_ascii=False)
+    write_text(copy, text)
+
+
+def _replaced(value: Any, moved: Mapping[str, str]) -> Any:
+    """A JSON value with other names of files."""
+    if isinstance(value, dict):
+        return {key: _replaced(each, moved) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, moved) for each in value]
+    return moved.get(value, value) if isinstance(value, str) else value
 
 
 def _with_paths(text: str, moved: Mapping[str, str]) -> str:

@@ -200,7 +200,7 @@ class _CaseScan:
         case = self.case
         headers = [self._header(path) for path in case.images]
         geometry = None if headers[0] is None else _geometry(headers[0])
-        turns = [header and geometry and _geometry(header).turn_onto(geometry) for header in headers]
+        turns = [None if header is None or geometry is None else _turn(header, geometry) for header in headers]
         before, self.problems = self.problems, []
         voxels = self._label(geometry)
         of_label, self.problems = self.problems, before
@@ -238,7 +238,7 @@ class _CaseScan:
         header = self._header(path)
         if header is None:
             return None
-        turn = None if geometry is None else _geometry(header).turn_onto(geometry)
+        turn = None if geometry is None else _turn(header, geometry)
         self._list(self._grid_findings(header, geometry, turn) or _near(header, geometry, turn), path)
         stored = self._stored(header)
         if stored is None:
@@ -324,6 +324,10 @@ def _channel_findings(headers: Sequence[Header | None], dataset: Dataset) -> lis
 
 def _geometry(header: Header) -> Geometry:
     return Geometry.from_array(header.shape[:3], header.affine)
+
+
+def _turn(header: Header, geometry: Geometry) -> Turn | None:
+    return _geometry(header).turn_onto(geometry)
 
 
 def _near(header: Header, geometry: Geometry | None, turn: Turn | None) -> list[Finding]:

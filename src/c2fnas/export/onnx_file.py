@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
             **{"zeros": [0] * 7, "starts": [0] * 3, "axes": [2, 3, 4]},
         }.items()
     )
-    before = [
+    before: list[Any] = [
         ("Shape", [INPUT], "pad_size", {"start": 2}),
         ("Add", ["pad_size", "pad_below"], "pad_upper", {}),
         ("Div", ["pad_upper", "pad_multiple"], "pad_times", {}),
@@ -133,7 +133,7 @@ def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
         ("Concat", ["pad_zeros", "pad_missing"], "pad_ends", {"axis": 0}),
         ("Pad", [INPUT, "pad_ends"], "padded", {}),
     ]
-    after = [("Slice", ["uncropped", "pad_starts", "pad_size", "pad_axes"], OUTPUT, {})]
+    after: list[Any] = [("Slice", ["uncropped", "pad_starts", "pad_size", "pad_axes"], OUTPUT, {})]
     first, last = (
         [onnx.helper.make_node(kind, inputs, [output], output, **more) for kind, inputs, output, more in nodes]
         for nodes in (before, after)

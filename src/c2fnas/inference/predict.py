@@ -157,11 +157,12 @@ class Predictor:
             UserError: a header looks as those did for which another spacing was stated in training.
         """
         plan, far, unstated = self.models[0].plan, list[str](), list[str]()
+        span = plan.seen or (None if plan.spacing is None else (plan.spacing, plan.spacing))
         for name, grid, stated in grids:
             way = Restoration.to_axes(grid.with_spacing(stated or self.spacing), plan.axes)
             if not (stated or self.spacing) and alike(grid.spacing) in plan.stated_headers:
                 unstated.append(f"{name} ({by(grid.spacing)} mm)")
-            elif (span := plan.seen or (plan.spacing and (plan.spacing, plan.spacing))) and is_far(way.spacing, *span):
+            elif span and is_far(way.spacing, *span):
                 size = prepared_shape(way.shape, way.spacing, plan)
                 needed = f"{4 * prod(size) * len(plan.channels) / 1e9:.2g} GB"
                 far.append(f"{name} of {by(way.spacing)} mm, resampled to {by(size)} voxels ({needed})")
@@ -170,12 +171,11 @@ class Predictor:
                 f"{some(unstated)}: the models were trained on images with such headers, for which another spacing "
                 "was stated. State the true one of these too: --spacing I,J,K in mm."
             )
-        if far:
-            least, largest = map(by, plan.seen or (plan.spacing, plan.spacing))
+        if far and span:
             log.warning(
                 "Trained on a spacing of %s mm; far from it: %s. If a header is wrong, state the true spacing with "
                 "--spacing I,J,K in mm.",
-                least if least == largest else f"{least} to {largest}",
+                " to ".join(dict.fromkeys(map(by, span))),
                 some(far),
             )
 

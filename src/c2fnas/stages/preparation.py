@@ -256,13 +256,6 @@ def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
     return folds
 
 
-def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
-    folds = make_folds(dataset, request.folds, request.draft.seed)
-    if request.draft.kind == "search":
-        refuse_undivided(dataset, folds)
-    return folds
-
-
 def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
     return {case: groups[case] for split in folds for case in split.validation if case in groups}
 

@@ -68,6 +68,7 @@ def _folder(draft: Draft, which: str, ending: str, channels: tuple[str, ...]) ->
     _note_endings(draft, images, files, ending)
     found: dict[str, dict[int, Path]] = {}
     bare = {stem: path for stem, path in files.items() if stem in labelled and f"{stem}_0000" not in files}
+    bare = {} if all(stem.endswith("_0000") for stem in labelled) else bare  # then labels have it, and should not
     for stem, path in files.items():
         match = CHANNEL_FILE.fullmatch(stem)
         if stem in bare or match is None:
