@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 
@@ -67,3 +68,13 @@ def plural(count: int, word: str, several: str | None = None) -> str:
     ('1 case', '3,000 cases', '2 patches')
     """
     return f"{count:,} {word if count == 1 else several or word + 's'}"
+
+
+def some(names: Sequence[str], shown: int = 3, separator: str = ", ", kind: str = "") -> str:
+    """Return the first names, and the number of the others.
+
+    >>> some(["a", "b", "c", "d", "e"]), some(["a", "b"], 1, kind="cases")
+    ('a, b, c and 2 more', 'a and 1 more cases')
+    """
+    more = f" and {len(names) - shown} more" + (f" {kind}" if kind else "") if len(names) > shown else ""
+    return separator.join(names[:shown]) + more

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cases import CLASSES
 
-from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.folds import (
     ClassCounts,
     FoldChoice,
     Split,
+    alike_names,
     check_splits,
     chosen_groups,
     class_counts,
@@ -192,11 +193,58 @@ def test_missing_classes_are_warned_of_on_either_side_with_counts() -> None:
     counts = (ClassCounts((4, 4, 1), (1, 1, 0)), ClassCounts((4, 4, 0), (1, 0, 1)))
     warnings = missing_classes(counts, CLASSES, "folds.json")
     assert [warning.found for warning in warnings] == [
-        "no validation case of fold 0 holds 'lesion' (cases per class: organ 1, lesion 0)",
-        "no training case of fold 1 holds 'lesion' (cases per class: organ 4, lesion 0)",
-        "no validation case of fold 1 holds 'organ' (cases per class: organ 0, lesion 1)",
+        "no 'organ' in validation of fold 1 (in 5 cases); "
+        "no 'lesion' in training of fold 1 and validation of fold 0 (in 1 case)"
     ]
+    assert all(option in warnings[0].fix for option in ("--folds random", "--seed", "--fold-count"))
     assert {(warning.severity, warning.file) for warning in warnings} == {("warning", "folds.json")}
+
+
+def test_classes_by_the_dozen_are_one_line() -> None:
+    classes = [LabelClass("background", (0,)), *(LabelClass(f"organ {n}", (n,)) for n in range(1, 26))]
+    counts = (ClassCounts((4, *[4] * 25), (1, *[0] * 25)), ClassCounts((4, *[3] * 25), (1, *[1] * 25)))
+    (warning,) = missing_classes(counts, classes, "")
+    assert "no 'organ 5' in validation of fold 0 (in 4 cases) and 20 more classes" in warning.found
+    assert "organ 6" not in warning.found
+
+
+@pytest.mark.parametrize(
+    ("ids", "patients"),
+    [
+        ([f"{vendor}_{patient}_{phase}" for vendor in "AB" for patient in "xyz" for phase in ("ED", "ES")], 6),
+        ([f"patient{n:03d}_frame{n * 3 + at:02d}" for n in range(5) for at in (1, 9)], 5),
+        ([f"sub-{n:02d}.ses-{visit}" for n in range(4) for visit in (1, 2, 3)], 4),
+        ([f"{side}-Müller{n}" for n in range(3) for side in ("left", "right")], 3),
+        (["a1", "a1_follow", "b", "b_follow", "c"], 3),
+    ],
+)
+def test_names_that_look_like_one_patient_are_told_with_the_option_that_mends_it(ids: list[str], patients: int) -> None:
+    """The option, taken from the message as it stands, makes a group of each patient."""
+    cases = tuple(map(case, ids))
+    problem = alike_names(cases)
+    assert problem is not None
+    assert problem.severity == "warning"
+    pattern = problem.fix.partition("--group-by '")[2].partition("'")[0]
+    assert len(units(group_cases(cases, pattern))) == patients
+    assert alike_names(group_cases(cases, pattern)) is None
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"hippocampus_{n:03d}" for n in range(9)],
+        [f"case{n}" for n in range(9)],
+        [f"siteA_{n}" for n in range(12)] + [f"siteB_{n}" for n in range(12)],
+        ["brats_2013_pat0001_1", "brats_2013_pat0002_1", "brats_2013_pat0003_1"],
+        ["only_one"],
+    ],
+)
+def test_names_of_other_patients_are_not_told(ids: list[str]) -> None:
+    assert alike_names(tuple(map(case, ids))) is None
+
+
+def test_groups_that_the_data_set_names_are_not_told() -> None:
+    assert alike_names(tuple(case(f"p{n}_{phase}", f"p{n}") for n in range(3) for phase in ("ED", "ES"))) is None
 
 
 def test_a_class_without_a_case_is_no_matter_of_folds() -> None:
@@ -240,10 +288,17 @@ def test_splits_by_their_path(tmp_path: Path) -> None:
             make_folds(dataset, FoldChoice(by, count=3))
 
 
-@pytest.mark.parametrize(("names", "count"), [("ab", 3), ("a", None), ("ab", 1)])
+@pytest.mark.parametrize(("names", "count"), [("ab", 3), ("a", 2), ("ab", 1)])
 def test_too_few_cases(names: str, count: int | None) -> None:
     with pytest.raises(UserError, match="can't be divided"):
         make_folds(dataset_of(cases_of(names)), FoldChoice(count=count))
+
+
+def test_one_case_or_one_group_trains_and_nothing_validates() -> None:
+    assert make_folds(dataset_of(cases_of("a"))) == (Split(("a",), ()),)
+    assert make_folds(dataset_of((case("p_1"), case("p_2"))), FoldChoice(group_by="(p)_")) == (
+        Split(("p_1", "p_2"), ()),
+    )
 
 
 def test_a_column_that_splits_a_group_is_told_in_words() -> None:
@@ -262,6 +317,7 @@ def test_problems_of_the_default_folds() -> None:
     assert fold_problems(dataset_of(cases_of("abc")), {"a": (0,)}, "") == ()  # labels first
     (few,) = fold_problems(dataset_of(cases_of("a")), {}, "")
     assert few.severity == "warning"
+    assert "not measurable" in few.fix
     overlap = dataset_of((case("a", "p", 0), case("b", "p", 1), case("c", fold=1)))
     (split,) = fold_problems(overlap, dict.fromkeys("abc", (0, 1, 2)), "")
     assert split.severity == "error"

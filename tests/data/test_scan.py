@@ -367,16 +367,14 @@ def test_a_class_that_a_fold_lacks(tmp_path: Path) -> None:
     answer = checked(tmp_path)
     assert answer.code == 1
     assert [(each["case"], each["severity"]) for each in answer.problems] == [("", "warning")]
-    assert answer.problems[0]["found"] == (
-        "no validation case of fold 1 holds 'lesion' (cases per class: organ 1, lesion 0)"
-    )
+    assert answer.problems[0]["found"] == "no 'lesion' in validation of fold 1 (in 4 cases)"
 
 
 def test_a_single_case_makes_no_folds(tmp_path: Path) -> None:
     training = [{"image": "./a.nii.gz", "label": "./a_label.nii.gz"}]
     answer = checked(write_dataset(tmp_path, training=training, numTraining=1))
     assert answer.code == 1
-    assert "1 case can't be divided" in answer.problems[0]["found"]
+    assert [each["found"] for each in answer.problems] == ["a alone"]
 
 
 def test_counts_are_those_of_the_voxels(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from c2fnas.api.options import refuse_below
+from c2fnas.api.options import refuse_below, stated
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def check(
     *,
     fix: str | Path | None = None,
     fill: float | None = None,
+    spacing: str | None = None,
     workers: int | None = None,
     reporter: "Reporter | None" = None,
 ) -> Check:
@@ -84,6 +85,8 @@ def check(
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         fix: Copy the data set to this folder, with what is safe to correct corrected.
         fill: With --fix: the value for NaN and infinite voxels of images.
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where the headers have lost
+            it.
         workers: Cases read at the same time; by default one per core.
         reporter: Hears of the progress.
 
@@ -98,18 +101,25 @@ def check(
     if fill is not None and fix is None:
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
     refuse_below(1, workers=workers)
+    true_spacing = stated(spacing)
     from c2fnas.cores import usable_cores
     from c2fnas.data.fixing import fix_dataset
     from c2fnas.data.folds import fold_problems
     from c2fnas.data.problem import CaseError
     from c2fnas.data.scan import scan_dataset
+    from c2fnas.planning.plan import small_classes
 
     try:
         with _stage(reporter, "check") as progress:
-            found = scan_dataset(Path(dataset), workers=workers or usable_cores(), progress=progress)
+            found = scan_dataset(
+                Path(dataset), spacing=true_spacing, workers=workers or usable_cores(), progress=progress
+            )
     except CaseError as error:  # there is no data set, or its manifest can't be read
         return Check((error.problem,))
-    problems = (*found.problems, *fold_problems(found.dataset, found.present, found.dataset.root))
+    root = found.dataset.root
+    problems = (*found.problems, *fold_problems(found.dataset, found.present, root))
+    if found.dataset.training and all(each.fingerprint for each in found.training):
+        problems += small_classes(found.fingerprint, root)
     if fix is None:
         return Check(problems, found)
     with _stage(reporter, "copy") as progress:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2fnas.api.options import stated
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ def evaluate(
     hausdorff: bool = False,
     against: str | Path | None = None,
     csv: str | Path | None = None,
+    count_misses: bool = False,
+    spacing: str | None = None,
     reporter: "Reporter | None" = None,
 ) -> Evaluated:
     """Compute Dice of every case and class on whole volumes, its mean over cases, then over classes.
 
     Where label and prediction are both empty the pair is left out of the mean and counted; where the label alone is
-    empty it is 0. Every prediction needs its label. Labels without a prediction are named. Each figure comes with the
-    cases that it rests on, and with those where a class was missed, or invented.
+    empty it is 0. Every prediction needs its label. Labels without a prediction are named. Beside each class stand the
+    cases that its figures rest on, and in how many it is missed (the prediction shows it nowhere) or invented. There is
+    no distance to nothing, so that misses are no part of a mean distance unless they are counted.
 
     Args:
         predictions: A folder of predicted label files, or one such file.
@@ -71,6 +75,8 @@ def evaluate(
         hausdorff: Hausdorff distance (95 %) in mm too.
         against: Other predictions of the same cases to compare with; the interval is about these two trained networks.
         csv: Write a line for each case and class into this file.
+        count_misses: With --hausdorff: a structure that is missed or invented counts at the volume's diagonal in mm.
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the labels' own axes, where headers have lost it.
         reporter: Hears of the progress.
 
     Raises:
@@ -86,6 +92,9 @@ def evaluate(
             raise UserError(f"{path}: no volumes here: there is no such file or folder. Correct the path.")
     if surface_tolerance is not None and surface_tolerance < 0:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
+    if count_misses and not hausdorff:
+        raise UserError("--count-misses is for distances: give --hausdorff too.")
+    true_spacing = stated(spacing)
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
     from c2fnas.evaluation.pairs import paired
@@ -95,6 +104,9 @@ def evaluate(
     folders = [Path(each) for each in (predictions, against) if each is not None]
     (pairs, missing), *others = [pair_files(folder, Path(labels)) for folder in folders]
     known = label_classes(classes, Path(labels), [pair for each, _ in [(pairs, missing), *others] for pair in each])
+    if true_spacing is None and (hausdorff or surface_tolerance is not None):
+        _refuse_unstated(classes, Path(predictions), pairs)
+    options = Options(surface_tolerance, hausdorff, count_misses)
     listener, done = reporter or Silent(), 0
     listener.start("evaluate", len(pairs) + sum(len(each) for each, _ in others))
 
@@ -103,7 +115,7 @@ def evaluate(
         before = done
         tell = lambda count, total: listener.update("evaluate", before + count)  # noqa: E731
         done += len(files)
-        return evaluate_files(files, known, options=Options(surface_tolerance, hausdorff), on_progress=tell)
+        return evaluate_files(files, known, options=options, spacing=true_spacing, on_progress=tell)
 
     evaluation, *rest = [scored(pairs), *(scored(each) for each, _ in others)]
     listener.finish("evaluate")
@@ -112,6 +124,26 @@ def evaluate(
     both = zip(folders, (evaluation, *rest), strict=True)
     names = [(str(folder), {(0, 0): each}) for folder, each in both]
     return Evaluated(evaluation, tuple(missing), paired(*names) if rest else None)
+
+
+def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[LabelFiles]") -> None:
+    """Refuse distances by headers that the model of ``--classes`` knows to be wrong, or that others were stated for."""
+    from c2fnas.evaluation.label_files import unstated
+    from c2fnas.files import read_json
+    from c2fnas.inference.package import PLAN, read_plan
+    from c2fnas.inference.prediction_files import RECORD
+    from c2fnas.inference.pretrained import is_package, model_folders, on_disk_or_pretrained
+
+    record = predictions / RECORD
+    lost = [pair.label for pair in pairs] if record.is_file() and "spacing" in read_json(record) else []
+    path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
+    if path.is_dir() and not (path / "dataset.json").is_file() and is_package(model := model_folders([path])[0]):
+        lost += unstated(pairs, read_plan(model / PLAN).stated_headers)
+    if lost:
+        raise UserError(
+            f"{lost[0]}: the model's images have such headers, and another spacing was stated for them. State the true "
+            "one here too: --spacing I,J,K in mm."
+        )
 
 
 def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]") -> "Sequence[LabelClass]":

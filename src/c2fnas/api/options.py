@@ -3,9 +3,12 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from c2fnas.errors import UserError
+
+if TYPE_CHECKING:
+    from c2fnas.shapes import Spacing
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -31,6 +34,19 @@ def refuse_below(least: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} {value}: give {least} or more.")
+
+
+def stated(spacing: str | None) -> "Spacing | None":
+    """Return the true spacing that ``--spacing`` states.
+
+    Raises:
+        UserError: it is none.
+    """
+    if spacing is None:
+        return None
+    from c2fnas.inference.options import stated_spacing
+
+    return stated_spacing(spacing)
 
 
 def refuse_figure(figure: str | Path | None) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below
+from c2fnas.api.options import given, refuse_below, stated
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
+from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
@@ -23,6 +24,8 @@ class RunOptions(Devices, total=False):
         fold_count: Sequential or random folds; by default five.
         group_by: Keep cases of a group (a patient, say) in one fold, and count them as one in intervals: `(.+)_E[DS]`
             names it in the case's id.
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where the headers have lost
+            it; files stay as they are. A CSV may have a column `spacing` instead.
         set: FIELD=VALUE: any field of the configuration, such as coarse.evaluations=20 or plan.spacing=[1,1,2]; may be
             repeated. run.yaml in a run folder shows all fields.
     """
@@ -30,6 +33,7 @@ class RunOptions(Devices, total=False):
     folds: str
     fold_count: int
     group_by: str
+    spacing: str
     set: Sequence[str]
 
 
@@ -68,7 +72,7 @@ def prepare(
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
-    refuse_early(dataset, jobs, budget, overrides)
+    refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.planning.request import request_for
     from c2fnas.stages.preparation import keep_folds, prepare_plan
@@ -82,7 +86,7 @@ def prepare(
             return result
         data, _ = prepare_plan(result.core, Path(dataset), request)
         if request.folds.given:
-            keep_folds(result.core, data, request.folds, request.draft.seed)
+            keep_folds(result.core, data, request)
     return result
 
 
@@ -125,7 +129,7 @@ def run(
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
-    refuse_early(dataset, jobs, budget, overrides)
+    refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.stages.pipeline import run_pipeline
     from c2fnas.studies.verdict import judged_once
@@ -189,14 +193,16 @@ def side_by_side(devices: str) -> tuple[str, ...]:
     return ("cpu:0", "cpu:1") if (devices, names) == ("auto", ("cpu",)) and usable_cores() > 1 else names
 
 
-def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides: Mapping[str, Any]) -> None:
-    """Refuse a mistake before torch is imported and a folder is made.
+def refuse_early(
+    dataset: str | Path, jobs: Jobs, budget: str | None, overrides: Mapping[str, Any], *, search: bool = False
+) -> None:
+    """Refuse a mistake before torch is imported and a folder is made; ``search`` needs cases that validate.
 
     Raises:
         UserError: no data set, budget or device has the name, a value is out of range, or no such folds can be made.
     """
     executor_factory(jobs)
-    from c2fnas.data.folds import FoldChoice, make_folds
+    from c2fnas.data.folds import FoldChoice, make_folds, refuse_undivided
     from c2fnas.data.layouts import read_dataset
     from c2fnas.planning.presets import DEFAULT_BUDGET, requested
     from c2fnas.runs.overrides import refuse_unknown
@@ -205,8 +211,11 @@ def refuse_early(dataset: str | Path, jobs: Jobs, budget: str | None, overrides:
     refuse_unknown(overrides)
     requested(budget or DEFAULT_BUDGET, overrides)
     folds = {name.partition(".")[2]: value for name, value in overrides.items() if name.startswith("folds.")}
-    if folds:
-        make_folds(reading.sound(Path(dataset)), FoldChoice(**folds))
+    if folds or search:
+        data = reading.sound(Path(dataset))
+        made = make_folds(data, FoldChoice(**folds))
+        if search:
+            refuse_undivided(data, made)
 
 
 def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any) -> None:
@@ -216,7 +225,6 @@ def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any
         UserError: the run is of another version, or one of its stages has begun with another value.
     """
     from c2fnas.planning.request import request_for
-    from c2fnas.runs.folder import RunFolder
 
     if (folder := RunFolder(Path(run))).config.exists():
         request_for(folder, overrides=overrides, **options)
@@ -232,4 +240,5 @@ def _overrides(options: Any, **values: Any) -> dict[str, Any]:
 
     names = {"folds": "by", "fold_count": "count", "group_by": "group_by"}
     folds = {f"folds.{field}": options[name] for name, field in names.items() if name in options}
+    values["stated_spacing"] = stated(options.get("spacing"))
     return parse_overrides(options.get("set", ())) | folds | given(**values)

@@ -48,6 +48,7 @@ def predict(
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     max_memory: str | None = None,
+    spacing: str | None = None,
     overwrite: bool = False,
     reporter: "Reporter | None" = None,
 ) -> Prediction:
@@ -68,6 +69,8 @@ def predict(
         precision: `auto`: what the device computes fast.
         max_memory: What to compute in, such as `8G`: the GPU's memory, or on the CPU all of this process's, in which
             windows and sums are fitted beside the image (whose preparation takes about five times its size).
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where headers have lost it;
+            labels keep their images' headers.
         overwrite: Predict all again, and replace other models' predictions.
         reporter: Hears of the progress.
 
@@ -96,9 +99,8 @@ def predict(
 
     count = len(model_folders([Path(source) for source in sources]))
     options = {"vote": vote, "mirror": mirror, "stride": stride, "device": device, "precision": precision}
-    predicted = predict_folder(
-        sources, input, output, overwrite=overwrite, on_progress=progress, max_memory=max_memory, **options
-    )
+    options |= {"max_memory": max_memory, "spacing": spacing}
+    predicted = predict_folder(sources, input, output, overwrite=overwrite, on_progress=progress, **options)
     if started:
         listener.finish("predict")
     return Prediction(predicted)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below
+from c2fnas.api.options import given, refuse_below, stated
 from c2fnas.api.pipelines import refuse_early
 from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
@@ -56,6 +56,7 @@ def train(
     validate_every: int | None = None,
     seed: int | None = None,
     label_tests: bool = False,
+    spacing: str | None = None,
     set: Sequence[str] = (),
     reporter: "Reporter | None" = None,
     **jobs: Unpack[Jobs],
@@ -90,6 +91,8 @@ def train(
         seed: Seed of everything random; default: 0, or the run's.
         label_tests: Then label the data set's test images (imagesTs) by majority vote of all folds trained so far, into
             predictions in the run folder.
+        spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where the headers have lost
+            it; files stay as they are. A CSV may have a column `spacing` instead.
         set: FIELD=VALUE: any other field of the configuration, such as plan.patch_size=[96,96,96]; may be repeated.
         reporter: Hears of the progress.
         jobs: Where jobs are done.
@@ -122,6 +125,7 @@ def train(
         deployment__recipe__iterations=iterations,
         deployment__validate_every=validate_every,
         seed=seed,
+        stated_spacing=stated(spacing),
     )
     overrides = parse_overrides(set) | fields
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)

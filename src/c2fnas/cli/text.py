@@ -1,6 +1,5 @@
 """Results as text, a function for each command."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from c2fnas.api.exports import Exported
     from c2fnas.api.runs import Run
     from c2fnas.space.architecture import Architecture
-
-SHOWN_CASES = 5
 
 
 def own(result: Any) -> str:
@@ -33,13 +30,9 @@ def check(result: "Check") -> str:
     """Return the problems, those that many cases share once with the files' names, and the counts."""
     if result.scan is None:
         return ""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for each in result.problems:
-        groups.setdefault((each.severity, each.found, each.expected, each.fix), []).append(each.place)
-    lines = [
-        f"{severity}: {_places(places)}: found {found}, expected {expected}. {fix}"
-        for (severity, found, expected, fix), places in groups.items()
-    ]
+    from c2fnas.data.problem import lines as told
+
+    lines = told(result.problems)
     data, warnings = result.scan.dataset, len(result.problems) - result.errors
     cases = f"{len(data.training)} training and {len(data.test)} test cases"
     lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
@@ -50,11 +43,6 @@ def check(result: "Check") -> str:
             f"{result.folder} is a copy with {count} files corrected. `c2fnas check {result.folder}` tells the rest."
         )
     return "\n".join(lines)
-
-
-def _places(places: Sequence[str]) -> str:
-    more = len(places) - SHOWN_CASES
-    return ", ".join(places[:SHOWN_CASES]) + (f" and {more} more" if more > 0 else "")
 
 
 def description(result: "Description | dict[str, int]") -> str:
@@ -107,21 +95,23 @@ def _beside(counted: float, printed: float | None, unit: float) -> str:
 
 
 def evaluation(result: "Evaluated") -> str:
-    """Return the metrics of each class and their mean."""
+    """Return the metrics of each class, the cases that they rest on, and their mean."""
     found = result.evaluation
     columns = {"Dice": found.per_class, "surface Dice": found.surface_dice, "Hausdorff 95 (mm)": found.hausdorff95_mm}
     shown = {title: values for title, values in columns.items() if values is not None}
+    counts = found.counts
+    numbers = list(next(iter(counts.values())))
     rows = [
         [
             name,
             *("-" if values[name] is None else f"{values[name]:.4f}" for values in shown.values()),
-            *map(str, found.counts(name)),
+            *(str(counts[name][number]) for number in numbers),
         ]
         for name in found.per_class
     ]
     pair = "".join(f"\n{sentence}" for sentence in result.against.sentences) if result.against else ""
     return (
-        f"{aligned([['class', *shown, 'cases', 'missed', 'invented'], *rows], left=1)}\n"
+        f"{aligned([['class', *shown, *numbers], *rows], left=1)}\n"
         f"mean Dice {found.mean:.4f} on {len(found.cases)} cases; {found.excluded_empty} pairs of case and class left "
         f"out (both empty), {found.false_positive_empty} count as 0 (label empty, prediction not)"
         f"{pair}"

@@ -162,7 +162,8 @@ def prepare_cases(
 
 def _prepared(case: Case, plan: Plan, folder: Path) -> str:
     """The name of a case's folder, once it is there."""
-    key = hashlib.sha256(f"{plan.preparation_key} {content_hash(case)}".encode()).hexdigest()[:32]
+    stated = f" {case.spacing}" if case.spacing else ""
+    key = hashlib.sha256(f"{plan.preparation_key} {content_hash(case)}{stated}".encode()).hexdigest()[:32]
     if (folder / key).is_dir():
         return key
     try:
@@ -239,5 +240,5 @@ def _open(path: Path, mode: Literal["r"] | None = "r") -> np.ndarray:
 
 def _most_voxels(case: Case, plan: Plan) -> int:
     """Voxels over all channels, as stored or as prepared, whichever are more; by one look at one header."""
-    way = Restoration.to_axes(read_geometry(case.images[0], case.id), plan.axes)
+    way = Restoration.to_axes(read_geometry(case.images[0], case.id).with_spacing(case.spacing), plan.axes)
     return len(plan.channels) * max(prod(way.shape), prod(prepared_shape(way.shape, way.spacing, plan)))

@@ -1,7 +1,10 @@
 """A data set as frozen values: cases, channels and classes, whatever layout its files have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
+
+from c2fnas.shapes import Spacing
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Case:
     """One case: an image, of one file or of a file per channel, and its label where there is one.
 
     ``group`` (a patient, say) stays within one fold; ``fold`` is the fold whose validation set holds the case.
+    ``spacing`` is stated in place of the headers', along the first image's own axes.
     """
 
     id: str
@@ -27,6 +31,7 @@ class Case:
     label: Path | None
     group: str | None = None
     fold: int | None = None
+    spacing: Spacing | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -44,6 +49,14 @@ class Dataset:
     classes: tuple[LabelClass, ...]
     training: tuple[Case, ...]
     test: tuple[Case, ...]
+
+    def with_spacing(self, spacing: Spacing | None) -> Self:
+        """Return the data set with the spacing of all cases stated, but for those that state their own."""
+
+        def stated(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+            return tuple(replace(case, spacing=case.spacing or spacing) for case in cases)
+
+        return replace(self, training=stated(self.training), test=stated(self.test))
 
 
 def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:

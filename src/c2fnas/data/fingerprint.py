@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
-from c2fnas.shapes import Size
+from c2fnas.shapes import Size, Spacing
 
 CT_NAME = re.compile(r"(?<![a-z])(ce|cb)?cta?(?![a-z])|computed tomography")
 
@@ -25,7 +25,8 @@ class CaseFingerprint(_Frozen):
     """A case, along canonical axes (right, anterior, superior). ``voxels`` counts those of each class.
 
     ``nonzero_shape`` is the size of the box that holds all voxels other than zero. ``files`` has name, bytes and time
-    of change of each file: those of an unchanged file are enough to know it by.
+    of change of each file: those of an unchanged file are enough to know it by. Where the spacing was stated,
+    ``stated`` has it along the file's own axes, and ``header`` what the file says instead.
     """
 
     id: str
@@ -35,6 +36,8 @@ class CaseFingerprint(_Frozen):
     voxels: tuple[int, ...]
     sha256: str
     files: tuple[tuple[str, int, int], ...]
+    stated: Spacing | None = None
+    header: Spacing | None = None
 
 
 class ChannelFingerprint(_Frozen):
@@ -85,13 +88,18 @@ class Fingerprint(_Frozen):
         return float(np.median([np.prod(case.nonzero_shape) / np.prod(case.shape) for case in self.cases]))
 
     @property
+    def stated_headers(self) -> tuple[Spacing, ...]:
+        """The spacings in headers, in ascending order of axes, in place of which others were stated."""
+        return tuple(sorted({alike(case.header) for case in self.cases if case.header}))
+
+    @property
     def contents(self) -> str:
         """A SHA-256 of what was read, wherever and whenever: cases with their files' contents, channels, label values.
 
         Statistics are left out: another version may round them differently.
         """
         read = [
-            [[case.id, case.sha256] for case in self.cases],
+            [[case.id, case.sha256, *([case.stated] if case.stated else [])] for case in self.cases],
             [channel.name for channel in self.channels],
             [list(each.values) for each in self.classes],
         ]
@@ -108,6 +116,16 @@ class Fingerprint(_Frozen):
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
             and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
+
+
+def alike(spacing: Spacing) -> Spacing:
+    """Return a spacing as it compares with that of another file: whatever the order of axes, to a thousandth.
+
+    >>> alike((1.00002, 0.5, 3.0))
+    (0.5, 1.0, 3.0)
+    """
+    i, j, k = sorted(round(mm, 3) for mm in spacing)
+    return i, j, k
 
 
 def content_hash(case: Case) -> str:
@@ -131,6 +149,7 @@ def stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:
     try:
-        return stamps(case) == known.files or content_hash(case) == known.sha256
+        same = stamps(case) == known.files or content_hash(case) == known.sha256
+        return same and case.spacing == known.stated
     except OSError:
         return False

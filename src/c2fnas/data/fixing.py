@@ -6,18 +6,20 @@ as real ones; on request, NaN and infinite voxels are filled. Everything else is
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import Header, format_of, header_findings, suffix_of
-from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
+from c2fnas.data.geometry import Geometry, Turn
 from c2fnas.data.parallel import Progress
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import Scan
@@ -103,34 +105,33 @@ def _fix_label(path: Path, copy: Path, case: Case) -> str:
     header, image = _sound(path, case), _sound(case.images[0], case)
     if header is None or format_of(path).data_file(path) is not None:
         return ""  # a header with its voxels beside it would become another file
-    affine, moved = (header.affine, False) if image is None else _affine(header, image)
+    turn = None if image is None else _geometry(header).turn_onto(_geometry(image))
+    affine = header.affine if image is None or turn is None else image.affine
+    moved = bool((affine != header.affine).any())
     done = [
-        *(["the affine of the image"] if moved else []),
+        *(["the affine of the image" if turn == Turn() else "the axes of the image"] if moved else []),
         *(["three axes"] if header.shape[3:] == (1,) else []),
-        *(["whole numbers stored as such"] if header.dtype.kind == "f" else []),
+        *(["whole numbers stored as such"] if header.dtype.kind == "f" or header.scaling else []),
     ]
     stored = _stored(header) if done else None
-    if stored is None or not _is_plain_label(stored):
+    if stored is None or not _is_plain_label(stored, header):
         return ""
-    labels = label_integers(stored.reshape(stored.shape[:3]))
+    labels = (turn or Turn()).array(label_integers(stored.reshape(stored.shape[:3])))
     dtype = header.dtype if header.dtype.kind in "iu" else np.min_scalar_type(int(labels.max(initial=0)))
     template = path if not moved or image is None else image.path
     write_label(copy, labels, Geometry.from_array(labels.shape, affine), dtype.newbyteorder("="), template=template)
     return ", ".join(done)
 
 
-def _affine(header: Header, image: Header) -> tuple[np.ndarray, bool]:
-    """The image's affine where the label's is close to it, and whether it is another one than the label's own."""
-    apart = float(np.abs(header.affine - image.affine).max())
-    close = header.shape[:3] == image.shape[:3] and 0 < apart <= AFFINE_TOLERANCE
-    return (image.affine, True) if close else (header.affine, False)
+def _geometry(header: Header) -> Geometry:
+    return Geometry.from_array(header.shape[:3], header.affine)
 
 
-def _is_plain_label(stored: np.ndarray) -> bool:
+def _is_plain_label(stored: np.ndarray, header: Header) -> bool:
     """True if these are whole numbers of 0 or above in one channel."""
     return (
         stored.size == np.prod(stored.shape[:3])
-        and fraction_finding(stored) is None
+        and fraction_finding(stored, header.scaling) is None
         and label_integers(stored).min() >= 0
     )
 
@@ -179,12 +180,28 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _copy_manifest(file: Path, copy: Path, places: Mapping[Path, Path]) -> None:
-    """Copy a manifest; in a table, absolute paths of copied files become relative ones."""
+    """Copy a manifest; absolute paths of copied files become relative ones."""
     text = file.read_text(encoding="utf-8-sig")
-    moved = {
-        str(path): copied.relative_to(copy.parent).as_posix() for path, copied in places.items() if path.is_absolute()
-    }
-    write_text(copy, _with_paths(text, moved) if file.suffix.lower() in (".csv", ".tsv") and moved else text)
+    moved: dict[str, str] = {}
+    for path, copied in places.items():
+        names = [path.absolute()]
+        if path.is_relative_to(file.parent):  # the folder may be reached by a link
+            names.append(file.parent.resolve() / path.relative_to(file.parent))
+        moved |= {str(name): copied.relative_to(copy.parent).as_posix() for name in names}
+    if file.suffix.lower() in (".csv", ".tsv"):
+        text = _with_paths(text, moved) if any(path.is_absolute() for path in places) else text
+    elif any(json.dumps(name)[1:-1] in text for name in moved):
+        text = json.dumps(_replaced(json.loads(text), moved), indent=1, ensure_ascii=False)
+    write_text(copy, text)
+
+
+def _replaced(value: Any, moved: Mapping[str, str]) -> Any:
+    """A JSON value with other names of files."""
+    if isinstance(value, dict):
+        return {key: _replaced(each, moved) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, moved) for each in value]
+    return moved.get(value, value) if isinstance(value, str) else value
 
 
 def _with_paths(text: str, moved: Mapping[str, str]) -> str:

@@ -12,8 +12,14 @@ from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.problem import Problem
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
+from c2fnas.text import plural, some
 
 SPLITS = "splits_final.json"
+SHOWN_CLASSES = 5
+PATIENTS = (r"(.+)[-_. ]", r"[^-_. ]+[-_. ](.*[^\d].*)", r"(.+?)(?:[-_. ][^-_. ]+)?$")
+"""Parts of an id that may name a patient: all but its last part, all but its first, or all but a last part that some have."""
+LARGEST_GROUP = 8
+"""Cases of like names that may be one patient's; more are a site's, or a numbering."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +152,14 @@ def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "
         fold = f"{source}: fold {number}" if source else f"fold {number}"
         unknown = sorted({*split.training, *split.validation} - groups.keys())
         if unknown:
-            raise UserError(f"{fold} names {_some(unknown)}, which the data set doesn't have. Remove it or add it.")
+            raise UserError(f"{fold} names {some(unknown)}, which the data set doesn't have. Remove it or add it.")
         if not split.training or not split.validation:
             side = "validate on" if split.training else "train on"
             raise UserError(f"{fold} has no case to {side}. Give every fold both.")
         both = sorted({groups[case] for case in split.training} & {groups[case] for case in split.validation})
         if both:
             fix = "Put all cases of a group into one fold."
-            raise UserError(f"{fold} has {_some(both)} in training and in validation. {fix}")
+            raise UserError(f"{fold} has {some(both)} in training and in validation. {fix}")
 
 
 def class_counts(
@@ -170,22 +176,61 @@ def class_counts(
 
 
 def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], file: object) -> tuple[Problem, ...]:
-    """Return a warning for every class that one side of a fold lacks.
+    """Return one warning about all classes that a side of a fold lacks, if there are any.
 
-    A class that no case has at all is no matter of folds. ``file`` is what the warnings name.
+    A class that no case has at all is no matter of folds. ``file`` is what the warning names.
     """
-    fix = "Choose other folds (random with another seed, or a fold column), or add cases."
-    problems = []
-    for number, count in enumerate(counts):
-        for side, cases in (("training", count.training), ("validation", count.validation)):
-            table = ", ".join(f"{each.name} {held}" for each, held in list(zip(classes, cases, strict=True))[1:])
-            for index, each in enumerate(classes):
-                exists = any(other.training[index] + other.validation[index] for other in counts)
-                if index > 0 and exists and cases[index] == 0:
-                    found = f"no {side} case of fold {number} holds {each.name!r} (cases per class: {table})"
-                    expected = "every class on both sides of every fold"
-                    problems.append(Problem("", str(file), found, expected, fix, "warning"))
-    return tuple(problems)
+    lacking = []
+    for index, each in list(enumerate(classes))[1:]:
+        held = [(count.training[index], count.validation[index]) for count in counts]
+        if not any(map(any, held)):
+            continue
+        sides = [
+            f"{side} of fold {', '.join(map(str, folds))}"
+            for number, side in enumerate(("training", "validation"))
+            if (folds := [fold for fold, cases in enumerate(held) if not cases[number]])
+        ]
+        if sides:
+            lacking.append(f"no {each.name!r} in {' and '.join(sides)} (in {plural(max(map(sum, held)), 'case')})")
+    if not lacking:
+        return ()
+    fix = (
+        "Choose other folds (`--folds random` with another `--seed`, fewer with `--fold-count`, a column `fold`), or "
+        "add cases."
+    )
+    expected = "every class on both sides of every fold"
+    return (Problem("", str(file), some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix, "warning"),)
+
+
+def alike_names(cases: Sequence[Case]) -> Problem | None:
+    """Return a warning where ids come in pairs or so, which differ in one end alone, as a patient's scans do.
+
+    >>> print(alike_names([Case(f"{patient}_{phase}", (), None) for patient in "abc" for phase in ("ED", "ES")]).found)
+    6 of 6 cases in groups of like names, such as a_ED, a_ES
+    >>> alike_names([Case(f"liver_{number}", (), None) for number in range(6)])
+    """
+    if len({case.group for case in cases} | {case.fold for case in cases}) > 1:
+        return None  # the data set says itself what belongs together
+    found = [(groups, pattern) for pattern in PATIENTS if (groups := _like(cases, pattern))]
+    if not found:
+        return None
+    groups, pattern = max(found, key=lambda each: len(each[0]))  # patients are many
+    text = f"{sum(map(len, groups))} of {len(cases)} cases in groups of like names, such as {', '.join(groups[0])}"
+    fix = f"If a group is one patient, keep it in one fold: `--group-by '{pattern}'`, or by a CSV's column `group`."
+    return Problem("", "", text, "cases of different patients", fix, "warning")
+
+
+def _like(cases: Sequence[Case], pattern: str) -> list[list[str]]:
+    """The groups of several cases by a pattern; none where it fits too few cases to tell patients."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        match = re.match(pattern, case.id)
+        if match is None:
+            return []
+        found.setdefault(match[1], []).append(case.id)
+    groups = [ids for ids in found.values() if len(ids) > 1]
+    several = len(groups) > 1 and max(map(len, groups)) <= LARGEST_GROUP
+    return groups if several and 2 * sum(map(len, groups)) >= len(cases) else []
 
 
 def _folds(cases: Sequence[Case], together: Sequence[frozenset[str]], folds: int) -> tuple[Split, ...]:
@@ -209,10 +254,6 @@ def _split(cases: Sequence[Case], validation: Iterable[str]) -> Split:
     )
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
-
-
 FOLDS = 5
 """The paper's number (4.1)."""
 
@@ -224,7 +265,8 @@ class FoldChoice:
     Attributes:
         by: ``sequential``, ``random``, ``column`` (the fold that each case names), or the path of nnU-Net's
             ``splits_final.json``. Open, it is the column where cases name folds, else sequential.
-        count: the number of folds; open, it is five, or as many as there are cases or groups.
+        count: the number of folds; open, it is five, or as many as there are cases or groups; a single one trains and
+            nothing validates.
         group_by: a regular expression whose first parenthesis names the group in a case's id.
     """
 
@@ -266,22 +308,48 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
     """
     if not dataset.training:
         return ()
+    alike = alike_names(dataset.training)
+    names = (replace(alike, file=str(file)),) if alike else ()
     try:
         folds = _chosen_folds(dataset, FoldChoice(), seed=0)
     except UserError as error:
-        own = any(case.fold is not None for case in dataset.training)
-        fix = "Correct the folds, or choose others with --folds." if own else "Add cases: some train, others validate."
+        fix = "Correct the folds, or choose others with --folds."
         problem = Problem("", str(file), str(error).partition(". ")[0], "folds to train and validate on", fix)
-        return (problem if own else replace(problem, severity="warning"),)
+        return (*names, problem)
+    if not folds[0].validation:
+        return (*names, unmeasurable(dataset, file))
     if any(case.id not in present for case in dataset.training):
-        return ()
-    return missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file)
+        return names
+    return (*names, *missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file))
+
+
+def refuse_undivided(dataset: Dataset, folds: Sequence[Split]) -> None:
+    """Refuse folds that a search can't compare candidates on.
+
+    Raises:
+        UserError: no case validates.
+    """
+    if not folds[-1].validation:
+        what = "group" if dataset.training[1:] else "case"
+        raise UserError(
+            f"{dataset.root}: 1 {what} can't be divided into folds to train and to validate on, and a search compares "
+            "networks on cases that they were not trained on. Add cases, or train one network with `c2fnas train`."
+        )
+
+
+def unmeasurable(dataset: Dataset, file: object) -> Problem:
+    """Return the warning about a data set whose cases can't be divided: they train, and nothing measures."""
+    found = f"{dataset.training[0].id} alone" if not dataset.training[1:] else "cases of one group alone"
+    fix = "A network can be trained on it (`c2fnas train`), its Dice not measurable; a search needs other cases too."
+    return Problem("", str(file), found, "cases to train on and others to validate", fix, "warning")
 
 
 def _chosen_folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Split, ...]:
     cases = _grouped(dataset, choice)
     by = choice.by or ("column" if any(case.fold is not None for case in cases) else "sequential")
     if by in ("sequential", "random"):
+        if choice.count is None and len(units(cases)) == 1:
+            return (Split(tuple(case.id for case in cases), ()),)
         count = max(2, min(FOLDS, len(units(cases)))) if choice.count is None else choice.count
         return sequential_folds(cases, count) if by == "sequential" else random_folds(cases, count, seed)
     if choice.count is not None:

@@ -14,11 +14,14 @@ from c2fnas.data.plan import Plan
 from c2fnas.data.problem import CaseError
 from c2fnas.data.resample import resample_image, resample_labels
 from c2fnas.data.restoration import Restoration, nonzero_box
-from c2fnas.data.volume import Volume, grid_findings, read_image, read_label
-from c2fnas.shapes import Size
+from c2fnas.data.volume import Volume, read_image, read_label
+from c2fnas.shapes import Size, Spacing
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """From ``(name, shape, dtype)`` to an array to fill; a memory map, say."""
+
+FAR = 3
+"""Times a spacing of training; as nnU-Net tells thick slices from others."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,23 @@ class Preparation:
 
 
 def prepare_image(
-    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None
+    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None, spacing: Spacing | None = None
 ) -> tuple[np.ndarray, Restoration]:
     """Read, resample and normalise an image: float32 ``[channels, i, j, k]``, and the way back to the file's grid.
 
-    A ``volume`` that is in memory already is not read but overwritten; ``images`` names it in messages.
+    A ``volume`` that is in memory already is not read but overwritten; ``images`` names it in messages. A ``spacing``
+    that is stated counts in place of the header's.
 
     Raises:
         CaseError: a file is unsound, or there are more or fewer channels than the plan has.
     """
-    image, way, found = resampled_image(images, plan, case, volume)
+    image, way, found = resampled_image(images, plan, case, volume, spacing)
     normalise_image(image, plan, found)
     return image, way
 
 
 def resampled_image(
-    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None
+    images: Sequence[Path], plan: Plan, case: str = "", volume: Volume | None = None, spacing: Spacing | None = None
 ) -> tuple[np.ndarray, Restoration, Moments]:
     """Read and resample an image that is yet to be normalised by :func:`normalise_image`.
 
@@ -64,7 +68,8 @@ def resampled_image(
     def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         return arrays.setdefault(name, np.empty(shape, dtype))
 
-    way, found = _resample(volume or read_image(images, case), images, plan, case, allocate)
+    own = Case(case, tuple(images), None, spacing=spacing)
+    way, found = _resample(volume or read_image(images, case), own, plan, allocate)
     return arrays["image"], way, found
 
 
@@ -79,13 +84,11 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     """
     if case.label is None:
         volume = read_image(case.images, case.id)
-        return Preparation(*_resample(volume, case.images, plan, case.id, allocate), volume.array[:, 0, 0, :0])
-    labels, geometry = read_label(case.label, plan.label_classes, case.id)  # first: it takes less memory by itself
+        return Preparation(*_resample(volume, case, plan, allocate), volume.array[:, 0, 0, :0])
+    labels, _ = read_label(case.label, plan.label_classes, case.id, case.images[0])  # first: it takes less memory
     volume = read_image(case.images, case.id)
-    for finding in grid_findings(geometry, volume.geometry, case.images[0].name):
-        raise CaseError.of(finding, case.id, case.label)
     sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels)]
-    way, found = _resample(volume, case.images, plan, case.id, allocate)
+    way, found = _resample(volume, case, plan, allocate)
     del volume  # the image's memory is free while the label is resampled
     allocate("truth", labels.shape, np.uint8)[...] = labels
     resample_labels(way.view(labels), way.shape, way.nearest_axis, out=allocate("label", way.shape, np.uint8))
@@ -99,6 +102,15 @@ def prepared_shape(shape: Size, spacing: Sequence[float], plan: Plan) -> Size:
     assert plan.spacing is not None
     i, j, k = (max(1, round(n * mm / new)) for n, mm, new in zip(shape, spacing, plan.spacing, strict=True))
     return i, j, k
+
+
+def is_far(spacing: Spacing, least: Spacing, largest: Spacing) -> bool:
+    """True if a spacing is beyond a range by a factor that no scanner of its kind would have.
+
+    >>> is_far((1, 1, 5), (1, 1, 1), (1, 1, 2)), is_far((0.001, 0.001, 0.001), (1, 1, 1), (1, 1, 2))
+    (False, True)
+    """
+    return any(mm * FAR < low or mm > FAR * high for mm, low, high in zip(spacing, least, largest, strict=True))
 
 
 def through_plane(spacing: Sequence[float], plan: Plan) -> int | None:
@@ -115,15 +127,13 @@ def through_plane(spacing: Sequence[float], plan: Plan) -> int | None:
     return None
 
 
-def _resample(
-    volume: Volume, images: Sequence[Path], plan: Plan, case: str, allocate: Allocate
-) -> tuple[Restoration, Moments]:
-    _check_channels(len(volume.array), images, plan, case)
-    way = Restoration.to_axes(volume.geometry, plan.axes)
+def _resample(volume: Volume, case: Case, plan: Plan, allocate: Allocate) -> tuple[Restoration, Moments]:
+    _check_channels(len(volume.array), case.images, plan, case.id)
+    way = Restoration.to_axes(volume.geometry.with_spacing(case.spacing), plan.axes)
     if plan.crop_nonzero:
         way = way.cropped(nonzero_box(way.view(volume.array)))
     way = way.to_shape(prepared_shape(way.crop_shape, way.spacing, plan), through_plane(way.spacing, plan))
-    _refuse_beyond_memory(len(volume.array), way, images, case)
+    _refuse_beyond_memory(len(volume.array), way, case.images, case.id)
     target = allocate("image", (len(volume.array), *way.shape), np.float32)
     found = []
     for values, out, channel in zip(way.view(volume.array), target, plan.channels, strict=True):
@@ -147,5 +157,5 @@ def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path
     if needed > memory:
         sides, mm = ("×".join(map(str, sides)) for sides in (way.shape, map("{:g}".format, way.spacing)))
         found = f"{sides} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
-        fix = "Correct the spacing in the file's header, or else in the plan that it is resampled by."
+        fix = "State the true spacing with --spacing, or correct that of the plan that it is resampled by."
         raise CaseError(case, images[0], found, f"at most {memory:,} bytes, this machine's memory", fix)

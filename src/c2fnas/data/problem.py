@@ -1,12 +1,24 @@
 """Problems of the files of a data set, as values that can be listed and as errors that can be raised."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from c2fnas.errors import UserError
+from c2fnas.text import some
 
 Severity = Literal["error", "warning"]
+
+SHOWN = 5
+"""Files that a line on several problems names."""
+
+SHOWN_FOUND = 3
+"""Findings that it names in full."""
+
+OWN = re.compile(r"\S+\.(nii(\.gz)?|nrrd|nhdr|mha|mhd)\b|\d[\d.,×]*", re.IGNORECASE)
+"""File names and numbers in a text, in which problems of one kind differ."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +85,32 @@ class CaseError(UserError):
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         # Worker processes send errors by pickle, which would otherwise rebuild this one from its message alone.
         return type(self), (self.case, self.file, self.found, self.expected, self.fix)
+
+
+def lines(problems: Iterable[Problem]) -> list[str]:
+    """Return a line for each kind of problem, whatever the number of its cases.
+
+    >>> parts = [Problem(case, f"{case}.mha", f"size {n}", "9", "Crop it.") for n, case in enumerate("abcdefg")]
+    >>> lines(parts)
+    ['error: a.mha, b.mha, c.mha, d.mha, e.mha and 2 more: found size 0, and 6 more of this kind, expected 9. Crop it.']
+    """
+    kinds: dict[tuple[str, ...], list[Problem]] = {}
+    for each in problems:
+        key = (OWN.sub("#", text) for text in (each.found, each.expected, each.fix))
+        kinds.setdefault((each.severity, *key), []).append(each)
+    return [f"{each[0].severity}: {_places(each)}: {_together(each)}" for each in kinds.values()]
+
+
+def _together(problems: list[Problem]) -> str:
+    first, found = problems[0], list(dict.fromkeys(each.found for each in problems))
+    shown = "; ".join(found) if len(found) <= SHOWN_FOUND else f"{found[0]}, and {len(found) - 1} more of this kind"
+    return f"found {shown}, expected {first.expected}. {first.fix}"
+
+
+def _places(problems: list[Problem]) -> str:
+    """The places, each once; entries of one file behind its name."""
+    files = list(dict.fromkeys(each.file for each in problems))
+    names = list(dict.fromkeys(each.place for each in problems))
+    if len(files) == 1 and len(names) > 1:
+        return f"{files[0]} ({some(list(dict.fromkeys(each.case for each in problems)), SHOWN)})"
+    return some(names, SHOWN)

@@ -19,18 +19,28 @@ from c2fnas.data.fingerprint import (
     stamps,
 )
 from c2fnas.data.formats import Header, format_of, header_findings
-from c2fnas.data.geometry import Geometry
+from c2fnas.data.geometry import Geometry, Turn
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.normalisation import foreground_places, statistics
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.problem import CaseError, Finding, Problem
 from c2fnas.data.restoration import Restoration, box_of
-from c2fnas.data.volume import grid_findings, read_header
+from c2fnas.data.volume import grid_finding, read_header
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers, storage_findings
 from c2fnas.errors import refuse_exhaustion
+from c2fnas.shapes import Size, Spacing
+from c2fnas.space.geometry import by
+from c2fnas.text import some
 
 NOTICED = 1e-4
 """Difference of a label's affine from its image's, in millimetres, that rounding to float32 doesn't explain."""
+
+
+PLANE, FLAT, WIDE = 64, 3, 500
+"""A plane of so many voxels a side is a scanner's: with a third of them through it, or if it is as wide, 1 mm isn't
+believed."""
+
+SHOWN_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Scan:
     def problems(self) -> tuple[Problem, ...]:
         """Every problem: of the manifest, of the classes as a whole, then case by case."""
         cases = [problem for each in (*self.training, *self.test) for problem in each.problems]
-        return (*self.manifest, *self._absent_classes(), *cases)
+        return (*self.manifest, *self._absent_classes(), *self._lost_spacing(), *cases)
 
     @property
     def present(self) -> dict[str, frozenset[int]]:
@@ -112,22 +122,42 @@ class Scan:
         )
 
     def _absent_classes(self) -> Iterator[Problem]:
-        if not self.present:
-            return
-        cases = self.class_cases
-        shown = ", ".join(f"{each.name} {count}" for each, count in zip(self.dataset.classes, cases, strict=True))
-        for index, each in enumerate(self.dataset.classes):
-            if index > 0 and cases[index] == 0:
-                found = f"no training case with {each.name!r} (cases per class: {shown})"
-                fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
-                yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+        counts = list(zip(self.dataset.classes, self.class_cases, strict=True))[1:]
+        absent = [repr(each.name) for each, count in counts if not count]
+        if self.present and absent:
+            shown = some([f"{each.name} {count}" for each, count in counts], SHOWN_CLASSES)
+            found = f"no training case with {some(absent, SHOWN_CLASSES)} (cases per class: {shown})"
+            fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
+            yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+
+    def _lost_spacing(self) -> Iterator[Problem]:
+        """Grids of which the spacing of 1 mm can hardly be true: flat ones, and wide ones."""
+        grids = [each.geometry for each in (*self.training, *self.test) if each.geometry and not each.case.spacing]
+        lost = [grid.shape for grid in grids if np.allclose(grid.spacing, 1, atol=1e-6) and _is_unlike_1_mm(grid.shape)]
+        if lost:
+            number = f"{len(lost)} of {len(grids)} images"
+            found = f"a spacing of exactly 1 mm along every axis in {number}, such as one of {by(lost[0])}"
+            fix = (
+                "It looks lost, which would spoil resampling, patches and distances. State the true one by `--spacing "
+                "I,J,K` in mm (each command takes it) or a column `spacing` in a CSV; files stay as they are."
+            )
+            yield Problem("", str(self.dataset.root), found, "the scanner's spacing", fix, "warning")
 
 
-def scan_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Progress | None = None) -> Scan:
+def _is_unlike_1_mm(shape: Size) -> bool:
+    """True for slices far fewer than they are wide, and for a plane of half a metre."""
+    few, middle, many = sorted(shape)
+    return (middle >= PLANE and many > FLAT * few) or middle >= WIDE
+
+
+def scan_dataset(
+    dataset: Dataset | Path, *, spacing: Spacing | None = None, workers: int = 1, progress: Progress | None = None
+) -> Scan:
     """Read every file of a data set once.
 
     Args:
         dataset: a data set, or the path of one, whose manifest is then checked as well.
+        spacing: the true one, where the headers have lost it.
         workers: cases that are read at the same time; fewer where the memory doesn't hold as many.
         progress: called with the cases done and those there are.
 
@@ -136,7 +166,7 @@ def scan_dataset(dataset: Dataset | Path, *, workers: int = 1, progress: Progres
             system has run out of a resource.
     """
     reading = Reading(dataset, (), ()) if isinstance(dataset, Dataset) else read_dataset(Path(dataset))
-    known = reading.dataset
+    known = reading.dataset.with_spacing(spacing)
     count, cases = len(known.training), (*known.training, *known.test)
     fitting = bounded_workers(cases, workers, _voxels)
     scans = [_CaseScan(case, known, number < count) for number, case in enumerate(cases)]
@@ -170,20 +200,21 @@ class _CaseScan:
         case = self.case
         headers = [self._header(path) for path in case.images]
         geometry = None if headers[0] is None else _geometry(headers[0])
+        turns = [None if header is None or geometry is None else _turn(header, geometry) for header in headers]
         before, self.problems = self.problems, []
         voxels = self._label(geometry)
         of_label, self.problems = self.problems, before
-        for path, header in zip(case.images, headers, strict=True):
+        for path, header, turn in zip(case.images, headers, turns, strict=True):
             if header is not None:
-                self._list(self._image_findings(header), path)
+                self._list(self._image_findings(header, turn or Turn()), path)
         self._list(_channel_findings(headers, self.dataset), case.images[0])
-        for path, header in zip(case.images[1:], headers[1:], strict=True):
-            self._list(self._grid_findings(header, geometry), path)
+        for path, header, turn in zip(case.images[1:], headers[1:], turns[1:], strict=True):
+            self._list(self._grid_findings(header, geometry, turn), path)
         self.problems += of_label
         sound = self.training and not any(problem.severity == "error" for problem in self.problems)
         if not sound or geometry is None or voxels is None or self.filled is None:
             return CaseScan(case, tuple(self.problems), geometry, voxels)
-        way = Restoration.to_axes(geometry)
+        way = Restoration.to_axes(geometry.with_spacing(case.spacing))
         fingerprint = CaseFingerprint(
             id=case.id,
             shape=way.shape,
@@ -192,6 +223,8 @@ class _CaseScan:
             voxels=voxels,
             sha256=content_hash(case),
             files=stamps(case),
+            stated=case.spacing,
+            header=geometry.spacing if case.spacing else None,
         )
         return CaseScan(case, tuple(self.problems), geometry, voxels, fingerprint, np.stack(self.samples))
 
@@ -205,15 +238,17 @@ class _CaseScan:
         header = self._header(path)
         if header is None:
             return None
-        self._list(self._grid_findings(header, geometry) or _near(header, geometry), path)
+        turn = None if geometry is None else _turn(header, geometry)
+        self._list(self._grid_findings(header, geometry, turn) or _near(header, geometry, turn), path)
         stored = self._stored(header)
         if stored is None:
             return None
-        findings = label_findings(stored, self.dataset.classes)
-        self._list(findings or storage_findings(header.shape, header.dtype), path)
+        findings = label_findings(stored, self.dataset.classes, header.scaling)
+        self._list(findings or storage_findings(header.shape, header.dtype, header.scaling), path)
         if findings:
             return None
-        indices = class_lookup(self.dataset.classes)[label_integers(stored.reshape(stored.shape[:3]))].T
+        integers = (turn or Turn()).array(label_integers(stored.reshape(stored.shape[:3])))
+        indices = class_lookup(self.dataset.classes)[integers].T
         self.places = foreground_places(indices)
         # Plane by plane, since counting makes integers of eight bytes.
         counts = [np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices]
@@ -238,12 +273,12 @@ class _CaseScan:
             refuse_exhaustion(header.path, error)
         return None
 
-    def _image_findings(self, header: Header) -> list[Finding]:
+    def _image_findings(self, header: Header, turn: Turn) -> list[Finding]:
         stored = self._stored(header)
         if stored is None:
             return []
         if self.training:
-            self._look(stored.reshape((*stored.shape[:3], -1)))
+            self._look(turn.array(stored.reshape((*stored.shape[:3], -1))))
         if stored.dtype.kind in "iub":
             return []  # every integer fits into float32's range
         with np.errstate(over="ignore"):
@@ -258,10 +293,15 @@ class _CaseScan:
                 with np.errstate(over="ignore"):  # an overflow is a finding
                     self.samples.append(channel.T.reshape(-1)[self.places].astype(np.float32))
 
-    def _grid_findings(self, header: Header | None, geometry: Geometry | None) -> list[Finding]:
+    def _grid_findings(self, header: Header | None, geometry: Geometry | None, turn: Turn | None) -> list[Finding]:
+        """Another grid than the image's; along other axes it is the same."""
         if header is None or geometry is None:
             return []
-        return grid_findings(_geometry(header), geometry, self.case.images[0].name)
+        if turn is None:
+            return [grid_finding(_geometry(header), geometry, self.case.images[0].name)]
+        fix = "It is turned onto them, exactly. `c2fnas check DATASET --fix DIR` writes a turned copy of a label."
+        found, expected = "a volume stored along other axes than its image", "the image's axes"
+        return [Finding(found, expected, fix, "warning")] if turn != Turn() else []
 
     def _list(self, findings: Sequence[Finding], path: Path) -> None:
         self.problems += [Problem.of(finding, self.case.id, path) for finding in findings]
@@ -286,9 +326,13 @@ def _geometry(header: Header) -> Geometry:
     return Geometry.from_array(header.shape[:3], header.affine)
 
 
-def _near(header: Header, geometry: Geometry | None) -> list[Finding]:
+def _turn(header: Header, geometry: Geometry) -> Turn | None:
+    return _geometry(header).turn_onto(geometry)
+
+
+def _near(header: Header, geometry: Geometry | None, turn: Turn | None) -> list[Finding]:
     """A label's affine that is the image's but for more than rounding: other programs may have a smaller tolerance."""
-    apart = _geometry(header).affine_difference(geometry) if geometry else 0.0
+    apart = _geometry(header).affine_difference(geometry) if geometry and turn else 0.0
     if apart <= NOTICED:
         return []
     fix = "It counts as the same. `c2fnas check DATASET --fix DIR` writes a copy with the image's affine."

@@ -17,6 +17,7 @@ from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
 from c2fnas.files import write_atomically
+from c2fnas.space.geometry import by
 
 Result = TypeVar("Result")
 
@@ -66,12 +67,14 @@ def read_image(images: Sequence[Path], case: str = "") -> Volume:
     """
     names = [case or without_suffix(path) for path in images]
     volumes = [_volume(*read_stored(path, name), name) for path, name in zip(images, names, strict=True)]
-    for path, volume in zip(images[1:], volumes[1:], strict=True):
-        for finding in grid_findings(volume.geometry, volumes[0].geometry, images[0].name):
-            raise CaseError.of(finding, case or without_suffix(path), path)
     if len(volumes) == 1:
         return volumes[0]  # concatenating would copy it
-    return Volume(np.concatenate([volume.array for volume in volumes]), volumes[0].geometry)
+    geometry = volumes[0].geometry
+    turned = [
+        _turned(np.moveaxis(volume.array, 0, -1), volume.geometry, geometry, name, (path, images[0]))
+        for path, volume, name in zip(images, volumes, names, strict=True)
+    ]
+    return Volume(np.concatenate([np.moveaxis(array, -1, 0) for array in turned]), geometry)
 
 
 def checked_volume(stored: np.ndarray, affine: np.ndarray, name: str) -> Volume:
@@ -90,17 +93,28 @@ def checked_volume(stored: np.ndarray, affine: np.ndarray, name: str) -> Volume:
     return _volume(stored, header, "")
 
 
-def read_label(path: Path, classes: Sequence[LabelClass], case: str = "") -> tuple[np.ndarray, Geometry]:
+def read_label(
+    path: Path, classes: Sequence[LabelClass], case: str = "", on: Path | None = None
+) -> tuple[np.ndarray, Geometry]:
     """Read a label file as class indices, uint8 ``[i, j, k]``: 0 is the background, the others are consecutive.
 
+    Args:
+        path: the file.
+        classes: the values that it may hold.
+        case: the id for messages.
+        on: a file on whose grid it lies; a label that is stored along other axes is turned onto them.
+
     Raises:
-        CaseError: the file is unsound, has channels, or holds values that no class has.
+        CaseError: the file is unsound, has channels, holds values that no class has, or lies on another grid.
     """
     case = case or without_suffix(path)
     stored, header = read_stored(path, case)
-    _raise_first(label_findings(stored, classes), case, path)
-    indices = class_lookup(classes)[label_integers(stored.reshape(stored.shape[:3]))]
-    return contiguous(indices, np.uint8), Geometry.from_array(stored.shape[:3], header.affine)
+    _raise_first(label_findings(stored, classes, header.scaling), case, path)
+    stored, geometry = stored.reshape(stored.shape[:3]), Geometry.from_array(stored.shape[:3], header.affine)
+    if on is not None:
+        other = read_geometry(on, case)
+        stored, geometry = _turned(stored, geometry, other, case, (path, on)), other
+    return contiguous(class_lookup(classes)[label_integers(stored)], np.uint8), geometry
 
 
 def read_stored(path: Path, case: str) -> tuple[np.ndarray, Header]:
@@ -113,18 +127,28 @@ def read_stored(path: Path, case: str) -> tuple[np.ndarray, Header]:
     return _of_case(case, lambda: format_of(path).read_voxels(header)), header
 
 
-def grid_findings(geometry: Geometry, other: Geometry, name: str) -> list[Finding]:
-    """Return how a grid differs from that of the file ``name``: sizes, affines beyond :data:`AFFINE_TOLERANCE`."""
+def grid_finding(geometry: Geometry, other: Geometry, name: str) -> Finding:
+    """Return how a grid differs from ``other``, that of the file ``name``, and what helps."""
+    resample = (
+        "Resample the one onto the other's grid (a label by nearest neighbour: 3D Slicer, or nibabel's "
+        "resample_from_to(label, image, order=0)), or pair the right files."
+    )
+    if sorted(geometry.shape) != sorted(other.shape):
+        return Finding(f"size {by(geometry.shape)}", f"size {by(other.shape)}, as {name} has", resample)
+    spacings, turns = np.array([geometry.spacing, other.spacing]), [each.matrix[:3, :3] for each in (geometry, other)]
+    found = f"an affine that differs by {geometry.affine_difference(other):.3g} mm from that of {name}"
+    expected = f"at most {AFFINE_TOLERANCE:g} mm, axes in any order"
     if geometry.shape != other.shape:
-        own, its = ("×".join(map(str, shape)) for shape in (geometry.shape, other.shape))
-        fix = "Resample one of the two to the grid of the other, or pair the right files."
-        return [Finding(f"size {own}", f"size {its}, as {name} has", fix)]
-    difference = geometry.affine_difference(other)
-    if difference <= AFFINE_TOLERANCE:
-        return []
-    fix = "If both show the same place, copy the affine of the one to the other; if not, resample."
-    found = f"an affine that differs by {difference:.3g} mm from that of {name}"
-    return [Finding(found, f"at most {AFFINE_TOLERANCE:g} mm", fix)]
+        found = f"size {by(geometry.shape)} where {name} has {by(other.shape)}, and {found}"
+    elif np.abs(turns[0] / spacings[0] - turns[1] / spacings[1]).max() > AFFINE_TOLERANCE:
+        found += ", with axes in other directions"
+    elif np.abs(np.diff(spacings, axis=0)).max() > AFFINE_TOLERANCE:
+        found += f", with spacing {by(geometry.spacing)} in place of {by(other.spacing)}"
+        return Finding(found, expected, f"If the spacing was lost, copy that file's affine. If not: {resample}")
+    else:
+        found += ", by its origin alone"
+        return Finding(found, expected, f"If both show the same place, copy that file's affine. If not: {resample}")
+    return Finding(found, expected, f"Copying the affine would turn or mirror what is drawn. {resample}")
 
 
 def contiguous(volume: np.ndarray, dtype: DTypeLike) -> np.ndarray:
@@ -202,9 +226,25 @@ def class_values(
 
 
 def label_suffix(image: Path) -> str:
-    """Return the suffix of a label file for an image: its own format, in one file."""
-    suffix = suffix_of(image)
-    return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
+    """Return the suffix of a label file for an image: its own format, in one file, in its own case.
+
+    >>> label_suffix(Path("SCAN.NII.GZ")), label_suffix(Path("scan.nhdr"))
+    ('.NII.GZ', '.nrrd')
+    """
+    suffix = image.name[len(image.name) - len(suffix_of(image)) :]
+    return {".nhdr": ".nrrd", ".mhd": ".mha", ".NHDR": ".NRRD", ".MHD": ".MHA"}.get(suffix, suffix)
+
+
+def _turned(array: np.ndarray, geometry: Geometry, other: Geometry, case: str, files: tuple[Path, Path]) -> np.ndarray:
+    """Return ``[i, j, k, ...]`` along the axes of the grid ``other``: a view.
+
+    Raises:
+        CaseError: no turn lays one grid on the other; ``files`` are those of the array and of the grid.
+    """
+    (path, on), turn = files, geometry.turn_onto(other)
+    if turn is None:
+        raise CaseError.of(grid_finding(geometry, other, on.name), case, path)
+    return turn.array(array)
 
 
 def _volume(stored: np.ndarray, header: Header, case: str) -> Volume:

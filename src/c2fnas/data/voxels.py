@@ -15,6 +15,9 @@ LARGEST = 2.0**31
 
 SHOWN_VALUES = 5
 
+Scaling = tuple[float, float] | None
+"""Slope and intercept of a header that scales integers."""
+
 
 def image_findings(array: np.ndarray) -> list[Finding]:
     """Return the NaN and infinite voxels of a float32 image; a value beyond float32's range has become infinite."""
@@ -25,12 +28,12 @@ def image_findings(array: np.ndarray) -> list[Finding]:
     return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", fix)]
 
 
-def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Finding]:
-    """Return everything wrong with the voxels of a label file."""
+def label_findings(stored: np.ndarray, classes: Sequence[LabelClass], scaling: Scaling = None) -> list[Finding]:
+    """Return everything wrong with the voxels of a label file; ``scaling`` is that of its header."""
     channels = int(np.prod(stored.shape[3:]))
     if channels > 1:
         return [Finding(f"{channels} channels", "one", "Merge the channels to one label volume, a value per class.")]
-    if finding := fraction_finding(stored):
+    if finding := fraction_finding(stored, scaling):
         return [finding]
     known = {value for each in classes for value in each.values}
     unknown = [value for value in label_values(stored) if value not in known]
@@ -41,14 +44,18 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass]) -> list[Fi
     return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", fix)]
 
 
-def storage_findings(shape: Sequence[int], dtype: np.dtype) -> list[Finding]:
-    """Return ways of storing labels that not every program reads: a fourth axis of one voxel, real numbers."""
+def storage_findings(shape: Sequence[int], dtype: np.dtype, scaling: Scaling = None) -> list[Finding]:
+    """Return ways of storing labels that not every program reads: a fourth axis of one voxel, real numbers, a slope."""
     fix = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
     findings = []
     if len(shape) > 3:
         findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", fix, "warning"))
     if dtype.kind == "f":
         findings.append(Finding(f"labels stored as {dtype.newbyteorder('=')}", "an integer type", fix, "warning"))
+    if scaling is not None:
+        slope, intercept = scaling
+        found = f"labels stored with slope {slope:.9g} and intercept {intercept:.9g}"
+        findings.append(Finding(found, "labels stored as they are", fix, "warning"))
     return findings
 
 
@@ -79,14 +86,24 @@ def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
     return table
 
 
-def fraction_finding(stored: np.ndarray) -> Finding | None:
-    """Return a finding for labels that are no whole numbers; NaN and infinity are none."""
+def fraction_finding(stored: np.ndarray, scaling: Scaling = None) -> Finding | None:
+    """Return a finding for labels that are no whole numbers; NaN and infinity are none.
+
+    Integers behind a slope of less than one step a label show it to half a step.
+
+    >>> fraction_finding(np.array([6.99986]), (24 / 65535, 0.0)) is None
+    True
+    """
     if stored.dtype.kind != "f":
         return None
+    slope, intercept = scaling or (0.0, 0.0)
+    half = abs(slope) / 2 if abs(slope) < 1 else 0.0
     with np.errstate(invalid="ignore"):
         # NaN compares false, so it is bad; so is what int64 can't hold.
-        bad = ~((np.abs(stored - np.rint(stored)) <= WHOLE) & (np.abs(stored) < LARGEST))
+        bad = ~((np.abs(stored - np.rint(stored)) <= half + WHOLE) & (np.abs(stored) < LARGEST))
     if not bad.any():
         return None
-    found = f"label {float(stored[bad][0]):.4g} in {int(bad.sum()):,} voxels"
+    value = float(stored[bad][0])
+    behind = f" ({(value - intercept) / slope:.0f} · {slope:.9g} + {intercept:.9g})" if slope and scaling else ""
+    found = f"label {value:.9g}{behind} in {int(bad.sum()):,} voxels"
     return Finding(found, "whole numbers", "Resample labels with nearest neighbours, or save them as integers.")

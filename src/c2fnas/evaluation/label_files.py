@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2fnas.data.dataset import LabelClass
+from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
-from c2fnas.data.problem import CaseError
-from c2fnas.data.volume import grid_findings, read_label, read_stored
+from c2fnas.data.volume import read_geometry, read_label, read_stored
 from c2fnas.data.voxels import label_values
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, score_case, summarise
+from c2fnas.shapes import Spacing
 
 Progress = Callable[[int, int], None]
 
@@ -50,9 +51,12 @@ def evaluate_files(
     classes: Sequence[LabelClass],
     *,
     options: Options = Options(),
+    spacing: Spacing | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Score predictions against labels, both with the label values of ``classes`` (the background first).
+
+    A ``spacing`` that is stated counts in place of the labels' headers'.
 
     Raises:
         CaseError: a file is unsound, holds a value that no class has, or the two lie on different grids.
@@ -60,9 +64,15 @@ def evaluate_files(
     """
     rows = []
     for pair in pairs:
-        rows.append(_score(pair, classes, options))
+        rows.append(_score(pair, classes, options, spacing))
         on_progress(len(rows), len(pairs))
     return summarise(rows)
+
+
+def unstated(pairs: Sequence[Pair], headers: Sequence[Spacing]) -> tuple[Path, ...]:
+    """Return the labels whose header is one of those for which a model had another spacing stated."""
+    known = {alike(header) for header in headers}
+    return tuple(pair.label for pair in pairs if known and alike(read_geometry(pair.label, pair.case).spacing) in known)
 
 
 def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
@@ -74,13 +84,12 @@ def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
     return tuple(LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
 
 
-def _score(pair: Pair, classes: Sequence[LabelClass], options: Options) -> CaseScores:
+def _score(pair: Pair, classes: Sequence[LabelClass], options: Options, stated: Spacing | None) -> CaseScores:
     truth, geometry = read_label(pair.label, classes, pair.case)
-    prediction, own = read_label(pair.prediction, classes, pair.case)
-    for finding in grid_findings(own, geometry, pair.label.name):
-        raise CaseError.of(finding, pair.case, pair.prediction)
+    prediction, _ = read_label(pair.prediction, classes, pair.case, pair.label)
     names = [each.name for each in classes]
-    return score_case(pair.case, prediction, truth, names, spacing=geometry.spacing, options=options)
+    spacing = geometry.with_spacing(stated).spacing
+    return score_case(pair.case, prediction, truth, names, spacing=spacing, options=options)
 
 
 def _volumes(path: Path) -> dict[str, Path]:

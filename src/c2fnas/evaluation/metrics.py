@@ -46,10 +46,13 @@ class Options:
     Args:
         surface_tolerance: Millimetres; None leaves surface Dice out.
         hausdorff: Compute the Hausdorff distance's 95th percentile too.
+        count_misses: Where label or prediction alone is empty, the distance is the length of the volume's diagonal;
+            otherwise there is none.
     """
 
     surface_tolerance: float | None = None
     hausdorff: bool = False
+    count_misses: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ class CaseScores:
     Args:
         case: Its name.
         dice: By class; None where truth and prediction are both empty.
-        false_positive: Classes that only the prediction has.
+        false_positive: Classes that the prediction has invented.
         surface_dice: By class.
         hausdorff95_mm: By class.
-        missed: Classes that only the truth has; None where that was not noted.
+        missed: Classes that the prediction shows nowhere.
     """
 
     case: str
@@ -70,17 +73,17 @@ class CaseScores:
     false_positive: tuple[str, ...] = ()
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
-    missed: tuple[str, ...] | None = None
+    missed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON; metrics that were not asked for are left out."""
-        return _present(self) | {name: list(getattr(self, name) or ()) for name in ("false_positive", "missed")}
+        return _present(self) | {"false_positive": list(self.false_positive), "missed": list(self.missed)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """Return the value of :meth:`to_json`."""
-        missed = tuple(row["missed"]) if "missed" in row else None
-        return cls(**{**row, "false_positive": tuple(row["false_positive"]), "missed": missed})
+        names = {name: tuple(row.get(name, ())) for name in ("false_positive", "missed")}
+        return cls(**{**row, **names})
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,22 @@ class Evaluation:
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
 
-    def counts(self, name: str) -> tuple[int, int, int]:
-        """Return of a class the cases that its Dice rests on, and those among them with it missed and invented."""
-        scored = sum(row.dice[name] is not None for row in self.cases)
-        missed = sum(name in (row.missed or ()) for row in self.cases)
-        return scored, missed, sum(name in row.false_positive for row in self.cases)
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Of each class the cases that its figures rest on: with a Dice, missed, invented, with a distance."""
+        return {
+            name: {
+                "cases": sum(row.dice[name] is not None for row in self.cases),
+                "missed": sum(name in row.missed for row in self.cases),
+                "invented": sum(name in row.false_positive for row in self.cases),
+                **(
+                    {"distances": sum((row.hausdorff95_mm or {}).get(name) is not None for row in self.cases)}
+                    if self.hausdorff95_mm is not None
+                    else {}
+                ),
+            }
+            for name in self.per_class
+        }
 
     def to_csv(self) -> str:
         """Return a line for each case and class, with the metrics that were asked for; empty where there is none."""
@@ -119,7 +133,7 @@ class Evaluation:
         table.writerow(["case", "class", "dice", "missed", "invented", *metrics])
         for row in self.cases:
             for name, dice in row.dice.items():
-                flags = int(name in (row.missed or ())), int(name in row.false_positive)
+                flags = int(name in (row.missed)), int(name in row.false_positive)
                 table.writerow(
                     [row.case, name, dice, *flags, *((getattr(row, each) or {}).get(name) for each in metrics)]
                 )
@@ -127,12 +141,13 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value that :meth:`from_json` reads."""
-        return _present(self) | {"cases": [case.to_json() for case in self.cases]}
+        return _present(self) | {"counts": self.counts, "cases": [case.to_json() for case in self.cases]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the value of :meth:`to_json`."""
-        return cls(**{**value, "cases": tuple(CaseScores.from_json(row) for row in value["cases"])})
+        kept = {name: each for name, each in value.items() if name != "counts"}
+        return cls(**{**kept, "cases": tuple(CaseScores.from_json(row) for row in value["cases"])})
 
 
 def score_case(
@@ -157,17 +172,17 @@ def score_case(
         if options.surface_tolerance is not None:
             surface = surface_dice_per_class(prediction, truth, classes, spacing, options.surface_tolerance)
         if options.hausdorff:
-            distance = hausdorff95_per_class(prediction, truth, classes, spacing)
+            diagonal = float(np.linalg.norm(np.multiply(truth.shape, spacing))) if options.count_misses else None
+            distance = hausdorff95_per_class(prediction, truth, classes, spacing, diagonal)
     dice = named(dice_per_class(prediction, truth, classes))
+    apart = [(index, name) for index, name in enumerate(class_names) if dice.get(name) == 0]
     return CaseScores(
         case,
         dice,
-        tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
+        tuple(name for index, name in apart if not (truth == index).any()),
         None if surface is None else named(surface),
         None if distance is None else named(distance),
-        tuple(
-            name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (prediction == index).any()
-        ),
+        tuple(name for index, name in apart if not (prediction == index).any()),
     )
 
 
@@ -177,7 +192,9 @@ def summarise(rows: Sequence[CaseScores]) -> Evaluation:
     Raises:
         UserError: there is nothing to take a mean of.
     """
-    names = list(rows[0].dice) if rows else []
+    if not rows:
+        raise UserError("There is no Dice to report: no case validates. Evaluate other cases than those of training.")
+    names = list(rows[0].dice)
     per_class = _means([row.dice for row in rows], names)
     scored = [value for value in per_class.values() if value is not None]
     if not scored:

@@ -40,11 +40,13 @@ def surface_dice_per_class(
     )
 
 
-def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing) -> Scores:
+def hausdorff95_per_class(
+    prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing, of_miss: float | None = None
+) -> Scores:
     """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class.
 
     Returns:
-        None where either is empty: there is no distance to nothing. Such classes lower the Dice, and are left out here.
+        None where both are empty, and ``of_miss`` where one is: there is no distance to nothing.
     """
     from monai.metrics import compute_hausdorff_distance
 
@@ -53,7 +55,10 @@ def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: in
             found = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
         return float(found)
 
-    return tuple(score(a, b) if a.any() and b.any() else None for a, b in _masks(prediction, truth, classes))
+    return tuple(
+        score(a, b) if a.any() and b.any() else of_miss if a.any() or b.any() else None
+        for a, b in _masks(prediction, truth, classes)
+    )
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "image", "logits"
 FORMAT = "c2fnas-onnx-1"
+SIZES = "any"
 
 
 def export_onnx(model: Package, path: Path) -> None:
     """Write the network of ``model`` as ``path``.
 
     Its input ``image`` is float32 ``[batch, channels, i, j, k]``, its output ``logits`` ``[batch, classes, i, j, k]``;
-    batch, i, j and k are free (see :func:`size_rule`).
+    batch, i, j and k are free: what the network pads, the graph pads and crops as well.
 
     Raises:
         UserError: the packages of ``c2fnas[onnx]`` are not installed, PyTorch can't trace the network, or ``path``
@@ -72,17 +74,10 @@ def metadata(model: Package) -> dict[str, str]:
         "c2fnas.model": model.checksum,
         "c2fnas.design": json.dumps(model.design.to_json()),
         "c2fnas.plan": json.dumps(plan.model_dump(mode="json")),
-        "c2fnas.size": size_rule(model.network),
+        "c2fnas.size": SIZES,
         "c2fnas.preprocessing": "\n".join(preparation(plan)),
         "c2fnas.postprocessing": "\n".join(interpretation(plan)),
     }
-
-
-def size_rule(network: nn.Module) -> str:
-    """Return the sizes of i, j and k that the graph takes, in words."""
-    if isinstance(network, SegmentationNetwork):
-        return f"any, but at least one of i, j and k above {_stride(network)}"
-    return f"multiples of {_stride(network)} from {2 * _stride(network)}"
 
 
 def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
@@ -102,7 +97,54 @@ def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return _padded(program.model_proto, network)
+
+
+def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
+    """The graph between a padding with zeros at the end of each axis and a crop, both by the size that comes.
+
+    Sides become multiples of what the network takes. Where the lowest level would be a single voxel, every axis gets
+    the least size that has more: a traced graph would answer wrongly there, without a word.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    stride, graph = _stride(network), proto.graph
+    multiple, least = (1, stride + 1) if isinstance(network, SegmentationNetwork) else (stride, 2 * stride)
+    for node in graph.node:
+        node.input[:] = ["padded" if name == INPUT else name for name in node.input]
+        node.output[:] = ["uncropped" if name == OUTPUT else name for name in node.output]
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, dtype=np.int64), f"pad_{name}")
+        for name, value in {
+            **{"multiple": multiple, "below": multiple - 1, "stride": stride, "least": least},
+            **{"zeros": [0] * 7, "starts": [0] * 3, "axes": [2, 3, 4]},
+        }.items()
+    )
+    before: list[Any] = [
+        ("Shape", [INPUT], "pad_size", {"start": 2}),
+        ("Add", ["pad_size", "pad_below"], "pad_upper", {}),
+        ("Div", ["pad_upper", "pad_multiple"], "pad_times", {}),
+        ("Mul", ["pad_times", "pad_multiple"], "pad_whole", {}),
+        ("ReduceMax", ["pad_whole"], "pad_longest", {"keepdims": 0}),
+        ("Greater", ["pad_longest", "pad_stride"], "pad_large", {}),
+        ("Where", ["pad_large", "pad_whole", "pad_least"], "pad_goal", {}),
+        ("Sub", ["pad_goal", "pad_size"], "pad_missing", {}),
+        ("Concat", ["pad_zeros", "pad_missing"], "pad_ends", {"axis": 0}),
+        ("Pad", [INPUT, "pad_ends"], "padded", {}),
+    ]
+    after: list[Any] = [("Slice", ["uncropped", "pad_starts", "pad_size", "pad_axes"], OUTPUT, {})]
+    first, last = (
+        [onnx.helper.make_node(kind, inputs, [output], output, **more) for kind, inputs, output, more in nodes]
+        for nodes in (before, after)
+    )
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    for value in (graph.input[0], graph.output[0]):
+        for axis, name in ((2, "i"), (3, "j"), (4, "k")):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    return proto
 
 
 def _side(name: str, network: nn.Module) -> object:

@@ -18,7 +18,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
 from c2fnas.inference.prediction_files import find_cases, output_name
 from c2fnas.inference.pretrained import is_archive, model_folders
-from c2fnas.shapes import Size
+from c2fnas.shapes import Size, Spacing
 
 if TYPE_CHECKING:
     from c2fnas.inference.images import ImageLike
@@ -84,6 +84,7 @@ class Model:
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         max_memory: int | str | None = None,
+        spacing: str | Spacing | None = None,
     ) -> Any:
         """Label an image, or every image of a folder, in its own grid.
 
@@ -101,6 +102,8 @@ class Model:
             device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
             precision: ``auto``: what the device computes fast.
             max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+            spacing: The true one, in mm along the image's own axes, where its header has lost it. Labels keep the
+                header.
 
         Returns:
             Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
@@ -112,7 +115,7 @@ class Model:
             UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
                 does not fit into memory.
         """
-        options = Options(vote, mirror, stride, device, precision, max_memory)
+        options = Options(vote, mirror, stride, device, precision, max_memory, spacing)
         path = Path(image) if isinstance(image, str | os.PathLike) else None
         goal = None if output is None else Path(output)
         if goal is not None and probabilities:
@@ -155,7 +158,7 @@ class Model:
         except ValueError as error:
             raise UserError(f"--stride {options.stride}: {error}.") from error
         mirror = self.plan.mirror if options.mirror is None else options.mirror
-        return Predictor(self.packages, window, options.vote, mirror, device)
+        return Predictor(self.packages, window, options.vote, mirror, device, options.stated)
 
     def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
         predicted = _predict_files(self, path, output, options)

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from c2fnas.data.geometry import parse_spacing
 from c2fnas.devices import refuse_unknown_device
 from c2fnas.errors import UserError
-from c2fnas.shapes import Size
+from c2fnas.shapes import Size, Spacing
 
 Vote = Literal["majority", "mean"]
 
@@ -22,6 +23,7 @@ class Options:
         device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
         precision: ``auto``: what the device computes fast.
         max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+        spacing: The true one in mm along the images' own axes, where headers have lost it; None: the header's.
 
     Raises:
         UserError: an option is wrong on any machine.
@@ -33,10 +35,11 @@ class Options:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     max_memory: int | str | None = None
+    spacing: str | Spacing | None = None
 
     def __post_init__(self) -> None:
         refuse_unknown_device(self.device)
-        _ = self.steps, self.bytes
+        _ = self.steps, self.bytes, self.stated
 
     @property
     def steps(self) -> Size | None:
@@ -47,6 +50,25 @@ class Options:
     def bytes(self) -> int | None:
         """Bytes to compute in."""
         return None if self.max_memory is None else parse_bytes(self.max_memory)
+
+    @property
+    def stated(self) -> Spacing | None:
+        """Millimetres between voxels."""
+        return None if self.spacing is None else stated_spacing(self.spacing)
+
+
+def stated_spacing(spacing: str | Spacing) -> Spacing:
+    """Return the true spacing that an option states.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return parse_spacing(str(spacing))
+    except ValueError as error:
+        raise UserError(
+            f"--spacing {spacing}: give millimetres along the images' own axes, one number or three: 1.25,1.25,8."
+        ) from error
 
 
 def parse_stride(stride: str | int | Size) -> Size:

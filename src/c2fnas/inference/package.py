@@ -15,6 +15,7 @@ import torch
 from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
+from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
@@ -23,7 +24,7 @@ from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
-from c2fnas.shapes import Size
+from c2fnas.shapes import Size, Spacing
 from c2fnas.training.weights import read_tensors, write_tensors
 
 PLAN, CARD = "plan.json", "README.md"
@@ -32,13 +33,20 @@ MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 
 
 class ModelPlan(Plan):
-    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
+    """A plan with the needs of prediction: the blending of windows, and mirrored views.
+
+    ``seen`` are the least and the largest spacing of the training cases, along the plan's axes; ``stated_headers`` the
+    spacings in headers that others were stated for (:attr:`c2fnas.data.fingerprint.Fingerprint.stated_headers`). Models
+    of 0.1.0 know neither.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
+    seen: tuple[Spacing, Spacing] | None = None
+    stated_headers: tuple[Spacing, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -85,6 +93,7 @@ def save_package(
     card: str,
     weighting: Weighting,
     mirror: bool = False,
+    fingerprint: Fingerprint | None = None,
 ) -> None:
     """Write a package; one that was there before is replaced once the new one is whole.
 
@@ -96,6 +105,7 @@ def save_package(
         card: The model card, Markdown.
         weighting: How windows are blended.
         mirror: Average over mirrored views unless told otherwise.
+        fingerprint: Of the training cases, whose spacings the model remembers.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
@@ -104,7 +114,7 @@ def save_package(
         shutil.rmtree(left_over, ignore_errors=True)
     with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / design_file(design), design.to_json())
-        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
+        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror, fingerprint).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((design_file(design), PLAN, WEIGHTS))
@@ -150,10 +160,14 @@ def _check(path: Path, sums: dict[str, str]) -> None:
         raise UserError(f"{path}: {_DAMAGED}")
 
 
-def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
-    """The plan of a model; that of another model keeps its format."""
-    own = {name: getattr(plan, name) for name in type(plan).model_fields}
-    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror})
+def _model_plan(plan: Plan, weighting: Weighting, mirror: bool, fingerprint: Fingerprint | None) -> ModelPlan:
+    """The plan of a model; that of another model keeps its format, and what it remembers."""
+    own = {name: getattr(plan, name) for name in type(plan).model_fields} | {"weighting": weighting, "mirror": mirror}
+    if fingerprint is not None:
+        spacings = [tuple(case.spacing[axis] for axis in plan.axes) for case in fingerprint.cases]
+        ends = tuple(tuple(end(values) for values in zip(*spacings, strict=True)) for end in (min, max))
+        own |= {"seen": ends, "stated_headers": fingerprint.stated_headers}
+    return ModelPlan(**own)
 
 
 def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:

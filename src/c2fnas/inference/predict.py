@@ -1,9 +1,12 @@
 """Prediction of label files: case by case in bounded memory, resumable; a case that fails is passed over."""
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,13 @@ import torch
 from torch import nn
 
 from c2fnas.data.dataset import Case
+from c2fnas.data.fingerprint import alike
+from c2fnas.data.geometry import Geometry
 from c2fnas.data.normalisation import NormalisedImage
-from c2fnas.data.preprocess import prepare_image, resampled_image
+from c2fnas.data.preprocess import is_far, prepare_image, prepared_shape, resampled_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
-from c2fnas.data.volume import Volume, write_label
+from c2fnas.data.volume import Volume, read_geometry, write_label
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Ensemble, Mirrored
 from c2fnas.inference.options import Vote
@@ -24,7 +29,11 @@ from c2fnas.inference.package import Package
 from c2fnas.inference.prediction_files import PredictionFolder
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.text import plural
+from c2fnas.shapes import Spacing
+from c2fnas.space.geometry import by
+from c2fnas.text import plural, some
+
+log = logging.getLogger(__name__)
 
 Image = np.ndarray | NormalisedImage
 Prepared = tuple[Image, Restoration]
@@ -79,6 +88,7 @@ class Predictor:
         vote: The fusion of several models (paper 4.2: majority).
         mirror: Each model averages over all eight mirrorings.
         device: The device to compute on.
+        spacing: The true spacing of images, along their own axes, where headers have lost it.
     """
 
     models: tuple[Package, ...]
@@ -86,6 +96,7 @@ class Predictor:
     vote: Vote = "majority"
     mirror: bool = False
     device: str | torch.device = "auto"
+    spacing: Spacing | None = None
 
     def __post_init__(self) -> None:
         refuse_unlike(self.models)
@@ -99,6 +110,7 @@ class Predictor:
             "mirror": self.mirror,
             "stride": list(self.window.stride),
             "weighting": self.window.weighting,
+            **({"spacing": list(self.spacing)} if self.spacing else {}),
         }
 
     @property
@@ -117,8 +129,9 @@ class Predictor:
 
         Raises:
             CaseError: it has other channels than the models; ``name`` is what to call it.
-            UserError: one window does not fit into memory.
+            UserError: one window does not fit into memory, or the spacing has to be stated.
         """
+        self.look([(name.name, volume.geometry, None)])
         image, way = self.read(Case("", (name,), None), volume)
         classes = len(self.models[0].plan.classes) if probabilities else None
         sink = RestoringSink(way, len(self.models), self.vote, classes)
@@ -126,16 +139,45 @@ class Predictor:
 
     def read(self, case: Case, volume: Volume | None = None) -> Prepared:
         """Return a case's image, as each model normalises it, and the way back; ``volume`` is what was read of it."""
-        plan = self.models[0].plan
+        plan, spacing = self.models[0].plan, case.spacing or self.spacing
         if not self._apart:
-            return prepare_image(case.images, plan, case.id, volume)
-        image, way, own = resampled_image(case.images, plan, case.id, volume)
+            return prepare_image(case.images, plan, case.id, volume, spacing)
+        image, way, own = resampled_image(case.images, plan, case.id, volume, spacing)
         return NormalisedImage(image, [channel for model in self.models for channel in model.plan.channels], own), way
 
-    def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
+    def write(self, case: Case, sink: RestoringSink, path: Path) -> None:
         """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""
-        classes = self.models[0].plan.label_classes
-        write_label(path, sink.labels, way.original, None, classes, template=case.images[0])
+        classes, grid = self.models[0].plan.label_classes, read_geometry(case.images[0], case.id)
+        write_label(path, sink.labels, grid, None, classes, template=case.images[0])
+
+    def look(self, grids: Iterable[tuple[str, Geometry, Spacing | None]]) -> None:
+        """Tell of images whose spacing is far from all that the models were trained on; of each its name and grid.
+
+        Raises:
+            UserError: a header looks as those did for which another spacing was stated in training.
+        """
+        plan, far, unstated = self.models[0].plan, list[str](), list[str]()
+        span = plan.seen or (None if plan.spacing is None else (plan.spacing, plan.spacing))
+        for name, grid, stated in grids:
+            way = Restoration.to_axes(grid.with_spacing(stated or self.spacing), plan.axes)
+            if not (stated or self.spacing) and alike(grid.spacing) in plan.stated_headers:
+                unstated.append(f"{name} ({by(grid.spacing)} mm)")
+            elif span and is_far(way.spacing, *span):
+                size = prepared_shape(way.shape, way.spacing, plan)
+                needed = f"{4 * prod(size) * len(plan.channels) / 1e9:.2g} GB"
+                far.append(f"{name} of {by(way.spacing)} mm, resampled to {by(size)} voxels ({needed})")
+        if unstated:
+            raise UserError(
+                f"{some(unstated)}: the models were trained on images with such headers, for which another spacing "
+                "was stated. State the true one of these too: --spacing I,J,K in mm."
+            )
+        if far and span:
+            log.warning(
+                "Trained on a spacing of %s mm; far from it: %s. If a header is wrong, state the true spacing with "
+                "--spacing I,J,K in mm.",
+                " to ".join(dict.fromkeys(map(by, span))),
+                some(far),
+            )
 
 
 def refuse_unlike(models: Sequence[Package]) -> None:
@@ -171,12 +213,20 @@ def predict_cases(
     Raises:
         UserError: the folder holds other predictions or can't be written, or one window does not fit into memory.
     """
+    predictor.look(_grids(cases))
     output = PredictionFolder(folder)
     open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
     work = _Work(predictor, output, len(cases) - len(open_), on_progress)
     work.run(open_)
     kept = tuple(case.id for case in cases if case not in open_)
     return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
+
+
+def _grids(cases: Sequence[Case]) -> Iterator[tuple[str, Geometry, Spacing | None]]:
+    """Names and grids of images; those that can't be read are told of when it is their turn."""
+    for case in cases:
+        with suppress(CaseError):
+            yield case.images[0].name, read_geometry(case.images[0], case.id), case.spacing
 
 
 class _Work:
@@ -205,8 +255,8 @@ class _Work:
                 self._network, self._volumes(waiting, under_way), device=self._predictor.device
             )
             for sink in sinks:
-                case, way = under_way.popleft()
-                self._predictor.write(case, sink, way, self._output.path(case))
+                case, _ = under_way.popleft()
+                self._predictor.write(case, sink, self._output.path(case))
                 self.done.append(case.id)
                 self._tell()
         except (UserError, KeyboardInterrupt):

@@ -1,10 +1,14 @@
 """From a fingerprint to a plan: spacing, axes, patch and strides, in the paper's way or fitted to the data."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any, Literal
+
+import numpy as np
 
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.data.problem import Problem
 from c2fnas.planning.patch_size import (
     ANISOTROPY,
     MULTIPLE,
@@ -15,6 +19,8 @@ from c2fnas.planning.patch_size import (
     part_of,
     target_spacing,
 )
+from c2fnas.space.geometry import by
+from c2fnas.text import some
 
 Style = Literal["paper", "planned"]
 
@@ -22,6 +28,10 @@ LARGEST_PATCH = 96**3
 PLANNED_BATCH = 2
 """Patches an iteration where the plan is fitted to the data, as nnU-Net has it for large patches."""
 CROPPED_SHARE = 0.8
+FEW_VOXELS = 8
+"""A structure of fewer is one voxel at most after the first reduction."""
+SMALL_SHARE = 0.1
+"""Share of a volume beyond which a structure isn't small, whatever its voxels."""
 
 
 def make_plan(
@@ -104,6 +114,26 @@ def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
     channels = [ChannelPlan(name=each.name, kind=each.kind) for each in fingerprint.channels]
     classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
     return {"channels": tuple(channels), "classes": tuple(classes)}
+
+
+def small_classes(fingerprint: Fingerprint, file: object) -> tuple[Problem, ...]:
+    """Return a warning about the classes that are next to nothing at the spacing which would be planned."""
+    plan = make_plan(fingerprint, style="planned")
+    assert plan.spacing is not None
+    found, least = [], float("inf")
+    for index, each in list(enumerate(fingerprint.classes))[1:]:
+        held = [(case.voxels[index], case) for case in fingerprint.cases if case.voxels[index]]
+        shares = [voxels / prod(case.shape) for voxels, case in held]
+        sizes = [voxels * prod(case.spacing) / prod(plan.spacing) for voxels, case in held]
+        if held and np.median(shares) < SMALL_SHARE and (middle := float(np.median(sizes))) < FEW_VOXELS:
+            found.append(f"{each.name!r} of {middle:.2g} voxels in the median case")
+            least = min(least, middle)
+    if not found:
+        return ()
+    finer = [round(mm * min(1.0, least / FEW_VOXELS) ** (1 / 3), 2) for mm in plan.spacing]
+    fix = f"Plan a finer spacing, `--set plan.spacing={str(finer).replace(' ', '')}`, or merge the class with another."
+    text = f"{some(found, 5, kind='classes')} at the planned spacing of {by(plan.spacing)} mm"
+    return (Problem("", str(file), text, f"at least {FEW_VOXELS} voxels to learn from", fix, "warning"),)
 
 
 def scaled_plan(plan: Plan, factor: float) -> Plan:

@@ -179,6 +179,9 @@ class RunConfig(Frozen):
     operations: tuple[Operation, ...] = SearchSpace().operations
     hours: PositiveFloat | None = None
     shares: Shares | None = None
+    stated_spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="the true one, in mm along the images' own axes, where the headers have lost it"
+    )
     plan: PlanConfig = PlanConfig()
     folds: FoldsConfig = FoldsConfig()
     coarse: CoarseConfig

@@ -37,6 +37,7 @@ OPTIONS = {
     "fine.sampling": "--sampling",
     "deployment.recipe.name": "--recipe",
     "deployment.recipe.iterations": "--iterations",
+    "stated_spacing": "--spacing",
     "folds": "--folds, --fold-count and --group-by",
     "deployment.recipe.precision": "--precision",
     "deployment.start": "--from",

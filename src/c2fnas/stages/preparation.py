@@ -11,10 +11,19 @@ from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
+from c2fnas.data.folds import (
+    ClassCounts,
+    Split,
+    chosen_groups,
+    class_counts,
+    make_folds,
+    missing_classes,
+    refuse_undivided,
+    unmeasurable,
+)
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
-from c2fnas.data.problem import Problem, Severity
+from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
@@ -52,7 +61,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
         UserError: the data set has errors, or the run folder belongs to another data set or to other folds.
     """
     data, plan = prepare_plan(run, dataset, request)
-    _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
+    _, redivided = keep_folds(run, data, request)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
@@ -68,10 +77,10 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     Raises:
         UserError: the data set has errors, can't be divided into folds, or is another one than the run's.
     """
-    reading = read_dataset(dataset)
+    reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
     if not run.folder.folds.exists():
-        make_folds(data, request.folds, request.draft.seed)  # what can't be divided is refused before it is read
+        _divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
     return data, _plan(run, request)
 
@@ -91,7 +100,9 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
 
 def preparation_of(run: Run) -> Preparation:
     """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(run.cache[case].restoration.shape for case in run.search_split.validation)
+    shapes = tuple(
+        run.cache[case].restoration.shape for case in run.search_split.validation or run.search_split.training
+    )
     return Preparation(run.plan, run.folds, shapes)
 
 
@@ -135,18 +146,24 @@ def _scan(reading: Reading, run: Run) -> Scan:
         raise UserError(_refusal(dataset, hindering))
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+    _tell([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
 
 
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
-    shown = "; ".join(each.text for each in errors[:SHOWN])
-    more = f" ... and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-    return f"{dataset.root}: {len(errors)} errors in the data set: {shown}{more} {_hint(dataset)}"
+    told = [line.removeprefix("error: ") for line in lines(errors)]
+    more = f" ... and {len(told) - SHOWN} more kinds." if len(told) > SHOWN else ""
+    return f"{dataset.root}: {len(errors)} errors in the data set: {' '.join(told[:SHOWN])}{more} {_hint(dataset)}"
 
 
 def _hint(dataset: Dataset) -> str:
     return f"`c2fnas check {dataset.root}` lists every one."
+
+
+def _tell(warnings: Iterable[Problem], reporter: Reporter) -> None:
+    for warning in warnings:
+        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
 
 
 def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
@@ -209,7 +226,7 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
-def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[tuple[Split, ...], bool]:
+def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
     """Return the folds in the run folder, made where there are none, and true if they are new.
 
     The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
@@ -217,11 +234,11 @@ def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tup
     Raises:
         UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
     """
-    folder = run.folder
+    folder, choice = run.folder, request.folds
     known = load_folds(folder.folds) if folder.folds.exists() else None
     if known is not None and not choice.given:
         return known, False
-    folds = make_folds(dataset, choice, seed)
+    folds = _divided(dataset, request)
     groups = _of_validation(folds, chosen_groups(dataset, choice))
     if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
         return folds, False
@@ -230,6 +247,13 @@ def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tup
     write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
     return folds, True
+
+
+def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
+    folds = make_folds(dataset, request.folds, request.draft.seed)
+    if request.draft.kind == "search":
+        refuse_undivided(dataset, folds)
+    return folds
 
 
 def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
@@ -248,11 +272,10 @@ def _tell_missing(
 ) -> None:
     present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
     counts = class_counts(folds, present, len(dataset.classes))
-    warnings = missing_classes(counts, dataset.classes, folder.folds.name)
-    for warning in warnings[:SHOWN]:
-        reporter.say(f"Warning: {warning.found}. {warning.fix}")
-    if len(warnings) > SHOWN:
-        reporter.say(f"... and {len(warnings) - SHOWN} more warnings of this kind, in {folder.check}.")
+    alone = not folds[0].validation
+    name = folder.folds.name
+    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
+    _tell(warnings, reporter)
     _keep_warnings(dataset, folder, warnings, counts)
 
 

@@ -200,7 +200,7 @@ def train_network(
             divisor=divisor,
             extend=spec.extend,
             validate=validate,
-            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" and split.validation else None,
             until=end,
         )
         if end in spec.score_at:
@@ -305,6 +305,7 @@ def _save_model(
         card=model_card(run, spec.design, spec.recipe, spec.fold, evaluation),
         weighting=run.weighting,
         mirror=spec.recipe.mirror,
+        fingerprint=run.fingerprint,
     )
 
 

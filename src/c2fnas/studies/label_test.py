@@ -27,7 +27,7 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
     Raises:
         UserError: cases could not be labelled; the others are.
     """
-    cases = load_dataset(dataset).test
+    cases = load_dataset(dataset).with_spacing(run.config.stated_spacing).test
     if not cases:
         return None
     run = Run.open(run.folder.root, run.reporter)

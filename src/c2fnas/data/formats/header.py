@@ -38,7 +38,8 @@ class Header:
     """A volume file's header.
 
     ``shape`` holds the spatial axes (i, j, k), then the channels where the file has any. ``affine`` maps voxel indices
-    to millimetres (right, anterior, superior). ``findings`` are the format's own.
+    to millimetres (right, anterior, superior). ``findings`` are the format's own. ``scaling``, slope and intercept, is
+    there where the file holds integers that stand for other values.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Header:
     dtype: np.dtype
     affine: np.ndarray
     findings: tuple[Finding, ...] = ()
+    scaling: tuple[float, float] | None = None
 
     @property
     def voxels(self) -> int:

@@ -29,6 +29,8 @@ ORIENTATION = (
     *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
+MILLIMETRES = {1: 1e3, 3: 1e-3}
+"""Of the header's units metre and micrometre; any other code stands for the millimetre, as ITK has it."""
 DAMAGED = (EOFError, OSError, ValueError, zlib.error)
 
 
@@ -43,12 +45,12 @@ def read_header(path: Path) -> Header:
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
     with np.errstate(all="ignore"):  # what isn't finite is a finding, not a warning of numpy's
-        affine = _affine(raw, findings)
+        affine = _in_millimetres(_affine(raw, findings), raw)
     findings += _spacing_findings(raw) + _scaling_findings(raw)
     sound = all(finding.severity == "warning" for finding in findings)
     if sound and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
         findings += _extent_findings(path, raw, int(np.prod(shape)) * dtype.itemsize)
-    return Header(path, shape, dtype, affine, tuple(findings))
+    return Header(path, shape, dtype, affine, tuple(findings), _scaling(raw) if sound and dtype.kind in "iu" else None)
 
 
 def read_voxels(header: Header) -> np.ndarray:
@@ -79,7 +81,11 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
 def label_image(labels: np.ndarray, affine: np.ndarray, like: nibabel.Nifti1Header | None) -> nibabel.Nifti1Image:
     """Return labels as an image; sform and qform have the codes and fields of the header ``like``."""
     header = None if like is None else _orientation(like)
-    if header is None or not np.allclose(header.get_best_affine(), affine, atol=AFFINE_TOLERANCE):
+    if header is not None:
+        header.set_data_shape(labels.shape)  # the affine of a header without codes depends on it
+    if header is None or not np.allclose(
+        _in_millimetres(header.get_best_affine(), header), affine, atol=AFFINE_TOLERANCE
+    ):
         return nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return kind(labels, header.get_best_affine(), header, dtype=labels.dtype)
@@ -159,6 +165,11 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     return sform if sform is not None else cast(np.ndarray, qform)
 
 
+def _in_millimetres(affine: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+    unit = MILLIMETRES.get(int(raw["xyzt_units"]) & 7, 1.0)
+    return affine if unit == 1 else np.diag([unit, unit, unit, 1.0]) @ affine
+
+
 def _qform(raw: nibabel.Nifti1Header, findings: list[Finding], is_spare: bool) -> np.ndarray | None:
     """The qform; where it is invalid, the bare spacing, or None beside a sform, which is used instead."""
     try:
@@ -207,10 +218,17 @@ def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[F
     return extent_findings(path, int(offset), size, packed=is_packed(path))
 
 
-def _scaled(stored: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+def _scaling(raw: nibabel.Nifti1Header) -> tuple[float, float] | None:
+    """Slope and intercept where they change a value."""
     slope, intercept = raw.get_slope_inter()
-    if stored.dtype.kind not in "iuf" or (slope in (None, 1.0) and intercept in (None, 0.0)):
+    return None if slope in (None, 1.0) and intercept in (None, 0.0) else (float(slope), float(intercept))
+
+
+def _scaled(stored: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+    scaling = _scaling(raw)
+    if stored.dtype.kind not in "iuf" or scaling is None:
         return stored
+    slope, intercept = scaling
     # float32 holds every integer of 16 bits; wider ones are scaled in double precision.
     precision = np.float32 if stored.dtype.itemsize <= 2 else np.float64
     with np.errstate(over="ignore", invalid="ignore"):

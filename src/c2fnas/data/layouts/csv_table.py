@@ -1,7 +1,8 @@
 """A CSV with a row per case.
 
 Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
-optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``).
+optionally ``id``, ``group`` (or ``patient``), ``fold``, ``split`` (``training``, ``validation`` or ``test``) and
+``spacing``, the true one where the headers have lost it (``1.25 1.25 8``: millimetres along the image's own axes).
 Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
 name with the suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the
 label files.
@@ -9,18 +10,23 @@ label files.
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from c2fnas.data.dataset import Case, LabelClass
-from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.dataset import Case
+from c2fnas.data.geometry import parse_spacing
 from c2fnas.data.layouts.layout import Layout, Reading
-from c2fnas.data.layouts.manifest import Draft, fold_number, inside, name_of, parse_channels, read_manifest, told_apart
+from c2fnas.data.layouts.manifest import (
+    Draft,
+    EntryError,
+    fold_number,
+    inside,
+    name_of,
+    parse_channels,
+    read_manifest,
+    told_apart,
+)
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.data.volume import read_stored
-from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import refuse_exhaustion
 
 SPLITS = {
@@ -29,8 +35,6 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 GROUPS = ("group", "patient", "subject")
-SCAN_WORKERS = 4
-ELSEWHERE = "Name a file outside the CSV's folder by its absolute path."
 Row = dict[str, str]
 
 
@@ -61,7 +65,8 @@ class TableLayout(Layout):
             side += draft.cases([(name, row)], partial(_case, columns=columns, root=file.parent, split=split))
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
-        classes = draft.classes(named["labels"], known) if "labels" in named else _scan(cases["training"], draft)
+        training = cases["training"]
+        classes = draft.classes(named["labels"], known) if "labels" in named else draft.found_classes(training)
         in_columns = tuple(column.removeprefix("image_") for column in columns if column != "image")
         return draft.reading(
             name=named.get("name") or file.stem,
@@ -118,24 +123,13 @@ def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
     label = _path(root, row["label"]) if row.get("label") else None
     fold = fold_number(row.get("fold") or ("0" if split == "validation" else None))
     group = next((row[column] for column in GROUPS if row.get(column)), None)
-    return Case(row.get("id") or name_of(images), images, label, group, fold)
+    try:
+        spacing = parse_spacing(row["spacing"]) if row.get("spacing") else None
+    except ValueError as error:
+        expected, fix = "millimetres along three axes, such as 1.25 1.25 8", "Correct the column `spacing`."
+        raise EntryError(Finding(f"spacing {row['spacing']!r}", expected, fix)) from error
+    return Case(row.get("id") or name_of(images), images, label, group, fold, spacing)
 
 
 def _path(root: Path, text: str) -> Path:
-    return Path(text) if Path(text).is_absolute() else inside(root, text, ELSEWHERE)
-
-
-def _scan(cases: Sequence[Case], draft: Draft) -> tuple[LabelClass, ...]:
-    """Classes by the values in the label files; where none can be read, that is for the check to report."""
-    with ThreadPoolExecutor(SCAN_WORKERS) as threads:
-        values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
-    labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-    return draft.classes(labels) if values else parse_classes(labels)[0]
-
-
-def _values(label: Path) -> list[int]:
-    try:
-        stored = read_stored(label, "")[0]
-    except CaseError:
-        return []
-    return label_values(stored) if fraction_finding(stored) is None else []
+    return Path(text) if Path(text).is_absolute() else inside(root, text)

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.problem import Problem
+from c2fnas.data.problem import Problem, lines
 from c2fnas.errors import UserError
+from c2fnas.shapes import Spacing
 
 SHOWN_PROBLEMS = 3
 
@@ -20,6 +21,10 @@ class Reading:
     problems: tuple[Problem, ...]
     files: tuple[Path, ...]
     """The manifest's own files; the first one decides which layout reads it."""
+
+    def with_spacing(self, spacing: Spacing | None) -> "Reading":
+        """The same with the true spacing of the cases, see :meth:`c2fnas.data.dataset.Dataset.with_spacing`."""
+        return replace(self, dataset=self.dataset.with_spacing(spacing))
 
     def sound(self, path: Path) -> Dataset:
         """The data set, read from ``path``, if its manifest has no errors.
@@ -38,8 +43,8 @@ class DatasetError(UserError):
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        shown = " ".join(each.text for each in problems[:SHOWN_PROBLEMS])
-        more = len(problems) - SHOWN_PROBLEMS
+        told = [line.removeprefix("error: ") for line in lines(problems)]
+        shown, more = " ".join(told[:SHOWN_PROBLEMS]), len(told) - SHOWN_PROBLEMS
         super().__init__(f"{shown} And {more} more: `c2fnas check {path}` lists them." if more > 0 else shown)
 
 

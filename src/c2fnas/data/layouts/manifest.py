@@ -1,11 +1,13 @@
 """Parts that the layouts share: reading a manifest, its channels, paths that stay inside, ids that are safe."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
@@ -13,10 +15,12 @@ from c2fnas.data.formats import without_suffix
 from c2fnas.data.layouts.labels import parse_classes, whole_number
 from c2fnas.data.layouts.layout import Reading
 from c2fnas.data.problem import CaseError, Finding, Problem
-from c2fnas.data.volume import read_header
+from c2fnas.data.volume import read_header, read_stored
+from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import refuse_exhaustion
 
 MANIFEST = "dataset.json"
+SCAN_WORKERS = 4
 SEPARATOR = re.compile(r"([_\-. ])")
 SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
 
@@ -73,25 +77,23 @@ def parse_channels(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
 
 
-def inside(root: Path, text: Any, fix: str = "Correct the manifest, and move the file into the folder.") -> Path:
-    """The path below ``root`` that a manifest names; ``fix`` is told of one that leads elsewhere.
+def inside(root: Path, text: Any) -> Path:
+    """The path below ``root`` that a manifest names: a relative one, or an absolute one that lies there.
 
     Raises:
-        EntryError: it is no text, absolute, or climbs out of ``root``.
+        EntryError: it is no text, or leads out of ``root``.
     """
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         found = f"{text!r} in place of a path"
         raise EntryError(Finding(found, "the path of a file", "Correct the entry in the manifest."))
-    outside = Finding(f"the path {text!r}, which leads out of the data set", "a path inside the data set's folder", fix)
-    path = PurePosixPath(text.strip().replace("\\", "/"))
-    parts: list[str] = []
-    for part in path.parts:
-        if path.is_absolute() or re.fullmatch(r"[A-Za-z]:", part) or (part == ".." and not parts):
-            raise EntryError(outside)
-        parts = parts[:-1] if part == ".." else [*parts, part]
-    if not parts:
-        raise EntryError(outside)
-    return root.joinpath(*parts)
+    named = Path(text.strip().replace("\\", "/"))
+    for base in (root.absolute(), root.resolve()):  # the data set's folder may be reached by a link
+        path = Path(os.path.normpath(base / named))
+        if path != base and path.is_relative_to(base) and not re.match(r"[A-Za-z]:", text.strip()):
+            return root / path.relative_to(base)
+    fix = "Move the file into that folder, or list the cases in a CSV, which takes absolute paths."
+    outside = f"the {'absolute path' if named.is_absolute() else 'path'} {text!r}, which leads out of the data set"
+    raise EntryError(Finding(outside, f"a file in {root}", fix))
 
 
 def image_paths(root: Path, listed: Any) -> tuple[Path, ...]:
@@ -144,6 +146,14 @@ def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(with_folder(case) if len(files[case.id]) > 1 else case for case in cases)
 
 
+def _values(label: Path) -> list[int]:
+    try:
+        stored, header = read_stored(label, "")
+    except CaseError:
+        return []
+    return label_values(stored) if fraction_finding(stored, header.scaling) is None else []
+
+
 class Draft:
     """A data set that is being read: its manifest, and the problems so far."""
 
@@ -160,6 +170,13 @@ class Draft:
         for finding in findings:
             self.note(finding, file=file)
         return classes
+
+    def found_classes(self, cases: Sequence[Case]) -> tuple[LabelClass, ...]:
+        """Return classes by the values in the label files; where none can be read, that is for the check to report."""
+        with ThreadPoolExecutor(SCAN_WORKERS) as threads:
+            values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
+        labels = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
+        return self.classes(labels) if values else parse_classes(labels)[0]
 
     def cases(self, entries: Iterable[tuple[str, Any]], read: Callable[[Any], Case]) -> Iterator[Case]:
         """Yield the cases of named entries; those that ``read`` refuses by :class:`EntryError` are noted."""
@@ -221,7 +238,7 @@ class Draft:
         """No cases, unless the problems of the entries say enough, or not as many as the manifest states."""
         count = len(dataset.training)
         if not dataset.training and not dataset.test:
-            if not any(problem.case and problem.severity == "error" for problem in self.problems):
+            if not any(problem.severity == "error" for problem in self.problems):
                 fix = "List the cases in the manifest, and put their files where it says."
                 self.note(Finding("no cases", "at least one", fix))
         elif isinstance(stated, int) and stated != count:

@@ -1,9 +1,10 @@
 """Medical Segmentation Decathlon: ``dataset.json`` lists image and label of every case.
 
 Understood besides: entries as text or objects, several files per image, nnU-Net v1's ``_0000`` files behind plain
-names, a ``fold`` per entry and a list ``validation`` (both as MONAI's data lists have them).
+names, and MONAI's data lists: a ``fold`` per entry, lists ``validation`` and ``testing``, no ``labels``.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from c2fnas.data.layouts.manifest import (
     told_apart,
 )
 from c2fnas.data.problem import Finding
+from c2fnas.text import plural
+
+LISTS = ("training", "validation", "test", "testing")
+KEYS = ("image", "label", "fold")
 
 
 class MsdLayout(Layout):
@@ -39,15 +44,17 @@ class MsdLayout(Layout):
         """Read ``dataset.json``."""
         content, draft = read_manifest(path), Draft(manifest_path(path) or path)
         channels = parse_channels(content)
-        training, validation, test = (
-            tuple(_cases(content, key, draft, len(channels))) for key in ("training", "validation", "test")
+        training, validation, test, testing = (
+            tuple(_cases(content, key, draft, len(channels))) for key in ("training", "validation", "test", "testing")
         )
+        labelled = told_apart((*training, *validation))
+        _note_unknown(content, draft)
         return draft.reading(
             name=content.get("name"),
-            classes=draft.classes(content.get("labels")),
+            classes=draft.classes(content["labels"]) if "labels" in content else draft.found_classes(labelled),
             channels=channels,
-            training=told_apart((*training, *validation)),
-            test=told_apart(test),
+            training=labelled,
+            test=told_apart((*test, *testing)),
             stated=content.get("numTraining"),
         )
 
@@ -63,10 +70,27 @@ def _cases(content: dict[str, Any], key: str, draft: Draft, channels: int) -> It
 
 def _case(entry: Any, key: str, root: Path, channels: int) -> Case:
     fields = entry if isinstance(entry, dict) else {"image": entry}
-    images = image_paths(root, fields.get("image"))
-    label = inside(root, fields["label"]) if fields.get("label") else None
+    images, label = image_paths(root, fields.get("image")), fields.get("label")
+    label = label[0] if isinstance(label, list) and len(label) == 1 else label
     fold = fields.get("fold", 0 if key == "validation" else None)
-    return Case(name_of(images), _split_files(images, channels), label, fold=fold_number(fold))
+    return Case(
+        name_of(images), _split_files(images, channels), inside(root, label) if label else None, fold=fold_number(fold)
+    )
+
+
+def _note_unknown(content: dict[str, Any], draft: Draft) -> None:
+    """Lists of cases and keys of entries that nothing reads, each once with its count."""
+    lists = {key: [each for each in value if isinstance(each, dict)] for key, value in content.items() if _list(value)}
+    unread = [(f"a list {key!r} of {plural(len(lists[key]), 'case')}", LISTS) for key in lists if key not in LISTS]
+    keys = Counter(key for name in LISTS for each in lists.get(name, ()) for key in each if key not in KEYS)
+    unknown = [(f"the key {key!r} in {plural(count, 'entry', 'entries')}", KEYS) for key, count in keys.items()]
+    for found, known in unread + unknown:
+        fix = "Nothing reads it: correct its name if it is meant for one of these."
+        draft.note(Finding(found, ", ".join(known), fix, "warning"))
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) and "image" in each for each in value)
 
 
 def _split_files(images: tuple[Path, ...], channels: int) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from c2fnas.data.formats import FORMATS, suffix_of
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import Draft, image_paths, inside, manifest_path, parse_channels, read_manifest
 from c2fnas.data.problem import Finding
+from c2fnas.text import plural
 
 CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
@@ -36,8 +37,11 @@ class NnunetLayout(Layout):
         root, listed = draft.manifest.parent, content.get("dataset")
         classes = draft.classes(content.get("labels"))
         ending = str(content.get("file_ending") or _ending(root))
+        if f".{ending.lower()}" in FORMATS:
+            ending = f".{ending}"
         if ending.lower() not in FORMATS:
-            draft.note(Finding(f"file_ending {ending!r}", f"one of {', '.join(FORMATS)}", "Convert the files."))
+            fix = "Correct file_ending in the manifest, or convert the files."
+            draft.note(Finding(f"file_ending {ending!r}", f"one of {', '.join(FORMATS)}", fix))
         channels = parse_channels(content) or ("channel 0",)
         training = _listed(listed, draft) if isinstance(listed, dict) else _folder(draft, "Tr", ending, channels)
         return draft.reading(
@@ -58,24 +62,65 @@ def _ending(root: Path) -> str:
 def _folder(draft: Draft, which: str, ending: str, channels: tuple[str, ...]) -> Iterator[Case]:
     """The cases of ``imagesTr`` (and ``labelsTr``, for labels without images) or ``imagesTs``, by name."""
     images, labels = draft.manifest.parent / f"images{which}", draft.manifest.parent / f"labels{which}"
+    known = _files(labels, ending)
+    labelled = known if which == "Tr" else {}
+    files = _files(images, ending)
+    _note_endings(draft, images, files, ending)
     found: dict[str, dict[int, Path]] = {}
-    for stem, file in _files(images, ending).items():
+    bare = {stem: path for stem, path in files.items() if stem in labelled and f"{stem}_0000" not in files}
+    bare = {} if all(stem.endswith("_0000") for stem in labelled) else bare  # then labels have it, and should not
+    for stem, path in files.items():
         match = CHANNEL_FILE.fullmatch(stem)
-        if match is None:
-            draft.note(Finding("no channel number", f"CASE_0000{ending}", "Rename the file.", "warning"), stem, file)
+        if stem in bare or match is None:
+            bare[stem] = path
         else:
-            found.setdefault(match["case"], {})[int(match["channel"])] = file
-    labelled = _files(labels, ending)
-    for case in labelled if which == "Tr" else ():
-        found.setdefault(case, {})
+            found.setdefault(match["case"], {})[int(match["channel"])] = path
+    for case in [case for case, numbered in found.items() if case not in labelled and min(numbered) >= len(channels)]:
+        bare |= {path.name[: -len(ending)]: path for path in found.pop(case).values()}  # a case's name ends so itself
+    _note_bare(draft, bare, ending, images, alone=not found or bool(bare.keys() & labelled.keys()))
+    numbered_labels = [case for case in labelled if case.removesuffix("_0000") in found and case not in found]
+    if numbered_labels:
+        fix = "Take it out of the labels' names: a label belongs to all channels."
+        such = f"such as {labelled[numbered_labels[0]].name}"
+        text = f"{plural(len(numbered_labels), 'label')} with a channel's number, {such}"
+        draft.note(Finding(text, f"CASE{ending}", fix), file=labels)
+    for case in labelled:
+        if case not in bare and case not in numbered_labels:
+            found.setdefault(case, {})
+    beyond = {case: [number for number in numbered if number >= len(channels)] for case, numbered in found.items()}
+    for number in sorted({number for numbers in beyond.values() for number in numbers}):
+        fix = "Name the channel in the manifest's channel_names, or remove the files."
+        expected = f"{len(channels)} ({', '.join(channels)}) channels"
+        held = [case for case, numbers in beyond.items() if number in numbers]
+        text = f"a channel {number:04d} of {plural(len(held), 'case')}"
+        draft.note(Finding(text, expected, fix), "" if held[1:] else held[0], images)
     for case, numbered in sorted(found.items()):
-        for number in sorted(number for number in numbered if number >= len(channels)):
-            fix = "Name the channel in the manifest's channel_names, or remove the file."
-            expected = f"{len(channels)} ({', '.join(channels)}) channels"
-            draft.note(Finding(f"a channel {number:04d}", expected, fix), case, images)
-        absent = labels / f"{case}{ending}" if which == "Tr" else None
-        files = tuple(numbered.get(number, images / f"{case}_{number:04d}{ending}") for number in range(len(channels)))
-        yield Case(case, files, labelled.get(case, absent))
+        paths = tuple(numbered.get(number, images / f"{case}_{number:04d}{ending}") for number in range(len(channels)))
+        label = known.get(case, known.get(f"{case}_0000") if numbered_labels else None)
+        yield Case(case, paths, label or (labels / f"{case}{ending}" if which == "Tr" else None))
+
+
+def _note_bare(draft: Draft, bare: dict[str, Path], ending: str, images: Path, *, alone: bool) -> None:
+    """Images without a channel's number: an error where a label waits for one, or there are no others."""
+    if not bare:
+        return
+    stem = min(bare)
+    found = f"{plural(len(bare), 'image')} without a channel's number, such as {bare[stem].name}"
+    fix = f"Name the first channel {stem}_0000{ending}, and so on; nnU-Net wants the number with a single channel too."
+    draft.note(
+        Finding(found, f"CASE_0000{ending}", fix, "error" if alone else "warning"),
+        "" if bare.keys() - {stem} else stem,
+        images,
+    )
+
+
+def _note_endings(draft: Draft, images: Path, files: dict[str, Path], ending: str) -> None:
+    """Volumes that the manifest's ending passes over."""
+    others = [path for path in sorted(images.glob("[!.]*")) if suffix_of(path) and path not in files.values()]
+    if others:
+        fix = "Correct file_ending in the manifest, or convert the files."
+        found = f"{plural(len(others), 'volume')} that end otherwise, such as {others[0].name}"
+        draft.note(Finding(found, f"file_ending {ending}", fix, "warning" if files else "error"), file=images)
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:
