@@ -3,16 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class LabelClass:
-    """A class and the values it has in label files.
-
-    Several values are merged into the class; ``values[0]`` is the one written on export.
-    """
-
-    name: str
-    values: tuple[int, ...]
+from c2fnas.data.scheme import LabelClass, LabelScheme
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in the order of its manifest. ``classes[0]`` is the background; class indices are consecutive."""
+    """A data set in the order of its manifest.
+
+    ``classes[0]`` is the background. The others exclude each other; with ``regions_class_order`` they are regions,
+    which may overlap. ``ignore`` is the value of voxels that take no part, see :attr:`scheme`.
+    """
 
     name: str
     root: Path
@@ -44,6 +39,13 @@ class Dataset:
     classes: tuple[LabelClass, ...]
     training: tuple[Case, ...]
     test: tuple[Case, ...]
+    regions_class_order: tuple[int, ...] | None = None
+    ignore: int | None = None
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """What label files hold and networks learn."""
+        return LabelScheme(self.classes, self.regions_class_order, self.ignore)
 
 
 def evenly_spread(ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:

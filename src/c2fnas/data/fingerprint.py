@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
 from c2fnas.shapes import Size
@@ -57,13 +58,18 @@ class ClassFingerprint(_Frozen):
 
 
 class Fingerprint(_Frozen):
-    """The training cases of a data set. ``folder`` is the name of the folder it lay in."""
+    """The training cases of a data set. ``folder`` is the name of the folder it lay in.
+
+    ``regions_class_order`` and ``ignore`` are those of :class:`c2fnas.data.dataset.Dataset`.
+    """
 
     name: str
     folder: str
     channels: tuple[ChannelFingerprint, ...]
     classes: tuple[ClassFingerprint, ...]
     cases: tuple[CaseFingerprint, ...]
+    regions_class_order: tuple[int, ...] | None = None
+    ignore: int | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -80,6 +86,12 @@ class Fingerprint(_Frozen):
             ) from error
 
     @property
+    def scheme(self) -> LabelScheme:
+        """What label files hold and networks learn."""
+        classes = tuple(LabelClass(each.name, each.values) for each in self.classes)
+        return LabelScheme(classes, self.regions_class_order, self.ignore)
+
+    @property
     def nonzero_share(self) -> float:
         """The median share of a volume that lies in the box of its non-zero voxels."""
         return float(np.median([np.prod(case.nonzero_shape) / np.prod(case.shape) for case in self.cases]))
@@ -90,11 +102,13 @@ class Fingerprint(_Frozen):
 
         Statistics are left out: another version may round them differently.
         """
-        read = [
+        read: list[Any] = [
             [[case.id, case.sha256] for case in self.cases],
             [channel.name for channel in self.channels],
             [list(each.values) for each in self.classes],
         ]
+        if (self.regions_class_order, self.ignore) != (None, None):
+            read.append([self.regions_class_order, self.ignore])
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def describes(self, dataset: Dataset) -> bool:
@@ -106,6 +120,7 @@ class Fingerprint(_Frozen):
             tuple(case.id for case in self.cases) == tuple(case.id for case in dataset.training)
             and tuple(channel.name for channel in self.channels) == dataset.channels
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
+            and (self.regions_class_order, self.ignore) == (dataset.regions_class_order, dataset.ignore)
             and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
 

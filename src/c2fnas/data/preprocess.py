@@ -80,11 +80,11 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     if case.label is None:
         volume = read_image(case.images, case.id)
         return Preparation(*_resample(volume, case.images, plan, case.id, allocate), volume.array[:, 0, 0, :0])
-    labels, geometry = read_label(case.label, plan.label_classes, case.id)  # first: it takes less memory by itself
+    labels, geometry = read_label(case.label, plan.scheme.parts, case.id)  # first: it takes less memory by itself
     volume = read_image(case.images, case.id)
     for finding in grid_findings(geometry, volume.geometry, case.images[0].name):
         raise CaseError.of(finding, case.id, case.label)
-    sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels)]
+    sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels, plan.scheme.ignored)]
     way, found = _resample(volume, case.images, plan, case.id, allocate)
     del volume  # the image's memory is free while the label is resampled
     allocate("truth", labels.shape, np.uint8)[...] = labels

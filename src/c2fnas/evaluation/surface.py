@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.shapes import Spacing
 
 Scores = tuple[float | None, ...]
 
 
 def surface_dice_per_class(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing, tolerance: float
+    prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme, spacing: Spacing, tolerance: float
 ) -> Scores:
-    """Return the share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class.
+    """Return the share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class or region.
 
     Args:
-        prediction: Class indices ``[i, j, k]``.
-        truth: Class indices ``[i, j, k]``.
-        classes: Classes, the background included.
+        prediction: Indices of the scheme's parts ``[i, j, k]``.
+        truth: Indices too; where it is ignored, the prediction counts as background.
+        scheme: Of the labels.
         spacing: Millimetres between voxels per axis.
         tolerance: Millimetres.
 
@@ -36,12 +37,12 @@ def surface_dice_per_class(
 
     return tuple(
         None if not a.any() and not b.any() else 0.0 if not a.any() or not b.any() else score(a, b)
-        for a, b in _masks(prediction, truth, classes)
+        for a, b in _masks(prediction, truth, scheme)
     )
 
 
-def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing) -> Scores:
-    """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class.
+def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme, spacing: Spacing) -> Scores:
+    """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class or region.
 
     Returns:
         None where either is empty: there is no distance to nothing. Such classes lower the Dice, and are left out here.
@@ -53,7 +54,7 @@ def hausdorff95_per_class(prediction: np.ndarray, truth: np.ndarray, classes: in
             found = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
         return float(found)
 
-    return tuple(score(a, b) if a.any() and b.any() else None for a, b in _masks(prediction, truth, classes))
+    return tuple(score(a, b) if a.any() and b.any() else None for a, b in _masks(prediction, truth, scheme))
 
 
 @contextmanager
@@ -64,12 +65,14 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _masks(prediction: np.ndarray, truth: np.ndarray, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _masks(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> Iterator[tuple[Tensor, Tensor]]:
     """Both masks ``[1, 1, i, j, k]`` of each foreground class, cut to the voxels that either has, plus a border."""
     from monai.transforms import generate_spatial_bounding_box
 
-    for index in range(1, classes):
-        ours, theirs = prediction == index, truth == index
+    if scheme.ignored is not None:
+        prediction = np.where(truth == scheme.ignored, 0, prediction)
+    for number in range(len(scheme.names)):
+        ours, theirs = scheme.mask(prediction, number), scheme.mask(truth, number)
         # A surface at the image's border is one, so the cut changes no distance.
         box = tuple(map(slice, *generate_spatial_bounding_box((ours | theirs)[None])))
         yield tuple(torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (ours, theirs))  # type: ignore[misc]

@@ -13,7 +13,7 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.networks.designs import Design, build_design, read_design
-from c2fnas.runs.card import grid, origin, start
+from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
@@ -75,12 +75,12 @@ def _evaluation(path: Path) -> Evaluation:
 def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
     recipe = config.deployment.recipe
     with torch.device("meta"):
-        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
 - **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
-  {", ".join(each.name for each in data.classes[1:])}
+  {", ".join(each.name for each in data.classes[1:])}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},
   {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed},

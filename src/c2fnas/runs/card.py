@@ -21,7 +21,7 @@ def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: 
 {origin(run.folder, design)} trained with c2fnas {run.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
-- **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}
+- **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
   {recipe.precision}, seed {run.config.seed}, {start(run.config)}
@@ -37,6 +37,20 @@ def grid(plan: Plan) -> str:
     """Return the grid and the patch that networks of a plan see, as text."""
     space = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     return f"{space}, patch {by(plan.patch_size, ' × ')}"
+
+
+def labels(plan: Plan) -> str:
+    """Return the regions of a plan and its ignored label as lines of a list; nothing where there are none."""
+    regions = "; ".join(f"{each.name} {list(each.values)}" for each in plan.classes[1:])
+    lines = []
+    if plan.regions_class_order is not None:
+        order = ", ".join(map(str, plan.regions_class_order))
+        lines.append(
+            f"- **Regions**, which may overlap, with their labels: {regions}; written in this order as {order}"
+        )
+    if plan.ignore is not None:
+        lines.append(f"- **Ignored**: voxels of label {plan.ignore}, in training and in every figure")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def origin(run: RunFolder, design: Design) -> str:

@@ -13,6 +13,7 @@ from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import Split, chosen_folds
 from c2fnas.data.plan import Plan, load_plan
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json
@@ -195,13 +196,13 @@ class Run:
 
     @property
     def classes(self) -> int:
-        """Number of classes, the background included."""
-        return len(self.plan.classes)
+        """Number of a network's outputs: classes with the background, or regions."""
+        return self.plan.outputs
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, the background first."""
-        return tuple(each.name for each in self.plan.classes)
+    def scheme(self) -> LabelScheme:
+        """What label files hold and networks learn."""
+        return self.plan.scheme
 
     @property
     def in_channels(self) -> int:

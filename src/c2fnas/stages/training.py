@@ -229,7 +229,17 @@ def train_on(
         device=None if device.startswith("cpu") else torch.device(device),
     )
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
-    train(network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options)
+    train(
+        network,
+        batches,
+        recipe,
+        folder=folder,
+        seed=run.config.seed,
+        device=device,
+        forward=forward,
+        scheme=run.scheme,
+        **options,
+    )
 
 
 def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Path, device: str) -> Evaluation:
@@ -249,7 +259,7 @@ def _evaluate(
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:
     progress = {} if folder is None else {"on_progress": progress_to(folder, "evaluated", device)}
-    return {"class_names": run.class_names, "device": device, **progress}
+    return {"scheme": run.scheme, "device": device, **progress}
 
 
 def _scored(

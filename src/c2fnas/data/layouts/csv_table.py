@@ -3,8 +3,8 @@
 Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
 optionally ``id``, ``group`` (or ``patient``), ``fold`` and ``split`` (``training``, ``validation`` or ``test``).
 Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
-name with the suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the
-label files.
+name with the suffix ``.json`` may name ``labels``, ``regions_class_order`` and ``channels``; without it, labels are
+found by reading the label files.
 """
 
 import csv
@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, LabelClass
-from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.dataset import Case
+from c2fnas.data.layouts.labels import parse_labels
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import Draft, fold_number, inside, name_of, parse_channels, read_manifest, told_apart
 from c2fnas.data.problem import CaseError, Finding
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import refuse_exhaustion
@@ -61,11 +62,11 @@ class TableLayout(Layout):
             side += draft.cases([(name, row)], partial(_case, columns=columns, root=file.parent, split=split))
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
-        classes = draft.classes(named["labels"], known) if "labels" in named else _scan(cases["training"], draft)
+        scheme = draft.scheme(named, known) if "labels" in named else _scan(cases["training"], draft)
         in_columns = tuple(column.removeprefix("image_") for column in columns if column != "image")
         return draft.reading(
             name=named.get("name") or file.stem,
-            classes=classes,
+            scheme=scheme,
             channels=parse_channels(named) or in_columns,
             **cases,
             files=(file, known) if known.is_file() else (file,),
@@ -125,12 +126,12 @@ def _path(root: Path, text: str) -> Path:
     return Path(text) if Path(text).is_absolute() else inside(root, text, ELSEWHERE)
 
 
-def _scan(cases: Sequence[Case], draft: Draft) -> tuple[LabelClass, ...]:
+def _scan(cases: Sequence[Case], draft: Draft) -> LabelScheme:
     """Classes by the values in the label files; where none can be read, that is for the check to report."""
     with ThreadPoolExecutor(SCAN_WORKERS) as threads:
         values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
     labels: dict[str, Any] = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-    return draft.classes(labels) if values else parse_classes(labels)[0]
+    return draft.scheme({"labels": labels}) if values else parse_labels(labels)[0]
 
 
 def _values(label: Path) -> list[int]:

@@ -2,17 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import without_suffix
-from c2fnas.data.layouts.labels import parse_classes, whole_number
+from c2fnas.data.layouts.labels import parse_labels, whole_number
 from c2fnas.data.layouts.layout import Reading
 from c2fnas.data.problem import CaseError, Finding, Problem
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_header
 from c2fnas.errors import refuse_exhaustion
 
@@ -154,12 +155,12 @@ class Draft:
         """Add something wrong with an entry, or with the whole, of the manifest or of another file."""
         self.problems.append(Problem.of(finding, entry, file or self.manifest))
 
-    def classes(self, labels: Any, file: Path | None = None) -> tuple[LabelClass, ...]:
-        """Return the classes that labels describe, see :func:`parse_classes`."""
-        classes, findings = parse_classes(labels)
+    def scheme(self, manifest: Mapping[str, Any], file: Path | None = None) -> LabelScheme:
+        """Return the classes or regions that a manifest's labels describe, see :func:`parse_labels`."""
+        scheme, findings = parse_labels(manifest.get("labels"), manifest.get("regions_class_order"))
         for finding in findings:
             self.note(finding, file=file)
-        return classes
+        return scheme
 
     def cases(self, entries: Iterable[tuple[str, Any]], read: Callable[[Any], Case]) -> Iterator[Case]:
         """Yield the cases of named entries; those that ``read`` refuses by :class:`EntryError` are noted."""
@@ -172,7 +173,7 @@ class Draft:
     def reading(
         self,
         *,
-        classes: tuple[LabelClass, ...],
+        scheme: LabelScheme,
         training: Iterable[Case],
         test: Iterable[Case] = (),
         channels: tuple[str, ...] = (),
@@ -183,7 +184,7 @@ class Draft:
         """Return the data set as far as it can be read.
 
         Args:
-            classes: with the background first.
+            scheme: the classes or regions.
             training: in the manifest's order; those with unsafe ids or the id of another one are left out.
             test: likewise.
             channels: their names; where there are none, as many as the first readable image has.
@@ -196,9 +197,11 @@ class Draft:
             name=str(name or root.resolve().name),
             root=root,
             channels=channels or _numbered_channels(kept),
-            classes=classes,
+            classes=scheme.classes,
             training=kept,
             test=self._unique(test),
+            regions_class_order=scheme.order,
+            ignore=scheme.ignore,
         )
         self._whole(dataset, stated)
         return Reading(dataset, tuple(self.problems), files or (self.manifest,))

@@ -44,7 +44,7 @@ class MsdLayout(Layout):
         )
         return draft.reading(
             name=content.get("name"),
-            classes=draft.classes(content.get("labels")),
+            scheme=draft.scheme(content),
             channels=channels,
             training=told_apart((*training, *validation)),
             test=told_apart(test),

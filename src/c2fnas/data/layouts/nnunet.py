@@ -34,7 +34,7 @@ class NnunetLayout(Layout):
         """Read ``dataset.json`` and list the folders."""
         content, draft = read_manifest(path), Draft(manifest_path(path) or path)
         root, listed = draft.manifest.parent, content.get("dataset")
-        classes = draft.classes(content.get("labels"))
+        scheme = draft.scheme(content)
         ending = str(content.get("file_ending") or _ending(root))
         if ending.lower() not in FORMATS:
             draft.note(Finding(f"file_ending {ending!r}", f"one of {', '.join(FORMATS)}", "Convert the files."))
@@ -42,7 +42,7 @@ class NnunetLayout(Layout):
         training = _listed(listed, draft) if isinstance(listed, dict) else _folder(draft, "Tr", ending, channels)
         return draft.reading(
             name=content.get("name"),
-            classes=classes,
+            scheme=scheme,
             channels=channels,
             training=training,
             test=_folder(draft, "Ts", ending, channels),
