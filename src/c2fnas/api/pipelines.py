@@ -101,6 +101,10 @@ def run(
     The verdict says whether the search was worth it: a U-Net of equal multiply-accumulates and the median of the random
     topologies are trained as the found network was, and compared with it case by case.
 
+    The final networks are those of the last fold or of all, as the budget has it. For one that is trained on every case
+    besides, whose Dice is unknown: `--set deployment.folds=[last,every-case]`, or `c2fnas train DATASET RUN --folds
+    every-case` afterwards.
+
     Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
     stop it from elsewhere, create a file called `stop` in the run folder.
 

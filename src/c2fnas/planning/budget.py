@@ -39,16 +39,22 @@ class Workload:
     ranking_windows: float
     devices: int
     folds: int = 1
+    every_case: bool = False
+
+    @property
+    def networks(self) -> int:
+        """Networks to deploy: of the folds, and of every case."""
+        return self.folds + self.every_case
 
 
-def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int) -> Workload:
+def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int, every_case: bool = False) -> Workload:
     """Count the windows over validation cases of the prepared ``shapes``."""
 
     def windows(stride: Size) -> float:
         window = SlidingWindow(patch_size=plan.patch_size, stride=stride)
         return mean(len(window.windows(shape)) for shape in shapes)
 
-    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds)
+    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds, every_case)
 
 
 def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: RecipeOf) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: Re
         return affordable_iterations(seconds * share / rounds, cost)
 
     if config.kind == "training":
-        rounds = -(-work.folds // work.devices)
+        rounds = -(-work.networks // work.devices)
         return {"deployment.recipe.iterations": fitted("deployment", TIME_FOR_FOLDS, rounds)}
     return {
         "coarse.recipe.iterations": fitted("coarse", shares.coarse, config.coarse.evaluations / work.devices),
@@ -86,7 +92,7 @@ def _ranking_cases(fine: FineConfig, shares: Shares, seconds: float, timings: Ti
 
 def final_rounds(config: RunConfig, work: Workload) -> float:
     """Count the trainings with the deployment's recipe that follow one another on a device, a verdict's last."""
-    batches = (work.folds, REFERENCES * work.folds) if config.verdict else (work.folds,)
+    batches = (work.networks, REFERENCES * work.folds) if config.verdict and work.folds else (work.networks,)
     return sum(count / min(work.devices, count) for count in batches)
 
 
@@ -129,7 +135,7 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
         devices = 1 if stage == "supernet" else work.devices
         return -(-count // devices) * network_seconds(recipe, timings, work, stage)
 
-    deployment = networks(config.deployment.recipe, "deployment", work.folds)
+    deployment = networks(config.deployment.recipe, "deployment", work.networks)
     if config.kind == "training":
         return {"deployment": deployment}
     pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
@@ -146,7 +152,7 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
 def forecast(config: RunConfig, patch: Size, timings: Timings, work: Workload) -> str:
     """Return the run's stages as text, with what each does and its expected time."""
     seconds = estimate(config, timings, work)
-    tasks = stage_tasks(config, trained=work.folds)
+    tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case)
     rows = [(stage, took, tasks[stage]) for stage, took in seconds.items()]
     rows.append(("together", sum(seconds.values()), f"on {', '.join(config.devices)}"))
     head = (

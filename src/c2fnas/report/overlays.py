@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from c2fnas.data.cache import Cache, PreparedCase
+from c2fnas.data.folds import Fold
 from c2fnas.data.plan import load_plan
 from c2fnas.data.resample import resample_image
 from c2fnas.data.restoration import Restoration
@@ -67,7 +68,7 @@ class Overlay:
     """A case of Figure 6: ``role`` is best, median or worst."""
 
     role: str
-    fold: int
+    fold: Fold
     scores: CaseScores
     slices: tuple[Slice, ...]
 

@@ -1,5 +1,6 @@
 """The model card: what a package was trained on, how good it is and what it is not."""
 
+from c2fnas.data.folds import EVERY_CASE, UNKNOWN, Fold, Split
 from c2fnas.data.plan import Plan
 from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.networks.designs import Design
@@ -12,11 +13,11 @@ from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
 
-def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation | None) -> str:
-    """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is not measurable."""
-    split, plan = run.folds[fold], run.plan
+def model_card(run: Run, design: Design, recipe: Recipe, fold: Fold, evaluation: Evaluation | None) -> str:
+    """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is unknown."""
+    split, plan = run.split(fold), run.plan
     channels = ", ".join(channel.name for channel in plan.channels)
-    return f"""# {run.config.dataset}, fold {fold}
+    return f"""# {run.config.dataset}, {"every case" if fold == EVERY_CASE else f"fold {fold}"}
 
 {origin(run.folder, design)} trained with c2fnas {run.config.versions["c2fnas"]}.
 
@@ -27,7 +28,7 @@ def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: 
   {recipe.precision}, seed {run.config.seed}, {start(run.config)}
 - **Validation**: {_validation(evaluation, len(split.validation))}
 
-{_seen(run, design)}Not a medical device: a research model that knows images like those it was trained on.
+{_seen(run, design, split)}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
@@ -68,9 +69,9 @@ def start(config: RunConfig) -> str:
     return f"fine-tuned from another model ({model[:12]})" if model else "from scratch"
 
 
-def _seen(run: Run, design: Design) -> str:
+def _seen(run: Run, design: Design, split: Split) -> str:
     """The warning that a search may have been led by the validation cases."""
-    if not isinstance(design, Architecture):
+    if not isinstance(design, Architecture) or not split.validation:
         return ""
     if was_found(run.folder, design):
         return "The search may have seen the validation cases when it chose the architecture. "
@@ -78,6 +79,8 @@ def _seen(run: Run, design: Design) -> str:
 
 
 def _validation(evaluation: Evaluation | None, cases: int) -> str:
+    if not cases:
+        return UNKNOWN
     if evaluation is None:
         return f"Dice not measurable on the {cases} cases that were not trained on"
     head = f"mean whole-volume Dice {evaluation.mean:.4f} on {cases} cases that were not trained on"

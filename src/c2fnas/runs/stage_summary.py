@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.evaluation.verdict import REFERENCES
 from c2fnas.runs.config import RunConfig
@@ -76,7 +77,7 @@ class RunFiles:
     config: RunConfig
     plan: Plan | None
     cases: int
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     trials: tuple[Trial, ...]
     pace: RunPace
 
@@ -166,7 +167,9 @@ def _pairs(job: JobRecord, cases: int) -> int:
 
 def _deployment(run: RunFiles) -> StageSummary:
     recipe = run.config.deployment.recipe
-    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *run.folder.begun_folds})]
+    jobs = [
+        read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *run.folder.begun_folds}, key=fold_order)
+    ]
     waiting = [job for job in jobs if not job.done]
     trainings = [_training_left(job, recipe, run.pace) for job in waiting]
     checking = run.pace.cases(run.cases, run.plan.stride, mirror=recipe.mirror) if run.plan else None
@@ -190,7 +193,7 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
     # Folds that are trained later, for an ensemble, are not the verdict's.
-    done, total = sum(job.done for job in jobs), max(len(jobs), REFERENCES * len(run.folds))
+    done, total = sum(job.done for job in jobs), max(len(jobs), REFERENCES * len({*run.folds} - {EVERY_CASE}))
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)

@@ -17,6 +17,7 @@ import torch
 
 from c2fnas.data.augment import augmentation
 from c2fnas.data.dataset import evenly_spread
+from c2fnas.data.folds import UNKNOWN, Fold
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
@@ -57,7 +58,8 @@ class TrainingSpec:
     Attributes:
         design: the network.
         recipe: its training.
-        fold: number of the fold whose training cases train and whose validation cases score; -1: the search's.
+        fold: number of the fold whose training cases train and whose validation cases score; -1: the search's;
+            ``every-case``: every case trains, and none scores.
         seed: of weights, order of patches and augmentation.
         until: pause after this iteration and score; called again with a later one, the training carries on.
         score_at: iterations on the way at which Dice is measured, too.
@@ -73,7 +75,7 @@ class TrainingSpec:
 
     design: Design
     recipe: Recipe
-    fold: int = -1
+    fold: Fold = -1
     seed: int = 0
     until: int | None = None
     score_at: tuple[int, ...] = ()
@@ -181,7 +183,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
     network = run.build(spec.design)
     if spec.start:
         transfer(load_package(run.folder.start_model).network.state_dict(), network)
-    split, rungs = run.folds[spec.fold], {}
+    split, rungs = run.split(spec.fold), {}
 
     def validate(trained: torch.nn.Module) -> float | None:
         return _or_none(lambda: _evaluate(run, spec, trained, device).mean)
@@ -196,7 +198,7 @@ def train_network(run: Run, spec: TrainingSpec, folder: Path, device: str) -> tu
             device,
             extend=spec.extend,
             validate=validate,
-            validate_every=run.config.deployment.validate_every if spec.keep == "model" else None,
+            validate_every=run.config.deployment.validate_every if spec.keep == "model" and split.validation else None,
             until=end,
         )
         if end in spec.score_at:
@@ -251,7 +253,7 @@ def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Pat
 def _evaluate(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
 ) -> Evaluation:
-    ids = evenly_spread(run.folds[spec.fold].validation, spec.cases)
+    ids = evenly_spread(run.split(spec.fold).validation, spec.cases)
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
     return evaluate_network(network, run.cases(ids), window, **_about(run, folder, device))
@@ -268,6 +270,8 @@ def _scored(
     """The evaluation, or the reason why there is none; a lack of memory is answered by a retry first."""
     deployed = Mirrored(network) if spec.mirror and spec.recipe.mirror else network
     (folder / EVALUATION).unlink(missing_ok=True)  # of an earlier length, lest it stand for this one's
+    if not run.split(spec.fold).validation:
+        return None, UNKNOWN
     try:
         return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
     except Interrupted:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from c2fnas.data.folds import Fold
 from c2fnas.errors import UserError
 from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.metrics import Evaluation, summarise
@@ -41,7 +42,7 @@ def judge(run: Run) -> Verdict:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
     searched = searched_design(run)
-    own = _scored({fold: run.folder.final_fold(fold) for fold in run.final_folds})
+    own = _scored({fold: run.folder.final_fold(fold) for fold in _folds(run)})
     found = _contestant(run, "searched network", searched, own)
     rivals = _unet(run, found.macs), _median(run, searched.width)
     jobs = {
@@ -53,9 +54,14 @@ def judge(run: Run) -> Verdict:
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()]), strict=True))
     references = tuple(_judged(run, rival, own, jobs, outcomes) for rival in rivals)
     cases = sum(len(evaluation.cases) for evaluation in own.values())
-    verdict = Verdict(found, references, cases, tuple(own) or run.final_folds, _training(run), _caveats(run, own))
+    verdict = Verdict(found, references, cases, tuple(own) or _folds(run), _training(run), _caveats(run, own))
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
+
+
+def _folds(run: Run) -> tuple[int, ...]:
+    """The folds of the final networks that can be scored."""
+    return tuple(fold for fold in run.final_folds if isinstance(fold, int))
 
 
 def reference_job(run: Run, name: str, design: Design, fold: int) -> Job:
@@ -84,6 +90,10 @@ def searched_design(run: Run) -> Design:
             f"a single one. A verdict comes before `--extend`; after it `c2fnas ablate {root}` trains architectures "
             "alike."
         )
+    if not _folds(run):
+        raise UserError(
+            f"{root}: its only network was trained on every case, which leaves none to compare networks on."
+        )
     missing = [fold for fold in run.final_folds if not run.folder.final_model(fold).exists()]
     if missing:
         raise UserError(_untrained(run, missing))
@@ -101,7 +111,7 @@ def searched_design(run: Run) -> Design:
     return design
 
 
-def _untrained(run: Run, folds: list[int]) -> str:
+def _untrained(run: Run, folds: list[Fold]) -> str:
     return (
         f"{run.folder.final}: the found network is not trained yet on fold {', '.join(map(str, folds))}. "
         "`c2fnas run` comes first; a verdict follows."
@@ -188,6 +198,6 @@ def _caveats(run: Run, folds: Collection[int]) -> tuple[str, ...]:
     caveats = [f"The interval is over {over}: another seed would train other networks."]
     if len(run.folds) - 1 in folds:
         caveats.append("The search chose by the validation cases of the last fold, which favours what it found.")
-    if unscored := sorted(set(run.final_folds) - set(folds)):
+    if unscored := sorted(set(_folds(run)) - set(folds)):
         caveats.append(f"Left out, since its Dice was not measurable there: fold {', '.join(map(str, unscored))}.")
     return tuple(caveats)
