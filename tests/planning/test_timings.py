@@ -1,16 +1,16 @@
 """What a forecast rests on: steps and windows timed as they will be computed."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from small_cases import plan_of
 from torch.nn.modules.module import register_module_forward_hook
 
+from c2fnas.data.plan import ClassPlan
 from c2fnas.planning.timings import time_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.recipe import modern_recipe
 
-PLAN = SimpleNamespace(channels=("MR",), classes=("background", "organ"), patch_size=(16, 16, 16), spacing=(1, 1, 1))
+PLAN = plan_of(patch_size=(16, 16, 16))
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
@@ -28,3 +28,10 @@ def test_a_window_is_timed_in_the_recipe_s_precision(precision: str, dtype: torc
     assert timings.patch > 0
     assert timings.window > 0
     assert timings.augmentation > 0
+
+
+def test_regions_are_timed_as_they_train() -> None:
+    """One region has a single output, of which a softmax would know nothing."""
+    classes = (ClassPlan(name="background", values=(0,)), ClassPlan(name="organ", values=(1, 2)))
+    plan = plan_of(patch_size=(16, 16, 16), classes=classes, regions_class_order=(1,), ignore=3)
+    assert time_network(plan, Architecture.from_text("0:3D @0.0625"), modern_recipe(20), "cpu").patch > 0

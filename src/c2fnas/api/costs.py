@@ -113,7 +113,7 @@ def describe(
 
 
 def _validation(path: Path) -> dict[str, str]:
-    """What the cards of the models in a folder say of their Dice."""
+    """The Dice of the models in a folder, as their cards tell it."""
     from c2fnas.inference.pretrained import on_disk_or_pretrained, packages_in
     from c2fnas.runs.folder import PACKAGE
 

@@ -44,7 +44,7 @@ class Dataset:
 
     @property
     def scheme(self) -> LabelScheme:
-        """What label files hold and networks learn."""
+        """The labels of files, of networks and of predictions."""
         return LabelScheme(self.classes, self.regions_class_order, self.ignore)
 
 

@@ -87,7 +87,7 @@ class Fingerprint(_Frozen):
 
     @property
     def scheme(self) -> LabelScheme:
-        """What label files hold and networks learn."""
+        """The labels of files, of networks and of predictions."""
         classes = tuple(LabelClass(each.name, each.values) for each in self.classes)
         return LabelScheme(classes, self.regions_class_order, self.ignore)
 

@@ -205,7 +205,7 @@ class Run:
 
     @property
     def scheme(self) -> LabelScheme:
-        """What label files hold and networks learn."""
+        """The labels of files, of networks and of predictions."""
         return self.plan.scheme
 
     @property

@@ -86,7 +86,7 @@ def _order(order: Any, findings: list[Finding]) -> tuple[int, ...]:
 
 
 def _whole(scheme: LabelScheme, labels: Any) -> Iterator[Finding]:
-    """What is wrong with the classes together."""
+    """Yield what is wrong with the classes together."""
     background, *classes = scheme.classes
     if not classes and isinstance(labels, Mapping | list):
         yield Finding("no class but the background", "at least one class to segment", FIX)
