@@ -99,9 +99,7 @@ def naive(run: Run, paths: list[tuple], cases: list[str]) -> tuple[list[float], 
     supernet, window = trained_supernet(run, TOPOLOGY.code), replace(run.window(), batch=1)
     clock, scores = Clock(), []
     for path in paths:
-        found = evaluate_network(
-            supernet.extract(path), run.cases(cases), window, class_names=run.class_names, device="cpu"
-        )
+        found = evaluate_network(supernet.extract(path), run.cases(cases), window, scheme=run.scheme, device="cpu")
         scores.append(found.mean)
     return scores, clock.read()
 

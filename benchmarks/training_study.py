@@ -120,7 +120,7 @@ def sampled_paths(run: Run) -> PathSampling:
 def mean_dice(run: Run, network: nn.Module, cases: int, device: str) -> float:
     """Dice on whole volumes of the validation fold."""
     chosen = run.cases(evenly_spread(run.search_split.validation, cases))
-    return evaluate_network(network, chosen, run.window(), class_names=run.class_names, device=device).mean
+    return evaluate_network(network, chosen, run.window(), scheme=run.scheme, device=device).mean
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

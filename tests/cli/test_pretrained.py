@@ -88,8 +88,8 @@ def test_fine_tuning_starts_from_one_of_them(toy: Path) -> None:
 
 
 def test_its_classes_are_evaluated(toy: Path) -> None:
-    assert label_classes("toy", Path("labels"), []) == PLAN.label_classes
-    assert [each.name for each in label_classes("toy=1", Path("labels"), [])] == ["background", "toy"]
+    assert label_classes("toy", Path("labels"), []) == PLAN.scheme
+    assert [each.name for each in label_classes("toy=1", Path("labels"), []).classes] == ["background", "toy"]
 
 
 def test_its_design_is_a_design(toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

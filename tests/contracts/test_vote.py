@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.options import Vote
 from c2fnas.inference.sinks import RestoringSink
@@ -101,3 +102,27 @@ def test_a_tie_is_settled_among_those_that_share_the_lead() -> None:
         fusion.add(each[:, None, None, None])
     assert logits.softmax(1).mean(0).argmax() == 2
     assert int(fusion.labels().item()) == 1
+
+
+REGIONS = LabelScheme.of("background", "whole", "core", "tip", values=[(0,), (1, 2, 3), (2, 3), (3,)], order=(1, 2, 3))
+
+
+@pytest.mark.parametrize("vote", VOTES)
+@settings(deadline=None, max_examples=25)
+@given(models=st.integers(2, 6), seed=st.integers(0, 10**6))
+def test_regions_are_voted_on_one_by_one(vote: Vote, models: int, seed: int) -> None:
+    """Brute force: voxel by voxel and region by region; a sink does the same, slab by slab."""
+    logits = random_logits(models, 3, seed).float()
+    probability, for_it = logits.sigmoid().mean(0), (logits > 0).sum(0)
+    expected = np.zeros((3, 4, 2), int)
+    for place in np.ndindex(3, 4, 2):
+        for region in range(3):
+            likely, votes = probability[(region, *place)] > 0.5, for_it[(region, *place)]
+            if likely if vote == "mean" or 2 * votes == models else 2 * votes > models:
+                expected[place] = region + 1
+    way = Restoration.to_axes(Geometry.from_array((3, 4, 2), np.eye(4)))
+    sink = RestoringSink(way, models, vote, classes=3, scheme=REGIONS)
+    for planes in (slice(0, 1), slice(1, 3)):
+        sink(planes, logits[:, :, planes].flatten(0, 1))
+    assert np.array_equal(sink.labels, expected)
+    np.testing.assert_allclose(sink.probabilities, probability, atol=1e-6)

@@ -11,7 +11,7 @@ from small_datasets import Answer, checked
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import channel_kind
 from c2fnas.data.layouts import DatasetError, load_dataset, read_dataset
-from c2fnas.data.layouts.labels import parse_classes
+from c2fnas.data.layouts.labels import parse_labels
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import scan_dataset
 
@@ -105,15 +105,60 @@ def test_the_decathlons_ten_tasks(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_labels_in_every_spelling(labels: Any, expected: list[tuple[str, tuple[int, ...]]]) -> None:
-    classes, findings = parse_classes(labels)
-    assert [(each.name, each.values) for each in classes] == expected
+    scheme, findings = parse_labels(labels)
+    assert [(each.name, each.values) for each in scheme.classes] == expected
     assert findings == ()
 
 
-def test_nnunets_regions_are_made_classes_with_a_warning() -> None:
-    classes, findings = parse_classes({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]})
-    assert [(each.name, each.values) for each in classes[1:]] == [("whole", (1,)), ("core", (2,)), ("enhancing", (3,))]
-    assert {finding.severity for finding in findings} == {"warning"}
+REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
+
+
+def test_nnunets_regions_keep_their_order_and_all_their_values() -> None:
+    scheme, findings = parse_labels({**REGIONS, "ignore": 4}, ["1", 2, 3.0])
+    assert findings == ()
+    assert [(each.name, each.values) for each in scheme.classes] == [
+        ("background", (0,)),
+        ("whole", (1, 2, 3)),
+        ("core", (2, 3)),
+        ("enhancing", (3,)),
+    ]
+    assert (scheme.order, scheme.ignore) == ((1, 2, 3), 4)
+
+
+@pytest.mark.parametrize("labels", [{"background": 0, "a": 1, "b": 2}, {"background": 0, "a": [1], "b": [2]}])
+def test_an_order_without_a_list_of_several_values_is_no_matter_as_in_nnunet(labels: dict[str, Any]) -> None:
+    assert parse_labels(labels, [1, 2]) == parse_labels({"background": 0, "a": 1, "b": 2})
+
+
+def test_regions_without_an_order_are_told_the_line_that_is_missing() -> None:
+    (finding,) = parse_labels(REGIONS)[1]
+    assert finding.severity == "error"
+    assert '"regions_class_order": [1, 2, 3]' in finding.fix
+    assert parse_labels(REGIONS, [1, 2, 3])[1] == ()  # as told
+
+
+@pytest.mark.parametrize(
+    ("labels", "order", "severity", "found"),
+    [
+        (REGIONS, [1, 2], "error", "[1, 2]"),
+        (REGIONS, [1, 2, 2], "error", "[1, 2, 2]"),
+        (REGIONS, [2, 1, 3], "error", "1 is not in 'core' [2, 3]"),
+        (REGIONS, [1, 2, 4], "error", "4 is not in 'enhancing' [3]"),
+        (REGIONS, "1, 2, 3", "error", "regions_class_order '1, 2, 3'"),
+        ({"background": 0, "core": [2, 3], "whole": [1, 2, 3]}, [2, 1], "warning", "label 2 is written as 1"),
+        ({"background": 0, "whole": [0, 1], "core": [1, 2]}, [1, 2], "error", "the background"),
+        ({**REGIONS, "ignore": 2}, [1, 2, 3], "error", "ignore label 2 in 'whole', 'core'"),
+        ({"background": 0, "a": 1, "b": 3, "ignore": 2}, None, "error", "ignore label 2 below 3"),
+        ({"background": 0, "a": 1, "ignore": 0}, None, "error", "ignore label 0"),
+        ({"background": 0, "a": 1, "ignore": [2, 3]}, None, "error", "ignore: [2, 3]"),
+    ],
+)
+def test_regions_and_ignore_labels_that_cannot_be_meant_are_told_in_one_line(
+    labels: Any, order: Any, severity: str, found: str
+) -> None:
+    (finding,) = parse_labels(labels, order)[1]
+    assert finding.severity == severity
+    assert found in finding.found
 
 
 @pytest.mark.parametrize(
@@ -124,16 +169,15 @@ def test_nnunets_regions_are_made_classes_with_a_warning() -> None:
         ({"background": 0, "a": None}, "'a'"),
         ({"background": 0, "a": 70_000}, "'a'"),
         ({"background": 0, "a": 1, "b": 1}, "both 'a' and 'b'"),
-        ({"background": 0, "a": [1], "b": [1]}, "no value left for 'a'"),
+        ({"background": 0, "a": [1], "b": [1]}, "both 'a' and 'b'"),
         ({"0": "background"}, "no class but the background"),
         ({str(value): f"c{value}" for value in range(300)}, "300 classes"),
-        ({"background": 0, "a": 1, "ignore": 2}, "ignore label"),
         (None, "labels None"),
         ("organ", "labels 'organ'"),
     ],
 )
 def test_labels_that_cannot_be_meant(labels: Any, found: str) -> None:
-    errors = [finding.found for finding in parse_classes(labels)[1] if finding.severity == "error"]
+    errors = [finding.found for finding in parse_labels(labels)[1] if finding.severity == "error"]
     assert any(found in each for each in errors), errors
 
 

@@ -15,6 +15,8 @@ from c2fnas.data.augment import Augmentation, augmentation
 from c2fnas.data.cache import Cache
 from c2fnas.data.patches import Batch, PatchSampler, crop, prefetched
 
+IGNORED = 9
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -30,10 +32,22 @@ class Volume:
     def foreground(self) -> tuple[np.ndarray, ...]:
         return tuple(np.argwhere(self.label == index) for index in (1, 2))
 
+    @property
+    def known(self) -> np.ndarray | None:
+        return np.argwhere(self.label != IGNORED) if (self.label == IGNORED).any() else None
+
 
 def sampler_of(cases: object, **changes: object) -> PatchSampler:
     settings_ = {"patch_size": (6, 8, 6), "volumes": 2, "patches_per_volume": 2, "seed": 3, "foreground_rate": 1 / 3}
     return PatchSampler(tuple(cases), **(settings_ | changes))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_no_patch_shows_ignored_voxels_alone(rate: float) -> None:
+    label = np.full((30, 30, 30), IGNORED, np.uint8)
+    label[3:5, 20:22, 11] = 0  # all that is known
+    patches = [sampler_of([Volume(label)], patch_size=(4, 4, 4), foreground_rate=rate).batch(n) for n in range(10)]
+    assert all((each != IGNORED).any() for batch in patches for each in batch.classes)
 
 
 def same(left: Batch, right: Batch) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ranked_cases import CLASS_NAMES, PATCH, plan, prepared, supernet, write_case
+from ranked_cases import PATCH, SCHEME, plan, prepared, supernet, write_case
 
 from c2fnas.data.cache import Cache, PreparedCase, prepare_cases
 from c2fnas.errors import UserError
@@ -30,13 +30,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedCase]:
 
 def alone(network: SegmentationNetwork, cases: list[PreparedCase], window: SlidingWindow) -> Evaluation:
     """What evaluating a stand-alone network gives."""
-    return evaluate_network(network, cases, window, class_names=CLASS_NAMES, device="cpu")
+    return evaluate_network(network, cases, window, scheme=SCHEME, device="cpu")
 
 
 def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWindow, paths=PATHS) -> list[float | None]:
     """The mean Dice of each path."""
     rows: list[list[CaseScores | None]] = [[] for _ in paths]
-    for result in score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu"):
+    for result in score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu"):
         for index, row in enumerate(result.rows, start=result.first):
             rows[index].append(row)
     return [mean_dice(each) for each in rows]
@@ -72,7 +72,7 @@ def test_nothing_changes_where_memory_has_paths_take_turns(
     each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
     monkeypatch.setattr(path_ranking, "MEMORY", 3 * each)
     assert ranked(network, cases, window) == expected
-    results = list(score_by_case(network, cases, PATHS, window, class_names=CLASS_NAMES, device="cpu"))
+    results = list(score_by_case(network, cases, PATHS, window, scheme=SCHEME, device="cpu"))
     groups = sorted({result.first for result in results})
     assert len(groups) == len(path_ranking.groups_of(cases, PATHS, window, 3)) == 3
     assert [(each.case, each.first) for each in results] == [(case.id, first) for first in groups for case in cases]
@@ -81,7 +81,7 @@ def test_nothing_changes_where_memory_has_paths_take_turns(
 @pytest.mark.exact
 def test_rows_are_those_of_the_evaluation(cases: list[PreparedCase]) -> None:
     network, window = supernet(), SlidingWindow(PATCH, PATCH)
-    results = list(score_by_case(network, cases, PATHS, window, class_names=CLASS_NAMES, device="cpu"))
+    results = list(score_by_case(network, cases, PATHS, window, scheme=SCHEME, device="cpu"))
     assert [(result.case, result.first) for result in results] == [(case.id, 0) for case in cases]
     for index, path in enumerate(PATHS):
         rows = tuple(result.rows[index] for result in results)
@@ -98,9 +98,9 @@ def test_a_ranking_taken_up_again_in_the_middle_ends_the_same(
     network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=batch)
     monkeypatch.setattr(path_ranking, "MEMORY", 1)
     paths = PATHS[:2]  # two groups of one path each: results are known by case and group
-    whole = list(score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu"))
+    whole = list(score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu"))
     finished = {(result.case, result.first) for result in whole[: 2 * done - 1]}
-    rest = list(score_by_case(network, cases, paths, window, class_names=CLASS_NAMES, device="cpu", finished=finished))
+    rest = list(score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu", finished=finished))
     assert rest == whole[2 * done - 1 :]
 
 

@@ -17,14 +17,17 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 from monai.inferers import SlidingWindowInferer
+from small_datasets import resave
 from small_models import save_small_model, small_plan, write_image, write_labels
 
+from c2fnas.data.plan import ClassPlan
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import dice_per_class
 from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
 from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
 from c2fnas.export.bundle_parts import Prepare, Restore, labelled
-from c2fnas.inference.package import CARD, load_package
+from c2fnas.inference.package import CARD, Package, load_package
 from c2fnas.inference.predict import Predictor, predict_cases
 from c2fnas.inference.prediction_files import find_cases
 
@@ -255,6 +258,48 @@ def test_from_the_command_line_its_labels_are_ours(bundle: Path, images: Path, t
         assert len(np.unique(expected)) > 1
         assert (found == expected).mean() >= 0.999
         assert np.allclose(theirs.affine, ours.affine)  # type: ignore[attr-defined]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("regions", [True, False])
+def test_a_bundle_of_regions_or_ignored_voxels_predicts_as_we_do_and_is_fine_tuned(
+    regions: bool, dataset: Path, images: Path, tmp_path: Path
+) -> None:
+    names = (
+        {"background": (0,), "whole": (2, 5), "core": (5,)} if regions else {"background": (0,), "a": (2,), "b": (5,)}
+    )
+    classes = tuple(ClassPlan(name=name, values=values) for name, values in names.items())
+    plan = small_plan(classes=classes, ignore=9, regions_class_order=(2, 5) if regions else None)
+    save_small_model(tmp_path / "model", plan=plan, classes=plan.outputs)
+    model, bundle = load_package(tmp_path / "model"), tmp_path / "bundle"
+    export_bundle(model, bundle)
+    workflow(bundle, "inference", "infer", dataset_dir=str(images), output_dir=str(tmp_path / "theirs")).run()
+    predict_cases(Predictor((model,), model.window(), device="cpu"), find_cases(images, 1), tmp_path / "ours")
+    for name in ("a.nii.gz", "b.nii.gz"):
+        found, expected = (np.asarray(nibabel.load(tmp_path / place / name).dataobj) for place in ("theirs", "ours"))  # type: ignore[attr-defined]
+        assert {*np.unique(expected)} <= {0, 2, 5}
+        assert (found == expected).mean() >= 0.999
+    marked = shutil.copytree(dataset, tmp_path / "marked")
+    for path in (marked / "labelsTr").iterdir():
+        resave(path, lambda label: np.where(np.arange(label.shape[0])[:, None, None] < 6, 9, label).astype(np.uint8))
+    order = {"regions_class_order": [2, 5]} if regions else {}
+    labels = {"labels": {**{key: [*values] for key, values in names.items()}, "ignore": 9}}
+    manifest = json.loads((dataset / "dataset.json").read_text())
+    (marked / "dataset.json").write_text(json.dumps(manifest | labels | order))
+    tuning = workflow(bundle, "train", "train", dataset_dir=str(marked), output_dir=str(tmp_path / "t"), max_epochs=1)
+    tuning.run()
+    assert np.isfinite(tuning.trainer.state.output[0]["loss"])
+    dice = _dice(load_package(tmp_path / "t"), labelled(str(marked))[-1])
+    assert tuning.evaluator.state.metrics["val_mean_dice"] == pytest.approx(dice, abs=1e-4)
+    assert all((item["label"] != plan.scheme.ignored).any() for item in tuning.trainer.state.output)
+
+
+def _dice(model: Package, case: dict[str, Any]) -> float:
+    """The mean Dice of a case by our own window and metric, on the prepared grid."""
+    item, scheme = Prepare(model.plan)(case), model.plan.scheme
+    logits = model.window().scores(model.network, item["image"].numpy(), device="cpu")
+    scores = dice_per_class(scheme.decode(logits), item["label"][0].numpy(), scheme)
+    return sum(each or 0 for each in scores) / len(scores)
 
 
 @pytest.mark.long

@@ -10,12 +10,13 @@ from small_models import small_plan, write_image, write_labels
 from c2fnas.data.cache import PreparedCase, prepare_cases
 from c2fnas.data.dataset import Case
 from c2fnas.data.plan import Plan
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Options, score_case, summarise
 from c2fnas.inference.sliding_window import SlidingWindow
 
-NAMES = ("background", "organ", "lesion")
+SCHEME = LabelScheme.of("background", "organ", "lesion")
 TURNED = np.array([[0.0, 0, -1.5, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
 
 
@@ -43,7 +44,7 @@ def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
         network,
         cases,
         window,
-        class_names=NAMES,
+        scheme=SCHEME,
         device="cpu",
         options=options,
         on_progress=lambda done, total: seen.append((done, total)),
@@ -53,7 +54,7 @@ def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
         labels = case.restoration.argmax(window.scores(network, case.image, device="cpu"))
         assert case.truth is not None
         assert labels.shape == case.truth.shape
-        rows.append(score_case(case.id, labels, case.truth, NAMES, spacing=(1.0, 2.0, 1.5), options=options))
+        rows.append(score_case(case.id, labels, case.truth, SCHEME, spacing=(1.0, 2.0, 1.5), options=options))
     assert evaluation == summarise(rows)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert 0 < evaluation.mean < 1
@@ -62,4 +63,4 @@ def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
 def test_a_case_without_a_label_is_refused(tmp_path: Path) -> None:
     cases = prepared(tmp_path, small_plan(), count=1, labelled=False)
     with pytest.raises(UserError, match="no label"):
-        evaluate_network(tiny_network(), cases, SlidingWindow((8, 8, 8), (8, 8, 8)), class_names=NAMES, device="cpu")
+        evaluate_network(tiny_network(), cases, SlidingWindow((8, 8, 8), (8, 8, 8)), scheme=SCHEME, device="cpu")

@@ -9,6 +9,7 @@ from known_networks import tiny_network
 
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.inference import sinks
 from c2fnas.inference.ensemble import Ensemble, Fusion, Vote
 from c2fnas.inference.sinks import RestoringSink
@@ -49,6 +50,20 @@ def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.D
             sink(planes, slab)
             slab.fill_(torch.nan)  # the blend reuses its memory
     assert np.array_equal(sink.labels, way.argmax(scores))
+
+
+REGIONS = LabelScheme.of("background", "whole", "core", "tip", values=[(0,), (1, 2, 3), (2, 3), (3,)], order=(1, 2, 3))
+
+
+@pytest.mark.exact
+@settings(deadline=None, max_examples=30)
+@given(way=restorations(), data=st.data())
+def test_regions_are_decoded_from_whole_scores(way: Restoration, data: st.DataObject) -> None:
+    scores = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *way.shape)).astype(np.float32))
+    sink = RestoringSink(way, scheme=REGIONS)
+    for planes in cuts(way.shape[0], data):
+        sink(planes, scores[:, planes])
+    assert np.array_equal(sink.labels, way.argmax(scores, REGIONS.decode))
 
 
 @pytest.mark.exact

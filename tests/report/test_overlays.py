@@ -37,7 +37,7 @@ def test_the_prediction_shown_is_the_one_that_was_scored(deployed: RunFolder) ->
         assert fold.model is not None
         case = cache[row.case]
         assert case.truth is not None
-        found = dice_per_class(predict_case(fold.model, case, "fp32", "cpu"), np.asarray(case.truth), len(CLASSES))
+        found = dice_per_class(predict_case(fold.model, case, "fp32", "cpu"), np.asarray(case.truth), PLAN.scheme)
         assert list(row.dice.values()) == pytest.approx(list(found))
 
 

@@ -93,11 +93,7 @@ def test_scores_are_those_of_the_networks_alone(finished: Run) -> None:
     for each in candidates(finished):
         network, cases = trained.extract(each.architecture.operations), order[: each.cases]
         expected = evaluate_network(
-            network,
-            finished.cases(cases),
-            finished.window(ranking=True),
-            class_names=finished.class_names,
-            device="cpu",
+            network, finished.cases(cases), finished.window(ranking=True), scheme=finished.scheme, device="cpu"
         )
         assert each.dice == expected.mean
 
@@ -112,7 +108,7 @@ def test_all_candidates_share_the_first_rungs_scale(finished: Run) -> None:
             trained.extract(each.architecture.operations),
             finished.cases(order[:1]),
             finished.window(ranking=True),
-            class_names=finished.class_names,
+            scheme=finished.scheme,
             device="cpu",
         )
         assert each.first_rung_dice == alone.mean

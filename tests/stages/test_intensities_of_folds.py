@@ -68,7 +68,7 @@ def test_a_model_has_the_statistics_of_its_training_cases_and_predicts_as_it_was
         labels = np.asanyarray(nibabel.load(tmp_path / "out" / f"{case}.nii.gz").dataobj).astype(np.uint8)
         truth = run.cache[case].truth
         assert truth is not None
-        assert score_case(case, labels, truth, run.class_names).dice == pytest.approx(dice, abs=5e-3)
+        assert score_case(case, labels, truth, run.scheme).dice == pytest.approx(dice, abs=5e-3)
 
 
 def test_folds_see_the_same_case_differently_and_share_the_cache(run: Run) -> None:

@@ -313,7 +313,7 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
         load_package(tmp_path / "final/fold-4/model").network,
         run.cases(["phantom_004"]),
         run.window(),
-        class_names=run.class_names,
+        scheme=run.scheme,
         device="cpu",
     )
     assert len(curve) == 2

@@ -138,7 +138,7 @@ def test_what_is_left_is_what_was_scored(run: Run, straight: tuple[dict[str, Any
         model.network,
         run.cases(run.search_split.validation),
         replace(run.window(), precision="fp32"),
-        class_names=run.class_names,
+        scheme=run.scheme,
         device="cpu",
     )
     assert again.mean == evaluation.mean

@@ -9,10 +9,11 @@ import torch
 from c2fnas.data.cache import Cache, prepare_cases
 from c2fnas.data.dataset import Case
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.networks import SuperNetwork
 from c2fnas.space.topology import Topology
 
-CLASS_NAMES = ("background", "organ", "lesion")
+SCHEME = LabelScheme.of("background", "organ", "lesion")
 PATCH = (12, 10, 8)
 
 
@@ -20,7 +21,7 @@ def plan() -> Plan:
     """One MR channel, three classes, 1 mm."""
     return Plan(
         channels=(ChannelPlan(name="MRI", kind="mr"),),
-        classes=tuple(ClassPlan(name=name, values=(value,)) for value, name in enumerate(CLASS_NAMES)),
+        classes=tuple(ClassPlan(name=each.name, values=each.values) for each in SCHEME.classes),
         spacing=(1, 1, 1),
         patch_size=PATCH,
         stride=PATCH,

@@ -175,7 +175,6 @@ def deployed_run(root: Path) -> RunFolder:
     save_package(folder.final_model(1), network, architecture, PLAN, card="# Random", weighting="gaussian")
     model = load_package(folder.final_model(1))
     cases = [cache[case] for case in cache.ids]
-    names = [each.name for each in PLAN.classes]
-    scores = evaluate_network(model.network, cases, model.window(), class_names=names, device="cpu")
+    scores = evaluate_network(model.network, cases, model.window(), scheme=PLAN.scheme, device="cpu")
     write_json(folder.final_fold(1) / "evaluation.json", scores.to_json())
     return folder

@@ -50,7 +50,7 @@ def ablate(
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     further = _further(architectures)
     opened = [open_run(folder, reporter=reporter, **jobs) for folder in folders]
-    from c2fnas.data.folds import chosen_folds
+    from c2fnas.data.folds import scored_folds
     from c2fnas.studies.ablation import ablate as train_candidates
     from c2fnas.studies.ablation import contenders, refuse_unfit, write_table_3
 
@@ -59,7 +59,7 @@ def ablate(
     columns = []
     for each in opened:
         with each.working() as run:
-            chosen = chosen_folds(folds, len(run.folds))
+            chosen = scored_folds(folds, len(run.folds))
             run.reporter.say(f"{run.config.dataset}: {len(candidates)} architectures on {len(chosen)} folds")
             columns.append(train_candidates(run, candidates, chosen))
         table = write_table_3(columns, folders[0])  # after each, so that a later one can't lose it

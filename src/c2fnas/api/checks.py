@@ -149,4 +149,6 @@ def _numbers(scan: "Scan") -> dict[str, Any]:
             {"name": each.name, "values": each.values, "cases": cases}
             for each, cases in zip(dataset.classes, scan.class_cases, strict=True)
         ],
+        "regions_class_order": dataset.regions_class_order,
+        "ignore": dataset.ignore,
     }

@@ -1,6 +1,7 @@
 """Architectures, the search space and the compared networks in numbers (paper 3.2, 4.1 and Table 2)."""
 
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ class Description:
         channels: image channels.
         classes: classes, the background included.
         note: what the paper prints for it; None where it prints nothing.
+        validation: of a trained network, what its card says of its Dice, by the name of its folder.
     """
 
     architecture: "Architecture"
@@ -37,6 +39,7 @@ class Description:
     channels: int
     classes: int
     note: str | None = None
+    validation: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The architecture in its text form, as code and operations, and what it costs."""
@@ -52,7 +55,8 @@ class Description:
             "operations": [operation.value for operation in self.architecture.operations],
             "cells": [_cell(cell) for cell in self.cost.cells],
         }
-        return content | ({"note": self.note} if self.note else {})
+        more = {"note": self.note, "validation": self.validation}
+        return content | {name: value for name, value in more.items() if value}
 
 
 def describe(
@@ -104,7 +108,22 @@ def describe(
         from c2fnas.report.figures import save_architecture
 
         save_architecture(found, cost, Path(figure))
-    return Description(found, cost, input, channels, classes, PRINTED.get(str(architecture).lower()))
+    printed = PRINTED.get(str(architecture).lower())
+    return Description(found, cost, input, channels, classes, printed, _validation(Path(str(architecture))))
+
+
+def _validation(path: Path) -> dict[str, str]:
+    """The Dice of the models in a folder, as their cards tell it."""
+    from c2fnas.inference.pretrained import on_disk_or_pretrained, packages_in
+    from c2fnas.runs.folder import PACKAGE
+
+    found = {}
+    for package in packages_in(on_disk_or_pretrained(path)):
+        card = package / "README.md"
+        text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+        if line := re.search(r"^- \*\*Validation\*\*: (.+)$", text, re.MULTILINE):
+            found[(package.parent if package.name == PACKAGE else package).name] = line[1]
+    return found
 
 
 @dataclass(frozen=True)

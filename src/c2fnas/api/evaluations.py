@@ -9,7 +9,7 @@ from c2fnas.api.options import stated
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
-    from c2fnas.data.dataset import LabelClass
+    from c2fnas.data.scheme import LabelScheme
     from c2fnas.evaluation.label_files import Pair as LabelFiles
     from c2fnas.evaluation.metrics import Evaluation
     from c2fnas.evaluation.pairs import Pair
@@ -146,7 +146,7 @@ def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[Lab
         )
 
 
-def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]") -> "Sequence[LabelClass]":
+def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]") -> "LabelScheme":
     """Return the classes that ``--classes`` names, or those that are found.
 
     Raises:
@@ -164,32 +164,33 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
     if path.is_dir() and not (path / "dataset.json").is_file():
         from c2fnas.inference.package import load_package
 
-        return load_package(model_folders([path])[0]).plan.label_classes
+        return load_package(model_folders([path])[0]).plan.scheme
     return _of_manifest(path) if path.exists() else _of_names(source)
 
 
-def _of_manifest(path: Path) -> "Sequence[LabelClass]":
-    from c2fnas.data.layouts.labels import parse_classes
+def _of_manifest(path: Path) -> "LabelScheme":
+    from c2fnas.data.layouts.labels import parse_labels
     from c2fnas.files import read_json
 
     manifest = path / "dataset.json" if path.is_dir() else path
     content = read_json(manifest)
-    classes, findings = parse_classes(content.get("labels") if isinstance(content, dict) else None)
+    manifest_labels = content if isinstance(content, dict) else {}
+    scheme, findings = parse_labels(manifest_labels.get("labels"), manifest_labels.get("regions_class_order"))
     for finding in findings:
         if finding.severity == "error":
             raise UserError(f"{manifest}: found {finding.found}, expected {finding.expected}. {finding.fix}")
-    return classes
+    return scheme
 
 
-def _of_names(text: str) -> "Sequence[LabelClass]":
+def _of_names(text: str) -> "LabelScheme":
     """Return the classes of ``liver,tumour`` or ``liver=1,tumour=4``; the background has the value 0."""
-    from c2fnas.data.layouts.labels import parse_classes
+    from c2fnas.data.layouts.labels import parse_labels
 
     labels: dict[str, int | str] = {"background": 0}
     for number, entry in enumerate(text.split(","), start=1):
         name, sign, value = (part.strip() for part in entry.partition("="))
         labels[name] = value if sign else number
-    classes, findings = parse_classes(labels)
-    if findings or len(classes) <= text.count(",") + 1 or "" in labels:
+    scheme, findings = parse_labels(labels)
+    if findings or len(scheme.parts) <= text.count(",") + 1 or "" in labels:
         raise UserError(f"--classes {text}: not a file, a model or names such as `liver,tumour` or `liver=1,tumour=4`.")
-    return classes
+    return scheme

@@ -148,7 +148,7 @@ def _onnx(model: Path, output: Path) -> str:
 
     package = load_package(model)
     export_onnx(package, output)
-    channels, classes = len(package.plan.channels), len(package.plan.classes)
+    channels, classes = len(package.plan.channels), package.plan.outputs
     return f"{INPUT} [batch, {channels}, i, j, k] to {OUTPUT} [batch, {classes}, i, j, k]; metadata says the rest"
 
 

@@ -106,6 +106,10 @@ def run(
     multiply-accumulates. Each is trained once, which can't tell architectures apart; `c2fnas verdict RUN` with
     `--replicates 5` goes on from there.
 
+    The final networks are those of the last fold or of all, as the budget has it. For one that is trained on every case
+    besides, whose Dice is unknown: `--set deployment.folds=[last,every-case]`, or `c2fnas train DATASET RUN --folds
+    every-case` afterwards.
+
     Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
     stop it from elsewhere, create a file called `stop` in the run folder.
 

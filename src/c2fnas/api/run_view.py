@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from c2fnas.data.folds import Fold
     from c2fnas.evaluation.metrics import Evaluation
     from c2fnas.evaluation.verdict import Verdict
     from c2fnas.networks.designs import Design
@@ -22,7 +23,7 @@ class RunView:
         reporter: hears of the progress.
     """
 
-    def __init__(self, folder: Path, folds: tuple[int, ...] = (), reporter: "Reporter | None" = None) -> None:
+    def __init__(self, folder: Path, folds: "tuple[Fold, ...]" = (), reporter: "Reporter | None" = None) -> None:
         self.folder = folder
         self._files, self._folds, self._reporter = RunFolder(folder), folds, reporter
 
@@ -38,8 +39,8 @@ class RunView:
         return next((read_design(place) for place in places if has_design(place)), None)
 
     @property
-    def models(self) -> dict[int, Path]:
-        """The model folder of each fold that is trained."""
+    def models(self) -> "dict[Fold, Path]":
+        """The model folder of each fold that is trained, by its number or as `every-case`."""
         from c2fnas.inference.pretrained import is_package
 
         begun = self._files.begun_folds
@@ -47,8 +48,8 @@ class RunView:
         return {fold: path for fold, path in paths.items() if is_package(path)}
 
     @property
-    def evaluation(self) -> "dict[int, Evaluation | None]":
-        """Dice on the validation cases of each fold that is trained; None where it was not measurable."""
+    def evaluation(self) -> "dict[Fold, Evaluation | None]":
+        """Dice on the validation cases of each fold that is trained; None where it is unknown."""
         from c2fnas.stages.deployment import evaluation_in
 
         return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
@@ -71,7 +72,7 @@ class RunView:
 
         begun = self._files.config.exists()
         name = Path(RunConfig.load(self._files.config).dataset_path).name if begun else self.folder.name
-        scored = {fold: found for fold, found in self.evaluation.items() if found is not None}
+        scored = {fold: each for fold, each in self.evaluation.items() if each is not None and isinstance(fold, int)}
         return TaskScores(name, cross_validated(scored) if scored else None)
 
     def trials(self) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from c2fnas.api.results import Ranking, Scaling, Tabulation
+    from c2fnas.data.folds import Fold
     from c2fnas.evaluation.verdict import Verdict
     from c2fnas.runs.reporter import Reporter
     from c2fnas.runs.run import ExecutorFactory
@@ -28,7 +29,7 @@ class Run(RunView):
     """A run folder, see :func:`open_run`. Every method can be called again: it carries on, or returns what is there."""
 
     def __init__(
-        self, folder: Path, jobs: Jobs, reporter: "Reporter | None" = None, folds: tuple[int, ...] = ()
+        self, folder: Path, jobs: Jobs, reporter: "Reporter | None" = None, folds: "tuple[Fold, ...]" = ()
     ) -> None:
         super().__init__(folder, folds, reporter)
         self.jobs = jobs

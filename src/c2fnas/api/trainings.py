@@ -79,7 +79,8 @@ def train(
         network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
             segresnet or dints.
         width: Multiplies every filter count; default: as it is.
-        folds: `all`, `last`, or numbers such as `0,2`.
+        folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
+            case, whose Dice is unknown.
         budget: demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone.
         recipe: Instead of the budget's recipe.
         precision: Instead of what the device computes fast.
@@ -109,6 +110,7 @@ def train(
         c2fnas train Task09_Spleen runs/spleen-unet --network unet3d --budget hour
         c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-4/model --iterations 2000
         c2fnas train Task09_Spleen runs/spleen --folds all --extend 4000
+        c2fnas train Task09_Spleen runs/spleen --folds every-case
         c2fnas train Decathlon runs/decathlon -a c2fnas-panc --folds all --label-tests
         torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
     """
@@ -149,8 +151,9 @@ def train(
 
 def _refuse_unreadable_folds(folds: str) -> None:
     """Refuse a text that names no folds; numbers that are too large are refused once the folds are known."""
-    if folds not in ("all", "last") and not all(part.strip().isdecimal() for part in folds.split(",")):
-        raise UserError(f"--folds {folds}: give all, last, or numbers such as 0,2.")
+    words = ("all", "last", "every-case")
+    if not all(part.isdecimal() or part in words for part in map(str.strip, folds.split(","))):
+        raise UserError(f"--folds {folds}: give all, last, numbers such as 0,2, or every-case.")
 
 
 def _refuse_absent_folds(folds: str, dataset: Path, run: RunFolder) -> None:

@@ -53,7 +53,9 @@ def description(result: "Description | dict[str, int]") -> str:
         f"\n{result.cost.parameters / 1e6:.2f} M parameters, {result.cost.macs / 1e9:.2f} G multiply-accumulates at "
         f"{_input(result)}"
     )
-    return "\n".join([_drawn(result.architecture), cost, result.architecture.to_text(), *filter(None, [result.note])])
+    validation = [f"{name}: {text}" for name, text in result.validation.items()]
+    notes = [*filter(None, [result.note]), *validation]
+    return "\n".join([_drawn(result.architecture), cost, result.architecture.to_text(), *notes])
 
 
 def architecture(result: "Architecture") -> str:

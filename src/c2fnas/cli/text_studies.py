@@ -9,7 +9,9 @@ from c2fnas.cli.text_table import aligned, percent
 if TYPE_CHECKING:
     from c2fnas.api.results import Ranking, Scaling, Tabulation
     from c2fnas.api.runs import Run
+    from c2fnas.data.folds import Fold
     from c2fnas.evaluation.cross_validation import FoldedDice
+    from c2fnas.evaluation.metrics import Evaluation
     from c2fnas.evaluation.verdict import Contestant, Verdict
     from c2fnas.studies.tasks import TaskScores
     from c2fnas.studies.widths import Scaled
@@ -43,10 +45,17 @@ def run(result: "Run") -> str:
 
 def _scores(result: "Run") -> str:
     """Return a line for a single fold; for several the table of their cross-validation."""
+    from c2fnas.data.folds import EVERY_CASE, UNKNOWN
+
     evaluations = result.evaluation
-    if len(evaluations) > 1:
-        return table_1([result.scores])
-    ((fold, found),) = evaluations.items()
+    unknown = f"{EVERY_CASE}: {UNKNOWN}" if EVERY_CASE in evaluations else ""
+    scored = {fold: found for fold, found in evaluations.items() if fold != EVERY_CASE}
+    if len(scored) > 1:
+        return "\n".join(filter(None, [table_1([result.scores]), unknown]))
+    return "\n".join([*(_score(*pair) for pair in scored.items()), *filter(None, [unknown])])
+
+
+def _score(fold: "Fold", found: "Evaluation | None") -> str:
     if found is None:
         return f"fold-{fold}: Dice not measurable; the model is kept"
     scores = ", ".join(f"{name} {dice:.4f}" for name, dice in found.per_class.items() if dice is not None)

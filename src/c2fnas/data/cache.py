@@ -22,6 +22,7 @@ from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import read_json, write_atomically, write_json
@@ -72,9 +73,16 @@ class PreparedCase:
     @property
     def foreground(self) -> tuple[np.ndarray, ...]:
         """Of each foreground class, voxels ``[n, 3]`` in the prepared grid; of a large one only some, evenly chosen."""
-        if not self._about["labelled"]:
-            return ()
-        counts = self._about["foreground"]
+        return self._places[: len(self._about["foreground"])] if self._about["labelled"] else ()
+
+    @property
+    def known(self) -> np.ndarray | None:
+        """Voxels ``[n, 3]`` of any class, some of them, where others are ignored; None where none are."""
+        return self._places[-1] if self._about.get("known") else None
+
+    @property
+    def _places(self) -> tuple[np.ndarray, ...]:
+        counts = [*self._about["foreground"], *filter(None, [self._about.get("known")])]
         voxels = _open(self.folder / "foreground.npy") if any(counts) else np.zeros((0, 3), np.int32)
         return tuple(np.split(voxels, np.cumsum(counts)[:-1]))
 
@@ -192,9 +200,11 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
         return maps[name]
 
     done = prepare_case(case, plan, allocate)
-    places = [_places(maps["label"], index) for index in range(1, len(plan.classes))] if "label" in maps else []
+    places, known = _places(maps["label"], plan.scheme) if "label" in maps else ([], [])
     if places:
-        write_atomically(folder / "foreground.npy", lambda temporary: np.save(temporary, np.concatenate(places)))
+        write_atomically(
+            folder / "foreground.npy", lambda temporary: np.save(temporary, np.concatenate([*places, *known]))
+        )
     write_atomically(folder / "sample.npy", lambda temporary: np.save(temporary, done.sample))
     for each in maps.values():
         each.flush()
@@ -204,6 +214,7 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
         "moments": done.moments,
         "labelled": "label" in maps,
         "foreground": [*map(len, places)],
+        **({"known": len(known[0])} if known else {}),
     }
     write_json(folder / "case.json", about)
 
@@ -215,10 +226,18 @@ def _claim(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _places(label: np.ndarray, index: int) -> np.ndarray:
-    flat = np.flatnonzero(np.asarray(label) == index)
+def _places(label: np.ndarray, scheme: LabelScheme) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Voxels of each class or region; and, where some are ignored, of all that are not."""
+    array = np.asarray(label)
+    ignored = array == scheme.ignored if scheme.ignored is not None else np.zeros(1, bool)
+    known = [_some(~ignored)] if ignored.any() and not ignored.all() else []
+    return [_some(scheme.mask(array, number)) for number in range(len(scheme.names))], known
+
+
+def _some(inside: np.ndarray) -> np.ndarray:
+    flat = np.flatnonzero(inside)
     flat = flat[:: max(1, -(-len(flat) // MOST_FOREGROUND))]
-    return np.stack(np.unravel_index(flat, label.shape), axis=1).astype(np.int32)
+    return np.stack(np.unravel_index(flat, inside.shape), axis=1).astype(np.int32)
 
 
 def _rename(unfinished: Path, finished: Path) -> None:

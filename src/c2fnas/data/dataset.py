@@ -4,18 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.shapes import Spacing
-
-
-@dataclass(frozen=True)
-class LabelClass:
-    """A class and the values it has in label files.
-
-    Several values are merged into the class; ``values[0]`` is the one written on export.
-    """
-
-    name: str
-    values: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in the order of its manifest. ``classes[0]`` is the background; class indices are consecutive."""
+    """A data set in the order of its manifest.
+
+    ``classes[0]`` is the background. The others exclude each other; with ``regions_class_order`` they are regions,
+    which may overlap. ``ignore`` is the value of voxels that take no part, see :attr:`scheme`.
+    """
 
     name: str
     root: Path
@@ -49,6 +43,13 @@ class Dataset:
     classes: tuple[LabelClass, ...]
     training: tuple[Case, ...]
     test: tuple[Case, ...]
+    regions_class_order: tuple[int, ...] | None = None
+    ignore: int | None = None
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels of files, of networks and of predictions."""
+        return LabelScheme(self.classes, self.regions_class_order, self.ignore)
 
     def with_spacing(self, spacing: Spacing | None) -> Self:
         """Return the data set with the spacing of all cases stated, but for those that state their own."""

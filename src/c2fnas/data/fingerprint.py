@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
 from c2fnas.shapes import Size, Spacing
@@ -60,13 +61,18 @@ class ClassFingerprint(_Frozen):
 
 
 class Fingerprint(_Frozen):
-    """The training cases of a data set. ``folder`` is the name of the folder it lay in."""
+    """The training cases of a data set. ``folder`` is the name of the folder it lay in.
+
+    ``regions_class_order`` and ``ignore`` are those of :class:`c2fnas.data.dataset.Dataset`.
+    """
 
     name: str
     folder: str
     channels: tuple[ChannelFingerprint, ...]
     classes: tuple[ClassFingerprint, ...]
     cases: tuple[CaseFingerprint, ...]
+    regions_class_order: tuple[int, ...] | None = None
+    ignore: int | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -81,6 +87,12 @@ class Fingerprint(_Frozen):
             raise UserError(
                 f"{path}: not a fingerprint of this version of c2fnas. Delete it to have the data set read again."
             ) from error
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels of files, of networks and of predictions."""
+        classes = tuple(LabelClass(each.name, each.values) for each in self.classes)
+        return LabelScheme(classes, self.regions_class_order, self.ignore)
 
     @property
     def nonzero_share(self) -> float:
@@ -98,11 +110,13 @@ class Fingerprint(_Frozen):
 
         Statistics are left out: another version may round them differently.
         """
-        read = [
+        read: list[Any] = [
             [[case.id, case.sha256, *([case.stated] if case.stated else [])] for case in self.cases],
             [channel.name for channel in self.channels],
             [list(each.values) for each in self.classes],
         ]
+        if (self.regions_class_order, self.ignore) != (None, None):
+            read.append([self.regions_class_order, self.ignore])
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def describes(self, dataset: Dataset) -> bool:
@@ -114,6 +128,7 @@ class Fingerprint(_Frozen):
             tuple(case.id for case in self.cases) == tuple(case.id for case in dataset.training)
             and tuple(channel.name for channel in self.channels) == dataset.channels
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
+            and (self.regions_class_order, self.ignore) == (dataset.regions_class_order, dataset.ignore)
             and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
 

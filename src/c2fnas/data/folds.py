@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 
@@ -17,9 +18,13 @@ from c2fnas.text import plural, some
 SPLITS = "splits_final.json"
 SHOWN_CLASSES = 5
 PATIENTS = (r"(.+)[-_. ]", r"[^-_. ]+[-_. ](.*[^\d].*)", r"(.+?)(?:[-_. ][^-_. ]+)?$")
-"""Parts of an id that may name a patient: all but its last part, all but its first, or all but a last part that some have."""
+"""Parts of an id that may name a patient: all but its last, all but its first, or all but a last that some ids have."""
 LARGEST_GROUP = 8
 """Cases of like names that may be one patient's; more are a site's, or a numbering."""
+EVERY_CASE: Final = "every-case"
+"""The fold that leaves no case out, nnU-Net's `all`: it trains on every one, so that none is left to score it."""
+UNKNOWN = "Dice unknown: the network was trained on every case, so that none is left to score it"
+Fold = int | Literal["every-case"]
 
 
 @dataclass(frozen=True)
@@ -366,19 +371,42 @@ def _grouped(dataset: Dataset, choice: FoldChoice) -> tuple[Case, ...]:
     return group_cases(dataset.training, choice.group_by) if choice.group_by is not None else dataset.training
 
 
-def chosen_folds(text: str | Sequence[int], count: int) -> tuple[int, ...]:
-    """Return the folds that ``all``, ``last`` or a list of numbers stands for.
+def scored_folds(text: str | Sequence[int | str], count: int) -> tuple[int, ...]:
+    """Return the folds that a text stands for, of networks that are compared by their Dice.
+
+    Raises:
+        UserError: there is no such fold, or it leaves no case to score by.
+    """
+    folds = tuple(fold for fold in chosen_folds(text, count) if isinstance(fold, int))
+    if not folds or EVERY_CASE in text:
+        raise UserError(f"--folds {EVERY_CASE}: no case is left to compare networks on. Give all, last, or numbers.")
+    return folds
+
+
+def fold_order(fold: Fold) -> tuple[bool, Fold]:
+    """Return the key by which folds are sorted: by number, that of every case last."""
+    return fold == EVERY_CASE, fold
+
+
+def chosen_folds(text: str | Sequence[int | str], count: int) -> tuple[Fold, ...]:
+    """Return the folds that ``all``, ``last``, ``every-case``, numbers or a list of these stand for.
 
     Raises:
         UserError: it is none of these, or there is no such fold.
 
     >>> chosen_folds("all", 3), chosen_folds("last", 3), chosen_folds("2,0,2", 3)
     ((0, 1, 2), (2,), (0, 2))
+    >>> chosen_folds("every-case", 3), chosen_folds("every-case,last", 3)
+    (('every-case',), (2, 'every-case'))
     """
-    if text in ("all", "last"):
-        return tuple(range(count)) if text == "all" else (count - 1,)
-    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(fold) for fold in text]
-    if not all(part.isascii() and part.isdigit() and int(part) < count for part in parts):
-        asked = text if isinstance(text, str) else ",".join(parts)
-        raise UserError(f"--folds {asked}: give all, last, or numbers from 0 to {count - 1} such as 0,2.")
-    return tuple(sorted({int(part) for part in parts}))
+    parts = [part.strip() for part in (text.split(",") if isinstance(text, str) else map(str, text))]
+    named: dict[str, tuple[Fold, ...]] = {
+        "all": tuple(range(count)),
+        "last": (count - 1,),
+        EVERY_CASE: (EVERY_CASE,),
+        **{str(fold): (fold,) for fold in range(count)},
+    }
+    if not all(part in named for part in parts):
+        numbers = f"numbers from 0 to {count - 1} such as 0,2"
+        raise UserError(f"--folds {','.join(parts)}: give all, last, {numbers}, or {EVERY_CASE}.")
+    return tuple(sorted({fold for part in parts for fold in named[part]}, key=fold_order))

@@ -37,9 +37,14 @@ def moments(array: np.ndarray) -> tuple[float, float]:
     return mean, float(np.sqrt(squares / array.size))
 
 
-def foreground_places(label: np.ndarray) -> np.ndarray:
-    """Return at most :data:`SAMPLES_PER_CASE` places of foreground voxels, at even distances, in the flat array."""
+def foreground_places(label: np.ndarray, ignored: int | None = None) -> np.ndarray:
+    """Return at most :data:`SAMPLES_PER_CASE` places of foreground voxels, at even distances, in the flat array.
+
+    Voxels of the index ``ignored`` are none.
+    """
     flat, seen = label.reshape(-1), 0
+    if ignored is not None:
+        flat = (flat != 0) & (flat != ignored)
     step = max(1, -(-int(np.count_nonzero(flat)) // SAMPLES_PER_CASE))
     places = [np.zeros(0, np.int64)]
     for start in range(0, len(flat), SLAB_VOXELS):

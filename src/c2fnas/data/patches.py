@@ -36,8 +36,9 @@ class PatchSampler:
     """Random patches of prepared cases; the paper takes two from each of eight volumes an iteration (4.1).
 
     Volumes come in a new random order every epoch. Of the patches, one in ``1 / foreground_rate`` is centred, as far as
-    its volume reaches, on a voxel of a foreground class, drawn evenly among those present in the volume. Where a volume
-    is smaller than the patch it lies anywhere in it, among zeros and background.
+    its volume reaches, on a voxel of a foreground class, drawn evenly among those present in the volume. Where some
+    voxels of a volume are ignored, the other patches are centred likewise on a voxel that is not. Where a volume is
+    smaller than the patch it lies anywhere in it, among zeros and background.
 
     Args:
         cases: what to sample from; every one with a label.
@@ -128,6 +129,7 @@ class PatchSampler:
         room = [size - side for size, side in zip(shape, self._patch, strict=True)]
         start = [int(rng.integers(min(0, free), max(0, free) + 1)) for free in room]
         present = [voxels for voxels in case.foreground if len(voxels)] if foreground else []
+        present = present or [voxels for voxels in (case.known,) if voxels is not None]
         if present:
             voxels = present[int(rng.integers(len(present)))]
             middle = voxels[int(rng.integers(len(voxels)))]

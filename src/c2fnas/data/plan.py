@@ -3,19 +3,30 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from c2fnas.data.dataset import LabelClass
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.layouts.labels import LARGEST_VALUE
+from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import write_text
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 
+LABEL_KEYS = ("regions_class_order", "ignore")
 PREPARATION = 3
 """Version of the preparation. A change of its results makes older caches stale."""
 
@@ -66,6 +77,8 @@ class Plan(_Frozen):
 
     channels: tuple[ChannelPlan, ...] = Field(min_length=1)
     classes: tuple[ClassPlan, ...] = Field(min_length=2)
+    regions_class_order: tuple[int, ...] | None = None
+    ignore: int | None = None
     axes: tuple[int, int, int] = (0, 1, 2)
     crop_nonzero: bool = False
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
@@ -81,11 +94,15 @@ class Plan(_Frozen):
     def _consistent(self) -> Self:
         if sorted(self.axes) != [0, 1, 2]:
             raise ValueError("axes is an order of 0, 1 and 2")
-        values, names = [value for each in self.classes for value in each.values], {each.name for each in self.classes}
+        owners = self.classes if self.regions_class_order is None else (self.classes[0], self._foreground)
+        values, names = [value for each in owners for value in each.values], {each.name for each in self.classes}
         if len(set(values)) < len(values) or len(names) < len(self.classes):
             raise ValueError("classes share a value or a name; each has its own")
         if 0 not in self.classes[0].values:
             raise ValueError("the first of classes is the background and has the value 0")
+        for finding in self.scheme.findings():
+            if finding.severity == "error":
+                raise ValueError(f"{finding.found}, expected {finding.expected}")
         if (self.spacing is None) == (self.resize is None):
             raise ValueError("exactly one of spacing and resize is set, the other is null")
         for name, stride in (("stride", self.stride), ("ranking_stride", self.ranking_stride)):
@@ -93,10 +110,27 @@ class Plan(_Frozen):
                 raise ValueError(f"{name} is longer than patch_size, which would leave gaps")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the keys of regions and of ignored voxels where there are none, as in plans of earlier versions."""
+        content = handler(self)
+        return {key: value for key, value in content.items() if key not in LABEL_KEYS or value is not None}
+
     @property
-    def label_classes(self) -> tuple[LabelClass, ...]:
-        """The classes as the data set names them."""
-        return tuple(LabelClass(each.name, each.values) for each in self.classes)
+    def _foreground(self) -> ClassPlan:
+        """All values that regions have, which may share them."""
+        return ClassPlan(name="", values=tuple({value for each in self.classes[1:] for value in each.values}))
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels of files, of networks and of predictions."""
+        classes = tuple(LabelClass(each.name, each.values) for each in self.classes)
+        return LabelScheme(classes, self.regions_class_order, self.ignore)
+
+    @property
+    def outputs(self) -> int:
+        """The number of a network's outputs: classes with the background, or regions."""
+        return self.scheme.outputs
 
     @property
     def clips_first(self) -> bool:
@@ -110,6 +144,8 @@ class Plan(_Frozen):
         told = {"name", "kind", *(("clip", "mean", "std") if self.clips_first else ())}
         content["channels"] = [each.model_dump(mode="json", include=told) for each in self.channels]
         content |= {"values": [each.values for each in self.classes], "version": PREPARATION}
+        content |= {} if self.regions_class_order is None else {"regions": True}
+        content |= {} if self.ignore is None else {"ignore": self.ignore}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -117,6 +153,9 @@ COMMENTS = {
     "channels": "In the image's order. ct: clipped, then (value - mean) / std; null: numbers of the fold's training "
     "cases. mr: standardised volume by volume.",
     "classes": "In the order of class indices; the first is the background. The first value is written on export.",
+    "regions_class_order": "If set, the classes are regions, which may overlap; each is written as its value here, "
+    "in this order. Larger regions first.",
+    "ignore": "If set, the label value, the highest, of voxels that take no part in losses, statistics and metrics.",
     "axes": "Order of the axes left-right (0), back-front (1), feet-head (2). The last is the one through the slices.",
     "crop_nonzero": "Crop each case to the box of its non-zero voxels.",
     "spacing": "Millimetres between voxels along these axes; volumes are resampled to it. Set this or resize.",
@@ -135,7 +174,9 @@ def save_plan(plan: Plan, path: Path) -> None:
     lines = [
         "# How cases are prepared and cut into patches. Edit before the run starts; a run keeps to its first plan."
     ]
-    for key, value in plan.model_dump(mode="json").items():
+    content = plan.model_dump(mode="json")
+    for key in type(plan).model_fields:
+        value = content.get(key)
         items = value if key in ("channels", "classes") else None
         text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=items is None, width=1000).strip()
         if items is None:
@@ -173,11 +214,12 @@ def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:
     Raises:
         UserError: it hasn't.
     """
-    planned, found = len(plan.channels), len(fingerprint.channels)
-    if planned != found:
-        raise UserError(f"{path}: channels: {planned}, but the images have {found}. Give one entry for each.")
+    planned, channels = len(plan.channels), len(fingerprint.channels)
+    if planned != channels:
+        raise UserError(f"{path}: channels: {planned}, but the images have {channels}. Give one entry for each.")
     known = {value for each in plan.classes for value in each.values}
-    left = sorted({value for each in fingerprint.classes for value in each.values} - known)
+    found = {value for part in fingerprint.scheme.parts for value in part.values}
+    left = sorted(found - known - {plan.ignore})
     if left:
         raise UserError(
             f"{path}: classes: none has the label {', '.join(map(str, left))} of the data set. Add it to the values of "

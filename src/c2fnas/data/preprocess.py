@@ -85,9 +85,9 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     if case.label is None:
         volume = read_image(case.images, case.id)
         return Preparation(*_resample(volume, case, plan, allocate), volume.array[:, 0, 0, :0])
-    labels, _ = read_label(case.label, plan.label_classes, case.id, case.images[0])  # first: it takes less memory
+    labels, _ = read_label(case.label, plan.scheme.parts, case.id, case.images[0])  # first: it takes less memory
     volume = read_image(case.images, case.id)
-    sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels)]
+    sample = volume.array.reshape(len(volume.array), -1)[:, foreground_places(labels, plan.scheme.ignored)]
     way, found = _resample(volume, case, plan, allocate)
     del volume  # the image's memory is free while the label is resampled
     allocate("truth", labels.shape, np.uint8)[...] = labels

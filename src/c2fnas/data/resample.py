@@ -5,7 +5,7 @@ axis; scores and labels go by linear interpolation, one class at a time in slabs
 stays bounded whatever the number of classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,10 +14,14 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from c2fnas.data.scheme import best_class
 from c2fnas.shapes import Size
 
 Planes = Callable[[int, int, int], Tensor | None]
 """``(class, first, last + 1)`` to the scores of those planes, float32 ``[planes, j, k]``; None where all are zero."""
+
+Decode = Callable[[Iterable[Tensor | None]], np.ndarray]
+"""From the scores of each output, in order, to labels, uint8."""
 
 SLAB_VOXELS = 1 << 20
 SPLINE_ORDER = 3
@@ -145,12 +149,17 @@ class Taps:
 
 
 def argmax_resampled(
-    planes: Planes, classes: int, source: Size, out: np.ndarray, nearest_axis: int | None = None
+    planes: Planes,
+    classes: int,
+    source: Size,
+    out: np.ndarray,
+    nearest_axis: int | None = None,
+    decode: Decode = best_class,
 ) -> np.ndarray:
     """The best class of every voxel of ``out``'s grid, by each class's scores resampled from the grid ``source``.
 
     Ties go to the lower class, as in ``numpy.argmax``; the result is that of resampling all classes at once, bit
-    for bit.
+    for bit. Another ``decode`` makes other labels of the scores.
     Memory is a few slabs of :data:`SLAB_VOXELS`.
     """
     target = out.shape
@@ -165,7 +174,8 @@ def argmax_resampled(
         def resample(values: Tensor, within: Taps = within) -> Tensor:
             return within.apply(along_j.apply(along_k.apply(values, 2), 1), 0)
 
-        out[start : start + step] = _running_argmax(planes, classes, first, last, resample)
+        scores = (planes(index, first, last) for index in range(classes))
+        out[start : start + step] = decode(None if each is None else resample(each) for each in scores)
     return out
 
 
@@ -183,22 +193,3 @@ def resample_labels(
         return torch.from_numpy(np.ascontiguousarray(member, dtype=np.float32)) if member.any() else None
 
     return argmax_resampled(mask, int(label.max(initial=0)) + 1, label.shape, out, nearest_axis)
-
-
-def _running_argmax(
-    planes: Planes, classes: int, first: int, last: int, resample: Callable[[Tensor], Tensor]
-) -> np.ndarray:
-    best: Tensor | None = None
-    labels: Tensor | None = None
-    for index in range(classes):
-        values = planes(index, first, last)
-        if values is None:  # a share of zero never wins: the shares of a voxel add up to one
-            continue
-        scores = resample(values)
-        if best is None or labels is None:
-            best, labels = scores, torch.full(scores.shape, index, dtype=torch.uint8, device=scores.device)
-        else:
-            labels.masked_fill_(scores > best, index)
-            best = torch.maximum(best, scores)
-    assert labels is not None
-    return labels.cpu().numpy()

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from c2fnas.data.geometry import Geometry
-from c2fnas.data.resample import argmax_resampled, resample_labels
+from c2fnas.data.resample import Decode, argmax_resampled, resample_labels
+from c2fnas.data.scheme import best_class
 from c2fnas.shapes import Size
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -89,8 +90,10 @@ class Restoration:
         resample_labels(labels, self.crop_shape, self.nearest_axis, out=self.view(result))
         return result
 
-    def argmax(self, scores: np.ndarray | Tensor) -> np.ndarray:
+    def argmax(self, scores: np.ndarray | Tensor, decode: Decode = best_class) -> np.ndarray:
         """The best class of every original voxel, uint8, by scores ``[classes, i, j, k]`` of the prepared grid.
+
+        ``decode`` is :meth:`c2fnas.data.scheme.LabelScheme.decode`, where outputs are regions.
 
         Each class is interpolated linearly in its turn, in slabs, with a running argmax, on the scores' own device;
         where nothing was resampled it is the plain argmax. Background outside the crop.
@@ -103,7 +106,7 @@ class Restoration:
             return part.detach().to(torch.float32)
 
         result = np.zeros(self.original.shape, dtype=np.uint8)
-        argmax_resampled(planes, len(scores), self.shape, self.view(result), self.nearest_axis)
+        argmax_resampled(planes, len(scores), self.shape, self.view(result), self.nearest_axis, decode)
         return result
 
     def to_json(self) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class CaseScan:
         case: the case.
         problems: everything wrong with its files.
         geometry: that of its first image, None where the header is unsound.
-        voxels: of each class by index, None without a sound label.
+        voxels: of each class or region by index, None without a sound label.
+        values: that its label holds.
         fingerprint: of a training case without errors, else None.
         sample: foreground voxels of it, ``[channels, n]``, at even distances.
     """
@@ -60,6 +61,7 @@ class CaseScan:
     problems: tuple[Problem, ...]
     geometry: Geometry | None = None
     voxels: tuple[int, ...] | None = None
+    values: frozenset[int] = frozenset()
     fingerprint: CaseFingerprint | None = None
     sample: np.ndarray | None = None
 
@@ -119,6 +121,8 @@ class Scan:
                 ClassFingerprint(name=each.name, values=each.values, cases=sum(case.voxels[n] > 0 for case in cases))
                 for n, each in enumerate(dataset.classes)
             ),
+            regions_class_order=dataset.regions_class_order,
+            ignore=dataset.ignore,
         )
 
     def _absent_classes(self) -> Iterator[Problem]:
@@ -129,6 +133,19 @@ class Scan:
             found = f"no training case with {some(absent, SHOWN_CLASSES)} (cases per class: {shown})"
             fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
             yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+        if self.present and self.dataset.regions_class_order is not None:
+            yield from self._absent_values()
+
+    def _absent_values(self) -> Iterator[Problem]:
+        """A warning of values in regions that no training case has, though it has others of them."""
+        held = frozenset().union(*(each.values for each in self.training))
+        present = [each for each in self.dataset.classes[1:] if held & {*each.values}]
+        lacking = {value for each in present for value in each.values} - held
+        if lacking:
+            regions = ", ".join(each.name for each in present if lacking & {*each.values})
+            found = f"no training case with label {', '.join(map(str, sorted(lacking)))}, of the regions: {regions}"
+            fix = "Take it out of the regions, unless cases to come have it; or add cases that hold it."
+            yield Problem("", str(self.dataset.root), found, "every label of a region in some case", fix, "warning")
 
     def _lost_spacing(self) -> Iterator[Problem]:
         """Grids of which the spacing of 1 mm can hardly be true: flat ones, and wide ones."""
@@ -202,7 +219,7 @@ class _CaseScan:
         geometry = None if headers[0] is None else _geometry(headers[0])
         turns = [None if header is None or geometry is None else _turn(header, geometry) for header in headers]
         before, self.problems = self.problems, []
-        voxels = self._label(geometry)
+        counts = self._label(geometry)
         of_label, self.problems = self.problems, before
         for path, header, turn in zip(case.images, headers, turns, strict=True):
             if header is not None:
@@ -212,8 +229,12 @@ class _CaseScan:
             self._list(self._grid_findings(header, geometry, turn), path)
         self.problems += of_label
         sound = self.training and not any(problem.severity == "error" for problem in self.problems)
+        voxels = None if counts is None else self.dataset.scheme.sums(counts)
+        values = frozenset(
+            part.values[0] for part, n in zip(self.dataset.scheme.parts, counts or (), strict=False) if n
+        )
         if not sound or geometry is None or voxels is None or self.filled is None:
-            return CaseScan(case, tuple(self.problems), geometry, voxels)
+            return CaseScan(case, tuple(self.problems), geometry, voxels, values)
         way = Restoration.to_axes(geometry.with_spacing(case.spacing))
         fingerprint = CaseFingerprint(
             id=case.id,
@@ -226,10 +247,10 @@ class _CaseScan:
             stated=case.spacing,
             header=geometry.spacing if case.spacing else None,
         )
-        return CaseScan(case, tuple(self.problems), geometry, voxels, fingerprint, np.stack(self.samples))
+        return CaseScan(case, tuple(self.problems), geometry, voxels, values, fingerprint, np.stack(self.samples))
 
     def _label(self, geometry: Geometry | None) -> tuple[int, ...] | None:
-        """Voxels of each class; None where there is no sound label."""
+        """Voxels of each part of the labels; None where there is no sound label."""
         path = self.case.label
         if path is None:
             finding = Finding("no label", "a label for every training case", "Add it, or list the case as a test case.")
@@ -243,15 +264,16 @@ class _CaseScan:
         stored = self._stored(header)
         if stored is None:
             return None
-        findings = label_findings(stored, self.dataset.classes, header.scaling)
+        scheme = self.dataset.scheme
+        findings = label_findings(stored, scheme.parts, header.scaling)
         self._list(findings or storage_findings(header.shape, header.dtype, header.scaling), path)
         if findings:
             return None
         integers = (turn or Turn()).array(label_integers(stored.reshape(stored.shape[:3])))
-        indices = class_lookup(self.dataset.classes)[integers].T
-        self.places = foreground_places(indices)
+        indices = class_lookup(scheme.parts)[integers].T
+        self.places = foreground_places(indices, scheme.ignored)
         # Plane by plane, since counting makes integers of eight bytes.
-        counts = [np.bincount(plane.ravel(), minlength=len(self.dataset.classes)) for plane in indices]
+        counts = [np.bincount(plane.ravel(), minlength=len(scheme.parts)) for plane in indices]
         return tuple(np.sum(counts, axis=0).tolist())
 
     def _header(self, path: Path) -> Header | None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
 from c2fnas.inference.sinks import RestoringSink
@@ -21,15 +22,15 @@ def evaluate_network(
     cases: Sequence[PreparedCase],
     window: SlidingWindow,
     *,
-    class_names: Sequence[str],
+    scheme: LabelScheme,
     device: str | torch.device = "auto",
     options: Options = Options(),
     on_progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Score a network on labelled cases, each as a whole and against its label in its own grid (paper 4.1).
 
-    Windows of several small volumes share a batch. ``class_names`` begin with the background;
-    ``on_progress(done, total)`` counts cases.
+    Windows of several small volumes share a batch. ``scheme`` is that of the labels; ``on_progress(done, total)``
+    counts cases.
 
     Raises:
         NonFiniteLogits: the network gives NaN or infinity.
@@ -37,12 +38,12 @@ def evaluate_network(
     """
 
     def volumes() -> Iterator[tuple[NormalisedImage, RestoringSink]]:
-        return ((case.image, RestoringSink(case.restoration)) for case in cases)
+        return ((case.image, RestoringSink(case.restoration, scheme=scheme)) for case in cases)
 
     rows = []
     for case, sink in zip(cases, window.stream(network, volumes(), device=device), strict=True):
         spacing = case.restoration.original.spacing
-        rows.append(score_case(case.id, sink.labels, _truth(case), class_names, spacing=spacing, options=options))
+        rows.append(score_case(case.id, sink.labels, _truth(case), scheme, spacing=spacing, options=options))
         on_progress(len(rows), len(cases))
     return summarise(rows)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from c2fnas.data.dataset import LabelClass
 from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
+from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
 from c2fnas.data.voxels import label_values
 from c2fnas.errors import UserError
@@ -48,13 +48,13 @@ def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple
 
 def evaluate_files(
     pairs: Sequence[Pair],
-    classes: Sequence[LabelClass],
+    scheme: LabelScheme,
     *,
     options: Options = Options(),
     spacing: Spacing | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Evaluation:
-    """Score predictions against labels, both with the label values of ``classes`` (the background first).
+    """Score predictions against labels, both with the label values of ``scheme``; only labels have ignored voxels.
 
     A ``spacing`` that is stated counts in place of the labels' headers'.
 
@@ -64,7 +64,7 @@ def evaluate_files(
     """
     rows = []
     for pair in pairs:
-        rows.append(_score(pair, classes, options, spacing))
+        rows.append(_score(pair, scheme, options, spacing))
         on_progress(len(rows), len(pairs))
     return summarise(rows)
 
@@ -75,21 +75,21 @@ def unstated(pairs: Sequence[Pair], headers: Sequence[Spacing]) -> tuple[Path, .
     return tuple(pair.label for pair in pairs if known and alike(read_geometry(pair.label, pair.case).spacing) in known)
 
 
-def found_classes(pairs: Sequence[Pair]) -> tuple[LabelClass, ...]:
+def found_classes(pairs: Sequence[Pair]) -> LabelScheme:
     """Return a class for every value that occurs in any of the files, named by it; 0 is the background."""
     values = {0}
     for pair in pairs:
         for path in (pair.prediction, pair.label):
             values.update(label_values(read_stored(path, pair.case)[0]))
-    return tuple(LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
+    classes = (LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
+    return LabelScheme(tuple(classes))
 
 
-def _score(pair: Pair, classes: Sequence[LabelClass], options: Options, stated: Spacing | None) -> CaseScores:
-    truth, geometry = read_label(pair.label, classes, pair.case)
-    prediction, _ = read_label(pair.prediction, classes, pair.case, pair.label)
-    names = [each.name for each in classes]
+def _score(pair: Pair, scheme: LabelScheme, options: Options, stated: Spacing | None) -> CaseScores:
+    truth, geometry = read_label(pair.label, scheme.parts, pair.case)
+    prediction, _ = read_label(pair.prediction, scheme.parts[: scheme.ignored], pair.case, pair.label)
     spacing = geometry.with_spacing(stated).spacing
-    return score_case(pair.case, prediction, truth, names, spacing=spacing, options=options)
+    return score_case(pair.case, prediction, truth, scheme, spacing=spacing, options=options)
 
 
 def _volumes(path: Path) -> dict[str, Path]:

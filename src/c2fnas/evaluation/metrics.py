@@ -8,35 +8,39 @@ from typing import Any, Self
 
 import numpy as np
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
 
 
-def dice_per_class(prediction: np.ndarray, truth: np.ndarray, classes: int) -> tuple[float | None, ...]:
-    """Return DSC = 2|Y∩Z| / (|Y|+|Z|) of every foreground class on a whole volume (paper 4.1).
+def dice_per_class(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> tuple[float | None, ...]:
+    """Return DSC = 2|Y∩Z| / (|Y|+|Z|) of every foreground class or region on a whole volume (paper 4.1).
 
     Args:
-        prediction: Class indices, any shape.
-        truth: Class indices, the same shape.
-        classes: Classes, the background included.
+        prediction: Indices of the scheme's parts, any shape.
+        truth: Indices too, the same shape; where it is ignored, nothing counts.
+        scheme: Of the labels.
 
     Returns:
-        A value per class from 1: None where truth and prediction are both empty (to be left out of the mean), 0 where
-        the truth is empty and the prediction is not (MONAI's default drops such a case).
+        A value for each of the scheme's names: None where truth and prediction are both empty (to be left out of the
+        mean), 0 where the truth is empty and the prediction is not (MONAI's default drops such a case).
 
     Raises:
         ValueError: the shapes differ, or a voxel is in no class.
 
-    >>> dice_per_class(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 0]), classes=4)
+    >>> scheme = LabelScheme.of("background", "a", "b", "c")
+    >>> dice_per_class(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 0]), scheme)
     (0.6666666666666666, 0.0, None)
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"the prediction has shape {prediction.shape}, the truth {truth.shape}")
-    table = _confusion(prediction, truth, classes)
+    table = _confusion(prediction, truth, scheme)
     sizes = table.sum(0) + table.sum(1)
-    return tuple(2 * int(table[c, c]) / int(sizes[c]) if sizes[c] else None for c in range(1, classes))
+    overlap = [2 * int(table[np.ix_(region, region)].sum()) for region in scheme.regions]
+    both = [int(sizes[list(region)].sum()) for region in scheme.regions]
+    return tuple(inside / size if size else None for inside, size in zip(overlap, both, strict=True))
 
 
 @dataclass(frozen=True)
@@ -154,35 +158,34 @@ def score_case(
     case: str,
     prediction: np.ndarray,
     truth: np.ndarray,
-    class_names: Sequence[str],
+    scheme: LabelScheme,
     *,
     spacing: Spacing = (1.0, 1.0, 1.0),
     options: Options = Options(),
 ) -> CaseScores:
-    """Return every metric of one case; ``class_names`` begin with the background, ``spacing`` is in mm."""
-    classes = len(class_names)
+    """Return every metric of one case, of indices of the scheme's parts; ``spacing`` is in mm."""
 
     def named(values: Sequence[float | None]) -> ByClass:
-        return dict(zip(class_names[1:], values, strict=True))
+        return dict(zip(scheme.names, values, strict=True))
 
     surface = distance = None
     if options.surface_tolerance is not None or options.hausdorff:
         from c2fnas.evaluation.surface import hausdorff95_per_class, surface_dice_per_class  # imports torch
 
         if options.surface_tolerance is not None:
-            surface = surface_dice_per_class(prediction, truth, classes, spacing, options.surface_tolerance)
+            surface = surface_dice_per_class(prediction, truth, scheme, spacing, options.surface_tolerance)
         if options.hausdorff:
             diagonal = float(np.linalg.norm(np.multiply(truth.shape, spacing))) if options.count_misses else None
-            distance = hausdorff95_per_class(prediction, truth, classes, spacing, diagonal)
-    dice = named(dice_per_class(prediction, truth, classes))
-    apart = [(index, name) for index, name in enumerate(class_names) if dice.get(name) == 0]
+            distance = hausdorff95_per_class(prediction, truth, scheme, spacing, diagonal)
+    dice = named(dice_per_class(prediction, truth, scheme))
+    apart = [(number, name) for number, name in enumerate(dice) if dice[name] == 0]
     return CaseScores(
         case,
         dice,
-        tuple(name for index, name in apart if not (truth == index).any()),
+        tuple(name for number, name in apart if not scheme.mask(truth, number).any()),
         None if surface is None else named(surface),
         None if distance is None else named(distance),
-        tuple(name for index, name in apart if not (prediction == index).any()),
+        tuple(name for number, name in apart if not scheme.mask(prediction, number).any()),
     )
 
 
@@ -230,12 +233,13 @@ def _present(row: "CaseScores | Evaluation") -> dict[str, Any]:
     return {name: value for name, value in values if value is not None}
 
 
-def _confusion(prediction: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
+def _confusion(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> np.ndarray:
     """The voxels of each pair ``[truth, prediction]``; counted plane by plane, so temporaries stay small."""
-    table = np.zeros((classes, classes), dtype=np.int64)
+    parts = len(scheme.parts)
+    table = np.zeros((parts, parts), dtype=np.int64)
     for ours, theirs in zip(np.atleast_1d(prediction), np.atleast_1d(truth), strict=True):
-        if max(int(np.max(ours, initial=0)), int(np.max(theirs, initial=0))) >= classes:
-            raise ValueError(f"a voxel has a class of {classes} or above")
-        pairs = np.ravel(theirs).astype(np.int64) * classes + np.ravel(ours)
-        table += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    return table
+        if max(int(np.max(ours, initial=0)), int(np.max(theirs, initial=0))) >= parts:
+            raise ValueError(f"a voxel has a class of {parts} or above")
+        pairs = np.ravel(theirs).astype(np.int64) * parts + np.ravel(ours)
+        table += np.bincount(pairs, minlength=parts**2).reshape(parts, parts)
+    return table if scheme.ignored is None else table[: scheme.ignored, : scheme.ignored]

@@ -9,6 +9,7 @@ import torch
 
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.patches import crop
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
 from c2fnas.inference.forward import autocast, filled, resolve_device
@@ -39,7 +40,7 @@ def score_by_case(
     paths: Sequence[OperationPath],
     window: SlidingWindow,
     *,
-    class_names: Sequence[str],
+    scheme: LabelScheme,
     device: str = "auto",
     finished: Collection[tuple[str, int]] = (),
 ) -> Iterator[CaseResult]:
@@ -54,7 +55,7 @@ def score_by_case(
         cases: labelled cases, not necessarily of the size of a window.
         paths: one operation per cell each, in any order.
         window: with precision and batch.
-        class_names: begin with the background.
+        scheme: of the labels.
         finished: ``(case, first)`` of results already there. Batches stay the same ones, so that what is left is scored
             as if nothing had been interrupted.
 
@@ -64,9 +65,9 @@ def score_by_case(
     refuse_without_foreground(cases)
     place = resolve_device(device)
     supernet.to(place)
-    for group in groups_of(cases, paths, window, len(class_names)):
+    for group in groups_of(cases, paths, window, scheme.outputs):
         done = {number for number, case in enumerate(cases) if (case.id, group.start) in finished}
-        contest = _Contest(supernet, cases, paths[group], window, class_names, place)
+        contest = _Contest(supernet, cases, paths[group], window, scheme, place)
         for number, rows in contest.run(done):
             yield CaseResult(cases[number].id, group.start, rows)
 
@@ -112,8 +113,8 @@ class _Task:
 class _Sum:
     """One path's blended logits of one case, and the labels they become."""
 
-    def __init__(self, case: PreparedCase, window: SlidingWindow) -> None:
-        self.sink = RestoringSink(case.restoration)
+    def __init__(self, case: PreparedCase, window: SlidingWindow, scheme: LabelScheme) -> None:
+        self.sink = RestoringSink(case.restoration, scheme=scheme)
         self.blend = Blend(case.restoration.shape, importance(window.patch_size, window.weighting), self.sink)
 
 
@@ -126,11 +127,11 @@ class _Contest:
         cases: Sequence[PreparedCase],
         paths: Sequence[OperationPath],
         window: SlidingWindow,
-        class_names: Sequence[str],
+        scheme: LabelScheme,
         device: torch.device,
     ) -> None:
         self._supernet, self._cases, self._paths = supernet, cases, paths
-        self._window, self._class_names, self._device = window, class_names, device
+        self._window, self._scheme, self._device = window, scheme, device
         self._alive = dict.fromkeys(range(len(paths)))
         self._sums: dict[int, dict[int, _Sum]] = {}
 
@@ -168,14 +169,14 @@ class _Contest:
             with self._given_up_if_diverged(index):
                 own = self._sum(case, index)
                 own.blend.close()
-                rows[index] = score_case(self._cases[case].id, own.sink.labels, truth, self._class_names)
+                rows[index] = score_case(self._cases[case].id, own.sink.labels, truth, self._scheme)
         self._sums.pop(case, None)
         return tuple(rows.get(index) for index in range(len(self._paths)))
 
     def _sum(self, case: int, index: int) -> _Sum:
         sums = self._sums.setdefault(case, {})
         if index not in sums:
-            sums[index] = _Sum(self._cases[case], self._window)
+            sums[index] = _Sum(self._cases[case], self._window, self._scheme)
         return sums[index]
 
     @contextmanager

@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.shapes import Spacing
 
 Scores = tuple[float | None, ...]
 
 
 def surface_dice_per_class(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing, tolerance: float
+    prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme, spacing: Spacing, tolerance: float
 ) -> Scores:
-    """Return the share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class.
+    """Return the share of both surfaces that lies within ``tolerance`` mm of the other, per foreground class or region.
 
     Args:
-        prediction: Class indices ``[i, j, k]``.
-        truth: Class indices ``[i, j, k]``.
-        classes: Classes, the background included.
+        prediction: Indices of the scheme's parts ``[i, j, k]``.
+        truth: Indices too; where it is ignored, the prediction counts as background.
+        scheme: Of the labels.
         spacing: Millimetres between voxels per axis.
         tolerance: Millimetres.
 
@@ -36,14 +37,14 @@ def surface_dice_per_class(
 
     return tuple(
         None if not a.any() and not b.any() else 0.0 if not a.any() or not b.any() else score(a, b)
-        for a, b in _masks(prediction, truth, classes)
+        for a, b in _masks(prediction, truth, scheme)
     )
 
 
 def hausdorff95_per_class(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, spacing: Spacing, of_miss: float | None = None
+    prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme, spacing: Spacing, of_miss: float | None = None
 ) -> Scores:
-    """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class.
+    """Return the 95th percentile of the surfaces' distance in mm, the larger direction, per foreground class or region.
 
     Returns:
         None where both are empty, and ``of_miss`` where one is: there is no distance to nothing.
@@ -57,7 +58,7 @@ def hausdorff95_per_class(
 
     return tuple(
         score(a, b) if a.any() and b.any() else of_miss if a.any() or b.any() else None
-        for a, b in _masks(prediction, truth, classes)
+        for a, b in _masks(prediction, truth, scheme)
     )
 
 
@@ -69,12 +70,14 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _masks(prediction: np.ndarray, truth: np.ndarray, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _masks(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> Iterator[tuple[Tensor, Tensor]]:
     """Both masks ``[1, 1, i, j, k]`` of each foreground class, cut to the voxels that either has, plus a border."""
     from monai.transforms import generate_spatial_bounding_box
 
-    for index in range(1, classes):
-        ours, theirs = prediction == index, truth == index
+    if scheme.ignored is not None:
+        prediction = np.where(truth == scheme.ignored, 0, prediction)
+    for number in range(len(scheme.names)):
+        ours, theirs = scheme.mask(prediction, number), scheme.mask(truth, number)
         # A surface at the image's border is one, so the cut changes no distance.
         box = tuple(map(slice, *generate_spatial_bounding_box((ours | theirs)[None])))
         yield tuple(torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (ours, theirs))  # type: ignore[misc]

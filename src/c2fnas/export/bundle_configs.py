@@ -21,9 +21,10 @@ SAMPLES = 2
 def metadata(model: Package) -> Config:
     """Return ``configs/metadata.json``, after MONAI's schema."""
     plan = model.plan
-    classes = {str(index): each.name for index, each in enumerate(plan.classes)}
+    outputs = plan.classes if plan.regions_class_order is None else plan.classes[1:]
+    classes = {str(index): each.name for index, each in enumerate(outputs)}
     tensor = {"type": "image", "dtype": "float32", "spatial_shape": list(plan.patch_size), "is_patch_data": True}
-    values = "; ".join(f"{each.name}: {each.values[0]}" for each in plan.classes)
+    values = "; ".join(f"{each.name}: {each.values[0]}" for each in plan.scheme.written)
     return {
         "schema": SCHEMA,
         "version": "0.1.0",
@@ -33,8 +34,8 @@ def metadata(model: Package) -> Config:
             for name, package in (("monai", "monai"), ("pytorch", "torch"), ("numpy", "numpy"))
         },
         "required_packages_version": {name: _version(name) for name in PACKAGES if _version(name)},
-        "name": f"c2fnas {', '.join(list(classes.values())[1:])}",
-        "task": f"Segmentation of {', '.join(list(classes.values())[1:])} in 3D medical images",
+        "name": f"c2fnas {', '.join(plan.scheme.names)}",
+        "task": f"Segmentation of {', '.join(plan.scheme.names)} in 3D medical images",
         "description": f"{model.design.to_text()}; model package {model.checksum}",
         "authors": "not stated",
         "copyright": "not stated",
@@ -122,7 +123,7 @@ def training(plan: ModelPlan) -> Config:
         "network": "$@network_def.to(@device)",
         "cases": {"_target_": f"{PARTS}.labelled", "dataset_dir": "@dataset_dir"},
         "validation_cases": "$max(1, len(@cases) // 5)",
-        "loss": {"_target_": "DiceCELoss", "include_background": False, "to_onehot_y": True, "softmax": True},
+        "loss": _loss(plan),
         "optimizer": {
             "_target_": "torch.optim.SGD",
             "params": "$@network.parameters()",
@@ -174,19 +175,16 @@ def _common(dataset: str, output: str) -> Config:
 
 def _train(plan: ModelPlan) -> Config:
     both = {"keys": ["image", "label"]}
-    share = plan.foreground_rate or 0.5
     return {
         "preprocessing": _compose(
             _prepare(),
             {"_target_": "SpatialPadd", **both, "spatial_size": list(plan.patch_size)},
             {
-                "_target_": "RandCropByPosNegLabeld",
+                **_centres(plan),
                 **both,
                 "label_key": "label",
                 "num_samples": SAMPLES,
                 "spatial_size": list(plan.patch_size),
-                "pos": share,
-                "neg": 1 - share,
             },
             *({"_target_": "RandFlipd", **both, "prob": 0.5, "spatial_axis": axis} for axis in range(3)),
         ),
@@ -235,18 +233,11 @@ def _validate(plan: ModelPlan) -> Config:
         },
         "dataloader": _loader("@validate#dataset"),
         "inferer": sliding_window(plan),
-        "postprocessing": _compose(
-            {
-                "_target_": "AsDiscreted",
-                "keys": ["pred", "label"],
-                "argmax": [True, False],
-                "to_onehot": len(plan.classes),
-            }
-        ),
+        "postprocessing": _compose(_compared(plan)),
         "key_metric": {
             "val_mean_dice": {
                 "_target_": "MeanDice",
-                "include_background": False,
+                "include_background": not _plain(plan),
                 "output_transform": "$monai.handlers.from_engine(['pred', 'label'])",
             }
         },
@@ -266,6 +257,34 @@ def _validate(plan: ModelPlan) -> Config:
             "amp": False,
         },
     }
+
+
+def _plain(plan: ModelPlan) -> bool:
+    """True if labels are of classes, each voxel of one, which MONAI's own parts know."""
+    return plan.regions_class_order is None and plan.ignore is None
+
+
+def _loss(plan: ModelPlan) -> Config:
+    if _plain(plan):
+        return {"_target_": "DiceCELoss", "include_background": False, "to_onehot_y": True, "softmax": True}
+    return {"_target_": f"{PARTS}.Loss", "plan": "$@package.plan"}
+
+
+def _centres(plan: ModelPlan) -> Config:
+    """The crop of patches, by the voxels that they are centred on: never one that is ignored."""
+    share, parts = plan.foreground_rate or 0.5, len(plan.scheme.parts)
+    if plan.ignore is None:
+        return {"_target_": "RandCropByPosNegLabeld", "pos": share, "neg": 1 - share}
+    ratios = [1 - share, *[share / (parts - 2)] * (parts - 2), 0]
+    return {"_target_": "RandCropByLabelClassesd", "num_classes": parts, "ratios": ratios}
+
+
+def _compared(plan: ModelPlan) -> Config:
+    """The step from scores and labels to what the metric compares."""
+    if not _plain(plan):
+        return {"_target_": f"{PARTS}.Compared", "plan": "$@package.plan"}
+    discrete = {"argmax": [True, False], "to_onehot": len(plan.classes)}
+    return {"_target_": "AsDiscreted", "keys": ["pred", "label"], **discrete}
 
 
 def _prepare() -> Config:

@@ -25,6 +25,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import Package, load_package, read_card, save_package
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.training.losses import DiceCrossEntropy
 
 Item = dict[str, Any]
 
@@ -95,17 +96,50 @@ class Restore(Transform):
     """Scores ``pred`` ``[classes, i, j, k]`` to label values ``[1, i, j, k]`` in the image's own grid."""
 
     def __init__(self, plan: Plan) -> None:
-        values = np.array([each.values[0] for each in plan.classes])
+        self.scheme = plan.scheme
+        values = np.array([each.values[0] for each in self.scheme.parts])
         self.values = values.astype(np.uint8 if values.max() < 256 else np.int32)
 
     def __call__(self, data: Item) -> Item:
         """Go the way back that :class:`Prepare` has noted."""
         way = Restoration.from_json(json.loads(data["way"]))
-        labels = self.values[way.argmax(torch.as_tensor(data["pred"]))]
+        labels = self.values[way.argmax(torch.as_tensor(data["pred"]), self.scheme.decode)]
         affine = torch.from_numpy(way.original.matrix)
         # SaveImaged goes to the original grid, which it is told is this one; it miscounts the axes without.
         meta = {"filename_or_obj": f"{data['case']}.nii.gz", "original_affine": affine, "spatial_shape": labels.shape}
         return data | {"pred": MetaTensor(torch.from_numpy(labels)[None], affine=affine, meta=meta)}
+
+
+class Loss(DiceCrossEntropy):
+    """The loss of regions, and of labels with ignored voxels: the one that the network was trained by.
+
+    Args:
+        plan: With the scheme of the labels.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(scheme=plan.scheme)
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return the loss of labels ``[b, 1, i, j, k]``."""
+        return super().forward(logits, label[:, 0])
+
+
+class Compared(Transform):
+    """Scores ``pred`` and indices ``label`` to masks ``[regions, i, j, k]`` of both; none has ignored voxels."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.scheme = plan.scheme
+
+    def __call__(self, data: Item) -> Item:
+        """Make the masks."""
+        label = torch.as_tensor(data["label"])[0].cpu()
+        found = torch.from_numpy(self.scheme.decode(torch.as_tensor(data["pred"])))
+        if self.scheme.ignored is not None:
+            found = found.masked_fill(label == self.scheme.ignored, 0)
+        names = range(len(self.scheme.names))
+        pred, truth = (torch.stack([self.scheme.mask(each, n) for n in names]).float() for each in (found, label))
+        return data | {"pred": pred, "label": truth}
 
 
 class SaveBest:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.folds import EVERY_CASE, UNKNOWN, Fold
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
@@ -13,14 +14,15 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.networks.designs import Design, build_design, read_design
-from c2fnas.runs.card import grid, origin, start
+from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
+from c2fnas.text import plural
 from c2fnas.training.weights import read_tensors
 
 
-def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written: Path) -> str:
+def ensemble_card(run: RunFolder, models: Mapping[Fold, Path], name: str, written: Path) -> str:
     """Return the card, in Markdown; every figure is read from a file.
 
     Args:
@@ -32,15 +34,20 @@ def ensemble_card(run: RunFolder, models: Mapping[int, Path], name: str, written
     Raises:
         UserError: a fold was not evaluated, or a file of the run can't be read.
     """
-    evaluations = {fold: _evaluation(model.parent / EVALUATION) for fold, model in models.items()}
+    scored = {fold: model for fold, model in models.items() if isinstance(fold, int)}
+    evaluations = {fold: _evaluation(model.parent / EVALUATION) for fold, model in scored.items()}
+    on_every_case = len(models) > len(scored)
+    also = " and on every case" if on_every_case else ""
+    unknown = f"\n\n{EVERY_CASE}: {UNKNOWN}." if on_every_case else ""
     scores = cross_validated(evaluations)
     config = RunConfig.load(run.config)
-    first = models[min(models)]
+    first = scored[min(scored)]
     design, plan = read_design(first), read_plan(first / PLAN)
     data = Fingerprint.model_validate(read_json(run.fingerprint))
     return f"""# {config.dataset}: {len(models)} models that vote
 
-{origin(run, design)} trained with c2fnas {config.versions["c2fnas"]} once for each of {len(models)} folds.
+{origin(run, design)} trained with c2fnas {config.versions["c2fnas"]}
+once for each of {plural(len(scored), "fold")}{also}.
 Together the models vote on every voxel:
 
 ```
@@ -54,7 +61,7 @@ c2fnas predict {name} --input IMAGES --output LABELS
 
 Of whole volumes in their own geometry. Every row is of cases that its network was not trained on.
 
-{_table(scores, evaluations)}
+{_table(scores, evaluations)}{unknown}
 
 {_seen(run, design)}
 
@@ -75,12 +82,12 @@ def _evaluation(path: Path) -> Evaluation:
 def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:
     recipe = config.deployment.recipe
     with torch.device("meta"):
-        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
 - **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
-  {", ".join(each.name for each in data.classes[1:])}
+  {", ".join(each.name for each in data.classes[1:])}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},
   {recipe.iterations} iterations of {recipe.batch_size} patches, {recipe.precision}, seed {config.seed},
@@ -113,7 +120,7 @@ def _row(cells: Sequence[str | int | float | None]) -> str:
 
 
 def _seen(run: RunFolder, design: Design) -> str:
-    text = "The models voting together have no Dice here: of any case, all of them but one have seen the label."
+    text = "The models voting together have no Dice here: of any case, all of them but one at most have seen the label."
     if was_found(run, design):
         text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
     return text

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from c2fnas.data.folds import EVERY_CASE, Fold
 from c2fnas.errors import UserError
 from c2fnas.export.ensemble_card import ensemble_card
 from c2fnas.files import new_folder, write_text
@@ -83,7 +84,9 @@ def _card(models: Sequence[Path], name: str, written: Path) -> str:
     if models[0].name != PACKAGE and there:
         return there
     run = RunFolder(models[0].absolute().parents[2])
-    folds = {int(fold): model for model in models if (fold := _name(model).removeprefix("fold-")).isdigit()}
+    names = {_name(model).removeprefix("fold-"): model for model in models}
+    folds: dict[Fold, Path] = {int(name): model for name, model in names.items() if name.isdigit()}
+    folds |= {EVERY_CASE: names[EVERY_CASE]} if EVERY_CASE in names else {}
     if not run.config.is_file() or len(folds) < len(models):
         raise UserError(
             f"{models[0]}: not a fold of a run, and a card on {len(models)} models is made from a run's own files. "

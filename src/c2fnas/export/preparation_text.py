@@ -27,12 +27,22 @@ def interpretation(plan: ModelPlan) -> tuple[str, ...]:
     """Return the steps from the network's scores to labels, in order."""
     mirror = ("Average the scores over all eight mirrorings of a window, each mirrored back.",) if plan.mirror else ()
     weights = {"gaussian": "a Gaussian whose standard deviation is an eighth of the side", "constant": "equal weights"}
-    classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))
+    return (*mirror, f"Blend overlapping windows by {weights[plan.weighting]}.", *_labels(plan))
+
+
+def _labels(plan: ModelPlan) -> tuple[str, ...]:
+    """The steps from blended scores to labels."""
+    if plan.regions_class_order is None:
+        classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))
+        return (
+            "Resample each class's scores linearly to the image's own grid, and take the class of the highest there.",
+            f"Classes, with the values that label files have for them: {classes}.",
+        )
+    regions = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.scheme.written[1:]))
     return (
-        *mirror,
-        f"Blend overlapping windows by {weights[plan.weighting]}.",
-        "Resample each class's scores linearly to the image's own grid, and take the class of the highest there.",
-        f"Classes, with the values that label files have for them: {classes}.",
+        "Resample each region's scores linearly to the image's own grid; a region is where its score is above 0, a "
+        "sigmoid of one half. Regions may overlap.",
+        f"Begin with 0 and write the regions one over the other, each with its value: {regions}.",
     )
 
 

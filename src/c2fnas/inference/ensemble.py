@@ -1,15 +1,17 @@
 """Several models, or several views of one: majority voting (paper 4.2), mean probability, mirroring at test time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.inference.options import Vote
 
 Argmax = Callable[[Tensor], np.ndarray]
+Restored = Callable[[Tensor], Iterator[Tensor]]
 
 FLIPS = tuple(axes for count in range(4) for axes in combinations((2, 3, 4), count))
 """The axes of all eight mirrorings of a batch ``[b, channels, i, j, k]``; the first is none."""
@@ -106,3 +108,40 @@ class Fusion:
             self._votes = np.zeros((classes, *labels.shape), dtype=np.uint8)
         for index in range(classes):
             self._votes[index] += labels == index
+
+
+class RegionFusion:
+    """The same for regions, which may overlap: models vote on each region by itself.
+
+    ``majority``: a region is where more than half of the models find it; an even vote goes by the mean probability.
+    ``mean``: it is where its mean probability is above one half.
+
+    Args:
+        vote: The rule.
+        restored: Scores ``[regions, i, j, k]``, one after the other and perhaps in another grid.
+        scheme: What regions become.
+    """
+
+    def __init__(self, vote: Vote, restored: Restored, scheme: LabelScheme) -> None:
+        self._vote, self._restored, self._scheme = vote, restored, scheme
+        self._probability: Tensor | None = None
+        self._votes: Tensor | int = 0
+        self._models = 0
+
+    def add(self, logits: Tensor) -> None:
+        """Count one model's logits ``[regions, i, j, k]``."""
+        self._models += 1
+        probability = self._scheme.probabilities(logits.float())
+        self._probability = probability if self._probability is None else self._probability.add_(probability)
+        if self._vote == "majority":  # votes for a region less those against it
+            self._votes = self._votes + torch.stack([(scores > 0).char() * 2 - 1 for scores in self._restored(logits)])
+
+    def probabilities(self) -> Tensor:
+        """Return the mean probabilities ``[regions, i, j, k]`` of the models, in the grid of their logits."""
+        assert self._probability is not None
+        return self._probability / self._models
+
+    def labels(self) -> np.ndarray:
+        """Return the fused labels, uint8, in the grid of ``restored``."""
+        means = torch.stack([mean - 0.5 for mean in self._restored(self.probabilities())])
+        return self._scheme.decode(self._votes + means)

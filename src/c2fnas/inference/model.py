@@ -65,8 +65,8 @@ class Model:
 
     @property
     def classes(self) -> dict[str, int]:
-        """The value that labels have for each class, the background first."""
-        return {each.name: each.values[0] for each in self.plan.label_classes}
+        """The value that labels have for each class, or for each region, the background first."""
+        return {each.name: each.values[0] for each in self.plan.scheme.written}
 
     def __repr__(self) -> str:
         return f"Model({', '.join(self.classes)}: {len(self.packages)} × {self.architecture.to_text()})"
@@ -108,8 +108,8 @@ class Model:
         Returns:
             Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
             or a file. With ``probabilities`` a pair, its second a float32 array ``[classes, i, j, k]`` or a nibabel
-            image ``[i, j, k, classes]``. With ``output`` the label file's path; for a folder of images a
-            :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
+            image ``[i, j, k, classes]``; of regions without one for the background. With ``output`` the label file's
+            path; for a folder of images a :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
 
         Raises:
             UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
@@ -132,9 +132,9 @@ class Model:
         given = Image.of(image, affine, len(self.plan.channels))
         sink = predictor.label(given.volume, given.name, probabilities)
         if goal is not None:
-            given.write(goal, sink.labels, self.plan.label_classes)
+            given.write(goal, sink.labels, self.plan.scheme.parts)
             return goal
-        labels = given.labels(sink.labels, self.plan.label_classes)
+        labels = given.labels(sink.labels, self.plan.scheme.parts)
         return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
 
     def predictor(self, options: Options = Options()) -> "Predictor":

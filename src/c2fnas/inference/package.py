@@ -172,7 +172,7 @@ def _model_plan(plan: Plan, weighting: Weighting, mirror: bool, fingerprint: Fin
 
 def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # loading a model must not move the caller's random numbers
-        network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+        network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
     tensors = read_tensors(folder / WEIGHTS, sums.get(WEIGHTS, ""))
     try:
         network.load_state_dict(tensors)

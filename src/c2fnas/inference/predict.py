@@ -133,9 +133,14 @@ class Predictor:
         """
         self.look([(name.name, volume.geometry, None)])
         image, way = self.read(Case("", (name,), None), volume)
-        classes = len(self.models[0].plan.classes) if probabilities else None
-        sink = RestoringSink(way, len(self.models), self.vote, classes)
+        sink = self.sink(way, probabilities)
         return next(self.window.stream(self.network, [(image, sink)], device=self.device))
+
+    def sink(self, way: Restoration, probabilities: bool = False) -> RestoringSink:
+        """Return what takes a case's logits and leaves its labels."""
+        plan = self.models[0].plan
+        classes = plan.outputs if probabilities else None
+        return RestoringSink(way, len(self.models), self.vote, classes, plan.scheme)
 
     def read(self, case: Case, volume: Volume | None = None) -> Prepared:
         """Return a case's image, as each model normalises it, and the way back; ``volume`` is what was read of it."""
@@ -147,8 +152,8 @@ class Predictor:
 
     def write(self, case: Case, sink: RestoringSink, path: Path) -> None:
         """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""
-        classes, grid = self.models[0].plan.label_classes, read_geometry(case.images[0], case.id)
-        write_label(path, sink.labels, grid, None, classes, template=case.images[0])
+        parts, grid = self.models[0].plan.scheme.parts, read_geometry(case.images[0], case.id)
+        write_label(path, sink.labels, grid, None, parts, template=case.images[0])
 
     def look(self, grids: Iterable[tuple[str, Geometry, Spacing | None]]) -> None:
         """Tell of images whose spacing is far from all that the models were trained on; of each its name and grid.
@@ -186,7 +191,7 @@ def refuse_unlike(models: Sequence[Package]) -> None:
     Raises:
         UserError: their classes, preparation, patches or blending differ.
     """
-    first, alike = models[0], ("patch_size", "weighting")
+    first, alike = models[0], ("patch_size", "weighting", "regions_class_order")
     for model in models[1:]:
         differing = [name for name in alike if getattr(model.plan, name) != getattr(first.plan, name)]
         if model.plan.preparation_key != first.plan.preparation_key:
@@ -272,7 +277,6 @@ class _Work:
 
     def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[Image, RestoringSink]]:
         """Prepared images, the next one read while the windows of this one are computed."""
-        models, vote = len(self._predictor.models), self._predictor.vote
         with ThreadPoolExecutor(1) as reader:
             coming: Future[Prepared] | None = None
             while waiting:
@@ -287,7 +291,7 @@ class _Work:
                 waiting.popleft()
                 under_way.append((case, way))
                 coming = reader.submit(self._predictor.read, waiting[0]) if waiting else None
-                yield image, RestoringSink(way, models, vote)
+                yield image, self._predictor.sink(way)
 
     def _fail(self, case: Case, error: Exception) -> None:
         text = str(error) if isinstance(error, CaseError) else f"{case.images[0]}: {error or type(error).__name__}"

@@ -47,6 +47,12 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() == ".zip"
 
 
+def packages_in(folder: Path) -> list[Path]:
+    """Return the packages of a folder: itself, a fold's, those that vote, or a run's; none where it has none."""
+    places = [place for pattern in PACKAGE_PLACES for place in sorted(folder.glob(pattern))]
+    return [place for place in [folder, *places] if is_package(place) or is_archive(place)]
+
+
 def model_folders(paths: Sequence[Path]) -> list[Path]:
     """Return the model packages that paths stand for: packages themselves, a run's, a fold's, or those of a name.
 
@@ -58,8 +64,7 @@ def model_folders(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         folder = on_disk_or_pretrained(path)
-        places = [place for pattern in PACKAGE_PLACES for place in sorted(folder.glob(pattern))]
-        packages = [place for place in [folder, *places] if is_package(place) or is_archive(place)]
+        packages = packages_in(folder)
         if not packages:
             raise UserError(f"{path}: no model here. {_where_models_are(path)}")
         found += [package for package in packages if package not in found]

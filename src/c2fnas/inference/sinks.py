@@ -1,7 +1,7 @@
 """Sinks take the finished slabs of a volume: its best classes, its scores, or labels in the case's original grid."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
-from c2fnas.inference.ensemble import Fusion
+from c2fnas.data.scheme import LabelScheme, best_class
+from c2fnas.inference.ensemble import Fusion, RegionFusion
 from c2fnas.inference.options import Vote
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size
@@ -67,11 +68,18 @@ class RestoringSink:
         restoration: The way back to the original grid.
         models: Networks whose classes lie side by side in the logits, see :class:`c2fnas.inference.ensemble.Ensemble`.
         vote: How several models are fused.
-        classes: How many there are, where their probabilities are to be kept too: four bytes for every voxel and class.
+        classes: How many there are, or regions, where their probabilities are to be kept too: four bytes for every
+            voxel and class.
+        scheme: What outputs become: classes, or regions.
     """
 
     def __init__(
-        self, restoration: Restoration, models: int = 1, vote: Vote = "majority", classes: int | None = None
+        self,
+        restoration: Restoration,
+        models: int = 1,
+        vote: Vote = "majority",
+        classes: int | None = None,
+        scheme: LabelScheme = LabelScheme(),
     ) -> None:
         shape = restoration.original.shape
         self.labels = np.zeros(shape, dtype=np.uint8)
@@ -81,9 +89,9 @@ class RestoringSink:
         self._out = restoration.view(self.labels)
         self._kept_probabilities: np.ndarray | None = None
         if self.probabilities is not None:
-            self.probabilities[0] = 1  # outside of the crop all is background
+            self.probabilities[0] = scheme.order is None  # outside of the crop all is background
             self._kept_probabilities = restoration.view(self.probabilities)
-        self._models, self._vote = models, vote
+        self._models, self._vote, self._scheme = models, vote, scheme
         self._along = [
             Taps.nearest(n, m) if axis == restoration.nearest_axis else Taps.linear(n, m)
             for axis, (n, m) in enumerate(zip(restoration.shape, self._out.shape, strict=True))
@@ -130,39 +138,23 @@ class RestoringSink:
             _, along_j, along_k = self._along
             return (within.apply(along_j.apply(along_k.apply(each.float(), 2), 1), 0) for each in scores)
 
-        def argmax(scores: Tensor) -> np.ndarray:
-            return best_class(restored(scores))
-
         if self._models == 1:
-            self._out[start:stop] = argmax(part)
+            self._out[start:stop] = self._scheme.decode(restored(part))
             if self._kept_probabilities is not None:
-                self._kept_probabilities[:, start:stop] = torch.stack(list(restored(part))).softmax(0).cpu().numpy()
+                logits = torch.stack(list(restored(part)))
+                self._kept_probabilities[:, start:stop] = self._scheme.probabilities(logits).cpu().numpy()
             return
-        fusion = Fusion(self._vote, argmax)
+        fusion = (
+            Fusion(self._vote, lambda scores: best_class(restored(scores)))
+            if self._scheme.order is None
+            else RegionFusion(self._vote, restored, self._scheme)
+        )
         for model in part.chunk(self._models):
             fusion.add(model)
         self._out[start:stop] = fusion.labels()
         if self._kept_probabilities is not None:
             for kept, mean in zip(self._kept_probabilities, restored(fusion.probabilities()), strict=True):
                 kept[start:stop] = mean.cpu().numpy()
-
-
-def best_class(scores: Iterable[Tensor]) -> np.ndarray:
-    """Return the index of the class with the largest score, uint8, ties to the lower; asks for one class at a time.
-
-    Several times faster than ``argmax`` along the first axis, which walks memory the wrong way.
-    """
-    best: Tensor | None = None
-    labels: Tensor | None = None
-    for index, values in enumerate(scores):
-        if best is None or labels is None:
-            best, labels = values, torch.zeros(values.shape, dtype=torch.uint8, device=values.device)
-        else:
-            labels.masked_fill_(values > best, index)
-            best = torch.maximum(best, values)
-    assert labels is not None
-    found: np.ndarray = labels.cpu().numpy()
-    return found
 
 
 def allocate(shape: Sequence[int], room: int | None = None, *, exact: bool = False) -> Tensor:

@@ -117,7 +117,7 @@ def _refuse_other_size(folder: Path, found: int) -> None:
         raise _Refused(f"{PLAN} has a patch of {prod(plan.patch_size):,} voxels, far more than any memory holds")
     try:
         with torch.device("meta"):
-            network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+            network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
     except (RuntimeError, ValueError, OverflowError, TypeError) as error:
         raise _Refused(f"{design_file(design)} describes no network that could be built ({error})") from error
     needed = sum(prod(tensor.shape) * tensor.element_size() for tensor in network.state_dict().values())

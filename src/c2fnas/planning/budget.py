@@ -41,16 +41,22 @@ class Workload:
     ranking_windows: float
     devices: int
     folds: int = 1
+    every_case: bool = False
+
+    @property
+    def networks(self) -> int:
+        """Networks to deploy: of the folds, and of every case."""
+        return self.folds + self.every_case
 
 
-def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int) -> Workload:
+def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int, every_case: bool = False) -> Workload:
     """Count the windows over validation cases of the prepared ``shapes``."""
 
     def windows(stride: Size) -> float:
         window = SlidingWindow(patch_size=plan.patch_size, stride=stride)
         return mean(len(window.windows(shape)) for shape in shapes)
 
-    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds)
+    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds, every_case)
 
 
 def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: RecipeOf) -> dict[str, Any]:
@@ -70,11 +76,11 @@ def scheduled(config: RunConfig, timings: Timings, work: Workload, recipe_of: Re
         return affordable_iterations(seconds * share / rounds, cost)
 
     if config.kind == "training":
-        rounds = -(-work.folds // work.devices)
+        rounds = -(-work.networks // work.devices)
         return {"deployment.recipe.iterations": fitted("deployment", TIME_FOR_FOLDS, rounds)}
     config = config.model_copy(update={"references": affordable_references(config, work)})
     final = final_rounds(config, work)
-    if config.verdict:
+    if config.verdict and work.folds:
         final = max(final, shares.deployment * verdict_rounds(config, work) / VERDICT_SHARE)
     return {
         "references": config.references,
@@ -93,8 +99,8 @@ def _ranking_cases(fine: FineConfig, shares: Shares, seconds: float, timings: Ti
 
 def final_rounds(config: RunConfig, work: Workload) -> float:
     """Count the trainings with the deployment's recipe that follow one another on a device, a verdict's last."""
-    own = work.folds / min(work.devices, work.folds)
-    return own + (verdict_rounds(config, work) if config.verdict else 0)
+    own = work.networks / min(work.devices, work.networks)
+    return own + (verdict_rounds(config, work) if config.verdict and work.folds else 0)
 
 
 def verdict_rounds(config: RunConfig, work: Workload) -> float:
@@ -154,7 +160,7 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
         devices = 1 if stage == "supernet" else work.devices
         return -(-count // devices) * network_seconds(recipe, timings, work, stage)
 
-    deployment = networks(config.deployment.recipe, "deployment", work.folds)
+    deployment = networks(config.deployment.recipe, "deployment", work.networks)
     if config.kind == "training":
         return {"deployment": deployment}
     pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
@@ -172,7 +178,7 @@ def estimate(config: RunConfig, timings: Timings, work: Workload) -> dict[str, f
 def forecast(config: RunConfig, patch: Size, timings: Timings, work: Workload) -> str:
     """Return the run's stages as text, with what each does and its expected time."""
     seconds = estimate(config, timings, work)
-    tasks = stage_tasks(config, trained=work.folds)
+    tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case)
     rows = [(stage, took, tasks[stage]) for stage, took in seconds.items()]
     rows.append(("together", sum(seconds.values()), f"on {', '.join(config.devices)}"))
     head = (

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from c2fnas import __version__
-from c2fnas.data.folds import Split, chosen_folds
+from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, scheduled, workload
@@ -65,7 +65,8 @@ def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation
 def count_work(config: RunConfig, prepared: Preparation) -> Workload:
     """Count the work of a run: validation cases, windows, folds, devices."""
     folds = chosen_folds(config.deployment.folds, len(prepared.folds))
-    return workload(prepared.plan, prepared.shapes, len(config.devices), len(folds))
+    every_case = EVERY_CASE in folds
+    return workload(prepared.plan, prepared.shapes, len(config.devices), len(folds) - every_case, every_case)
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from c2fnas.data.patches import RESIDENT_SHARE
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
 from c2fnas.planning.timings import noise, run_once
@@ -34,12 +35,19 @@ USED = 0.9
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """A step to be measured, on how many patches of which kind."""
+    """A step to be measured, on how many patches of which kind; ``classes`` are the network's outputs."""
 
     in_channels: int
     classes: int
     patches: int
     precision: str
+    regions: bool = False
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Classes, or as many regions as the network has outputs."""
+        names = [str(index) for index in range(self.classes + self.regions)]
+        return LabelScheme.of(*names, order=tuple(range(1, len(names))) if self.regions else None)
 
 
 Measure = Callable[[Architecture, TrainingStep, Size, str], int | None]
@@ -155,9 +163,9 @@ def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, An
     step, architecture = TrainingStep(**payload["step"]), Architecture.from_json(payload["architecture"])
     network = build_network(architecture, in_channels=step.in_channels, classes=step.classes)
     recipe = modern_recipe(100).model_copy(update={"volumes": step.patches, "precision": step.precision})
-    stepper = Stepper(network.train(), recipe, device)
+    stepper = Stepper(network.train(), recipe, device, scheme=step.scheme)
     use_threads(stepper.fabric)
     for iteration in range(2):
-        stepper.step(noise(step.patches, step.in_channels, step.classes, payload["patch"]), iteration)
+        stepper.step(noise(step.patches, step.in_channels, len(step.scheme.parts), payload["patch"]), iteration)
     fitted = stepper.micro_batch is None  # else it went on in parts, and the question was the whole batch
     return {"bytes": peak_memory(stepper.fabric.device) if fitted else None}

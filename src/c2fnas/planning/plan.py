@@ -113,7 +113,8 @@ def _fitted_plan(
 def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
     channels = [ChannelPlan(name=each.name, kind=each.kind) for each in fingerprint.channels]
     classes = [ClassPlan(name=each.name, values=each.values) for each in fingerprint.classes]
-    return {"channels": tuple(channels), "classes": tuple(classes)}
+    labels = {"regions_class_order": fingerprint.regions_class_order, "ignore": fingerprint.ignore}
+    return {"channels": tuple(channels), "classes": tuple(classes), **labels}
 
 
 def small_classes(fingerprint: Fingerprint, file: object) -> tuple[Problem, ...]:

@@ -89,11 +89,13 @@ def time_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[s
 
 def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:
     """Time a few training steps and windows of ``design`` on ``device``, in this process."""
-    network = build_design(design, in_channels=len(plan.channels), classes=len(plan.classes))
+    network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
-    batch = noise(patches, len(plan.channels), len(plan.classes), plan.patch_size)
-    seconds = time_iterations(network, lambda a, b: repeat(batch, b - a), timed, TIMED_ITERATIONS, device=device)
+    batch = noise(patches, len(plan.channels), len(plan.scheme.parts), plan.patch_size)
+    seconds = time_iterations(
+        network, lambda a, b: repeat(batch, b - a), timed, TIMED_ITERATIONS, device=device, scheme=plan.scheme
+    )
     window = _time_window(network, plan, patches, recipe, device) / patches
     return Timings(patch=seconds / patches, window=window, augmentation=_time_augmentation(plan, device))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2fnas.data.folds import Fold
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
 from c2fnas.files import sha256
 from c2fnas.inference.pretrained import SUMS, is_package
@@ -15,11 +16,11 @@ from c2fnas.runs.job_record import Curve, read_curve
 class FoldSummary:
     """The network of a fold (from 0), trained or under way.
 
-    ``evaluation`` is None before it is finished. ``model`` is the folder of its package, ``checksum`` the SHA-256 of
-    its ``SHA256SUMS``; None before there is one.
+    ``evaluation`` is None before it is finished, and of a network of every case. ``model`` is the folder of its
+    package, ``checksum`` the SHA-256 of its ``SHA256SUMS``; None before there is one.
     """
 
-    fold: int
+    fold: Fold
     curve: Curve
     evaluation: Evaluation | None
     model: Path | None
@@ -60,12 +61,12 @@ def _place(row: CaseScores) -> tuple[bool, float, str]:
     return dice is None, dice or 0.0, row.case
 
 
-def summarise_final(folder: RunFolder, evaluations: Mapping[int, Evaluation]) -> FinalSummary:
+def summarise_final(folder: RunFolder, evaluations: Mapping[Fold, Evaluation]) -> FinalSummary:
     """Return the deployment of a run, begun or not; ``evaluations`` are those of finished folds."""
     return FinalSummary(tuple(_fold(folder, fold, evaluations.get(fold)) for fold in folder.begun_folds))
 
 
-def _fold(folder: RunFolder, fold: int, evaluation: Evaluation | None) -> FoldSummary:
+def _fold(folder: RunFolder, fold: Fold, evaluation: Evaluation | None) -> FoldSummary:
     model: Path | None = folder.final_model(fold)
     model = model if model and is_package(model) else None
     return FoldSummary(

@@ -124,6 +124,4 @@ def operation_effects(candidates: Sequence[RankedPath], operations: Sequence[Ope
 
 def patch_cost(architecture: Architecture, plan: Plan) -> NetworkCost:
     """Return the cost of one patch of the plan."""
-    return network_cost(
-        architecture, in_channels=len(plan.channels), classes=len(plan.classes), input_size=plan.patch_size
-    )
+    return network_cost(architecture, in_channels=len(plan.channels), classes=plan.outputs, input_size=plan.patch_size)

@@ -11,8 +11,11 @@ from typing import cast
 import numpy as np
 
 from c2fnas.data.cache import Cache, PreparedCase
+from c2fnas.data.folds import Fold
+from c2fnas.data.plan import load_plan
 from c2fnas.data.resample import resample_image
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
@@ -65,7 +68,7 @@ class Overlay:
     """A case of Figure 6: ``role`` is best, median or worst."""
 
     role: str
-    fold: int
+    fold: Fold
     scores: CaseScores
     slices: tuple[Slice, ...]
 
@@ -85,11 +88,11 @@ def read_overlays(
     Raises:
         UserError: a model package or the cache is damaged or gone.
     """
-    cache, found = Cache.open(folder.cache), []
+    cache, found, scheme = Cache.open(folder.cache), [], load_plan(folder.plan).scheme
     for role, fold, scores in telling_cases(final):
         case = cache[scores.case]
         prediction = _prediction(folder, fold, case, precision, device, say)
-        found.append(Overlay(role, fold.fold, scores, telling_slices(case, prediction)))
+        found.append(Overlay(role, fold.fold, scores, telling_slices(case, prediction, scheme)))
     return tuple(found)
 
 
@@ -103,21 +106,26 @@ def telling_cases(final: FinalSummary) -> list[tuple[str, FoldSummary, CaseScore
     return [(roles[place], *rows[place]) for place in sorted(roles, reverse=True)]
 
 
-def telling_slices(case: PreparedCase, prediction: np.ndarray) -> tuple[Slice, ...]:
+def telling_slices(
+    case: PreparedCase, prediction: np.ndarray, scheme: LabelScheme = LabelScheme()
+) -> tuple[Slice, ...]:
     """Return the slice with most structure and the one with most errors, zoomed to what is there.
 
     Slices lie across the axis with the thickest ones; where none is thicker, they are axial.
 
     Args:
         case: A labelled case.
-        prediction: Class indices in its original grid.
+        prediction: Indices of parts in its original grid.
+        scheme: Of the labels; of regions, the last one that holds a voxel is shown.
     """
     way = Restoration.to_axes(case.restoration.original)
     assert case.truth is not None
-    volumes = [way.view(each) for each in (original_image(case), np.asarray(case.truth), prediction)]
-    axis = through_axis(way.spacing)
+    stored = np.asarray(case.truth)
+    counted = prediction if scheme.ignored is None else np.where(stored == scheme.ignored, 0, prediction)
+    truth, counted, found = (way.view(scheme.shown(each)) for each in (stored, counted, prediction))
+    volumes, axis = [way.view(original_image(case)), truth, found], through_axis(way.spacing)
     return tuple(
-        _slice(volumes, way.spacing, axis, index, why) for why, index in _telling(volumes[1], volumes[2], axis).items()
+        _slice(volumes, way.spacing, axis, index, why) for why, index in _telling(truth, counted, axis).items()
     )
 
 
@@ -212,5 +220,7 @@ def predict_case(model: Path, case: PreparedCase, precision: str, device: str) -
     window = package.window(precision=cast(Precision, precision if precision == usual else "fp32"))
     network = Mirrored(package.network) if package.plan.mirror else package.network
     image = replace(case, channels=package.plan.channels).image
-    (sink,) = window.stream(network, [(image, RestoringSink(case.restoration))], device=place)
+    (sink,) = window.stream(
+        network, [(image, RestoringSink(case.restoration, scheme=package.plan.scheme))], device=place
+    )
     return sink.labels

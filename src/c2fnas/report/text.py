@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
 from c2fnas.report.fine import patch_cost
@@ -26,7 +27,9 @@ def lead(run: ReportSummary) -> str:
 def tasks(run: ReportSummary) -> list[str]:
     """Return what each stage was asked to do, a sentence each."""
     config = run.config.model_copy(update={"verdict": run.config.verdict or run.verdict is not None})
-    found = stage_tasks(config, folds=len(run.folds), trained=len(_folds(run)))
+    folds = _folds(run)
+    every_case = EVERY_CASE in folds
+    found = stage_tasks(config, len(run.folds), len(folds) - every_case, every_case)
     sentences = [f"{name.capitalize()}: {task}." for name, task in found.items()]
     if _only_trained(run) and run.design is not None:
         sentences.insert(0, f"A given network was trained, nothing was searched: {run.design.to_text()}.")
@@ -94,9 +97,9 @@ def _design(design: Design | None) -> list[str]:
     return ["--architecture", design.to_text() if design else "ARCHITECTURE"]
 
 
-def _folds(run: ReportSummary) -> list[int]:
+def _folds(run: ReportSummary) -> list[Fold]:
     """Return the folds that the run began with and those that were asked for later."""
-    return sorted({*run.final_folds, *(each.fold for each in run.final.folds)})
+    return sorted({*run.final_folds, *(each.fold for each in run.final.folds)}, key=fold_order)
 
 
 def _only_trained(run: ReportSummary) -> bool:

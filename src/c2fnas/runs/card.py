@@ -1,5 +1,6 @@
 """The model card: what a package was trained on, how good it is and what it is not."""
 
+from c2fnas.data.folds import EVERY_CASE, UNKNOWN, Fold, Split
 from c2fnas.data.plan import Plan
 from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.networks.designs import Design
@@ -12,22 +13,22 @@ from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
 
-def model_card(run: Run, design: Design, recipe: Recipe, fold: int, evaluation: Evaluation | None) -> str:
-    """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is not measurable."""
-    split, plan = run.folds[fold], run.plan
+def model_card(run: Run, design: Design, recipe: Recipe, fold: Fold, evaluation: Evaluation | None) -> str:
+    """Return the card of a fold's model, in Markdown; without ``evaluation``, its Dice is unknown."""
+    split, plan = run.split(fold), run.plan
     channels = ", ".join(channel.name for channel in plan.channels)
-    return f"""# {run.config.dataset}, fold {fold}
+    return f"""# {run.config.dataset}, {"every case" if fold == EVERY_CASE else f"fold {fold}"}
 
 {origin(run.folder, design)} trained with c2fnas {run.config.versions["c2fnas"]}.
 
 - **Architecture**: `{design.to_text()}`
-- **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}
+- **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,
   {recipe.precision}, seed {run.config.seed}, {start(run.config)}
 - **Validation**: {_validation(evaluation, len(split.validation))}
 
-{_seen(run, design)}Not a medical device: a research model that knows images like those it was trained on.
+{_seen(run, design, split)}Not a medical device: a research model that knows images like those it was trained on.
 
 Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 """
@@ -37,6 +38,20 @@ def grid(plan: Plan) -> str:
     """Return the grid and the patch that networks of a plan see, as text."""
     space = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
     return f"{space}, patch {by(plan.patch_size, ' × ')}"
+
+
+def labels(plan: Plan) -> str:
+    """Return the regions of a plan and its ignored label as lines of a list; nothing where there are none."""
+    regions = "; ".join(f"{each.name} {list(each.values)}" for each in plan.classes[1:])
+    lines = []
+    if plan.regions_class_order is not None:
+        order = ", ".join(map(str, plan.regions_class_order))
+        lines.append(
+            f"- **Regions**, which may overlap, with their labels: {regions}; written in this order as {order}"
+        )
+    if plan.ignore is not None:
+        lines.append(f"- **Ignored**: voxels of label {plan.ignore}, in training and in every figure")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def origin(run: RunFolder, design: Design) -> str:
@@ -54,9 +69,9 @@ def start(config: RunConfig) -> str:
     return f"fine-tuned from another model ({model[:12]})" if model else "from scratch"
 
 
-def _seen(run: Run, design: Design) -> str:
+def _seen(run: Run, design: Design, split: Split) -> str:
     """The warning that a search may have been led by the validation cases."""
-    if not isinstance(design, Architecture):
+    if not isinstance(design, Architecture) or not split.validation:
         return ""
     if was_found(run.folder, design):
         return "The search may have seen the validation cases when it chose the architecture. "
@@ -64,6 +79,8 @@ def _seen(run: Run, design: Design) -> str:
 
 
 def _validation(evaluation: Evaluation | None, cases: int) -> str:
+    if not cases:
+        return UNKNOWN
     if evaluation is None:
         return f"Dice not measurable on the {cases} cases that were not trained on"
     head = f"mean whole-volume Dice {evaluation.mean:.4f} on {cases} cases that were not trained on"

@@ -149,11 +149,15 @@ class FineConfig(Frozen):
 class DeploymentConfig(Frozen):
     """Training of the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
 
+    The fold ``every-case`` leaves no case out; its Dice is unknown.
+
     ``extended`` is true where the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
     every ``validate_every`` iterations draw a curve and decide nothing.
     """
 
-    folds: tuple[NonNegativeInt, ...] | Literal["last", "all"] = "last"
+    folds: tuple[NonNegativeInt | Literal["last", "all", "every-case"], ...] | Literal["last", "all", "every-case"] = (
+        "last"
+    )
     recipe: Recipe
     start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
     extended: bool = False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.errors import UserError
 from c2fnas.networks.designs import has_design
 
@@ -104,19 +105,20 @@ class RunFolder:
         return self.coarse / f"{number:04d}"
 
     @property
-    def begun_folds(self) -> tuple[int, ...]:
+    def begun_folds(self) -> tuple[Fold, ...]:
         """The folds (from 0) whose final network has begun to train."""
-        return tuple(sorted(int(path.name.removeprefix("fold-")) for path in self.final.glob("fold-*")))
+        names = [path.name.removeprefix("fold-") for path in self.final.glob("fold-*")]
+        return tuple(sorted((EVERY_CASE if name == EVERY_CASE else int(name) for name in names), key=fold_order))
 
-    def final_fold(self, fold: int) -> Path:
+    def final_fold(self, fold: Fold) -> Path:
         """Return the folder of the network deployed for ``fold`` (from 0)."""
         return self.final / f"fold-{fold}"
 
-    def final_model(self, fold: int) -> Path:
+    def final_model(self, fold: Fold) -> Path:
         """Return the model package of that network."""
         return self.final_fold(fold) / PACKAGE
 
-    def reference(self, name: str, fold: int, further: int = 0) -> Path:
+    def reference(self, name: str, fold: Fold, further: int = 0) -> Path:
         """Return the folder of a verdict's network on a fold; ``further`` counts seeds beyond the run's own."""
         return self.verdict / name / (f"fold-{fold}-seed-{further}" if further else f"fold-{fold}")
 

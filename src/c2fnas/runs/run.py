@@ -11,8 +11,9 @@ import torch
 
 from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import Split, chosen_folds
+from c2fnas.data.folds import EVERY_CASE, Fold, Split, chosen_folds
 from c2fnas.data.plan import Plan, load_plan
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json
@@ -145,7 +146,7 @@ class Run:
         return width
 
     @property
-    def final_folds(self) -> tuple[int, ...]:
+    def final_folds(self) -> tuple[Fold, ...]:
         """The folds that the found architecture is trained on."""
         return chosen_folds(self.config.deployment.folds, len(self.folds))
 
@@ -183,25 +184,29 @@ class Run:
         """The split of coarse and fine search: the first folds train, the last one validates (paper 4.1)."""
         return self.folds[-1]
 
-    def fold_plan(self, fold: int = -1) -> Plan:
+    def split(self, fold: Fold) -> Split:
+        """Return the cases that train and validate a fold; -1 is the split of the search."""
+        return Split(self.cache.ids, ()) if fold == EVERY_CASE else self.folds[fold]
+
+    def fold_plan(self, fold: Fold = -1) -> Plan:
         """Return the plan with the CT statistics of a fold's training cases; -1 is the split of the search."""
-        channels = self.cache.fold_channels(self.plan.channels, self.folds[fold].training)
+        channels = self.cache.fold_channels(self.plan.channels, self.split(fold).training)
         return self.plan.model_copy(update={"channels": channels})
 
-    def cases(self, ids: Iterable[str], fold: int = -1) -> tuple[PreparedCase, ...]:
+    def cases(self, ids: Iterable[str], fold: Fold = -1) -> tuple[PreparedCase, ...]:
         """Return the prepared cases called ``ids``, normalised as the networks of a fold see them."""
         channels = self.fold_plan(fold).channels
         return tuple(replace(self.cache[case], channels=channels) for case in ids)
 
     @property
     def classes(self) -> int:
-        """Number of classes, the background included."""
-        return len(self.plan.classes)
+        """Number of a network's outputs: classes with the background, or regions."""
+        return self.plan.outputs
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, the background first."""
-        return tuple(each.name for each in self.plan.classes)
+    def scheme(self) -> LabelScheme:
+        """The labels of files, of networks and of predictions."""
+        return self.plan.scheme
 
     @property
     def in_channels(self) -> int:

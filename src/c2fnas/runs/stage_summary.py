@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
@@ -75,7 +76,7 @@ class RunFiles:
     config: RunConfig
     plan: Plan | None
     cases: int
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     trials: tuple[Trial, ...]
     pace: RunPace
 
@@ -165,7 +166,9 @@ def _pairs(job: JobRecord, cases: int) -> int:
 
 def _deployment(run: RunFiles) -> StageSummary:
     recipe = run.config.deployment.recipe
-    jobs = [read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *run.folder.begun_folds})]
+    jobs = [
+        read_job(run.folder.final_fold(fold)) for fold in sorted({*run.folds, *run.folder.begun_folds}, key=fold_order)
+    ]
     waiting = [job for job in jobs if not job.done]
     trainings = [_training_left(job, recipe, run.pace) for job in waiting]
     checking = run.pace.cases(run.cases, run.plan.stride, mirror=recipe.mirror) if run.plan else None
@@ -189,7 +192,8 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
     # In a time budget references are trained on one fold; folds that are trained later are not the verdict's.
-    folds = len(run.folds) if run.config.hours is None else min(1, len(run.folds))
+    scored = len({*run.folds} - {EVERY_CASE})
+    folds = scored if run.config.hours is None else min(1, scored)
     done, total = sum(job.done for job in jobs), max(len(jobs), run.config.references * folds)
     left = None
     if deployment.left is not None:

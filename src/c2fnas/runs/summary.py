@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.folds import chosen_folds
+from c2fnas.data.folds import Fold, chosen_folds
 from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
@@ -52,12 +52,12 @@ class RunSummary:
     stages: tuple[StageSummary, ...]
     trials: tuple[Trial, ...]
     design: Design | None
-    evaluations: Mapping[int, Evaluation]
+    evaluations: Mapping[Fold, Evaluation]
     verdict: Verdict | None
     changed: datetime
 
     @property
-    def final_folds(self) -> tuple[int, ...]:
+    def final_folds(self) -> tuple[Fold, ...]:
         """The folds that the configuration deploys; empty before there are folds."""
         return chosen_folds(self.config.deployment.folds, len(self.folds)) if self.folds else ()
 
@@ -162,19 +162,20 @@ def read_summary(run: Path) -> RunSummary:
     )
 
 
-def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str, str]:
+def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case: bool = False) -> dict[str, str]:
     """Return in words what each stage of a run is asked to do, by the stage's name.
 
     Args:
         config: Of the run.
         folds: How many the cases are divided into; 0 before that is known.
-        trained: How many of them are deployed; by default, as the configuration says.
+        trained: How many of them are deployed.
+        every_case: If one is deployed that is trained on every case.
     """
     coarse, fine, deployment = config.coarse, config.fine, config.deployment
-    on = plural(trained, "fold") if trained else "its folds"
-    on = f"{trained or len(chosen_folds(deployment.folds, folds))} of {folds} folds" if folds else on
+    on = [f"{trained} of {folds} folds" if folds else plural(trained, "fold")] if trained else []
+    on += ["every case (its Dice stays unknown)"] if every_case else []
     start = "from another model" if deployment.start else "from scratch"
-    final = f"the network trained {start} on {on}"
+    final = f"the network trained {start} on {' and on '.join(on) or 'its folds'}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
     if config.verdict:
         others = plural(config.references - 1, "other reference")
@@ -207,7 +208,7 @@ def _design(folder: RunFolder) -> Design | None:
     return Architecture.load(found) if found.exists() else None
 
 
-def _evaluations(folder: RunFolder) -> dict[int, Evaluation]:
+def _evaluations(folder: RunFolder) -> dict[Fold, Evaluation]:
     """Return the evaluations of finished folds; one without its job's result is of a training being extended."""
     return {
         fold: Evaluation.from_json(read_json(folder.final_fold(fold) / EVALUATION))

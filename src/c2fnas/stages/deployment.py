@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2fnas.data.folds import EVERY_CASE, Fold
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import finished
@@ -19,15 +20,15 @@ STAGE = "deployment"
 
 @dataclass(frozen=True)
 class Deployed:
-    """The deployed network: a model package and an evaluation per fold; None where Dice was not measurable."""
+    """The deployed network: a model package and an evaluation per fold; None where Dice is unknown."""
 
     design: Design
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     models: tuple[Path, ...]
     evaluations: tuple[Evaluation | None, ...]
 
 
-def deploy(run: Run, design: Design, folds: Sequence[int]) -> Deployed:
+def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     """Train the network of ``design`` on each of ``folds`` and leave a model package of each.
 
     Raises:
@@ -46,14 +47,14 @@ def deploy(run: Run, design: Design, folds: Sequence[int]) -> Deployed:
     return deployed(run, design, folds)
 
 
-def deployed(run: Run, design: Design, folds: Sequence[int]) -> Deployed:
+def deployed(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     """Return the trained models of ``folds`` with their evaluations."""
     models = tuple(run.folder.final_model(fold) for fold in folds)
     return Deployed(design, tuple(folds), models, tuple(evaluation_in(model.parent) for model in models))
 
 
 def evaluation_in(folder: Path) -> Evaluation | None:
-    """Return the evaluation that a training has left in its folder; None if its Dice was not measurable."""
+    """Return the evaluation that a training has left in its folder; None if its Dice is unknown."""
     path = folder / EVALUATION
     return Evaluation.from_json(read_json(path)) if path.exists() else None
 
@@ -63,10 +64,10 @@ def is_deployed(run: Run) -> bool:
     return has_design(run.folder.final) and set(run.final_folds) <= set(trained_folds(run))
 
 
-def trained_folds(run: Run) -> tuple[int, ...]:
+def trained_folds(run: Run) -> tuple[Fold, ...]:
     """Return the folds whose final network is trained as the run now says; not those that an extension left behind."""
     design = read_design(run.folder.final)
-    return tuple(fold for fold in range(len(run.folds)) if finished(fold_job(run, design, fold)))
+    return tuple(fold for fold in (*range(len(run.folds)), EVERY_CASE) if finished(fold_job(run, design, fold)))
 
 
 def claim(folder: RunFolder, design: Design) -> None:
@@ -86,12 +87,12 @@ def claim(folder: RunFolder, design: Design) -> None:
         )
 
 
-def fold_job(run: Run, design: Design, fold: int) -> Job:
+def fold_job(run: Run, design: Design, fold: Fold) -> Job:
     """Return the training of one fold."""
     return training_job(run, f"fold {fold}", run.folder.final_fold(fold), final_spec(run, design, fold))
 
 
-def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
+def final_spec(run: Run, design: Design, fold: Fold) -> TrainingSpec:
     """Return the training of a final network: what an extension or another start changes is in it."""
     deployment = run.config.deployment
     return TrainingSpec(
@@ -106,7 +107,7 @@ def final_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
     )
 
 
-def scratch_spec(run: Run, design: Design, fold: int) -> TrainingSpec:
+def scratch_spec(run: Run, design: Design, fold: Fold) -> TrainingSpec:
     """Return a training like the final networks', from scratch and with one schedule: what comparisons train."""
     deployment = run.config.deployment
     return TrainingSpec(design, deployment.recipe, fold=fold, seed=run.config.seed, mirror=True, keep="package")

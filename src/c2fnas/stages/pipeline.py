@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from c2fnas.data.folds import EVERY_CASE
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
@@ -61,7 +62,8 @@ def run_pipeline(
         prepare(run, dataset, request)
         config = run.config
         # A verdict comes before an extension.
-        judge = judge if config.verdict and not config.deployment.extended else None
+        scored = {*run.final_folds} != {EVERY_CASE}
+        judge = judge if config.verdict and scored and not config.deployment.extended else None
         done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
         run.reporter.say(FINISHED if done else forecast_of(run))
         with executor(config.devices) as workers:

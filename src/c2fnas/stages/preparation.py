@@ -206,7 +206,8 @@ def _memory_fit(run: Run, request: Request) -> MemoryFit:
     fingerprint, config, devices = run.fingerprint, request.draft, request.devices
     step = TrainingStep(
         in_channels=len(fingerprint.channels),
-        classes=len(fingerprint.classes),
+        classes=fingerprint.scheme.outputs,
+        regions=fingerprint.regions_class_order is not None,
         patches=config.plan.batch_size or PLANNED_BATCH,
         precision=resolve_precision("auto", devices[0]),
     )

@@ -58,7 +58,7 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
         cases,
         paths,
         window,
-        class_names=run.class_names,
+        scheme=run.scheme,
         device=device,
         finished=kept.keys(),
     )
@@ -159,7 +159,7 @@ class Ranking:
 
     def dice(self, path: OperationPath, cases: Sequence[str]) -> float | None:
         """Return the mean Dice of a path over cases that it was scored on; None where it has failed."""
-        names = self._run.class_names[1:]
+        names = self._run.scheme.names
         rows = [self._rows[path][case] for case in cases]
         return mean_dice(
             [
@@ -254,7 +254,7 @@ def ranking_cases(run: Run) -> list[str]:
     cases = run.cases(run.search_split.validation)
     refuse_without_foreground(cases)
     shows = [{number for number, voxels in enumerate(case.foreground, start=1) if len(voxels)} for case in cases]
-    absent = [name for number, name in enumerate(run.class_names) if number and number not in set().union(*shows)]
+    absent = [name for number, name in enumerate(run.scheme.names, 1) if number not in set().union(*shows)]
     if absent:
         run.reporter.say(
             f"No validation case shows {', '.join(absent)}: in the ranking this counts only where a candidate finds "

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from c2fnas.data.folds import chosen_folds
+from c2fnas.data.folds import EVERY_CASE, Fold, chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
@@ -35,7 +35,7 @@ class TrainOptions:
     Attributes:
         design: what to train, of the search space or a compared network.
         start: a model package to fine-tune; its architecture is the default.
-        folds: ``all``, ``last``, or numbers such as ``0,2``.
+        folds: ``all``, ``last``, numbers such as ``0,2``, or ``every-case``.
         budget: its plan and recipe are taken, and its time goes to these folds alone.
         overrides: values of the configuration's fields.
         extend: train on, to so many iterations in all.
@@ -117,7 +117,7 @@ def extend(run: Run, iterations: int) -> None:
     run.configure(with_values(run.config, values))
 
 
-def announcement(run: Run, design: Design, folds: tuple[int, ...]) -> str:
+def announcement(run: Run, design: Design, folds: tuple[Fold, ...]) -> str:
     """Return what will be trained, and what of another model comes over."""
     recipe, size = run.config.deployment.recipe, by(run.plan.patch_size)
     text = (
@@ -142,7 +142,8 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
 def _folds_field(text: str) -> Any:
     """The folds as the configuration has them; a text that names none is refused once their number is known."""
     parts = [part.strip() for part in text.split(",")]
-    return [int(part) for part in parts] if all(map(str.isdecimal, parts)) else "last" if text != "all" else text
+    readable = all(part.isdecimal() or part in ("all", "last", EVERY_CASE) for part in parts)
+    return [int(part) if part.isdecimal() else part for part in parts] if readable else "last"
 
 
 def claim_start(run: Run, start: Path) -> None:

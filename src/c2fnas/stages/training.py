@@ -17,6 +17,7 @@ import torch
 
 from c2fnas.data.augment import augmentation
 from c2fnas.data.dataset import evenly_spread
+from c2fnas.data.folds import UNKNOWN, Fold
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
@@ -58,7 +59,8 @@ class TrainingSpec:
     Attributes:
         design: the network.
         recipe: its training.
-        fold: number of the fold whose training cases train and whose validation cases score; -1: the search's.
+        fold: number of the fold whose training cases train and whose validation cases score; -1: the search's;
+            ``every-case``: every case trains, and none scores.
         seed: of weights, order of patches and augmentation.
         until: pause after this iteration and score; called again with a later one, the training carries on.
         score_at: iterations on the way at which Dice is measured, too.
@@ -74,7 +76,7 @@ class TrainingSpec:
 
     design: Design
     recipe: Recipe
-    fold: int = -1
+    fold: Fold = -1
     seed: int = 0
     until: int | None = None
     score_at: tuple[int, ...] = ()
@@ -183,7 +185,7 @@ def train_network(
     network, macs = run.build(spec.design), run.cost(spec.design).macs
     if spec.start:
         transfer(load_package(run.folder.start_model).network.state_dict(), network)
-    split, rungs = run.folds[spec.fold], {}
+    split, rungs = run.split(spec.fold), {}
 
     def validate(trained: torch.nn.Module) -> float | None:
         return _or_none(lambda: _evaluate(run, spec, trained, device).mean)
@@ -243,7 +245,15 @@ def train_on(
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
     recipe = within_memory(run, recipe, macs, device).divided(divisor)
     result = train(
-        network, batches, recipe, folder=folder, seed=run.config.seed, device=device, forward=forward, **options
+        network,
+        batches,
+        recipe,
+        folder=folder,
+        seed=run.config.seed,
+        device=device,
+        forward=forward,
+        scheme=run.scheme,
+        **options,
     )
     keep_micro_batch(run, recipe, macs, device, result.micro_batch)
 
@@ -257,7 +267,7 @@ def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Pat
 def _evaluate(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
 ) -> Evaluation:
-    ids = evenly_spread(run.folds[spec.fold].validation, spec.cases)
+    ids = evenly_spread(run.split(spec.fold).validation, spec.cases)
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
     return evaluate_network(network, run.cases(ids), window, **_about(run, folder, device))
@@ -265,7 +275,7 @@ def _evaluate(
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:
     progress = {} if folder is None else {"on_progress": progress_to(folder, "evaluated", device)}
-    return {"class_names": run.class_names, "device": device, **progress}
+    return {"scheme": run.scheme, "device": device, **progress}
 
 
 def _scored(
@@ -274,6 +284,8 @@ def _scored(
     """The evaluation, or the reason why there is none; a lack of memory is answered by a retry first."""
     deployed = Mirrored(network) if spec.mirror and spec.recipe.mirror else network
     (folder / EVALUATION).unlink(missing_ok=True)  # of an earlier length, lest it stand for this one's
+    if not run.split(spec.fold).validation:
+        return None, UNKNOWN
     try:
         return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
     except Interrupted:

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.folds import chosen_folds
+from c2fnas.data.folds import scored_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.cross_validation import cross_validated
 from c2fnas.evaluation.metrics import Evaluation
@@ -104,7 +104,7 @@ def refuse_unfit(runs: Sequence[Path], folds: str) -> None:
     for root in runs:
         with RunLock(root):
             run = Run.open(root)
-            chosen_folds(folds, len(run.folds))
+            scored_folds(folds, len(run.folds))
             _refuse_changed(run)
 
 

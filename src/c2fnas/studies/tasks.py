@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from c2fnas.data.folds import EVERY_CASE
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
 from c2fnas.evaluation.metrics import average
@@ -84,9 +85,12 @@ def train_all(
 def task_scores(name: str, deployed: Deployed, failure: str | None = None) -> TaskScores:
     """Return the row of a trained data set; folds whose Dice was not measurable are left out."""
     pairs = zip(deployed.folds, deployed.evaluations, strict=True)
-    scored = {fold: evaluation for fold, evaluation in pairs if evaluation is not None}
+    scored = {fold: each for fold, each in pairs if each is not None and isinstance(fold, int)}
     if not scored:
-        return TaskScores(name, None, failure or "Dice was not measurable on any fold; the models are kept.")
+        unknown = (
+            None if {*deployed.folds} == {EVERY_CASE} else "Dice was not measurable on any fold; the models are kept."
+        )
+        return TaskScores(name, None, failure or unknown)
     return TaskScores(name, cross_validated(scored), failure)
 
 

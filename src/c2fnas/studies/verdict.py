@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
+from c2fnas.data.folds import Fold
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
@@ -99,13 +100,18 @@ def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
     folds, else seeds on the first. Where their number is left to the run, they are the folds that it deploys, in a time
     budget the first alone.
     """
-    deployed = run.final_folds
+    deployed = _folds(run)
     fair = [fold for fold in deployed if fold != len(run.folds) - 1] or [*deployed]
     if replicates is None:
         return tuple((fold, 0) for fold in (deployed if run.config.hours is None else fair[:1]))
     if replicates <= len(fair):
         return tuple((fold, 0) for fold in fair[:replicates])
     return tuple((fair[0], further) for further in range(replicates))
+
+
+def _folds(run: Run) -> tuple[int, ...]:
+    """The folds of the final networks that can be scored."""
+    return tuple(fold for fold in run.final_folds if isinstance(fold, int))
 
 
 def forecast(run: Run, jobs: Sequence[Job]) -> str:
@@ -138,6 +144,10 @@ def searched_design(run: Run) -> Architecture:
             f"a single one. A verdict comes before `--extend`; after it `c2fnas ablate {root}` trains architectures "
             "alike."
         )
+    if not _folds(run):
+        raise UserError(
+            f"{root}: its only network was trained on every case, which leaves none to compare networks on."
+        )
     missing = [fold for fold in run.final_folds if not run.folder.final_model(fold).exists()]
     if missing:
         raise UserError(_untrained(run, missing))
@@ -156,7 +166,7 @@ def searched_design(run: Run) -> Architecture:
     return design
 
 
-def _untrained(run: Run, folds: list[int]) -> str:
+def _untrained(run: Run, folds: list[Fold]) -> str:
     return (
         f"{run.folder.final}: the found network is not trained yet on fold {', '.join(map(str, folds))}. "
         "`c2fnas run` comes first; a verdict follows."

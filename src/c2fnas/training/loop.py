@@ -13,6 +13,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import Interrupted
 from c2fnas.memory import used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
@@ -53,6 +54,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     forward: Forward = plain_forward,
+    scheme: LabelScheme = LabelScheme(),
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -75,6 +77,7 @@ def train(
         device: "auto", "cpu", "cuda" or "cuda:1".
         forward: the forward pass of an iteration, such as along a path of a super-network. Parameters that it does not
             use have no gradient, and stay as they are.
+        scheme: of the labels: classes, or regions that overlap, perhaps with ignored voxels.
         on_progress: called after every iteration, in the first process.
         checkpoint_every: iterations between checkpoints, besides one every ``checkpoint_seconds``.
         validate: returns a score of the network, in evaluation mode and without gradients, every ``validate_every``
@@ -90,15 +93,23 @@ def train(
         UserError: the folder holds another training, or can't be written.
         ValueError: there are fewer batches than iterations.
     """
-    session = _Session(Stepper(network, recipe, device, forward), folder, seed, extend)
+    session = _Session(Stepper(network, recipe, device, forward, scheme), folder, seed, extend)
     if validate and validate_every:
         session.validate, session.validate_every = validate, validate_every
     return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
 
 
-def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "auto") -> float:
+def time_iterations(
+    network: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    count: int,
+    *,
+    device: str = "auto",
+    scheme: LabelScheme = LabelScheme(),
+) -> float:
     """Return the seconds of an iteration: the median of ``count`` after a warm-up, on a copy of ``network``."""
-    stepper = Stepper(copy.deepcopy(network).train(), recipe, device)
+    stepper = Stepper(copy.deepcopy(network).train(), recipe, device, scheme=scheme)
     use_threads(stepper.fabric)
     seconds = []
     for iteration, batch in enumerate(batches(0, count + 1)):

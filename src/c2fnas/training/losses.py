@@ -1,13 +1,17 @@
-"""Dice plus cross-entropy (paper 4.1)."""
+"""Dice plus cross-entropy (paper 4.1), over classes or over regions; ignored voxels are in no term."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from c2fnas.data.scheme import LabelScheme
+
 
 class DiceCrossEntropy(nn.Module):
     """Soft Dice loss per sample over the foreground classes, plus cross-entropy over all classes, with equal weights.
+
+    Of regions: soft Dice of each, with sigmoid probabilities, plus binary cross-entropy, its mean over regions.
 
     Dice of a class: ``(2 Σ p·t + s) / (Σ p + Σ t + s)`` with softmax probabilities ``p`` and smoothing ``s``, averaged
     over samples and foreground classes; a class that is neither there nor predicted has a Dice of 1. Computed in
@@ -19,22 +23,44 @@ class DiceCrossEntropy(nn.Module):
     0.0
     """
 
-    def __init__(self, smoothing: float = 1e-5) -> None:
+    def __init__(self, smoothing: float = 1e-5, scheme: LabelScheme = LabelScheme()) -> None:
         super().__init__()
-        self.smoothing = smoothing
+        self.smoothing, self._scheme = smoothing, scheme
 
     def forward(self, logits: Float[Tensor, "b c i j k"], label: Int[Tensor, "b i j k"]) -> Float[Tensor, ""]:
         """Return the mean loss over the samples of a batch; class indices may be of any integer type."""
         logits = logits.float()
-        return functional.cross_entropy(logits, label.long()) + 1 - self.dice(logits.softmax(dim=1), label).mean()
+        probabilities = self._scheme.probabilities(logits, dim=1)
+        return self._cross_entropy(logits, label) + 1 - self.dice(probabilities, label).mean()
 
     def dice(
         self, probabilities: Float[Tensor, "b c i j k"], label: Int[Tensor, "b i j k"]
     ) -> Float[Tensor, "b foreground"]:
-        """Return the soft Dice of every sample and foreground class."""
-        truth = torch.stack([label == index for index in range(1, probabilities.shape[1])], dim=1).to(
-            probabilities.dtype
-        )
-        found, axes = probabilities[:, 1:], (2, 3, 4)
+        """Return the soft Dice of every sample and foreground class, or region."""
+        found, axes = probabilities if self._scheme.order else probabilities[:, 1:], (2, 3, 4)
+        truth = self._truth(label, found.shape[1]).to(found.dtype)
+        if self._scheme.ignored is not None:
+            found = found * (label != self._scheme.ignored).unsqueeze(1)
         overlap = 2 * (found * truth).sum(axes) + self.smoothing
         return overlap / (found.sum(axes) + truth.sum(axes) + self.smoothing)
+
+    def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The mean over voxels; where some are ignored over each sample's others, then over samples."""
+        ignored = self._scheme.ignored
+        if self._scheme.order:
+            truth = self._truth(label, logits.shape[1]).to(logits.dtype)
+            each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+        elif ignored is None:
+            return functional.cross_entropy(logits, label.long())
+        else:
+            each = functional.cross_entropy(logits, label.long(), ignore_index=ignored, reduction="none")
+        if ignored is None:
+            return each.mean()
+        known = label != ignored
+        return ((each * known).sum((1, 2, 3)) / known.sum((1, 2, 3)).clamp(min=1)).mean()
+
+    def _truth(self, label: Tensor, foreground: int) -> Tensor:
+        """The voxels of every foreground class or region, bool ``[b, foreground, i, j, k]``; ignored ones in none."""
+        if not self._scheme.classes:
+            return torch.stack([label == index + 1 for index in range(foreground)], dim=1)
+        return torch.stack([self._scheme.mask(label, number) for number in range(foreground)], dim=1)

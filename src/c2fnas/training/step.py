@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.memory import is_out_of_memory, release_memory
 from c2fnas.training.device import make_fabric
@@ -71,7 +72,14 @@ class Stepper:
         UserError: there are more processes than patches in an iteration.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, device: str, forward: Forward = plain_forward) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        device: str,
+        forward: Forward = plain_forward,
+        scheme: LabelScheme = LabelScheme(),
+    ) -> None:
         self.recipe, self._forward = recipe, forward
         self.fabric = make_fabric(device, recipe.precision)
         if self.fabric.world_size > recipe.batch_size:
@@ -82,7 +90,7 @@ class Stepper:
         self.network = self.fabric.to_device(network)
         self.optimiser = make_optimiser(network, recipe)
         self._scaled_optimiser: Any = self.fabric.setup_optimizers(self.optimiser)
-        self._loss = DiceCrossEntropy(recipe.dice_smoothing)
+        self._loss = DiceCrossEntropy(recipe.dice_smoothing, scheme)
         self._at_a_time = recipe.micro_batch or ALL
         self.overflows = 0
 

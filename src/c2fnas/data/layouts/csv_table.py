@@ -4,8 +4,8 @@ Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image
 optionally ``id``, ``group`` (or ``patient``), ``fold``, ``split`` (``training``, ``validation`` or ``test``) and
 ``spacing``, the true one where the headers have lost it (``1.25 1.25 8``: millimetres along the image's own axes).
 Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
-name with the suffix ``.json`` may name the ``labels`` and ``channels``; without it, labels are found by reading the
-label files.
+name with the suffix ``.json`` may name ``labels``, ``regions_class_order`` and ``channels``; without it, labels are
+found by reading the label files.
 """
 
 import csv
@@ -66,11 +66,11 @@ class TableLayout(Layout):
         if not any("id" in row for row in rows.values()):
             cases = {split: list(told_apart(each)) for split, each in cases.items()}
         training = cases["training"]
-        classes = draft.classes(named["labels"], known) if "labels" in named else draft.found_classes(training)
+        scheme = draft.scheme(named, known) if "labels" in named else draft.found_classes(training)
         in_columns = tuple(column.removeprefix("image_") for column in columns if column != "image")
         return draft.reading(
             name=named.get("name") or file.stem,
-            classes=classes,
+            scheme=scheme,
             channels=parse_channels(named) or in_columns,
             **cases,
             files=(file, known) if known.is_file() else (file,),

@@ -1,44 +1,50 @@
 """The classes that a manifest's labels describe, however they are written."""
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
-from c2fnas.data.dataset import LabelClass
 from c2fnas.data.problem import Finding
+from c2fnas.data.scheme import FIX, IGNORE, LabelClass, LabelScheme, suggested_order
 
 MOST_CLASSES = 256  # class indices are kept as uint8
 LARGEST_VALUE = 2**16 - 1  # tables of values stay small
-FIX = "Correct the labels in the manifest."
 
 
-def parse_classes(labels: Any) -> tuple[tuple[LabelClass, ...], tuple[Finding, ...]]:
-    """The classes of a manifest, background first, then by value; and what is wrong with them.
+def parse_labels(labels: Any, order: Any = None) -> tuple[LabelScheme, tuple[Finding, ...]]:
+    """The classes or regions of a manifest, the background first, and what is wrong with them.
 
     Understood are value to name (``{"1": "liver"}``, string or integer keys), name to value (``{"liver": 1}``), name to
     several values (``{"liver": [1, 2]}``) and a list of names. Several values are merged into one class, and so are
-    values with the same name. Where such lists overlap (nnU-Net's regions), a value belongs to the last class that
-    lists it, as nnU-Net's later regions overwrite earlier ones.
+    values with the same name; classes come by value. With ``order``, nnU-Net's ``regions_class_order``, names are those
+    of regions that may overlap, in the manifest's order; where none has several values they are classes, as in nnU-Net.
+    The name ``ignore`` is that of voxels without a label.
 
-    >>> parse_classes({"background": 0, "organ": [1, 2]})[0]
+    >>> parse_labels({"background": 0, "organ": [1, 2]})[0].classes
     (LabelClass(name='background', values=(0,)), LabelClass(name='organ', values=(1, 2)))
     """
     findings: list[Finding] = []
-    owner: dict[int, str] = {}
-    for name, values, is_region in _entries(labels, findings):
-        for value in values:
-            if value in owner and owner[value] != name:
-                findings.append(_overlap(value, owner[value], name, is_region))
-            owner[value] = name
-    owner.setdefault(0, "background")
     merged: dict[str, list[int]] = {}
-    for value in sorted(owner):
-        merged.setdefault(owner[value], []).append(value)
-    classes = tuple(LabelClass(name, tuple(values)) for name, values in merged.items())
-    return classes, (*findings, *_whole(classes, labels))
+    for name, values in _entries(labels, findings):
+        merged.setdefault(name, []).extend(value for value in values if value not in merged.get(name, ()))
+    ignored = next((merged.pop(name) for name in tuple(merged) if name.lower() == IGNORE), [])
+    if len(ignored) > 1:
+        findings.append(Finding(f"ignore: {ignored}", "one value, the highest", FIX))
+    background = next((name for name, values in merged.items() if 0 in values), "background")
+    first = LabelClass(background, tuple(sorted(merged.pop(background, [0]))))
+    classes = [LabelClass(name, tuple(sorted(values))) for name, values in merged.items()]
+    regions = order is not None and any(len(each.values) > 1 for each in classes)
+    if not regions:
+        classes.sort(key=lambda each: each.values[0])
+    scheme = LabelScheme(
+        (first, *classes), _order(order, findings) if regions else None, ignored[0] if ignored else None
+    )
+    findings += _whole(scheme, labels)
+    return scheme, tuple(findings or scheme.findings())
 
 
-def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[int, ...], bool]]:
-    """Name, values and whether the values are a list, entry by entry."""
+def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and values, entry by entry."""
     if isinstance(labels, list):
         labels = dict(enumerate(labels))
     if not isinstance(labels, Mapping):
@@ -55,7 +61,7 @@ def _entries(labels: Any, findings: list[Finding]) -> Iterator[tuple[str, tuple[
             findings.append(Finding(f"label {key!r}: {value!r}", expected, FIX))
             continue
         known = tuple(each for each in values if each is not None)
-        yield str(name or "").strip() or f"label {known[0]}", known, isinstance(raw, list | tuple)
+        yield str(name or "").strip() or f"label {known[0]}", known
 
 
 def whole_number(value: Any) -> int | None:
@@ -71,27 +77,34 @@ def whole_number(value: Any) -> int | None:
     return int(number) if number.is_integer() and not isinstance(value, bool) else None
 
 
-def _overlap(value: int, earlier: str, later: str, is_region: bool) -> Finding:
-    found = f"label {value} in both {earlier!r} and {later!r}"
-    if is_region:
-        fix = f"It is taken for {later!r}, the later: classes can't overlap. Rename {earlier!r} to what is left."
-        return Finding(found, "classes that don't overlap", fix, "warning")
-    return Finding(found, "one class for every value", FIX)
+def _order(order: Any, findings: list[Finding]) -> tuple[int, ...]:
+    values = tuple(map(whole_number, order if isinstance(order, list | tuple) else [None]))
+    known = tuple(value for value in values if value is not None)
+    if len(known) < len(values):
+        findings.append(Finding(f"regions_class_order {order!r:.60}", "a list of label values, one per region", FIX))
+    return known
 
 
-def _whole(classes: tuple[LabelClass, ...], labels: Any) -> Iterator[Finding]:
-    left = {each.name for each in classes}
-    for name in labels if isinstance(labels, Mapping) else ():
-        if isinstance(labels[name], list | tuple) and labels[name] and str(name) not in left:
-            yield Finding(f"no value left for {name!r}", "a value of its own for every class", FIX)
-    if len(classes) < 2 and isinstance(labels, Mapping | list):
+def _whole(scheme: LabelScheme, labels: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the classes together."""
+    background, *classes = scheme.classes
+    if not classes and isinstance(labels, Mapping | list):
         yield Finding("no class but the background", "at least one class to segment", FIX)
-    if len(classes) > MOST_CLASSES:
-        yield Finding(
-            f"{len(classes)} classes", f"at most {MOST_CLASSES}", "Merge classes by giving them the same name."
-        )
-    if any(each.name.lower() == "ignore" for each in classes[1:]):
-        fix = (
-            "nnU-Net's ignore label isn't supported: merge it into a class or the background, or leave out such cases."
-        )
-        yield Finding("an ignore label", "labels for every voxel", fix)
+    if len(scheme.parts) > MOST_CLASSES:
+        fix = "Merge classes by giving them the same name."
+        yield Finding(f"{len(scheme.parts)} classes", f"at most {MOST_CLASSES}", fix)
+    if inside := [each.name for each in classes if {*each.values} & {*background.values}]:
+        found = f"a label of the background {background.name!r} in {', '.join(map(repr, inside))}"
+        yield Finding(found, "a background that no class or region shares", FIX)
+    pairs = combinations(classes, 2) if scheme.order is None else ()
+    if shared := [
+        (one, other, {*one.values} & {*other.values}) for one, other in pairs if {*one.values} & {*other.values}
+    ]:
+        one, other, values = shared[0]
+        found = f"label {', '.join(map(str, sorted(values)))} in both {one.name!r} and {other.name!r}"
+        if any(len(each.values) > 1 for each in classes):
+            key = f'"regions_class_order": {list(suggested_order(classes))}'
+            fix = f"If these are regions that overlap, write {key} beside the labels. Else give every value one class."
+            yield Finding(found, "one class for every value, or regions with their order", fix)
+        else:
+            yield Finding(found, "one class for every value", FIX)

@@ -3,18 +3,19 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import without_suffix
-from c2fnas.data.layouts.labels import parse_classes, whole_number
+from c2fnas.data.layouts.labels import parse_labels, whole_number
 from c2fnas.data.layouts.layout import Reading
 from c2fnas.data.problem import CaseError, Finding, Problem
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_header, read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import refuse_exhaustion
@@ -164,19 +165,19 @@ class Draft:
         """Add something wrong with an entry, or with the whole, of the manifest or of another file."""
         self.problems.append(Problem.of(finding, entry, file or self.manifest))
 
-    def classes(self, labels: Any, file: Path | None = None) -> tuple[LabelClass, ...]:
-        """Return the classes that labels describe, see :func:`parse_classes`."""
-        classes, findings = parse_classes(labels)
+    def scheme(self, manifest: Mapping[str, Any], file: Path | None = None) -> LabelScheme:
+        """Return the classes or regions that a manifest's labels describe, see :func:`parse_labels`."""
+        scheme, findings = parse_labels(manifest.get("labels"), manifest.get("regions_class_order"))
         for finding in findings:
             self.note(finding, file=file)
-        return classes
+        return scheme
 
-    def found_classes(self, cases: Sequence[Case]) -> tuple[LabelClass, ...]:
+    def found_classes(self, cases: Sequence[Case]) -> LabelScheme:
         """Return classes by the values in the label files; where none can be read, that is for the check to report."""
         with ThreadPoolExecutor(SCAN_WORKERS) as threads:
             values = set[int]().union(*threads.map(_values, [case.label for case in cases if case.label]))
         labels = {"background": 0, **{f"label {value}": value for value in sorted(values) if value > 0}}
-        return self.classes(labels) if values else parse_classes(labels)[0]
+        return self.scheme({"labels": labels}) if values else parse_labels(labels)[0]
 
     def cases(self, entries: Iterable[tuple[str, Any]], read: Callable[[Any], Case]) -> Iterator[Case]:
         """Yield the cases of named entries; those that ``read`` refuses by :class:`EntryError` are noted."""
@@ -189,7 +190,7 @@ class Draft:
     def reading(
         self,
         *,
-        classes: tuple[LabelClass, ...],
+        scheme: LabelScheme,
         training: Iterable[Case],
         test: Iterable[Case] = (),
         channels: tuple[str, ...] = (),
@@ -200,7 +201,7 @@ class Draft:
         """Return the data set as far as it can be read.
 
         Args:
-            classes: with the background first.
+            scheme: the classes or regions.
             training: in the manifest's order; those with unsafe ids or the id of another one are left out.
             test: likewise.
             channels: their names; where there are none, as many as the first readable image has.
@@ -213,9 +214,11 @@ class Draft:
             name=str(name or root.resolve().name),
             root=root,
             channels=channels or _numbered_channels(kept),
-            classes=classes,
+            classes=scheme.classes,
             training=kept,
             test=self._unique(test),
+            regions_class_order=scheme.order,
+            ignore=scheme.ignore,
         )
         self._whole(dataset, stated)
         return Reading(dataset, tuple(self.problems), files or (self.manifest,))

@@ -51,7 +51,7 @@ class MsdLayout(Layout):
         _note_unknown(content, draft)
         return draft.reading(
             name=content.get("name"),
-            classes=draft.classes(content["labels"]) if "labels" in content else draft.found_classes(labelled),
+            scheme=draft.scheme(content) if "labels" in content else draft.found_classes(labelled),
             channels=channels,
             training=labelled,
             test=told_apart((*test, *testing)),

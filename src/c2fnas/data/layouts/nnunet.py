@@ -35,7 +35,7 @@ class NnunetLayout(Layout):
         """Read ``dataset.json`` and list the folders."""
         content, draft = read_manifest(path), Draft(manifest_path(path) or path)
         root, listed = draft.manifest.parent, content.get("dataset")
-        classes = draft.classes(content.get("labels"))
+        scheme = draft.scheme(content)
         ending = str(content.get("file_ending") or _ending(root))
         if f".{ending.lower()}" in FORMATS:
             ending = f".{ending}"
@@ -46,7 +46,7 @@ class NnunetLayout(Layout):
         training = _listed(listed, draft) if isinstance(listed, dict) else _folder(draft, "Tr", ending, channels)
         return draft.reading(
             name=content.get("name"),
-            classes=classes,
+            scheme=scheme,
             channels=channels,
             training=training,
             test=_folder(draft, "Ts", ending, channels),
