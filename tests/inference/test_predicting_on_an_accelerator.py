@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ranked_cases import CLASS_NAMES, PATCH, prepared, supernet
+from ranked_cases import PATCH, SCHEME, prepared, supernet
 from small_models import PLAN, save_small_model, write_image
 from stand_in import DEVICE, Accelerator, StandIn, on_host
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def test_windows_blend_as_on_a_cpu(accelerator: Accelerator, weighting, shape: t
 
 def test_networks_score_as_on_a_cpu(accelerator: Accelerator, cases: list[PreparedCase]) -> None:
     """Restored to grids that are resampled and turned, and measured there."""
-    own, other = (evaluate_network(network(), cases, WINDOW, class_names=CLASS_NAMES, device=place) for place in PLACES)
+    own, other = (evaluate_network(network(), cases, WINDOW, scheme=SCHEME, device=place) for place in PLACES)
     assert own.mean == pytest.approx(other.mean, abs=1e-3)
     assert own.per_class == pytest.approx(other.per_class, abs=1e-3)
 
@@ -59,7 +59,7 @@ def test_paths_rank_as_on_a_cpu(accelerator: Accelerator, cases: list[PreparedCa
     paths = random_paths(SearchSpace(cells=5, downsamplings=1), 5, seed=0)
 
     def rows(place: str) -> list[float]:
-        results = score_by_case(supernet(), cases[:3], paths, WINDOW, class_names=CLASS_NAMES, device=place)
+        results = score_by_case(supernet(), cases[:3], paths, WINDOW, scheme=SCHEME, device=place)
         return [value for result in results for row in result.rows for value in row.dice.values()]
 
     own, other = map(rows, PLACES)
