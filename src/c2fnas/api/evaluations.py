@@ -93,25 +93,22 @@ def evaluate(
     from c2fnas.runs.reporter import Silent
 
     folders = [Path(each) for each in (predictions, against) if each is not None]
-    (pairs, missing), *others = [pair_files(folder, Path(labels)) for folder in folders]
-    known = label_classes(classes, Path(labels), [pair for each, _ in [(pairs, missing), *others] for pair in each])
-    listener, done = reporter or Silent(), 0
-    listener.start("evaluate", len(pairs) + sum(len(each) for each, _ in others))
+    files = [pair_files(folder, Path(labels)) for folder in folders]
+    known = label_classes(classes, Path(labels), [pair for pairs, _ in files for pair in pairs])
+    listener, options, found = reporter or Silent(), Options(surface_tolerance, hausdorff), []
+    listener.start("evaluate", sum(len(pairs) for pairs, _ in files))
+    for pairs, _ in files:
+        before = sum(len(each.cases) for each in found)
 
-    def scored(files: "Sequence[LabelFiles]") -> "Evaluation":
-        nonlocal done
-        before = done
-        tell = lambda count, total: listener.update("evaluate", before + count)  # noqa: E731
-        done += len(files)
-        return evaluate_files(files, known, options=Options(surface_tolerance, hausdorff), on_progress=tell)
+        def tell(done: int, total: int, before: int = before) -> None:
+            listener.update("evaluate", before + done)
 
-    evaluation, *rest = [scored(pairs), *(scored(each) for each, _ in others)]
+        found.append(evaluate_files(pairs, known, options=options, on_progress=tell))
     listener.finish("evaluate")
     if csv is not None:
-        write_text(Path(csv), evaluation.to_csv())
-    both = zip(folders, (evaluation, *rest), strict=True)
-    names = [(str(folder), {(0, 0): each}) for folder, each in both]
-    return Evaluated(evaluation, tuple(missing), paired(*names) if rest else None)
+        write_text(Path(csv), found[0].to_csv())
+    named = [(str(folder), {(0, 0): each}) for folder, each in zip(folders, found, strict=True)]
+    return Evaluated(found[0], tuple(files[0][1]), paired(*named) if against is not None else None)
 
 
 def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]") -> "Sequence[LabelClass]":
