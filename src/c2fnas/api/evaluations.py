@@ -87,7 +87,7 @@ def evaluate(
     if surface_tolerance is not None and surface_tolerance < 0:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
-    from c2fnas.evaluation.metrics import Options
+    from c2fnas.evaluation.metrics import Evaluation, Options
     from c2fnas.evaluation.pairs import paired
     from c2fnas.files import write_text
     from c2fnas.runs.reporter import Silent
@@ -95,7 +95,8 @@ def evaluate(
     folders = [Path(each) for each in (predictions, against) if each is not None]
     files = [pair_files(folder, Path(labels)) for folder in folders]
     known = label_classes(classes, Path(labels), [pair for pairs, _ in files for pair in pairs])
-    listener, options, found = reporter or Silent(), Options(surface_tolerance, hausdorff), []
+    listener, options = reporter or Silent(), Options(surface_tolerance, hausdorff)
+    found: list[Evaluation] = []
     listener.start("evaluate", sum(len(pairs) for pairs, _ in files))
     for pairs, _ in files:
         before = sum(len(each.cases) for each in found)
