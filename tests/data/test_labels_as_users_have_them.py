@@ -19,6 +19,7 @@ from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepare_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import scan_dataset
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_geometry, read_image, read_label
 from c2fnas.evaluation.label_files import Pair, evaluate_files
 
@@ -171,7 +172,7 @@ def test_a_prediction_along_other_axes_is_scored_as_if_it_were_not(tmp_path: Pat
     write_nifti(tmp_path / "same.nii.gz", prediction, oblique())
     write_nifti(tmp_path / "turned.nii.gz", *reoriented(prediction, oblique(), "SRP"))
     same, turned = (
-        evaluate_files([Pair("a", tmp_path / f"{name}.nii.gz", tmp_path / "label.nii.gz")], CLASSES)
+        evaluate_files([Pair("a", tmp_path / f"{name}.nii.gz", tmp_path / "label.nii.gz")], LabelScheme(CLASSES))
         for name in ("same", "turned")
     )
     assert turned == same

@@ -96,34 +96,31 @@ def evaluate(
         raise UserError("--count-misses is for distances: give --hausdorff too.")
     true_spacing = stated(spacing)
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
-    from c2fnas.evaluation.metrics import Options
+    from c2fnas.evaluation.metrics import Evaluation, Options
     from c2fnas.evaluation.pairs import paired
     from c2fnas.files import write_text
     from c2fnas.runs.reporter import Silent
 
     folders = [Path(each) for each in (predictions, against) if each is not None]
-    (pairs, missing), *others = [pair_files(folder, Path(labels)) for folder in folders]
-    known = label_classes(classes, Path(labels), [pair for each, _ in [(pairs, missing), *others] for pair in each])
+    files = [pair_files(folder, Path(labels)) for folder in folders]
+    known = label_classes(classes, Path(labels), [pair for pairs, _ in files for pair in pairs])
     if true_spacing is None and (hausdorff or surface_tolerance is not None):
-        _refuse_unstated(classes, Path(predictions), pairs)
-    options = Options(surface_tolerance, hausdorff, count_misses)
-    listener, done = reporter or Silent(), 0
-    listener.start("evaluate", len(pairs) + sum(len(each) for each, _ in others))
+        _refuse_unstated(classes, Path(predictions), files[0][0])
+    listener, options = reporter or Silent(), Options(surface_tolerance, hausdorff, count_misses)
+    found: list[Evaluation] = []
+    listener.start("evaluate", sum(len(pairs) for pairs, _ in files))
+    for pairs, _ in files:
+        before = sum(len(each.cases) for each in found)
 
-    def scored(files: "Sequence[LabelFiles]") -> "Evaluation":
-        nonlocal done
-        before = done
-        tell = lambda count, total: listener.update("evaluate", before + count)  # noqa: E731
-        done += len(files)
-        return evaluate_files(files, known, options=options, spacing=true_spacing, on_progress=tell)
+        def tell(done: int, total: int, before: int = before) -> None:
+            listener.update("evaluate", before + done)
 
-    evaluation, *rest = [scored(pairs), *(scored(each) for each, _ in others)]
+        found.append(evaluate_files(pairs, known, options=options, spacing=true_spacing, on_progress=tell))
     listener.finish("evaluate")
     if csv is not None:
-        write_text(Path(csv), evaluation.to_csv())
-    both = zip(folders, (evaluation, *rest), strict=True)
-    names = [(str(folder), {(0, 0): each}) for folder, each in both]
-    return Evaluated(evaluation, tuple(missing), paired(*names) if rest else None)
+        write_text(Path(csv), found[0].to_csv())
+    named = [(str(folder), {(0, 0): each}) for folder, each in zip(folders, found, strict=True)]
+    return Evaluated(found[0], tuple(files[0][1]), paired(*named) if against is not None else None)
 
 
 def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[LabelFiles]") -> None:

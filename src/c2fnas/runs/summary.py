@@ -178,8 +178,8 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
     final = f"the network trained {start} on {' and on '.join(on) or 'its folds'}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
     if config.verdict:
-        others = plural(config.references - 1, "other reference")
-        tasks["verdict"] = f"a U-Net of equal multiply-accumulates and {others}, trained alike and compared"
+        others = f" and {plural(config.references - 1, 'other reference')}" if config.references > 1 else ""
+        tasks["verdict"] = f"a U-Net of equal multiply-accumulates{others}, trained alike and compared"
     if config.kind == "training":
         return tasks
     how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"
