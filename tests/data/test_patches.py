@@ -47,7 +47,7 @@ def test_no_patch_shows_ignored_voxels_alone(rate: float) -> None:
     label = np.full((30, 30, 30), IGNORED, np.uint8)
     label[3:5, 20:22, 11] = 0  # all that is known
     patches = [sampler_of([Volume(label)], patch_size=(4, 4, 4), foreground_rate=rate).batch(n) for n in range(10)]
-    assert all((each != IGNORED).any() for batch in patches for each in batch.classes)
+    assert all((each != IGNORED).any() for batch in patches for each in batch.label)
 
 
 def same(left: Batch, right: Batch) -> bool:
