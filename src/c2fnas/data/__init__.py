@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "cache": ["Cache", "PreparedCase", "prepare_cases"],
-        "dataset": ["Case", "Dataset", "LabelClass"],
+        "dataset": ["Case", "Dataset"],
         "fingerprint": ["Fingerprint"],
         "fixing": ["Fixed", "fix_dataset"],
         "folds": ["FoldChoice", "Split", "make_folds"],
@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "problem": ["CaseError", "Problem"],
         "restoration": ["Restoration"],
         "scan": ["Scan", "scan_dataset"],
+        "scheme": ["LabelClass", "LabelScheme"],
         "volume": ["Volume", "read_image", "read_label", "write_label"],
     },
 )
