@@ -155,6 +155,47 @@ def test_distances_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found["surface_dice"]["2"] == pytest.approx(0.5)
 
 
+def test_misses_and_inventions_stand_beside_the_figures(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counted by hand: class 2 is hit in a and invented in b; once a's is missed, no distance is left."""
+    found = scores(root, monkeypatch, "--hausdorff")
+    assert found["counts"] == {
+        "1": {"cases": 3, "missed": 0, "invented": 0, "distances": 3},
+        "2": {"cases": 2, "missed": 0, "invented": 1, "distances": 1},
+    }
+    write(root / "predictions" / "a.nii.gz", [1, 1, 0, 0])
+    found = scores(root, monkeypatch, "--hausdorff")
+    assert found["counts"]["2"] == {"cases": 2, "missed": 1, "invented": 1, "distances": 0}
+    assert [row["missed"] for row in found["cases"]] == [["2"], [], []]
+    assert found["hausdorff95_mm"]["2"] is None
+    assert "missed  invented  distances" in capsys.readouterr().out
+
+
+def test_a_miss_counts_at_the_diagonal_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the volume, 4×1×1 voxels, in millimetres: those of the header, or those that are stated."""
+    write(root / "predictions" / "a.nii.gz", [1, 1, 0, 0])
+    found = scores(root, monkeypatch, "--hausdorff", "--count-misses")
+    distances = [row["hausdorff95_mm"]["2"] for row in found["cases"]]
+    assert distances == [pytest.approx(18**0.5), pytest.approx(18**0.5), None]
+    found = scores(root, monkeypatch, "--hausdorff", "--count-misses", "--spacing", "2,1,1")
+    assert found["hausdorff95_mm"]["2"] == pytest.approx(66**0.5)
+    assert call(monkeypatch, root / "predictions", root / "labels", "--count-misses") == 2
+
+
+def test_distances_are_in_the_stated_spacing_and_it_is_asked_for_where_predictions_had_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels of two neighbours, of which one is predicted: distances of 0 and of a voxel, interpolated at 95 %."""
+    for distance in (1.0, 7.5):
+        found = scores(root, monkeypatch, "--hausdorff", "--spacing", f"{distance},1,1")
+        assert found["cases"][0]["hausdorff95_mm"]["1"] == pytest.approx(0.95 * distance)
+    (root / "predictions" / "prediction.json").write_text(json.dumps({"spacing": [7.5, 1, 1]}))
+    assert call(monkeypatch, root / "predictions", root / "labels", "--hausdorff") == 2
+    assert "--spacing" in capsys.readouterr().err
+    scores(root, monkeypatch)  # a Dice needs none
+
+
 def test_two_files_are_a_pair(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = call(
         monkeypatch, root / "predictions" / "a.nii.gz", root / "labels" / "b.nii.gz", "--output", root / "x.json"

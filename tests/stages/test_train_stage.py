@@ -76,7 +76,7 @@ FIELDS = {
 
 def options(**given: Any) -> TrainOptions:
     """Options as the command line has them: those of the configuration are overrides of its fields."""
-    overrides = {FIELDS[name]: given.pop(name) for name in [*given] if name in FIELDS}
+    overrides = {FIELDS[name]: given.pop(name) for name in [*given] if name in FIELDS} | given.pop("overrides", {})
     return TrainOptions(overrides=overrides, **given)
 
 
@@ -186,6 +186,33 @@ def test_a_model_whose_dice_is_not_measurable_is_kept_and_told(dataset, begun, t
     assert "Dice not measurable" in (result.models[0] / "README.md").read_text()
     weights = [line for line in sums(tmp_path / "run").splitlines() if "weights" in line]
     assert weights == [line for line in sums(begun).splitlines() if "weights" in line]
+
+
+def test_one_case_trains_with_one_warning_and_its_dice_is_not_measurable(dataset, tmp_path):
+    one = shutil.copytree(dataset, tmp_path / "one")
+    manifest = json.loads((one / "dataset.json").read_text())
+    (one / "dataset.json").write_text(json.dumps(manifest | {"training": manifest["training"][:1], "numTraining": 1}))
+    result, said = train(one, tmp_path / "run", design=SMALL, iterations=2, validate_every=1)
+    assert result.evaluations == (None,)
+    assert load_package(result.models[0]).design == SMALL
+    assert said.count("Warning") == 1
+    assert "Dice not measurable" in said
+
+
+def test_a_stated_spacing_decides_the_plan_is_kept_by_the_run_and_remembered_by_its_model(dataset, tmp_path):
+    true = (1.5, 2.0, 4.0)
+    train(dataset, tmp_path / "run", overrides={"stated_spacing": true}, iterations=2, design=SMALL)
+    run, first = Run.open(tmp_path / "run"), sums(tmp_path / "run")
+    assert {case.stated for case in run.fingerprint.cases} == {true}
+    assert all(sorted(case.spacing) == pytest.approx(sorted(true)) for case in run.fingerprint.cases)
+    plan = load_package(tmp_path / "run/final/fold-4/model").plan
+    assert plan.stated_headers == run.fingerprint.stated_headers != ()
+    assert {*plan.stated_headers}.isdisjoint({tuple(sorted(true))})
+    assert all(low <= mm <= high for low, mm, high in zip(plan.seen[0], plan.spacing, plan.seen[1], strict=True))
+    train(dataset, tmp_path / "run", design=SMALL)  # without saying it again
+    assert sums(tmp_path / "run") == first
+    with pytest.raises(UserError, match=r"another data set|--spacing"):
+        train(dataset, tmp_path / "run", overrides={"stated_spacing": (1, 1, 1)}, design=SMALL)
 
 
 def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):

@@ -73,9 +73,12 @@ def check(
 ) -> Check:
     """Read every file of a data set once and list every problem: what was found, what was expected, and the fix.
 
-    A copy with `--fix DIR` has a label's affine corrected where it is within tolerance of its image's, a label's fourth
-    axis of one voxel removed, and labels that are stored as real numbers stored as whole ones. Everything else is
-    copied as it is. Originals are never touched.
+    A copy with `--fix DIR` has a label turned onto its image's axes where that is exact, its affine corrected where it
+    is within tolerance, its fourth axis of one voxel removed, and labels that are stored as real numbers or behind a
+    slope stored as whole ones. Everything else is copied as it is. Originals are never touched.
+
+    What would spoil a run is told with the option that mends it: a spacing that looks lost, names that look like one
+    patient's, a class of a few voxels at the planned spacing.
 
     Classes that a fold lacks are listed for the folds that `c2fnas run` makes by default.
 

@@ -1,7 +1,8 @@
 """Corrected copies of a data set: only what is safe to correct is corrected, and originals are only ever read.
 
-Safe are a label's affine within tolerance of its image's, a label's fourth axis of one voxel, and whole numbers stored
-as real ones; on request, NaN and infinite voxels are filled. Everything else is copied as it is, faults included.
+Safe are a label's axes where an exact turn lays them on its image's, its affine within tolerance, a fourth axis of one
+voxel, and whole numbers stored as real ones or behind a slope; on request, NaN and infinite voxels are filled.
+Everything else is copied as it is, faults included.
 """
 
 import csv
