@@ -17,8 +17,19 @@ RESET_PEAK = "5"
 MESSAGES = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-def free_memory() -> int:
-    """Return the bytes of main memory that are free, or that the container may still take where they are fewer."""
+def free_memory(device: object = "cpu") -> int:
+    """Return the bytes that this process may still take of a GPU, or of main memory and that of its container.
+
+    Args:
+        device: a `torch.device` or its name.
+    """
+    if _is_cuda(device):
+        import torch
+
+        place = str(device)
+        return (
+            torch.cuda.mem_get_info(place)[0] + torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+        )
     return min(psutil.virtual_memory().available, container_memory())
 
 
@@ -61,8 +72,16 @@ def peak_memory(device: object = "cpu") -> int:
     return used_memory()
 
 
-def measured(work: Callable[[], Result]) -> tuple[Result, int]:
-    """Return the result of ``work`` and the bytes by which main memory grew at its peak."""
+def measured(work: Callable[[], Result], device: object = "cpu") -> tuple[Result, int]:
+    """Return the result of ``work`` and the bytes by which main memory, or that of a GPU, grew at its peak."""
+    if _is_cuda(device):
+        import torch
+
+        place = str(device)
+        torch.cuda.reset_peak_memory_stats(place)
+        before = torch.cuda.memory_allocated(place)
+        result = work()
+        return result, torch.cuda.max_memory_allocated(place) - before
     with suppress(OSError):
         CLEAR_REFS.write_text(RESET_PEAK)
     before = used_memory()

@@ -1,5 +1,7 @@
 """The sliding window against MONAI's, against brute force, and against itself on other paths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
-from c2fnas.inference import forward
+from c2fnas.inference import forward, windows
 from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, window_starts
+from c2fnas.memory import measured
 
 sizes = st.tuples(*[st.integers(1, 23)] * 3)
 
@@ -253,7 +256,7 @@ def test_scores_are_rounded_once_where_memory_is_short(room: int, dtype: torch.d
 def test_allocated_zeros_are_zeros_wherever_they_live() -> None:
     for limit in (10**6, 50, 1):
         for exact in (False, True):
-            zeros = allocate((3, 2, 2, 2), limit, exact=exact)
+            zeros, _ = allocate((3, 2, 2, 2), limit, exact=exact)
             assert not zeros.any()
             assert zeros.dtype == (torch.float32 if exact or limit > 96 else torch.float16)
 
@@ -262,3 +265,39 @@ def test_half_precision_does_not_overflow() -> None:
     sink = ScoreSink((1, 1, 1), room=1)
     sink(slice(0, 1), torch.full((2, 1, 1, 1), 1e6))
     assert torch.isfinite(sink.scores).all()
+
+
+@pytest.mark.parametrize("pages", [1, 3_000, 2**28])
+def test_sums_in_a_file_give_the_same_labels(pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few classes and planes of the file are in memory at a time."""
+    monkeypatch.setattr(windows, "PAGES", pages)
+    image, network = image_of((21, 9, 30)), tiny_network()
+    blends = []
+    monkeypatch.setattr(windows, "allocate", lambda *a, **b: blends.append(allocate(*a, **b)) or blends[-1])
+    for weighting in ("gaussian", "constant"):
+        plain = SlidingWindow((6, 8, 10), (3, 8, 7), weighting)  # type: ignore[arg-type]
+        short = replace(plain, max_memory=1)
+        assert np.array_equal(short.labels(network, image, device="cpu"), plain.labels(network, image, device="cpu"))
+    assert [drop is None for _, drop in blends] == [False, True] * 2
+
+
+def test_sums_in_a_file_leave_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "PAGES", 2**22)
+    classes, shape, patch = 40, (40, 256, 256), (16, 128, 128)
+    ring = 4 * classes * patch[0] * shape[1] * shape[2]
+    logits = torch.randn(classes, *patch)
+
+    def blended(room: int | None) -> tuple[np.ndarray, int]:
+        sink = LabelSink(shape)
+        blend = Blend(shape, importance(patch, "gaussian"), sink, lambda: room)
+
+        def work() -> None:
+            for start in window_starts(shape, patch, (8, 128, 128)):
+                blend.add(start, logits)
+            blend.close()
+
+        return sink.labels, measured(work)[1]
+
+    (lean, grown), (plain, more) = blended(0), blended(None)
+    assert np.array_equal(lean, plain)
+    assert grown < 0.3 * ring < more
