@@ -448,9 +448,9 @@ def test_a_training_without_a_score_is_scored_by_the_next_call(
     spec = replace(SPEC, recipe=RECIPE.model_copy(update={"iterations": 2}), keep=keep)  # type: ignore[arg-type]
     steps, step = list[int](), Stepper.step
 
-    def counted(self: Stepper, batch: Any, iteration: int) -> Any:
+    def counted(self: Stepper, batch: Any, iteration: int, *flags: Any) -> Any:
         steps.append(iteration)
-        return step(self, batch, iteration)
+        return step(self, batch, iteration, *flags)
 
     def call(folder: Path) -> Any:
         with inline() as executor:

@@ -16,8 +16,8 @@ from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.fingerprint import content_hash
-from c2fnas.data.normalisation import Moments, NormalisedImage, with_statistics
+from c2fnas.data.fingerprint import CaseFingerprint, content_hash
+from c2fnas.data.normalisation import SAMPLES_PER_CASE, Moments, NormalisedImage, with_statistics
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepared_shape
@@ -160,9 +160,33 @@ def prepare_cases(
     return Cache.open(folder, plan)
 
 
+def disk_needed(cases: Iterable[CaseFingerprint], plan: Plan, folder: Path) -> tuple[int, int]:
+    """Return the number of cases that :func:`prepare_cases` has yet to prepare into ``folder``, and their bytes.
+
+    A few hundred bytes of JSON a case are left out.
+    """
+    missing = [case for case in cases if not (folder / _name(plan, case.sha256)).is_dir()]
+    return len(missing), sum(_bytes(case, plan) for case in missing)
+
+
+def _bytes(case: CaseFingerprint, plan: Plan) -> int:
+    """Bytes of a prepared case: image, label, truth, and some voxels of each class and of the foreground."""
+    own, (i, j, k) = case.nonzero_shape if plan.crop_nonzero else case.shape, plan.axes
+    prepared = prod(prepared_shape((own[i], own[j], own[k]), [case.spacing[axis] for axis in plan.axes], plan))
+    channels, foreground = len(plan.channels), case.voxels[1:]
+    places = sum(min(voxels, MOST_FOREGROUND) for voxels in foreground)
+    sample = min(sum(foreground), SAMPLES_PER_CASE)
+    return (4 * channels + 1) * prepared + prod(case.shape) + 12 * places + 4 * channels * sample
+
+
+def _name(plan: Plan, content: str) -> str:
+    """The name of the folder of a case whose files have the hash ``content``."""
+    return hashlib.sha256(f"{plan.preparation_key} {content}".encode()).hexdigest()[:32]
+
+
 def _prepared(case: Case, plan: Plan, folder: Path) -> str:
     """The name of a case's folder, once it is there."""
-    key = hashlib.sha256(f"{plan.preparation_key} {content_hash(case)}".encode()).hexdigest()[:32]
+    key = _name(plan, content_hash(case))
     if (folder / key).is_dir():
         return key
     try:
