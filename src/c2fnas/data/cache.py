@@ -163,7 +163,7 @@ def prepare_cases(
 def disk_needed(cases: Iterable[CaseFingerprint], plan: Plan, folder: Path) -> tuple[int, int]:
     """Return the number of cases that :func:`prepare_cases` has yet to prepare into ``folder``, and their bytes.
 
-    A few hundred bytes of JSON a case are left out.
+    How many voxels of a class there are after resampling is an estimate; a few hundred bytes of JSON are left out.
     """
     missing = [case for case in cases if not (folder / _name(plan, case.sha256)).is_dir()]
     return len(missing), sum(_bytes(case, plan) for case in missing)
@@ -174,7 +174,7 @@ def _bytes(case: CaseFingerprint, plan: Plan) -> int:
     own, (i, j, k) = case.nonzero_shape if plan.crop_nonzero else case.shape, plan.axes
     prepared = prod(prepared_shape((own[i], own[j], own[k]), [case.spacing[axis] for axis in plan.axes], plan))
     channels, foreground = len(plan.channels), case.voxels[1:]
-    places = sum(min(voxels, MOST_FOREGROUND) for voxels in foreground)
+    places = sum(min(voxels * prepared // prod(own), MOST_FOREGROUND) for voxels in foreground)
     sample = min(sum(foreground), SAMPLES_PER_CASE)
     return (4 * channels + 1) * prepared + prod(case.shape) + 12 * places + 4 * channels * sample
 
