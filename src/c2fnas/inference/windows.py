@@ -14,10 +14,11 @@ from c2fnas.shapes import Size
 
 Weighting = Literal["gaussian", "constant"]
 
-GPU_VOXELS = 4 * 96**3
+GPU_VOXELS, MOST_WINDOWS = 4 * 96**3, 64
 """Voxels of the windows that a GPU is given at a time; a few small windows would leave it idle."""
 
-MOST_WINDOWS = 64
+CPU_VOXELS, MOST_ON_A_CPU = 2**19, 2
+"""The same for a CPU: two small windows share the cost of calls, and of large ones two are slower than one."""
 
 MEMORY_SHARE = 0.5
 """The part of a GPU's free memory that windows may take; sums of logits lie there too."""
@@ -53,11 +54,12 @@ def padding_before(shape: Size, patch: Size) -> Size:
 def windows_at_a_time(work: Callable[[Tensor], object], window: Tensor, max_memory: int | None = None) -> int:
     """Return the number of windows like ``window`` ``[1, channels, i, j, k]`` for its device at a time.
 
-    One on a CPU, where several are no faster (docs/decisions/0093). On a GPU as many small ones as keep it busy and fit
-    into what is free there, or into ``max_memory``: ``work`` is done for ``window`` to see what it takes.
+    On a CPU two small ones or one (docs/decisions/0044). On a GPU as many as keep it busy and fit into what is free
+    there, or into ``max_memory``: ``work`` is done for ``window`` to see what it takes.
     """
+    voxels = window[0, 0].numel()
     if window.device.type != "cuda":
-        return 1
+        return max(1, min(MOST_ON_A_CPU, CPU_VOXELS // voxels))
     try:
         each = measured(lambda: work(window), window.device)[1]
     except RuntimeError as error:
@@ -68,7 +70,7 @@ def windows_at_a_time(work: Callable[[Tensor], object], window: Tensor, max_memo
     room = free_memory(window.device)
     if max_memory is not None:
         room = min(room, max_memory - used_memory(window.device))
-    return fitting_windows(window[0, 0].numel(), each, room)
+    return fitting_windows(voxels, each, room)
 
 
 def fitting_windows(voxels: int, each: int, room: int) -> int:
