@@ -26,6 +26,7 @@ from typing import Any
 from preprocessing_data import SHAPE, write_nnunet, write_phantom
 from preprocessing_report import table
 from preprocessing_tools import descendants, process_stats
+from sliding_window import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -208,7 +209,7 @@ def command(arguments: argparse.Namespace) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, system and versions."""
+    """Processor, cores, system, versions and commit."""
     from importlib.metadata import version
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -216,7 +217,7 @@ def machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "monai", "numpy", "scipy"))
     return (
         f"{processor or platform.machine()}, {os.cpu_count()} cores, {platform.system()}, "
-        f"Python {platform.python_version()}, {versions}"
+        f"Python {platform.python_version()}, {versions}; commit {commit()}"
     )
 
 

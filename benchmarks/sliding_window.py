@@ -3,9 +3,12 @@
     python benchmarks/sliding_window.py --nnunet-python /path/to/venv/bin/python
 
 nnU-Net's predictor runs in an environment of its own (`pip install torch nnunetv2 jaxtyping`); without the option it is
-left out. Every run is a process of its own, and the three take turns. Time is that from image to labels in memory, as
-wall clock and as processor seconds; memory is the peak above what the process held just before, network, weights and
-image included. Results go to `benchmarks/results/sliding_window.{json,md}`.
+left out. The others have the network twice: as it is today, and as 0.1.0 computed it (the last layer at full
+resolution, up cells that interpolate first). Every run is a process of its own, and all take turns. Time is that from
+image to labels in memory, as wall clock and as processor seconds; memory is the peak above what the process held just
+before, network, weights and image included. Where the machine has other work, take one thread: threads that wait for
+each other count as busy. A last workload is ours alone: 104 classes within 4 GiB, the process' whole peak. Results go
+to `benchmarks/results/sliding_window.{json,md}`.
 """
 
 import argparse
@@ -25,8 +28,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PATH = "c2fnas-panc"
-TOOLS = ("ours", "monai", "nnunet")
+TOOLS = ("ours", "monai", "nnunet", "monai then", "nnunet then")
 NAMES = {"ours": "c2fnas", "monai": "MONAI sliding_window_inference", "nnunet": "nnU-Net predictor"}
+THEN = " then"
+"""Ends the name of a tool that gets the network as 0.1.0 computed it."""
+MAX_MEMORY = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,15 @@ class Workload:
     patch: tuple[int, int, int]
     width: float
     classes: int
+    overlap: int = 2
+    """Windows that cover a voxel along an axis."""
 
     @property
     def windows(self) -> int:
         """How many there are."""
         count = 1
         for size, side in zip(self.shape, self.patch, strict=True):
-            count *= (size - side) // (side // 2) + 1
+            count *= -(-(size - side) // (side // self.overlap)) + 1
         return count
 
 
@@ -52,6 +60,7 @@ WORKLOADS = (
     Workload("organ", (192, 144, 144), (96, 96, 96), 0.25, 3),
     Workload("whole body", (336, 192, 144), (96, 96, 96), 0.0625, 25),
 )
+MANY = Workload("many classes", (512, 512, 400), (96, 96, 96), 0.0625, 104, overlap=1)
 QUICK = (Workload("quick", (64, 64, 48), (32, 32, 32), 0.0625, 5),)
 
 
@@ -68,15 +77,17 @@ def main() -> None:
     if arguments.worker:
         print(json.dumps(work(**json.loads(arguments.worker))))
         return
-    tools = [tool for tool in TOOLS if tool != "nnunet" or arguments.nnunet_python]
+    tools = [tool for tool in TOOLS if "nnunet" not in tool or arguments.nnunet_python]
     if "nnunet" not in tools:
         print("nnU-Net is left out; give --nnunet-python to compare with it.", file=sys.stderr)
     rows = [compare(workload, tools, arguments) for workload in (QUICK if arguments.quick else WORKLOADS)]
-    text = table(rows, arguments)
+    many = None if arguments.quick else run("ours", MANY, arguments)
+    text = table(rows, many, arguments)
     print(text)
     if not arguments.quick:
         RESULTS.mkdir(parents=True, exist_ok=True)
         facts = {"command": command(arguments), "machine": machine(), "threads": arguments.threads, "workloads": rows}
+        facts["many_classes"] = asdict(MANY) | {key: value for key, value in (many or {}).items() if key != "labels"}
         (RESULTS / "sliding_window.json").write_text(json.dumps(facts, indent=2) + "\n")
         (RESULTS / "sliding_window.md").write_text(text)
 
@@ -105,7 +116,7 @@ def compare(workload: Workload, tools: list[str], arguments: argparse.Namespace)
 
 def run(tool: str, workload: Workload, arguments: argparse.Namespace) -> dict[str, Any]:
     """One run in a process of its own."""
-    python = arguments.nnunet_python if tool == "nnunet" else sys.executable
+    python = arguments.nnunet_python if "nnunet" in tool else sys.executable
     payload = asdict(workload) | {"tool": tool, "device": arguments.device, "threads": arguments.threads}
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(arguments.threads)}
     result = subprocess.run(
@@ -123,9 +134,13 @@ def work(tool: str, device: str, threads: int, name: str, **workload: Any) -> di
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    case = Workload(name, *(tuple(workload[k]) for k in ("shape", "patch")), workload["width"], workload["classes"])
+    shape, patch = (tuple(workload.pop(key)) for key in ("shape", "patch"))
+    case = Workload(name, shape, patch, **workload)
     image = np.random.default_rng(0).standard_normal((1, *case.shape), dtype=np.float32)
-    label, version = {"ours": ours, "monai": monai, "nnunet": nnunet}[tool](case, network(case).to(device), device)
+    if tool.endswith(THEN):
+        compute_as_0_1_0()
+    make = {"ours": ours, "monai": monai, "nnunet": nnunet}[tool.removesuffix(THEN)]
+    label, version = make(case, network(case).to(device), device)
     before = reset_peak()
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -133,9 +148,10 @@ def work(tool: str, device: str, threads: int, name: str, **workload: Any) -> di
     labels = label(image)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = memory("VmHWM") - before if device == "cpu" else torch.cuda.max_memory_allocated()
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sliding-window-{os.getppid()}-{tool}-{name.replace(' ', '-')}.npy"
+    whole = memory("VmHWM")
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sliding-window-{os.getppid()}-{tool}-{name}.npy".replace(" ", "-")
     np.save(path, np.asarray(labels, dtype=np.uint8))
-    return {"wall": wall, "cpu": cpu, "peak": peak, "labels": str(path), "version": version}
+    return {"wall": wall, "cpu": cpu, "peak": peak, "whole": whole, "labels": str(path), "version": version}
 
 
 def network(case: Workload) -> Any:
@@ -153,6 +169,14 @@ def network(case: Workload) -> Any:
     return built
 
 
+def compute_as_0_1_0() -> None:
+    """Have this process compute networks as 0.1.0 did."""
+    from c2fnas.networks import blocks, stem
+
+    blocks.UpSampling.forward = lambda self, x, size: self.conv(blocks.interpolate(x, size))
+    stem.composed = lambda features, size: False
+
+
 def ours(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], Any], str]:
     """This package."""
     import c2fnas
@@ -160,8 +184,8 @@ def ours(case: Workload, network: Any, device: str) -> tuple[Callable[[Any], Any
     from c2fnas.inference.windows import importance
 
     importance(case.patch, "gaussian")  # imports MONAI, which is not what is measured
-    i, j, k = (side // 2 for side in case.patch)
-    window = SlidingWindow(case.patch, (i, j, k))
+    i, j, k = (side // case.overlap for side in case.patch)
+    window = SlidingWindow(case.patch, (i, j, k), max_memory=MAX_MEMORY if case == MANY else None)
     return lambda image: window.labels(network, image, device=device), c2fnas.__version__
 
 
@@ -250,14 +274,20 @@ def machine() -> str:
     )
 
 
-def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
-    """The results as Markdown; ratios to the faster of the others."""
+def commit() -> str:
+    """The commit that is measured."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "none"
+
+
+def table(rows: list[dict[str, Any]], many: dict[str, Any] | None, arguments: argparse.Namespace) -> str:
+    """The results as Markdown, with the ratios that the goals are about."""
     lines = [
         "# Sliding window",
         "",
         f"`{command(arguments)}`",
         "",
-        f"{machine()}; {arguments.threads} threads.",
+        f"{machine()}; {arguments.threads} threads; commit {commit()}.",
         "",
         f"Medians of {arguments.repeats} alternated runs, each in its own process; image to labels, float32.",
         "",
@@ -268,21 +298,43 @@ def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
             f"## {row['name'].capitalize()}: {by}, {row['classes']} classes, {row['windows']} windows of "
             f"{'×'.join(map(str, row['patch']))}, C2FNAS-Panc @{row['width']}",
             "",
-            "| | wall s | processor s | peak MiB | time to the faster other | memory to the same | labels as ours |",
+            "| | wall s | processor s | peak MiB | our time to its | our memory to its | labels as ours |",
             "|---|---|---|---|---|---|---|",
         ]
         medians = row["medians"]
-        others = [tool for tool in medians if tool != "ours"]
-        faster = min(others, key=lambda tool: medians[tool]["cpu"])
         for tool, found in medians.items():
-            time_ratio, memory_ratio = (found[key] / medians[faster][key] for key in ("cpu", "peak"))
+            time_ratio, memory_ratio = (medians["ours"][key] / found[key] for key in ("cpu", "peak"))
+            name, then = NAMES[tool.removesuffix(THEN)], ", network as in 0.1.0" if tool.endswith(THEN) else ""
             lines.append(
-                f"| {NAMES[tool]} {row['versions'][tool]} | {found['wall']:.1f} | {found['cpu']:.1f} | "
+                f"| {name} {row['versions'][tool]}{then} | {found['wall']:.1f} | {found['cpu']:.1f} | "
                 f"{found['peak'] / 2**20:.0f} | {time_ratio:.2f} | {memory_ratio:.2f} | "
                 f"{100 * row['labels_as_ours'][tool]:.3f} % |"
             )
+        lines += ["", *goals(medians)]
         lines.append("")
+    if many is not None:
+        by = "×".join(map(str, MANY.shape))
+        lines += [
+            f"## Many classes: {by}, {MANY.classes} classes, {MANY.windows} windows side by side",
+            "",
+            f"c2fnas alone, `max_memory` {MAX_MEMORY >> 20} MiB: the process' peak is {many['whole'] >> 20} MiB, with "
+            f"Python and the image ({many['cpu']:.0f} processor seconds, {many['wall']:.0f} by the clock).",
+            "",
+        ]
     return "\n".join(lines)
+
+
+def goals(medians: dict[str, dict[str, float]]) -> list[str]:
+    """Our time to that of the faster other, our memory to that of the leaner one, by the network that they have."""
+    lines = []
+    for then in (True, False):
+        others = [found for tool, found in medians.items() if tool != "ours" and tool.endswith(THEN) == then]
+        ratios = [medians["ours"][key] / min(found[key] for found in others) for key in ("cpu", "peak")]
+        network = "as in 0.1.0" if then else "as it is today"
+        time_ratio, memory_ratio = ratios
+        lines.append(f"Their network {network}: our time is {time_ratio:.2f} of the faster one's, our memory")
+        lines.append(f"{memory_ratio:.2f} of the leaner one's.\n")
+    return lines
 
 
 if __name__ == "__main__":

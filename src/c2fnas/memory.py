@@ -31,8 +31,19 @@ CUDA_MEMORY_ALLOCATION = 2
 """The code of CUDA's error for a lack of memory."""
 
 
-def free_memory() -> int:
-    """Return the bytes of main memory that are free, or that the container may still take where they are fewer."""
+def free_memory(device: object = "cpu") -> int:
+    """Return the bytes that this process may still take of a GPU, or of main memory and that of its container.
+
+    Args:
+        device: a `torch.device` or its name.
+    """
+    if _is_cuda(device):
+        import torch
+
+        place = str(device)
+        return (
+            torch.cuda.mem_get_info(place)[0] + torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+        )
     return min(psutil.virtual_memory().available, container_memory())
 
 

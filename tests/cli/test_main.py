@@ -86,6 +86,8 @@ MISTAKES = [
     "search coarse {runs}/begun --evaluations 7",
     "search coarse {runs}/begun --sampler some",
     "search fine {runs}/begun --rungs 0",
+    "search scale {runs}/begun",
+    "search scale {runs}/begun -a c2fnas-panc --widths 0.01",
     "search coarse runs/a",
     "search fine runs/a --verify-iterations 3",
     "search scale runs/a --widths 1",

@@ -7,16 +7,18 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
-from small_cases import plan_of, prepared, write_case
+from small_cases import dataset_of, plan_of, prepared, write_case
 
 from c2fnas.data import cache as cache_module
-from c2fnas.data.cache import Cache, prepare_cases
+from c2fnas.data.cache import Cache, disk_needed, prepare_cases
 from c2fnas.data.dataset import Case
 from c2fnas.data.parallel import fitting_workers, in_order
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.problem import CaseError
+from c2fnas.data.scan import scan_dataset
 from c2fnas.errors import UserError
 
 
@@ -51,6 +53,35 @@ def test_large_classes_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.Mo
     voxels = prepared(tmp_path, 1)["case0"].foreground[0]
     assert 5 <= len(voxels) <= 10
     assert np.ptp(voxels[:, 0]) >= 3
+
+
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("resampled", [True, False])
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
+def test_the_disk_that_cases_take_is_known_before(
+    crop: bool, resampled: bool, axes: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """From headers and counts, to the byte where nothing is resampled; what is there already is not counted."""
+    spacing = np.array([1.1, 1.5, 2.5])[list(axes)] * (1.2 if resampled else 1)
+    plan = plan_of(axes=axes, crop_nonzero=crop, spacing=tuple(spacing))
+    matrix = np.array([[0, -1.1, 0, 3], [1.5, 0, 0, 0], [0, 0, 2.5, -9], [0, 0, 0, 1.0]])
+    cases = [write_case(tmp_path / "raw", f"case{n}", (9 + n, 11, 7 + 2 * n), matrix, seed=n) for n in range(3)]
+    for case in cases:
+        blank = nibabel.load(case.images[0])
+        array = np.asarray(blank.dataobj).copy()
+        array[:2], array[..., -1] = 0, 0
+        nibabel.save(nibabel.Nifti1Image(array, matrix), case.images[0])
+    found = scan_dataset(dataset_of(tmp_path / "raw", tuple(cases))).fingerprint.cases
+    count, needed = disk_needed(found, plan, tmp_path / "cache")
+    prepare_cases(cases[:2], plan, tmp_path / "cache")
+    left = disk_needed(found, plan, tmp_path / "cache")
+    prepare_cases(cases, plan, tmp_path / "cache")
+    arrays = list((tmp_path / "cache").rglob("*.npy"))
+    taken = sum(path.stat().st_size - 128 for path in arrays)  # without the headers of arrays
+    assert count == 3
+    assert needed == (pytest.approx(taken, rel=0.1) if resampled else taken)
+    assert left == (1, disk_needed(found[2:], plan, tmp_path / "none")[1])
+    assert disk_needed(found, plan, tmp_path / "cache") == (0, 0)
 
 
 def test_without_a_label(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The cache in a process of its own: killed in the middle, and its memory measured."""
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -102,11 +103,44 @@ def test_memory_stays_below_three_volumes(tmp_path: Path) -> None:
     assert int(done.stdout) < 3 * 4 * np.prod(shape)
 
 
-PEAK = """
+@pytest.mark.long
+def test_memory_is_flat_over_a_thousand_cases(tmp_path: Path) -> None:
+    """Headers of 512×512×300 voxels, whose cases lie in the cache already, and three real arrays among them.
+
+    The files end after their headers, so that a look at more than these fails.
+    """
+    random = np.random.default_rng(0)
+    header = nibabel.Nifti1Header(endianness="<")
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((512, 512, 300))
+    header.set_zooms((0.8, 0.8, 1.25))
+    header.set_sform(np.diag([-0.8, 0.8, 1.25, 1]), 1)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    for number in range(1000):
+        header["descrip"] = f"case {number}".encode()
+        packed = gzip.compress(header.binaryblock + bytes(4) + random.bytes(160_000), 1)
+        (tmp_path / f"header{number}.nii.gz").write_bytes(packed)
+    for number in range(3):
+        array = random.integers(-900, 900, (512, 512, 40), np.int16)
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([-0.8, 0.8, 1.25, 1])), tmp_path / f"real{number}.nii")
+    few, many = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", FLAT, str(tmp_path), str(count)], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for count in (0, 1000)
+    )
+    assert many - few < 16 * 2**20
+    assert few > 40 * 512 * 512 * 4  # the arrays are of a size to be seen
+
+
+WATCHED = """
 import sys, threading, time
 from pathlib import Path
-from c2fnas.data.cache import prepare_cases
+from c2fnas.data.cache import _name, prepare_cases
 from c2fnas.data.dataset import Case
+from c2fnas.data.fingerprint import content_hash
 from c2fnas.data.plan import Plan
 
 def private():
@@ -121,6 +155,26 @@ folder, start, peaks = Path(sys.argv[1]), private(), []
 plan = Plan(channels=[{"name": "MRI", "kind": "mr"}], classes=[{"name": str(n), "values": [n]} for n in range(12)],
             spacing=(1, 1, 1), patch_size=(96,) * 3, stride=(48,) * 3, ranking_stride=(48,) * 3)
 threading.Thread(target=watch, daemon=True).start()
+"""
+
+PEAK = (
+    WATCHED
+    + """
 prepare_cases([Case("a", (folder / "i.nii",), folder / "l.nii")], plan, folder / "cache")
 print(max(peaks) - start)
 """
+)
+
+FLAT = (
+    WATCHED
+    + """
+cases = [Case(f"header{n}", (folder / f"header{n}.nii.gz",), None) for n in range(int(sys.argv[2]))]
+for case in cases:
+    (folder / "cache" / _name(plan, content_hash(case))).mkdir(parents=True)
+(real, *others) = [Case(f"real{n}", (folder / f"real{n}.nii",), None) for n in range(3)]
+cache = prepare_cases([real, *cases, *others], plan, folder / "cache")
+assert len(cache.ids) == len(cases) + 3
+assert all((cache[case.id].folder / "image.npy").exists() for case in (real, *others))
+print(max(peaks) - start)
+"""
+)

@@ -67,7 +67,7 @@ def test_windows_of_several_cases_share_a_batch(cases: list[PreparedCase]) -> No
 def test_nothing_changes_where_memory_has_paths_take_turns(
     cases: list[PreparedCase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, window = supernet(), SlidingWindow(PATCH, PATCH)
+    network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=2)
     expected = ranked(network, cases, window)
     each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
     monkeypatch.setattr(path_ranking, "MEMORY", 3 * each)

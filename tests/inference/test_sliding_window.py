@@ -1,5 +1,7 @@
 """The sliding window against MONAI's, against brute force, and against itself on other paths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from c2fnas.errors import UserError
-from c2fnas.inference import forward
+from c2fnas.inference import forward, windows
 from c2fnas.inference.sinks import LabelSink, ScoreSink, allocate
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, window_starts
+from c2fnas.memory import measured
 
 sizes = st.tuples(*[st.integers(1, 23)] * 3)
 
@@ -253,7 +256,7 @@ def test_scores_are_rounded_once_where_memory_is_short(room: int, dtype: torch.d
 def test_allocated_zeros_are_zeros_wherever_they_live() -> None:
     for limit in (10**6, 50, 1):
         for exact in (False, True):
-            zeros = allocate((3, 2, 2, 2), limit, exact=exact)
+            zeros, _ = allocate((3, 2, 2, 2), limit, exact=exact)
             assert not zeros.any()
             assert zeros.dtype == (torch.float32 if exact or limit > 96 else torch.float16)
 
@@ -262,3 +265,104 @@ def test_half_precision_does_not_overflow() -> None:
     sink = ScoreSink((1, 1, 1), room=1)
     sink(slice(0, 1), torch.full((2, 1, 1, 1), 1e6))
     assert torch.isfinite(sink.scores).all()
+
+
+@pytest.mark.parametrize("pages", [1, 3_000, 2**28])
+def test_sums_in_a_file_give_the_same_labels(pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few classes and planes of the file are in memory at a time."""
+    monkeypatch.setattr(windows, "PAGES", pages)
+    image, network = image_of((21, 9, 30)), tiny_network()
+    blends = []
+    monkeypatch.setattr(windows, "allocate", lambda *a, **b: blends.append(allocate(*a, **b)) or blends[-1])
+    for weighting in ("gaussian", "constant"):
+        plain = SlidingWindow((6, 8, 10), (3, 8, 7), weighting)  # type: ignore[arg-type]
+        short = replace(plain, max_memory=1)
+        assert np.array_equal(short.labels(network, image, device="cpu"), plain.labels(network, image, device="cpu"))
+    assert [drop is None for _, drop in blends] == [False, True] * 2
+
+
+def test_sums_in_a_file_leave_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "PAGES", 2**22)
+    classes, shape, patch = 20, (64, 256, 256), (32, 128, 128)
+    ring = 4 * classes * patch[0] * shape[1] * shape[2]
+    logits, weights = torch.randn(classes, *patch), importance(patch, "gaussian")
+
+    def blended(room: int | None) -> tuple[np.ndarray, int]:
+        sink = LabelSink(shape)
+        blend = Blend(shape, weights, sink, lambda: room)
+
+        def work() -> None:
+            for start in window_starts(shape, patch, (16, 128, 128)):
+                blend.add(start, logits)
+            blend.close()
+
+        return sink.labels, measured(work)[1]
+
+    (lean, grown), (plain, more) = blended(0), blended(None)
+    assert np.array_equal(lean, plain)
+    assert grown < 0.5 * ring < more
+
+
+@pytest.mark.parametrize(("patch", "expected"), [((96, 96, 96), 1), ((64, 64, 64), 2), ((8, 8, 8), 2)])
+def test_a_cpu_has_one_window_at_a_time_or_two_small_ones(patch: tuple, expected: int) -> None:
+    window = torch.zeros(1, 1, 1, 1, 1).expand(1, 1, *patch)
+    assert windows.windows_at_a_time(lambda image: pytest.fail("nothing is measured"), window) == expected
+
+
+class OnGPU:
+    """A window that says it is on a GPU."""
+
+    device = torch.device("cuda")
+
+    def __init__(self, *patch: int) -> None:
+        self._window = torch.zeros(1).expand(1, 1, *patch)
+
+    def __getitem__(self, index: object) -> Tensor:
+        return self._window[index]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("patch", "each", "free", "limit", "expected"),
+    [
+        ((96, 96, 96), 1, 1000, None, 4),  # memory enough: as many as keep a GPU busy
+        ((16, 16, 16), 1, 1000, None, 64),
+        ((192, 192, 192), 1, 1000, None, 1),
+        ((16, 16, 16), 10, 1000, None, 50),  # half of what is free
+        ((16, 16, 16), 10, 1000, 300, 10),  # or of what is left of the limit, of which 100 are taken
+        ((16, 16, 16), 10, 5, None, 1),
+        ((16, 16, 16), 10, 1000, 50, 1),
+    ],
+)
+def test_a_gpu_has_as_many_windows_as_fit_its_free_memory(
+    patch: tuple, each: int, free: int, limit: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, done = OnGPU(*patch), list[object]()
+    monkeypatch.setattr(windows, "measured", lambda work, device: (work(), each))
+    monkeypatch.setattr(windows, "free_memory", lambda device: free)
+    monkeypatch.setattr(windows, "used_memory", lambda device: 100)
+    assert windows.windows_at_a_time(done.append, window, limit) == expected  # type: ignore[arg-type]
+    assert done == [window]
+
+
+def test_where_not_even_one_window_fits_a_gpu_they_go_one_by_one() -> None:
+    """And from there on to the CPU, as when memory runs out later."""
+
+    def full(image: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def broken(image: object) -> None:
+        raise RuntimeError("expected input")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "measured", lambda work, device: (work(), 1))
+        assert windows.windows_at_a_time(full, OnGPU(8, 8, 8)) == 1  # type: ignore[arg-type]
+        with pytest.raises(RuntimeError, match="expected input"):
+            windows.windows_at_a_time(broken, OnGPU(8, 8, 8))  # type: ignore[arg-type]
+
+
+def test_the_number_of_windows_is_decided_when_a_volume_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, sizes = tiny_network(), list[int]()
+    network.register_forward_hook(lambda _, inputs, output: sizes.append(len(inputs[0])))
+    monkeypatch.setattr(forward, "windows_at_a_time", lambda work, window, most: len(work(window)) * 3)
+    SlidingWindow((8, 8, 8), (4, 8, 8)).labels(network, image_of((28, 8, 8)), device="cpu")
+    assert sizes == [1, 3, 3]  # the one that is measured, and six windows

@@ -1,5 +1,6 @@
 import pytest
 
+from c2fnas.errors import UserError
 from c2fnas.search.width_grid import scaling_grid
 from c2fnas.space.architecture import Architecture
 
@@ -23,8 +24,9 @@ def test_widths_of_ones_own():
 
 
 @pytest.mark.parametrize(
-    ("widths", "fault"), [((1.0, 1), "given twice"), ((0.3,), "whole number"), ((-1.0,), "positive")]
+    ("widths", "fault"),
+    [((), "at least one"), ((1.0, 1), "given twice"), ((0.3,), "whole number"), ((-1.0,), "positive")],
 )
 def test_impossible_widths_are_refused(widths: tuple[float, ...], fault: str):
-    with pytest.raises(ValueError, match=fault):
+    with pytest.raises(UserError, match=fault):
         scaling_grid(PANC, widths)

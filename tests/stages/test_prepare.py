@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -424,3 +426,27 @@ def test_a_fingerprint_of_another_version_is_told(work: Path) -> None:
     (work / "run" / "fingerprint.json").write_text("{}")
     with pytest.raises(UserError, match=r"fingerprint\.json: not a fingerprint"):
         again(work)
+
+
+def test_what_cases_take_of_the_disk_is_told_before_they_are_prepared(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(work / "run/cache")
+    listener, free = Listener(), 10**12
+    monkeypatch.setattr(prepare_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+
+    def stopped(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_module, "prepare_cases", stopped)
+        with pytest.raises(InterruptedError):
+            again(work, reporter=listener)
+    (said,) = listener.said
+    assert re.fullmatch(r"6 prepared cases will take [0-9.]+ [kM]B of 1000 GB that are free\.", said)
+    free = 1000
+    with pytest.raises(
+        UserError, match=r"cache: 6 prepared cases would take .* of 1 kB that are free\. Free some space"
+    ):
+        again(work)
+    assert not (work / "run/cache").exists()

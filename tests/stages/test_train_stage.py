@@ -26,7 +26,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages import preparation as prepare_module
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training
-from c2fnas.stages.deployment import is_deployed, trained_folds
+from c2fnas.stages.deployment import deployed, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
 from c2fnas.stages.together import train_together
 from c2fnas.stages.train import TrainOptions, train_architecture
@@ -170,22 +170,26 @@ def test_extending_goes_on_from_the_checkpoint(dataset, copy):
 
 
 def test_a_model_whose_dice_is_not_measurable_is_kept_and_told(dataset, begun, tmp_path, monkeypatch):
-    """And is trained no more, whoever asks for it again."""
+    """And is trained no more, whoever asks for it again, but scored once that can be done."""
 
     def fails(*_: object, **__: object) -> None:
         raise ValueError("a case has gone")
 
-    monkeypatch.setattr(training, "evaluate_network", fails)
-    for _ in range(2):
-        result, said = train(dataset, tmp_path / "run", design=SMALL, iterations=2)
-        assert result.evaluations == (None,)
-        assert "fold 4: the model is kept. Dice not measurable: a case has gone" in said
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "evaluate_network", fails)
+        for _ in range(2):
+            result, said = train(dataset, tmp_path / "run", design=SMALL, iterations=2)
+            assert result.evaluations == (None,)
+            assert "fold 4: the model is kept. Dice not measurable: a case has gone" in said
     run = Run.open(tmp_path / "run")
     assert is_deployed(run)
     assert trained_folds(run) == (4,)
     assert "Dice not measurable" in (result.models[0] / "README.md").read_text()
     weights = [line for line in sums(tmp_path / "run").splitlines() if "weights" in line]
     assert weights == [line for line in sums(begun).splitlines() if "weights" in line]
+    result, _ = train(dataset, tmp_path / "run", design=SMALL, iterations=2)
+    assert result.evaluations == deployed(Run.open(begun), SMALL, (4,)).evaluations
+    assert sums(tmp_path / "run") == sums(begun)
 
 
 def test_one_case_trains_with_one_warning_and_its_dice_is_not_measurable(dataset, tmp_path):

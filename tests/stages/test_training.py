@@ -43,6 +43,7 @@ from c2fnas.stages.training import (
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.recipe import modern_recipe, paper_recipe
+from c2fnas.training.step import Stepper
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 RECIPE = modern_recipe(4).model_copy(update={"precision": "fp32"})
@@ -450,6 +451,35 @@ def test_a_list_of_trainings_resumes_in_one_way(run: Run, folder: Path, monkeypa
     assert call([*reversed(jobs)]) == [None] * 3
     assert trained == [*keeps, "weights"]
     assert [has_checkpoint(folder / keep) for keep in keeps] == [True, False, False]
+
+
+@pytest.mark.parametrize("keep", ["nothing", "weights", "package", "model"])
+def test_a_training_without_a_score_is_scored_by_the_next_call(
+    keep: str, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not trained again; until it has its score, it keeps a checkpoint."""
+    spec = replace(SPEC, recipe=RECIPE.model_copy(update={"iterations": 2}), keep=keep)  # type: ignore[arg-type]
+    steps, step = list[int](), Stepper.step
+
+    def counted(self: Stepper, batch: Any, iteration: int, *flags: Any) -> Any:
+        steps.append(iteration)
+        return step(self, batch, iteration, *flags)
+
+    def call(folder: Path) -> Any:
+        with inline() as executor:
+            return run_all(run.using(executor, Listener()), "one", [training_job(run, "one", folder, spec)])[0].value
+
+    monkeypatch.setattr(Stepper, "step", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "evaluate_network", fails)
+        assert [call(folder)["dice"] for _ in range(2)] == [None, None]
+    assert has_checkpoint(folder)
+    scored = call(folder)
+    assert len(steps) == 2
+    assert has_checkpoint(folder) == (keep == "model")
+    assert timeless(scored) == timeless(call(folder.with_name("straight")))
+    assert timeless(call(folder)) == timeless(scored)
+    assert len(steps) == 4
 
 
 def test_of_unscored_trainings_the_driver_tells_no_best(run: Run, folder: Path, monkeypatch: Any) -> None:

@@ -11,7 +11,7 @@ from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
-from c2fnas.search.width_grid import WIDTHS
+from c2fnas.search.width_grid import WIDTHS, scaling_grid
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -193,7 +193,8 @@ class Run(RunView):
         refuse_figure(figure)
         from c2fnas.space.architecture import Architecture
 
-        wanted = Architecture.load(architecture) if architecture else None
+        wanted = Architecture.load(architecture) if architecture else self._files.found_architecture()
+        scaling_grid(wanted, widths)
         from c2fnas.api.results import Scaling
         from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import neighbours, search_width

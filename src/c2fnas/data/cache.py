@@ -16,8 +16,8 @@ from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.fingerprint import content_hash
-from c2fnas.data.normalisation import Moments, NormalisedImage, with_statistics
+from c2fnas.data.fingerprint import CaseFingerprint, content_hash
+from c2fnas.data.normalisation import SAMPLES_PER_CASE, Moments, NormalisedImage, with_statistics
 from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepared_shape
@@ -26,6 +26,7 @@ from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import read_json, write_atomically, write_json
+from c2fnas.shapes import Spacing
 
 INDEX = "index.json"
 UNFINISHED = ".unfinished-"
@@ -168,10 +169,34 @@ def prepare_cases(
     return Cache.open(folder, plan)
 
 
+def disk_needed(cases: Iterable[CaseFingerprint], plan: Plan, folder: Path) -> tuple[int, int]:
+    """Return the number of cases that :func:`prepare_cases` has yet to prepare into ``folder``, and their bytes.
+
+    How many voxels of a class there are after resampling is an estimate; a few hundred bytes of JSON are left out.
+    """
+    missing = [case for case in cases if not (folder / _name(plan, case.sha256, case.stated)).is_dir()]
+    return len(missing), sum(_bytes(case, plan) for case in missing)
+
+
+def _bytes(case: CaseFingerprint, plan: Plan) -> int:
+    """Bytes of a prepared case: image, label, truth, and some voxels of each class and of the foreground."""
+    own, (i, j, k) = case.nonzero_shape if plan.crop_nonzero else case.shape, plan.axes
+    prepared = prod(prepared_shape((own[i], own[j], own[k]), [case.spacing[axis] for axis in plan.axes], plan))
+    channels, foreground = len(plan.channels), case.voxels[1:]
+    places = sum(min(voxels * prepared // prod(own), MOST_FOREGROUND) for voxels in foreground)
+    sample = min(sum(foreground), SAMPLES_PER_CASE)
+    return (4 * channels + 1) * prepared + prod(case.shape) + 12 * places + 4 * channels * sample
+
+
+def _name(plan: Plan, content: str, spacing: Spacing | None) -> str:
+    """The name of the folder of a case whose files have the hash ``content``, of a spacing that was stated."""
+    stated = f" {spacing}" if spacing else ""
+    return hashlib.sha256(f"{plan.preparation_key} {content}{stated}".encode()).hexdigest()[:32]
+
+
 def _prepared(case: Case, plan: Plan, folder: Path) -> str:
     """The name of a case's folder, once it is there."""
-    stated = f" {case.spacing}" if case.spacing else ""
-    key = hashlib.sha256(f"{plan.preparation_key} {content_hash(case)}{stated}".encode()).hexdigest()[:32]
+    key = _name(plan, content_hash(case), case.spacing)
     if (folder / key).is_dir():
         return key
     try:

@@ -1,8 +1,9 @@
 """Scoring many paths of a super-network on whole volumes (paper Eq. 7), what paths share computed once."""
 
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from c2fnas.data.patches import crop
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, score_case, summarise
-from c2fnas.inference.forward import autocast, filled, resolve_device
+from c2fnas.inference.forward import computing, filled, resolve_device
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow, batched, evaluating
-from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, padding_before
+from c2fnas.inference.windows import Blend, NonFiniteLogits, importance, padding_before, windows_at_a_time
 from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.networks.supernet import SuperNetwork
 from c2fnas.shapes import Size
@@ -23,6 +24,9 @@ from c2fnas.space.operation import OperationPath
 
 MEMORY = 2**30
 """Bytes that the sums of all paths under way may take together."""
+
+MEASURED = 3
+"""Paths that are walked to see how many windows there is room for."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,29 @@ def score_by_case(
     refuse_without_foreground(cases)
     place = resolve_device(device)
     supernet.to(place)
+    window = replace(window, batch=windows_for(supernet, cases, paths, window, place))
     for group in groups_of(cases, paths, window, scheme.outputs):
         done = {number for number, case in enumerate(cases) if (case.id, group.start) in finished}
         contest = _Contest(supernet, cases, paths[group], window, scheme, place)
         for number, rows in contest.run(done):
             yield CaseResult(cases[number].id, group.start, rows)
+
+
+def windows_for(
+    supernet: SuperNetwork,
+    cases: Sequence[PreparedCase],
+    paths: Sequence[OperationPath],
+    window: SlidingWindow,
+    device: torch.device,
+) -> int:
+    """Return the number of windows at a time: that of ``window``, or what the device has room and use for."""
+    first = next(_tasks(cases, window))
+
+    def work(image: torch.Tensor) -> None:
+        with computing(device, window.precision), evaluating(supernet):
+            deque(evaluate_paths(supernet.to(device), image, paths[:MEASURED]), maxlen=0)
+
+    return window.batch or windows_at_a_time(work, torch.from_numpy(first.patch[None]).to(device))
 
 
 def mean_dice(rows: Sequence[CaseScores | None]) -> float | None:
@@ -82,7 +104,7 @@ def groups_of(
     cases: Sequence[PreparedCase], paths: Sequence[OperationPath], window: SlidingWindow, classes: int
 ) -> list[slice]:
     """Return groups of paths to score together: about equal, and their sums fit into :data:`MEMORY`."""
-    under_way = min(window.batch, len(cases))
+    under_way = min(window.batch or 1, len(cases))
     return _groups(len(paths), under_way * max(_bytes_per_path(case, window, classes) for case in cases))
 
 
@@ -132,12 +154,13 @@ class _Contest:
     ) -> None:
         self._supernet, self._cases, self._paths = supernet, cases, paths
         self._window, self._scheme, self._device = window, scheme, device
+        self._batch = window.batch or 1
         self._alive = dict.fromkeys(range(len(paths)))
         self._sums: dict[int, dict[int, _Sum]] = {}
 
     def run(self, done: Collection[int]) -> Iterator[tuple[int, tuple[CaseScores | None, ...]]]:
         """Yield number and rows of every case that is not ``done``, when all paths have been scored on it."""
-        for batch in batched(_tasks(self._cases, self._window), self._window.batch):
+        for batch in batched(_tasks(self._cases, self._window), self._batch):
             wanted = [task for task in batch if task.case not in done]
             if not wanted:
                 continue
@@ -147,19 +170,19 @@ class _Contest:
                 if task.last:
                     yield task.case, self._settle(task.case)
 
-    @torch.no_grad()
     def _forward(self, batch: Sequence[_Task], done: Collection[int]) -> None:
         """Add a batch of windows, but for those of cases that are ``done``, to the sums of all paths still alive."""
         alive = list(self._alive)
-        patches = filled(np.stack([task.patch for task in batch]), self._window.batch)
+        patches = filled(np.stack([task.patch for task in batch]), self._batch)
         image = torch.from_numpy(patches).to(self._device)
-        with autocast(self._device, self._window.precision):
+        with computing(self._device, self._window.precision):
             for place, logits in evaluate_paths(self._supernet, image, [self._paths[index] for index in alive]):
                 with self._given_up_if_diverged(alive[place]):
                     for task, scores in zip(batch, logits[: len(batch)].float(), strict=True):
                         if task.case not in done:
                             self._sum(task.case, alive[place]).blend.add(task.start, scores)
 
+    @torch.inference_mode()
     def _settle(self, case: int) -> tuple[CaseScores | None, ...]:
         """Every path's row on a case that is complete."""
         truth = self._cases[case].truth

@@ -1,7 +1,8 @@
 """A network on a device, one batch of windows at a time, with a way out when memory runs out."""
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Literal, cast
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
+from c2fnas.inference.convolution import SingleSample
+from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -24,9 +27,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(find_device(device) if device == "auto" else device)
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """Return the context in which a network computes in ``precision``; for fp32 none at all, which any device knows."""
-    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST[precision])
+@contextmanager
+def computing(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Inference in ``precision``; in fp32 on a CPU, a single sample takes the fast kernels that several take."""
+    fp32 = precision == "fp32"
+    own = SingleSample() if fp32 and device.type == "cpu" else nullcontext()
+    with torch.inference_mode(), nullcontext() if fp32 else torch.autocast(device.type, _AUTOCAST[precision]), own:
+        yield
 
 
 def filled(batch: np.ndarray, size: int) -> np.ndarray:
@@ -49,8 +56,9 @@ class Forward:
         device: Where to compute first.
         precision: ``bf16`` and ``fp16`` compute under autocast; the logits are float32 in any case.
         max_memory: Bytes that this process may take, of the GPU's memory or else of the machine's.
-        size: Windows of a whole batch: a shorter one is filled up to it where memory allows, since kernels are chosen
-            by the number of windows, and a window's logits are not to depend on how many come with it.
+        size: Windows of a whole batch, or None for :func:`c2fnas.inference.windows.windows_at_a_time`: a shorter one is
+            filled up to it where memory allows, since kernels are chosen by the number of windows, and a window's
+            logits are not to depend on how many come with it.
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class Forward:
         device: str | torch.device = "auto",
         precision: Precision = "fp32",
         max_memory: int | None = None,
-        size: int = 1,
+        size: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
         self._network = network
@@ -77,10 +85,10 @@ class Forward:
         Raises:
             UserError: a single window doesn't fit, not even on the CPU.
         """
-        parts = []
+        parts, size = [], self.size(batch[:1])
         while len(batch):
-            part = batch[: self._limit]
-            whole = filled(part, self._size) if self._size <= self._limit else part
+            part = batch[: min(self._limit, size)]
+            whole = filled(part, size) if size <= self._limit else part
             logits = self._measured(batch) if self._unmeasured else self._try(whole)
             if logits is None:
                 self._step_down(len(whole))
@@ -91,6 +99,13 @@ class Forward:
             return parts[0]
         return torch.cat([part.to(self.device) for part in parts])
 
+    def size(self, window: np.ndarray) -> int:
+        """Return the windows of a whole batch, of the size of ``window`` ``[1, channels, i, j, k]``."""
+        if self._size is None:
+            place = torch.from_numpy(window).to(self.device)
+            self._size = windows_at_a_time(self._compute, place, self._max_memory)
+        return self._size
+
     def room(self) -> int | None:
         """Return the bytes of main memory that ``max_memory`` leaves besides a batch; None without a limit."""
         if self.device.type != "cpu" or self._max_memory is None:
@@ -100,13 +115,16 @@ class Forward:
     def _try(self, batch: np.ndarray) -> Tensor | None:
         """The logits, or None if memory ran out (the failed pass's tensors are gone once this has returned)."""
         try:
-            with torch.inference_mode(), autocast(self.device, self._precision):
-                logits: Tensor = self._network(torch.from_numpy(batch).to(self.device)).float()
-                return logits
+            return self._compute(torch.from_numpy(batch).to(self.device))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
+
+    def _compute(self, windows: Tensor) -> Tensor:
+        with computing(self.device, self._precision):
+            logits: Tensor = self._network(windows).float()
+            return logits
 
     @property
     def _unmeasured(self) -> bool:
@@ -125,7 +143,7 @@ class Forward:
                 self._max_memory / MIB,
                 max(0, room) / MIB,
             )
-        self._needs = each * min(self._limit, max(len(batch), self._size))
+        self._needs = each * min(self._limit, max(len(batch), self._size or 1))
         return logits
 
     def _step_down(self, tried: int) -> None:
@@ -152,7 +170,7 @@ class Forward:
     def _go_on_with_the_cpu(self, what: str) -> None:
         log.warning("%s has not enough memory for %s: going on with the CPU.", self.device, what)
         self.device = torch.device("cpu")
-        self._limit = UNLIMITED
+        self._limit, self._size = UNLIMITED, 1
         if self._precision != "fp32":  # what a GPU computes fast may be slow here
             from c2fnas.training.precision import resolve_precision  # imports Fabric, which a prediction needs not
 

@@ -144,14 +144,12 @@ class Model:
             UserError: an option is wrong on this machine or with these models.
         """
         from c2fnas.inference.predict import Predictor
-        from c2fnas.inference.windows import windows_at_a_time
         from c2fnas.training.precision import resolve_precision
 
         device = find_device(options.device)
         try:
             window = self.packages[0].window(
                 stride=options.steps,
-                batch=windows_at_a_time(self.plan.patch_size, device),
                 precision=resolve_precision(options.precision, device),  # type: ignore[arg-type]
                 max_memory=options.bytes,
             )

@@ -74,7 +74,7 @@ class Package:
         self,
         *,
         stride: Size | None = None,
-        batch: int = 2,
+        batch: int | None = None,
         precision: Precision = "fp32",
         max_memory: int | None = None,
     ) -> SlidingWindow:

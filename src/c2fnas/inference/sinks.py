@@ -1,7 +1,10 @@
 """Sinks take the finished slabs of a volume: its best classes, its scores, or labels in the case's original grid."""
 
+import mmap
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch import Tensor
 from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme, best_class
+from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion, RegionFusion
 from c2fnas.inference.options import Vote
 from c2fnas.memory import free_memory
@@ -41,6 +45,7 @@ class ScoreSink:
     def __init__(self, shape: Size, room: int | None = None) -> None:
         self._shape, self._room = shape, room
         self._scores: Tensor | None = None
+        self._drop: Callable[[], None] | None = None
 
     @property
     def scores(self) -> Tensor:
@@ -51,10 +56,12 @@ class ScoreSink:
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Copy the slab into its place."""
         if self._scores is None:
-            self._scores = allocate((len(logits), *self._shape), self._room)
+            self._scores, self._drop = allocate((len(logits), *self._shape), self._room)
         if self._scores.dtype == torch.float16:
             logits = logits.clamp(-HALF_LIMIT, HALF_LIMIT)
         self._scores[:, planes] = logits.to(self._scores.device, self._scores.dtype)
+        if self._drop is not None:
+            self._drop()
 
 
 class RestoringSink:
@@ -157,17 +164,32 @@ class RestoringSink:
                 kept[start:stop] = mean.cpu().numpy()
 
 
-def allocate(shape: Sequence[int], room: int | None = None, *, exact: bool = False) -> Tensor:
-    """Zeros in float32; past ``room`` bytes (default: what the machine has free) in half, then in a file.
+def allocate(
+    shape: Sequence[int], room: int | None = None, *, exact: bool = False
+) -> tuple[Tensor, Callable[[], None] | None]:
+    """Return zeros in float32; past ``room`` bytes (default: what the machine has free) in half, then in a file.
 
-    With ``exact``, never in half. The file has no name any more when this returns, so it vanishes with the tensor.
+    With ``exact``, never in half. The file has no name any more when this returns, so it vanishes with the tensor. The
+    second value, of what is in a file alone, is a function that lets the pages that were touched leave memory.
+
+    Raises:
+        UserError: the disk has no room.
     """
     limit = free_memory() if room is None else room
-    voxels = int(np.prod(shape))
-    if 4 * voxels <= limit:
-        return torch.zeros(tuple(shape), dtype=torch.float32)
-    if 2 * voxels <= limit and not exact:
-        return torch.zeros(tuple(shape), dtype=torch.float16)
-    dtype = np.float32 if exact else np.float16
+    values = prod(shape)
+    if 4 * values <= limit:
+        return torch.zeros(tuple(shape), dtype=torch.float32), None
+    if 2 * values <= limit and not exact:
+        return torch.zeros(tuple(shape), dtype=torch.float16), None
+    dtype, size = (torch.float32, 4 * values) if exact else (torch.float16, 2 * values)
     with tempfile.TemporaryFile() as file:
-        return torch.from_numpy(np.memmap(file, dtype=dtype, mode="w+", shape=tuple(shape)))
+        try:
+            os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else file.truncate(size)
+        except OSError as error:
+            raise UserError(
+                f"{tempfile.gettempdir()}: no room for {size:,} bytes of scores that memory does not hold ({error}). "
+                "Free some, or set TMPDIR to a folder on a larger disk."
+            ) from error
+        pages = mmap.mmap(file.fileno(), size)
+    drop = partial(pages.madvise, mmap.MADV_DONTNEED) if hasattr(mmap, "MADV_DONTNEED") else None
+    return torch.frombuffer(pages, dtype=dtype).view(tuple(shape)), drop

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -34,8 +34,8 @@ class SlidingWindow:
         patch_size: Voxels of a window per axis.
         stride: Voxels between windows per axis, integers: an overlap of 80/96 as a fraction would become stride 15.
         weighting: ``constant`` (paper) or ``gaussian``.
-        batch: Windows per forward pass, of the last one too, which is filled up; PyTorch leaves its fast CPU path at
-            batch 1 on small inputs.
+        batch: Windows per forward pass, of the last one too, which is filled up; None for as many as the device has
+            room and use for, see :func:`c2fnas.inference.windows.windows_at_a_time`.
         precision: Of the network; sums are float32 in any case.
         max_memory: Bytes that this process may take, of the GPU's memory or, computing on the CPU, of the machine's:
             windows go in smaller batches, and sums that don't fit go to a temporary file.
@@ -47,7 +47,7 @@ class SlidingWindow:
     patch_size: Size
     stride: Size
     weighting: Weighting = "gaussian"
-    batch: int = 2
+    batch: int | None = None
     precision: Precision = "fp32"
     max_memory: int | None = None
 
@@ -55,7 +55,7 @@ class SlidingWindow:
         for side, step in zip(self.patch_size, self.stride, strict=True):
             if not 1 <= step <= side:
                 raise ValueError(f"stride {self.stride} does not cover a volume with patches of {self.patch_size}")
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch {self.batch}: at least one window at a time")
 
     def windows(self, shape: Size) -> tuple[Size, ...]:
@@ -82,8 +82,8 @@ class SlidingWindow:
         """Every volume into its sink; yields the sink when its volume is complete, in order.
 
         A batch may hold windows of two volumes, so that small volumes of one window each still run in batches. Volumes
-        are drawn as they are needed: with few windows each, at most ``batch`` of them are in memory. Every pass is of
-        ``batch`` windows unless memory is short, so that on a CPU a volume's logits are the same whichever volumes come
+        are drawn as they are needed: with few windows each, at most a batch of them are in memory. Every pass is of
+        as many windows unless memory is short, so that on a CPU a volume's logits are the same whichever volumes come
         with it (docs/decisions/0093).
 
         Raises:
@@ -92,7 +92,12 @@ class SlidingWindow:
         """
         with evaluating(network):
             forward = Forward(network, device, self.precision, self.max_memory, self.batch)
-            for tasks in batched(self._tasks(volumes, forward.room), self.batch):
+            waiting = self._tasks(volumes, forward.room)
+            first = next(waiting, None)
+            if first is None:
+                return
+            size = forward.size(first.patch(self.patch_size)[None])
+            for tasks in batched(chain([first], waiting), size):
                 logits = forward(np.stack([task.patch(self.patch_size) for task in tasks]))
                 for task, scores in zip(tasks, logits, strict=True):
                     task.blend.add(task.start, scores)

@@ -3,20 +3,28 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
-from math import prod
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from c2fnas.inference.sinks import allocate
-from c2fnas.memory import is_out_of_memory, release_memory
+from c2fnas.memory import free_memory, is_out_of_memory, measured, release_memory, used_memory
 from c2fnas.shapes import Size
 
 Weighting = Literal["gaussian", "constant"]
 
-GPU_VOXELS = 4 * 96**3
+GPU_VOXELS, MOST_WINDOWS = 4 * 96**3, 64
 """Voxels of the windows that a GPU is given at a time; a few small windows would leave it idle."""
+
+CPU_VOXELS, MOST_ON_A_CPU = 2**19, 2
+"""The same for a CPU: two small windows share the cost of calls, and of large ones two are slower than one."""
+
+MEMORY_SHARE = 0.5
+"""The part of a GPU's free memory that windows may take; sums of logits lie there too."""
+
+PAGES = 2**28
+"""Bytes of a file with sums that are in memory at a time."""
 
 
 def axis_starts(size: int, patch: int, stride: int) -> tuple[int, ...]:
@@ -43,13 +51,36 @@ def padding_before(shape: Size, patch: Size) -> Size:
     return i, j, k
 
 
-def windows_at_a_time(patch: Size, device: str) -> int:
-    """Return the number of windows for a device at a time: two on a CPU; as many small ones as keep a GPU busy.
+def windows_at_a_time(work: Callable[[Tensor], object], window: Tensor, max_memory: int | None = None) -> int:
+    """Return the number of windows like ``window`` ``[1, channels, i, j, k]`` for its device at a time.
 
-    >>> windows_at_a_time((96, 96, 96), "cpu"), windows_at_a_time((96, 96, 96), "cuda:0")
-    (2, 4)
+    On a CPU two small ones or one (docs/decisions/0044). On a GPU as many as keep it busy and fit into what is free
+    there, or into ``max_memory``: ``work`` is done for ``window`` to see what it takes.
     """
-    return max(2, min(64, GPU_VOXELS // prod(patch))) if device.startswith("cuda") else 2
+    voxels = window[0, 0].numel()
+    if window.device.type != "cuda":
+        return max(1, min(MOST_ON_A_CPU, CPU_VOXELS // voxels))
+    try:
+        each = measured(lambda: work(window), window.device)[1]
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        release_memory()
+        return 1
+    room = free_memory(window.device)
+    if max_memory is not None:
+        room = min(room, max_memory - used_memory(window.device))
+    return fitting_windows(voxels, each, room)
+
+
+def fitting_windows(voxels: int, each: int, room: int) -> int:
+    """Return how many windows of so many voxels, which take ``each`` bytes, a GPU with ``room`` bytes is given.
+
+    >>> [fitting_windows(96**3, 2**30, room * 2**30) for room in (80, 6, 1)]
+    [4, 3, 1]
+    """
+    useful = min(MOST_WINDOWS, GPU_VOXELS // voxels)
+    return max(1, min(useful, int(room * MEMORY_SHARE) // max(1, each)))
 
 
 @lru_cache(maxsize=8)
@@ -91,6 +122,7 @@ class Blend:
         self._padding = padding_before(shape, self._patch)
         self._weights, self._room = weights, room
         self._ring: Tensor | None = None
+        self._drop: Callable[[], None] | None = None
         self._total = weights.new_zeros(0)
         self._finished = 0
 
@@ -104,13 +136,15 @@ class Blend:
         plane = (slice(start[1], start[1] + self._patch[1]), slice(start[2], start[2] + self._patch[2]))
         for planes, ring in self._ring_parts(start[0], start[0] + self._patch[0]):
             part = slice(planes.start - start[0], planes.stop - start[0])
-            self._ring[(slice(None), ring, *plane)].addcmul_(logits[:, part], self._weights[part])
+            for some in self._classes():
+                self._ring[(some, ring, *plane)].addcmul_(logits[some, part], self._weights[part])
+                self._let_go()
             self._total[(ring, *plane)] += self._weights[part]
 
     def close(self) -> None:
         """Hand on what is left, after the last window."""
         self._release(max(self._shape[0], self._patch[0]))
-        self._ring, self._total = None, self._weights.new_zeros(0)
+        self._ring, self._total, self._drop = None, self._weights.new_zeros(0), None
 
     def _allocate(self, logits: Tensor) -> None:
         """The ring and the sum of weights, as one more class, on the logits' device.
@@ -127,7 +161,10 @@ class Blend:
                 if not is_out_of_memory(error):
                     raise
             release_memory()
-        self._take(allocate((len(logits) + 1, *size), self._room(), exact=True))
+        room = self._room()
+        zeros, drop = allocate((len(logits) + 1, *size), room, exact=True)
+        self._take(zeros)
+        self._drop = drop
 
     def _take(self, zeros: Tensor) -> None:
         self._ring, self._total = zeros[:-1], zeros[-1]
@@ -139,7 +176,7 @@ class Blend:
         crop = tuple(
             slice(before, before + size) for before, size in zip(self._padding[1:], self._shape[1:], strict=True)
         )
-        for planes, ring in self._ring_parts(self._finished, until):
+        for planes, ring in self._ring_parts(self._finished, until, self._planes()):
             assert self._ring is not None
             inside = slice(max(planes.start, first), min(planes.stop, first + self._shape[0]))
             if inside.start < inside.stop:
@@ -150,6 +187,7 @@ class Blend:
                 )
             self._ring[:, ring] = 0
             self._total[ring] = 0
+            self._let_go()
         self._finished = until
 
     def _hand_on(self, planes: slice, logits: Tensor) -> None:
@@ -160,11 +198,28 @@ class Blend:
             )
         self._sink(planes, logits)
 
-    def _ring_parts(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+    def _let_go(self) -> None:
+        """Let pages of a ring in a file leave memory."""
+        if self._drop is not None:
+            self._drop()
+
+    def _classes(self) -> Iterator[slice]:
+        """All classes; where the ring is in a file, so few of them at a time that PAGES bytes hold them."""
+        assert self._ring is not None
+        step = len(self._ring) if self._drop is None else max(1, PAGES // (4 * self._ring[0].numel()))
+        return (slice(start, start + step) for start in range(0, len(self._ring), step))
+
+    def _planes(self) -> int:
+        """The planes to hand on at a time: all that are finished, or of a ring in a file as many as PAGES hold."""
+        if self._ring is None or self._drop is None:
+            return self._patch[0]
+        return max(1, PAGES // (4 * self._ring[:, 0].numel()))
+
+    def _ring_parts(self, start: int, stop: int, most: int = 2**31) -> Iterator[tuple[slice, slice]]:
         """The planes ``start`` to ``stop``, at most one ring full, as runs of planes with their places in the ring."""
         size = self._patch[0]
         while start < stop:
             place = start % size
-            run = min(stop - start, size - place)
+            run = min(stop - start, size - place, most)
             yield slice(start, start + run), slice(place, place + run)
             start += run

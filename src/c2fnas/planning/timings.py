@@ -15,7 +15,8 @@ import torch
 from c2fnas.data.augment import modern_augmentation
 from c2fnas.data.plan import Plan
 from c2fnas.execution import Job, LocalProcessExecutor
-from c2fnas.inference.forward import autocast
+from c2fnas.inference.forward import computing
+from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.networks.designs import Design, build_design, design_from_json
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
@@ -96,7 +97,7 @@ def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Tim
     seconds = time_iterations(
         network, lambda a, b: repeat(batch, b - a), timed, TIMED_ITERATIONS, device=device, scheme=plan.scheme
     )
-    window = _time_window(network, plan, patches, recipe, device) / patches
+    window = _time_window(network.to(device).eval(), plan, recipe, torch.device(device))
     return Timings(patch=seconds / patches, window=window, augmentation=_time_augmentation(plan, device))
 
 
@@ -108,15 +109,20 @@ def noise(patches: int, channels: int, classes: int, patch: Size) -> SimpleNames
     return SimpleNamespace(image=image, label=label)
 
 
-def _time_window(network: torch.nn.Module, plan: Plan, windows: int, recipe: Recipe, device: str) -> float:
-    """Seconds of one forward of ``windows`` windows in the recipe's precision, after a warm-up."""
-    network = network.to(device).eval()
-    image = torch.randn(windows, len(plan.channels), *plan.patch_size, device=device)
-    with torch.inference_mode(), autocast(torch.device(device), recipe.precision):
-        network(image).sum().item()
+def _time_window(network: torch.nn.Module, plan: Plan, recipe: Recipe, device: torch.device) -> float:
+    """Seconds of a window in the recipe's precision, among as many as are computed at a time, after a warm-up."""
+
+    def seconds(image: torch.Tensor) -> float:
         start = time.perf_counter()
-        network(image).sum().item()
-    return time.perf_counter() - start
+        with computing(device, recipe.precision):
+            network(image).sum().item()
+        return time.perf_counter() - start
+
+    image = torch.randn(1, len(plan.channels), *plan.patch_size, device=device)
+    at_a_time = windows_at_a_time(seconds, image)
+    image = image.expand(at_a_time, -1, -1, -1, -1).contiguous()
+    seconds(image)
+    return seconds(image) / at_a_time
 
 
 def _time_augmentation(plan: Plan, device: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.errors import UserError
 from c2fnas.networks.designs import has_design
+from c2fnas.space.architecture import Architecture
 
 PACKAGE = "model"
 EVALUATION = "evaluation.json"
@@ -151,6 +152,19 @@ class RunFolder:
         """
         if not (has_design(self.final) or has_design(self.fine)):
             raise UserError(f"{self.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
+
+    def found_architecture(self) -> Architecture:
+        """Return the architecture that the fine stage found.
+
+        Raises:
+            UserError: it has not finished.
+        """
+        if not self.fine_architecture.exists():
+            raise UserError(
+                f"{self.root}: the fine stage has not finished. `c2fnas search fine` comes first, or name an "
+                "--architecture."
+            )
+        return Architecture.load(self.fine_architecture)
 
     @property
     def stop_requested(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from c2fnas.errors import UserError
 from c2fnas.space.architecture import Architecture
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -13,12 +14,17 @@ def scaling_grid(architecture: Architecture, widths: Sequence[float] = WIDTHS) -
     """Return ``architecture`` at every width, in the order given; its own width is not used.
 
     Raises:
-        ValueError: a width is given twice, or gives no whole number of filters.
+        UserError: no width, one that is given twice, or one that gives no whole number of filters.
 
     >>> panc = Architecture.named("c2fnas-panc")
     >>> [scaled.filters(0) for scaled in scaling_grid(panc)]
     [16, 32, 48, 64, 80, 96, 112, 128]
     """
+    if not widths:
+        raise UserError("--widths: give at least one.")
     if len(set(widths)) != len(widths):
-        raise ValueError(f"a width is given twice among {', '.join(map(str, widths))}")
-    return tuple(replace(architecture, width=width) for width in widths)
+        raise UserError(f"--widths: a width is given twice among {', '.join(map(str, widths))}.")
+    try:
+        return tuple(replace(architecture, width=width) for width in widths)
+    except ValueError as error:
+        raise UserError(f"--widths: {error}.") from error

@@ -1,5 +1,6 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
+import shutil
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import prepare_cases
+from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import (
@@ -39,6 +40,7 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
+from c2fnas.text import large, plural
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import Recipe
 
@@ -216,6 +218,7 @@ def _memory_fit(run: Run, request: Request) -> MemoryFit:
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
+    _forecast_disk(plan, run)
     run.reporter.start("prepare cases", len(dataset.training))
     prepare_cases(
         dataset.training,
@@ -225,6 +228,24 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
+
+
+def _forecast_disk(plan: Plan, run: Run) -> None:
+    """Tell what the prepared cases will take of the disk, before the first of them is read.
+
+    Raises:
+        UserError: that is more than is free.
+    """
+    count, needed = disk_needed(run.fingerprint.cases, plan, run.folder.cache)
+    free = shutil.disk_usage(run.folder.root).free
+    cases, room = plural(count, "prepared case"), f"{large(needed)}B of {large(free)}B that are free"
+    if needed > free:
+        raise UserError(
+            f"{run.folder.cache}: {cases} would take {room}. Free some space, choose a run folder on a larger disk, or "
+            "prepare a coarser grid, such as --set plan.spacing=[2,2,2]."
+        )
+    if count:
+        run.reporter.say(f"{cases} will take {room}.")
 
 
 def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -13,12 +13,18 @@ import torch
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import CaseScores
-from c2fnas.evaluation.path_ranking import CaseResult, groups_of, mean_dice, refuse_without_foreground, score_by_case
+from c2fnas.evaluation.path_ranking import (
+    CaseResult,
+    groups_of,
+    mean_dice,
+    refuse_without_foreground,
+    score_by_case,
+    windows_for,
+)
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json, write_text
-from c2fnas.inference.forward import autocast, resolve_device
-from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
 from c2fnas.runs.live import progress_to
@@ -47,21 +53,19 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     Each case is kept when it is finished, so an interrupted ranking carries on with the next one, to the same bits.
     """
     run = Run.open(folder / payload["run"])
-    window = _window(run, payload)
     cases = run.cases(payload["cases"])
     paths = [tuple(map(Operation, path)) for path in payload["paths"]]
-    kept = _kept(folder / ROWS, payload, window)
+    supernet = trained_supernet(run, payload["code"])
+
+    def batch() -> int:  # smaller after an out-of-memory
+        found = windows_for(supernet, cases, paths, run.window(ranking=True), resolve_device(device))
+        return max(1, found // payload.get(MICRO_BATCH_DIVISOR, 1))
+
+    at_a_time, kept = _kept(folder / ROWS, payload, batch)
+    window = replace(run.window(ranking=True), batch=at_a_time)
     tell = progress_to(folder, "ranked", device)
     total = len(cases) * len(groups_of(cases, paths, window, run.classes))
-    results = score_by_case(
-        trained_supernet(run, payload["code"]),
-        cases,
-        paths,
-        window,
-        scheme=run.scheme,
-        device=device,
-        finished=kept.keys(),
-    )
+    results = score_by_case(supernet, cases, paths, window, scheme=run.scheme, device=device, finished=kept.keys())
     with StopRequest(folder) as stop:
         for result in results:
             kept[result.case, result.first] = rows = _rows(result)
@@ -81,7 +85,7 @@ def measure_latency(payload: Json, folder: Path, device: str) -> Json:
     image = torch.randn(1, run.in_channels, *window.patch_size, device=place)
     tell = progress_to(folder, "timed", device)
     latencies = []
-    with torch.inference_mode(), autocast(place, window.precision):
+    with computing(place, window.precision):
         for path in payload["paths"]:
             operations = tuple(map(Operation, path))
             seconds = [_timed(supernet, image, operations) for _ in range(1 + TIMED)]
@@ -90,20 +94,17 @@ def measure_latency(payload: Json, folder: Path, device: str) -> Json:
     return {"milliseconds": latencies}
 
 
-def _window(run: Run, payload: Json) -> SlidingWindow:
-    """The ranking's window, with a smaller batch after an out-of-memory."""
-    window = run.window(ranking=True)
-    return replace(window, batch=max(1, window.batch // payload.get(MICRO_BATCH_DIVISOR, 1)))
+def _kept(path: Path, payload: Json, batch: Callable[[], int]) -> tuple[int, dict[tuple[str, int], list[Row]]]:
+    """The windows at a time and the rows that an earlier call of this very job has kept, else ``batch`` and none.
 
-
-def _kept(path: Path, payload: Json, window: SlidingWindow) -> dict[tuple[str, int], list[Row]]:
-    """The rows that an earlier call of this very job has kept; those of another job, and a cut line, are removed."""
-    key = hashlib.sha256(json.dumps([payload, window.batch], sort_keys=True).encode()).hexdigest()
+    Those of another job, and a cut line, are removed.
+    """
+    key = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     header, *lines = [*read_json_lines(path)] or [{}]
     if header.get("job") != key:
-        lines = []
-    write_text(path, "".join(json.dumps(line) + "\n" for line in [{"job": key}, *lines]))
-    return {(line["case"], line["first"]): line["rows"] for line in lines}
+        header, lines = {"job": key, "windows": batch()}, []
+    write_text(path, "".join(json.dumps(line) + "\n" for line in [header, *lines]))
+    return header["windows"], {(line["case"], line["first"]): line["rows"] for line in lines}
 
 
 def _rows(result: CaseResult) -> list[Row]:

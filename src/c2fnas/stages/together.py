@@ -27,7 +27,7 @@ from c2fnas.stages.deployment import STAGE, Deployed, deployed, fold_job
 from c2fnas.stages.fine import claim_topology, topology_begun
 from c2fnas.stages.pipeline import amend, topology_to_search
 from c2fnas.stages.train import TrainOptions, announcement, ready
-from c2fnas.stages.training import TrainingSpec, train_network
+from c2fnas.stages.training import TrainingSpec, is_to_be_scored, train_network
 from c2fnas.training.device import local_device, make_fabric, ranks
 
 
@@ -113,7 +113,7 @@ class _Processes:
         """
         if self.fabric.broadcast(run.folder.stop_requested):  # the first process's look decides for all
             raise run.interruption
-        done = finished(job)
+        done = finished(job) and not is_to_be_scored(job)
         if self.first:
             clear_stop(job)
         self.fabric.barrier()  # the first process writes a result no sooner than all have looked

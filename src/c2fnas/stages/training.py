@@ -22,6 +22,7 @@ from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
@@ -37,7 +38,7 @@ from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
 from c2fnas.runs.run import Run
-from c2fnas.training.checkpoint import forget_checkpoints
+from c2fnas.training.checkpoint import forget_checkpoints, has_checkpoint
 from c2fnas.training.device import ranks
 from c2fnas.training.loop import train
 from c2fnas.training.recipe import Recipe
@@ -113,19 +114,29 @@ def run_all(
 ) -> list[Outcome]:
     """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
-    One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, and one
-    that failed is tried again. Checkpoints go once the result is known, but for the last one of a deployed network, by
-    which it can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, one that
+    failed is tried again, and one that could not be scored is scored again. Checkpoints go once the result is known,
+    but for the last one of a network that has no score, and of a deployed one, by which it can be extended
+    (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
     """
     by_id = {job.id: job for job in jobs}
 
     def forget(outcome: Outcome) -> None:
         job = by_id[outcome.job_id]
         if outcome.value is not None:
-            forget_checkpoints(job.folder, keep=1 if job.payload["keep"] == "model" else 0)
+            last = job.payload["keep"] == "model" or "unscored" in outcome.value
+            forget_checkpoints(job.folder, keep=1 if last else 0)
         settle(outcome)
 
+    for job in filter(is_to_be_scored, jobs):
+        (job.folder / RESULT).unlink()
     return run_jobs(run, stage, jobs, settle=forget)
+
+
+def is_to_be_scored(job: Job) -> bool:
+    """Return true if a training has ended without a score, and its last checkpoint is there."""
+    report = finished(job)
+    return report is not None and "unscored" in (report.value or {}) and has_checkpoint(job.folder)
 
 
 def failure_of(outcome: Outcome) -> str | None:

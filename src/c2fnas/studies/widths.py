@@ -1,6 +1,6 @@
 """Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -86,9 +86,9 @@ def search_width(
         UserError: a width that is none, nothing found yet, or this run has scaled another architecture or trained
             widths for another number of iterations.
     """
-    architecture = architecture or _found(run)
+    architecture = architecture or run.folder.found_architecture()
     asked = patch_factors(run, patches)
-    points = grid(architecture, widths, asked)
+    points = {(each.width, patch): each for patch, each in product(asked, scaling_grid(architecture, widths))}
     _refuse_another(run, architecture)
     refuse_another_length(run, STAGE)
     factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
@@ -149,21 +149,6 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
     return factors
 
 
-def grid(architecture: Architecture, widths: Sequence[float], patches: Iterable[Size]) -> dict[Point, Architecture]:
-    """Return the architectures to train, by width and patch.
-
-    Raises:
-        UserError: no width, or one that gives no whole number of filters or is given twice.
-    """
-    try:
-        scaled = scaling_grid(architecture, widths)
-    except ValueError as error:
-        raise UserError(f"--widths: {error}.") from error
-    if not scaled:
-        raise UserError("--widths: give at least one.")
-    return {(each.width, patch): each for patch, each in product(patches, scaled)}
-
-
 def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
     """Return the job that trains and scores one width."""
     spec = TrainingSpec(architecture, run.config.deployment.recipe, seed=run.config.seed, patch_factor=factor)
@@ -173,16 +158,6 @@ def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
 
 def _folder(width: float, factor: float) -> str:
     return f"width-{width:g}-patch-{factor:g}"
-
-
-def _found(run: Run) -> Architecture:
-    path = run.folder.fine_architecture
-    if not path.exists():
-        raise UserError(
-            f"{run.folder.root}: the fine stage has not finished. `c2fnas search fine` comes first, or name an "
-            "--architecture."
-        )
-    return Architecture.load(path)
 
 
 def _refuse_another(run: Run, architecture: Architecture) -> None:
