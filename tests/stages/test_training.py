@@ -477,7 +477,7 @@ def test_a_training_without_a_score_is_scored_by_the_next_call(
     scored = call(folder)
     assert len(steps) == 2
     assert has_checkpoint(folder) == (keep == "model")
-    assert timeless(scored) == timeless(call(folder.with_name("straight")))
+    assert timeless(scored) == timeless(call(folder.with_name(f"{folder.name} at once")))
     assert timeless(call(folder)) == timeless(scored)
     assert len(steps) == 4
 

@@ -14,10 +14,14 @@ from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
-from c2fnas.search.width_grid import WIDTHS
+from c2fnas.search.width_grid import WIDTHS, scaling_grid
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
+<<<<<<< ours
 from c2fnas.studies.widths import STAGE, grid, neighbours, patch_factors, search_width
+=======
+from c2fnas.studies.widths import STAGE, patch_factors, search_width
+>>>>>>> theirs
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
@@ -221,7 +225,7 @@ def test_nothing_found_yet(run) -> None:
 )
 def test_widths_that_are_none(widths, said) -> None:
     with pytest.raises(UserError, match=said):
-        grid(SMALL, widths, [(32, 32, 32)])
+        scaling_grid(SMALL, widths)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +238,8 @@ def test_patches_that_are_none(run, patches, said) -> None:
 
 
 def test_a_width_costs_about_its_square() -> None:
-    points = grid(Architecture.named("c2fnas-panc"), WIDTHS, [(96, 96, 96)])
-    costs = [network_cost(each, in_channels=1, classes=3, input_size=(96, 96, 96)).macs for each in points.values()]
+    scaled = scaling_grid(Architecture.named("c2fnas-panc"), WIDTHS)
+    costs = [network_cost(each, in_channels=1, classes=3, input_size=(96, 96, 96)).macs for each in scaled]
     assert costs[7] / costs[3] == pytest.approx(4, rel=0.05)
     assert costs == sorted(costs)
 
