@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layout_files import LAYOUTS, truths
 from small_cases import write_case
 from small_datasets import Answer, checked
 
@@ -14,6 +15,7 @@ from c2fnas.data.layouts import DatasetError, load_dataset, read_dataset
 from c2fnas.data.layouts.labels import parse_labels
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import scan_dataset
+from c2fnas.data.scheme import LabelScheme
 
 TASKS: dict[str, tuple[dict[str, str], dict[str, str], str, int, int]] = {
     "BRATS": (
@@ -135,6 +137,18 @@ def test_regions_without_an_order_are_told_the_line_that_is_missing() -> None:
     assert finding.severity == "error"
     assert '"regions_class_order": [1, 2, 3]' in finding.fix
     assert parse_labels(REGIONS, [1, 2, 3])[1] == ()  # as told
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_has_regions(layout: str, tmp_path: Path) -> None:
+    path = LAYOUTS[layout](tmp_path, ".nii.gz", truths(1), split=False)
+    manifest = path.with_suffix(".json") if path.is_file() else path / "dataset.json"
+    stated = {"labels": {"background": 0, "whole": [1, 2], "core": [2], "ignore": 4}, "regions_class_order": [1, 2]}
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | stated))
+    values = [(0,), (1, 2), (2,)]
+    dataset = load_dataset(path)
+    assert dataset.scheme == LabelScheme.of("background", "whole", "core", values=values, order=(1, 2), ignore=4)
+    assert scan_dataset(path).problems == ()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from monai.inferers import sliding_window_inference
 from small_models import PLAN, save_small_model, small_plan, write_image
 from torch import Tensor
 
+from c2fnas.data.plan import ClassPlan
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
 from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata
@@ -171,6 +172,17 @@ def test_the_preparation_is_said_in_words(tmp_path: Path) -> None:
     for words in ("eight mirrorings", "equal weights", "0 background (0), 1 organ (2), 2 lesion (5)"):
         assert words in after
     assert said["c2fnas.size"] == "any"
+
+
+def test_regions_are_said_in_words(tmp_path: Path) -> None:
+    names = {"background": (0,), "whole": (1, 2), "core": (2,)}
+    classes = tuple(ClassPlan(name=name, values=values) for name, values in names.items())
+    plan = small_plan(classes=classes, regions_class_order=(1, 2), ignore=3)
+    save_small_model(tmp_path / "model", plan=plan, classes=plan.outputs)
+    said = metadata(load_package(tmp_path / "model"))
+    for words in ("its score is above 0", "one over the other", "0 whole (1), 1 core (2)"):
+        assert words in said["c2fnas.postprocessing"]
+    assert ModelPlan.model_validate_json(said["c2fnas.plan"]).scheme == plan.scheme
 
 
 def test_a_resize_is_said_in_words(tmp_path: Path) -> None:

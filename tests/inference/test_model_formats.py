@@ -86,6 +86,15 @@ def test_a_new_model_sees_values_clipped_after_they_were_resampled(tmp_path: Pat
         Predictor((new, old), new.window())
 
 
+def test_models_that_write_regions_in_another_order_do_not_vote_together(tmp_path: Path) -> None:
+    classes = (PLAN.classes[0], *(each.model_copy(update={"values": (2, 5)}) for each in PLAN.classes[1:]))
+    plans = [small_plan(classes=classes, regions_class_order=order) for order in ((2, 5), (5, 2))]
+    for number, plan in enumerate(plans):
+        save_small_model(tmp_path / str(number), plan=plan, classes=plan.outputs)
+    with pytest.raises(UserError, match="differ in regions_class_order"):
+        load_model(tmp_path / "0", tmp_path / "1")
+
+
 def test_to_mr_both_formats_are_the_same(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.nii.gz", affine=COARSE)
     new, old = model(tmp_path / "new", PLAN), model(tmp_path / "old", PLAN, old=True)
