@@ -17,11 +17,7 @@ from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS, scaling_grid
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-<<<<<<< ours
-from c2fnas.studies.widths import STAGE, grid, neighbours, patch_factors, search_width
-=======
-from c2fnas.studies.widths import STAGE, patch_factors, search_width
->>>>>>> theirs
+from c2fnas.studies.widths import STAGE, neighbours, patch_factors, search_width
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
