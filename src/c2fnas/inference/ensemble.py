@@ -64,10 +64,11 @@ class Fusion:
     Args:
         vote: The rule.
         argmax: Scores ``[any number of classes, i, j, k]`` to indices of the best, perhaps in another grid.
+        counted: Count votes for the mean probability too, so that :meth:`disputed` knows of them.
     """
 
-    def __init__(self, vote: Vote, argmax: Argmax) -> None:
-        self._vote, self._argmax = vote, argmax
+    def __init__(self, vote: Vote, argmax: Argmax, *, counted: bool = False) -> None:
+        self._vote, self._argmax, self._counted = vote, argmax, counted or vote == "majority"
         self._probability: Tensor | None = None
         self._models = 0
         self._votes: np.ndarray | None = None
@@ -77,13 +78,18 @@ class Fusion:
         self._models += 1
         probability = logits.float().softmax(0)
         self._probability = probability if self._probability is None else self._probability.add_(probability)
-        if self._vote == "majority":
+        if self._counted:
             self._count(self._argmax(logits), len(logits))
 
     def probabilities(self) -> Tensor:
         """Return the mean probabilities ``[classes, i, j, k]`` of the models, in the grid of their logits."""
         assert self._probability is not None
         return self._probability / self._models
+
+    def disputed(self) -> np.ndarray:
+        """Return the voxels on which the models differ, and those that any calls foreground; both are counts."""
+        assert self._votes is not None
+        return np.array([(self._votes.max(0) < self._models).sum(), (self._votes[0] < self._models).sum()])
 
     def labels(self) -> np.ndarray:
         """Return the fused labels, uint8, in the grid of ``argmax``."""

@@ -8,6 +8,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from c2fnas.data.formats import suffix_of
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
-from c2fnas.inference.prediction_files import find_cases, output_name
+from c2fnas.inference.prediction_files import find_cases, output_name, read_paths
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.shapes import Size
 
@@ -78,14 +79,17 @@ class Model:
         affine: Any = None,
         output: Source | None = None,
         probabilities: bool = False,
+        statistics: bool = False,
+        preview: bool = False,
         vote: Vote = "majority",
         mirror: bool | None = None,
         stride: int | str | Size | None = None,
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         max_memory: int | str | None = None,
+        keep_largest: bool | None = None,
     ) -> Any:
-        """Label an image, or every image of a folder, in its own grid.
+        """Label an image, or every image of a folder, in its own grid. Nothing is written but to ``output``.
 
         Args:
             image: A volume file (``CASE_0000``, ``CASE_0001`` ... are one case's channels), a list of a file per
@@ -95,28 +99,36 @@ class Model:
             output: A label file to write, of any format, or a folder; a folder of images needs one.
             probabilities: Return class probabilities too, the mean of several models'. They take four bytes for
                 every voxel and class.
+            statistics: Return volume, mean intensity and box of each class too, the models' disagreement and remarks on
+                quality, as :meth:`c2fnas.inference.predict.Predictor.statistics` has them.
+            preview: Return a figure of matplotlib too, three planes with outlines.
             vote: How several models are fused: majority voting (the paper), or the mean probability.
             mirror: Average over all eight mirrorings; by default as the model was validated.
             stride: Voxels between windows, one number or three; by default the model's.
             device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda:1`` ...
             precision: ``auto``: what the device computes fast.
             max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
+            keep_largest: Keep the largest component of every class alone, or of none; by default as the model has it.
 
         Returns:
             Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
-            or a file. With ``probabilities`` a pair, its second a float32 array ``[classes, i, j, k]`` or a nibabel
-            image ``[i, j, k, classes]``. With ``output`` the label file's path; for a folder of images a
+            or a file. With ``probabilities``, ``statistics`` or ``preview`` a tuple of labels and these, in this order;
+            probabilities are a float32 array ``[classes, i, j, k]`` or a nibabel image ``[i, j, k, classes]``. With
+            ``output`` the label file's path; for a folder of images a
             :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
 
         Raises:
             UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
                 does not fit into memory.
         """
-        options = Options(vote, mirror, stride, device, precision, max_memory)
+        options = Options(vote, mirror, stride, device, precision, max_memory, keep_largest)
         path = Path(image) if isinstance(image, str | os.PathLike) else None
         goal = None if output is None else Path(output)
-        if goal is not None and probabilities:
-            raise UserError("probabilities= are returned, not written. Leave output= out, and save what is returned.")
+        if goal is not None and (probabilities or statistics or preview):
+            raise UserError(
+                "probabilities=, statistics= and preview= are returned, not written. Leave output= out, and save what "
+                "is returned; `c2fnas.predict` writes them for a folder of images."
+            )
         if path is not None and path.is_dir() and (goal is None or suffix_of(goal)):
             raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
         if goal is not None and not suffix_of(goal):
@@ -124,15 +136,23 @@ class Model:
                 raise UserError(f"{goal}: name a file to write, such as labels.nii.gz.")
             return self._into_folder(path, goal, options)
         from c2fnas.inference.images import Image
+        from c2fnas.inference.sinks import Keep
 
         predictor = self.predictor(options)
         given = Image.of(image, affine, len(self.plan.channels))
-        sink = predictor.label(given.volume, given.name, probabilities)
+        keep = Keep("image" if probabilities else None, len(self.plan.classes), disputed=statistics)
+        sink, way = predictor.label(given.volume, given.name, keep)
         if goal is not None:
             given.write(goal, sink.labels, self.plan.label_classes)
             return goal
-        labels = given.labels(sink.labels, self.plan.label_classes)
-        return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
+        found = [given.labels(sink.labels, self.plan.label_classes)]
+        if sink.probabilities is not None:
+            found.append(given.probabilities(sink.probabilities))
+        if statistics or preview:
+            volume = Image.of(image, affine, len(self.plan.channels)).volume  # the other one was overwritten
+            found += [predictor.statistics(sink, volume, way)] * statistics
+            found += [predictor.picture(sink, volume, given.name.name)] * preview
+        return tuple(found) if len(found) > 1 else found[0]
 
     def predictor(self, options: Options = Options()) -> "Predictor":
         """Return these models with options, for :func:`c2fnas.inference.predict.predict_cases`.
@@ -155,15 +175,19 @@ class Model:
         except ValueError as error:
             raise UserError(f"--stride {options.stride}: {error}.") from error
         mirror = self.plan.mirror if options.mirror is None else options.mirror
-        return Predictor(self.packages, window, options.vote, mirror, device)
+        names = self.plan.keep_largest if options.keep_largest is None else self.classes
+        kept = names if options.keep_largest is not False else ()
+        largest = tuple(index for index, each in enumerate(self.plan.classes) if index and each.name in kept)
+        return Predictor(self.packages, window, options.vote, mirror, device, largest, options.extras)
 
     def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
-        predicted = _predict_files(self, path, output, options)
+        own = {each.name: getattr(options, each.name) for each in fields(options)}
+        predicted = predict_folder(self, path, output, **own)
         if path.is_dir():
             return predicted
         if predicted.failures:
             raise UserError(predicted.failures[0].reason)
-        return output / output_name(find_cases(path, len(self.plan.channels))[0])
+        return output / output_name(find_cases([path], len(self.plan.channels))[0])
 
 
 def load_model(*sources: Source) -> Model:
@@ -194,23 +218,26 @@ def load_model(*sources: Source) -> Model:
 
 def predict_folder(
     model: "Model | Source | Sequence[Source]",
-    images: Source,
+    images: Source | Sequence[Source],
     output: Source,
     *,
     overwrite: bool = False,
     on_progress: Progress = _silent,
+    say: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> "Predicted":
-    """Label every image of a folder, or one file, into the folder ``output``; called again, it carries on.
+    """Label every image of a folder, or some files, into the folder ``output``; called again, it carries on.
 
     Files keep their names, formats and data types. A case that fails is passed over; the result tells of it.
 
     Args:
         model: A model, or what :func:`load_model` takes; it is loaded once the options are known to be right.
-        images: A folder of volume files, or one of them.
+        images: A folder of volume files, one of them, or several of both; see
+            :func:`c2fnas.inference.prediction_files.find_cases`.
         output: A folder, with the labels of one model and one choice of options.
         overwrite: Predict all again, and replace other models' predictions.
         on_progress: Called with the cases done, those of them that failed, and all.
+        say: Hears at once of cases far from the model's spacing.
         options: Those of :class:`c2fnas.inference.options.Options`.
 
     Raises:
@@ -218,23 +245,17 @@ def predict_folder(
             one window does not fit into memory.
     """
     chosen = Options(**options)
-    if not Path(images).exists():
-        raise UserError(f"{images}: no such file or folder. Name an image, or a folder of images.")
+    paths = read_paths(images)
     if not isinstance(model, Model):
         model = load_model(*((model,) if isinstance(model, str | os.PathLike) else model))
-    return _predict_files(model, Path(images), Path(output), chosen, overwrite, on_progress)
-
-
-def _predict_files(
-    model: Model, images: Path, output: Path, options: Options, overwrite: bool = False, on_progress: Progress = _silent
-) -> "Predicted":
     from c2fnas.inference.predict import predict_cases
 
-    cases = find_cases(images, len(model.plan.channels))
+    cases = find_cases(paths, len(model.plan.channels))
     return predict_cases(
-        model.predictor(options),
+        model.predictor(chosen),
         cases,
-        output,
+        Path(output),
         overwrite=overwrite,
         on_progress=lambda done, failed: on_progress(done, failed, len(cases)),
+        say=say,
     )

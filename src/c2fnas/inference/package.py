@@ -20,6 +20,7 @@ from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
+from c2fnas.inference.quality import Seen
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
@@ -32,13 +33,18 @@ MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 
 
 class ModelPlan(Plan):
-    """A plan with the needs of prediction: the blending of windows, and mirrored views."""
+    """A plan with the needs of prediction: the blending of windows, mirrored views, and what training showed.
+
+    Of the classes named in ``keep_largest`` the largest component alone stays: where cross-validation gains by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
+    keep_largest: tuple[str, ...] = ()
+    seen: Seen | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -85,6 +91,7 @@ def save_package(
     card: str,
     weighting: Weighting,
     mirror: bool = False,
+    seen: Seen | None = None,
 ) -> None:
     """Write a package; one that was there before is replaced once the new one is whole.
 
@@ -96,6 +103,7 @@ def save_package(
         card: The model card, Markdown.
         weighting: How windows are blended.
         mirror: Average over mirrored views unless told otherwise.
+        seen: What training showed; None keeps what ``plan`` says, that of another model.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
@@ -104,7 +112,7 @@ def save_package(
         shutil.rmtree(left_over, ignore_errors=True)
     with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / design_file(design), design.to_json())
-        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror).model_dump(mode="json"))
+        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror, seen).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((design_file(design), PLAN, WEIGHTS))
@@ -150,10 +158,10 @@ def _check(path: Path, sums: dict[str, str]) -> None:
         raise UserError(f"{path}: {_DAMAGED}")
 
 
-def _model_plan(plan: Plan, weighting: Weighting, mirror: bool) -> ModelPlan:
+def _model_plan(plan: Plan, weighting: Weighting, mirror: bool, seen: Seen | None) -> ModelPlan:
     """The plan of a model; that of another model keeps its format."""
     own = {name: getattr(plan, name) for name in type(plan).model_fields}
-    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror})
+    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror} | ({"seen": seen} if seen else {}))
 
 
 def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,20 +16,28 @@ from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.preprocess import prepare_image, resampled_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
-from c2fnas.data.volume import Volume, write_label
+from c2fnas.data.volume import Volume, read_image, write_label
 from c2fnas.errors import UserError
+from c2fnas.inference.components import keep_largest
 from c2fnas.inference.ensemble import Ensemble, Mirrored
-from c2fnas.inference.options import Vote
-from c2fnas.inference.package import Package
-from c2fnas.inference.prediction_files import PredictionFolder
-from c2fnas.inference.sinks import RestoringSink
+from c2fnas.inference.options import LABELS_ALONE, Extras, Vote
+from c2fnas.inference.package import ModelPlan, Package
+from c2fnas.inference.prediction_files import PredictionFolder, save_probabilities
+from c2fnas.inference.preview import draw_preview, save_preview
+from c2fnas.inference.quality import foresee, remarks
+from c2fnas.inference.sinks import Keep, RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.inference.statistics import class_statistics
 from c2fnas.text import plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Image = np.ndarray | NormalisedImage
 Prepared = tuple[Image, Restoration]
 UnderWay = tuple[Case, Restoration]
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class Predictor:
         vote: The fusion of several models (paper 4.2: majority).
         mirror: Each model averages over all eight mirrorings.
         device: The device to compute on.
+        largest: Indices of the classes of which the largest component alone is kept.
+        extras: What is kept and written beside labels.
     """
 
     models: tuple[Package, ...]
@@ -86,6 +96,8 @@ class Predictor:
     vote: Vote = "majority"
     mirror: bool = False
     device: str | torch.device = "auto"
+    largest: tuple[int, ...] = ()
+    extras: Extras = LABELS_ALONE
 
     def __post_init__(self) -> None:
         refuse_unlike(self.models)
@@ -99,6 +111,7 @@ class Predictor:
             "mirror": self.mirror,
             "stride": list(self.window.stride),
             "weighting": self.window.weighting,
+            **({"largest": list(self.largest)} if self.largest else {}),
         }
 
     @property
@@ -112,30 +125,80 @@ class Predictor:
         """True if the models normalise differently: each with the statistics of its own fold."""
         return len({model.plan.channels for model in self.models}) > 1
 
-    def label(self, volume: Volume, name: Path, probabilities: bool = False) -> RestoringSink:
-        """Return the labels of one image in memory, and its class probabilities; its array is overwritten.
+    @property
+    def plan(self) -> ModelPlan:
+        """The plan that the models share, but for the statistics of CT."""
+        return self.models[0].plan
+
+    def label(self, volume: Volume, name: Path, keep: Keep = Keep()) -> tuple[RestoringSink, Restoration]:
+        """Return the labels of one image in memory and the way back to its grid; its array is overwritten.
 
         Raises:
             CaseError: it has other channels than the models; ``name`` is what to call it.
             UserError: one window does not fit into memory.
         """
         image, way = self.read(Case("", (name,), None), volume)
-        classes = len(self.models[0].plan.classes) if probabilities else None
-        sink = RestoringSink(way, len(self.models), self.vote, classes)
-        return next(self.window.stream(self.network, [(image, sink)], device=self.device))
+        sink = self.sink(way, keep)
+        return self.finished(next(self.window.stream(self.network, [(image, sink)], device=self.device))), way
+
+    def sink(self, way: Restoration, keep: Keep | None = None) -> RestoringSink:
+        """Return the sink that a case's logits go to; by default it keeps what the extras need."""
+        if keep is None:
+            keep = Keep(self.extras.probabilities, len(self.plan.classes), np.float16, self.extras.statistics)
+        return RestoringSink(way, len(self.models), self.vote, keep)
+
+    def finished(self, sink: RestoringSink) -> RestoringSink:
+        """Return a sink whose volume is complete, with the largest components alone where these are to be kept."""
+        keep_largest(sink.labels, self.largest)
+        return sink
+
+    def statistics(self, sink: RestoringSink, volume: Volume, way: Restoration) -> dict[str, Any]:
+        """Return the figures of a case that was predicted: of each class, the models' disagreement, and remarks.
+
+        Args:
+            sink: With the labels.
+            volume: The image as it came.
+            way: Of its preparation.
+        """
+        channels = [channel.name for channel in self.plan.channels]
+        disputed, foreground = sink.disputed.tolist()
+        return {
+            "spacing_mm": list(volume.geometry.spacing),
+            "classes": class_statistics(sink.labels, volume, self.plan.label_classes, channels),
+            "disagreement": disputed / foreground if foreground else None,
+            "quality": remarks(sink.labels, volume, way, self.plan, self.plan.seen),
+        }
+
+    def picture(self, sink: RestoringSink, volume: Volume, title: str) -> "Figure":
+        """Return a preview of a case that was predicted."""
+        return draw_preview(volume, sink.labels, [each.name for each in self.plan.classes], title)
 
     def read(self, case: Case, volume: Volume | None = None) -> Prepared:
         """Return a case's image, as each model normalises it, and the way back; ``volume`` is what was read of it."""
-        plan = self.models[0].plan
+        plan = self.plan
         if not self._apart:
             return prepare_image(case.images, plan, case.id, volume)
         image, way, own = resampled_image(case.images, plan, case.id, volume)
         return NormalisedImage(image, [channel for model in self.models for channel in model.plan.channels], own), way
 
-    def write(self, case: Case, sink: RestoringSink, way: Restoration, path: Path) -> None:
-        """Write a case's labels with the label values of the plan, in the image's own grid and integer type."""
-        classes = self.models[0].plan.label_classes
-        write_label(path, sink.labels, way.original, None, classes, template=case.images[0])
+    def write(self, case: Case, sink: RestoringSink, way: Restoration, output: PredictionFolder) -> None:
+        """Write a case's labels, in the image's own grid and integer type, and before them what goes beside.
+
+        Raises:
+            UserError: a file can't be written, or the image is no longer there.
+        """
+        self.finished(sink)
+        volume = read_image(case.images, case.id) if self.extras.statistics or self.extras.preview else None
+        if sink.probabilities is not None:
+            place = way.original if self.extras.probabilities == "image" else way.prepared
+            save_probabilities(output.probabilities(case), sink.probabilities, place, self.plan)
+        if volume is not None and self.extras.preview:
+            save_preview(self.picture(sink, volume, case.id), output.preview(case))
+        if volume is not None and self.extras.statistics:
+            output.statistics.add(case.id, self.statistics(sink, volume, way))
+        write_label(
+            output.path(case), sink.labels, way.original, None, self.plan.label_classes, template=case.images[0]
+        )
 
 
 def refuse_unlike(models: Sequence[Package]) -> None:
@@ -163,18 +226,25 @@ def predict_cases(
     *,
     overwrite: bool = False,
     on_progress: Progress = lambda done, failed: None,
+    say: Say = lambda text: None,
 ) -> Predicted:
     """Predict ``cases`` into ``folder``; called again after an interruption it carries on.
 
-    ``on_progress(done, failed)`` counts cases; those done include kept and failed ones.
+    ``on_progress(done, failed)`` counts cases; those done include kept and failed ones. ``say`` hears at once of cases
+    that are far from the model's spacing, or large once they are resampled.
 
     Raises:
         UserError: the folder holds other predictions or can't be written, or one window does not fit into memory.
     """
-    output = PredictionFolder(folder)
+    output = PredictionFolder(folder, predictor.extras)
     open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
+    for line in foresee(open_, predictor.plan, predictor.plan.seen):
+        say(line)
     work = _Work(predictor, output, len(cases) - len(open_), on_progress)
-    work.run(open_)
+    try:
+        work.run(open_)
+    finally:
+        output.statistics.close()
     kept = tuple(case.id for case in cases if case not in open_)
     return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
 
@@ -205,10 +275,7 @@ class _Work:
                 self._network, self._volumes(waiting, under_way), device=self._predictor.device
             )
             for sink in sinks:
-                case, way = under_way.popleft()
-                self._predictor.write(case, sink, way, self._output.path(case))
-                self.done.append(case.id)
-                self._tell()
+                self._write(*under_way.popleft(), sink)
         except (UserError, KeyboardInterrupt):
             raise  # concerns every case: a full disk, no room for a single window
         except Exception as error:
@@ -220,9 +287,19 @@ class _Work:
             return [case for case, _ in under_way]
         return []
 
+    def _write(self, case: Case, way: Restoration, sink: RestoringSink) -> None:
+        try:
+            self._predictor.write(case, sink, way, self._output)
+        except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, CaseError):
+                raise  # a full disk, say
+            self._fail(case, error)
+            return
+        self.done.append(case.id)
+        self._tell()
+
     def _volumes(self, waiting: deque[Case], under_way: deque[UnderWay]) -> Iterator[tuple[Image, RestoringSink]]:
         """Prepared images, the next one read while the windows of this one are computed."""
-        models, vote = len(self._predictor.models), self._predictor.vote
         with ThreadPoolExecutor(1) as reader:
             coming: Future[Prepared] | None = None
             while waiting:
@@ -237,7 +314,7 @@ class _Work:
                 waiting.popleft()
                 under_way.append((case, way))
                 coming = reader.submit(self._predictor.read, waiting[0]) if waiting else None
-                yield image, RestoringSink(way, models, vote)
+                yield image, self._predictor.sink(way)
 
     def _fail(self, case: Case, error: Exception) -> None:
         text = str(error) if isinstance(error, CaseError) else f"{case.images[0]}: {error or type(error).__name__}"

@@ -26,6 +26,7 @@ from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
+from c2fnas.inference.quality import Seen
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
@@ -281,6 +282,8 @@ def _scores(evaluation: Evaluation) -> Json:
 def _save_model(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, folder: Path, evaluation: Evaluation | None
 ) -> None:
+    training = run.folds[spec.fold].training
+    known = [each for each in run.fingerprint.cases if each.id in set(training)]
     save_package(
         folder / PACKAGE,
         network,
@@ -289,6 +292,7 @@ def _save_model(
         card=model_card(run, spec.design, spec.recipe, spec.fold, evaluation),
         weighting=run.weighting,
         mirror=spec.recipe.mirror,
+        seen=Seen.of(known, run.cases(training), run.plan.channels),
     )
 
 

@@ -17,7 +17,7 @@ FORMATS: dict[str, ModuleType] = {
     ".mhd": metaimage,
 }
 
-__all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "without_suffix"]
+__all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "volume_files", "without_suffix"]
 
 
 def suffix_of(path: Path) -> str:
@@ -50,3 +50,8 @@ def format_of(path: Path) -> Format:
         fix = "Convert it to one of these formats, or name it rightly."
         raise CaseError("", path, f"a file named {path.name}", f"one of {', '.join(FORMATS)}", fix)
     return cast(Format, FORMATS[suffix])
+
+
+def volume_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a volume: those of a folder of slices, else the file itself."""
+    return tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)
