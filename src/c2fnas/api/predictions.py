@@ -42,6 +42,7 @@ def predict(
     *,
     input: str | Path | Sequence[str | Path],
     output: str | Path,
+    format: Literal["image", "dicom-seg"] = "image",
     save_probabilities: Literal["image", "network"] | None = None,
     statistics: bool = False,
     preview: bool = False,
@@ -63,9 +64,10 @@ def predict(
     Args:
         models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
             that come with c2fnas, such as `hippocampus`; a folder of this name on disk goes before.
-        input: An image, or a folder of images; may be given several times. A .txt file names a path a line, and `-`
-            stands for such lines on standard input.
+        input: An image, or a folder of images or of DICOM series; may be given several times. A .txt file names a path
+            a line, `-` stands for such lines on standard input, and a CSV is a table of cases.
         output: The folder that the labels go to.
+        format: Labels in the format of the `image` (NIfTI for DICOM), or as `dicom-seg`, for images in DICOM.
         save_probabilities: Write class probabilities too, `CASE_probabilities.npz` in half precision, in the grid of
             the `image` or of the `network`.
         statistics: Write statistics.json and statistics.csv: volume, mean intensity and box of each class, the
@@ -123,7 +125,7 @@ def predict(
         precision=precision,
         max_memory=max_memory,
         keep_largest=keep_largest,
-        extras=Extras(save_probabilities, statistics, preview),
+        extras=Extras(save_probabilities, statistics, preview, format == "dicom-seg"),
     )
     if started:
         listener.finish("predict")

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.formats import volume_files
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
 from c2fnas.shapes import Size
@@ -112,7 +113,9 @@ class Fingerprint(_Frozen):
 
 def content_hash(case: Case) -> str:
     """Return the SHA-256 of the contents of a case's files, in their order."""
-    return hashlib.sha256("".join(sha256(path) for path in case.files).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(sha256(file) for path in case.files for file in volume_files(path)).encode()
+    ).hexdigest()
 
 
 def channel_kind(name: str) -> Literal["ct", "mr"]:
@@ -126,7 +129,8 @@ def channel_kind(name: str) -> Literal["ct", "mr"]:
 
 def stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
     """Return name, bytes and time of change of a case's files."""
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in case.files)
+    files = (file for path in case.files for file in volume_files(path))
+    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:

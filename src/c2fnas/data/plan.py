@@ -51,10 +51,15 @@ class ChannelPlan(_Frozen):
 
 
 class ClassPlan(_Frozen):
-    """A class and its values in label files; ``values[0]`` is written on export."""
+    """A class and its values in label files; ``values[0]`` is written on export.
+
+    ``code`` is the concept that a DICOM SEG has for it: value, scheme and meaning, such as ("10200004", "SCT",
+    "Liver"); None for "Tissue".
+    """
 
     name: str
     values: tuple[Annotated[int, Field(ge=0, le=LARGEST_VALUE)], ...] = Field(min_length=1)
+    code: tuple[str, str, str] | None = None
 
 
 class Plan(_Frozen):
@@ -116,7 +121,8 @@ class Plan(_Frozen):
 COMMENTS = {
     "channels": "In the image's order. ct: clipped, then (value - mean) / std; null: numbers of the fold's training "
     "cases. mr: standardised volume by volume.",
-    "classes": "In the order of class indices; the first is the background. The first value is written on export.",
+    "classes": "In the order of class indices; the first is the background. The first value is written on export. "
+    "code: the concept in a DICOM SEG, such as ['10200004', SCT, Liver]; null: Tissue.",
     "axes": "Order of the axes left-right (0), back-front (1), feet-head (2). The last is the one through the slices.",
     "crop_nonzero": "Crop each case to the box of its non-zero voxels.",
     "spacing": "Millimetres between voxels along these axes; volumes are resampled to it. Set this or resize.",

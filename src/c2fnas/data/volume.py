@@ -202,8 +202,8 @@ def class_values(
 
 
 def label_suffix(image: Path) -> str:
-    """Return the suffix of a label file for an image: its own format, in one file."""
-    suffix = suffix_of(image)
+    """Return the suffix of a label file for an image: its own format, in one file; NIfTI for DICOM."""
+    suffix = suffix_of(image) or ".nii.gz"  # of DICOM
     return {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix, suffix)
 
 

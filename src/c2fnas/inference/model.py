@@ -17,7 +17,7 @@ from c2fnas.data.formats import suffix_of
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
-from c2fnas.inference.prediction_files import find_cases, output_name, read_paths
+from c2fnas.inference.prediction_files import find_cases, is_folder_of_images, output_name, read_paths
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.shapes import Size
 
@@ -129,7 +129,7 @@ class Model:
                 "probabilities=, statistics= and preview= are returned, not written. Leave output= out, and save what "
                 "is returned; `c2fnas.predict` writes them for a folder of images."
             )
-        if path is not None and path.is_dir() and (goal is None or suffix_of(goal)):
+        if path is not None and is_folder_of_images(path) and (goal is None or suffix_of(goal)):
             raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
         if goal is not None and not suffix_of(goal):
             if path is None:
@@ -183,7 +183,7 @@ class Model:
     def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
         own = {each.name: getattr(options, each.name) for each in fields(options)}
         predicted = predict_folder(self, path, output, **own)
-        if path.is_dir():
+        if is_folder_of_images(path):
             return predicted
         if predicted.failures:
             raise UserError(predicted.failures[0].reason)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from c2fnas.data.dataset import Case
+from c2fnas.data.formats.dicom_seg import write_segments
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.preprocess import prepare_image, resampled_image
 from c2fnas.data.problem import CaseError
@@ -196,9 +197,13 @@ class Predictor:
             save_preview(self.picture(sink, volume, case.id), output.preview(case))
         if volume is not None and self.extras.statistics:
             output.statistics.add(case.id, self.statistics(sink, volume, way))
-        write_label(
-            output.path(case), sink.labels, way.original, None, self.plan.label_classes, template=case.images[0]
-        )
+        path, image = output.path(case), case.images[0]
+        if self.extras.dicom_seg:
+            classes = self.plan.classes[1:]
+            names, codes = [each.name for each in classes], [each.code for each in classes]
+            write_segments(path, sink.labels, names, codes, image, way.original.matrix)
+        else:
+            write_label(path, sink.labels, way.original, None, self.plan.label_classes, template=image)
 
 
 def refuse_unlike(models: Sequence[Package]) -> None:

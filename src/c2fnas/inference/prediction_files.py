@@ -17,7 +17,9 @@ import numpy as np
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import FORMATS, suffix_of, volume_files, without_suffix
+from c2fnas.data.formats.dicom import find_series, is_dicom
 from c2fnas.data.geometry import Geometry
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import Plan
 from c2fnas.data.volume import label_suffix
 from c2fnas.errors import UserError
@@ -56,11 +58,17 @@ def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -
     return tuple(found)
 
 
+def is_folder_of_images(path: Path) -> bool:
+    """True if a folder holds volume files or several series; one series of slices is an image itself."""
+    return path.is_dir() and not (is_dicom(path) and len(find_series(path)) == 1)
+
+
 def find_cases(paths: Path | Sequence[Path], channels: int) -> tuple[Case, ...]:
     """Return the cases of volume files and of folders of such files, by name.
 
     Files ``CASE_0000``, ``CASE_0001`` ... are the channels of one case where they are exactly ``channels`` in number;
-    otherwise every file is a case of its own (whose channels may lie along a fourth axis).
+    otherwise every file is a case of its own (whose channels may lie along a fourth axis). In a folder without such
+    files, every series of DICOM is a case. A CSV is read as :mod:`c2fnas.data.layouts.csv_table` says.
 
     Raises:
         UserError: nothing is there that could be predicted.
@@ -73,11 +81,16 @@ def find_cases(paths: Path | Sequence[Path], channels: int) -> tuple[Case, ...]:
 def _cases_at(path: Path, channels: int) -> tuple[Case, ...]:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if suffix_of(file) and not file.name.startswith("."))
-        if not files:
-            raise UserError(f"{path}: no images in this folder. Known are files that end in {', '.join(FORMATS)}.")
-        return _cases(files, channels)
+        series = () if files else find_series(path)
+        if not files and not series:
+            known = f"files that end in {', '.join(FORMATS)}, and series of DICOM"
+            raise UserError(f"{path}: no images in this folder. Known are {known}.")
+        return _cases(files, channels) or tuple(Case(name, (place,), None) for name, place in series)
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder. Name an image, or a folder of images.")
+    if path.suffix.lower() in (".csv", ".tsv"):
+        table = load_dataset(path)
+        return tuple(Case(case.id, case.images, None) for case in (*table.training, *table.test))
     case = without_suffix(path)
     match = CHANNEL_FILE.fullmatch(case)
     siblings = path.parent.glob(f"{escape(match['case'])}_[0-9][0-9][0-9][0-9]{suffix_of(path)}") if match else ()
@@ -174,7 +187,7 @@ class PredictionFolder:
     def _take_over(self, cases: Sequence[Case], overwrite: bool) -> None:
         """Remove another maker's predictions of ``cases``; there must be none of other cases, which would seem ours."""
         outputs = {self.path(case) for case in cases}
-        others = sorted(file for file in self.root.glob("[!.]*") if suffix_of(file)) if self.root.is_dir() else []
+        others = sorted(file for file in self.root.glob("[!.]*") if _is_label(file)) if self.root.is_dir() else []
         if others and not overwrite:
             raise UserError(
                 f"{self.root}: {len(others)} volumes are here already that these models and options have not made, "
@@ -200,6 +213,8 @@ class PredictionFolder:
     def _refuse_clashes(self, cases: Sequence[Case]) -> None:
         owner: dict[Path, Case] = {}
         images = {image.resolve() for case in cases for image in case.images}
+        if self.extras.dicom_seg and (others := [image for image in images if not is_dicom(image)]):
+            raise UserError(f"{others[0]}: not DICOM, and a SEG refers to a series. Leave --format dicom-seg out.")
         places = [(each, path) for each in cases for path in self._paths(each)]
         if self.extras.statistics:
             places += [(each, self.root / f"statistics.json: {each.id}") for each in cases]
@@ -219,6 +234,10 @@ class PredictionFolder:
         for path in self.root.glob(".[0-9]*-*"):
             if path.name.partition("-")[2] in names:
                 path.unlink(missing_ok=True)
+
+
+def _is_label(file: Path) -> bool:
+    return bool(suffix_of(file)) or file.name.endswith(SEG)
 
 
 def _cases(files: Iterable[Path], channels: int) -> tuple[Case, ...]:
