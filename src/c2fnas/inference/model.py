@@ -207,12 +207,12 @@ def load_model(*sources: Source) -> Model:
 
     archives = any(map(is_archive, folders))
     unpacked = TemporaryDirectory(prefix="c2fnas-", ignore_cleanup_errors=True) if archives else None
-    packages = []
+    packages: list[Package] = []
     for number, folder in enumerate(folders):
         if unpacked is not None and is_archive(folder):
             archive, folder = folder, Path(unpacked.name) / str(number)
             unpack(archive, folder)
-        packages.append(load_package(folder))
+        packages += map(load_package, model_folders([folder]))
     return Model(packages, unpacked)
 
 
