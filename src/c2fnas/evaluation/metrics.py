@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from c2fnas.errors import UserError
+from c2fnas.inference.components import keep_largest
 from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
@@ -44,21 +45,27 @@ class Options:
     Args:
         surface_tolerance: Millimetres; None leaves surface Dice out.
         hausdorff: Compute the Hausdorff distance's 95th percentile too.
+        largest: Compute Dice with the largest component of every class alone too, in 3D.
     """
 
     surface_tolerance: float | None = None
     hausdorff: bool = False
+    largest: bool = False
 
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case: Dice per class name, and the other metrics where they were asked for."""
+    """One case: Dice per class name, and the other metrics where they were asked for.
+
+    ``largest`` is Dice with the largest component of each class alone.
+    """
 
     case: str
     dice: ByClass
     false_positive: tuple[str, ...] = ()
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
+    largest: ByClass | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON; metrics that were not asked for are left out."""
@@ -125,13 +132,18 @@ def score_case(
             surface = surface_dice_per_class(prediction, truth, classes, spacing, options.surface_tolerance)
         if options.hausdorff:
             distance = hausdorff95_per_class(prediction, truth, classes, spacing)
-    dice = named(dice_per_class(prediction, truth, classes))
+    dice, largest = named(dice_per_class(prediction, truth, classes)), None
+    if options.largest:
+        alone = prediction.copy()
+        keep_largest(alone, range(1, classes))
+        largest = named(dice_per_class(alone, truth, classes))
     return CaseScores(
         case,
         dice,
         tuple(name for index, name in enumerate(class_names) if dice.get(name) == 0 and not (truth == index).any()),
         None if surface is None else named(surface),
         None if distance is None else named(distance),
+        largest,
     )
 
 

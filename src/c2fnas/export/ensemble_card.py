@@ -8,7 +8,7 @@ import torch
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
-from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
+from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
@@ -56,7 +56,7 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 {_table(scores, evaluations)}
 
-{_seen(run, design)}
+{_gains(scores)}{_seen(run, design)}
 
 ## Limits
 
@@ -105,6 +105,11 @@ def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> st
     ]
     together = [scores.per_class[name].dice for name in names]
     return "\n".join([*head, *folds, _row(["together", scores.cases, *together, scores.mean.dice])])
+
+
+def _gains(scores: CrossValidation) -> str:
+    gains = largest_gains(scores)
+    return f"In prediction {gains}; no row has it.\n\n" if gains else ""
 
 
 def _row(cells: Sequence[str | int | float | None]) -> str:

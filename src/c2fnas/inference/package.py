@@ -7,6 +7,7 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 
 import glob
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,6 +29,7 @@ from c2fnas.shapes import Size
 from c2fnas.training.weights import read_tensors, write_tensors
 
 PLAN, CARD = "plan.json", "README.md"
+LARGEST = "**Largest components**:"
 MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
@@ -117,6 +119,26 @@ def save_package(
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
+
+
+def store_keep_largest(folder: Path, classes: Sequence[str], remark: str) -> None:
+    """Let a package keep the largest component of ``classes`` alone; its card says so in a ``remark``.
+
+    Raises:
+        UserError: it is no package, or can't be written; the one that was there is intact.
+    """
+    plan = read_plan(folder / PLAN)
+    if plan.keep_largest == tuple(classes):
+        return
+    sums, card = _sums(folder), read_card(folder)
+    before = card.partition(f"\n\n{LARGEST}")
+    with new_folder(folder, replace=True) as unfinished:
+        copy_package(folder, unfinished)
+        changed = plan.model_copy(update={"keep_largest": tuple(classes)})
+        write_json(unfinished / PLAN, changed.model_dump(mode="json"))
+        sums[PLAN] = sha256(unfinished / PLAN)
+        write_text(unfinished / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+        write_text(unfinished / CARD, f"{before[0]}\n\n{LARGEST} {remark}\n" if classes else f"{before[0]}\n")
 
 
 def load_package(folder: Path) -> Package:

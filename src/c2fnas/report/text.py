@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
 from c2fnas.report.fine import patch_cost
@@ -38,7 +39,10 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
     found, evaluation = [], run.evaluation
     if evaluation is not None:
         classes = ", ".join(f"{name} {score(dice)}" for name, dice in evaluation.per_class.items())
-        found.append((score(evaluation.mean), "mean Dice", f"{classes}; {plural(len(evaluation.cases), 'case')}"))
+        scores = {each.fold: each.evaluation for each in run.final.folds if each.evaluation is not None}
+        gains = largest_gains(cross_validated(scores)) if scores else ""
+        remark = "; ".join(filter(None, [classes, plural(len(evaluation.cases), "case"), gains]))
+        found.append((score(evaluation.mean), "mean Dice", remark))
     elif run.best_dice is not None:
         found.append((score(run.best_dice), "best Dice so far", "of a coarse candidate on the validation fold"))
     if run.architecture is not None and run.plan is not None:

@@ -150,7 +150,8 @@ class DeploymentConfig(Frozen):
     """Training of the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
 
     ``extended`` is true where the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
-    every ``validate_every`` iterations draw a curve and decide nothing.
+    every ``validate_every`` iterations draw a curve and decide nothing. With ``keep_largest``, cross-validation of
+    three folds or more decides of which classes prediction keeps the largest component alone.
     """
 
     folds: tuple[NonNegativeInt, ...] | Literal["last", "all"] = "last"
@@ -158,6 +159,7 @@ class DeploymentConfig(Frozen):
     start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
     extended: bool = False
     validate_every: PositiveInt | None = None
+    keep_largest: bool = True
 
 
 class RunConfig(Frozen):

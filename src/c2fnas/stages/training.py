@@ -20,7 +20,7 @@ from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
-from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.metrics import Evaluation, Options
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
@@ -243,9 +243,11 @@ def _evaluate(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
 ) -> Evaluation:
     ids = evenly_spread(run.folds[spec.fold].validation, spec.cases)
+    components = spec.keep == "model" and folder is not None and run.config.deployment.keep_largest
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
-    return evaluate_network(network, run.cases(ids), window, **_about(run, folder, device))
+    options = Options(largest=components)
+    return evaluate_network(network, run.cases(ids), window, options=options, **_about(run, folder, device))
 
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:
