@@ -78,10 +78,10 @@ def evaluate(
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Options
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.runs.reporter import listening
 
     pairs, missing = pair_files(Path(predictions), Path(labels))
-    known, listener = label_classes(classes, Path(labels), pairs), reporter or Silent()
+    known, listener = label_classes(classes, Path(labels), pairs), listening(reporter)
     listener.start("evaluate", len(pairs))
     evaluation = evaluate_files(
         pairs,

@@ -46,6 +46,7 @@ def predict(
     save_probabilities: Literal["image", "network"] | None = None,
     statistics: bool = False,
     preview: bool = False,
+    keep_identifiers: bool = False,
     vote: Literal["majority", "mean"] = "majority",
     mirror: bool | None = None,
     keep_largest: bool | None = None,
@@ -73,6 +74,7 @@ def predict(
         statistics: Write statistics.json and statistics.csv: volume, mean intensity and box of each class, the
             disagreement of several models, and remarks on cases that are unlike those of the training.
         preview: Write a picture of each case, `CASE.png`: three planes with outlines.
+        keep_identifiers: Statistics tell the path of each image too and, of DICOM, the patient and the study.
         vote: How several models are fused: majority voting (the paper), or the mean probability.
         mirror: Average over mirrored views; by default as trained.
         keep_largest: Keep the largest component of every class alone, or of none; by default of the classes that
@@ -96,11 +98,11 @@ def predict(
     """
     from c2fnas.inference.model import predict_folder
     from c2fnas.inference.options import Extras
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.runs.reporter import listening
     from c2fnas.text import plural
 
     sources = [models] if isinstance(models, str | Path) else list(models)
-    listener, started = reporter or Silent(), False
+    listener, started = listening(reporter), False
 
     def progress(done: int, failed: int, total: int) -> None:
         nonlocal started
@@ -125,7 +127,7 @@ def predict(
         precision=precision,
         max_memory=max_memory,
         keep_largest=keep_largest,
-        extras=Extras(save_probabilities, statistics, preview, format == "dicom-seg"),
+        extras=Extras(save_probabilities, statistics, preview, format == "dicom-seg", keep_identifiers),
     )
     if started:
         listener.finish("predict")

@@ -128,9 +128,12 @@ def channel_kind(name: str) -> Literal["ct", "mr"]:
 
 
 def stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
-    """Return name, bytes and time of change of a case's files."""
-    files = (file for path in case.files for file in volume_files(path))
-    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    """Return name, bytes and time of change of a case's files; of a folder of slices, whose names may tell, in all."""
+    found = []
+    for path in case.files:
+        known = [file.stat() for file in volume_files(path)]
+        found.append((path.name, sum(each.st_size for each in known), max(each.st_mtime_ns for each in known)))
+    return tuple(found)
 
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:

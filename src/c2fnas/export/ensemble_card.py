@@ -79,7 +79,7 @@ def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, pla
     parameters = sum(parameter.numel() for parameter in network.parameters())
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
-- **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
+- **Data**: {len(data.cases)} labelled cases of {config.dataset}; channels {channels}; classes
   {", ".join(each.name for each in data.classes[1:])}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},

@@ -9,6 +9,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
 from c2fnas.inference.prediction_files import find_cases, is_folder_of_images, output_name, read_paths
 from c2fnas.inference.pretrained import is_archive, model_folders
+from c2fnas.notebook import Bars, in_notebook
 from c2fnas.shapes import Size
 
 if TYPE_CHECKING:
@@ -141,7 +143,11 @@ class Model:
         predictor = self.predictor(options)
         given = Image.of(image, affine, len(self.plan.channels))
         keep = Keep("image" if probabilities else None, len(self.plan.classes), disputed=statistics)
-        sink, way = predictor.label(given.volume, given.name, keep)
+        bars = Bars() if in_notebook() else None
+        if bars is not None:
+            bars.start("predict", 1)
+        told = partial(bars.update, "predict") if bars is not None else lambda share: None
+        sink, way = predictor.label(given.volume, given.name, keep, told)
         if goal is not None:
             given.write(goal, sink.labels, self.plan.label_classes)
             return goal

@@ -21,12 +21,14 @@ class Extras:
         statistics: Volumes, intensities, boxes and remarks on quality, of all cases in one JSON and one CSV.
         preview: A picture of three planes.
         dicom_seg: Labels are a DICOM SEG instead of a volume file.
+        identifiers: Statistics tell the files of a case, and the patient and study of DICOM.
     """
 
     probabilities: Grid | None = None
     statistics: bool = False
     preview: bool = False
     dicom_seg: bool = False
+    identifiers: bool = False
 
 
 LABELS_ALONE = Extras()

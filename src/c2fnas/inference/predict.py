@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from c2fnas.data.dataset import Case
+from c2fnas.data.formats.dicom import identifiers
 from c2fnas.data.formats.dicom_seg import write_segments
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.preprocess import prepare_image, resampled_image
@@ -131,8 +132,12 @@ class Predictor:
         """The plan that the models share, but for the statistics of CT."""
         return self.models[0].plan
 
-    def label(self, volume: Volume, name: Path, keep: Keep = Keep()) -> tuple[RestoringSink, Restoration]:
+    def label(
+        self, volume: Volume, name: Path, keep: Keep = Keep(), on_share: Callable[[float], None] = lambda share: None
+    ) -> tuple[RestoringSink, Restoration]:
         """Return the labels of one image in memory and the way back to its grid; its array is overwritten.
+
+        ``on_share`` hears of the share that is done, from 0 to 1.
 
         Raises:
             CaseError: it has other channels than the models; ``name`` is what to call it.
@@ -140,7 +145,13 @@ class Predictor:
         """
         image, way = self.read(Case("", (name,), None), volume)
         sink = self.sink(way, keep)
-        return self.finished(next(self.window.stream(self.network, [(image, sink)], device=self.device))), way
+
+        def told(planes: slice, logits: Tensor) -> None:
+            sink(planes, logits)
+            on_share(planes.stop / image.shape[1])
+
+        next(self.window.stream(self.network, [(image, told)], device=self.device))
+        return self.finished(sink), way
 
     def sink(self, way: Restoration, keep: Keep | None = None) -> RestoringSink:
         """Return the sink that a case's logits go to; by default it keeps what the extras need."""
@@ -196,7 +207,8 @@ class Predictor:
         if volume is not None and self.extras.preview:
             save_preview(self.picture(sink, volume, case.id), output.preview(case))
         if volume is not None and self.extras.statistics:
-            output.statistics.add(case.id, self.statistics(sink, volume, way))
+            told = {"identifiers": identifiers(case.images)} if self.extras.identifiers else {}
+            output.statistics.add(case.id, self.statistics(sink, volume, way) | told)
         path, image = output.path(case), case.images[0]
         if self.extras.dicom_seg:
             classes = self.plan.classes[1:]

@@ -110,6 +110,7 @@ def _table(rows: dict[str, Json]) -> Iterator[Json]:
             line |= {f"intensity_mean_{channel}": mean for channel, mean in own["intensity_mean"].items()}
             for axis, side in zip("ijk", own["box"] or [(None, None)] * 3, strict=True):
                 line |= {f"{axis}_first": side[0], f"{axis}_end": side[1]}
+            line |= row.get("identifiers", {})
             yield line | {"disagreement": row["disagreement"], "quality": "; ".join(row["quality"])}
 
 

@@ -210,10 +210,14 @@ class RunConfig(Frozen):
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """Return the configuration as YAML."""
         header = (
             "# The configuration of this run; a stage that begins fixes its part. Results depend on nothing else.\n"
         )
-        write_text(path, header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        return header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PREAMBLE, SUFFIXES = 128, (".dcm", ".dicom", ".ima")
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
+IDENTIFIERS = ("PatientID", "PatientName", "StudyDate", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID")
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -111,6 +112,15 @@ def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | N
 def source_images(path: Path) -> "list[Dataset]":
     """Return the headers of a series' files, whole but for their pixels, in the order of its slices."""
     return [_read(file) for file in dict.fromkeys(each.path for each in _series_at(path))]
+
+
+def identifiers(images: Sequence[Path]) -> dict[str, str]:
+    """Return the files of an image and, of DICOM, the patient and the study: what is told on request alone."""
+    found = {"files": " ".join(str(image.absolute()) for image in images)}
+    if is_dicom(images[0]):
+        header = _read(_series_at(images[0])[0].path)
+        found |= {name: str(header.get(name, "")) for name in IDENTIFIERS}
+    return found
 
 
 def _annotation_header(path: Path, dataset: "Dataset") -> Header:
