@@ -57,7 +57,7 @@ def test_a_built_in_architecture_becomes_a_trainer(tmp_path: Path, monkeypatch: 
     [
         (("export", "nowhere", "--format", "zip", "--output", "out"), "no model here"),
         (("export", "run", "--format", "zip", "--output", "run"), "something already"),
-        (("export", "two", "--format", "zip", "--output", "out"), "2 models lie here"),
+        (("export", "two", "--format", "bundle", "--output", "out"), "2 models lie here"),
         (("export", "nonsense", "--format", "nnunet", "--output", "out"), "not an architecture"),
         (("import", "nowhere.zip", "--output", "out"), "cannot be read"),
     ],

@@ -13,7 +13,7 @@ from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.options import Vote
-from c2fnas.inference.sinks import RestoringSink
+from c2fnas.inference.sinks import Keep, RestoringSink
 
 VOTES: tuple[Vote, ...] = ("majority", "mean")
 
@@ -121,8 +121,12 @@ def test_regions_are_voted_on_one_by_one(vote: Vote, models: int, seed: int) -> 
             if likely if vote == "mean" or 2 * votes == models else 2 * votes > models:
                 expected[place] = region + 1
     way = Restoration.to_axes(Geometry.from_array((3, 4, 2), np.eye(4)))
-    sink = RestoringSink(way, models, vote, classes=3, scheme=REGIONS)
-    for planes in (slice(0, 1), slice(1, 3)):
-        sink(planes, logits[:, :, planes].flatten(0, 1))
-    assert np.array_equal(sink.labels, expected)
-    np.testing.assert_allclose(sink.probabilities, probability, atol=1e-6)
+    for grid in ("image", "network"):
+        sink = RestoringSink(way, models, vote, Keep(grid, 3, disputed=True), REGIONS)
+        for planes in (slice(0, 1), slice(1, 3)):
+            sink(planes, logits[:, :, planes].flatten(0, 1))
+        assert np.array_equal(sink.labels, expected)
+        np.testing.assert_allclose(sink.probabilities, probability, atol=1e-6)
+        found = [(each > 0).numpy() for each in logits]
+        differ = sum(any((own[:, *at] != found[0][:, *at]).any() for own in found) for at in np.ndindex(3, 4, 2))
+        assert sink.disputed.tolist() == [differ, int(np.any(found, axis=(0, 1)).sum())]

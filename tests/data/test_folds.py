@@ -100,8 +100,8 @@ def test_groups_of_one_are_none() -> None:
     cases = (case("a_1"), case("a_2"), case("b_1"))
     dataset = dataset_of(cases)
     assert chosen_groups(dataset) == {}
-    assert chosen_groups(dataset, FoldChoice(group_by="(.)_.")) == {"a_1": "a", "a_2": "a"}
-    assert chosen_groups(dataset_of((case("a", "p"), case("b", "p"), case("c")))) == {"a": "p", "b": "p"}
+    assert chosen_groups(dataset, FoldChoice(group_by="(.)_.")) == {"a_1": "group 1", "a_2": "group 1"}
+    assert chosen_groups(dataset_of((case("a", "p"), case("b", "p"), case("c")))) == {"a": "group 1", "b": "group 1"}
 
 
 def test_the_column_decides() -> None:

@@ -144,7 +144,8 @@ ERRORS: dict[str, tuple[Spoil, str, str]] = {
     "no image": (lambda f: image(f).unlink(), "b.nii.gz", "no such file"),
     "no label file": (lambda f: label(f).unlink(), "b_label.nii.gz", "no such file"),
     "a channel too many": (lambda f: resave(image(f), lambda a: np.stack([a, a], -1)), "b.nii.gz", "2 channels"),
-    "a file of an unknown format": (lambda f: rename(f, "b.dcm"), "b.dcm", "b.dcm"),
+    "a file of an unknown format": (lambda f: rename(f, "b.tif"), "b.tif", "b.tif"),
+    "a file that is called DICOM": (lambda f: rename(f, "b.dcm"), "b.dcm", "no DICOM image"),
 }
 
 

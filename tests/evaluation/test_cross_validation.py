@@ -2,12 +2,13 @@
 
 from math import sqrt
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2fnas.evaluation.cross_validation import cross_validated
-from c2fnas.evaluation.metrics import CaseScores, Evaluation, average, summarise
+from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
+from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, average, score_case, summarise
 
 DICE = st.none() | st.floats(0, 1)
 
@@ -59,3 +60,48 @@ def test_equal_folds_have_the_mean_of_their_means(folds: list[list[tuple[float |
 def test_the_average_leaves_out_what_is_not_there() -> None:
     assert average([None, 0.2, 0.4]) == pytest.approx(0.3)
     assert average([None]) is None
+
+
+def folds_of(*rows: list[tuple[float | None, float | None]]) -> dict[int, Evaluation]:
+    """Folds of cases of one class: Dice, and that of the largest component alone."""
+    found = {}
+    for fold, cases in enumerate(rows):
+        pairs = [({"organ": one, "b": 0.5}, {"organ": two, "b": 0.4}) for one, two in cases]
+        scores = [CaseScores(f"{fold}-{i}", dice, largest=after) for i, (dice, after) in enumerate(pairs)]
+        found[fold] = summarise(scores)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "gained"),
+    [
+        (([(0.5, 0.6)], [(0.5, 0.5)], [(0.2, 0.5), (None, None)]), 1.6 / 3),
+        (([(0.5, 0.6)], [(0.5, 0.6)]), None),  # too few folds
+        (([(0.5, 0.9)], [(0.5, 0.49)], [(0.2, 0.9)]), None),  # worse in a fold
+        (([(0.5, 0.9), (0.5, 0.3)], [(0.5, 0.5)], [(0.5, 0.5)]), 0.55),  # worse in a case, better in its fold
+        (([(0.5, 0.5)], [(0.5, 0.5)], [(0.5, 0.5)]), None),  # no better
+    ],
+)
+def test_the_largest_component_is_kept_where_folds_agree(rows: tuple, gained: float | None) -> None:
+    found = cross_validated(folds_of(*rows))
+    assert found.per_class["organ"].largest == (None if gained is None else pytest.approx(gained))
+    assert found.per_class["b"].largest is None
+    assert found.keep_largest == (() if gained is None else ("organ",))
+    assert ("organ" in largest_gains(found)) is (gained is not None)
+    without = folds_of(*([(before, before) for before, _ in fold] for fold in rows))
+    plain = cross_validated(without)
+    assert plain.mean == found.mean  # no other figure has it
+    assert plain.per_class["organ"].dice == found.per_class["organ"].dice
+
+
+def test_dice_of_the_largest_component_is_beside_the_plain_one() -> None:
+    truth = np.zeros((8, 8, 8), np.uint8)
+    truth[:4, :4, :4] = 1
+    prediction = truth.copy()
+    prediction[6:, 6:, 6:] = 1  # 8 voxels too many
+    row = score_case("a", prediction, truth, ["background", "organ", "none"], options=Options(largest=True))
+    assert row.dice == {"organ": pytest.approx(2 * 64 / (64 + 72)), "none": None}
+    assert row.largest == {"organ": 1.0, "none": None}
+    assert CaseScores.from_json(row.to_json()) == row
+    assert score_case("a", prediction, truth, ["background", "organ", "none"]).largest is None
+    assert (prediction[6:, 6:, 6:] == 1).all()

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import save_small_model
+from small_models import save_small_model, write_image
 
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
+from c2fnas.inference.model import load_model
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package
+from c2fnas.inference.pretrained import model_folders
 from c2fnas.inference.unpacking import unpack
 
 DESIGN = "architecture.json"
@@ -329,3 +332,53 @@ def test_any_damage_is_refused_or_harmless(
         assert set(found) <= set(MEMBERS)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two models that vote, as `export --format model` leaves it."""
+    folder = tmp_path_factory.mktemp("voting") / "models"
+    for fold in (0, 1):
+        save_small_model(folder / f"fold-{fold}", seed=fold)
+    (folder / CARD).write_text("# Two models\n")
+    return folder
+
+
+def voting_content(folder: Path) -> Files:
+    """Every file of a folder and of those in it."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_models_that_vote_go_as_one_file(votes: Path, tmp_path: Path, half: bool) -> None:
+    folders = model_folders([votes])
+    pack(folders, tmp_path / "votes.zip", half=half)
+    pack(folders, tmp_path / "again" / "votes.zip", half=half)
+    assert (tmp_path / "votes.zip").read_bytes() == (tmp_path / "again" / "votes.zip").read_bytes()
+    unpack(tmp_path / "votes.zip", tmp_path / "out")
+    if not half:
+        assert voting_content(tmp_path / "out") == voting_content(votes)
+    array, options = write_image(tmp_path / "a.nii.gz"), {"affine": np.eye(4), "device": "cpu", "precision": "fp32"}
+    expected = load_model(tmp_path / "out").predict(array, **options)
+    loaded = load_model(tmp_path / "votes.zip")
+    assert len(loaded.packages) == 2
+    assert np.array_equal(loaded.predict(array, **options), expected)
+    if not half:
+        assert np.array_equal(load_model(votes).predict(array, **options), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"plan.json": b"{}"}, "belongs to no fold"),
+        ({"fold-1/../fold-2/plan.json": b"{}"}, "none of the files"),
+        ({"fold-x/plan.json": b"{}"}, "none of the files"),
+        ({"fold-1/deep/plan.json": b"{}"}, "none of the files"),
+        ({"fold-2/README.md": b"# x"}, "no plan.json"),
+        ({"fold-1/weights.safetensors": b"x" * 5}, "weights.safetensors"),
+    ],
+)
+def test_a_strangers_file_of_several_models_is_refused_alike(
+    votes: Path, tmp_path: Path, change: Files, why: str
+) -> None:
+    refused(zipped(tmp_path / "evil.zip", {**voting_content(votes), **change}), tmp_path / "in" / "out", why)

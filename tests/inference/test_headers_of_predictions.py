@@ -1,5 +1,6 @@
 """Labels keep the header, the name and the place of their image, whatever that header says of itself."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,21 @@ import numpy as np
 import pytest
 from small_models import PLAN, save_small_model, write_image
 
-from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.errors import UserError
-from c2fnas.inference.model import Model, load_model
+from c2fnas.inference.model import Model, load_model, predict_folder
+from c2fnas.inference.options import Extras
 from c2fnas.inference.package import load_package, save_package
+from c2fnas.inference.quality import Seen
 
 FIELDS = ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units")
 FIELDS += ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 TRUE = (0.5, 0.75, 2.0)
+SEEN = Seen(
+    spacing=tuple((mm, mm) for mm in TRUE),
+    volumes_ml=((0, 1), (0, 1)),
+    intensities=((-1, 1),),
+    stated_headers=((1.0, 1.0, 1.0),),
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +40,8 @@ def stated_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("stated")
     save_small_model(folder / "first")
     first = load_package(folder / "first")
-    save_package(
-        folder / "model", first.network, first.design, PLAN, card="", weighting="constant", fingerprint=fingerprint()
-    )
+    save_package(folder / "model", first.network, first.design, PLAN, card="", weighting="constant", seen=SEEN)
     return load_model(folder / "model")
-
-
-def fingerprint(**changes: Any) -> Fingerprint:
-    case = CaseFingerprint(
-        id="a",
-        shape=(9, 11, 7),
-        nonzero_shape=(9, 11, 7),
-        spacing=TRUE,
-        voxels=(1, 1, 1),
-        sha256="",
-        files=(),
-        stated=TRUE,
-        header=(1.0, 1.0, 1.0),
-    )
-    return Fingerprint(
-        name="Small",
-        folder="Small",
-        channels=(ChannelFingerprint(name="MRI", kind="mr", low=0, high=1, mean=0, std=1),),
-        classes=tuple(ClassFingerprint(name=each.name, values=each.values, cases=1) for each in PLAN.classes),
-        cases=(case,),
-    )
 
 
 def written(path: Path, kind: type, **fields: Any) -> Path:
@@ -132,7 +117,7 @@ def test_a_stated_spacing_labels_as_a_corrected_header_does_and_leaves_the_heade
 
 def test_it_is_asked_for_where_a_header_looks_as_in_training(stated_model: Model, tmp_path: Path) -> None:
     assert stated_model.plan.stated_headers == ((1.0, 1.0, 1.0),)
-    assert stated_model.plan.seen == (TRUE, TRUE)
+    assert stated_model.plan.seen == SEEN
     write_image(tmp_path / "images" / "a.nii.gz")
     with pytest.raises(UserError, match=r"a\.nii\.gz \(1×1×1 mm\).*--spacing"):
         stated_model.predict(tmp_path / "images", output=tmp_path / "out", device="cpu")
@@ -143,7 +128,7 @@ def test_it_is_asked_for_where_a_header_looks_as_in_training(stated_model: Model
     assert stated_model.predict(array, affine=np.eye(4), spacing=TRUE, device="cpu").shape == array.shape
 
 
-@pytest.mark.parametrize(("mm", "far"), [(1.0, False), (2.5, False), (0.4, False), (0.001, True), (30.0, True)])
+@pytest.mark.parametrize(("mm", "far"), [(1.0, False), (1.9, False), (0.6, False), (0.001, True), (30.0, True)])
 def test_a_spacing_far_from_training_is_said_before_anything_is_read(
     mm: float, far: bool, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,12 +137,38 @@ def test_a_spacing_far_from_training_is_said_before_anything_is_read(
     with caplog.at_level(logging.WARNING):
         model.predict(tmp_path / "a.nii.gz", output=tmp_path / "out", device="cpu")
     text = caplog.text
-    assert ("far from it: a.nii.gz" in text) == far
+    assert ("a.nii.gz: spacing" in text) == far
     if far:
         size = "×".join(str(max(1, round(n * mm))) for n in (3, 4, 5))
-        assert f"resampled to {size} voxels" in text
-        assert "GB" in text
+        assert f"3×4×5 voxels become {size}, " in text
+        assert "MiB" in text
         assert "--spacing" in text
+
+
+def test_figures_are_those_of_the_stated_spacing(stated_model: Model, tmp_path: Path) -> None:
+    """Two ways to one figure: the spacing stated, as an option or in a table, and an image whose header has it."""
+    for name, affine in (("lost", None), ("right", np.diag([*TRUE, 1]))):
+        write_image(tmp_path / name / "a.nii.gz", (12, 10, 7), affine=affine)
+    (tmp_path / "table.csv").write_text("id,image,spacing\na,lost/a.nii.gz,0.5 0.75 2\n")
+    told = {
+        "stated": (tmp_path / "lost", TRUE),
+        "table": (tmp_path / "table.csv", None),
+        "right": (tmp_path / "right", None),
+    }
+    extras = Extras("network", statistics=True)
+    for name, (images, spacing) in told.items():
+        done = predict_folder(
+            stated_model, images, tmp_path / "out" / name, spacing=spacing, device="cpu", extras=extras
+        )
+        assert done.done == ("a",)
+    stated, table, right = (json.loads((tmp_path / "out" / name / "statistics.json").read_text()) for name in told)
+    assert stated == table == right
+    organ = right["a"]["classes"]["organ"]
+    assert organ["volume_ml"] == pytest.approx(organ["voxels"] * np.prod(TRUE) / 1000)
+    assert organ["voxels"] > 0
+    assert nibabel.load(tmp_path / "out" / "table" / "a.nii.gz").header.get_zooms() == (1, 1, 1)
+    _, found = stated_model.predict(tmp_path / "lost" / "a.nii.gz", spacing=TRUE, statistics=True, device="cpu")
+    assert found == right["a"]
 
 
 @pytest.mark.parametrize("text", ["1,2", "0,1,1", "-1", "a", "nan", "1,1,inf"])

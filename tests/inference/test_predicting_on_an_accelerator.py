@@ -17,6 +17,7 @@ from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.path_ranking import score_by_case
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predict import Predictor
+from c2fnas.inference.sinks import Keep
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.search.paths import random_paths
 from c2fnas.space.search_space import SearchSpace
@@ -77,7 +78,8 @@ def test_models_vote_as_on_a_cpu(tmp_path: Path, accelerator: Accelerator, vote,
     def sink(place: str):
         models = tuple(load_package(tmp_path / str(seed)) for seed in (0, 1))
         predictor = Predictor(models, window, vote, mirror, device=place)
-        return predictor.label(read_image((tmp_path / "a.nii.gz",), "a"), tmp_path / "a.nii.gz", probabilities=True)
+        path = tmp_path / "a.nii.gz"
+        return predictor.label(read_image((path,), "a"), path, Keep("image", len(PLAN.classes)))[0]
 
     own, other = map(sink, PLACES)
     np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-4)

@@ -15,11 +15,11 @@ from matplotlib.text import Text
 from report_runs import finished_run
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
+from c2fnas.inference.preview import class_look
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
 from c2fnas.report.figures.coarse import TopologyMap, draw_best_so_far
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class, spread
 from c2fnas.report.figures.fine import pareto_front
-from c2fnas.report.figures.overlay import class_look
 from c2fnas.report.figures.sections import SECTIONS, draw_figures
 from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, picture, series_look
 from c2fnas.report.summary import read_report

@@ -133,9 +133,9 @@ def check(
 @contextmanager
 def _stage(reporter: "Reporter | None", name: str) -> Iterator[Any]:
     """A stage of a reporter, as a function of the cases done and those there are."""
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.runs.reporter import listening
 
-    listener = reporter or Silent()
+    listener = listening(reporter)
     listener.start(name, 1)
     yield lambda done, total: listener.update(name, done / total)
     listener.finish(name)

@@ -99,14 +99,14 @@ def evaluate(
     from c2fnas.evaluation.metrics import Evaluation, Options
     from c2fnas.evaluation.pairs import paired
     from c2fnas.files import write_text
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.runs.reporter import listening
 
     folders = [Path(each) for each in (predictions, against) if each is not None]
     files = [pair_files(folder, Path(labels)) for folder in folders]
     known = label_classes(classes, Path(labels), [pair for pairs, _ in files for pair in pairs])
     if true_spacing is None and (hausdorff or surface_tolerance is not None):
         _refuse_unstated(classes, Path(predictions), files[0][0])
-    listener, options = reporter or Silent(), Options(surface_tolerance, hausdorff, count_misses)
+    listener, options = listening(reporter), Options(surface_tolerance, hausdorff, count_misses)
     found: list[Evaluation] = []
     listener.start("evaluate", sum(len(pairs) for pairs, _ in files))
     for pairs, _ in files:

@@ -42,7 +42,7 @@ class Exportable:
 
         `nnunet`: a folder for `nnUNet_extTrainer`, with which nnU-Net v2 trains the architecture on its own.
 
-        `zip`: the model folder as one file, which `c2fnas import` checks and unpacks.
+        `zip`: a model, or all of a run's folds, as one file, which `c2fnas predict` takes and `c2fnas import` unpacks.
 
         `model`: a folder to pass on, which `c2fnas predict` takes: a copy of the model or, of a run with several folds,
         all of their models, with a card on their scores.
@@ -76,11 +76,11 @@ class Exportable:
             return Exported(path, _nnunet(self._searched(), path))
         if format == "model":
             return Exported(path, _folder(self._folders(), path, half=half, about=about, licence=licence))
+        if format == "zip":
+            return Exported(path, _zip(self._folders(), path, half))
         folder, *others = self._folders()
         if others:
             raise UserError(f"{1 + len(others)} models lie here. Name one of them, such as {folder}.")
-        if format == "zip":
-            return Exported(path, _zip(folder, path, half))
         return Exported(path, (_bundle if format == "bundle" else _onnx)(folder, path))
 
     def _folders(self) -> list[Path]:
@@ -96,7 +96,7 @@ class Source(Exportable):
     """The source of ``c2fnas export``; nothing is read before it is exported.
 
     Args:
-        model: A model folder, or a run folder that holds one model; with `--format model` it may hold several. A model
+        model: A model folder, or a run folder that holds one model; with `model` and `zip` it may hold several. A model
             that comes with c2fnas goes by its name (`hippocampus/fold-0`). With `--format nnunet` an architecture will
             do: a name, a JSON file, the text form.
     """
@@ -112,7 +112,7 @@ class Source(Exportable):
 
 
 def import_model(archive: str | Path, output: str | Path) -> Exported:
-    """Unpack a model's zip file, once everything in it has been checked: names, sizes, checksums, weights.
+    """Unpack a zip file of models, once everything in it has been checked: names, sizes, checksums, weights.
 
     A file that holds anything but a model is refused as a whole, so a stranger's file can be looked at safely.
 
@@ -159,10 +159,10 @@ def _nnunet(architecture: "Architecture", output: Path) -> str:
     return f"set nnUNet_extTrainer to this folder, then `nnUNetv2_train DATASET 3d_fullres FOLD -tr {TRAINER}`"
 
 
-def _zip(model: Path, output: Path, half: bool) -> str:
+def _zip(models: Sequence[Path], output: Path, half: bool) -> str:
     from c2fnas.export.archive import pack
 
-    pack(model, output, half=half)
+    pack(models, output, half=half)
     return f"`c2fnas import {output} --output FOLDER` unpacks it"
 
 

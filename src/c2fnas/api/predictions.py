@@ -40,10 +40,16 @@ class Prediction:
 def predict(
     models: str | Path | Sequence[str | Path],
     *,
-    input: str | Path,
+    input: str | Path | Sequence[str | Path],
     output: str | Path,
+    format: Literal["image", "dicom-seg"] = "image",
+    save_probabilities: Literal["image", "network"] | None = None,
+    statistics: bool = False,
+    preview: bool = False,
+    keep_identifiers: bool = False,
     vote: Literal["majority", "mean"] = "majority",
     mirror: bool | None = None,
+    keep_largest: bool | None = None,
     stride: str | None = None,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -60,10 +66,20 @@ def predict(
     Args:
         models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
             that come with c2fnas, such as `hippocampus`; a folder of this name on disk goes before.
-        input: An image, or a folder of images.
+        input: An image, or a folder of images or of DICOM series; may be given several times. A .txt file names a path
+            a line, `-` stands for such lines on standard input, and a CSV is a table of cases.
         output: The folder that the labels go to.
+        format: Labels in the format of the `image` (NIfTI for DICOM), or as `dicom-seg`, for images in DICOM.
+        save_probabilities: Write class probabilities too, `CASE_probabilities.npz` in half precision, in the grid of
+            the `image` or of the `network`.
+        statistics: Write statistics.json and statistics.csv: volume, mean intensity and box of each class, the
+            disagreement of several models, and remarks on cases that are unlike those of the training.
+        preview: Write a picture of each case, `CASE.png`: three planes with outlines.
+        keep_identifiers: Statistics tell the path of each image too and, of DICOM, the patient and the study.
         vote: How several models are fused: majority voting (the paper), or the mean probability.
         mirror: Average over mirrored views; by default as trained.
+        keep_largest: Keep the largest component of every class alone, or of none; by default of the classes that
+            gained by it in cross-validation. Not for regions, which overlap.
         stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
         precision: `auto`: what the device computes fast.
@@ -79,15 +95,17 @@ def predict(
 
     Examples:
         c2fnas predict hippocampus --input Task04_Hippocampus/imagesTs --output predictions
-        c2fnas predict runs/hippocampus --input Task04_Hippocampus/imagesTs --output predictions
+        c2fnas predict runs/hippocampus --input Task04_Hippocampus/imagesTs --output predictions --statistics --preview
         c2fnas predict runs/hippocampus/final/fold-0/model --input scan.nii.gz --output predictions --mirror
+        ls scans/*.nii.gz | c2fnas predict hippocampus --input - --output predictions
     """
     from c2fnas.inference.model import predict_folder
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.inference.options import Extras
+    from c2fnas.runs.reporter import listening
     from c2fnas.text import plural
 
     sources = [models] if isinstance(models, str | Path) else list(models)
-    listener, started = reporter or Silent(), False
+    listener, started = listening(reporter), False
 
     def progress(done: int, failed: int, total: int) -> None:
         nonlocal started
@@ -98,9 +116,22 @@ def predict(
         listener.update("predict", done, f"{failed} failed" if failed else "")
 
     count = len(model_folders([Path(source) for source in sources]))
-    options = {"vote": vote, "mirror": mirror, "stride": stride, "device": device, "precision": precision}
-    options |= {"max_memory": max_memory, "spacing": spacing}
-    predicted = predict_folder(sources, input, output, overwrite=overwrite, on_progress=progress, **options)
+    predicted = predict_folder(
+        sources,
+        input,
+        output,
+        overwrite=overwrite,
+        on_progress=progress,
+        vote=vote,
+        mirror=mirror,
+        stride=stride,
+        device=device,
+        precision=precision,
+        max_memory=max_memory,
+        spacing=spacing,
+        keep_largest=keep_largest,
+        extras=Extras(save_probabilities, statistics, preview, format == "dicom-seg", keep_identifiers),
+    )
     if started:
         listener.finish("predict")
     return Prediction(predicted)

@@ -98,7 +98,7 @@ class RunView:
             "verdict": None if verdict is None else verdict.to_json(),
         }
 
-    def report(self, *, overlays: bool = True, device: str = "auto") -> Path:
+    def report(self, *, overlays: bool = True, device: str = "auto", keep_identifiers: bool = False) -> Path:
         """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
 
         One page that needs no network and no other file; its figures lie beside it as SVG and PNG. The run is only
@@ -107,6 +107,7 @@ class RunView:
         Args:
             overlays: Show the best, median and worst case; the first time they are predicted.
             device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+            keep_identifiers: Show whole paths of the data set and of its files, not their last part alone.
 
         Returns:
             The page.
@@ -119,7 +120,9 @@ class RunView:
 
         refuse_unknown_device(device)
         from c2fnas.report import write_report
-        from c2fnas.runs.reporter import Silent
+        from c2fnas.runs.reporter import listening
 
-        say = (self._reporter or Silent()).say
-        return write_report(self.folder, overlays=overlays, device=find_device(device), say=say)
+        say = listening(self._reporter).say
+        return write_report(
+            self.folder, overlays=overlays, device=find_device(device), keep_identifiers=keep_identifiers, say=say
+        )

@@ -53,9 +53,9 @@ def simulate(
     refuse_below(2, repetitions=repetitions, slow_repetitions=slow_repetitions)
     from c2fnas.bench import TopologyTable
     from c2fnas.bench import simulate as replayed
-    from c2fnas.runs.reporter import Silent
+    from c2fnas.runs.reporter import listening
 
-    say = (reporter or Silent()).say
+    say = listening(reporter).say
     found = replayed(
         TopologyTable.shipped() if table is None else TopologyTable.load(Path(table)),
         tuple(name.strip() for name in samplers.split(",")),

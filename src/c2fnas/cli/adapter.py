@@ -90,7 +90,7 @@ class Parameter:
     def divided(self) -> bool:
         """True for an option of several values, which may stand with commas between them."""
         kind = _without_none(self.type)
-        return not self.by_position and get_origin(kind) is list and get_args(kind)[0] is not str
+        return not self.by_position and get_origin(kind) is list and get_args(kind)[0] not in (str, Path)
 
     @property
     def typed(self) -> inspect.Parameter:

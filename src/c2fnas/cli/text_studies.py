@@ -64,6 +64,7 @@ def _score(fold: "Fold", found: "Evaluation | None") -> str:
 
 def table_1(rows: "Sequence[TaskScores]") -> str:
     """Return Table 1: a line for each class and each task's mean, averages of several, and what has failed."""
+    from c2fnas.evaluation.cross_validation import largest_gains
     from c2fnas.studies.tasks import table_1 as averages_of
 
     whole = averages_of(rows)
@@ -74,6 +75,8 @@ def table_1(rows: "Sequence[TaskScores]") -> str:
         if len(rows) > 1
     ]
     failures = [f"{row.name}: {row.failure}" for row in rows if row.failure is not None]
+    scored = [(row.name, largest_gains(row.scores)) for row in rows if row.scores is not None]
+    failures += [f"{name}: {gains}; prediction keeps it, the table does not." for name, gains in scored if gains]
     return "\n".join([aligned([head, *(line for row in rows for line in _task(row)), *averages], left=2), *failures])
 
 

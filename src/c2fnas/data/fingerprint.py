@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.formats import volume_files
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
@@ -145,7 +146,9 @@ def alike(spacing: Spacing) -> Spacing:
 
 def content_hash(case: Case) -> str:
     """Return the SHA-256 of the contents of a case's files, in their order."""
-    return hashlib.sha256("".join(sha256(path) for path in case.files).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(sha256(file) for path in case.files for file in volume_files(path)).encode()
+    ).hexdigest()
 
 
 def channel_kind(name: str) -> Literal["ct", "mr"]:
@@ -158,8 +161,12 @@ def channel_kind(name: str) -> Literal["ct", "mr"]:
 
 
 def stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
-    """Return name, bytes and time of change of a case's files."""
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in case.files)
+    """Return name, bytes and time of change of a case's files; of a folder of slices, whose names may tell, in all."""
+    found = []
+    for path in case.files:
+        known = [file.stat() for file in volume_files(path)]
+        found.append((path.name, sum(each.st_size for each in known), max(each.st_mtime_ns for each in known)))
+    return tuple(found)
 
 
 def _unchanged(case: Case, known: CaseFingerprint) -> bool:

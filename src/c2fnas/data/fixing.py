@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.formats import Header, format_of, header_findings, suffix_of
+from c2fnas.data.formats import Header, format_of, header_findings, suffix_of, volume_files
 from c2fnas.data.geometry import Geometry, Turn
 from c2fnas.data.parallel import Progress
 from c2fnas.data.problem import CaseError
@@ -139,7 +139,7 @@ def _is_plain_label(stored: np.ndarray, header: Header) -> bool:
 
 def _fill_image(path: Path, copy: Path, case: Case, fill: float | None) -> str:
     """Write an image without NaN and infinite voxels and say how many there were; nothing where there are none."""
-    header = _sound(path, case) if fill is not None else None
+    header = _sound(path, case) if fill is not None and suffix_of(path) else None
     stored = _stored(header) if header is not None else None
     if header is None or stored is None or fill is None:
         return ""
@@ -171,7 +171,11 @@ def _stored(header: Header) -> np.ndarray | None:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """Copy a file with the file of its voxels, if there is one beside it; what is missing can't be copied."""
+    """Copy a file with that of its voxels beside it, or a folder of slices; what is missing can't be copied."""
+    if path.is_dir():
+        for file in volume_files(path):
+            write_atomically(copy / file.name, partial(shutil.copyfile, file))
+        return
     beside = None
     with suppress(CaseError):
         beside = format_of(path).data_file(path) if path.is_file() else None

@@ -137,11 +137,14 @@ def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
 def shared_groups(cases: Sequence[Case]) -> dict[str, str]:
     """Return the group of every case that shares it with another one, by the case's id.
 
+    Groups are numbered: their names may be those of patients.
+
     >>> shared_groups([Case("a", (), None, "p"), Case("b", (), None, "p"), Case("c", (), None, "q")])
-    {'a': 'p', 'b': 'p'}
+    {'a': 'group 1', 'b': 'group 1'}
     """
-    sizes = Counter(case.group for case in cases)
-    return {case.id: case.group for case in cases if case.group is not None and sizes[case.group] > 1}
+    sizes = Counter(case.group for case in cases if case.group is not None)
+    numbers = {group: number for number, group in enumerate((each for each in sizes if sizes[each] > 1), 1)}
+    return {case.id: f"group {numbers[case.group]}" for case in cases if case.group in numbers}
 
 
 def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "") -> None:

@@ -62,10 +62,15 @@ class ChannelPlan(_Frozen):
 
 
 class ClassPlan(_Frozen):
-    """A class and its values in label files; ``values[0]`` is written on export."""
+    """A class and its values in label files; ``values[0]`` is written on export.
+
+    ``code`` is the concept that a DICOM SEG has for it: value, scheme and meaning, such as ("10200004", "SCT",
+    "Liver"); None for "Tissue".
+    """
 
     name: str
     values: tuple[Annotated[int, Field(ge=0, le=LARGEST_VALUE)], ...] = Field(min_length=1)
+    code: tuple[str, str, str] | None = None
 
 
 class Plan(_Frozen):
@@ -152,7 +157,8 @@ class Plan(_Frozen):
 COMMENTS = {
     "channels": "In the image's order. ct: clipped, then (value - mean) / std; null: numbers of the fold's training "
     "cases. mr: standardised volume by volume.",
-    "classes": "In the order of class indices; the first is the background. The first value is written on export.",
+    "classes": "In the order of class indices; the first is the background. The first value is written on export. "
+    "code: the concept in a DICOM SEG, such as ['10200004', SCT, Liver]; null: Tissue.",
     "regions_class_order": "If set, the classes are regions, which may overlap; each is written as its value here, "
     "in this order. Larger regions first.",
     "ignore": "If set, the label value, the highest, of voxels that take no part in losses, statistics and metrics.",

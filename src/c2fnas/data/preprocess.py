@@ -20,9 +20,6 @@ from c2fnas.shapes import Size, Spacing
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """From ``(name, shape, dtype)`` to an array to fill; a memory map, say."""
 
-FAR = 3
-"""Times a spacing of training; as nnU-Net tells thick slices from others."""
-
 
 @dataclass(frozen=True)
 class Preparation:
@@ -102,15 +99,6 @@ def prepared_shape(shape: Size, spacing: Sequence[float], plan: Plan) -> Size:
     assert plan.spacing is not None
     i, j, k = (max(1, round(n * mm / new)) for n, mm, new in zip(shape, spacing, plan.spacing, strict=True))
     return i, j, k
-
-
-def is_far(spacing: Spacing, least: Spacing, largest: Spacing) -> bool:
-    """True if a spacing is beyond a range by a factor that no scanner of its kind would have.
-
-    >>> is_far((1, 1, 5), (1, 1, 1), (1, 1, 2)), is_far((0.001, 0.001, 0.001), (1, 1, 1), (1, 1, 2))
-    (False, True)
-    """
-    return any(mm * FAR < low or mm > FAR * high for mm, low, high in zip(spacing, least, largest, strict=True))
 
 
 def through_plane(spacing: Sequence[float], plan: Plan) -> int | None:

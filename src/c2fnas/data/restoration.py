@@ -75,6 +75,19 @@ class Restoration:
         (i0, i1), (j0, j1), (k0, k1) = self.box
         return i1 - i0, j1 - j0, k1 - k0
 
+    @property
+    def prepared(self) -> Geometry:
+        """The grid of the prepared array; its outer corners are those of the crop."""
+        to_original = np.zeros((4, 4))
+        to_original[3, 3] = 1
+        for axis, (source, flip) in enumerate(zip(self.order, self.flipped, strict=True)):
+            (start, stop), target = self.box[axis], self.shape[axis]
+            step = (stop - start) / target
+            first = start + step / 2 - 0.5
+            last = self.original.shape[source] - 1
+            to_original[source, axis], to_original[source, 3] = (-step, last - first) if flip else (step, first)
+        return Geometry.from_array(self.shape, self.original.matrix @ to_original)
+
     def view(self, array: np.ndarray) -> np.ndarray:
         """The crop of ``[..., i, j, k]`` of the original grid along the prepared axes: a view, to read or write."""
         lead = array.ndim - 3

@@ -118,6 +118,12 @@ class LabelScheme:
         table: np.ndarray = np.append(last, 0).astype(np.uint8)
         return table[labels]
 
+    def segments(self, labels: np.ndarray) -> np.ndarray:
+        """Return indices of classes as they are; of regions, which may overlap, bool masks ``[i, j, k, regions]``."""
+        if self.order is None:
+            return labels
+        return np.stack([self.mask(labels, number) for number in range(len(self.names))], axis=-1)
+
     def sums(self, counts: Sequence[int]) -> tuple[int, ...]:
         """Return voxels of every class or region, background first, by voxels of every part."""
         return tuple((self.members @ np.asarray(counts)[: self.members.shape[1]]).tolist())

@@ -226,12 +226,12 @@ def class_values(
 
 
 def label_suffix(image: Path) -> str:
-    """Return the suffix of a label file for an image: its own format, in one file, in its own case.
+    """Return the suffix of a label file for an image: its own format, in one file, in its own case; NIfTI for DICOM.
 
-    >>> label_suffix(Path("SCAN.NII.GZ")), label_suffix(Path("scan.nhdr"))
-    ('.NII.GZ', '.nrrd')
+    >>> label_suffix(Path("SCAN.NII.GZ")), label_suffix(Path("scan.nhdr")), label_suffix(Path("slice.dcm"))
+    ('.NII.GZ', '.nrrd', '.nii.gz')
     """
-    suffix = image.name[len(image.name) - len(suffix_of(image)) :]
+    suffix = image.name[len(image.name) - len(suffix_of(image)) :] or ".nii.gz"  # of DICOM
     return {".nhdr": ".nrrd", ".mhd": ".mha", ".NHDR": ".NRRD", ".MHD": ".MHA"}.get(suffix, suffix)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import UserError
+from c2fnas.inference.components import keep_largest
 from c2fnas.shapes import Spacing
 
 ByClass = dict[str, float | None]
@@ -52,11 +53,13 @@ class Options:
         hausdorff: Compute the Hausdorff distance's 95th percentile too.
         count_misses: Where label or prediction alone is empty, the distance is the length of the volume's diagonal;
             otherwise there is none.
+        largest: Compute Dice with the largest component of every class alone too, in 3D; not of regions, which overlap.
     """
 
     surface_tolerance: float | None = None
     hausdorff: bool = False
     count_misses: bool = False
+    largest: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class CaseScores:
         surface_dice: By class.
         hausdorff95_mm: By class.
         missed: Classes that the prediction shows nowhere.
+        largest: Dice with the largest component of each class alone.
     """
 
     case: str
@@ -78,6 +82,7 @@ class CaseScores:
     surface_dice: ByClass | None = None
     hausdorff95_mm: ByClass | None = None
     missed: tuple[str, ...] = ()
+    largest: ByClass | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON; metrics that were not asked for are left out."""
@@ -177,8 +182,12 @@ def score_case(
         if options.hausdorff:
             diagonal = float(np.linalg.norm(np.multiply(truth.shape, spacing))) if options.count_misses else None
             distance = hausdorff95_per_class(prediction, truth, scheme, spacing, diagonal)
-    dice = named(dice_per_class(prediction, truth, scheme))
+    dice, largest = named(dice_per_class(prediction, truth, scheme)), None
     apart = [(number, name) for number, name in enumerate(dice) if dice[name] == 0]
+    if options.largest and scheme.order is None:
+        alone = prediction.copy()
+        keep_largest(alone, range(1, len(scheme.classes)))
+        largest = named(dice_per_class(alone, truth, scheme))
     return CaseScores(
         case,
         dice,
@@ -186,6 +195,7 @@ def score_case(
         None if surface is None else named(surface),
         None if distance is None else named(distance),
         tuple(name for number, name in apart if not scheme.mask(prediction, number).any()),
+        largest,
     )
 
 

@@ -9,7 +9,7 @@ from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import EVERY_CASE, UNKNOWN, Fold
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
-from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
+from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
@@ -63,7 +63,7 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 {_table(scores, evaluations)}{unknown}
 
-{_seen(run, design)}
+{_gains(scores)}{_seen(run, design)}
 
 ## Limits
 
@@ -86,7 +86,7 @@ def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, pla
     parameters = sum(parameter.numel() for parameter in network.parameters())
     channels = ", ".join(f"{channel.name} ({channel.kind.upper()})" for channel in data.channels)
     return f"""- **Architecture**: `{design.to_text()}`, {parameters / 1e6:.2f} M parameters
-- **Data**: {len(data.cases)} labelled cases of {data.folder}; channels {channels}; classes
+- **Data**: {len(data.cases)} labelled cases of {config.dataset}; channels {channels}; classes
   {", ".join(each.name for each in data.classes[1:])}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.optimiser},
@@ -112,6 +112,11 @@ def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> st
     ]
     together = [scores.per_class[name].dice for name in names]
     return "\n".join([*head, *folds, _row(["together", scores.cases, *together, scores.mean.dice])])
+
+
+def _gains(scores: CrossValidation) -> str:
+    gains = largest_gains(scores)
+    return f"In prediction {gains}; no row has it.\n\n" if gains else ""
 
 
 def _row(cells: Sequence[str | int | float | None]) -> str:

@@ -66,10 +66,11 @@ class Fusion:
     Args:
         vote: The rule.
         argmax: Scores ``[any number of classes, i, j, k]`` to indices of the best, perhaps in another grid.
+        counted: Count votes for the mean probability too, so that :meth:`disputed` knows of them.
     """
 
-    def __init__(self, vote: Vote, argmax: Argmax) -> None:
-        self._vote, self._argmax = vote, argmax
+    def __init__(self, vote: Vote, argmax: Argmax, *, counted: bool = False) -> None:
+        self._vote, self._argmax, self._counted = vote, argmax, counted or vote == "majority"
         self._probability: Tensor | None = None
         self._models = 0
         self._votes: np.ndarray | None = None
@@ -79,13 +80,18 @@ class Fusion:
         self._models += 1
         probability = logits.float().softmax(0)
         self._probability = probability if self._probability is None else self._probability.add_(probability)
-        if self._vote == "majority":
+        if self._counted:
             self._count(self._argmax(logits), len(logits))
 
     def probabilities(self) -> Tensor:
         """Return the mean probabilities ``[classes, i, j, k]`` of the models, in the grid of their logits."""
         assert self._probability is not None
         return self._probability / self._models
+
+    def disputed(self) -> np.ndarray:
+        """Return the voxels on which the models differ, and those that any calls foreground; both are counts."""
+        assert self._votes is not None
+        return np.array([(self._votes.max(0) < self._models).sum(), (self._votes[0] < self._models).sum()])
 
     def labels(self) -> np.ndarray:
         """Return the fused labels, uint8, in the grid of ``argmax``."""
@@ -120,12 +126,14 @@ class RegionFusion:
         vote: The rule.
         restored: Scores ``[regions, i, j, k]``, one after the other and perhaps in another grid.
         scheme: What regions become.
+        counted: Count votes for the mean probability too, so that :meth:`disputed` knows of them.
     """
 
-    def __init__(self, vote: Vote, restored: Restored, scheme: LabelScheme) -> None:
+    def __init__(self, vote: Vote, restored: Restored, scheme: LabelScheme, *, counted: bool = False) -> None:
         self._vote, self._restored, self._scheme = vote, restored, scheme
+        self._counted = counted or vote == "majority"
         self._probability: Tensor | None = None
-        self._votes: Tensor | int = 0
+        self._votes: Tensor | None = None
         self._models = 0
 
     def add(self, logits: Tensor) -> None:
@@ -133,15 +141,25 @@ class RegionFusion:
         self._models += 1
         probability = self._scheme.probabilities(logits.float())
         self._probability = probability if self._probability is None else self._probability.add_(probability)
-        if self._vote == "majority":  # votes for a region less those against it
-            self._votes = self._votes + torch.stack([(scores > 0).char() * 2 - 1 for scores in self._restored(logits)])
+        if self._counted:  # votes for a region less those against it
+            votes = torch.stack([(scores > 0).char() * 2 - 1 for scores in self._restored(logits)])
+            self._votes = votes if self._votes is None else self._votes.add_(votes)
 
     def probabilities(self) -> Tensor:
         """Return the mean probabilities ``[regions, i, j, k]`` of the models, in the grid of their logits."""
         assert self._probability is not None
         return self._probability / self._models
 
+    def disputed(self) -> np.ndarray:
+        """Return the voxels on any region of which the models differ, and those that any has in a region."""
+        assert self._votes is not None
+        differ, found = (self._votes.abs() < self._models).any(0), (self._votes > -self._models).any(0)
+        return np.array([int(differ.sum()), int(found.sum())])
+
     def labels(self) -> np.ndarray:
         """Return the fused labels, uint8, in the grid of ``restored``."""
         means = torch.stack([mean - 0.5 for mean in self._restored(self.probabilities())])
+        if self._vote == "mean":
+            return self._scheme.decode(means)
+        assert self._votes is not None
         return self._scheme.decode(self._votes + means)

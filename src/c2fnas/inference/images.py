@@ -52,7 +52,7 @@ class Image:
         if isinstance(image, SpatialImage):
             return _of_nibabel(image)
         if isinstance(image, str | os.PathLike):
-            return _of_files(find_cases(Path(image), channels)[0].images)
+            return _of_files(find_cases([Path(image)], channels)[0].images)
         if isinstance(image, list | tuple):
             return _of_files(tuple(map(Path, image)))
         return _of_array(np.asarray(image), affine)

@@ -8,6 +8,8 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +18,9 @@ from c2fnas.data.formats import suffix_of
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
-from c2fnas.inference.prediction_files import find_cases, output_name
+from c2fnas.inference.prediction_files import find_cases, is_folder_of_images, output_name, read_paths
 from c2fnas.inference.pretrained import is_archive, model_folders
+from c2fnas.notebook import Bars, in_notebook
 from c2fnas.shapes import Size, Spacing
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ class Model:
         affine: Any = None,
         output: Source | None = None,
         probabilities: bool = False,
+        statistics: bool = False,
+        preview: bool = False,
         vote: Vote = "majority",
         mirror: bool | None = None,
         stride: int | str | Size | None = None,
@@ -85,8 +90,9 @@ class Model:
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         max_memory: int | str | None = None,
         spacing: str | Spacing | None = None,
+        keep_largest: bool | None = None,
     ) -> Any:
-        """Label an image, or every image of a folder, in its own grid.
+        """Label an image, or every image of a folder, in its own grid. Nothing is written but to ``output``.
 
         Args:
             image: A volume file (``CASE_0000``, ``CASE_0001`` ... are one case's channels), a list of a file per
@@ -96,6 +102,9 @@ class Model:
             output: A label file to write, of any format, or a folder; a folder of images needs one.
             probabilities: Return class probabilities too, the mean of several models'. They take four bytes for
                 every voxel and class.
+            statistics: Return volume, mean intensity and box of each class too, the models' disagreement and remarks on
+                quality, as :meth:`c2fnas.inference.predict.Predictor.statistics` has them.
+            preview: Return a figure of matplotlib too, three planes with outlines.
             vote: How several models are fused: majority voting (the paper), or the mean probability.
             mirror: Average over all eight mirrorings; by default as the model was validated.
             stride: Voxels between windows, one number or three; by default the model's.
@@ -104,38 +113,57 @@ class Model:
             max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
             spacing: The true one, in mm along the image's own axes, where its header has lost it. Labels keep the
                 header.
+            keep_largest: Keep the largest component of every class alone, or of none; by default as the model has it.
+                Not for regions, which overlap.
 
         Returns:
             Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
-            or a file. With ``probabilities`` a pair, its second a float32 array ``[classes, i, j, k]`` or a nibabel
-            image ``[i, j, k, classes]``; of regions without one for the background. With ``output`` the label file's
-            path; for a folder of images a :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
+            or a file. With ``probabilities``, ``statistics`` or ``preview`` a tuple of labels and these, in this order;
+            probabilities are a float32 array ``[classes, i, j, k]`` or a nibabel image ``[i, j, k, classes]``, of
+            regions without one for the background. With ``output`` the label file's path; for a folder of images a
+            :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
 
         Raises:
             UserError: an image is not sound or has other channels than the model, an option is wrong, or one window
                 does not fit into memory.
         """
-        options = Options(vote, mirror, stride, device, precision, max_memory, spacing)
+        options = Options(vote, mirror, stride, device, precision, max_memory, spacing, keep_largest)
         path = Path(image) if isinstance(image, str | os.PathLike) else None
         goal = None if output is None else Path(output)
-        if goal is not None and probabilities:
-            raise UserError("probabilities= are returned, not written. Leave output= out, and save what is returned.")
-        if path is not None and path.is_dir() and (goal is None or suffix_of(goal)):
+        if goal is not None and (probabilities or statistics or preview):
+            raise UserError(
+                "probabilities=, statistics= and preview= are returned, not written. Leave output= out, and save what "
+                "is returned; `c2fnas.predict` writes them for a folder of images."
+            )
+        if path is not None and is_folder_of_images(path) and (goal is None or suffix_of(goal)):
             raise UserError(f"{path}: a folder of images. Name the folder that their labels go to, as output=.")
         if goal is not None and not suffix_of(goal):
             if path is None:
                 raise UserError(f"{goal}: name a file to write, such as labels.nii.gz.")
             return self._into_folder(path, goal, options)
         from c2fnas.inference.images import Image
+        from c2fnas.inference.sinks import Keep
 
         predictor = self.predictor(options)
         given = Image.of(image, affine, len(self.plan.channels))
-        sink = predictor.label(given.volume, given.name, probabilities)
+        keep = Keep("image" if probabilities else None, self.plan.outputs, disputed=statistics)
+        bars = Bars() if in_notebook() else None
+        if bars is not None:
+            bars.start("predict", 1)
+        told = partial(bars.update, "predict") if bars is not None else lambda share: None
+        sink, way = predictor.label(given.volume, given.name, keep, told)
         if goal is not None:
             given.write(goal, sink.labels, self.plan.scheme.parts)
             return goal
-        labels = given.labels(sink.labels, self.plan.scheme.parts)
-        return (labels, given.probabilities(sink.probabilities)) if sink.probabilities is not None else labels
+        found = [given.labels(sink.labels, self.plan.scheme.parts)]
+        if sink.probabilities is not None:
+            found.append(given.probabilities(sink.probabilities))
+        if statistics or preview:
+            again = Image.of(image, affine, len(self.plan.channels)).volume  # the other one was overwritten
+            volume = replace(again, geometry=way.original)
+            found += [predictor.statistics(sink, volume, way)] * statistics
+            found += [predictor.picture(sink, volume, given.name.name)] * preview
+        return tuple(found) if len(found) > 1 else found[0]
 
     def predictor(self, options: Options = Options()) -> "Predictor":
         """Return these models with options, for :func:`c2fnas.inference.predict.predict_cases`.
@@ -156,15 +184,22 @@ class Model:
         except ValueError as error:
             raise UserError(f"--stride {options.stride}: {error}.") from error
         mirror = self.plan.mirror if options.mirror is None else options.mirror
-        return Predictor(self.packages, window, options.vote, mirror, device, options.stated)
+        names = self.plan.keep_largest if options.keep_largest is None else self.classes
+        kept = names if options.keep_largest is not False else ()
+        if kept and self.plan.scheme.order is not None:
+            raise UserError("--keep-largest: not for regions, which overlap: what is left of one is part of another.")
+        largest = tuple(index for index, each in enumerate(self.plan.classes) if index and each.name in kept)
+        own = options.stated, largest, options.extras
+        return Predictor(self.packages, window, options.vote, mirror, device, *own)
 
     def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
-        predicted = _predict_files(self, path, output, options)
-        if path.is_dir():
+        own = {each.name: getattr(options, each.name) for each in fields(options)}
+        predicted = predict_folder(self, path, output, **own)
+        if is_folder_of_images(path):
             return predicted
         if predicted.failures:
             raise UserError(predicted.failures[0].reason)
-        return output / output_name(find_cases(path, len(self.plan.channels))[0])
+        return output / output_name(find_cases([path], len(self.plan.channels))[0])
 
 
 def load_model(*sources: Source) -> Model:
@@ -184,31 +219,32 @@ def load_model(*sources: Source) -> Model:
 
     archives = any(map(is_archive, folders))
     unpacked = TemporaryDirectory(prefix="c2fnas-", ignore_cleanup_errors=True) if archives else None
-    packages = []
+    packages: list[Package] = []
     for number, folder in enumerate(folders):
         if unpacked is not None and is_archive(folder):
             archive, folder = folder, Path(unpacked.name) / str(number)
             unpack(archive, folder)
-        packages.append(load_package(folder))
+        packages += map(load_package, model_folders([folder]))
     return Model(packages, unpacked)
 
 
 def predict_folder(
     model: "Model | Source | Sequence[Source]",
-    images: Source,
+    images: Source | Sequence[Source],
     output: Source,
     *,
     overwrite: bool = False,
     on_progress: Progress = _silent,
     **options: Any,
 ) -> "Predicted":
-    """Label every image of a folder, or one file, into the folder ``output``; called again, it carries on.
+    """Label every image of a folder, or some files, into the folder ``output``; called again, it carries on.
 
     Files keep their names, formats and data types. A case that fails is passed over; the result tells of it.
 
     Args:
         model: A model, or what :func:`load_model` takes; it is loaded once the options are known to be right.
-        images: A folder of volume files, or one of them.
+        images: A folder of volume files, one of them, or several of both; see
+            :func:`c2fnas.inference.prediction_files.find_cases`.
         output: A folder, with the labels of one model and one choice of options.
         overwrite: Predict all again, and replace other models' predictions.
         on_progress: Called with the cases done, those of them that failed, and all.
@@ -219,23 +255,16 @@ def predict_folder(
             one window does not fit into memory.
     """
     chosen = Options(**options)
-    if not Path(images).exists():
-        raise UserError(f"{images}: no such file or folder. Name an image, or a folder of images.")
+    paths = read_paths(images)
     if not isinstance(model, Model):
         model = load_model(*((model,) if isinstance(model, str | os.PathLike) else model))
-    return _predict_files(model, Path(images), Path(output), chosen, overwrite, on_progress)
-
-
-def _predict_files(
-    model: Model, images: Path, output: Path, options: Options, overwrite: bool = False, on_progress: Progress = _silent
-) -> "Predicted":
     from c2fnas.inference.predict import predict_cases
 
-    cases = find_cases(images, len(model.plan.channels))
+    cases = find_cases(paths, len(model.plan.channels))
     return predict_cases(
-        model.predictor(options),
+        model.predictor(chosen),
         cases,
-        output,
+        Path(output),
         overwrite=overwrite,
         on_progress=lambda done, failed: on_progress(done, failed, len(cases)),
     )

@@ -10,6 +10,29 @@ from c2fnas.errors import UserError
 from c2fnas.shapes import Size, Spacing
 
 Vote = Literal["majority", "mean"]
+Grid = Literal["image", "network"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Files that are written beside the labels of a case.
+
+    Args:
+        probabilities: Class probabilities, half precision and compressed, in this grid; None for none.
+        statistics: Volumes, intensities, boxes and remarks on quality, of all cases in one JSON and one CSV.
+        preview: A picture of three planes.
+        dicom_seg: Labels are a DICOM SEG instead of a volume file.
+        identifiers: Statistics tell the files of a case, and the patient and study of DICOM.
+    """
+
+    probabilities: Grid | None = None
+    statistics: bool = False
+    preview: bool = False
+    dicom_seg: bool = False
+    identifiers: bool = False
+
+
+LABELS_ALONE = Extras()
 
 
 @dataclass(frozen=True)
@@ -24,6 +47,8 @@ class Options:
         precision: ``auto``: what the device computes fast.
         max_memory: What to compute in, such as ``8G``: the GPU's memory, or on the CPU all of this process's.
         spacing: The true one in mm along the images' own axes, where headers have lost it; None: the header's.
+        keep_largest: Keep the largest component of every class alone, or of none; None: as the model has it.
+        extras: What is written beside labels.
 
     Raises:
         UserError: an option is wrong on any machine.
@@ -36,6 +61,8 @@ class Options:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     max_memory: int | str | None = None
     spacing: str | Spacing | None = None
+    keep_largest: bool | None = None
+    extras: Extras = LABELS_ALONE
 
     def __post_init__(self) -> None:
         refuse_unknown_device(self.device)

@@ -7,6 +7,7 @@ prepared, cut into windows and mapped to label values; ``SHA256SUMS`` covers the
 
 import glob
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,12 +16,12 @@ import torch
 from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
-from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
+from c2fnas.inference.quality import Seen
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
@@ -28,16 +29,16 @@ from c2fnas.shapes import Size, Spacing
 from c2fnas.training.weights import read_tensors, write_tensors
 
 PLAN, CARD = "plan.json", "README.md"
+LARGEST = "**Largest components**:"
 MEMBERS = (*FILES, PLAN, WEIGHTS, SUMS, CARD)
 """The files that a package may have; one of the first ones."""
 
 
 class ModelPlan(Plan):
-    """A plan with the needs of prediction: the blending of windows, and mirrored views.
+    """A plan with the needs of prediction: the blending of windows, mirrored views, and what training showed.
 
-    ``seen`` are the least and the largest spacing of the training cases, along the plan's axes; ``stated_headers`` the
-    spacings in headers that others were stated for (:attr:`c2fnas.data.fingerprint.Fingerprint.stated_headers`). Models
-    of 0.1.0 know neither.
+    Of the classes named in ``keep_largest`` the largest component alone stays: where cross-validation gains by it.
+    Models of 0.1.0 do not tell what their training showed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,14 +46,19 @@ class ModelPlan(Plan):
     format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting
     mirror: bool = False
-    seen: tuple[Spacing, Spacing] | None = None
-    stated_headers: tuple[Spacing, ...] = ()
+    keep_largest: tuple[str, ...] = ()
+    seen: Seen | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not all(each.complete for each in self.channels):
             raise ValueError("a ct channel of a model needs clip, mean and std")
         return self
+
+    @property
+    def stated_headers(self) -> tuple[Spacing, ...]:
+        """Spacings in headers of the training's data set in place of which others were stated."""
+        return self.seen.stated_headers if self.seen else ()
 
     @property
     def clips_first(self) -> bool:
@@ -93,7 +99,7 @@ def save_package(
     card: str,
     weighting: Weighting,
     mirror: bool = False,
-    fingerprint: Fingerprint | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Write a package; one that was there before is replaced once the new one is whole.
 
@@ -105,7 +111,7 @@ def save_package(
         card: The model card, Markdown.
         weighting: How windows are blended.
         mirror: Average over mirrored views unless told otherwise.
-        fingerprint: Of the training cases, whose spacings the model remembers.
+        seen: What training showed; None keeps what ``plan`` says, that of another model.
 
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
@@ -114,11 +120,31 @@ def save_package(
         shutil.rmtree(left_over, ignore_errors=True)
     with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / design_file(design), design.to_json())
-        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror, fingerprint).model_dump(mode="json"))
+        write_json(unfinished / PLAN, _model_plan(plan, weighting, mirror, seen).model_dump(mode="json"))
         write_tensors(unfinished / WEIGHTS, network.state_dict())
         write_text(unfinished / CARD, card.rstrip() + "\n")
         names = sorted((design_file(design), PLAN, WEIGHTS))
         write_text(unfinished / SUMS, "".join(f"{sha256(unfinished / name)}  {name}\n" for name in names))
+
+
+def store_keep_largest(folder: Path, classes: Sequence[str], remark: str) -> None:
+    """Let a package keep the largest component of ``classes`` alone; its card says so in a ``remark``.
+
+    Raises:
+        UserError: it is no package, or can't be written; the one that was there is intact.
+    """
+    plan = read_plan(folder / PLAN)
+    if plan.keep_largest == tuple(classes):
+        return
+    sums, card = _sums(folder), read_card(folder)
+    before = card.partition(f"\n\n{LARGEST}")
+    with new_folder(folder, replace=True) as unfinished:
+        copy_package(folder, unfinished)
+        changed = plan.model_copy(update={"keep_largest": tuple(classes)})
+        write_json(unfinished / PLAN, changed.model_dump(mode="json"))
+        sums[PLAN] = sha256(unfinished / PLAN)
+        write_text(unfinished / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+        write_text(unfinished / CARD, f"{before[0]}\n\n{LARGEST} {remark}\n" if classes else f"{before[0]}\n")
 
 
 def load_package(folder: Path) -> Package:
@@ -160,14 +186,10 @@ def _check(path: Path, sums: dict[str, str]) -> None:
         raise UserError(f"{path}: {_DAMAGED}")
 
 
-def _model_plan(plan: Plan, weighting: Weighting, mirror: bool, fingerprint: Fingerprint | None) -> ModelPlan:
+def _model_plan(plan: Plan, weighting: Weighting, mirror: bool, seen: Seen | None) -> ModelPlan:
     """The plan of a model; that of another model keeps its format, and what it remembers."""
-    own = {name: getattr(plan, name) for name in type(plan).model_fields} | {"weighting": weighting, "mirror": mirror}
-    if fingerprint is not None:
-        spacings = [tuple(case.spacing[axis] for axis in plan.axes) for case in fingerprint.cases]
-        ends = tuple(tuple(end(values) for values in zip(*spacings, strict=True)) for end in (min, max))
-        own |= {"seen": ends, "stated_headers": fingerprint.stated_headers}
-    return ModelPlan(**own)
+    own = {name: getattr(plan, name) for name in type(plan).model_fields}
+    return ModelPlan(**own | {"weighting": weighting, "mirror": mirror} | ({"seen": seen} if seen else {}))
 
 
 def _network(design: Design, plan: Plan, folder: Path, sums: dict[str, str]) -> nn.Module:

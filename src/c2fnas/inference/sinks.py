@@ -4,11 +4,14 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from c2fnas.data.resample import SLAB_VOXELS, Taps
@@ -64,6 +67,23 @@ class ScoreSink:
             self._drop()
 
 
+@dataclass(frozen=True)
+class Keep:
+    """A choice of what a :class:`RestoringSink` keeps besides labels.
+
+    Args:
+        grid: Class probabilities in the image's own grid, or in the network's; None for none.
+        outputs: The number of classes, or of regions.
+        dtype: Of the probabilities.
+        disputed: Count the voxels on which models differ.
+    """
+
+    grid: Literal["image", "network"] | None = None
+    outputs: int = 0
+    dtype: DTypeLike = np.float32
+    disputed: bool = False
+
+
 class RestoringSink:
     """The best class of every original voxel, by one model's scores or by those of several that vote.
 
@@ -75,8 +95,7 @@ class RestoringSink:
         restoration: The way back to the original grid.
         models: Networks whose classes lie side by side in the logits, see :class:`c2fnas.inference.ensemble.Ensemble`.
         vote: How several models are fused.
-        classes: How many there are, or regions, where their probabilities are to be kept too: four bytes for every
-            voxel and class.
+        keep: What stays of the logits besides labels.
         scheme: What outputs become: classes, or regions.
     """
 
@@ -85,20 +104,26 @@ class RestoringSink:
         restoration: Restoration,
         models: int = 1,
         vote: Vote = "majority",
-        classes: int | None = None,
+        keep: Keep = Keep(),
         scheme: LabelScheme = LabelScheme(),
     ) -> None:
-        shape = restoration.original.shape
-        self.labels = np.zeros(shape, dtype=np.uint8)
+        self.labels = np.zeros(restoration.original.shape, dtype=np.uint8)
         """Class indices ``[i, j, k]`` of the original grid; complete once the volume is."""
-        self.probabilities = None if classes is None else np.zeros((classes, *shape), dtype=np.float32)
-        """Class probabilities ``[classes, i, j, k]`` of the original grid, the mean of several models'."""
+        self.disputed = np.zeros(2, dtype=np.int64)
+        """The voxels on which models differ, and those that any calls foreground; zero unless they are counted."""
+        self.probabilities: np.ndarray | None = None
+        """Class probabilities ``[classes, i, j, k]`` of the original or prepared grid, the mean of several models'."""
         self._out = restoration.view(self.labels)
-        self._kept_probabilities: np.ndarray | None = None
-        if self.probabilities is not None:
+        self._in_image: np.ndarray | None = None
+        self._in_network: np.ndarray | None = None
+        if keep.grid == "network":
+            self._in_network = self.probabilities = np.zeros((keep.outputs, *restoration.shape), keep.dtype)
+        elif keep.grid == "image":
+            self.probabilities = np.zeros((keep.outputs, *self.labels.shape), keep.dtype)
             self.probabilities[0] = scheme.order is None  # outside of the crop all is background
-            self._kept_probabilities = restoration.view(self.probabilities)
-        self._models, self._vote, self._scheme = models, vote, scheme
+            self._in_image = restoration.view(self.probabilities)
+        self._models, self._vote, self._counted = models, vote, keep.disputed and models > 1
+        self._scheme = scheme
         self._along = [
             Taps.nearest(n, m) if axis == restoration.nearest_axis else Taps.linear(n, m)
             for axis, (n, m) in enumerate(zip(restoration.shape, self._out.shape, strict=True))
@@ -110,6 +135,9 @@ class RestoringSink:
 
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Take a slab ``[models · classes, planes, j, k]`` and label every voxel that needs no later one."""
+        if self._in_network is not None:
+            each = [self._scheme.probabilities(own.float()) for own in logits.chunk(self._models)]
+            self._in_network[:, planes] = torch.stack(each).mean(0).cpu().numpy()
         for start, stop in self._chunks(planes.stop, len(logits)):
             within, first, last = self._along[0].slab(start, stop)
             self._label(start, stop, within, self._part(logits, planes.start, first, last))
@@ -123,9 +151,8 @@ class RestoringSink:
 
         One model's classes go through one by one; several models' are fused all at once, in thinner runs.
         """
-        step = max(
-            1, SLAB_VOXELS // (self._plane * (1 if self._models == 1 and self.probabilities is None else channels))
-        )
+        at_once = 1 if self._models == 1 and self._in_image is None else channels
+        step = max(1, SLAB_VOXELS // (self._plane * at_once))
         stop = int(np.searchsorted(self._along[0].high, until))
         while self._done < stop:
             start, self._done = self._done, min(self._done + step, stop)
@@ -147,20 +174,22 @@ class RestoringSink:
 
         if self._models == 1:
             self._out[start:stop] = self._scheme.decode(restored(part))
-            if self._kept_probabilities is not None:
+            if self._in_image is not None:
                 logits = torch.stack(list(restored(part)))
-                self._kept_probabilities[:, start:stop] = self._scheme.probabilities(logits).cpu().numpy()
+                self._in_image[:, start:stop] = self._scheme.probabilities(logits).cpu().numpy()
             return
         fusion = (
-            Fusion(self._vote, lambda scores: best_class(restored(scores)))
+            Fusion(self._vote, lambda scores: best_class(restored(scores)), counted=self._counted)
             if self._scheme.order is None
-            else RegionFusion(self._vote, restored, self._scheme)
+            else RegionFusion(self._vote, restored, self._scheme, counted=self._counted)
         )
         for model in part.chunk(self._models):
             fusion.add(model)
         self._out[start:stop] = fusion.labels()
-        if self._kept_probabilities is not None:
-            for kept, mean in zip(self._kept_probabilities, restored(fusion.probabilities()), strict=True):
+        if self._counted:
+            self.disputed += fusion.disputed()
+        if self._in_image is not None:
+            for kept, mean in zip(self._in_image, restored(fusion.probabilities()), strict=True):
                 kept[start:stop] = mean.cpu().numpy()
 
 

@@ -1,11 +1,13 @@
 """A model's zip file back into a package: a stranger's file, so nothing in it is believed before it is checked.
 
-Only the names of a package are accepted, at the top level and each once: no path can lead elsewhere, and a pickle has
-no name to come under. Only regular files, stored or deflated. No file may be larger than it declares, nor declare more
-than it can need: text has fixed limits, and the weights take what the architecture in the same archive says. Everything
-happens under another name; the package gets its own once its checksums agree and its weights load.
+Only the names of a package are accepted, at the top level or, of models that vote, in folders ``fold-0``, ``fold-1``,
+and each once: no path can lead elsewhere, and a pickle has no name to come under. Only regular files, stored or
+deflated. No file may be larger than it declares, nor declare more than it can need: text has fixed limits, and the
+weights take what the architecture in the same archive says. Everything happens under another name; the package gets its
+own once its checksums agree and its weights load.
 """
 
+import re
 import shutil
 import stat
 import zipfile
@@ -23,6 +25,7 @@ from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_pa
 from c2fnas.networks.designs import FILES, build_design, design_file, read_design
 
 DESIGNS = tuple(FILES)
+FOLD = re.compile(r"fold-\d{1,4}")
 KIB = 1 << 10
 MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 16 * KIB)
 """Bytes that a file of text may have."""
@@ -40,7 +43,7 @@ WHOLE = "Ask for the file again, or have it written again with `c2fnas export --
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the model package in ``archive`` to ``folder``, which must not hold anything.
+    """Write the model package in ``archive``, or the folders of several, to ``folder``, which must not hold anything.
 
     Raises:
         UserError: ``archive`` is no zip of a model package, is damaged, or holds anything that such a file has no need
@@ -48,12 +51,16 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     with _opened(archive) as file, new_folder(folder) as unfinished:
         try:
-            weights, *texts = _members(file)
-            for member in texts:
-                _extract(file, member, unfinished)
-            _refuse_other_size(unfinished, weights.file_size)
-            _extract(file, weights, unfinished)
-            load_package(unfinished)
+            for place, members in _models(file).items():
+                target = unfinished / place
+                target.mkdir(exist_ok=True)
+                for name, member in members.items():
+                    if name != WEIGHTS:
+                        _extract(file, member, target / name)
+                if WEIGHTS in members:
+                    _refuse_other_size(target, members[WEIGHTS].file_size)
+                    _extract(file, members[WEIGHTS], target / WEIGHTS)
+                    load_package(target)
         except UNREADABLE as error:
             raise UserError(f"{archive}: a damaged zip file ({error}). {WHOLE}") from error
         except _Refused as error:
@@ -78,26 +85,37 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield file
 
 
-def _members(file: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The weights, then the other files to extract, all of them acceptable by what the archive says of them."""
-    members: dict[str, zipfile.ZipInfo] = {}
+def _models(file: zipfile.ZipFile) -> dict[str, dict[str, zipfile.ZipInfo]]:
+    """The files to extract by folder and name, all of them acceptable by what the archive says of them."""
+    found: dict[str, dict[str, zipfile.ZipInfo]] = {}
     size = Path(str(file.filename)).stat().st_size
     for member in file.infolist():
-        _refuse_entry(member, size)
-        if member.filename in members:
+        place, name = _place(member.filename)
+        _refuse_entry(member, name, size)
+        if name in found.setdefault(place, {}):
             raise _Refused(f"it holds {member.filename} twice")
-        members[member.filename] = member
-    missing = [name for name in (PLAN, WEIGHTS, SUMS) if name not in members]
-    if missing:
-        raise _Refused(f"it holds no {missing[0]}, and so no model")
-    if sum(name in members for name in DESIGNS) != 1:
-        raise _Refused(f"a model has one of {' and '.join(DESIGNS)}")
-    return [members.pop(WEIGHTS), *members.values()]
+        found[place][name] = member
+    models = {place: members for place, members in found.items() if place} or {"": found.get("", {})}
+    if "" not in models and found.get("", {}).keys() - {CARD}:
+        raise _Refused(f"a model beside {', '.join(models)} belongs to no fold")
+    for members in models.values():
+        missing = [name for name in (PLAN, WEIGHTS, SUMS) if name not in members]
+        if missing:
+            raise _Refused(f"it holds no {missing[0]}, and so no model")
+        if sum(name in members for name in DESIGNS) != 1:
+            raise _Refused(f"a model has one of {' and '.join(DESIGNS)}")
+    return found
 
 
-def _refuse_entry(member: zipfile.ZipInfo, archive_size: int) -> None:
+def _place(path: str) -> tuple[str, str]:
+    """The folder of a fold, empty for none, and the name of a member; another path is refused as a name."""
+    folder, _, name = path.rpartition("/")
+    return (folder, name) if FOLD.fullmatch(folder) else ("", path)
+
+
+def _refuse_entry(member: zipfile.ZipInfo, name: str, archive_size: int) -> None:
     """See that an entry is a file that a model has, of a size that it can have."""
-    name, size = member.filename, member.file_size
+    size = member.file_size
     kind = stat.S_IFMT(member.external_attr >> 16)
     if name not in MEMBERS:
         raise _Refused(f"{name!r} is none of the files of a model ({', '.join(MEMBERS)})")
@@ -125,11 +143,11 @@ def _refuse_other_size(folder: Path, found: int) -> None:
         raise _Refused(f"{WEIGHTS} takes {found} bytes, but the weights of {design_file(design)} take {needed}")
 
 
-def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Write a member: `zipfile` hands out no byte more than is declared, and then finds the checksum wrong."""
     try:
         opened = file.open(member)
     except OSError as error:  # of the archive: one of the folder means another fix
         raise zipfile.BadZipFile(str(error)) from error
-    with opened as source, (folder / member.filename).open("xb") as target:
+    with opened as source, path.open("xb") as target:
         shutil.copyfileobj(source, target, 1 << 20)

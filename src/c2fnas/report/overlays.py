@@ -21,14 +21,11 @@ from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.forward import Precision, resolve_device
 from c2fnas.inference.package import load_package
+from c2fnas.inference.preview import EDGES, PLANES, shown_slice
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.runs.folder import RunFolder
 from c2fnas.training.precision import resolve_precision
-
-PLANES = ("sagittal", "coronal", "axial")
-EDGES = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
-"""Left, right, top and bottom of each plane as it is shown: the patient's right on the left."""
 
 THICK = 1.2  # an axis this many times coarser than the others is the one through the slices
 MARGIN_MM = 25.0
@@ -166,15 +163,6 @@ def through_axis(spacing: tuple[float, float, float]) -> int:
     """
     coarsest = int(np.argmax(spacing))
     return coarsest if spacing[coarsest] > THICK * sorted(spacing)[1] else 2
-
-
-def shown_slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
-    """Return a slice of a canonical volume (right, anterior, superior) as radiologists see it, see :data:`EDGES`.
-
-    >>> shown_slice(np.arange(8).reshape(2, 2, 2), axis=2, index=0).tolist()
-    [[6, 2], [4, 0]]
-    """
-    return np.take(volume, index, axis=axis).T[::-1, ::-1]
 
 
 def original_image(case: PreparedCase) -> np.ndarray:

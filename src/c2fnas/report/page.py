@@ -26,7 +26,14 @@ TEMPLATE = "page.html.j2"
 NUMBERS = (numbers.score, numbers.duration, numbers.device_hours, numbers.large, numbers.plural, numbers.value)
 
 
-def write_report(run: Path, *, overlays: bool = True, device: str = "auto", say: Say = lambda text: None) -> Path:
+def write_report(
+    run: Path,
+    *,
+    overlays: bool = True,
+    device: str = "auto",
+    keep_identifiers: bool = False,
+    say: Say = lambda text: None,
+) -> Path:
     """Write ``report/index.html`` and ``report/figures/*.svg`` and ``*.png`` of a run; an older report is replaced.
 
     The run is only read: it may be under way.
@@ -35,6 +42,7 @@ def write_report(run: Path, *, overlays: bool = True, device: str = "auto", say:
         run: A run folder, finished or not.
         overlays: True to show cases (Figure 6); the first time, three of them are predicted.
         device: Where to predict them.
+        keep_identifiers: Show whole paths of the data set and of its files.
         say: Receives a line on everything that takes long.
 
     Returns:
@@ -43,7 +51,7 @@ def write_report(run: Path, *, overlays: bool = True, device: str = "auto", say:
     Raises:
         UserError: no run folder, one with a damaged file, or the report can't be written.
     """
-    summary = read_report(run)
+    summary = read_report(run, keep_identifiers=keep_identifiers)
     shown, notes = _overlays(summary, overlays, device, say)
     pictures = draw_figures(summary, shown)
     page, figures = summary.folder.report / PAGE, summary.folder.report / FIGURES
@@ -80,7 +88,7 @@ def render_page(run: ReportSummary, pictures: Pictures, notes: Sequence[str] = (
         style=Markup(style),
         made=datetime.now(UTC),
         text=text,
-        config_text=_content(run.folder.config),
+        config_text=run.config.text(),
         plan_text=_content(run.folder.plan),
         version=__version__,
     )

@@ -1,6 +1,6 @@
 """A run read into frozen values: everything that its report shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2fnas.files import read_json, sha256
@@ -40,13 +40,18 @@ class ReportSummary(RunSummary):
     processes: int
 
 
-def read_report(run: Path) -> ReportSummary:
+def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
     """Read a run folder, finished or not. Nothing is written, and a driver at work is not disturbed.
+
+    Of paths beyond the run folder the last part stays, unless ``keep_identifiers``: folders are named after people.
 
     Raises:
         UserError: it is no run folder, or a file of it is damaged.
     """
     known = read_summary(run)
+    if not keep_identifiers:
+        place = Path(known.config.dataset_path).name
+        known = replace(known, config=known.config.model_copy(update={"dataset_path": place}))
     folder, config = known.folder, known.config
     coarse = summarise_coarse(known.trials, config)
     rows = read_json(folder.scale_table) if folder.scale_table.exists() else []

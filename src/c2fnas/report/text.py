@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
+from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
 from c2fnas.report.fine import patch_cost
@@ -41,7 +42,11 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
     found, evaluation = [], run.evaluation
     if evaluation is not None:
         classes = ", ".join(f"{name} {score(dice)}" for name, dice in evaluation.per_class.items())
-        found.append((score(evaluation.mean), "mean Dice", f"{classes}; {plural(len(evaluation.cases), 'case')}"))
+        scored = ((each.fold, each.evaluation) for each in run.final.folds)
+        scores = {fold: own for fold, own in scored if isinstance(fold, int) and own is not None}
+        gains = largest_gains(cross_validated(scores)) if scores else ""
+        remark = "; ".join(filter(None, [classes, plural(len(evaluation.cases), "case"), gains]))
+        found.append((score(evaluation.mean), "mean Dice", remark))
     elif run.best_dice is not None:
         found.append((score(run.best_dice), "best Dice so far", "of a coarse candidate on the validation fold"))
     if run.architecture is not None and run.plan is not None:

@@ -152,7 +152,8 @@ class DeploymentConfig(Frozen):
     The fold ``every-case`` leaves no case out; its Dice is unknown.
 
     ``extended`` is true where the recipe was prolonged on purpose after the run had begun. Validations on whole volumes
-    every ``validate_every`` iterations draw a curve and decide nothing.
+    every ``validate_every`` iterations draw a curve and decide nothing. With ``keep_largest``, cross-validation of
+    three folds or more decides of which classes prediction keeps the largest component alone.
     """
 
     folds: tuple[NonNegativeInt | Literal["last", "all", "every-case"], ...] | Literal["last", "all", "every-case"] = (
@@ -162,6 +163,7 @@ class DeploymentConfig(Frozen):
     start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
     extended: bool = False
     validate_every: PositiveInt | None = None
+    keep_largest: bool = True
 
 
 class RunConfig(Frozen):
@@ -218,10 +220,14 @@ class RunConfig(Frozen):
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """Return the configuration as YAML."""
         header = (
             "# The configuration of this run; a stage that begins fixes its part. Results depend on nothing else.\n"
         )
-        write_text(path, header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        return header + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from c2fnas.notebook import Bars, in_notebook
+
 
 class Reporter(Protocol):
     """Hears of the progress of stages."""
@@ -33,3 +35,8 @@ class Silent:
 
     def finish(self, stage: str, note: str = "") -> None:
         """Show nothing."""
+
+
+def listening(reporter: Reporter | None) -> Reporter:
+    """Return ``reporter``; where there is none, bars in a notebook and silence elsewhere."""
+    return reporter or (Bars() if in_notebook() else Silent())

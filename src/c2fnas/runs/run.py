@@ -25,7 +25,7 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.lock import RunLock
-from c2fnas.runs.reporter import Reporter, Silent
+from c2fnas.runs.reporter import Reporter, listening
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import Cost, network_cost
 
@@ -53,7 +53,7 @@ class Run:
         plan: Plan | None = None,
     ) -> None:
         self.folder = RunFolder(Path(root))
-        self.reporter = reporter or Silent()
+        self.reporter = listening(reporter)
         self._executor = executor
         self._config, self._plan = config, plan
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from c2fnas.data.folds import EVERY_CASE, Fold
 from c2fnas.errors import UserError
+from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
+from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run import Run
@@ -44,6 +46,7 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     for outcome in outcomes:
         if reason := failure_of(outcome):
             run.reporter.say(f"{outcome.job_id}: the model is kept. {reason}")
+    choose_components(run)
     return deployed(run, design, folds)
 
 
@@ -51,6 +54,22 @@ def deployed(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     """Return the trained models of ``folds`` with their evaluations."""
     models = tuple(run.folder.final_model(fold) for fold in folds)
     return Deployed(design, tuple(folds), models, tuple(evaluation_in(model.parent) for model in models))
+
+
+def choose_components(run: Run) -> None:
+    """Store with the models of all trained folds of which classes the largest component alone is kept in prediction.
+
+    Cross-validation decides, see :class:`c2fnas.evaluation.cross_validation.FoldedDice`; no reported Dice has it.
+    """
+    folds = trained_folds(run) if run.config.deployment.keep_largest else ()
+    scored = [fold for fold in folds if isinstance(fold, int)]
+    evaluations = {fold: found for fold in scored if (found := evaluation_in(run.folder.final_fold(fold))) is not None}
+    if not evaluations:
+        return
+    scores = cross_validated(evaluations)
+    remark = f"{largest_gains(scores)}. Prediction does so by default, and no other Dice here has it."
+    for fold in folds:
+        store_keep_largest(run.folder.final_model(fold), scores.keep_largest, remark)
 
 
 def evaluation_in(folder: Path) -> Evaluation | None:

@@ -23,7 +23,7 @@ from c2fnas.runs.poll import hand_on_stop, polling
 from c2fnas.runs.run import Run
 from c2fnas.space.topology import Topology
 from c2fnas.stages import supernet
-from c2fnas.stages.deployment import STAGE, Deployed, deployed, fold_job
+from c2fnas.stages.deployment import STAGE, Deployed, choose_components, deployed, fold_job
 from c2fnas.stages.fine import claim_topology, topology_begun
 from c2fnas.stages.pipeline import amend, topology_to_search
 from c2fnas.stages.train import TrainOptions, announcement, ready
@@ -62,6 +62,8 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
             )
             processes.do(run, job, share, STAGE, number)
         run.reporter.finish(STAGE)
+        if processes.first:
+            choose_components(run)
     return deployed(run, design, folds if processes.first else ())
 
 

@@ -21,13 +21,14 @@ from c2fnas.data.folds import UNKNOWN, Fold
 from c2fnas.data.patches import PatchSampler, prefetched
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.evaluate import evaluate_network
-from c2fnas.evaluation.metrics import Evaluation
+from c2fnas.evaluation.metrics import Evaluation, Options
 from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.package import load_package, save_package
+from c2fnas.inference.quality import Seen
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
@@ -279,9 +280,11 @@ def _evaluate(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
 ) -> Evaluation:
     ids = evenly_spread(run.split(spec.fold).validation, spec.cases)
+    components = spec.keep == "model" and folder is not None and run.config.deployment.keep_largest
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
-    return evaluate_network(network, run.cases(ids), window, **_about(run, folder, device))
+    options = Options(largest=components)
+    return evaluate_network(network, run.cases(ids), window, options=options, **_about(run, folder, device))
 
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:
@@ -320,6 +323,8 @@ def _scores(evaluation: Evaluation) -> Json:
 def _save_model(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, folder: Path, evaluation: Evaluation | None
 ) -> None:
+    training = run.split(spec.fold).training
+    known = [each for each in run.fingerprint.cases if each.id in set(training)]
     save_package(
         folder / PACKAGE,
         network,
@@ -328,7 +333,7 @@ def _save_model(
         card=model_card(run, spec.design, spec.recipe, spec.fold, evaluation),
         weighting=run.weighting,
         mirror=spec.recipe.mirror,
-        fingerprint=run.fingerprint,
+        seen=Seen.of(known, run.cases(training), run.plan.channels, run.fingerprint.stated_headers),
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from c2fnas.data.formats import metaimage, nifti, nrrd
+from c2fnas.data.formats import dicom, metaimage, nifti, nrrd
 from c2fnas.data.formats.header import Format, Header, header_findings
 from c2fnas.data.problem import CaseError
 
@@ -17,7 +17,7 @@ FORMATS: dict[str, ModuleType] = {
     ".mhd": metaimage,
 }
 
-__all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "without_suffix"]
+__all__ = ["FORMATS", "Format", "Header", "format_of", "header_findings", "suffix_of", "volume_files", "without_suffix"]
 
 
 def suffix_of(path: Path) -> str:
@@ -30,23 +30,30 @@ def suffix_of(path: Path) -> str:
 
 
 def without_suffix(path: Path) -> str:
-    """The name of a volume file without its suffix.
+    """The name of a volume file without its suffix; the whole name of a folder of slices.
 
     >>> without_suffix(Path("folder/liver_1.5.nii.gz"))
     'liver_1.5'
     """
     suffix = suffix_of(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+    return path.name[: -len(suffix)] if suffix else path.name if path.is_dir() else path.stem
 
 
 def format_of(path: Path) -> Format:
-    """The format of a volume file.
+    """The format of a volume file, by its name; DICOM is told by its content, and a folder is one of slices.
 
     Raises:
-        CaseError: the name has none of the suffixes.
+        CaseError: it is none that is known.
     """
     suffix = suffix_of(path)
+    if not suffix and (path.is_dir() or dicom.is_dicom(path)):
+        return cast(Format, dicom)
     if not suffix:
         fix = "Convert it to one of these formats, or name it rightly."
-        raise CaseError("", path, f"a file named {path.name}", f"one of {', '.join(FORMATS)}", fix)
+        raise CaseError("", path, f"a file named {path.name}", f"one of {', '.join(FORMATS)}, or DICOM", fix)
     return cast(Format, FORMATS[suffix])
+
+
+def volume_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a volume: those of a folder of slices, else the file itself."""
+    return tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)

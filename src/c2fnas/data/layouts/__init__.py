@@ -7,9 +7,10 @@ from c2fnas.data.layouts.csv_table import TableLayout
 from c2fnas.data.layouts.layout import DatasetError, Layout, Reading
 from c2fnas.data.layouts.msd import MsdLayout
 from c2fnas.data.layouts.nnunet import NnunetLayout
+from c2fnas.data.layouts.series import SeriesLayout
 from c2fnas.data.problem import CaseError
 
-LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout())
+LAYOUTS: tuple[Layout, ...] = (MsdLayout(), NnunetLayout(), TableLayout(), SeriesLayout())
 
 __all__ = ["LAYOUTS", "DatasetError", "Layout", "Reading", "datasets_in", "layout_of", "load_dataset", "read_dataset"]
 

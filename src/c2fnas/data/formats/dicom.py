@@ -1,0 +1,202 @@
+"""DICOM: a folder with one series of slices, a file of a series among others, a multi-frame file, a SEG.
+
+Slices are sorted by their position along the normal of their plane. Voxel axes are (columns, rows, slices), unflipped.
+Values are rescaled slice by slice. What is no regular volume is refused by name: a gap, slices at the same place, a
+tilted gantry, several series in one folder. Reading takes the extra ``dicom``.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from c2fnas.data.formats.dicom_slices import Slice, series_affine, series_findings, slices_of
+from c2fnas.data.formats.header import Header, cut_short
+from c2fnas.data.problem import CaseError
+from c2fnas.errors import UserError, refuse_exhaustion
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+PREAMBLE, SUFFIXES = 128, (".dcm", ".dicom", ".ima")
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
+IDENTIFIERS = ("PatientID", "PatientName", "StudyDate", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID")
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def is_dicom(path: Path) -> bool:
+    """True if a file has DICOM's preamble or suffix, or a folder holds such a file; DICOMDIR is an index, no image."""
+    if path.is_dir():
+        return any(is_dicom(file) for file in _files(path))
+    try:
+        with path.open("rb") as file:
+            told = path.suffix.lower() in SUFFIXES or file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+            return told and path.name.upper() != "DICOMDIR"
+    except OSError:
+        return False
+
+
+def find_series(folder: Path) -> tuple[tuple[str, Path], ...]:
+    """Return the image series in a folder and below it: a name, and the folder or, of several in one, a file of each.
+
+    Raises:
+        UserError: the package that reads them is absent.
+    """
+    found = []
+    for place in sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())}):
+        if not is_dicom(place):
+            continue
+        base = "_".join(place.relative_to(folder).parts) or place.absolute().name
+        groups = _series(place, _stamp(place))
+        if len(groups) == 1:
+            found.append((base, place))
+        numbers = [f"{base}_{each[0].number:03}" for each in groups]
+        unique = numbers if len(set(numbers)) == len(groups) else [f"{base}_{i}" for i in range(1, len(groups) + 1)]
+        found += [(name, each[0].path) for name, each in zip(unique, groups, strict=True)] if len(groups) > 1 else []
+    return tuple(found)
+
+
+def read_header(path: Path) -> Header:
+    """Read the headers of a series, a multi-frame file or a SEG.
+
+    Raises:
+        CaseError: there is no image, or there are several series.
+        UserError: the package that reads it is absent.
+    """
+    if not path.exists():
+        raise CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.")
+    if not path.is_dir() and (dataset := _read(path)).get("SOPClassUID") in (*SEGMENTATIONS, STRUCTURES):
+        return _annotation_header(path, dataset)
+    slices = _series_at(path)
+    affine, size = series_affine(slices), (slices[0].columns, slices[0].rows, len(slices))
+    return Header(path, size, slices[0].dtype, affine, tuple(series_findings(slices)))
+
+
+def read_voxels(header: Header) -> np.ndarray:
+    """Read the voxels of a series ``[columns, rows, slices]``, float32 and rescaled; of a SEG the segments' numbers.
+
+    Raises:
+        CaseError: a file is cut short, damaged or packed in a way for which no decoder is installed.
+    """
+    if not header.path.is_dir() and _read(header.path).get("SOPClassUID") in SEGMENTATIONS:
+        from c2fnas.data.formats.dicom_seg import read_segments
+
+        return read_segments(header.path)[0]
+    array = np.empty(header.shape[::-1], np.float32)  # columns fastest, as the file has it
+    places = list(enumerate(_series_at(header.path)))
+    for path, group in groupby(sorted(places, key=lambda each: each[1].path), key=lambda each: each[1].path):
+        pixels = _pixels(path, header)
+        for place, own in group:
+            frame = pixels if own.frame is None or pixels.ndim == 2 else pixels[own.frame]
+            if frame.shape != array.shape[1:]:
+                raise cut_short(header, f"{path.name}: pixels of size {frame.shape}")
+            array[place] = frame
+            array[place] *= own.slope
+            array[place] += own.intercept
+    return array.transpose(2, 1, 0)
+
+
+def data_file(path: Path) -> None:
+    """Voxels are in the files themselves."""
+
+
+def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
+    """Refuse: labels become a SEG by :func:`c2fnas.data.formats.dicom_seg.write_segments`, which needs more."""
+    raise UserError(f"{path}: labels are written as DICOM by `c2fnas predict --format dicom-seg`.")
+
+
+def source_images(path: Path) -> "list[Dataset]":
+    """Return the headers of a series' files, whole but for their pixels, in the order of its slices."""
+    return [_read(file) for file in dict.fromkeys(each.path for each in _series_at(path))]
+
+
+def identifiers(images: Sequence[Path]) -> dict[str, str]:
+    """Return the files of an image and, of DICOM, the patient and the study: what is told on request alone."""
+    found = {"files": " ".join(str(image.absolute()) for image in images)}
+    if is_dicom(images[0]):
+        header = _read(_series_at(images[0])[0].path)
+        found |= {name: str(header.get(name, "")) for name in IDENTIFIERS}
+    return found
+
+
+def _annotation_header(path: Path, dataset: "Dataset") -> Header:
+    """The header of a SEG; a structure set is contours, and refused."""
+    if dataset.SOPClassUID == STRUCTURES:
+        fix = "Convert it: `plastimatch convert --input RTSTRUCT --output-labelmap`, dcmrtstruct2nii, or 3D Slicer."
+        raise CaseError("", path, "an RTSTRUCT, which holds contours", "an image or a label on a grid", fix)
+    from c2fnas.data.formats.dicom_seg import read_segments
+
+    segments, affine, findings = read_segments(path)
+    return Header(path, segments.shape, segments.dtype, affine, findings)
+
+
+def _series_at(path: Path) -> tuple[Slice, ...]:
+    """The slices of the one series in a folder, or of that which a file belongs to."""
+    folder = path if path.is_dir() else path.parent
+    groups = _series(folder, _stamp(folder))
+    if not path.is_dir():
+        groups = tuple(group for group in groups if any(each.path == path for each in group))
+    if not groups:
+        fix = "Name the folder of a series of slices: CT, MR or PET with a position in the patient."
+        raise CaseError("", path, "no DICOM image with a position", "a series of slices", fix)
+    if len(groups) > 1:
+        shown = ", ".join(f"{each[0].number} ({len(each)} slices)" for each in groups[:5])
+        fix = "Put each into a folder of its own, or name a file of the one that is meant; predict takes them all."
+        raise CaseError("", path, f"{len(groups)} series in one folder: numbers {shown}", "one series", fix)
+    return groups[0]
+
+
+@lru_cache(maxsize=32)
+def _series(folder: Path, stamp: Stamp) -> tuple[tuple[Slice, ...], ...]:
+    """The series in a folder whose files have ``stamp``, by number; slices in order, each file once."""
+    if empty := [name for name, size, _ in stamp if size == 0]:
+        raise CaseError("", folder / empty[0], "an empty file", "a slice", "Copy or export the series again.")
+    return tuple(_grouped([folder / name for name, _, _ in stamp if is_dicom(folder / name)]))
+
+
+def _grouped(files: Sequence[Path]) -> list[tuple[Slice, ...]]:
+    groups: dict[tuple[str, str], dict[tuple[str, int | None], Slice]] = {}
+    for file in files:
+        for each in slices_of(_read(file), file):
+            group = groups.setdefault((each.series, each.instance if each.frame is not None else ""), {})
+            group.setdefault((each.instance, each.frame), each)  # a copy of a file is the same slice
+    ordered = [tuple(sorted(group.values(), key=lambda each: each.depth)) for group in groups.values()]
+    return sorted(ordered, key=lambda group: (group[0].number, group[0].series, group[0].path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
+
+
+def _stamp(folder: Path) -> Stamp:
+    return tuple((file.name, (known := file.stat()).st_size, known.st_mtime_ns) for file in _files(folder))
+
+
+def _read(path: Path) -> "Dataset":
+    """The header of a file."""
+    try:
+        from pydicom import dcmread
+    except ImportError as error:
+        raise UserError(f"{path}: to read DICOM takes two more packages: pip install 'c2fnas[dicom]'") from error
+    try:
+        return dcmread(path, stop_before_pixels=True, force=True)
+    except Exception as error:  # of a damaged file pydicom raises errors of many kinds
+        refuse_exhaustion(path, error)
+        fix = "Copy or export the file again."
+        raise CaseError("", path, f"an unreadable file ({error})", "a DICOM file", fix) from error
+
+
+def _pixels(path: Path, header: Header) -> np.ndarray:
+    from pydicom import dcmread
+
+    try:
+        return dcmread(path, force=True).pixel_array
+    except RuntimeError as error:
+        fix = "Install a decoder, such as `pip install pylibjpeg[all]`, or convert: `gdcmconv --raw`, `dcmdjpeg`."
+        raise CaseError("", path, f"packed pixels ({error})", "pixels that can be unpacked", fix) from error
+    except Exception as error:
+        raise cut_short(header, error) from error

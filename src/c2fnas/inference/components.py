@@ -1,0 +1,24 @@
+"""Connected components of labels: the largest one of a class stays, the others become background."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+
+CONNECTIVITY: Literal[26] = 26
+"""Neighbours of a voxel: those that share a corner count, as nnU-Net has it."""
+
+
+def keep_largest(labels: np.ndarray, classes: Iterable[int]) -> None:
+    """Turn all but the largest component of each of ``classes`` into background.
+
+    Args:
+        labels: Class indices, uint8 ``[i, j, k]``; changed in place.
+        classes: Class indices. Of components of equal size, one stays.
+    """
+    for index in classes:
+        import cc3d
+
+        own: np.ndarray = labels == index
+        if own.any():
+            labels[own & (cc3d.largest_k(own, k=1, connectivity=CONNECTIVITY) == 0)] = 0
