@@ -83,11 +83,15 @@ def test_a_folder_of_series_streams_and_a_bad_one_is_passed_over(
     write_series(
         tmp_path / "in" / "gap", np.zeros((4, 4, 5), np.int16), change=lambda data, i: data.clear() if i == 2 else None
     )
+    series(tmp_path / "cut")
+    (tmp_path / "cut").rename(tmp_path / "in" / "cut")
+    (tmp_path / "in" / "cut" / "IM0001").write_bytes(b"")
     write_multiframe(tmp_path / "in" / "frames" / "one.dcm", write_image(tmp_path / "c.nii.gz"))
     arguments = ("-i", tmp_path / "in", "-o", tmp_path / "out", "--statistics", "--preview", "--device", "cpu")
     assert call(monkeypatch, "predict", model, *arguments) == 1
     said = capsys.readouterr()
     assert "A slice is missing" in said.err
+    assert "an empty file" in said.err
     assert "3 cases predicted" in said.out
     assert sorted(json.loads((tmp_path / "out" / "statistics.json").read_text())) == ["a", "b", "frames"]
     assert (tmp_path / "out" / "a.png").is_file()

@@ -315,3 +315,16 @@ def test_numbers_of_options() -> None:
     for wrong in ("", "8X", "-1G", "0", "G"):
         with pytest.raises(UserError):
             parse_bytes(wrong)
+
+
+def test_a_prediction_imports_neither_monai_nor_fabric(run: Path, tmp_path: Path) -> None:
+    """Their import takes longer than a small image."""
+    write_image(tmp_path / "a.nii.gz")
+    program = (
+        "import sys, c2fnas; model = c2fnas.load_model(sys.argv[1]); model.predict(sys.argv[2], device='cpu'); "
+        "print(*({'monai', 'lightning_fabric', 'matplotlib', 'highdicom', 'SimpleITK', 'optuna'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, run, tmp_path / "a.nii.gz"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []

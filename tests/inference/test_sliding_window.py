@@ -66,7 +66,7 @@ def test_the_fractional_overlap_of_the_paper_would_give_another_stride() -> None
     assert window_starts((128, 96, 96), (96, 96, 96), (16, 16, 16)) == ((0, 0, 0), (16, 0, 0), (32, 0, 0))
 
 
-@pytest.mark.parametrize("patch", [(8, 8, 8), (96, 40, 12)])
+@pytest.mark.parametrize("patch", [(8, 8, 8), (96, 40, 12), (7, 13, 1), (40, 56, 40)])
 def test_importance_is_monais_and_positive(patch: tuple[int, int, int]) -> None:
     expected = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125)
     assert torch.equal(importance(patch, "gaussian"), expected)

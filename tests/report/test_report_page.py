@@ -89,7 +89,7 @@ def test_a_finished_run_is_whole(finished: Path) -> None:
     assert "The run is finished." in text
     assert "no memory" in text
     assert "table-4-widths" in page.ids
-    assert "c2fnas run /data/Task00 NEW --budget demo --seed 0 --devices cpu" in text
+    assert "c2fnas run Task00 NEW --budget demo --seed 0 --devices cpu" in text
     assert finished.parent.with_name("run.yaml").read_text().splitlines()[1] in text
     for link in page.links:
         if link.startswith("#"):

@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "monai", "sklearn", "optuna", "scipy", "pydantic", "lightning_fabric")
+HEAVY = (
+    "torch",
+    "monai",
+    "sklearn",
+    "optuna",
+    "scipy",
+    "pydantic",
+    "lightning_fabric",
+    "pydicom",
+    "highdicom",
+    "SimpleITK",
+)
 SCRIPT = """
 import importlib, pkgutil, sys
 import c2fnas, c2fnas.search, c2fnas.space

@@ -22,13 +22,16 @@ PLANTED = re.compile(
 )
 """Of the patients in headers, tables and folders, of their studies, and of where the data lie."""
 
+HIDDEN = "SECRETFOLDER_SAMPLETON"
+"""The folder that holds the data and, beside them, the run."""
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, predictions, report and packages of planted data: NIfTI and DICOM, a table with patients."""
     place = tmp_path_factory.mktemp("private")
     source = write_phantoms(place / "phantoms", cases=4, test_cases=0)
-    data = place / "SECRETFOLDER_SAMPLETON" / "data"
+    data = place / HIDDEN / "data"
     lines = ["id,image,label,patient"]
     for number, path in enumerate(sorted((source / "imagesTr").glob("*.nii.gz"))):
         label = nibabel.load(source / "labelsTr" / path.name)
@@ -49,13 +52,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sides = {f"plan.{name}": [16, 16, 16] for name in ("patch_size", "stride", "ranking_stride")}
     c2fnas.train(
         data / "cases.csv",
-        place / "run",
+        place / HIDDEN / "run",
         architecture="0:3D 1:P3D 0:2D @0.0625",
         iterations=2,
         folds="all",
         set=[f"{name}={value}" for name, value in ({"folds.count": 2} | sides).items()],
     )
-    return place
+    return place / HIDDEN
 
 
 def texts(folder: Path) -> dict[str, bytes]:
@@ -82,7 +85,7 @@ def leaks(folder: Path) -> dict[str, list[bytes]]:
 
 
 def test_the_search_finds_what_is_planted(place: Path, tmp_path: Path) -> None:
-    assert len(leaks(place / "SECRETFOLDER_SAMPLETON")) > 10
+    assert len(leaks(place / "data")) > 10
     nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2)), np.eye(4)), tmp_path / "a.nii.gz")
     assert leaks(tmp_path) == {}
 
@@ -96,7 +99,7 @@ def test_a_run_its_report_and_its_logs_tell_nothing(place: Path) -> None:
 
 
 def test_predictions_and_their_statistics_tell_nothing_unless_asked(place: Path, tmp_path: Path) -> None:
-    data = place / "SECRETFOLDER_SAMPLETON" / "data"
+    data = place / "data"
     asked: dict[str, Any] = {"save_probabilities": "image", "statistics": True, "preview": True, "device": "cpu"}
     result = c2fnas.predict(place / "run", input=data / "cases.csv", output=tmp_path / "out", **asked)
     assert result.status == "fine"

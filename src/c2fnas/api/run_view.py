@@ -107,7 +107,7 @@ class RunView:
         Args:
             overlays: Show the best, median and worst case; the first time they are predicted.
             device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
-            keep_identifiers: Show whole paths of the data set and of its files, not their last part alone.
+            keep_identifiers: Show whole paths of the data set and of the run, not their last part alone.
 
         Returns:
             The page.

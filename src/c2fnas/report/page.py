@@ -1,5 +1,6 @@
 """The report of a run: one HTML file with everything in it, and its figures beside it."""
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def write_report(
         run: A run folder, finished or not.
         overlays: True to show cases (Figure 6); the first time, three of them are predicted.
         device: Where to predict them.
-        keep_identifiers: Show whole paths of the data set and of its files.
+        keep_identifiers: Show whole paths of the data set and of the run.
         say: Receives a line on everything that takes long.
 
     Returns:
@@ -59,7 +60,10 @@ def write_report(
     for section in pictures.values():
         for each in section:
             each.save(figures)
-    write_text(page, render_page(summary, pictures, notes))
+    html = render_page(summary, pictures, notes)
+    if not keep_identifiers:  # failures and notes name files, too
+        html = html.replace(str(escape(f"{summary.folder.root.absolute().parent}{os.sep}")), "")
+    write_text(page, html)
     return page
 
 

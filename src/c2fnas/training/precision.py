@@ -1,12 +1,14 @@
 """The precision that a device computes in, Fabric's plugin for it, and right gradients in bf16 on a CPU."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:  # a prediction needs no Fabric, whose import takes as long as a small image
+    from lightning_fabric.plugins import Precision
 
 
 def resolve_precision(precision: str, device: str) -> str:
@@ -27,11 +29,13 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bf16" if device.startswith("cpu") and _cpu_multiplies_bf16() else "fp32"
 
 
-def precision_plugin(precision: str, accelerator: str) -> Precision:
+def precision_plugin(precision: str, accelerator: str) -> "Precision":
     """Return Fabric's plugin: autocast for bf16 and fp16, with a loss scaler for fp16 on any device.
 
     Fabric itself would turn fp16 on a CPU into bf16.
     """
+    from lightning_fabric.plugins import MixedPrecision, Precision
+
     if precision == "fp32":
         return Precision()
     return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", accelerator)

@@ -43,6 +43,8 @@ def is_dicom(path: Path) -> bool:
 def find_series(folder: Path) -> tuple[tuple[str, Path], ...]:
     """Return the image series in a folder and below it: a name, and the folder or, of several in one, a file of each.
 
+    A folder with a damaged file is taken for one series, whose reading says what is wrong.
+
     Raises:
         UserError: the package that reads them is absent.
     """
@@ -51,12 +53,16 @@ def find_series(folder: Path) -> tuple[tuple[str, Path], ...]:
         if not is_dicom(place):
             continue
         base = "_".join(place.relative_to(folder).parts) or place.absolute().name
-        groups = _series(place, _stamp(place))
-        if len(groups) == 1:
+        try:
+            groups = _series(place, _stamp(place))
+        except CaseError:
+            groups = None
+        if groups is None or len(groups) == 1:
             found.append((base, place))
+            continue
         numbers = [f"{base}_{each[0].number:03}" for each in groups]
         unique = numbers if len(set(numbers)) == len(groups) else [f"{base}_{i}" for i in range(1, len(groups) + 1)]
-        found += [(name, each[0].path) for name, each in zip(unique, groups, strict=True)] if len(groups) > 1 else []
+        found += [(name, each[0].path) for name, each in zip(unique, groups, strict=True)]
     return tuple(found)
 
 
