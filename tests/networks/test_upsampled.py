@@ -1,5 +1,6 @@
 """A convolution of an up-sampled volume at half the resolution: the plain form's numbers, everywhere and backwards."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,10 @@ def test_it_is_the_plain_form_to_rounding_in_all_27_regions(sides, filters, clas
     inputs = draw(batch, filters, *sides), draw(classes, filters, 3, 3, 3), draw(classes)
     ours, theirs = convolve_upsampled(*inputs), plain(*inputs)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for values in (1, 300, 2**21):  # without gradients, in slabs of one plane and of more
+        with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+            patch.setattr(upsampled_module, "SLAB_VALUES", values)
+            torch.testing.assert_close(convolve_upsampled(*inputs), theirs, rtol=1e-12, atol=1e-12)
     weights = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
     for a, b in zip(*(torch.autograd.grad((y * weights).sum(), inputs) for y in (ours, theirs)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)

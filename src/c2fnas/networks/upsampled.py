@@ -23,6 +23,9 @@ LAST = (((0.75, 0.25, 0), (0.25, 0.75, 1)), ((0.25, 0, 0), (0.75, 1, 0)))
 
 Rows are coarse voxels, columns are the weights of the fine kernel."""
 
+SLAB_VALUES = 2**21
+"""Outputs that are computed at a time on a CPU without gradients."""
+
 
 def convolve_upsampled(
     x: Float[Tensor, "b c i j k"], weight: Float[Tensor, "o c 3 3 3"], bias: Float[Tensor, " o"] | None = None
@@ -34,11 +37,40 @@ def convolve_upsampled(
     with torch.autocast(x.device.type, enabled=False):
         kernels = {kinds: _kernel(weight, kinds) for kinds in product(range(3), repeat=3)}
     wide = None if bias is None else bias.repeat(8)
+    if not torch.is_grad_enabled():
+        return _written(x, kernels, wide)
     blocks = _joined(x, kernels, wide)
     batch, _, i, j, k = blocks.shape
     # [b, (2, 2, 2, o), i, j, k] to [b, o, 2i, 2j, 2k]
     parts = blocks.view(batch, 2, 2, 2, -1, i, j, k)
     return parts.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(batch, -1, 2 * i, 2 * j, 2 * k)
+
+
+def _written(x: Tensor, kernels: dict[tuple[int, ...], Tensor], bias: Tensor | None) -> Tensor:
+    """The result without gradients: slab after slab is written to its place, and no other array is as large."""
+    batch, _, i, j, k = x.shape
+    values = batch * len(kernels[0, 0, 0]) * j * k
+    planes = max(1, SLAB_VALUES // values) if x.device.type == "cpu" else i
+    out: Tensor | None = None
+    for (kind_i, read_i, to_i), (kind_j, read_j, to_j), (kind_k, read_k, to_k) in product(
+        _runs(i, planes), _runs(j, j), _runs(k, k)
+    ):
+        part = functional.conv3d(x[..., read_i, read_j, read_k], kernels[kind_i, kind_j, kind_k], bias)
+        part = part.unflatten(1, (2, 2, 2, -1))
+        if out is None:
+            out = part.new_empty(batch, part.shape[4], i, 2, j, 2, k, 2)
+        out[:, :, to_i, :, to_j, :, to_k] = part.permute(0, 4, 5, 1, 6, 2, 7, 3)
+    assert out is not None
+    return out.view(batch, -1, 2 * i, 2 * j, 2 * k)
+
+
+def _runs(size: int, most: int) -> Iterator[tuple[int, slice, slice]]:
+    """Runs of at most ``most`` coarse voxels along an axis: the kind of region, the voxels read, those written."""
+    yield 0, slice(0, 2), slice(0, 1)
+    for start in range(1, size - 1, most):
+        stop = min(size - 1, start + most)
+        yield 1, slice(start - 1, stop + 1), slice(start, stop)
+    yield 2, slice(size - 2, size), slice(size - 1, size)
 
 
 def _joined(x: Tensor, kernels: dict[tuple[int, ...], Tensor], bias: Tensor | None) -> Tensor:
