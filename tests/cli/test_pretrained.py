@@ -114,7 +114,7 @@ def test_one_of_them_is_exported(toy: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (("--format", "onnx", "--half"), "--half --format onnx"),
         (("--format", "zip", "--licence", "CC0"), "--about and --licence"),
         (("--format", "bundle", "--about", "x"), "--about and --licence"),
-        (("--format", "zip"), "2 models lie here"),
+        (("--format", "zip"), "not a fold of a run"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

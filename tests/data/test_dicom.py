@@ -227,7 +227,8 @@ def written(tmp_path: Path, labels: np.ndarray, turn: Any = AXIAL, codes: Any = 
     write_series(tmp_path / "scan", random(labels.shape), turn=turn)  # type: ignore[arg-type]
     header = read_header(tmp_path / "scan")
     path = tmp_path / "label.seg.dcm"
-    write_segments(path, labels, ["liver", "tumour"], codes, tmp_path / "scan", header.affine)
+    classes = list(zip(("liver", "tumour"), codes, strict=True))
+    write_segments(path, labels, classes, tmp_path / "scan", header.affine)
     return path
 
 

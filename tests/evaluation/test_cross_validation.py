@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, average, score_case, summarise
 
@@ -99,9 +100,11 @@ def test_dice_of_the_largest_component_is_beside_the_plain_one() -> None:
     truth[:4, :4, :4] = 1
     prediction = truth.copy()
     prediction[6:, 6:, 6:] = 1  # 8 voxels too many
-    row = score_case("a", prediction, truth, ["background", "organ", "none"], options=Options(largest=True))
+    row = score_case(
+        "a", prediction, truth, LabelScheme.of("background", "organ", "none"), options=Options(largest=True)
+    )
     assert row.dice == {"organ": pytest.approx(2 * 64 / (64 + 72)), "none": None}
     assert row.largest == {"organ": 1.0, "none": None}
     assert CaseScores.from_json(row.to_json()) == row
-    assert score_case("a", prediction, truth, ["background", "organ", "none"]).largest is None
+    assert score_case("a", prediction, truth, scheme).largest is None
     assert (prediction[6:, 6:, 6:] == 1).all()

@@ -75,7 +75,7 @@ def test_the_card_says_what_the_files_of_the_run_say(run: Path, tmp_path: Path) 
     parameters = sum(tensor.numel() for tensor in read_tensors(run / "final/fold-0/model" / WEIGHTS, None).values())
     for said in (
         f"`{ARCHITECTURE.to_text()}`, {parameters / 1e6:.2f} M parameters",
-        "3 labelled cases of Task00",
+        "3 labelled cases of Phantoms & <others>",
         "T1 (MR)",
         "40 iterations of 2 patches",
         "30–36 × 40 × 20–25 voxels of 1 × 1 × 0.5–2.5 mm",

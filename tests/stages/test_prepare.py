@@ -309,7 +309,7 @@ def test_a_tables_groups_stay_together(work: Path) -> None:
     again(work)
     names = [f"phantom_{number:03d}" for number in range(6)]
     assert validation(work) == [tuple(names[:2]), tuple(names[2:4]), tuple(names[4:])]
-    assert Run.open(work / "run").groups == {name: f"p{number // 2}" for number, name in enumerate(names)}
+    assert Run.open(work / "run").groups == {name: f"group {1 + number // 2}" for number, name in enumerate(names)}
     start_over(work)
     with pytest.raises(UserError, match="1 group can't be divided"):
         again(work, folds=FoldChoice(group_by="(phantom)"))
@@ -321,7 +321,7 @@ FOUR_AND_TWO = FoldChoice("random", 2, group_by="phantom_(00[45]?)")
 def test_groups_are_kept_with_the_folds(work: Path) -> None:
     assert again(work).groups == {}
     start_over(work)
-    four = {f"phantom_00{number}": "00" for number in range(4)}
+    four = {f"phantom_00{number}": "group 1" for number in range(4)}
     assert again(work, folds=FOUR_AND_TWO).groups == four
     before = (work / "run" / "folds.json").read_bytes()
     RunFolder(work / "run").coarse.mkdir()

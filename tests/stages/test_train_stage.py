@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -212,7 +213,7 @@ def test_a_stated_spacing_decides_the_plan_is_kept_by_the_run_and_remembered_by_
     plan = load_package(tmp_path / "run/final/fold-4/model").plan
     assert plan.stated_headers == run.fingerprint.stated_headers != ()
     assert {*plan.stated_headers}.isdisjoint({tuple(sorted(true))})
-    assert all(low <= mm <= high for low, mm, high in zip(plan.seen[0], plan.spacing, plan.seen[1], strict=True))
+    assert all(low <= mm <= high for (low, high), mm in zip(plan.seen.spacing, plan.spacing, strict=True))
     train(dataset, tmp_path / "run", design=SMALL)  # without saying it again
     assert sums(tmp_path / "run") == first
     with pytest.raises(UserError, match=r"another data set|--spacing"):
@@ -356,7 +357,7 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
 def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.95 h / 2, less start and evaluation."""
     monkeypatch.setattr(prepare_module, "measure", lambda *_: Timings(patch=0.1, window=0.0))
-    monkeypatch.setattr(training, "train", lambda *_, **__: None)
+    monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     expected = (3600 * 0.95 / 2 - 8) / (0.1 * recipe.batch_size)
@@ -367,7 +368,7 @@ def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, 
     """0.2 s an iteration leaves time for 8,510; with augmentation, at 1 s, for fewer than where it begins."""
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
     monkeypatch.setattr(prepare_module, "measure", lambda *_: timings)
-    monkeypatch.setattr(training, "train", lambda *_, **__: None)
+    monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     assert (recipe.iterations, recipe.augmentation) == (AUGMENTED - 1, "none")

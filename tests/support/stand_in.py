@@ -252,7 +252,7 @@ def _cuda() -> dict[str, Callable]:
     """Functions of ``torch.cuda`` that need no more than their answer."""
     silent = ("_lazy_init", "set_device", "empty_cache", "synchronize", "manual_seed_all", "set_rng_state")
     answers = {
-        **dict.fromkeys((*silent, "set_per_process_memory_fraction")),
+        **dict.fromkeys((*silent, "set_per_process_memory_fraction", "reset_peak_memory_stats")),
         "is_available": True,
         "is_initialized": True,
         "device_count": 1,
@@ -262,6 +262,7 @@ def _cuda() -> dict[str, Callable]:
         "get_device_properties": _Properties(),
         "is_bf16_supported": True,
         "mem_get_info": (FREE, FREE),
+        "memory_allocated": 0,
         "memory_reserved": 0,
         "max_memory_reserved": 0,
     }

@@ -47,7 +47,7 @@ def design_from_json(value: Any) -> Design:
         ValueError: it is none.
 
     >>> design_from_json(Baseline("vnet", 0.5).to_json())
-    Baseline(name='vnet', width=0.5)
+    Baseline(name='vnet', width=0.5, levels=())
     """
     baseline = isinstance(value, dict) and "network" in value
     return Baseline.from_json(value) if baseline else Architecture.from_json(value)
