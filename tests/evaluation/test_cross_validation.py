@@ -100,9 +100,8 @@ def test_dice_of_the_largest_component_is_beside_the_plain_one() -> None:
     truth[:4, :4, :4] = 1
     prediction = truth.copy()
     prediction[6:, 6:, 6:] = 1  # 8 voxels too many
-    row = score_case(
-        "a", prediction, truth, LabelScheme.of("background", "organ", "none"), options=Options(largest=True)
-    )
+    scheme = LabelScheme.of("background", "organ", "none")
+    row = score_case("a", prediction, truth, scheme, options=Options(largest=True))
     assert row.dice == {"organ": pytest.approx(2 * 64 / (64 + 72)), "none": None}
     assert row.largest == {"organ": 1.0, "none": None}
     assert CaseScores.from_json(row.to_json()) == row
