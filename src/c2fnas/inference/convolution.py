@@ -31,9 +31,14 @@ class SingleSample(TorchFunctionMode):
 
 
 def _applies(x: Tensor, weight: Tensor, *options: Any) -> bool:
-    if x.device.type != "cpu" or not x.dtype == weight.dtype == torch.float32 or "same" in options:
+    if x.device.type != "cpu" or not x.dtype == weight.dtype == torch.float32 or _named(options):
         return False
     return len(x) == 1 and max(weight.shape[2:]) > 1 and torch.backends.mkldnn.is_available()
+
+
+def _named(options: tuple[Any, ...]) -> bool:
+    """True if the padding is a word."""
+    return any(isinstance(each, str) for each in options)
 
 
 def _convolve(
