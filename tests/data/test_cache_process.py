@@ -170,7 +170,7 @@ FLAT = (
     + """
 cases = [Case(f"header{n}", (folder / f"header{n}.nii.gz",), None) for n in range(int(sys.argv[2]))]
 for case in cases:
-    (folder / "cache" / _name(plan, content_hash(case))).mkdir(parents=True)
+    (folder / "cache" / _name(plan, content_hash(case), None)).mkdir(parents=True)
 (real, *others) = [Case(f"real{n}", (folder / f"real{n}.nii",), None) for n in range(3)]
 cache = prepare_cases([real, *cases, *others], plan, folder / "cache")
 assert len(cache.ids) == len(cases) + 3

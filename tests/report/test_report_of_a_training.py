@@ -51,7 +51,8 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
     assert shown
     words = shlex.split(unescape(shown[1]))
     assert words[0] == "c2fnas"
-    again = [str(tmp_path / "again") if word == "NEW" else word for word in words[1:]]
+    places = {"NEW": str(tmp_path / "again"), dataset.name: str(dataset)}  # a page tells no path above the run
+    again = [places.get(word, word) for word in words[1:]]
     monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: InlineExecutor(devices[0]))
     result = CliRunner().invoke(app, [*again, "--quiet"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
