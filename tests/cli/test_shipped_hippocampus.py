@@ -12,6 +12,7 @@ import torch
 from small_models import write_image
 
 from c2fnas.cli import main
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.evaluation.metrics import dice_per_class
 from c2fnas.inference.package import CARD, WEIGHTS, load_package
 from c2fnas.inference.pretrained import PLACE, pretrained_names
@@ -98,6 +99,6 @@ def test_real_volumes_are_labelled_well(tmp_path: Path, monkeypatch: pytest.Monk
             np.asarray(nibabel.load(path / name).dataobj).astype(np.uint8)  # type: ignore[attr-defined]
             for path in (tmp_path / "out", DATA / "labelsTr")
         )
-        dice = dice_per_class(ours, truth, classes=3)
+        dice = dice_per_class(ours, truth, LabelScheme.of("background", "Anterior", "Posterior"))
         assert None not in dice
         assert np.mean(dice) > 0.8, name  # type: ignore[arg-type]

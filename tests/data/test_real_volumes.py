@@ -27,7 +27,11 @@ def dataset(name: str, cases: int) -> Dataset:
     ("name", "cases", "warnings"),
     [
         ("Task04_Hippocampus", (200, 60), {"labels stored as float32"}),
-        ("CardiacShortAxis", (40, 0), set()),
+        (
+            "CardiacShortAxis",
+            (40, 0),
+            {"a spacing of exactly 1 mm along every axis in 40 of 40 images, such as one of 192×192×13"},
+        ),
         ("LeftAtrium", (12, 0), set()),
         ("ProstateThick2ch", (2, 0), set()),
         ("BrainTumour2ch", (2, 0), set()),
