@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
+from c2fnas.training.precision import forbid_tf32
 
 Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
@@ -26,7 +27,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
     """Return the context in which a network computes in ``precision``; for fp32 none at all, which any device knows."""
-    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST[precision])
+    if precision != "fp32":
+        return torch.autocast(device.type, _AUTOCAST[precision])
+    forbid_tf32()
+    return nullcontext()
 
 
 def filled(batch: np.ndarray, size: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from c2fnas.errors import Interrupted
-from c2fnas.memory import used_memory
+from c2fnas.memory import release_memory, used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
 from c2fnas.training.metrics_log import MetricsLog, Progress
@@ -87,7 +87,9 @@ def train(
     session = _Session(Stepper(network, recipe, device, forward), folder, seed, extend)
     if validate and validate_every:
         session.validate, session.validate_every = validate, validate_every
-    return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
+    result = session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
+    release_memory()
+    return result
 
 
 def time_iterations(network: nn.Module, batches: Batches, recipe: Recipe, count: int, *, device: str = "auto") -> float:
