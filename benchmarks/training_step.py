@@ -9,10 +9,10 @@ each in a process of its own, one step of each in turn, so that a busy machine s
 CPU it is that of processor seconds by the number of threads, since others may share the machine. Every row has the
 settings of memory and threads that `c2fnas train` has. A row's memory is that of its process at its peak, beyond what
 was there before the first step. A step costs three times the forward's multiply-accumulates, two FLOPs each: on a GPU
-the rate is set against what a large matrix product of that precision reaches on the same card. nnU-Net's network is used where `dynamic_network_architectures` can be imported
-(`pip install --no-deps --target DIR dynamic-network-architectures`, DIR in PYTHONPATH), else MONAI's form of it. DiNTS
-is the network of its space that `c2fnas train --network dints` trains. Results go to
-`benchmarks/results/training_step_DEVICE.{json,md}`.
+the rate is set against what a large matrix product of that precision reaches on the same card. nnU-Net's network is used
+where `dynamic_network_architectures` can be imported (`pip install --no-deps --target DIR
+dynamic-network-architectures`, DIR in PYTHONPATH), else MONAI's form of it. DiNTS is the network of its space that
+`c2fnas train --network dints` trains. Results go to `benchmarks/results/training_step_DEVICE.{json,md}`.
 """
 
 import argparse
@@ -175,8 +175,8 @@ class Worker:
             env=environment,
         )
         about = self.read()
-        label = {"plain U-Net": unet_name(), OLDER: f"C2FNAS-Panc of {about.pop('version')}"}.get(name, name)
-        about.pop("version", None)
+        version = about.pop("version")
+        label = {"plain U-Net": unet_name(), OLDER: f"C2FNAS-Panc of {version}"}.get(name, name)
         self.row = Row(label, variant, precision, batch, **about, memory=0, seconds=[], processor_seconds=[])
 
     def read(self) -> dict[str, Any]:
