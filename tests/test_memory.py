@@ -1,6 +1,8 @@
 """Memory: the free part is what machine and container both have; a lack of it is told from other failures."""
 
+import ctypes
 import errno
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,3 +141,27 @@ def test_the_peak_is_never_below_what_is_held() -> None:
     held = used_memory(torch.device("cpu"))
     del block
     assert peak_memory("cpu:1") >= 0.95 * held
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
+def test_freed_memory_is_kept_until_it_is_released() -> None:
+    """Page by page: without it every use of a large array faults for all of its pages."""
+    program = """
+import resource, numpy as np
+from c2fnas.memory import keep_freed_memory, release_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(1 << 23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+usual = faults()
+keep_freed_memory()
+faults()
+kept = faults()
+release_memory()
+print(usual, kept, faults())
+"""
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    usual, kept, released = map(int, output.split())
+    assert kept < usual / 10
+    assert released > usual / 2

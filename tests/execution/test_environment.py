@@ -23,7 +23,7 @@ def test_threads(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if limit:
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    assert environment.worker_environment(devices[0], devices)["OMP_NUM_THREADS"] == threads
+    assert environment.worker_environment(devices[0], len(devices))["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_worker_sees_its_own_gpu_alone(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert environment.worker_environment(device, [device])["CUDA_VISIBLE_DEVICES"] == expected
+    assert environment.worker_environment(device, 1)["CUDA_VISIBLE_DEVICES"] == expected
     assert environment.inner_device(device) == inner
 
 

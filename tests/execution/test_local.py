@@ -123,14 +123,16 @@ def test_a_kill_for_lack_of_memory_is_told_from_others(tmp_path: Path, monkeypat
     assert outcome.value == {"divisor": 2}
 
 
-def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("jobs", "threads"), [(sys.maxsize, "4"), (7, "4"), (2, "6"), (1, "12")])
+def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, threads: str) -> None:
     monkeypatch.setattr("c2fnas.execution.environment.usable_cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with LocalProcessExecutor(["cpu:0", "cpu:1", "cpu:2"]) as executor:
+        executor.jobs = jobs
         executor.submit(job(tmp_path, "threads"))
         outcome = executor.wait()
     assert outcome is not None
-    assert outcome.value == {"threads": "4", "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    assert outcome.value == {"threads": threads, "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
 @pytest.mark.parametrize("devices", [[], ["cpu", "cpu"]])

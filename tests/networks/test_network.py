@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from c2fnas.networks import SegmentationNetwork, build_network
 from c2fnas.networks.cell import build_operation
+from c2fnas.networks.channels_last import NormReLU
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import level_sizes
 from c2fnas.space.operation import Operation
@@ -150,8 +151,8 @@ def test_every_convolution_but_the_last_is_normalised_and_rectified() -> None:
     network = sampled(1, seed=8)[0]
     convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv3d)]
     norms = [part for part in network.modules() if isinstance(part, torch.nn.InstanceNorm3d)]
-    rectifiers = [part for part in network.modules() if isinstance(part, torch.nn.ReLU)]
-    assert len(convolutions) - 1 == len(norms) == len(rectifiers)
+    assert len(convolutions) - 1 == len(norms)
+    assert all(isinstance(part, NormReLU) for part in norms)
     assert [part.bias is None for part in convolutions] == [True] * len(norms) + [False]
 
 

@@ -18,11 +18,14 @@ def kept_by_autograd(architecture: Architecture, size: tuple[int, int, int], in_
     """Bytes of all features between forward and backward pass, each storage once, weights and statistics left out."""
     network = build_network(architecture, in_channels=in_channels, classes=3)
     storages = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         features = tensor.dim() == 5 and len(tensor) in (1, patches)  # the composed last layer has kernels of its own
-        if features and not isinstance(tensor, torch.nn.Parameter):
-            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        rows_or_planes = tensor.dim() in (2, 4) and len(tensor) > patches  # of convolutions of 1×1×1 and 1×1×3
+        place = tensor.untyped_storage().data_ptr()
+        if (features or rows_or_planes) and place not in weights:
+            storages[place] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -16,7 +16,7 @@ from c2fnas.planning.budget import (
     ranking_pairs,
     scheduled,
 )
-from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, draft, load_budget
+from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig, Shares
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
@@ -52,7 +52,8 @@ def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
     part = load_budget("paper")
     for name, stage in STAGES.items():
         expected = paper_recipe(stage)
-        assert getattr(paper, name).recipe == complete_recipe(part[name]["recipe"], stage, PLAN, "fp32") == expected
+        assert expected.precision == "fp32"
+        assert getattr(paper, name).recipe == complete_recipe(part[name]["recipe"], stage, PLAN, "bf16") == expected
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -154,6 +155,15 @@ def test_without_a_search_the_folds_have_all_of_the_time(patch: float, folds: in
 
     assert spent(length) <= 0.95 * 3600 + 1e-6 or length == FEWEST_ITERATIONS
     assert spent(length + 1) > 0.95 * 3600 - 1e-6
+
+
+def test_departures_from_the_paper_are_those_asked_for() -> None:
+    assert departures(preset("paper")) == []
+    asked = {"coarse.recipe.precision": "bf16", "coarse.recipe.micro_batch": 4, "deployment.recipe.momentum": 0.8}
+    assert departures(draft(requested("paper", asked), "paper")) == [
+        "coarse.recipe.precision is bf16, not fp32",
+        "deployment.recipe.momentum is 0.8, not 0.9",
+    ]
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

@@ -230,7 +230,8 @@ def test_a_recipe_is_completed_again(begun: Callable[..., Run]) -> None:
     run.configure(asked(run, "fine.recipe.learning_rate=0.5"))
     paper = asked(run, "fine.recipe.name=paper").fine.recipe
     expected = paper_recipe("supernet").with_iterations(5000).model_copy(update={"learning_rate": 0.5})
-    assert paper == expected.model_copy(update={"precision": before.precision})
+    assert paper == expected
+    assert paper.precision == "fp32"
 
 
 def test_a_length_that_time_gave_stays_where_the_recipe_is_amended(begun: Callable[..., Run]) -> None:

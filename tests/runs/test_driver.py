@@ -1,5 +1,6 @@
 """The loop that drives jobs: what happens in a worker reaches the user."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,26 @@ def test_outcomes_come_in_the_order_of_the_jobs_and_each_counts(tmp_path: Path) 
     assert [outcome.job_id for outcome in outcomes] == heard == ["a", "b", "c"]
     assert reporter.shown == [1, 2, 3]
     assert reporter.notes[-1] == "best Dice 0.5000 of 2"
+
+
+def test_a_lone_job_has_every_core_also_where_it_is_resumed_and_the_next_stage_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of threads is a matter of the stage alone, and so a resumed one computes as it began."""
+    monkeypatch.setattr("c2fnas.execution.environment.usable_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.syspath_prepend(TARGETS)
+
+    def threads(*names: str) -> list[str]:
+        jobs = [Job(name, "executor_targets:threads", {}, tmp_path / name) for name in names]
+        return [outcome.value["threads"] for outcome in run_jobs(run, "stage", jobs)]  # type: ignore[index]
+
+    with LocalProcessExecutor(["cpu:0", "cpu:1"]) as executor:
+        run = Run(tmp_path, executor=executor)
+        assert threads("alone") == ["4"]
+        assert threads("a", "b") == ["2", "2"]
+        shutil.rmtree(tmp_path / "b")
+        assert threads("a", "b") == ["2", "2"]
 
 
 def test_no_jobs_are_no_outcomes(tmp_path: Path) -> None:

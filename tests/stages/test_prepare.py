@@ -185,6 +185,17 @@ def test_another_plan_than_the_papers_is_told_where_the_paper_is_asked_for(work:
     assert listener.said == [said]
 
 
+def test_a_recipe_that_is_not_the_papers_is_told_where_the_paper_is_asked_for(work: Path) -> None:
+    start_over(work)
+    (work / "run" / "plan.yaml").unlink()
+    listener = Listener()
+    run = Run(work / "run", reporter=listener)
+    overrides = {"seed": 3, "coarse.recipe.precision": "bf16", "plan.spacing": [8, 8, 8]}
+    run = prepare(run, work / "data", request_for(run.folder, budget="paper", overrides=overrides, devices=("cpu",)))
+    assert listener.said[-1].endswith("not the paper's to the letter: coarse.recipe.precision is bf16, not fp32.")
+    assert [run.config.coarse.recipe.precision, run.config.fine.recipe.precision] == ["bf16", "fp32"]
+
+
 def test_a_plan_edited_before_the_start_makes_the_old_cache_stale(work: Path) -> None:
     folder = start_over(work)
     before = {path.name for path in folder.cache.iterdir()}

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import recipe
 
+from c2fnas.inference.forward import autocast
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
+from c2fnas.training.device import make_fabric
 from c2fnas.training.precision import SmallConvolutions
 from c2fnas.training.step import Stepper
 
@@ -71,3 +73,12 @@ def test_a_network_whose_lowest_level_is_two_voxels_deep(size):
         Stepper(network, recipe(precision=precision, nesterov=False, weight_decay=0.0), "cpu").step(batch, 5)
         moved[precision] = torch.cat([p.detach().flatten() for p in network.parameters()]) - before
     assert 0.05 < moved["bf16"].norm() / moved["fp32"].norm() < 20
+
+
+@pytest.mark.parametrize("begin", [lambda: make_fabric("cpu", "fp32"), lambda: autocast(torch.device("cpu"), "fp32")])
+def test_float32_is_not_rounded_to_tf32_on_a_gpu(begin):
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    for backend in backends:
+        backend.allow_tf32 = True
+    begin()
+    assert not any(backend.allow_tf32 for backend in backends)

@@ -2,19 +2,18 @@
 
 import os
 import sys
-from collections.abc import Sequence
 
 from c2fnas.cores import limited_threads, usable_cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def worker_environment(device: str, devices: Sequence[str]) -> dict[str, str]:
-    """Return the environment of the worker on ``device``, which shares the cores with those on the other ``devices``.
+def worker_environment(device: str, workers: int) -> dict[str, str]:
+    """Return the environment of a worker on ``device``, one of so many that share the cores.
 
     A limit on threads that the user has set already is kept where it is lower.
     """
-    environment = limited_environment(max(1, usable_cores() // len(devices)))
+    environment = limited_environment(max(1, usable_cores() // workers))
     if is_cuda(device):
         environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return environment

@@ -1,5 +1,6 @@
 """The interface of executors, which run jobs here, in other processes or on other machines."""
 
+import sys
 from abc import ABC, abstractmethod
 from typing import Self
 
@@ -18,6 +19,9 @@ class Executor(ABC):
     >>> outcome.kind, outcome.value
     ('done', {'word': 'hello'})
     """
+
+    jobs: int = sys.maxsize
+    """The number of jobs in the stage at hand. Where they are fewer than the devices, they share all the cores."""
 
     _closed = False
 

@@ -14,6 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.convolution import SingleSample
 from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
+from c2fnas.training.precision import forbid_tf32
 
 Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
@@ -29,8 +30,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 @contextmanager
 def computing(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Inference in ``precision``; in fp32 on a CPU, a single sample takes the fast kernels that several take."""
+    """Inference in ``precision``, without TF32; in fp32 on a CPU, a single sample takes the kernels of several."""
     fp32 = precision == "fp32"
+    if fp32:
+        forbid_tf32()
     own = SingleSample() if fp32 and device.type == "cpu" else nullcontext()
     with torch.inference_mode(), nullcontext() if fp32 else torch.autocast(device.type, _AUTOCAST[precision]), own:
         yield

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from c2fnas.networks.channels_last import CHANNELS_LAST, Convolution, NormReLU, eager_on_cpu
 from c2fnas.shapes import Size
 
 Kernel = tuple[int, int, int]
@@ -19,9 +20,8 @@ class ConvBlock(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, kernel: Kernel = (1, 1, 1), stride: int = 1) -> None:
         i, j, k = kernel
         super().__init__(
-            nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=(i // 2, j // 2, k // 2), bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
-            nn.ReLU(inplace=True),
+            Convolution(inputs, outputs, kernel, stride=stride, padding=(i // 2, j // 2, k // 2), bias=False),
+            NormReLU(outputs),
         )
 
 
@@ -47,8 +47,8 @@ class UpSampling(nn.Module):
         """
         if x.is_meta:
             return self.conv(interpolate(x, size))
-        convolution, norm, activation = self.conv
-        return activation(norm(interpolate(convolution(x), size)))
+        convolution, norm_relu = self.conv
+        return norm_relu(interpolate(convolution(x), size))
 
 
 def interpolate(x: Features, size: Sequence[int]) -> Features:
@@ -57,8 +57,8 @@ def interpolate(x: Features, size: Sequence[int]) -> Features:
     On a CPU input and output are channels last. PyTorch's kernels for it are several times faster, forward and
     backward, and the convolution that follows accepts it (docs/decisions/0017).
     """
-    if x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
-        x = x.to(memory_format=torch.channels_last_3d)
+    if eager_on_cpu(x):
+        x = x.to(memory_format=CHANNELS_LAST)
     return functional.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from c2fnas.networks.blocks import Features, crop_end, initialise, pad_end
 from c2fnas.networks.cell import Cell
+from c2fnas.networks.channels_last import CHANNELS_LAST, eager_on_cpu
 from c2fnas.networks.stem import StemIn, StemOut
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
@@ -58,6 +59,8 @@ class Trunk(nn.Module):
         size = padded_size(input_size, self.topology.downsamplings)
         if size != input_size:
             x = pad_end(x, size)
+        if eager_on_cpu(x):
+            x = x.clone(memory_format=CHANNELS_LAST)
         return State({STEM: self.stem_in(x)}, input_size, level_sizes(size, self.topology.downsamplings))
 
     def step(self, state: State, cell: int, operation: Operation, second: Tensor | None = None) -> State:

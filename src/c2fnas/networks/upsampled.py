@@ -76,24 +76,27 @@ def _runs(size: int, most: int) -> Iterator[tuple[int, slice, slice]]:
 def _joined(x: Tensor, kernels: dict[tuple[int, ...], Tensor], bias: Tensor | None) -> Tensor:
     """The regions' outputs, side by side."""
     rows = []
-    for kind_i, part_i in _regions(x.shape[2]):
+    for kind_i, slab in _regions(x, 2):
         columns = []
-        for kind_j, part_j in _regions(x.shape[3]):
+        for kind_j, bar in _regions(slab, 3):
             cells = [
-                functional.conv3d(x[:, :, part_i, part_j, part_k], kernels[kind_i, kind_j, kind_k], bias)
-                for kind_k, part_k in _regions(x.shape[4])
+                functional.conv3d(part, kernels[kind_i, kind_j, kind_k], bias) for kind_k, part in _regions(bar, 4)
             ]
             columns.append(torch.cat(cells, dim=4))
         rows.append(torch.cat(columns, dim=3))
     return torch.cat(rows, dim=2)
 
 
-def _regions(size: int) -> Iterator[tuple[int, slice]]:
-    """The kinds of region along an axis, with the coarse voxels that each one reads."""
-    yield 0, slice(0, 2)
+def _regions(x: Tensor, axis: int) -> Iterator[tuple[int, Tensor]]:
+    """The kinds of region along an axis, with the coarse voxels that each one reads.
+
+    An inner region reads all of ``x``, and a slice of it would cost a copy of all gradients.
+    """
+    size = x.shape[axis]
+    yield 0, x.narrow(axis, 0, 2)
     if size > 2:
-        yield 1, slice(0, size)
-    yield 2, slice(size - 2, size)
+        yield 1, x
+    yield 2, x.narrow(axis, size - 2, 2)
 
 
 def _kernel(weight: Tensor, kinds: tuple[int, ...]) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
-from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import RESULT_FREE, PaperStage, Recipe, modern_recipe, paper_recipe
 
 if TYPE_CHECKING:
     from c2fnas.data.plan import Plan  # which imports torch, and a wrong --budget is to be refused at once
@@ -89,11 +89,30 @@ def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
 def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: "Plan", precision: str) -> Recipe:
     """Return the recipe that ``part`` names: the paper's to the letter, or the modern one with the plan's batch.
 
-    ``precision`` and what the plan says of the batch give way to values in ``part``.
+    ``precision`` and what the plan says of the batch give way to values in ``part``, and to the paper's recipe.
     """
-    planned = {"volumes": plan.batch_size, "patches_per_volume": 1, "foreground_rate": plan.foreground_rate}
-    own = {"precision": precision} | ({} if part["name"] == "paper" else planned) | dict(part)
+    planned = {
+        "volumes": plan.batch_size,
+        "patches_per_volume": 1,
+        "foreground_rate": plan.foreground_rate,
+        "precision": precision,
+    }
+    own = ({} if part["name"] == "paper" else planned) | dict(part)
     return Recipe.model_validate(_base(part, stage).model_dump() | own)
+
+
+def departures(config: RunConfig) -> list[str]:
+    """List, in words, what the recipes of ``config`` have otherwise than the paper's, as the user has asked for it.
+
+    >>> departures(draft(requested("paper", {"fine.recipe.precision": "bf16"}), "paper"))
+    ['fine.recipe.precision is bf16, not fp32']
+    """
+    found = []
+    for section, stage in STAGES.items():
+        own, paper = (each.model_dump() for each in (getattr(config, section).recipe, paper_recipe(stage)))
+        changed = [name for name in paper if name not in RESULT_FREE and own[name] != paper[name]]
+        found += [f"{section}.recipe.{name} is {own[name]}, not {paper[name]}" for name in changed]
+    return found
 
 
 def _base(part: Mapping[str, Any], stage: PaperStage) -> Recipe:

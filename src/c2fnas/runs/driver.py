@@ -1,5 +1,6 @@
 """The one loop that drives the jobs of every stage: fill idle devices, wait for a result, settle it, show progress."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ def drive(
     finished: Callable[[], float],
     so_far: Callable[[], str] = str,
     units: Callable[[Job], float] = lambda job: 1.0,
+    jobs: int = sys.maxsize,
 ) -> None:
     """Run the jobs of a stage until ``propose`` has no more and none is running.
 
@@ -35,11 +37,13 @@ def drive(
         finished: counts the units of work that are settled; running jobs add the share that they have done.
         so_far: the best result so far as text; empty where there is none.
         units: counts the units of work in a job.
+        jobs: their number where it is known, done ones included: a resumed stage computes with as many threads.
 
     Raises:
         Interrupted: somebody has left a file ``stop``.
     """
     executor, log = run.executor, WarningLog()
+    executor.jobs = jobs
     while True:
         run.refuse_stop()
         while executor.idle and (job := propose()) is not None:
@@ -82,6 +86,7 @@ def run_jobs(
         keep,
         finished=lambda: len(outcomes),
         so_far=lambda: _best(outcomes),
+        jobs=len(jobs),
     )
     run.reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

@@ -33,6 +33,7 @@ from c2fnas.planning.configuration import Preparation, configure
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import PLANNED_BATCH, make_plan
+from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request
 from c2fnas.planning.timings import Timings, measure
 from c2fnas.runs.config import RunConfig
@@ -69,6 +70,8 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     if kept is None or kept != run.config:
         run.folder.budget.unlink(missing_ok=True)
         run.configure(kept or _configured(run, data, request))
+        if run.config.plan.style == "paper" and (others := departures(run.config)):
+            run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
         write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))
     return run
 

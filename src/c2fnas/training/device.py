@@ -10,6 +10,7 @@ from lightning_fabric.strategies import DDPStrategy
 
 from c2fnas.cores import usable_threads
 from c2fnas.devices import find_device
+from c2fnas.memory import keep_freed_memory
 from c2fnas.training.precision import precision_plugin
 
 PATIENCE = timedelta(hours=12)
@@ -58,8 +59,9 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 
 def use_threads(fabric: Fabric) -> int:
-    """Set torch's threads to those of the device and return their number."""
+    """Set torch's threads to those of the device and return their number; prepare the device for equal iterations."""
     if fabric.device.type == "cpu":
+        keep_freed_memory()
         torch.set_num_threads(max(1, usable_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import Interrupted
-from c2fnas.memory import used_memory
+from c2fnas.memory import release_memory, used_memory
 from c2fnas.training.checkpoint import FOLDER, load_newest, save_checkpoint
 from c2fnas.training.device import use_threads
 from c2fnas.training.metrics_log import MetricsLog, Progress, is_shown
@@ -96,7 +96,9 @@ def train(
     session = _Session(Stepper(network, recipe, device, forward, scheme), folder, seed, extend)
     if validate and validate_every:
         session.validate, session.validate_every = validate, validate_every
-    return session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
+    result = session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
+    release_memory()
+    return result
 
 
 def time_iterations(

@@ -37,8 +37,17 @@ def precision_plugin(precision: str, accelerator: str) -> "Precision":
     from lightning_fabric.plugins import MixedPrecision, Precision
 
     if precision == "fp32":
+        forbid_tf32()
         return Precision()
     return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", accelerator)
+
+
+def forbid_tf32() -> None:
+    """Have this process multiply float32 on a GPU as float32; by itself cuDNN rounds factors to TF32's 10 bits.
+
+    fp32 is the same everywhere then (docs/decisions/0096).
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 class SmallConvolutions(TorchFunctionMode):
