@@ -11,6 +11,9 @@ REFERENCES = 2
 """Networks that a verdict compares the found one with, trained on each of its folds."""
 
 
+NOT_JUDGED = "Nothing was searched: the network is the default one, and there is nothing to compare it with."
+
+
 @dataclass(frozen=True)
 class Contestant:
     """A network of a verdict, what it costs and what it reached.
@@ -118,7 +121,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in one line."""
-        return " ".join(reference.sentence for reference in self.references)
+        return " ".join(reference.sentence for reference in self.references) or NOT_JUDGED
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str
     start = "from another model" if deployment.start else "from scratch"
     final = f"the network trained {start} on {on}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
-    if config.verdict:
+    if config.verdict and (config.searches or config.kind == "training"):
         tasks["verdict"] = (
             "a U-Net of equal multiply-accumulates and the median random topology, trained alike and compared case by "
             "case"
@@ -188,13 +188,13 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0) -> dict[str
     stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
     cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
     topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
-    return {
-        "coarse": f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}",
+    coarse_task = f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}"
+    fine_tasks = {
         "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "
         f"trained for {training_text(fine.recipe)} with {fine.sampling} sampling",
         "ranking": f"{plural(fine.candidates, 'path')}, the best of them on {cases}",
-        **tasks,
     }
+    return ({"coarse": coarse_task} if coarse.evaluations else {}) | (fine_tasks if fine.candidates else {}) | tasks
 
 
 def training_text(recipe: Recipe) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.planning.default import default_topology
+from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import drive, run_jobs
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
@@ -36,10 +38,17 @@ def search_topology(run: Run) -> Topology:
     are taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as
     one of the evaluations, and the searcher is told the Dice it had there.
 
+    Without evaluations the stage is left out, and the default topology is returned.
+
     Raises:
         UserError: every candidate failed, or no topology is within the run's limits.
     """
-    return _CoarseSearch(run).search()
+    fix_counts(run, STAGE)
+    if run.config.coarse.evaluations:
+        return _CoarseSearch(run).search()
+    topology, source = default_topology(run)
+    run.reporter.say(f"No topology is searched; it is {source}: {topology}.")
+    return topology
 
 
 class _CoarseSearch:

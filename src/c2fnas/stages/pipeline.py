@@ -8,17 +8,15 @@ from typing import Any, Generic, TypeVar
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
-from c2fnas.planning.budget import forecast
-from c2fnas.planning.configuration import count_work
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import middle_network
+from c2fnas.planning.schedule import forecast_of, verdict_seconds
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import new_searcher, search_topology
 from c2fnas.stages.deployment import Deployed, deploy, is_deployed
 from c2fnas.stages.fine import Limits, search_operations, topology_begun
-from c2fnas.stages.preparation import preparation_of, prepare, timings_of
+from c2fnas.stages.preparation import prepare
 
 FINISHED = "This run has finished already: nothing is left to compute."
 
@@ -41,7 +39,7 @@ def run_pipeline(
     budget: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
-    judge: Callable[[Run], Judgement] | None = None,
+    judge: Callable[[Run, float | None], Judgement] | None = None,
 ) -> Result[Judgement]:
     """Go through every stage in order. Interrupted at any point and called again, it carries on.
 
@@ -50,7 +48,7 @@ def run_pipeline(
         dataset: the data set.
         executor: makes what runs the jobs.
         budget: see :func:`c2fnas.stages.preparation.prepare`, as for ``overrides`` and ``devices``.
-        judge: gives a verdict at the end where the configuration has one.
+        judge: gives a verdict at the end where the configuration has one, in so many seconds; None: however long.
 
     Raises:
         UserError: bad input, a run folder of another data set or configuration, or one that another process works on.
@@ -69,14 +67,7 @@ def run_pipeline(
             coarse_stage(working)
             architecture = fine_stage(working)
             deployed = deploy(working, architecture, run.final_folds)
-            return Result(deployed, judge(working) if judge else None)
-
-
-def forecast_of(run: Run) -> str:
-    """Return what the run will do and how long it will take, by steps timed on the machine at hand."""
-    config = run.config
-    timings = timings_of(run, config.devices, middle_network(config.space, run.width), config.coarse.recipe)
-    return forecast(config, run.plan.patch_size, timings, count_work(config, preparation_of(run)))
+            return Result(deployed, judge(working, verdict_seconds(working)) if judge else None)
 
 
 def amend(run: Run, overrides: Mapping[str, Any]) -> None:

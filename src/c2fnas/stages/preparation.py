@@ -1,7 +1,7 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
-import socket
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,38 @@ from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
+from c2fnas.data.folds import (
+    FOLDS,
+    ClassCounts,
+    FoldChoice,
+    Split,
+    chosen_groups,
+    class_counts,
+    make_folds,
+    missing_classes,
+)
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.networks.designs import Design
-from c2fnas.planning.configuration import Preparation, configure
+from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
+from c2fnas.planning.configuration import configure
+from c2fnas.planning.labels import sample_labels
 from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
-from c2fnas.planning.plan import PLANNED_BATCH, make_plan
+from c2fnas.planning.plan import LARGEST_PATCH, PLANNED_BATCH, make_plan
+from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
-from c2fnas.planning.timings import Timings, measure
+from c2fnas.planning.schedule import preparation_of, timings_of
+from c2fnas.planning.timings import middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
 from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import Recipe
 
 SHOWN = 5
 """Problems that are told of one by one."""
@@ -73,26 +84,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     if not run.folder.folds.exists():
         make_folds(data, request.folds, request.draft.seed)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
-    return data, _plan(run, request)
-
-
-def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
-    """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
-    path, plan = run.folder.timings, sha256(run.folder.plan)
-    where = {"host": socket.gethostname(), "devices": list(devices), "plan": plan, "network": design.to_text()}
-    kept = read_json(path) if path.exists() else {}
-    if {name: kept.get(name) for name in where} == where:
-        return Timings(**kept["seconds"])
-    run.reporter.say("Timing a few steps ...")
-    timings = measure(run.plan, design, recipe, devices)
-    write_json(path, {**where, "seconds": vars(timings)})
-    return timings
-
-
-def preparation_of(run: Run) -> Preparation:
-    """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(run.cache[case].restoration.shape for case in run.search_split.validation)
-    return Preparation(run.plan, run.folds, shapes)
+    return data, _plan(run, data, request)
 
 
 def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
@@ -102,8 +94,9 @@ def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
     }
-    fresh = Run(run.folder.root, reporter=run.reporter)
-    return configure(request, fields, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
+    fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
+    prepared = preparation_of(fresh, request.draft.hours or 1)  # one without a time derives nothing
+    return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
 
 
 def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
@@ -153,14 +146,17 @@ def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == severity]
 
 
-def _plan(run: Run, request: Request) -> Plan:
-    """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
+def _plan(run: Run, data: Dataset, request: Request) -> Plan:
+    """The plan in the run folder, edited by hand or not; made where there is none, for a time by what it pays."""
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
         fits = _memory_fit(run, request)
         try:
-            plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
+            if config.hours is None or config.plan.style == "paper" or "resize" in config.plan.given:
+                plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
+            else:
+                plan = _affordable_plan(run, data, request, fits)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -174,6 +170,42 @@ def _plan(run: Run, request: Request) -> Plan:
     if made and request.config is None and config.plan.style == "paper":
         _tell_departures(plan, run)
     return plan
+
+
+def _affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) -> Plan:
+    """The plan that is expected to reach most in the budget's time; what was weighed is said and written down."""
+    config, fingerprint, devices = request.draft, run.fingerprint, request.devices
+    assert config.hours is not None
+    design = request.design or middle_network(config.space, request.width)
+    part, precision = request.part["coarse"]["recipe"], resolve_precision("auto", devices[0])
+
+    def make(given: Mapping[str, Any], most: int) -> Plan:
+        return make_plan(fingerprint, style="planned", given=given, most_voxels=most, fits=fits)
+
+    def pace(plan: Plan) -> float:
+        recipe = complete_recipe(part, "coarse", plan, precision)
+        return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
+
+    given = config.plan.given
+    folds = {"all": FOLDS, "last": 1}.get(str(config.deployment.folds), len(config.deployment.folds))
+    samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
+    if not samples:
+        return make(given, LARGEST_PATCH)
+    found = choose_plan(
+        make,
+        pace,
+        samples,
+        fingerprint,
+        seconds=(3600 * config.hours - run.time.seconds) / -(-folds // len(devices)),
+        training_cases=len(data.training) * (FOLDS - 1) // FOLDS,
+        floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
+        given=given,
+    )
+    write_json(run.folder.choice, {"candidates": [each.to_json() for each in found]})
+    run.reporter.say(f"Plan: {found[0].text}.")
+    for each in close_ones(found)[1:]:
+        run.reporter.say(f"  close to it: {each.text}.")
+    return found[0].plan
 
 
 def _tell_departures(plan: Plan, run: Run) -> None:

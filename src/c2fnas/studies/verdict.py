@@ -16,7 +16,9 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import write_json
 from c2fnas.networks.designs import Design, design_file, read_design
+from c2fnas.planning.budget import affordable_references
 from c2fnas.runs.found import was_found
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
@@ -27,15 +29,21 @@ from c2fnas.studies.references import UNET, median_random, no_median, unet_of_eq
 
 STAGE = "verdict"
 MEDIAN = "random_topology"
+UNPAID = "what the budget leaves for a verdict does not pay for its training; `c2fnas verdict RUN` trains it"
 UNSCORED = (
     "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
 )
 
 
-def judge(run: Run) -> Verdict:
+def judge(run: Run, allowance: float | None = None) -> Verdict:
     """Train the references on the run's folds, compare, and leave ``verdict/verdict.json``.
 
-    Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so.
+    Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so. Where
+    nothing was searched there is nothing to judge, and the verdict says that.
+
+    Args:
+        run: its final networks are trained.
+        allowance: seconds that it may take; the later references are left out where it does not pay for them.
 
     Raises:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
@@ -43,7 +51,7 @@ def judge(run: Run) -> Verdict:
     searched = searched_design(run)
     own = _scored({fold: run.folder.final_fold(fold) for fold in run.final_folds})
     found = _contestant(run, "searched network", searched, own)
-    rivals = _unet(run, found.macs), _median(run, searched.width)
+    rivals = _rivals(run, found, searched.width, allowance)
     jobs = {
         (rival.name, fold): reference_job(run, rival.name, rival.design, fold)
         for rival in rivals
@@ -56,6 +64,16 @@ def judge(run: Run) -> Verdict:
     verdict = Verdict(found, references, cases, tuple(own) or run.final_folds, _training(run), _caveats(run, own))
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
+
+
+def _rivals(run: Run, found: Contestant, width: float, allowance: float | None) -> tuple["_Rival", ...]:
+    """The references; none where nothing was searched. What the allowance does not pay for has no design."""
+    if run.config.kind == "search" and not run.config.searches:
+        return ()
+    rivals = _unet(run, found.macs), _median(run, width)
+    took = sum(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds) / len(run.config.devices)
+    paid = affordable_references(allowance, took)
+    return *rivals[:paid], *(replace(rival, design=None, note=UNPAID) for rival in rivals[paid:])
 
 
 def reference_job(run: Run, name: str, design: Design, fold: int) -> Job:
