@@ -9,23 +9,27 @@ import numpy as np
 import pytest
 
 from c2fnas.data.phantoms import write_phantoms
+from c2fnas.data.plan import save_plan
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.metrics import CaseScores, summarise
 from c2fnas.execution.call import Report, finished, write_report
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.worker import JOB_FILE
-from c2fnas.files import append_json_line, read_json_lines, write_json
+from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
 from c2fnas.networks.designs import design_from_json
-from c2fnas.planning import schedule
+from c2fnas.planning import choice, schedule
 from c2fnas.planning.budget import network_seconds, pair_seconds
+from c2fnas.planning.choice import Candidate
 from c2fnas.planning.configuration import count_work
+from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import value_at
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.stages import preparation, race
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
@@ -49,6 +53,7 @@ class Worker(Executor):
 
     def __init__(self, run: Run, clock: Clock, slowness: float) -> None:
         self.run, self.clock, self.slowness, self.waiting = run, clock, slowness, list[Job]()
+        self.best = "1"  # entrant of a race
 
     @property
     def idle(self) -> int:
@@ -86,8 +91,9 @@ class Worker(Executor):
         return count_work(Run(self.run.folder.root).config, schedule.preparation_of(Run(self.run.folder.root)))
 
     def run_spec(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        own = Run(folder / payload["run"])  # an entrant of a race has its own, with another plan
         design, recipe = design_from_json(payload["design"]), Recipe.model_validate(payload["recipe"])
-        timings, done = self._timings(self.run.cost(design).macs), payload["until"] or recipe.iterations
+        timings, done = self._timings(own.cost(design).macs), payload["until"] or recipe.iterations
         stage = "deployment" if payload["mirror"] else "coarse"
         length = recipe.with_iterations(done).model_copy(update={"mirror": recipe.mirror})
         seconds = network_seconds(length, timings, self._work, stage)
@@ -95,6 +101,7 @@ class Worker(Executor):
         step = patch * recipe.batch_size
         append_json_line(folder / METRICS, {"iteration": done, "loss": 1.0, "seconds_per_iteration": step})
         dice = 0.5 + 0.3 * np.random.default_rng(len(str(payload["design"]))).random()
+        dice = 0.9 if own.folder.root.resolve().name == self.best else dice
         scores = [CaseScores(case, {"organ": dice}) for case in self.run.search_split.validation]
         write_json(folder / "evaluation.json", summarise(scores).to_json())
         (folder / "model").mkdir(exist_ok=True)
@@ -230,3 +237,62 @@ def test_counts_written_down_by_a_driver_that_died_are_taken(dataset: Path, tmp_
     run = Run(folder)
     schedule.fix_counts(run, "coarse")
     assert Run(folder).config.coarse.recipe.iterations == rows[-1]["counts"]["coarse.recipe.iterations"]
+
+
+@pytest.fixture
+def close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All plans that are allowed are close."""
+    monkeypatch.setattr(choice, "CLOSE", 1.0)
+    monkeypatch.setattr(choice, "FLOOR", 0.5)
+    monkeypatch.setattr(preparation, "FLOOR", 0.5)
+
+
+@pytest.mark.usefixtures("close")
+def test_plans_that_are_close_are_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """The second one is the best: the run goes on with it, and nothing is left of the others but their figures."""
+    said, folder = Sayings(), tmp_path / "run"
+    run = through(dataset, folder, clock, 1.0, budget="hour", overrides={"width": 0.125}, reporter=said)
+    kept = read_json(run.folder.choice)
+    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    assert len(plans) > 1
+    assert Run(folder).plan == plans[1]
+    assert Run(folder).cache.plan_key == plans[1].preparation_key
+    dice = [each["dice"] for each in kept["race"]]
+    assert max(dice) == dice[1] == 0.9
+    assert [path.name for path in run.folder.race.iterdir()] == ["chosen"]
+    forecasts = [text for text in said.texts if "together" in text]
+    assert ["  race " in text for text in forecasts] == [True, False]
+    first = read_json_lines(run.folder.schedule)
+    assert next(iter(first))["spent"] <= 0.1 * 3600 + 10 * PREPARATION
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.15 * 3600
+    assert race.entrants_of(Run(folder)) == []
+
+
+@pytest.mark.usefixtures("close")
+def test_a_race_that_was_stopped_goes_on(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder, options = tmp_path / "run", {"budget": "hour", "overrides": {"width": 0.125}}
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=Sayings(folder, "race"), **options)
+    assert "race" not in read_json(folder / "planning.json")
+    run = through(dataset, folder, clock, 1.0)
+    assert read_json(run.folder.choice)["race"][1]["dice"] == 0.9
+
+
+@pytest.mark.usefixtures("close")
+def test_an_edited_plan_is_not_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder = tmp_path / "run"
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    request = request_for(run.folder, budget="hour", overrides={"width": 0.125}, devices=("cpu",))
+    preparation.prepare(run, dataset, request)
+    assert len(race.entrants_of(Run(folder, time=run.time))) > 1
+    save_plan(run.plan.model_copy(update={"batch_size": 3}), folder / "plan.yaml")
+    assert race.entrants_of(Run(folder)) == []
+
+
+def test_values_that_are_asked_for_are_planned(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder = tmp_path / "run"
+    values = {"width": 0.125, "plan.spacing": [2.0, 2.0, 4.0], "plan.patch_size": [16, 16, 8]}
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    preparation.prepare(run, dataset, request_for(run.folder, budget="hour", overrides=values, devices=("cpu",)))
+    assert (run.plan.spacing, run.plan.patch_size) == ((2.0, 2.0, 4.0), (16, 16, 8))
+    assert race.entrants_of(run) == []

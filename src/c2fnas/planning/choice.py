@@ -5,9 +5,9 @@ lacks, which falls with the views of a whole case's foreground (docs/decisions/0
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,13 +44,17 @@ class Candidate:
         plan: the plan.
         ceilings: the Dice of a perfect label that is mapped there and back, by class.
         allowed: false where a class would lose too much, or too few voxels lie across it.
-        views: of a whole case's foreground that the final network's time pays for.
+        patch_seconds: of a training step, by patch.
+        view_seconds: of a view of a whole case's foreground.
+        views: that the final network's time pays for.
         expected: Dice, for comparison with other candidates alone.
     """
 
     plan: Plan
     ceilings: Mapping[str, float]
     allowed: bool
+    patch_seconds: float
+    view_seconds: float
     views: float
     expected: float
 
@@ -60,15 +64,13 @@ class Candidate:
         return float(np.mean([*self.ceilings.values()]))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written down of it."""
-        return {
-            "spacing": self.plan.spacing,
-            "patch_size": self.plan.patch_size,
-            "ceilings": {name: round(value, 4) for name, value in self.ceilings.items()},
-            "allowed": self.allowed,
-            "views": round(self.views),
-            "expected": round(self.expected, 4),
-        }
+        """Return a JSON value."""
+        return {**asdict(self), "plan": self.plan.model_dump(mode="json")}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the value of :meth:`to_json`."""
+        return cls(**{**value, "plan": Plan.model_validate(value["plan"])})
 
     @property
     def text(self) -> str:
@@ -124,10 +126,12 @@ def weigh(
         own = ceilings(samples, plan)
         allowed = all(own[name] >= min(floor, native[name] - SAME_CEILING) for name in own)
         allowed &= _enough_across(plan, plans[0], extents)
-        views = _paid(_views(plan, samples, fingerprint, pace, seconds), training_cases)
+        patch = pace * prod(plan.patch_size)
+        view = patch / _seen(plan, samples, fingerprint)
+        views = _paid(seconds / view, training_cases)
         lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, fingerprint))
         expected = float(np.mean([*own.values()])) - lacking
-        found.append(Candidate(plan, own, allowed or plan == plans[0], views, expected))
+        found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
     return sorted(found, key=lambda each: (not each.allowed, -each.expected))
 
 
@@ -150,13 +154,12 @@ def _paid(views: float, training_cases: int, enough: Enough = TO_DEPLOY) -> floa
     return max(views / 4, min(views, least))
 
 
-def _views(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint, pace: float, seconds: float) -> float:
-    """Views of a whole case's foreground in so many seconds."""
+def _seen(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
+    """The share of a case's foreground that a patch shows on average."""
     assert plan.spacing is not None
-    patches = seconds / (pace * prod(plan.patch_size))
     shape = _median_shape(plan, fingerprint)
     box = np.median([np.array(each.box) / np.array(plan.spacing) for each in samples], axis=0)
-    return patches * coverage(plan.patch_size, shape, box.tolist(), plan.foreground_rate)
+    return coverage(plan.patch_size, shape, box.tolist(), plan.foreground_rate)
 
 
 def _reach(plan: Plan, fingerprint: Fingerprint) -> float:

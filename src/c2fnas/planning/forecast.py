@@ -19,7 +19,7 @@ def forecast(config: RunConfig, patch: Size, folds: int, seconds: Mapping[str, f
         seconds: that each stage takes, by its name.
         spent: seconds that the run has taken already, preparation included.
     """
-    tasks = stage_tasks(config, trained=folds)
+    tasks = {"race": "plans that are close, one topology trained on each", **stage_tasks(config, trained=folds)}
     rows = [("until now", spent, "preparation and what was measured")] if spent else []
     rows += [(stage, took, tasks[stage]) for stage, took in seconds.items()]
     rows.append(("together", spent + sum(seconds.values()), f"on {', '.join(config.devices)}"))

@@ -72,10 +72,14 @@ def verdict_seconds(run: Run) -> float | None:
     return seconds
 
 
-def forecast_of(run: Run) -> str:
-    """Return what the run will do and how long it will take, by the counts as they are; and what it leaves out."""
+def forecast_of(run: Run, race: float = 0.0) -> str:
+    """Return what the run will do and how long it will take, by the counts as they are; and what it leaves out.
+
+    ``race`` is the seconds that a race between plans takes first.
+    """
     timings, work = timings_for(run), count_work(run.config, preparation_of(run))
-    seconds = estimate(run.config, timings, work, run.seconds_left)
+    seconds = {"race": race} if race else {}
+    seconds |= estimate(run.config, timings, work, run.seconds_left - race)
     text = forecast(run.config, run.plan.patch_size, work.folds, seconds, run.time.seconds)
     return "\n".join([text, *left_out(run)])
 

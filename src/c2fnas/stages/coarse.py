@@ -11,6 +11,7 @@ from typing import Any
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.default import default_topology
+from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import drive, run_jobs
 from c2fnas.runs.ledger import Ledger
@@ -22,7 +23,6 @@ from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.feasible import candidate_cost, feasible_clusters
 from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, score, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.weights import load_weights

@@ -17,6 +17,7 @@ from c2fnas.stages.coarse import new_searcher, search_topology
 from c2fnas.stages.deployment import Deployed, deploy, is_deployed
 from c2fnas.stages.fine import Limits, search_operations, topology_begun
 from c2fnas.stages.preparation import prepare
+from c2fnas.stages.race import race_plans, race_seconds
 
 FINISHED = "This run has finished already: nothing is left to compute."
 
@@ -57,13 +58,12 @@ def run_pipeline(
     request = request_for(run.folder, budget=budget, overrides=overrides, devices=devices)
     with run.locked():
         prepare(run, dataset, request)
-        config = run.config
         # A verdict comes before an extension.
-        judge = judge if config.verdict and not config.deployment.extended else None
+        judge = judge if run.config.verdict and not run.config.deployment.extended else None
         done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
-        run.reporter.say(FINISHED if done else forecast_of(run))
-        with executor(config.devices) as workers:
-            working = run.using(workers)
+        run.reporter.say(FINISHED if done else forecast_of(run, race_seconds(run)))
+        with executor(run.config.devices) as workers:
+            working = race_plans(run.using(workers), dataset)
             coarse_stage(working)
             architecture = fine_stage(working)
             deployed = deploy(working, architecture, run.final_folds)

@@ -201,10 +201,10 @@ def _affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit)
         floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
         given=given,
     )
-    write_json(run.folder.choice, {"candidates": [each.to_json() for each in found]})
-    run.reporter.say(f"Plan: {found[0].text}.")
-    for each in close_ones(found)[1:]:
-        run.reporter.say(f"  close to it: {each.text}.")
+    close = close_ones(found)
+    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
+    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close]})
+    run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
     return found[0].plan
 
 
