@@ -78,7 +78,7 @@ def test_the_less_time_the_coarser(data: Any, axes: tuple[int, ...]) -> None:
     assert (spacings[0][list(axes)] >= 2 * np.array(data[1])[list(axes)]).all()
     others = [axis for axis in range(3) if axis not in axes]
     assert (spacings[0][others] == np.array(data[1])[others]).all()
-    assert (spacings[-1] <= 1.5 * np.array(data[1])).all()  # where a patch holds it all, context weighs too
+    assert (spacings[-1] <= 1.5 * np.array(data[1]) + 1e-6).all()  # where a patch holds it all, context weighs too
 
 
 def test_small_volumes_keep_their_grid() -> None:

@@ -1,7 +1,9 @@
 """A budget is a time that holds: a clock and an executor made for the test, whose steps are slower than first timed."""
 
 import json
+import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from c2fnas.planning.choice import Candidate
 from c2fnas.planning.configuration import count_work
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings, middle_network
+from c2fnas.report.summary import read_report
+from c2fnas.report.text import repeat_command
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.overrides import value_at
+from c2fnas.runs.overrides import parse_overrides, value_at
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.stages import preparation, race
@@ -171,7 +175,7 @@ def through(
 
     factory: Callable[[tuple[str, ...]], Executor] = lambda devices: Worker(run, clock, slowness)  # noqa: E731
     run_pipeline(run, dataset, factory, devices=("cpu",), judge=judge, **options)
-    return run
+    return Run(folder, time=run.time)
 
 
 @pytest.mark.parametrize(
@@ -296,3 +300,32 @@ def test_values_that_are_asked_for_are_planned(dataset: Path, tmp_path: Path, cl
     preparation.prepare(run, dataset, request_for(run.folder, budget="hour", overrides=values, devices=("cpu",)))
     assert (run.plan.spacing, run.plan.patch_size) == ((2.0, 2.0, 4.0), (16, 16, 8))
     assert race.entrants_of(run) == []
+
+
+def test_the_command_that_repeats_a_run_fixes_its_plan_and_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """On a machine that is three times as slow."""
+    first = through(dataset, tmp_path / "first", clock, 1.0, budget="hour", overrides={"width": 0.125})
+    first.folder.verdict_file.unlink()
+    words = shlex.split(repeat_command(read_report(first.folder.root)))
+    given = parse_overrides(word for before, word in pairwise(words) if before == "--set")
+    again = through(dataset, tmp_path / "again", clock, 3.0, budget="hour", overrides=given)
+    assert again.plan == first.plan
+    for name in (*COUNTS, "width"):
+        assert value_at(again.config, name) == value_at(first.config, name)
+
+
+def test_too_many_cases_are_left_out_by_whole_groups(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of ten, if preparation is so slow; a fold that is asked for in other words is the same one."""
+    monkeypatch.setattr(preparation, "affordable_cases", lambda *_: (6, 3))
+    said, folder = Sayings(), tmp_path / "run"
+    run = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
+    assert any("takes 6 of them" in text and "`--budget 3h` takes all" in text for text in said.texts)
+    cases = {case for fold in run.folds for case in (*fold.training, *fold.validation)}
+    assert len(cases) == 6
+    assert set(Run(folder).cache.ids) == cases
+    folds = (folder / "folds.json").read_text()
+    again = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125, "folds.by": "sequential"})
+    assert (folder / "folds.json").read_text() == folds
+    assert again.folds == run.folds

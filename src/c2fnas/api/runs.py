@@ -194,10 +194,12 @@ class Run(RunView):
 
         wanted = Architecture.load(architecture) if architecture else None
         from c2fnas.api.results import Scaling
+        from c2fnas.planning.schedule import timings_for
         from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import search_width
 
         with self.working() as run:
+            timings_for(run)
             rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
         return Scaling(rows)
@@ -218,9 +220,12 @@ class Run(RunView):
             c2fnas verdict runs/pancreas
             c2fnas verdict runs/pancreas --json
         """
+        from c2fnas.planning.schedule import timings_for
         from c2fnas.studies.verdict import judge
 
         with self.working() as run:
+            if not run.folder.verdict_file.exists():
+                timings_for(run)
             return judge(run)
 
     def tabulate(

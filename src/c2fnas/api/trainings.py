@@ -136,7 +136,7 @@ def train(
         RunFolder(Path(run)).refuse_without_design()
     from c2fnas.stages.train import TrainOptions
 
-    options = TrainOptions(design, package, folds, budget, overrides, extend)
+    options = TrainOptions(design, package, folds, budget, overrides, extend, forecast=True)
     result = Run(Path(run), jobs, reporter)
     if several:
         return _train_all(several, result, options, label_tests)

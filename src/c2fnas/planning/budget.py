@@ -317,7 +317,7 @@ def hours_to_search(schedule: Callable[[float], dict[str, Any]], field: str, hou
     ``schedule`` gives the counts of a budget of so many hours.
 
     >>> hours_to_search(lambda hours: {"coarse.evaluations": 10 if hours > 5 else 0}, "coarse.evaluations", 1)
-    8
+    6
     """
     ladder = [1, 2, 3, 4, 6, 8, 12, 18, 24, *(24 * days for days in (2, 3, 5, 7, 10, 14, 21, 30, 60, 120, 365))]
     return next((each for each in ladder if each > hours and schedule(each).get(field, 0)), None)

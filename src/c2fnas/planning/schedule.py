@@ -1,7 +1,7 @@
 """The counts of a stage, derived when it starts, written down before its first job and fixed for it."""
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -11,9 +11,11 @@ import numpy as np
 
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.plan import Plan
+from c2fnas.execution.call import finished
+from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
-from c2fnas.planning.budget import estimate, hours_to_search, verdict_allowance
+from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds, verdict_allowance
 from c2fnas.planning.configuration import COUNTS, Preparation, count_work, rescheduled, timed_recipe, with_counts
 from c2fnas.planning.forecast import forecast
 from c2fnas.planning.request import request_for
@@ -24,7 +26,7 @@ from c2fnas.runs.overrides import value_at, with_values
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
-from c2fnas.text import duration
+from c2fnas.text import duration, plural
 from c2fnas.training.recipe import Recipe
 
 FIRST_FIELD = {
@@ -84,6 +86,25 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     return "\n".join([text, *left_out(run)])
 
 
+def forecast_trainings(run: Run, jobs: Sequence[Job]) -> str | None:
+    """Return how long the trainings among ``jobs`` that are not done will take; None where no steps were timed."""
+    waiting = [job for job in jobs if "design" in job.payload and not finished(job)]
+    if not waiting or not run.folder.timings.exists():
+        return None
+    work = count_work(run.config, preparation_of(run))
+    seconds = sum(_seconds_of(run, job, work) for job in waiting) / min(work.devices, len(waiting))
+    return f"{plural(len(waiting), 'training')}, together ≈ {duration(seconds)} on {', '.join(run.config.devices)}"
+
+
+def _seconds_of(run: Run, job: Job, work: Workload) -> float:
+    """The seconds of a training by its job, whatever its network and patch."""
+    payload = job.payload
+    recipe, design = Recipe.model_validate(payload["recipe"]), design_from_json(payload["design"])
+    length = recipe.model_copy(update={"iterations": payload["until"] or recipe.iterations})
+    timings = timings_for(run, design).times(payload["patch_factor"] ** 3)
+    return network_seconds(length, timings, work, "deployment" if payload["mirror"] else "coarse")
+
+
 def left_out(run: Run) -> Iterator[str]:
     """Yield a sentence on each stage that the time does not pay for, and on the budget that would."""
     config = run.config
@@ -141,7 +162,7 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     factor = _slowness(run, timed, timings)
     if design is not None and design != timed:
         factor *= run.cost(design).macs / run.cost(timed).macs
-    return Timings(**{name: factor * seconds for name, seconds in vars(timings).items()})
+    return timings.times(factor)
 
 
 def _slowness(run: Run, timed: Design, timings: Timings) -> float:

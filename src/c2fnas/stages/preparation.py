@@ -1,48 +1,33 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import prepare_cases
+from c2fnas.data.cache import INDEX, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import (
-    FOLDS,
-    ClassCounts,
-    FoldChoice,
-    Split,
-    chosen_groups,
-    class_counts,
-    make_folds,
-    missing_classes,
-)
+from c2fnas.data.folds import ClassCounts, FoldChoice, Split, chosen_groups, class_counts, make_folds, missing_classes
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
+from c2fnas.planning.affordable import affordable_cases, affordable_plan, drawn, memory_fit, restricted
 from c2fnas.planning.configuration import configure
-from c2fnas.planning.labels import sample_labels
-from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.patch_size import NothingFits
-from c2fnas.planning.plan import LARGEST_PATCH, PLANNED_BATCH, make_plan
-from c2fnas.planning.presets import complete_recipe
+from c2fnas.planning.plan import make_plan
 from c2fnas.planning.request import Request
 from c2fnas.planning.schedule import preparation_of, timings_of
-from c2fnas.planning.timings import middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
-from c2fnas.training.precision import resolve_precision
 
 SHOWN = 5
 """Problems that are told of one by one."""
@@ -64,6 +49,8 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request.folds, request.draft.seed)
+    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
+        _leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
@@ -151,12 +138,12 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
-        fits = _memory_fit(run, request)
+        fits = memory_fit(run, request)
         try:
             if config.hours is None or config.plan.style == "paper" or "resize" in config.plan.given:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
             else:
-                plan = _affordable_plan(run, data, request, fits)
+                plan = affordable_plan(run, data, request, fits)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -172,42 +159,6 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     return plan
 
 
-def _affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) -> Plan:
-    """The plan that is expected to reach most in the budget's time; what was weighed is said and written down."""
-    config, fingerprint, devices = request.draft, run.fingerprint, request.devices
-    assert config.hours is not None
-    design = request.design or middle_network(config.space, request.width)
-    part, precision = request.part["coarse"]["recipe"], resolve_precision("auto", devices[0])
-
-    def make(given: Mapping[str, Any], most: int) -> Plan:
-        return make_plan(fingerprint, style="planned", given=given, most_voxels=most, fits=fits)
-
-    def pace(plan: Plan) -> float:
-        recipe = complete_recipe(part, "coarse", plan, precision)
-        return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
-
-    given = config.plan.given
-    folds = {"all": FOLDS, "last": 1}.get(str(config.deployment.folds), len(config.deployment.folds))
-    samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
-    if not samples:
-        return make(given, LARGEST_PATCH)
-    found = choose_plan(
-        make,
-        pace,
-        samples,
-        fingerprint,
-        seconds=(3600 * config.hours - run.time.seconds) / -(-folds // len(devices)),
-        training_cases=len(data.training) * (FOLDS - 1) // FOLDS,
-        floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
-        given=given,
-    )
-    close = close_ones(found)
-    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
-    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close]})
-    run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
-    return found[0].plan
-
-
 def _tell_departures(plan: Plan, run: Run) -> None:
     """A plan that was made for another budget, or edited, stands; but the paper's to the letter it is not."""
     if others := differences(plan, make_plan(run.fingerprint, style="paper")):
@@ -217,22 +168,27 @@ def _tell_departures(plan: Plan, run: Run) -> None:
         )
 
 
-def _memory_fit(run: Run, request: Request) -> MemoryFit:
-    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
-    step = TrainingStep(
-        in_channels=len(fingerprint.channels),
-        classes=len(fingerprint.classes),
-        patches=config.plan.batch_size or PLANNED_BATCH,
-        precision=resolve_precision("auto", devices[0]),
-    )
-    width = request.width
-    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
+def _leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
+    assert config.hours is not None
+    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
+    count, hours = affordable_cases(run, data, plan, config.hours)
+    if count < len(data.training):
+        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
+        write_json(run.folder.folds, [_row(split, groups) for split in kept])
+        taken = len({case for split in kept for case in (*split.training, *split.validation)})
+        run.reporter.say(
+            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+        )
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    run.reporter.start("prepare cases", len(dataset.training))
+    known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
+    cases = [case for case in dataset.training if case.id in known]
+    run.reporter.start("prepare cases", len(cases))
     prepare_cases(
-        dataset.training,
+        cases,
         plan,
         run.folder.cache,
         workers=usable_cores(),
@@ -255,8 +211,10 @@ def keep_folds(run: Run, dataset: Dataset, choice: FoldChoice, seed: int) -> tup
         return known, False
     folds = make_folds(dataset, choice, seed)
     groups = _of_validation(folds, chosen_groups(dataset, choice))
-    if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
-        return folds, False
+    if known is not None:
+        same = restricted(folds, known)
+        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
+            return known, False
     if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
     write_json(folder.folds, [_row(split, groups) for split in folds])

@@ -30,6 +30,7 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.plan import scaled_plan
+from c2fnas.planning.schedule import forecast_trainings
 from c2fnas.runs.card import model_card
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
@@ -112,9 +113,12 @@ def run_all(
 
     One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, and one
     that failed is tried again. Checkpoints go once the result is known, but for the last one of a deployed network, by
-    which it can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    which it can be extended (docs/decisions/0014). ``settle`` hears of every outcome as it comes. How long they take
+    is said before, where steps were timed.
     """
     by_id = {job.id: job for job in jobs}
+    if text := forecast_trainings(run, jobs):
+        run.reporter.say(f"{stage.capitalize()}: {text}.")
 
     def forget(outcome: Outcome) -> None:
         job = by_id[outcome.job_id]
