@@ -201,7 +201,7 @@ def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(
     said = Sayings()
     through(dataset, tmp_path / "run", clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
     text = "\n".join(said.texts)
-    assert "Topologies are not searched" in text
+    assert "Nothing is searched" in text
     hours = text.partition("`--budget ")[2].partition("h`")[0]
     again = through(dataset, tmp_path / "longer", clock, 1.0, budget=f"{hours}h", overrides={"width": 0.125})
     assert again.config.coarse.evaluations >= 8
@@ -228,6 +228,18 @@ def test_a_run_that_is_resumed_has_the_counts_it_was_started_with(
     for name in (name for each in fixed for name in known[each]):
         assert value_at(run.config, name) == value_at(before, name)
     assert run.time.seconds == pytest.approx(clock.now - 1000 - 8 * 3600)
+
+
+def test_a_run_without_a_search_is_resumed_with_its_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Stopped in the final training, long after its time was up."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, budget="demo", reporter=Sayings(folder, "deployment"))
+    before, rows = RunConfig.load(folder / "run.yaml"), (folder / "schedule.jsonl").read_text()
+    write_json(folder / "spent.json", {"seconds": 5000.0})
+    after = through(dataset, folder, clock, 1.0)
+    assert after.config.deployment == before.deployment
+    assert (folder / "schedule.jsonl").read_text().startswith(rows)
 
 
 def test_counts_written_down_by_a_driver_that_died_are_taken(dataset: Path, tmp_path: Path, clock: Clock) -> None:

@@ -22,6 +22,8 @@ from c2fnas.runs.run import Run, load_folds
 from c2fnas.stages import preparation as prepare_module
 from c2fnas.stages.preparation import prepare, prepare_plan
 
+pytestmark = pytest.mark.usefixtures("fast_steps")
+
 
 class Listener(Silent):
     """Keeps what is said, and which stages have begun."""

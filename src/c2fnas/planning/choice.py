@@ -30,8 +30,9 @@ FLOOR, FLOOR_OF_A_DAY, SAME_CEILING = 0.90, 0.95, 0.01
 """The least ceiling of a class, that of a day's budget, and the gain of native spacing that excuses a lower one."""
 LACKING, FALLS = 5.0, 0.6
 """What a training of V views lacks in Dice: ``LACKING * V ** -FALLS``; measured, see docs/decisions/0101."""
-CONTEXT = 0.1
-"""Dice that a patch of no extent would lack beside one that holds the whole case."""
+CONTEXT, SURROUNDINGS = 0.1, 2.0
+"""Dice that a patch of no extent would lack beside one that holds the foreground with its surroundings: twice its box,
+or the whole case."""
 CLOSE, MOST_ENTRANTS = 0.03, 3
 """Plans that are expected to differ by less are raced, so many of them."""
 
@@ -129,7 +130,7 @@ def weigh(
         patch = pace * prod(plan.patch_size)
         view = patch / _seen(plan, samples, fingerprint)
         views = _paid(seconds / view, training_cases)
-        lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, fingerprint))
+        lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
         expected = float(np.mean([*own.values()])) - lacking
         found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
     return sorted(found, key=lambda each: (not each.allowed, -each.expected))
@@ -157,15 +158,19 @@ def _paid(views: float, training_cases: int, enough: Enough = TO_DEPLOY) -> floa
 def _seen(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
     """The share of a case's foreground that a patch shows on average."""
     assert plan.spacing is not None
-    shape = _median_shape(plan, fingerprint)
-    box = np.median([np.array(each.box) / np.array(plan.spacing) for each in samples], axis=0)
-    return coverage(plan.patch_size, shape, box.tolist(), plan.foreground_rate)
+    return coverage(
+        plan.patch_size, _median_shape(plan, fingerprint), _median_box(plan, samples).tolist(), plan.foreground_rate
+    )
 
 
-def _reach(plan: Plan, fingerprint: Fingerprint) -> float:
-    """The mean share of a case's sides that a patch holds."""
-    shape = _median_shape(plan, fingerprint)
-    return float(np.mean([min(1.0, side / whole) for side, whole in zip(plan.patch_size, shape, strict=True)]))
+def _reach(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
+    """The mean share of the sides of the foreground's surroundings that a patch holds."""
+    wanted = np.minimum(_median_shape(plan, fingerprint), SURROUNDINGS * _median_box(plan, samples))
+    return float(np.minimum(1.0, np.array(plan.patch_size) / wanted).mean())
+
+
+def _median_box(plan: Plan, samples: Sequence[SampledLabel]) -> np.ndarray:
+    return np.median([np.array(each.box) / np.array(plan.spacing) for each in samples], axis=0)
 
 
 def _median_shape(plan: Plan, fingerprint: Fingerprint) -> list[float]:

@@ -51,7 +51,10 @@ def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
     """
     if run.config.hours is None or frozen_by(FIRST_FIELD[stage], run.folder):
         return
-    request, prepared, rows = request_for(run.folder), preparation_of(run), [*read_json_lines(run.folder.schedule)]
+    rows = [*read_json_lines(run.folder.schedule)]
+    if stage in [row["stage"] for row in rows[:-1]]:
+        return
+    request, prepared = request_for(run.folder), preparation_of(run)
     if rows and rows[-1]["stage"] == stage:  # a driver may have died before it wrote them into the configuration
         fixed = with_counts(run.config, request, prepared, rows[-1]["counts"])
     else:
@@ -106,30 +109,28 @@ def _seconds_of(run: Run, job: Job, work: Workload) -> float:
 
 
 def left_out(run: Run) -> Iterator[str]:
-    """Yield a sentence on each stage that the time does not pay for, and on the budget that would."""
-    config = run.config
-    if config.kind == "training" or config.hours is None:
+    """Yield a sentence on what the time does not pay for, and on the budget that would."""
+    config, request = run.config, request_for(run.folder)
+    most = {name: value_at(request.draft, name) for name in ("coarse.evaluations", "fine.candidates")}
+    missing = [name for name, value in most.items() if value and not value_at(config, name)]
+    if config.kind == "training" or config.hours is None or not missing:
         return
-    request, prepared, timings = request_for(run.folder), preparation_of(run), timings_for(run)
-    for field, what, instead in (
-        ("coarse.evaluations", "Topologies", "the default topology is taken"),
-        ("fine.candidates", "Operations", "every cell keeps the default's"),
-    ):
-        if value_at(config, field) or not value_at(request.draft, field):
-            continue
+    prepared, timings = preparation_of(run), timings_for(run)
 
-        def schedule(hours: float, field: str = field) -> dict[str, Any]:
-            most = {name: value_at(request.draft, name) for name in ("coarse.evaluations", "fine.candidates")}
-            longer = with_values(config, {**most, "hours": hours})
-            left = replace(prepared, left=3600 * hours - run.time.seconds)
-            return {field: value_at(rescheduled(longer, request, left, timings), field)}
+    def schedule(hours: float) -> dict[str, Any]:
+        left = replace(prepared, left=3600 * hours - run.time.seconds)
+        longer = rescheduled(with_values(config, {**most, "hours": hours}), request, left, timings)
+        return {name: value_at(longer, name) for name in most}
 
-        hours = hours_to_search(schedule, field, config.hours)
-        buys = f" `--budget {hours:g}h` would pay for it." if hours else ""
-        yield (
-            f"{what} are not searched, and {instead}: {duration(3600 * config.hours)} do not pay for a well trained "
-            f"network and for trainings long enough to tell candidates apart.{buys}"
-        )
+    hours = hours_to_search(schedule, missing[-1], config.hours)
+    what = "Nothing is searched, and the default architecture is taken"
+    if len(missing) == 1 and config.searches:
+        what = "Operations are not searched, and every cell keeps the default's"
+    buys = f" `--budget {hours:g}h` would pay for it." if hours else ""
+    yield (
+        f"{what}: {duration(3600 * config.hours)} do not pay for a well trained network and, beside it, for trainings "
+        f"long enough to tell candidates apart.{buys}"
+    )
 
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None) -> Timings:
