@@ -79,7 +79,7 @@ def train(
             segresnet or dints.
         width: Multiplies every filter count; default: as it is.
         folds: `all`, `last`, or numbers such as `0,2`.
-        budget: demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone.
+        budget: demo, hour (the default), day, a time such as 3h, paper, or a YAML file; it goes to these folds alone.
         recipe: Instead of the budget's recipe.
         precision: Instead of what the device computes fast.
         iterations: Instead of what the budget gives.

@@ -29,7 +29,7 @@ FEW_SLICES = 3
 FLOOR, FLOOR_OF_A_DAY, SAME_CEILING = 0.90, 0.95, 0.01
 """The least ceiling of a class, that of a day's budget, and the gain of native spacing that excuses a lower one."""
 LACKING, FALLS = 5.0, 0.6
-"""What a training of V views lacks in Dice: ``LACKING * V ** -FALLS``; measured, see docs/decisions/0101."""
+"""The Dice that a training of V views lacks: ``LACKING * V ** -FALLS``; measured, see docs/decisions/0101."""
 CONTEXT, SURROUNDINGS = 0.1, 2.0
 """Dice that a patch of no extent would lack beside one that holds the foreground with its surroundings: twice its box,
 or the whole case."""

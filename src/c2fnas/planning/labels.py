@@ -1,4 +1,4 @@
-"""What labels lose on a coarser grid: the ceiling of a plan, and how many voxels lie across a structure."""
+"""Labels on a coarser grid: the ceiling of a plan, and how many voxels lie across a structure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
