@@ -94,7 +94,7 @@ def verdict(result: "Verdict") -> str:
         [
             f"Verdict: {result.training}, on {result.cases} validation cases of {folds}",
             aligned([head, *(_contestant(network, classes) for network in networks)], left=1),
-            *(each.sentence for each in result.references),
+            *([each.sentence for each in result.references] or [result.sentence]),
             *result.notes,
             " ".join(result.caveats),
         ]

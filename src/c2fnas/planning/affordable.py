@@ -1,4 +1,4 @@
-"""What the time of a budget pays for at preparation: the plan, and how many cases."""
+"""The plan and the number of cases that the time of a budget pays for."""
 
 import tempfile
 import time

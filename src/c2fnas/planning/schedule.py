@@ -167,7 +167,7 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
 
 
 def _slowness(run: Run, timed: Design, timings: Timings) -> float:
-    """How many times as long as was timed the run's own trainings have taken; 1 before there are any."""
+    """The length of the run's own trainings in parts of what was timed; 1 before there are any."""
     macs = run.cost(timed).macs
     folders: Iterable[Path] = [*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen]
     found = [_of_timed(run, read_job(folder), timings, macs) for folder in folders if folder.exists()]

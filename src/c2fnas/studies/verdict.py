@@ -50,7 +50,8 @@ def judge(run: Run, allowance: float | None = None) -> Verdict:
     """
     searched = searched_design(run)
     own = _scored({fold: run.folder.final_fold(fold) for fold in run.final_folds})
-    found = _contestant(run, "searched network", searched, own)
+    title = "searched network" if run.config.searches else "default network"
+    found = _contestant(run, title, searched, own)
     rivals = _rivals(run, found, searched.width, allowance)
     jobs = {
         (rival.name, fold): reference_job(run, rival.name, rival.design, fold)
@@ -202,6 +203,8 @@ def _training(run: Run) -> str:
 
 def _caveats(run: Run, folds: Collection[int]) -> tuple[str, ...]:
     """Limits of the comparison: other seeds, what favours the found network, folds without a Dice."""
+    if not run.config.searches:
+        return ()
     over = "groups of cases" if run.groups else "cases"
     caveats = [f"The interval is over {over}: another seed would train other networks."]
     if len(run.folds) - 1 in folds:
