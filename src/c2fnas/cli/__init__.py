@@ -1,5 +1,6 @@
 """The command line: the functions of ``c2fnas.api`` as commands. A command's module is loaded when it is asked for."""
 
+import os
 import sys
 from collections import UserDict
 from typing import Any
@@ -105,6 +106,7 @@ app.add_typer(_typer(SEARCH, _show_help, name="search"))
 
 def main() -> None:
     """Run the command line: a mistake is one paragraph and exit code 2, without a traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see decision 0103
     try:
         sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)
     except UserError as error:

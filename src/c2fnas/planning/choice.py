@@ -104,6 +104,7 @@ def weigh(
     samples: Sequence[SampledLabel],
     fingerprint: Fingerprint,
     *,
+    lost: Mapping[Any, Mapping[str, float]],
     pace: float,
     seconds: float,
     training_cases: int,
@@ -115,16 +116,16 @@ def weigh(
         plans: to weigh.
         samples: some labels.
         fingerprint: of the data set.
+        lost: the ceilings on each spacing.
         pace: seconds of a training step by voxel.
         seconds: of the final network's training, if nothing is searched.
         training_cases: of a fold.
         floor: the least ceiling of a class.
     """
-    native = ceilings(samples, plans[0])
-    extents = chords(samples, len(plans[0].classes))
+    native, extents = lost[plans[0].spacing], chords(samples, len(plans[0].classes))
     found = []
     for plan in plans:
-        own = ceilings(samples, plan)
+        own = lost[plan.spacing]
         allowed = all(own[name] >= min(floor, native[name] - SAME_CEILING) for name in own)
         allowed &= _enough_across(plan, plans[0], extents)
         patch = pace * prod(plan.patch_size)
@@ -213,9 +214,18 @@ def choose_plan(
             plan = make({**given, "spacing": spacing}, most)
             plans += [] if plan in plans else [plan]
 
+    lost = {spacing: ceilings(samples, plan) for spacing, plan in {plan.spacing: plan for plan in plans}.items()}
+
     def weighed(pace: float) -> list[Candidate]:
         return weigh(
-            plans, samples, fingerprint, pace=pace, seconds=seconds, training_cases=training_cases, floor=floor
+            plans,
+            samples,
+            fingerprint,
+            lost=lost,
+            pace=pace,
+            seconds=seconds,
+            training_cases=training_cases,
+            floor=floor,
         )
 
     # Steps of small patches take longer by voxel: the pace is that of the plan in question.
