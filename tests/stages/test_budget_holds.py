@@ -20,7 +20,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
 from c2fnas.networks.designs import design_from_json
-from c2fnas.planning import choice, schedule
+from c2fnas.planning import affordable, choice, schedule
 from c2fnas.planning.budget import network_seconds, pair_seconds
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.configuration import count_work
@@ -259,8 +259,7 @@ def test_counts_written_down_by_a_driver_that_died_are_taken(dataset: Path, tmp_
 def close(monkeypatch: pytest.MonkeyPatch) -> None:
     """All plans that are allowed are close."""
     monkeypatch.setattr(choice, "CLOSE", 1.0)
-    monkeypatch.setattr(choice, "FLOOR", 0.5)
-    monkeypatch.setattr(preparation, "FLOOR", 0.5)
+    monkeypatch.setattr(affordable, "FLOOR", 0.5)
 
 
 @pytest.mark.usefixtures("close")
@@ -276,7 +275,7 @@ def test_plans_that_are_close_are_raced(dataset: Path, tmp_path: Path, clock: Cl
     dice = [each["dice"] for each in kept["race"]]
     assert max(dice) == dice[1] == 0.9
     assert [path.name for path in run.folder.race.iterdir()] == ["chosen"]
-    forecasts = [text for text in said.texts if "together" in text]
+    forecasts = [text for text in said.texts if "until now" in text]
     assert ["  race " in text for text in forecasts] == [True, False]
     first = read_json_lines(run.folder.schedule)
     assert next(iter(first))["spent"] <= 0.1 * 3600 + 10 * PREPARATION
