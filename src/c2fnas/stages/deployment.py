@@ -64,7 +64,7 @@ def _measure_steps(run: Run, design: Design, fold: int) -> None:
     recipe = run.config.deployment.recipe
     seconds = min(MEASURED_SHARE * 3600 * run.config.hours, MEASURED_SECONDS)
     iterations = int(seconds / (recipe.batch_size * timings_for(run, design).patch)) // EVERY * EVERY
-    spec = TrainingSpec(design, recipe, fold=fold, seed=run.config.seed, until=max(2 * EVERY, iterations), cases=1)
+    spec = TrainingSpec(design, recipe, fold=fold, seed=run.config.seed, until=max(EVERY, iterations), cases=1)
     run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.race_chosen, spec)])
 
 
