@@ -1,6 +1,7 @@
 """The plan that the time can pay, by tables of data sets, speeds and budgets."""
 
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,30 @@ def test_what_is_asked_for_is_kept() -> None:
     assert {each.plan.spacing for each in found} == {(0.6, 0.6, 0.6)}
     found = chosen(*ATRIUM, 300, given={"patch_size": (32, 32, 32)})
     assert {each.plan.patch_size for each in found} == {(32, 32, 32)}
+
+
+def test_small_patches_that_take_long_by_voxel_are_not_taken_for_the_pace_of_large_ones() -> None:
+    """Each step has a cost of its own, as many voxels as a patch of 32³."""
+    found, measured = fingerprint(*SMALL[:2]), list[Plan]()
+
+    def measure(plan: Plan) -> float:
+        measured.append(plan)
+        voxels = prod(plan.patch_size)
+        return CORES * (voxels + 32**3) / voxels
+
+    best = choose_plan(
+        lambda given, most: make_plan(found, style="planned", given=given, most_voxels=most),
+        measure,
+        [organ(SMALL[2], SMALL[1])],
+        found,
+        seconds=480,
+        training_cases=16,
+        floor=0.9,
+        given={},
+    )[0]
+    assert best.plan.patch_size == (40, 56, 40)
+    assert best.plan in measured
+    assert best.patch_seconds == pytest.approx(CORES * (40 * 56 * 40 + 32**3))
 
 
 def test_a_choice_can_be_written_down() -> None:

@@ -6,7 +6,7 @@ lacks, which falls with the views of a whole case's foreground (docs/decisions/0
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import prod
+from math import log, prod
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +33,8 @@ LACKING, FALLS = 5.0, 0.6
 CONTEXT, SURROUNDINGS = 0.1, 2.0
 """Dice that a patch of no extent would lack beside one that holds the foreground with its surroundings: twice its box,
 or the whole case."""
+MOST_MEASURED = 3
+"""Patches whose steps are timed before one is chosen."""
 CLOSE, MOST_ENTRANTS = 0.03, 3
 """Plans that are expected to differ by less are raced, so many of them."""
 
@@ -105,7 +107,7 @@ def weigh(
     fingerprint: Fingerprint,
     *,
     lost: Mapping[Any, Mapping[str, float]],
-    pace: float,
+    pace: Callable[[Plan], float],
     seconds: float,
     training_cases: int,
     floor: float,
@@ -117,7 +119,7 @@ def weigh(
         samples: some labels.
         fingerprint: of the data set.
         lost: the ceilings on each spacing.
-        pace: seconds of a training step by voxel.
+        pace: returns the seconds of a training step by voxel of a plan's patch.
         seconds: of the final network's training, if nothing is searched.
         training_cases: of a fold.
         floor: the least ceiling of a class.
@@ -128,7 +130,7 @@ def weigh(
         own = lost[plan.spacing]
         allowed = all(own[name] >= min(floor, native[name] - SAME_CEILING) for name in own)
         allowed &= _enough_across(plan, plans[0], extents)
-        patch = pace * prod(plan.patch_size)
+        patch = pace(plan) * prod(plan.patch_size)
         view = patch / _seen(plan, samples, fingerprint)
         views = _paid(seconds / view, training_cases)
         lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
@@ -216,8 +218,16 @@ def choose_plan(
 
     lost = {spacing: ceilings(samples, plan) for spacing, plan in {plan.spacing: plan for plan in plans}.items()}
 
-    def weighed(pace: float) -> list[Candidate]:
-        return weigh(
+    # Steps of small patches take longer by voxel, so the pace of a plan is that of the nearest patch that was measured.
+    paces: dict[int, float] = {}
+
+    def pace(plan: Plan) -> float:
+        return paces[min(paces, key=lambda voxels: abs(log(voxels / prod(plan.patch_size))))]
+
+    likely = min(plans, key=lambda plan: abs(log(prod(plan.patch_size) / PATCHES[-1])))
+    while prod(likely.patch_size) not in paces:
+        paces[prod(likely.patch_size)] = measure(likely)
+        found = weigh(
             plans,
             samples,
             fingerprint,
@@ -227,8 +237,5 @@ def choose_plan(
             training_cases=training_cases,
             floor=floor,
         )
-
-    # Steps of small patches take longer by voxel: the pace is that of the plan in question.
-    smallest = min(plans, key=lambda plan: prod(plan.patch_size))
-    likely = weighed(measure(smallest))[0].plan
-    return weighed(measure(likely))
+        likely = found[0].plan if len(paces) < MOST_MEASURED else likely
+    return found
