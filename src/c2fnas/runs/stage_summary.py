@@ -85,16 +85,16 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
     """Return the stages in order; those that are done on request only if they have begun."""
     folder, searched = run.folder, run.config.kind == "search"
     stages = []
-    if searched or run.trials:
+    if (searched and run.config.coarse.evaluations) or run.trials:
         stages.append(_coarse(run))
-    if searched or folder.supernet.exists():
+    if (searched and run.config.fine.candidates) or folder.supernet.exists():
         stages += [_supernet(run), _ranking(run)]
     again = [job for job in read_jobs(folder.ranking) if _verifies(job)]
     stages += _on_request("verification", [*again, *read_jobs(folder.verification)], folder.verification_file)
     stages += _on_request("widths", read_jobs(folder.scale), folder.scale_table)
     deployment = _deployment(run)
     stages.append(deployment)
-    if run.config.verdict or folder.verdict.exists():
+    if (run.config.verdict and run.config.searches) or any(folder.verdict.glob("*/fold-*")):
         stages.append(_verdict(run, deployment))
     return *stages, *_on_request("ablation", read_jobs(folder.ablation))
 
@@ -191,10 +191,10 @@ def _training_left(job: JobRecord, recipe: Recipe, pace: RunPace) -> float | Non
 def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
-    # In a time budget references are trained on one fold; folds that are trained later are not the verdict's.
+    # In a time budget references are trained on one fold, as many as it pays for; later folds are not the verdict's.
     scored = len({*run.folds} - {EVERY_CASE})
     folds = scored if run.config.hours is None else min(1, scored)
-    done, total = sum(job.done for job in jobs), max(len(jobs), run.config.references * folds)
+    done, total = sum(job.done for job in jobs), max(len(jobs), 0 if finished else run.config.references * folds)
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)
