@@ -265,3 +265,12 @@ def test_the_text_and_the_json_of_a_simulation_agree() -> None:
     mean, low, high = value["regret_less_that_of_random"]["algorithm1"]
     assert f"is {mean:+.4f} ({low:+.4f} to {high:+.4f})" in text
     assert value["budget"]["evaluations"] == min(50, len(TOPOLOGIES) // 2)
+
+
+def test_the_best_by_a_linear_model_is_that_of_scikit_learn() -> None:
+    from sklearn.linear_model import Ridge
+
+    table = TopologyTable.shipped()
+    codes, dice = [topology.code for topology in table], [result.dice for result in table.values()]
+    predicted = Ridge(alpha=1.0).fit(codes, dice).predict(codes)
+    assert table.predicted_best == [*table][int(predicted.argmax())]

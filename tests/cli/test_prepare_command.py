@@ -10,6 +10,8 @@ from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("fast_steps")
+
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,16 @@ def test_threads(
     assert environment.worker_environment(devices[0], len(devices))["OMP_NUM_THREADS"] == threads
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_asked_otherwise(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    assert environment.worker_environment("cpu", ["cpu"])["OMP_WAIT_POLICY"] == expected
+
+
 @pytest.mark.parametrize(
     ("device", "visible", "expected", "inner"),
     [

@@ -128,7 +128,7 @@ def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("c2fnas.execution.environment.usable_cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with LocalProcessExecutor(["cpu:0", "cpu:1", "cpu:2"]) as executor:
-        executor.jobs = jobs
+        executor.stage_jobs = jobs
         executor.submit(job(tmp_path, "threads"))
         outcome = executor.wait()
     assert outcome is not None

@@ -1,4 +1,6 @@
-"""Budgets: the presets say what the paper says, and hours become iteration counts that fit them."""
+"""Budgets: the presets say what the paper says, and hours become counts that fit them."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,18 +9,22 @@ from hypothesis import strategies as st
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.planning.budget import (
     CASE_OVERHEAD,
-    FEWEST_ITERATIONS,
+    FEWEST_CANDIDATES,
     START_SECONDS,
-    VERDICT_SHARE,
+    TO_COMPARE,
+    TO_DEPLOY,
     Workload,
+    coverage,
     estimate,
-    pair_seconds,
+    network_seconds,
     ranking_pairs,
     scheduled,
 )
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig, Shares
+from c2fnas.runs.allowance import END_SECONDS, END_SHARE, VERDICT_SHARE, affordable_references, verdict_allowance
+from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.runs.overrides import with_values
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
@@ -31,6 +37,23 @@ PLAN = Plan(
     batch_size=4,
     foreground_rate=0.5,
 )
+TIMINGS = st.builds(
+    lambda patch, share, augmented: Timings(patch, patch * share, patch * augmented),
+    st.floats(1e-3, 1.0),
+    st.floats(0.05, 1.0),
+    st.floats(0, 2),
+)
+WORK = st.builds(
+    lambda cases, windows, devices, folds, training, seen: Workload(
+        cases, windows, windows / 2, devices, folds, training, seen
+    ),
+    st.integers(1, 60),
+    st.floats(1, 30),
+    st.integers(1, 8),
+    st.integers(1, 5),
+    st.integers(4, 400),
+    st.floats(0.05, 1.0),
+)
 
 
 def resolve(stage: PaperStage, iterations: int) -> Recipe:
@@ -41,6 +64,18 @@ def resolve(stage: PaperStage, iterations: int) -> Recipe:
 
 def preset(budget: str) -> RunConfig:
     return draft(load_budget(budget), budget)
+
+
+def counted(config: RunConfig, values: dict[str, object]) -> RunConfig:
+    """The configuration with derived counts in it."""
+    recipes = {
+        f"{name}.recipe": resolve(stage, values[f"{name}.recipe.iterations"])
+        for name, stage in STAGES.items()
+        if f"{name}.recipe.iterations" in values
+    }
+    return with_values(
+        config, recipes | {name: value for name, value in values.items() if not name.endswith("iterations")}
+    )
 
 
 def test_the_paper_budget_is_the_papers_to_the_letter() -> None:
@@ -64,97 +99,180 @@ def test_no_preset_shrinks_a_network_in_one_stage_alone(budget: str) -> None:
     assert not {"width", "plan"} & set().union(*(load_budget(budget)[name] for name in STAGES))
 
 
+@pytest.mark.parametrize(("budget", "hours"), [("demo", 1 / 6), ("hour", 1), ("day", 24), ("90m", 1.5), ("3h", 3)])
+def test_a_budget_is_a_time(budget: str, hours: float) -> None:
+    assert preset(budget).hours == pytest.approx(hours, rel=1e-6)
+
+
 def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
     recipe = complete_recipe({"name": "modern", "iterations": 6000}, "coarse", PLAN, "bf16")
     assert (recipe.batch_size, recipe.foreground_rate, recipe.precision) == (4, 0.5, "bf16")
     assert recipe.momentum == modern_recipe(6000).momentum
 
 
-@given(
-    patch=st.floats(1e-3, 1.0),
-    share=st.floats(0.05, 1.0),
-    augmented=st.floats(0, 2),
-    devices=st.integers(1, 8),
-    cases=st.integers(1, 60),
-    windows=st.floats(1, 30),
-    budget=st.sampled_from(["hour", "day"]),
-)
-def test_a_schedule_fits_the_shares_of_its_hours(
-    patch: float, share: float, augmented: float, devices: int, cases: int, windows: float, budget: str
+@given(timings=TIMINGS, work=WORK, hours=st.floats(0.1, 2000), verdict=st.booleans(), spent=st.floats(0, 0.5))
+def test_what_is_scheduled_fits_what_is_left(
+    timings: Timings, work: Workload, hours: float, verdict: bool, spent: float
 ) -> None:
-    config, timings = preset(budget), Timings(patch=patch, window=patch * share, augmentation=patch * augmented)
-    derived = scheduled(config, timings, Workload(cases, windows, windows / 2, devices, 5), resolve)
-    assert derived.keys() == {*(f"{name}.recipe.iterations" for name in STAGES), "fine.cases", "references"}
-    seconds, shares = config.hours * 3600, config.shares
+    """Counted again, stage by stage; unless a single iteration of the final network is more than there is."""
+    config = preset("day").model_copy(update={"hours": hours, "verdict": verdict})
+    budget, left = 3600 * hours, 3600 * hours * (1 - spent)
+    values = scheduled(config, timings, work, resolve, left)
+    planned = counted(config, values)
+    together = sum(estimate(planned, timings, work, left).values())
+    least = work.folds * network_seconds(resolve("deployment", 1), timings, work, "deployment")
+    assert together <= left + 1e-6 or least > left - END_SHARE * budget
+    if planned.searches:
+        assert planned.coarse.evaluations >= FEWEST_CANDIDATES
+        views = planned.coarse.recipe.iterations * 2 * work.coverage
+        assert views >= max(TO_COMPARE.views, TO_COMPARE.passes * work.training_cases) - 1e-6
+        views = planned.deployment.recipe.iterations * 2 * work.coverage
+        assert views >= max(TO_DEPLOY.views, TO_DEPLOY.passes * work.training_cases) - 1e-6
+        assert sum(estimate(planned, timings, work, left).values()) <= left
 
-    def training(iterations: int) -> float:
-        return iterations * 2 * patch * (1 + (modern_recipe(iterations).augmentation == "modern") * augmented)
 
-    evaluation = cases * (windows * timings.window + CASE_OVERHEAD)
-    coarse = derived["coarse.recipe.iterations"]
-    spent = config.coarse.evaluations * (START_SECONDS + evaluation + training(coarse)) / devices
-    assert spent <= seconds * shares.coarse + 1 or coarse == FEWEST_ITERATIONS
-    assert training(derived["fine.recipe.iterations"]) <= seconds * shares.supernet + 1
-    assert 1 <= derived["fine.cases"] <= cases
-    pairs = ranking_pairs(config.fine, derived["fine.cases"])
-    ranked = pairs * pair_seconds(timings, Workload(cases, windows, windows / 2, devices)) / devices
-    assert ranked <= seconds * shares.ranking + 1 or derived["fine.cases"] == 1
-    final = derived["deployment.recipe.iterations"]
-    count = derived["references"]
-    rounds = 5 / min(devices, 5) + count / min(devices, count)  # a fold each, then the verdict's references on one
-    mirrored = cases * 7 * windows * timings.window if modern_recipe(final).mirror else 0  # seven views more
-    spent = rounds * (START_SECONDS + evaluation + mirrored + training(final))
-    assert spent <= seconds * shares.deployment + 1 or final == FEWEST_ITERATIONS
-    assert spent * count / min(devices, count) / rounds <= seconds * VERDICT_SHARE + 1 or final == FEWEST_ITERATIONS
-    assert 1 <= count <= 4
+@given(timings=TIMINGS, work=WORK)
+def test_the_time_is_used(timings: Timings, work: Workload) -> None:
+    """Without a verdict, and where nothing is searched: the final network takes all that the end does not need."""
+    config = preset("demo")
+    left = 3600 * config.hours
+    planned = counted(config, scheduled(config, timings, work, resolve, left))
+    if planned.searches:
+        return
+    longer = resolve("deployment", planned.deployment.recipe.iterations + 1)
+    rounds = -(-work.folds // work.devices)
+    kept = min(END_SHARE * left, END_SECONDS)
+    assert rounds * network_seconds(longer, timings, work, "deployment") > left - kept - 1e-6
+
+
+def test_the_final_network_comes_first() -> None:
+    """Enough for it and nothing more: no search. Four times as much, and with a quarter it is as well trained."""
+    config, timings, work = preset("hour"), Timings(patch=0.1, window=0.01), Workload(10, 8, 4, 1, 1, 40)
+    enough = network_seconds(resolve("deployment", TO_DEPLOY.iterations(work, 2)), timings, work, "deployment")
+    none = scheduled(config, timings, work, resolve, 0)
+    assert (none["coarse.evaluations"], none["fine.candidates"]) == (0, 0)
+    for times, searched in ((1.2, False), (3, False), (4.6, True)):
+        budget = times * enough
+        longer = config.model_copy(update={"hours": budget / 3600})
+        values = scheduled(longer, timings, work, resolve, budget)
+        assert bool(values["coarse.evaluations"]) == searched
+        assert 2 * values["deployment.recipe.iterations"] * work.coverage >= TO_DEPLOY.views * (0.95 if searched else 1)
+
+
+def test_a_search_has_fewer_candidates_where_the_time_is_short() -> None:
+    """Their validation is dear: ten cases of forty windows for a candidate of three hundred views."""
+    config, work = preset("day"), Workload(10, 40, 20, 1, 1, 40)
+    counts = []
+    for hours in (2, 2.5, 3, 12):
+        longer = config.model_copy(update={"hours": float(hours)})
+        counts.append(scheduled(longer, Timings(0.15, 0.05), work, resolve, 3600 * hours)["coarse.evaluations"])
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1] == config.coarse.evaluations
+
+
+def test_what_a_user_has_set_is_not_changed() -> None:
+    """Asked for, a search is made whatever it can show."""
+    config, work = preset("demo"), Workload(10, 8, 4, 1, 1, 40)
+    fixed = {"coarse.evaluations", "fine.candidates"}
+    values = scheduled(config, Timings(0.2, 0.1), work, resolve, 600, free=lambda field: field not in fixed)
+    assert not fixed & values.keys()
+    assert {f"{name}.recipe.iterations" for name in STAGES} <= values.keys()
+
+
+def test_later_stages_have_what_earlier_ones_left() -> None:
+    """Half of the time at the same stage is about half as long; a stage that is over has no counts any more."""
+    config, work, timings = preset("day"), Workload(10, 4, 2, 1, 1, 40), Timings(0.05, 0.01)
+    whole = scheduled(config, timings, work, resolve, 80_000, "ranking")
+    assert whole.keys() == {"fine.candidates", "fine.cases", "deployment.recipe.iterations"}
+    last = scheduled(config, timings, work, resolve, 30_000, "deployment")
+    assert last.keys() == {"deployment.recipe.iterations"}
+    half = scheduled(config, timings, work, resolve, 15_000, "deployment")
+    name = "deployment.recipe.iterations"
+    assert half[name] < last[name] < 3 * half[name]
+
+
+@given(hours=st.floats(0.1, 200), left=st.floats(0, 1))
+def test_a_verdict_takes_a_quarter_at_most(hours: float, left: float) -> None:
+    config = preset("day").model_copy(update={"hours": hours})
+    seconds = verdict_allowance(config, 3600 * hours * left)
+    assert 0 <= seconds <= VERDICT_SHARE * 3600 * hours
+    assert seconds <= 3600 * hours * left
 
 
 @pytest.mark.parametrize(
-    ("budget", "devices", "references"), [("hour", 1, 1), ("hour", 2, 2), ("day", 1, 4), ("day", 4, 4)]
+    ("budget", "devices", "references"), [("hour", 1, 1), ("hour", 2, 2), ("2d", 1, 4), ("2d", 4, 4)]
 )
 def test_a_quarter_of_the_time_decides_how_many_references_there_are(
     budget: str, devices: int, references: int
 ) -> None:
-    work = Workload(10, 8, 4, devices, 5 if budget == "day" else 1)
-    derived = scheduled(preset(budget), Timings(patch=0.05, window=0.01), work, resolve)
-    assert derived["references"] == references
-
-
-def test_a_large_share_of_the_deployment_leaves_a_verdict_its_quarter() -> None:
-    shares = Shares(coarse=0.05, supernet=0.03, ranking=0.02, deployment=0.9)
-    config, work = preset("hour").model_copy(update={"shares": shares}), Workload(1, 1, 1, 1)
-    timings = Timings(patch=0.05, window=0.0)
-    derived = scheduled(config, timings, work, resolve)
-    done = config.model_copy(update={"references": derived["references"]})
-    deployment = resolve("deployment", derived["deployment.recipe.iterations"])
-    done = done.model_copy(update={"deployment": done.deployment.model_copy(update={"recipe": deployment})})
-    assert derived["references"] == 1
-    assert estimate(done, timings, work)["verdict"] <= 900
+    """As they are forecast before the run, and found at its end: final networks and references take half at most."""
+    config, timings = preset(budget), Timings(patch=0.002, window=0.001)
+    work = Workload(10, 8, 4, devices, 5 if budget == "2d" else 1, training_cases=40)
+    whole = 3600 * config.hours
+    planned = counted(config, scheduled(config, timings, work, resolve, whole))
+    assert planned.searches
+    seconds = estimate(planned, timings, work, whole)
+    one = network_seconds(planned.deployment.recipe, timings, work, "deployment")
+    assert seconds["verdict"] == pytest.approx(-(-references // devices) * one)
+    assert seconds["verdict"] <= VERDICT_SHARE * whole
+    assert 0.45 * whole <= seconds["deployment"] + seconds["verdict"] <= 0.5 * whole
+    allowance = verdict_allowance(config, whole - sum(seconds.values()) + seconds["verdict"])
+    assert affordable_references(config.references, allowance, one, devices) == references
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
-    config, timings, work = preset("hour"), Timings(patch=0.05, window=0.01), Workload(10, 8, 4, devices=1)
-    alone = scheduled(config.model_copy(update={"verdict": False}), timings, work, resolve)
-    judged = scheduled(config, timings, work, resolve)
+    config, timings, work = preset("hour"), Timings(0.002, 0.001), Workload(10, 8, 4, 1, 1, 40)
+    alone = scheduled(config.model_copy(update={"verdict": False}), timings, work, resolve, 3600)
+    judged = scheduled(config, timings, work, resolve, 3600)
     final = "deployment.recipe.iterations"
-    assert {name for name in alone if alone[name] != judged[name]} == {final}
+    assert judged["coarse.evaluations"] == alone["coarse.evaluations"] > 0
     assert alone[final] > 1.9 * judged[final]
 
 
-@given(patch=st.floats(1e-3, 1.0), folds=st.integers(1, 5), devices=st.integers(1, 4), cases=st.integers(1, 9))
-def test_without_a_search_the_folds_have_all_of_the_time(patch: float, folds: int, devices: int, cases: int) -> None:
+def test_a_network_of_every_case_alone_is_not_judged() -> None:
+    """It takes the time of a verdict; beside a fold it is one network more."""
+    config, timings = preset("hour"), Timings(0.002, 0.001)
+    work = Workload(10, 8, 4, 1, 0, 40, every_case=True)
+    values = scheduled(config, timings, work, resolve, 3600)
+    assert values == scheduled(
+        config.model_copy(update={"verdict": False}), timings, replace(work, folds=1, every_case=False), resolve, 3600
+    )
+    assert "verdict" not in estimate(counted(config, values), timings, work, 3600)
+    both = replace(work, folds=1)
+    planned = counted(config, scheduled(config, timings, both, resolve, 3600))
+    seconds = estimate(planned, timings, both, 3600)
+    assert seconds["deployment"] == pytest.approx(seconds["verdict"]), "two networks, two references"
+
+
+@given(timings=TIMINGS, folds=st.integers(1, 5), devices=st.integers(1, 4), cases=st.integers(1, 9))
+def test_without_a_search_the_folds_have_all_of_the_time(
+    timings: Timings, folds: int, devices: int, cases: int
+) -> None:
     config = preset("hour").model_copy(update={"kind": "training", "verdict": False})
     work = Workload(cases, 3.0, 2.0, devices, folds)
-    (length,) = scheduled(config, Timings(patch, 0.01), work, resolve).values()
+    (length,) = scheduled(config, timings, work, resolve, 3600).values()
 
     def spent(iterations: int) -> float:
         recipe = resolve("deployment", iterations)
         views = 8 if recipe.mirror else 1
-        evaluation = cases * (3.0 * views * 0.01 + CASE_OVERHEAD)
+        evaluation = cases * (3.0 * views * timings.window + CASE_OVERHEAD)
+        patch = timings.patch + (timings.augmentation if recipe.augmentation == "modern" else 0)
         return -(-folds // devices) * (START_SECONDS + evaluation + iterations * 2 * patch)
 
-    assert spent(length) <= 0.95 * 3600 + 1e-6 or length == FEWEST_ITERATIONS
-    assert spent(length + 1) > 0.95 * 3600 - 1e-6
+    assert spent(length) <= (1 - END_SHARE) * 3600 + 1e-6 or length == 1
+    assert spent(length + 1) > (1 - END_SHARE) * 3600 - 1e-6
+
+
+@given(
+    patch=st.tuples(*[st.integers(1, 9)] * 3),
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    share=st.tuples(*[st.floats(0.1, 1)] * 3),
+    rate=st.floats(0, 1),
+)
+def test_a_patch_shows_no_more_than_the_whole(patch, shape, share, rate) -> None:
+    box = tuple(side * part for side, part in zip(shape, share, strict=True))
+    assert 0 < coverage(patch, shape, box, rate) <= 1
+    assert coverage(shape, shape, box, rate) == pytest.approx(1)
 
 
 def test_departures_from_the_paper_are_those_asked_for() -> None:

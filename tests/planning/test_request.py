@@ -209,7 +209,7 @@ def test_what_a_stage_has_begun_with_is_refused(
         asked(run, budget="demo")
 
 
-@pytest.mark.parametrize("text", ["coarse.evaluations=0", "seed=-1", "coarse.sampler=hill", "plan.spacing=[1, 2]"])
+@pytest.mark.parametrize("text", ["coarse.evaluations=-1", "seed=-1", "coarse.sampler=hill", "plan.spacing=[1, 2]"])
 def test_a_value_out_of_range_is_refused_in_a_line_that_names_it(prepared: Run, text: str) -> None:
     with pytest.raises(UserError) as error:
         asked(prepared, text)

@@ -25,6 +25,8 @@ from c2fnas.stages.train import TrainOptions, train_architecture
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 UNET = Baseline("unet3d", 1 / 16)
 
+pytestmark = pytest.mark.usefixtures("fast_steps")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,6 +14,7 @@ from fine_run import Listener, inline, phantoms
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.planning.feasible import candidate_cost
 from c2fnas.runs.config import CoarseLimits, EarlyStopping
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
@@ -24,7 +25,6 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages import coarse
 from c2fnas.stages.coarse import search_topology
-from c2fnas.stages.feasible import candidate_cost
 from c2fnas.stages.pipeline import amend
 
 EARLY = EarlyStopping(shares=(0.25, 0.5), factor=2)

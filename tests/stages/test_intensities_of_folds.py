@@ -23,6 +23,8 @@ from c2fnas.training.recipe import modern_recipe
 
 DESIGN = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 
+pytestmark = pytest.mark.usefixtures("fast_steps")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:

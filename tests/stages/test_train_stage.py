@@ -17,14 +17,15 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
+from c2fnas.planning import schedule as schedule_module
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings
+from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages import preparation as prepare_module
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training
 from c2fnas.stages.deployment import deployed, is_deployed, trained_folds
@@ -355,19 +356,21 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
 
 
 def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
-    """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.95 h / 2, less start and evaluation."""
-    monkeypatch.setattr(prepare_module, "measure", lambda *_: Timings(patch=0.1, window=0.0))
+    """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.97 h / 2, less start and evaluation."""
+    monkeypatch.setattr(schedule_module, "measure", lambda *_: Timings(patch=0.1, window=0.0))
+    monkeypatch.setattr(ActiveTime, "seconds", 0.0)
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
-    expected = (3600 * 0.95 / 2 - 8) / (0.1 * recipe.batch_size)
+    expected = (3600 * 0.97 / 2 - 8) / (0.1 * recipe.batch_size)
     assert recipe.iterations == pytest.approx(expected, abs=1)
 
 
 def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, tmp_path, monkeypatch):
-    """0.2 s an iteration leaves time for 8,510; with augmentation, at 1 s, for fewer than where it begins."""
+    """0.2 s an iteration leaves time for 8,690; with augmentation, at 1 s, for fewer than where it begins."""
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
-    monkeypatch.setattr(prepare_module, "measure", lambda *_: timings)
+    monkeypatch.setattr(schedule_module, "measure", lambda *_: timings)
+    monkeypatch.setattr(ActiveTime, "seconds", 0.0)
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe

@@ -534,7 +534,7 @@ def test_a_whole_job_on_an_accelerator(run: Run, folder: Path, accelerator: Acce
     assert own["dice"] == pytest.approx(other["dice"], abs=0.01)
     weights, expected = (load_package(folder / place / PACKAGE).network.state_dict() for place in ("cud", "cpu"))
     for name, value in weights.items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-3)
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=5e-3)
     begun = run.build(SMALL).state_dict()
     assert max(float((value - expected[name]).abs().max()) for name, value in begun.items()) > 0.02
     assert {place for place in accelerator.reads if place.startswith("training/")} == {

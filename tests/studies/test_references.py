@@ -12,9 +12,9 @@ from c2fnas.networks.baselines import Baseline, build_baseline
 from c2fnas.networks.baselines.dynunet import LEVELS, planned_levels
 from c2fnas.networks.baselines.unet3d import UNet3D
 from c2fnas.networks.count import count_network
+from c2fnas.planning.feasible import candidate_cost
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
-from c2fnas.stages.feasible import candidate_cost
 from c2fnas.studies.references import FINEST, UNET, random_architecture, unet_of_equal
 
 

@@ -17,7 +17,7 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.comparison import LEAST_GROUPS, PairedDifference, paired_bootstrap
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.evaluation.replicates import Comparison, compare, holm
-from c2fnas.evaluation.verdict import EARLIER, Verdict
+from c2fnas.evaluation.verdict import EARLIER, NOT_JUDGED, Verdict
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Outcome
 from c2fnas.files import read_json, sha256, write_json
@@ -293,6 +293,38 @@ def test_a_reference_without_a_dice_is_a_row_that_says_so(
     assert unet.network is not None
     assert unet.network.dice is None
     assert drawn.comparison is not None
+
+
+@pytest.mark.parametrize(("trainings", "references"), [(0.5, 1), (1.9, 1), (2.1, 2)])
+def test_an_allowance_trains_as_many_references_as_it_pays_for(
+    judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: float, references: int
+) -> None:
+    """One at least; the verdict says how many are left out, and asked for again it has them."""
+    run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
+    monkeypatch.setattr(verdicts, "_training_seconds", lambda run: 60.0)
+    run = otherwise(run, {"deployment.folds": (0,)})
+    found = judged_once(run, 60 * trainings)
+    assert [each.name for each in found.references] == ["unet_macs", "random"][:references]
+    left = [caveat for caveat in found.caveats if "further reference" in caveat]
+    assert [caveat.partition(": ")[2].partition(";")[0] for caveat in left] == ["1 further reference"] * (
+        2 - references
+    )
+    assert run.folder.reference("random", 0).exists() == (references == 2)
+    assert judged_once(run, 120) == found
+    assert [each.name for each in judge(run).references] == ["unet_macs", "random"]
+
+
+def test_where_nothing_was_searched_there_is_nothing_to_judge(
+    judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
+    run = otherwise(run, {"coarse.evaluations": 0, "fine.candidates": 0})
+    found = judge(run.using(reporter=(listener := Listener())), 3)
+    assert (found.references, found.sentence, found.caveats) == ((), NOT_JUDGED, ())
+    assert (found.searched.title, found.searched.dice) == ("default network", pytest.approx(0.625))
+    assert Verdict.from_json(read_json(run.folder.verdict_file)) == found
+    assert not [*run.folder.verdict.glob("*/fold-*")]
+    assert not listener.said
 
 
 def test_replicates_are_fair_folds_or_else_seeds_on_the_first(judged: tuple[Run, Verdict]) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
 
 
+SHOWN = {"coarse.evaluations": 10, "fine.candidates": 32}
+"""The search of a demo: it shows the method, though ten minutes would pay for a better final network instead."""
+
+
 class RunOptions(Devices, total=False):
     """Options of a new run.
 
@@ -56,8 +60,8 @@ def prepare(
     Args:
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
-        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
-            a YAML file like theirs.
+        budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
+            the letter. Or a YAML file like theirs.
         seed: Seed of everything random; by default 0.
         plan_only: Stop after plan.yaml, to edit it before the run.
         reporter: Hears of the progress.
@@ -106,8 +110,8 @@ def run(
     multiply-accumulates. Each is trained once, which can't tell architectures apart; `c2fnas verdict RUN` with
     `--replicates 5` goes on from there.
 
-    The final networks are those of the last fold or of all, as the budget has it. For one that is trained on every case
-    besides, whose Dice is unknown: `--set deployment.folds=[last,every-case]`, or `c2fnas train DATASET RUN --folds
+    The final networks are those of the first fold or of all, as the budget has it. For one that is trained on every
+    case besides, whose Dice is unknown: `--set deployment.folds=[0,every-case]`, or `c2fnas train DATASET RUN --folds
     every-case` afterwards.
 
     Resumable: interrupted at any point (Ctrl-C, power loss), the same command carries on; finished, it says so. To
@@ -116,8 +120,8 @@ def run(
     Args:
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
-        budget: demo: minutes. hour (the default), day: that time, on this machine. paper: its recipe to the letter. Or
-            a YAML file like theirs.
+        budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
+            the letter. Or a YAML file like theirs.
         seed: Seed of everything random; by default 0.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.
@@ -160,7 +164,7 @@ def demo(
     reporter: "Reporter | None" = None,
     **jobs: Unpack[Jobs],
 ) -> Run:
-    """Run the whole pipeline on generated phantoms: minutes on two CPU cores, no download.
+    """Run the whole pipeline on generated phantoms: ten minutes, no download.
 
     Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying
     sizes and orientations. The search, the training and the evaluation are the real ones at small numbers.
@@ -186,7 +190,17 @@ def demo(
         write_phantoms(dataset, cases=cases, seed=seed)
     if jobs.get("backend", "local") == "local":
         jobs["devices"] = ",".join(side_by_side(jobs.get("devices", "auto")))
-    return run(dataset, Path(output) / "run", budget="demo", seed=seed, verdict=verdict, reporter=reporter, **jobs)
+    searched = [f"{field}={count}" for field, count in SHOWN.items()]
+    return run(
+        dataset,
+        Path(output) / "run",
+        budget="demo",
+        seed=seed,
+        verdict=verdict,
+        reporter=reporter,
+        set=searched,
+        **jobs,
+    )
 
 
 def side_by_side(devices: str) -> tuple[str, ...]:

@@ -196,10 +196,12 @@ class Run(RunView):
         wanted = Architecture.load(architecture) if architecture else self._files.found_architecture()
         scaling_grid(wanted, widths)
         from c2fnas.api.results import Scaling
+        from c2fnas.planning.schedule import timings_for
         from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import neighbours, search_width
 
         with self.working() as run:
+            timings_for(run)
             rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
             pairs = neighbours(run)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")

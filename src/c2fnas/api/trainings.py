@@ -81,7 +81,7 @@ def train(
         width: Multiplies every filter count; default: as it is.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
             case, whose Dice is unknown.
-        budget: demo, hour (the default), day, paper, or a YAML file; its time goes to these folds alone.
+        budget: demo, hour (the default), day, a time such as 3h, paper, or a YAML file; it goes to these folds alone.
         recipe: Instead of the budget's recipe.
         precision: Instead of what the device computes fast.
         iterations: Instead of what the budget gives.
@@ -142,7 +142,7 @@ def train(
         RunFolder(Path(run)).refuse_without_design()
     from c2fnas.stages.train import TrainOptions
 
-    options = TrainOptions(design, package, folds, budget, overrides, extend)
+    options = TrainOptions(design, package, folds, budget, overrides, extend, forecast=True)
     result = Run(Path(run), jobs, reporter)
     if several:
         return _train_all(several, result, options, label_tests)

@@ -116,6 +116,18 @@ class TopologyTable(Mapping[Topology, Result]):
         """Return a dictionary for each training, such as ``pandas.DataFrame`` takes; the keys are the CSV's columns."""
         return [columns(row) for row in self.rows]
 
+    @cached_property
+    def predicted_best(self) -> Topology:
+        """The topology of the table that a ridge regression on codes calls best.
+
+        A single training's Dice is mostly noise; the model knows all of them (docs/decisions/0102).
+        """
+        codes = np.array([topology.code for topology in self], dtype=float)
+        dice = np.array([result.dice or 0.0 for result in self.values()])
+        centred = codes - codes.mean(0)
+        weights = np.linalg.solve(centred.T @ centred + np.eye(codes.shape[1]), centred.T @ (dice - dice.mean()))
+        return list(self)[int(np.argmax(codes @ weights))]
+
     @property
     def iterations(self) -> int:
         """Iterations of a training.

@@ -1,5 +1,6 @@
 """The command line: the functions of ``c2fnas.api`` as commands. A command's module is loaded when it is asked for."""
 
+import os
 import signal
 import sys
 from collections import UserDict
@@ -109,6 +110,7 @@ def main() -> None:
 
     SIGTERM, with which schedulers such as Slurm end a job, is Ctrl-C.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see decision 0103
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)

@@ -17,6 +17,8 @@ EARLIER = (
     "RUN` judges again."
 )
 
+NOT_JUDGED = "Nothing was searched: the network is the default one, and there is nothing to compare it with."
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -132,6 +134,8 @@ class Verdict:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The answer on each reference, the primary one first, and what the search cost."""
+        if not self.references:
+            return (NOT_JUDGED,)
         answers = (reference.sentence(self.searched) for reference in self.references)
         if self.search_seconds is None:
             return tuple(answers)

@@ -24,6 +24,7 @@ def limited_environment(threads: int) -> dict[str, str]:
     environment = dict(os.environ)
     for variable in THREAD_VARIABLES:
         environment[variable] = str(limited_threads(variable, threads))
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin wait for each other, see decision 0103
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return environment
 

@@ -20,7 +20,7 @@ class Executor(ABC):
     ('done', {'word': 'hello'})
     """
 
-    jobs: int = sys.maxsize
+    stage_jobs: int = sys.maxsize
     """The number of jobs in the stage at hand. Where they are fewer than the devices, they share all the cores."""
 
     _closed = False

@@ -109,5 +109,5 @@ class LocalProcessExecutor(Executor):
         return report.outcome(worker.job, worker.device, time.monotonic() - worker.submitted)
 
     def _start(self, current: Try, device: str, submitted: float) -> _Worker:
-        environment = worker_environment(device, min(len(self.devices), self.jobs))
+        environment = worker_environment(device, min(len(self.devices), self.stage_jobs))
         return _Worker(WorkerProcess(current, inner_device(device), environment, self.grace), device, submitted)

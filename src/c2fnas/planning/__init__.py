@@ -5,12 +5,15 @@ from c2fnas.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "budget": ["Workload", "estimate", "forecast", "scheduled"],
+        "budget": ["Workload", "estimate", "scheduled"],
         "configuration": ["configure"],
+        "default": ["default_operations", "default_topology"],
+        "forecast": ["forecast"],
         "memory_fit": ["MemoryFit"],
         "plan": ["make_plan"],
         "presets": ["BUDGETS", "load_budget"],
         "request": ["Request", "request_for"],
+        "schedule": ["fix_counts", "forecast_of"],
         "timings": ["Timings", "measure"],
     },
 )

@@ -4,15 +4,16 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from statistics import mean
 from typing import Any
 
 from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
-from c2fnas.planning.budget import Workload, scheduled, workload
+from c2fnas.planning.budget import Workload, coverage, scheduled, workload
 from c2fnas.planning.presets import STAGES, complete_recipe
-from c2fnas.planning.request import Request
+from c2fnas.planning.request import COUNTS, Request
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.planning.validation_stride import affordable_stride
 from c2fnas.runs.config import RunConfig
@@ -32,15 +33,19 @@ class Preparation:
         plan: of the data set.
         folds: in order.
         shapes: prepared sizes of the search's validation cases, in voxels.
+        boxes: sides of the box that holds the foreground of each.
+        left: seconds that remain of the budget.
     """
 
     plan: Plan
     folds: tuple[Split, ...]
     shapes: tuple[Size, ...]
+    boxes: tuple[Size, ...]
+    left: float = 0.0
 
 
 def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
-    """Return the configuration of a run: width, recipes, iterations of a time budget, stride of coarse validations.
+    """Return the configuration of a run: width, recipes, counts of a time budget, stride of coarse validations.
 
     Args:
         request: the budget with the user's overrides.
@@ -52,21 +57,50 @@ def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation
     sections = {name: {**request.part[name], "recipe": recipes.of(stage)} for name, stage in STAGES.items()}
     wanted = sections["deployment"].get("folds", "last")
     sections["deployment"]["folds"] = chosen_folds(wanted, len(prepared.folds))
-    given = {**request.part, **sections, **fields, "width": request.width, "devices": request.devices}
+    given = {**request.part, **sections, "width": request.width, **fields, "devices": request.devices}
     config = RunConfig(**given, budget=request.budget, overrides=request.overrides, versions=versions())
-    if config.hours is not None and recipes.open_fields:
-        design = request.design or middle_network(config.space, request.width)
-        timed = config.deployment.recipe if config.kind == "training" else config.coarse.recipe
-        values = scheduled(config, measure(design, timed), count_work(config, prepared), recipes.of)
-        config = with_values(config, recipes.in_place(values))
+    if request.by_time:
+        timings = measure(request.design or middle_network(config.space, request.width), timed_recipe(config))
+        config = rescheduled(config, request, prepared, timings)
     return _with_stride(config, prepared)
 
 
+def timed_recipe(config: RunConfig) -> Recipe:
+    """Return the recipe whose steps are timed."""
+    return config.deployment.recipe if config.kind == "training" else config.coarse.recipe
+
+
+def rescheduled(
+    config: RunConfig, request: Request, prepared: Preparation, timings: Timings, stage: str = "coarse"
+) -> RunConfig:
+    """Return the configuration with the counts of ``stage`` and those after it that the rest of the budget pays."""
+    recipes, work = _Recipes(request, prepared), count_work(config, prepared)
+    values = scheduled(config, timings, work, recipes.of, prepared.left, stage, request.free)
+    return with_values(config, recipes.in_place(values))
+
+
+def with_counts(config: RunConfig, request: Request, prepared: Preparation, counts: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with counts that were derived before, but for what a user has set since."""
+    recipes = _Recipes(request, prepared)
+    return with_values(config, recipes.in_place({name: counts[name] for name in COUNTS if request.free(name)}))
+
+
 def count_work(config: RunConfig, prepared: Preparation) -> Workload:
-    """Count the work of a run: validation cases, windows, folds, devices."""
-    folds = chosen_folds(config.deployment.folds, len(prepared.folds))
-    every_case = EVERY_CASE in folds
-    return workload(prepared.plan, prepared.shapes, len(config.devices), len(folds) - every_case, every_case)
+    """Count the work of a run: cases, windows, folds, devices, and what a patch shows."""
+    folds, plan = chosen_folds(config.deployment.folds, len(prepared.folds)), prepared.plan
+    every_case, rate = EVERY_CASE in folds, config.coarse.recipe.foreground_rate
+    seen = mean(
+        coverage(plan.patch_size, shape, box, rate) for shape, box in zip(prepared.shapes, prepared.boxes, strict=True)
+    )
+    return workload(
+        plan,
+        prepared.shapes,
+        len(config.devices),
+        len(folds) - every_case,
+        every_case=every_case,
+        training_cases=len(prepared.folds[-1].training),
+        coverage=max(seen, 1e-3),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -80,14 +114,9 @@ class _Recipes:
     """The recipes of a request, of whatever length."""
 
     def __init__(self, request: Request, prepared: Preparation) -> None:
+        self._request, self._plan = request, prepared.plan
         self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
-        self._plan, self._precision = prepared.plan, resolve_precision("auto", request.devices[0])
-        lengths = {f"{name}.recipe.iterations" for name, stage in STAGES.items() if not self._length(stage)}
-        cases = set() if request.part["fine"].get("cases") else {"fine.cases"}
-        references = set() if "references" in request.part else {"references"}
-        self.open_fields = lengths | (cases | references if lengths else set())
-        if request.part.get("kind") == "training":
-            self.open_fields &= {"deployment.recipe.iterations"}
+        self._precision = resolve_precision("auto", request.devices[0])
 
     def of(self, stage: PaperStage, iterations: int | None = None) -> Recipe:
         """The stage's recipe, of its own length or another one."""
@@ -95,24 +124,21 @@ class _Recipes:
         return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision)
 
     def in_place(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Derived values of the fields that were open; a length becomes the recipe of that length."""
+        """The derived values, a length as the recipe of that length."""
         found: dict[str, Any] = {}
-        for name in self.open_fields & values.keys():
+        for name, value in values.items():
             section = name.partition(".")[0]
             if name.endswith(".iterations"):
-                found[f"{section}.recipe"] = self.of(STAGES[section], values[name])
+                found[f"{section}.recipe"] = self.of(STAGES[section], value)
             else:
-                found[name] = values[name]
+                found[name] = value
         return found
-
-    def _length(self, stage: PaperStage) -> int | None:
-        return self._parts[stage].get("iterations")
 
 
 def _with_stride(config: RunConfig, prepared: Preparation) -> RunConfig:
     """The configuration with the finest stride whose validation costs its share of a candidate's training."""
     share = config.coarse.validation_share
-    if share is None or config.kind == "training" or config.coarse.stride is not None:
+    if share is None or not config.searches or config.coarse.stride is not None:
         return config
     stride = affordable_stride(prepared.plan, prepared.shapes, config.coarse.recipe, share)
     return config if stride == prepared.plan.stride else with_values(config, {"coarse.stride": stride})

@@ -3,6 +3,7 @@
 What a part leaves open is filled in later; each recipe is completed from the one that it names.
 """
 
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,9 @@ DEFAULT_BUDGET = "hour"
 STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
 """The sections that have a recipe, and the paper's stage of each."""
 
+TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([mhd])")
+"""A budget that is a time: a number, and minutes, hours or days."""
+
 OPEN_LENGTH = 1000
 """Iterations of a modern recipe while its length is open."""
 
@@ -32,16 +36,22 @@ Part = dict[str, Any]
 
 
 def load_budget(budget: str) -> Part:
-    """Return the part of a configuration called ``budget``, one of :data:`BUDGETS`, or that of a YAML file.
+    """Return the part of a configuration that a budget is: one of :data:`BUDGETS`, a time, or that of a YAML file.
+
+    A time such as ``3h`` is the longest of the named ones that is no longer, in other hours.
 
     Raises:
         UserError: neither a budget nor a file, or a file with a fault.
     """
+    if (hours := hours_of(budget)) is not None:
+        name = "day" if hours >= 24 else "hour" if hours >= 1 else "demo"
+        return {**load_budget(name), "hours": hours}
     known = budget in BUDGETS
     source = resources.files("c2fnas.presets").joinpath(f"{budget}.yaml") if known else Path(budget)
     if not source.is_file():
         raise UserError(
-            f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, or give a YAML file like theirs."
+            f"--budget {budget}: no such budget. Choose {', '.join(BUDGETS)}, a time such as 30m, 3h or 2d, or give a "
+            "YAML file like theirs."
         )
     try:
         part = yaml.safe_load(source.read_text(encoding="utf-8"))
@@ -53,6 +63,24 @@ def load_budget(budget: str) -> Part:
         raise UserError(
             f"{source}: not a budget ({in_a_line(error)}). Compare it with c2fnas/presets/demo.yaml."
         ) from error
+
+
+def hours_of(budget: str) -> float | None:
+    """Return the hours of a time such as ``30m``, ``3h`` or ``2d``; None where ``budget`` is none.
+
+    Raises:
+        UserError: it is shorter than a minute.
+
+    >>> hours_of("90m"), hours_of("3h"), hours_of("1.5d"), hours_of("hour")
+    (1.5, 3.0, 36.0, None)
+    """
+    found = TIME.fullmatch(budget.strip())
+    if found is None:
+        return None
+    hours = float(found[1]) * {"m": 1 / 60, "h": 1, "d": 24}[found[2]]
+    if hours < 1 / 60:
+        raise UserError(f"--budget {budget}: too short a time. Give a minute at least, such as 30m or 3h.")
+    return hours
 
 
 def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:

@@ -24,6 +24,9 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 
+COUNTS = (*(f"{name}.recipe.iterations" for name in STAGES), "coarse.evaluations", "fine.candidates", "fine.cases")
+"""The fields that a time budget derives, each where neither the user nor the budget has set it."""
+
 AMENDABLE = (*STAGES, "verdict")
 """Sections of a prepared run that may change without another preparation."""
 
@@ -68,6 +71,22 @@ class Request:
         if width == "auto":
             return 1.0 if self.devices[0].startswith("cuda") else 0.25
         return width
+
+    def free(self, field: str) -> bool:
+        """Return true if a time budget derives the field. A budget's evaluations and candidates are the most it has."""
+        part: Any = self.part
+        if field in self.overrides:
+            return False
+        for name in field.split("."):
+            part = (part or {}).get(name)
+        return field in ("coarse.evaluations", "fine.candidates") or part is None
+
+    @property
+    def by_time(self) -> bool:
+        """True if the budget is a time that has counts to derive."""
+        draft = self.draft
+        counts = COUNTS if draft.kind == "search" else ["deployment.recipe.iterations"]
+        return draft.hours is not None and any(map(self.free, counts))
 
 
 def request_for(

@@ -41,6 +41,10 @@ class Timings:
     window: float
     augmentation: float = 0.0
 
+    def times(self, factor: float) -> "Timings":
+        """Return the same for ``factor`` times as much work, or as slow a machine."""
+        return Timings(*(factor * seconds for seconds in (self.patch, self.window, self.augmentation)))
+
 
 def middle_network(space: SearchSpace, width: float) -> Architecture:
     """Return the network that stands for a space: the middle one of its topologies, 3D in every cell."""

@@ -1,5 +1,6 @@
 """Sentences of the report: what the run was asked for, its main figures, and how to repeat it."""
 
+import json
 import shlex
 from collections.abc import Sequence
 
@@ -7,8 +8,10 @@ from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
+from c2fnas.planning.configuration import COUNTS
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary
+from c2fnas.runs.overrides import value_at
 from c2fnas.runs.summary import stage_tasks
 from c2fnas.space.geometry import by
 from c2fnas.text import large, plural, score
@@ -74,12 +77,12 @@ def repeatability(run: ReportSummary) -> str:
 def repeat_command(run: ReportSummary) -> str:
     """Return the command that starts this run again in another folder.
 
-    That of a training names all that decides the weights: a time budget would find other iterations elsewhere.
+    It names all that a time budget has derived from the machine's pace, which would be other numbers elsewhere.
     """
     config, recipe = run.config, run.config.deployment.recipe
     options = {"--budget": config.budget, "--seed": config.seed, "--devices": ",".join(config.devices)}
     if not _only_trained(run):
-        return _command("run", [config.dataset_path, "NEW"], options)
+        return _command("run", [config.dataset_path, "NEW", *_fixed(run)], options)
     words = [config.dataset_path, "NEW", *_design(run.design)]
     if config.deployment.start:
         words += ["--from", str(run.folder.start_model)]
@@ -90,6 +93,17 @@ def repeat_command(run: ReportSummary) -> str:
         "--folds": ",".join(map(str, _folds(run))),
     }
     return _command("train", words, options)
+
+
+def _fixed(run: ReportSummary) -> list[str]:
+    """The user's own values as options; of a time budget also its counts, its width and what it chose of the plan."""
+    config, fixed = run.config, dict[str, object]()
+    if config.hours is not None:
+        fixed |= {name: value_at(config, name) for name in (*COUNTS, "width")}
+    if config.hours is not None and run.plan is not None and run.plan.spacing is not None:
+        fixed |= {"plan.spacing": run.plan.spacing, "plan.patch_size": run.plan.patch_size}
+    fixed = {name: value for name, value in (fixed | config.overrides).items() if value is not None and name != "seed"}
+    return [word for name, value in fixed.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
 
 def _command(name: str, words: Sequence[str], options: dict[str, object]) -> str:

@@ -31,9 +31,9 @@ class Frozen(BaseModel):
 
 
 class Shares(Frozen):
-    """The division of a time budget; the rest of 1 is slack for preparation and evaluation.
+    """The division of what is left of a time budget among the stages that are left of a run.
 
-    ``deployment`` is for all networks that its recipe trains, those of a verdict included.
+    With a verdict, the final networks and their references have half of the budget, at most.
     """
 
     coarse: PositiveFloat
@@ -98,7 +98,7 @@ class EarlyStopping(Frozen):
 
 
 class CoarseConfig(Frozen):
-    """Coarse stage, Algorithm 1 (paper 3.3), and what may take its place.
+    """Coarse stage, Algorithm 1 (paper 3.3), and what may take its place; without ``evaluations`` it is left out.
 
     A validation may cost ``validation_share`` of a candidate's training, which decides ``stride`` (None: the plan's
     stride, the paper's 16). Where it is coarser, the best ``finalists`` are scored again at the plan's stride.
@@ -106,7 +106,7 @@ class CoarseConfig(Frozen):
 
     clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)
     per_cluster: PositiveInt = 2
-    evaluations: PositiveInt = 50
+    evaluations: NonNegativeInt = 50
     random_share: float = Field(default=0.2, ge=0, le=1)
     recipe: Recipe
     sampler: str = "algorithm1"
@@ -132,12 +132,13 @@ class CoarseConfig(Frozen):
 class FineConfig(Frozen):
     """Fine stage (paper 3.4): super-network, then candidates ranked on ``cases`` validation cases (None: all).
 
+    Without ``candidates`` it is left out, and every cell has the operation of the default architecture.
     ``sampling`` says which paths train: uniform as in the paper, or with strict fairness. ``choose`` says where
     candidates come from. With more than one of ``rungs`` the best of a few cases go on to more; ``audit`` candidates at
     random are scored on all cases whatever their rank, to tell how far the first rungs can be trusted.
     """
 
-    candidates: PositiveInt = 2000
+    candidates: NonNegativeInt = 2000
     cases: PositiveInt | None = None
     recipe: Recipe
     sampling: Literal["uniform", "strict"] = "uniform"
@@ -169,8 +170,8 @@ class DeploymentConfig(Frozen):
 class RunConfig(Frozen):
     """All that decides a run. Search and deployment share ``width`` and the plan's patch: the paper's point.
 
-    ``hours`` and ``shares`` are those of a time budget, from which iterations were derived. ``overrides`` are the
-    values that a user gave instead of the budget's, by the dotted names of their fields.
+    ``hours`` and ``shares`` are those of a time budget, from which counts are derived at the start of every stage.
+    ``overrides`` are the values that a user gave instead of the budget's, by the dotted names of their fields.
     """
 
     kind: Literal["search", "training"] = Field(default="search", description="or of a given network, without search")
@@ -212,6 +213,11 @@ class RunConfig(Frozen):
         if (self.hours is None) != (self.shares is None):
             raise ValueError("a budget has both `hours` and `shares`, or neither")
         return self
+
+    @property
+    def searches(self) -> bool:
+        """True if anything is searched: a network may be given, or the time may not pay a search."""
+        return self.kind == "search" and bool(self.coarse.evaluations or self.fine.candidates)
 
     @property
     def space(self) -> SearchSpace:

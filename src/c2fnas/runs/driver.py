@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.log import WarningLog
+from c2fnas.runs.clock import KEPT_EVERY
 from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.run import Run
 
@@ -43,7 +44,7 @@ def drive(
         Interrupted: somebody has left a file ``stop``.
     """
     executor, log = run.executor, WarningLog()
-    executor.jobs = jobs
+    executor.stage_jobs = jobs
     while True:
         run.refuse_stop()
         while executor.idle and (job := propose()) is not None:
@@ -51,6 +52,7 @@ def drive(
             executor.submit(job)
         if not executor.running:
             return
+        run.time.keep(every=KEPT_EVERY)
         waited_for = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
         for warning in log.unread(waited_for):

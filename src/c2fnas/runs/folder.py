@@ -49,6 +49,16 @@ class RunFolder:
     """Seconds of training steps and windows, with the machine and the devices that they were measured on."""
     micro_batches = _Place("micro_batches.jsonl")
     """The micro-batches that trainings short of memory have found, by device, patch, precision and cost."""
+    spent = _Place("spent.json")
+    """Seconds in which a driver was at work on the run: the time that counts against a budget."""
+    schedule = _Place("schedule.jsonl")
+    """The counts of every stage of a time budget, a row each, written before the stage starts and fixed for it."""
+    choice = _Place("planning.json")
+    """The plans among which one was chosen, with what each was expected to reach, and the race between the nearest."""
+    race = _Place("race")
+    """Short trainings on plans that were close, and the first measured steps of a run without a search."""
+    race_chosen = _Place("race/chosen")
+    """The first measured training on the plan that was chosen."""
     study = _Place("study.db")
     """The ledger: Optuna studies on SQLite, one per stage that trains candidates."""
     cache = _Place("cache")

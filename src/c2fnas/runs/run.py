@@ -21,6 +21,7 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.count import count_network
 from c2fnas.networks.designs import Design, build_design
+from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
@@ -41,6 +42,7 @@ class Run:
         executor: runs the jobs; :meth:`working` makes one where none is given.
         config: instead of the folder's.
         plan: instead of the folder's.
+        time: counts what a budget counts; by default by this machine's clock.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class Run:
         executor: Executor | None = None,
         config: RunConfig | None = None,
         plan: Plan | None = None,
+        time: ActiveTime | None = None,
     ) -> None:
         self.folder = RunFolder(Path(root))
         self.reporter = listening(reporter)
+        self.time = time or ActiveTime(self.folder.spent)
         self._executor = executor
         self._config, self._plan = config, plan
 
@@ -76,13 +80,19 @@ class Run:
             executor=executor or self._executor,
             config=self._config,
             plan=self._plan,
+            time=self.time,
         )
 
     def varied(self, *, seed: int | None = None, plan: Plan | None = None) -> Self:
         """Return the run with another seed or plan, for a training that differs in these alone."""
         config = self.config if seed is None else self.config.model_copy(update={"seed": seed})
         return type(self)(
-            self.folder.root, reporter=self.reporter, executor=self._executor, config=config, plan=plan or self._plan
+            self.folder.root,
+            reporter=self.reporter,
+            executor=self._executor,
+            config=config,
+            plan=plan or self._plan,
+            time=self.time,
         )
 
     @contextmanager
@@ -97,8 +107,8 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the run and forget an old stop file."""
-        with RunLock(self.folder.root):
+        """Hold the lock of the run, count the time, and forget an old stop file."""
+        with RunLock(self.folder.root), self.time.running():
             self.folder.clear_stop()
             yield
 
@@ -108,6 +118,12 @@ class Run:
         if self._executor is None:
             raise RuntimeError("this run has no executor: open it with `working`")
         return self._executor
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that are left of the run's time budget; infinitely many where it has none."""
+        hours = self.config.hours
+        return float("inf") if hours is None else 3600 * hours - self.time.seconds
 
     def refuse_stop(self) -> None:
         """Raise Interrupted where somebody has left a file ``stop`` in the run folder."""

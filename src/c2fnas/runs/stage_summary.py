@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
+from c2fnas.files import read_json_lines
+from c2fnas.runs.allowance import affordable_references, verdict_allowance
+from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
@@ -85,16 +88,16 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
     """Return the stages in order; those that are done on request only if they have begun."""
     folder, searched = run.folder, run.config.kind == "search"
     stages = []
-    if searched or run.trials:
+    if (searched and run.config.coarse.evaluations) or run.trials:
         stages.append(_coarse(run))
-    if searched or folder.supernet.exists():
+    if (searched and run.config.fine.candidates) or folder.supernet.exists():
         stages += [_supernet(run), _ranking(run)]
     again = [job for job in read_jobs(folder.ranking) if _verifies(job)]
     stages += _on_request("verification", [*again, *read_jobs(folder.verification)], folder.verification_file)
     stages += _on_request("widths", read_jobs(folder.scale), folder.scale_table)
     deployment = _deployment(run)
     stages.append(deployment)
-    if run.config.verdict or folder.verdict.exists():
+    if (run.config.verdict and run.config.searches) or any(folder.verdict.glob("*/fold-*")):
         stages.append(_verdict(run, deployment))
     return *stages, *_on_request("ablation", read_jobs(folder.ablation))
 
@@ -191,16 +194,26 @@ def _training_left(job: JobRecord, recipe: Recipe, pace: RunPace) -> float | Non
 def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
     jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
-    # In a time budget references are trained on one fold; folds that are trained later are not the verdict's.
-    scored = len({*run.folds} - {EVERY_CASE})
-    folds = scored if run.config.hours is None else min(1, scored)
-    done, total = sum(job.done for job in jobs), max(len(jobs), run.config.references * folds)
+    done = sum(job.done for job in jobs)
+    total = len(jobs) if finished else max(len(jobs), _trainings_of_verdict(run, deployment))
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)
     devices = min(len(run.config.devices), max(1, total - done))
     left = 0.0 if finished else left
     return StageSummary("verdict", done, total, "trainings", finished, left, devices, **_spent(jobs))
+
+
+def _trainings_of_verdict(run: RunFiles, deployment: StageSummary) -> int:
+    """Its references on each fold; in a time budget on one fold, and as many as that pays for."""
+    scored, config = len({*run.folds} - {EVERY_CASE}), run.config
+    if config.hours is None:
+        return config.references * scored
+    known = [row["seconds"] for row in read_json_lines(run.folder.schedule) if row["stage"] == "verdict"]
+    left = 3600 * config.hours - ActiveTime(run.folder.spent).seconds - (deployment.eta or 0)
+    allowance = known[0] if known else verdict_allowance(config, left)
+    one = (deployment.seconds + (deployment.left or 0)) / max(1, deployment.total)
+    return min(1, scored) * affordable_references(config.references, allowance, one, len(config.devices))
 
 
 def _verifies(job: JobRecord) -> bool:

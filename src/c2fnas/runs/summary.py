@@ -177,8 +177,9 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
     start = "from another model" if deployment.start else "from scratch"
     final = f"the network trained {start} on {' and on '.join(on) or 'its folds'}"
     tasks = {"deployment": f"{final}, {training_text(deployment.recipe)} each"}
-    if config.verdict:
-        others = f" and {plural(config.references - 1, 'other reference')}" if config.references > 1 else ""
+    if config.verdict and (config.searches or config.kind == "training"):
+        most = "" if config.hours is None else "at most "
+        others = f" and {most}{plural(config.references - 1, 'other reference')}" if config.references > 1 else ""
         tasks["verdict"] = f"a U-Net of equal multiply-accumulates{others}, trained alike and compared"
     if config.kind == "training":
         return tasks
@@ -187,13 +188,13 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
     stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
     cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
     topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
-    return {
-        "coarse": f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}",
+    coarse_task = f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}"
+    fine_tasks = {
         "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "
         f"trained for {training_text(fine.recipe)} with {fine.sampling} sampling",
         "ranking": f"{plural(fine.candidates, 'path')}, the best of them on {cases}",
-        **tasks,
     }
+    return ({"coarse": coarse_task} if coarse.evaluations else {}) | (fine_tasks if fine.candidates else {}) | tasks
 
 
 def training_text(recipe: Recipe) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.planning.default import default_topology
+from c2fnas.planning.feasible import candidate_cost, feasible_clusters
+from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import drive, run_jobs
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
@@ -20,7 +23,6 @@ from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.feasible import candidate_cost, feasible_clusters
 from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, score, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.weights import load_weights
@@ -36,10 +38,17 @@ def search_topology(run: Run) -> Topology:
     are taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as
     one of the evaluations, and the searcher is told the Dice it had there.
 
+    Without evaluations the stage is left out, and the default topology is returned.
+
     Raises:
         UserError: every candidate failed, or no topology is within the run's limits.
     """
-    return _CoarseSearch(run).search()
+    fix_counts(run, STAGE)
+    if run.config.coarse.evaluations:
+        return _CoarseSearch(run).search()
+    topology, source = default_topology(run)
+    run.reporter.say(f"No topology is searched; it is {source}: {' '.join(map(str, topology.code))}.")
+    return topology
 
 
 class _CoarseSearch:

@@ -13,11 +13,15 @@ from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, has_design, read_design
+from c2fnas.planning.schedule import derives, fix_counts, timings_for
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run import Run
 from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.training.metrics_log import EVERY
 
-STAGE = "deployment"
+STAGE, MEASURED = "deployment", "measured steps"
+MEASURED_SHARE, MEASURED_SECONDS = 0.04, 60.0
+"""The part of a budget, and the most of it, for steps that are only measured."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     Raises:
         UserError: a fold could not be trained, the others' models are kept; or those of another design lie there.
     """
+    _measure_steps(run, design, folds[0])
+    fix_counts(run, STAGE, design)
     claim(run.folder, design)
     jobs = [fold_job(run, design, fold) for fold in folds]
     outcomes = run_all(run, STAGE, jobs)
@@ -48,6 +54,22 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
             run.reporter.say(f"{outcome.job_id}: the model is kept. {reason}")
     choose_components(run)
     return deployed(run, design, folds)
+
+
+def _measure_steps(run: Run, design: Design, fold: Fold) -> None:
+    """Train the network for a few seconds where a time budget has seen no training yet, to know how fast it really is.
+
+    Steps on noise were timed before, in a process of their own; here patches come from the cases.
+    """
+    known = run.folder.race_chosen.exists() or any(run.folder.coarse.glob("[0-9]*"))
+    if known or not derives(run, STAGE, design):
+        return
+    assert run.config.hours is not None
+    recipe = run.config.deployment.recipe
+    seconds = min(MEASURED_SHARE * 3600 * run.config.hours, MEASURED_SECONDS)
+    iterations = int(seconds / (recipe.batch_size * timings_for(run, design).patch)) // EVERY * EVERY
+    spec = TrainingSpec(design, recipe, fold=fold, seed=run.config.seed, until=max(EVERY, iterations), cases=1)
+    run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.race_chosen, spec)])
 
 
 def deployed(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:

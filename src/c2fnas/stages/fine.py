@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
+from c2fnas.planning.default import default_operations
+from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
@@ -15,6 +17,8 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.halving import Halved, SuccessiveHalving
+from c2fnas.stages.ranking import STAGE as RANKING
+from c2fnas.stages.supernet import STAGE as SUPERNET
 from c2fnas.stages.supernet import Sampling, train_supernet
 
 LATENCY_STAGE = "latency"
@@ -32,6 +36,8 @@ class Limits:
 def search_operations(run: Run, topology: Topology, limits: Limits | None = None) -> Architecture:
     """Find the operations of ``topology``'s cells and return the best architecture (paper Eq. 6 and 7).
 
+    Without candidates the stage is left out, and the operations are the default ones.
+
     Args:
         limits: what the architecture may cost at most; None: what was said last, at first nothing.
 
@@ -39,8 +45,12 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
         UserError: the super-network could not be trained, no candidate could be scored, or none is within the limits;
             or the stage has begun with another topology.
     """
+    fix_counts(run, SUPERNET)
+    if not run.config.fine.candidates:
+        return Architecture(topology, default_operations(topology), run.width)
     claim_topology(run, topology)
     sampling = train_supernet(run, topology)
+    fix_counts(run, RANKING)
     if not ranking_is_whole(run.folder):
         rank_candidates(run, topology, sampling)
     return choose(run, read_ranked(run.folder), limits).architecture

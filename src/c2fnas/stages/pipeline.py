@@ -9,17 +9,16 @@ from c2fnas.data.folds import EVERY_CASE
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
-from c2fnas.planning.budget import forecast
-from c2fnas.planning.configuration import count_work
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import middle_network
+from c2fnas.planning.schedule import forecast_of, verdict_seconds
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.coarse import new_searcher, search_topology
 from c2fnas.stages.deployment import Deployed, deploy, is_deployed
 from c2fnas.stages.fine import Limits, search_operations, topology_begun
-from c2fnas.stages.preparation import preparation_of, prepare, timings_of
+from c2fnas.stages.preparation import prepare
+from c2fnas.stages.race import race_plans, race_seconds
 
 FINISHED = "This run has finished already: nothing is left to compute."
 
@@ -42,7 +41,7 @@ def run_pipeline(
     budget: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     devices: tuple[str, ...] | None = None,
-    judge: Callable[[Run], Judgement] | None = None,
+    judge: Callable[[Run, float | None], Judgement] | None = None,
 ) -> Result[Judgement]:
     """Go through every stage in order. Interrupted at any point and called again, it carries on.
 
@@ -51,7 +50,7 @@ def run_pipeline(
         dataset: the data set.
         executor: makes what runs the jobs.
         budget: see :func:`c2fnas.stages.preparation.prepare`, as for ``overrides`` and ``devices``.
-        judge: gives a verdict at the end where the configuration has one.
+        judge: gives a verdict at the end where the configuration has one, in so many seconds; None: however long.
 
     Raises:
         UserError: bad input, a run folder of another data set or configuration, or one that another process works on.
@@ -60,25 +59,17 @@ def run_pipeline(
     request = request_for(run.folder, budget=budget, overrides=overrides, devices=devices)
     with run.locked():
         prepare(run, dataset, request)
-        config = run.config
         # A verdict comes before an extension.
         scored = {*run.final_folds} != {EVERY_CASE}
-        judge = judge if config.verdict and scored and not config.deployment.extended else None
+        judge = judge if run.config.verdict and scored and not run.config.deployment.extended else None
         done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
-        run.reporter.say(FINISHED if done else forecast_of(run))
-        with executor(config.devices) as workers:
-            working = run.using(workers)
+        run.reporter.say(FINISHED if done else forecast_of(run, race_seconds(run)))
+        with executor(run.config.devices) as workers:
+            working = race_plans(run.using(workers), dataset)
             coarse_stage(working)
             architecture = fine_stage(working)
             deployed = deploy(working, architecture, run.final_folds)
-            return Result(deployed, judge(working) if judge else None)
-
-
-def forecast_of(run: Run) -> str:
-    """Return what the run will do and how long it will take, by steps timed on the machine at hand."""
-    config = run.config
-    timings = timings_of(run, config.devices, middle_network(config.space, run.width), config.coarse.recipe)
-    return forecast(config, run.plan.patch_size, timings, count_work(config, preparation_of(run)))
+            return Result(deployed, judge(working, verdict_seconds(working)) if judge else None)
 
 
 def amend(run: Run, overrides: Mapping[str, Any]) -> None:

@@ -1,19 +1,19 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
 import shutil
-import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import disk_needed, prepare_cases
+from c2fnas.data.cache import INDEX, disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import (
     ClassCounts,
+    FoldChoice,
     Split,
     chosen_groups,
     class_counts,
@@ -28,22 +28,19 @@ from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.networks.designs import Design
-from c2fnas.planning.configuration import Preparation, configure
-from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
+from c2fnas.planning.affordable import affordable_cases, affordable_plan, drawn, memory_fit, restricted
+from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
-from c2fnas.planning.plan import PLANNED_BATCH, make_plan
+from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request
-from c2fnas.planning.timings import Timings, measure
+from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
 from c2fnas.text import large, plural
-from c2fnas.training.precision import resolve_precision
-from c2fnas.training.recipe import Recipe
 
 SHOWN = 5
 """Problems that are told of one by one."""
@@ -65,6 +62,8 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
+    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
+        _leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
@@ -87,28 +86,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     if not run.folder.folds.exists():
         _divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
-    return data, _plan(run, request)
-
-
-def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe) -> Timings:
-    """Return the seconds of steps and windows on the machine at hand, measured once for a run and its devices."""
-    path, plan = run.folder.timings, sha256(run.folder.plan)
-    where = {"host": socket.gethostname(), "devices": list(devices), "plan": plan, "network": design.to_text()}
-    kept = read_json(path) if path.exists() else {}
-    if {name: kept.get(name) for name in where} == where:
-        return Timings(**kept["seconds"])
-    run.reporter.say("Timing a few steps ...")
-    timings = measure(run.plan, design, recipe, devices)
-    write_json(path, {**where, "seconds": vars(timings)})
-    return timings
-
-
-def preparation_of(run: Run) -> Preparation:
-    """Return what planning needs to know of the run's prepared cases."""
-    shapes = tuple(
-        run.cache[case].restoration.shape for case in run.search_split.validation or run.search_split.training
-    )
-    return Preparation(run.plan, run.folds, shapes)
+    return data, _plan(run, data, request)
 
 
 def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
@@ -118,8 +96,9 @@ def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
     }
-    fresh = Run(run.folder.root, reporter=run.reporter)
-    return configure(request, fields, preparation_of(fresh), lambda *what: timings_of(fresh, request.devices, *what))
+    fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
+    prepared = preparation_of(fresh, request.draft.hours or 1)  # one without a time derives nothing
+    return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
 
 
 def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
@@ -175,14 +154,17 @@ def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == severity]
 
 
-def _plan(run: Run, request: Request) -> Plan:
-    """The plan in the run folder, edited by hand or not; made from the fingerprint where there is none."""
+def _plan(run: Run, data: Dataset, request: Request) -> Plan:
+    """The plan in the run folder, edited by hand or not; made where there is none, for a time by what it pays."""
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
-        fits = _memory_fit(run, request)
+        fits = memory_fit(run, request)
         try:
-            plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
+            if not request.by_time or config.plan.style == "paper" or "resize" in config.plan.given:
+                plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
+            else:
+                plan = affordable_plan(run, data, request, fits)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -207,24 +189,28 @@ def _tell_departures(plan: Plan, run: Run) -> None:
         )
 
 
-def _memory_fit(run: Run, request: Request) -> MemoryFit:
-    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
-    step = TrainingStep(
-        in_channels=len(fingerprint.channels),
-        classes=fingerprint.scheme.outputs,
-        regions=fingerprint.regions_class_order is not None,
-        patches=config.plan.batch_size or PLANNED_BATCH,
-        precision=resolve_precision("auto", devices[0]),
-    )
-    width = request.width
-    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
+def _leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
+    assert config.hours is not None
+    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
+    count, hours = affordable_cases(run, data, plan, config.hours)
+    if count < len(data.training):
+        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
+        write_json(run.folder.folds, [_row(split, groups) for split in kept])
+        taken = len({case for split in kept for case in (*split.training, *split.validation)})
+        run.reporter.say(
+            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+        )
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    _forecast_disk(plan, run)
-    run.reporter.start("prepare cases", len(dataset.training))
+    known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
+    cases = [case for case in dataset.training if case.id in known]
+    _forecast_disk(plan, run, known)
+    run.reporter.start("prepare cases", len(cases))
     prepare_cases(
-        dataset.training,
+        cases,
         plan,
         run.folder.cache,
         workers=usable_cores(),
@@ -233,13 +219,13 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
 
 
-def _forecast_disk(plan: Plan, run: Run) -> None:
+def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
     """Tell what the prepared cases will take of the disk, before the first of them is read.
 
     Raises:
         UserError: that is more than is free.
     """
-    count, needed = disk_needed(run.fingerprint.cases, plan, run.folder.cache)
+    count, needed = disk_needed([each for each in run.fingerprint.cases if each.id in ids], plan, run.folder.cache)
     free = shutil.disk_usage(run.folder.root).free
     cases, room = plural(count, "prepared case"), f"{large(needed)}B of {large(free)}B that are free"
     if needed > free:
@@ -265,8 +251,10 @@ def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Spli
         return known, False
     folds = _divided(dataset, request)
     groups = _of_validation(folds, chosen_groups(dataset, choice))
-    if known is not None and (folds, groups) == (known, load_groups(folder.folds)):
-        return folds, False
+    if known is not None:
+        same = restricted(folds, known)
+        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
+            return known, False
     if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
     write_json(folder.folds, [_row(split, groups) for split in folds])

@@ -14,12 +14,13 @@ from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
 from c2fnas.planning.request import request_for
+from c2fnas.planning.schedule import timings_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.stages.deployment import Deployed, claim, deploy
+from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed
 from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
@@ -39,6 +40,7 @@ class TrainOptions:
         budget: its plan and recipe are taken, and its time goes to these folds alone.
         overrides: values of the configuration's fields.
         extend: train on, to so many iterations in all.
+        forecast: time a few steps, so that it can be said before how long it takes.
     """
 
     design: Design | None = None
@@ -47,6 +49,7 @@ class TrainOptions:
     budget: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     extend: int | None = None
+    forecast: bool = False
 
 
 def train_architecture(
@@ -64,6 +67,8 @@ def train_architecture(
         design = ready(run, dataset, options, devices)
         folds = chosen_folds(options.folds, len(run.folds))
         run.reporter.say(announcement(run, design, folds))
+        if options.forecast and not is_deployed(run):
+            timings_for(run, design)
         with executor(devices or run.config.devices) as workers:
             return deploy(run.using(workers), design, folds)
 

@@ -33,6 +33,7 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.memory import is_out_of_memory
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.plan import scaled_plan
+from c2fnas.planning.schedule import forecast_trainings
 from c2fnas.runs.card import model_card
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import EVALUATION, PACKAGE
@@ -111,16 +112,23 @@ def training_job(run: Run, name: str, folder: Path, spec: TrainingSpec) -> Job:
 
 
 def run_all(
-    run: Run, stage: str, jobs: Sequence[Job], settle: Callable[[Outcome], None] = lambda outcome: None
+    run: Run,
+    stage: str,
+    jobs: Sequence[Job],
+    settle: Callable[[Outcome], None] = lambda outcome: None,
+    forecast: str | None = None,
 ) -> list[Outcome]:
     """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     One that has ended answers at once with its result; one that was cut short carries on from its checkpoint, one that
     failed is tried again, and one that could not be scored is scored again. Checkpoints go once the result is known,
     but for the last one of a network that has no score, and of a deployed one, by which it can be extended
-    (docs/decisions/0014). ``settle`` hears of every outcome as it comes.
+    (docs/decisions/0014). ``settle`` hears of every outcome as it comes. How long they take is said before: by
+    ``forecast``, else where steps were timed.
     """
     by_id = {job.id: job for job in jobs}
+    if text := forecast or forecast_trainings(run, stage, jobs):
+        run.reporter.say(text)
 
     def forget(outcome: Outcome) -> None:
         job = by_id[outcome.job_id]

@@ -14,12 +14,12 @@ from c2fnas.memory import measured as memory_of
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.baselines.dynunet import planned_levels
 from c2fnas.networks.designs import Design, design_from_json
+from c2fnas.planning.feasible import is_within_limits
 from c2fnas.planning.timings import run_once, time_network
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Spacing
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.stages.feasible import is_within_limits
 from c2fnas.text import plural
 from c2fnas.training.recipe import Recipe
 
@@ -62,13 +62,13 @@ class Measured:
     memory: int
 
 
-def rivals(run: Run, searched: Architecture) -> tuple[Rival, ...]:
-    """Return the references that the run has, the primary one first; where they are fewer, the last ones are left out.
+def rivals(run: Run, searched: Architecture, count: int) -> tuple[Rival, ...]:
+    """Return ``count`` references, the primary one first.
 
     What the last one takes is measured once: how long its training is depends on it.
     """
     makers: tuple[Callable[[Run, Architecture], Rival], ...] = (_equal_macs, _random, _planned, _equal_parameters)
-    return tuple(make(run, searched) for make in makers[: run.config.references])
+    return tuple(make(run, searched) for make in makers[:count])
 
 
 def unet_of_equal(run: Run, kind: Literal["macs", "parameters"], amount: int) -> Baseline:

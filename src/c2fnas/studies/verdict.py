@@ -18,6 +18,7 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
+from c2fnas.runs.allowance import affordable_references
 from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
@@ -41,36 +42,42 @@ UNSCORED = (
 Trained = dict[Replicate, Evaluation]
 
 
-def judged_once(run: Run) -> Verdict:
-    """Return the verdict that the run has, else :func:`judge` it."""
-    return Verdict.from_json(read_json(run.folder.verdict_file)) if run.folder.verdict_file.exists() else judge(run)
+def judged_once(run: Run, allowance: float | None = None) -> Verdict:
+    """Return the verdict that the run has, else :func:`judge` it in ``allowance`` seconds."""
+    path = run.folder.verdict_file
+    return Verdict.from_json(read_json(path)) if path.exists() else judge(run, allowance=allowance)
 
 
-def judge(run: Run, replicates: int | None = None, margin: float = MARGIN) -> Verdict:
+def judge(
+    run: Run, replicates: int | None = None, margin: float = MARGIN, *, allowance: float | None = None
+) -> Verdict:
     """Train the references, compare, and leave ``verdict/verdict.json``.
 
-    Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so.
+    Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so. Where
+    nothing was searched there is nothing to judge, and the verdict says that.
 
     Args:
         run: a search whose final networks are trained.
         replicates: trainings of each network; None for those of the last verdict, at first as :func:`asked` says.
         margin: differences within it do not matter.
+        allowance: seconds that it may take; later references are left out where it doesn't pay for them.
 
     Raises:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
     design = searched_design(run)
-    replicates = replicates or _replicates_before(run)
+    count = _paid(run, allowance)
+    replicates = (replicates or _replicates_before(run)) if count else None
     wanted = asked(run, replicates)
-    searched = Rival(SEARCHED, "searched network", design, "")
-    contestants = (searched, *rivals(run, design))
+    searched = Rival(SEARCHED, "searched network" if count else "default network", design, "")
+    contestants = (searched, *rivals(run, design, count))
     scored = [at for at in wanted if evaluation_in(run.folder.final_fold(at[0]))]
     jobs = {(each.name, at): _job(run, each, at) for each in contestants if each.design for at in scored}
     new = {key: job for key, job in jobs.items() if key[0] != SEARCHED or key[1][1]}
-    run.reporter.say(forecast(run, [*new.values()]))
-    outcomes = dict(zip(new, run_all(run, STAGE, [*new.values()]), strict=True))
+    told = forecast(run, [*new.values()]) if count else None
+    outcomes = dict(zip(new, run_all(run, STAGE, [*new.values()], forecast=told), strict=True))
     scores = {each.name: _scored(jobs, each.name) for each in contestants}
-    costs = measured(run, [each.design for each in contestants if each.design])
+    costs = measured(run, [each.design for each in contestants if each.design]) if count else {}
     networks = {each.name: _contestant(run, each, scores[each.name], costs) for each in contestants}
     references = [_judged(run, each, networks, scores, outcomes, margin) for each in contestants[1:]]
     corrected = holm([each.comparison for each in references[1:]])
@@ -85,12 +92,24 @@ def judge(run: Run, replicates: int | None = None, margin: float = MARGIN) -> Ve
         cases=sum(len(run.folds[fold].validation) for fold in folds) if own else 0,
         folds=folds,
         training=_training(run),
-        caveats=_caveats(run, wanted, own),
+        caveats=_caveats(run, wanted, own, count) if count else (),
         replicates=replicates,
         search_seconds=_search_seconds(run),
     )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
+
+
+def _paid(run: Run, allowance: float | None) -> int:
+    """The references that ``allowance`` seconds pay; none where nothing was searched."""
+    if run.config.kind == "search" and not run.config.searches:
+        return 0
+    return affordable_references(run.config.references, allowance, _training_seconds(run), len(run.config.devices))
+
+
+def _training_seconds(run: Run) -> float:
+    """The seconds that a final network took, as about every reference will."""
+    return mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
 
 
 def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
@@ -119,9 +138,9 @@ def forecast(run: Run, jobs: Sequence[Job]) -> str:
     left = sum(finished(job) is None for job in jobs)
     if not left:
         return "Verdict: every network is trained."
-    own = mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
     rounds = -(-left // len(run.config.devices))
-    return f"Verdict: {plural(left, 'training')}, about {duration(rounds * own)} on {', '.join(run.config.devices)}."
+    took = duration(rounds * _training_seconds(run))
+    return f"Verdict: {plural(left, 'training')}, about {took} on {', '.join(run.config.devices)}."
 
 
 def searched_design(run: Run) -> Architecture:
@@ -256,7 +275,7 @@ def _training(run: Run) -> str:
     )
 
 
-def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate]) -> tuple[str, ...]:
+def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], count: int) -> tuple[str, ...]:
     """Limits of the comparison: what favours the found network, what could not be had."""
     folds, last = sorted({fold for fold, _ in wanted}), len(run.folds) - 1
     shown = plural(len(folds), "fold") if len(folds) > 1 else f"fold {folds[0]}"
@@ -265,6 +284,11 @@ def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate]) 
         caveats = [f"The search chose by scores on the cases of fold {last}, which favours what it found."]
     if len(folds) > 1:
         caveats.append("Trainings of folds share most of their cases: the interval is about these data.")
+    if further := run.config.references - count:
+        caveats.append(
+            f"Left out, since the budget doesn't pay for it: {plural(further, 'further reference')}; `c2fnas verdict "
+            "RUN` trains more."
+        )
     if len(run.folds) < FEWEST_FOLDS:
         caveats.append(
             f"The cases were divided into {plural(len(run.folds), 'fold')}: fewer than the five of the paper."

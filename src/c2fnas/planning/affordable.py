@@ -1,0 +1,135 @@
+"""The plan and the number of cases that the time of a budget pays for."""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from math import ceil, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c2fnas.cores import usable_cores
+from c2fnas.data.cache import prepare_cases
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.folds import FOLDS, Split, chosen_folds
+from c2fnas.data.plan import Plan
+from c2fnas.files import write_json
+from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
+from c2fnas.planning.labels import sample_labels
+from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
+from c2fnas.planning.plan import LARGEST_PATCH, PLANNED_BATCH, make_plan
+from c2fnas.planning.presets import complete_recipe
+from c2fnas.planning.request import Request
+from c2fnas.planning.schedule import timings_of
+from c2fnas.planning.timings import middle_network
+from c2fnas.runs.run import Run
+from c2fnas.training.precision import resolve_precision
+
+PREPARATION_SHARE = 0.25
+"""The most of a budget that the preparation of cases may take."""
+FEWEST_CASES = 2 * FOLDS
+"""Cases that a run takes however short its time."""
+
+
+def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) -> Plan:
+    """Return the plan that is expected to reach most in the budget's time; what was weighed is told."""
+    config, fingerprint, devices = request.draft, run.fingerprint, request.devices
+    assert config.hours is not None
+    design = request.design or middle_network(config.space, request.width)
+    part, precision = request.part["coarse"]["recipe"], resolve_precision("auto", devices[0])
+
+    def make(given: Mapping[str, Any], most: int) -> Plan:
+        return make_plan(fingerprint, style="planned", given=given, most_voxels=most, fits=fits)
+
+    def pace(plan: Plan) -> float:
+        recipe = complete_recipe(part, "coarse", plan, precision)
+        return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
+
+    given = config.plan.given
+    networks = len(chosen_folds(config.deployment.folds, FOLDS))
+    samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
+    if not samples:
+        return make(given, LARGEST_PATCH)
+    found = choose_plan(
+        make,
+        pace,
+        samples,
+        fingerprint,
+        seconds=(3600 * config.hours - run.time.seconds) / -(-networks // len(devices)),
+        training_cases=len(data.training) * (FOLDS - 1) // FOLDS,
+        floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
+        given=given,
+    )
+    close = close_ones(found)
+    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
+    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close]})
+    run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
+    return found[0].plan
+
+
+def memory_fit(run: Run, request: Request) -> MemoryFit:
+    """Return the check that a patch fits the memory of the request's first device."""
+    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
+    step = TrainingStep(
+        in_channels=len(fingerprint.channels),
+        classes=fingerprint.scheme.outputs,
+        regions=fingerprint.regions_class_order is not None,
+        patches=config.plan.batch_size or PLANNED_BATCH,
+        precision=resolve_precision("auto", devices[0]),
+    )
+    width = request.width
+    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
+
+
+def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:
+    """Return how many cases a quarter of a budget prepares, and the hours of the budget that prepares them all.
+
+    One case is prepared to know: the one of the median number of voxels.
+    """
+    sizes = {case.id: prod(case.shape) for case in run.fingerprint.cases}
+    ordered = sorted((case for case in data.training if case.id in sizes), key=lambda case: sizes[case.id])
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare_cases([ordered[len(ordered) // 2]], plan, Path(folder))
+    seconds = (time.perf_counter() - begun) / usable_cores()
+    count = int(PREPARATION_SHARE * 3600 * hours / seconds)
+    whole = ceil(seconds * len(ordered) / (PREPARATION_SHARE * 3600))
+    return max(FEWEST_CASES, count), whole
+
+
+def restricted(splits: Sequence[Split], known: Sequence[Split]) -> tuple[Split, ...]:
+    """Return ``splits`` without the cases that ``known`` ones do not have."""
+    kept = {case for split in known for case in (*split.training, *split.validation)}
+    return tuple(
+        Split(*(tuple(case for case in side if case in kept) for side in (split.training, split.validation)))
+        for split in splits
+    )
+
+
+def drawn(splits: Sequence[Split], groups: Mapping[str, str], count: int, seed: int) -> tuple[Split, ...]:
+    """Return the splits with about ``count`` of their cases: whole groups drawn by ``seed``, from every fold in turn.
+
+    Cases that never validate are a part of their own. Of every part at least one group stays.
+
+    >>> from c2fnas.data.dataset import Case
+    >>> from c2fnas.data.folds import sequential_folds
+    >>> folds = sequential_folds([Case(name, (), None) for name in "abcdef"], folds=2)
+    >>> [len(split.validation) for split in drawn(folds, {}, 4, seed=0)]
+    [2, 2]
+    """
+    validating = [split.validation for split in splits]
+    rest = {case for split in splits for case in split.training} - {case for part in validating for case in part}
+    order = np.random.default_rng(seed)
+    parts = []
+    for part in (*validating, tuple(sorted(rest))):
+        members: dict[str, list[str]] = {}
+        for case in part:
+            members.setdefault(groups.get(case, case), []).append(case)
+        parts.append([members[name] for name in order.permutation(sorted(members))])
+    kept: set[str] = set()
+    for turn in range(max(map(len, parts))):
+        for units_of_part in parts:
+            if turn < len(units_of_part) and (turn == 0 or len(kept) < count):
+                kept.update(units_of_part[turn])
+    return restricted(splits, [Split(tuple(kept), ())])

@@ -1,0 +1,41 @@
+"""The forecast: what a run will do and how long each stage takes, as text."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from c2fnas.planning.budget import Workload
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.summary import stage_tasks
+from c2fnas.shapes import Size
+from c2fnas.space.geometry import by
+
+
+def forecast(config: RunConfig, patch: Size, work: Workload, seconds: Mapping[str, float], spent: float = 0.0) -> str:
+    """Return the run's stages as text, with what each does and its expected time.
+
+    Args:
+        config: of the run.
+        patch: of the plan.
+        work: whose networks are deployed.
+        seconds: that each stage takes, by its name.
+        spent: seconds that the run has taken already, preparation included.
+    """
+    tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case)
+    tasks["race"] = "plans that are close, one topology trained on each"
+    rows = [("until now", spent, "preparation and what was measured")] if spent else []
+    rows += [(stage, took, tasks[stage]) for stage, took in seconds.items()]
+    rows.append(("together", spent + sum(seconds.values()), f"on {', '.join(config.devices)}"))
+    head = (
+        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(patch)}, "
+        f"{config.deployment.recipe.precision}, seed {config.seed}"
+    )
+    return "\n".join([head, *(line(*row) for row in rows)])
+
+
+def line(stage: str, seconds: float, task: str) -> str:
+    """Return a row of a forecast.
+
+    >>> line("deployment", 90.4, "the network trained on 1 fold")
+    '  deployment      ≈ 0:01:30  the network trained on 1 fold'
+    """
+    return f"  {stage:14} {f'≈ {timedelta(seconds=round(seconds))}':>10}  {task}"

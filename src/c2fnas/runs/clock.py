@@ -1,0 +1,70 @@
+"""The time that counts against a budget: seconds in which a driver was at work on the run, over all sessions."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from c2fnas.files import read_json, write_json
+
+Now = Callable[[], float]
+
+KEPT_EVERY = 5.0
+"""Seconds between two entries of the time: a driver that is killed loses no more."""
+
+
+class ActiveTime:
+    """Seconds of active driver time. A pause between two sessions costs nothing.
+
+    Args:
+        path: where the sum is kept, in a run folder that has a fingerprint.
+        now: a clock that only goes forward, in seconds.
+
+    >>> import tempfile
+    >>> run = Path(tempfile.mkdtemp())
+    >>> (run / "fingerprint.json").touch()
+    >>> ticks = iter([0.0, 7.0, 7.0, 100.0, 103.0, 103.0])
+    >>> spent = ActiveTime(run / "spent.json", lambda: next(ticks))
+    >>> with spent.running():
+    ...     spent.seconds
+    7.0
+    >>> with spent.running():
+    ...     spent.seconds
+    10.0
+    """
+
+    def __init__(self, path: Path, now: Now = time.monotonic) -> None:
+        self._path, self.now = path, now
+        self._before, self._kept = 0.0, 0.0
+        self._began: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The sum so far, that of the session at work included."""
+        if self._began is None:
+            return self._read()
+        return self._before + self.now() - self._began
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of a session; one within another is the same session."""
+        if self._began is not None:
+            yield
+            return
+        self._before, self._began = self._read(), self.now()
+        try:
+            yield
+        finally:
+            self.keep()
+            self._began = None
+
+    def keep(self, every: float = 0.0) -> None:
+        """Write the sum down where ``every`` seconds have passed since it was written last."""
+        seconds = self.seconds
+        begun = self._path.with_name("fingerprint.json").exists()  # a mistake leaves nothing behind
+        if self._began is not None and begun and seconds - self._kept >= every:
+            write_json(self._path, {"seconds": seconds})
+            self._kept = seconds
+
+    def _read(self) -> float:
+        return float(read_json(self._path)["seconds"]) if self._path.exists() else 0.0

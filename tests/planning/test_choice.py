@@ -1,0 +1,144 @@
+"""The plan that the time can pay, by tables of data sets, speeds and budgets."""
+
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+
+from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
+from c2fnas.data.plan import Plan
+from c2fnas.planning.choice import Candidate, choose_plan, close_ones
+from c2fnas.planning.labels import SampledLabel
+from c2fnas.planning.plan import make_plan
+
+CORES, GPU = 2e-6, 4e-9
+"""Seconds of a training step by voxel: two cores at width 0.25, and a GPU."""
+
+
+def fingerprint(shape: tuple[int, int, int], spacing: tuple[float, float, float], cases: int = 20) -> Fingerprint:
+    case = {"shape": shape, "nonzero_shape": shape, "spacing": spacing, "voxels": (1, 1), "sha256": "", "files": ()}
+    return Fingerprint(
+        name="Data",
+        folder="Data",
+        channels=(ChannelFingerprint(name="MRI", kind="mr", low=0, high=1, mean=0, std=1),),
+        classes=tuple(ClassFingerprint(name=name, values=(n,), cases=cases) for n, name in enumerate(("bg", "organ"))),
+        cases=tuple(CaseFingerprint(id=f"{number}", **case) for number in range(cases)),
+    )
+
+
+def organ(radii: tuple[float, float, float], spacing: tuple[float, float, float]) -> SampledLabel:
+    """An ellipsoid of these half axes in millimetres."""
+    sides = [int(2 * radius / mm) + 17 for radius, mm in zip(radii, spacing, strict=True)]
+    places = [
+        ((np.arange(side) - (side - 1) / 2) * mm / radius) ** 2
+        for side, mm, radius in zip(sides, spacing, radii, strict=True)
+    ]
+    inside = places[0][:, None, None] + places[1][None, :, None] + places[2][None, None, :] <= 1
+    i, j, k = (2 * radius for radius in radii)
+    return SampledLabel(inside.astype(np.uint8), spacing, (i, j, k))
+
+
+def chosen(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    seconds: float,
+    pace: float = CORES,
+    floor: float = 0.9,
+    given: dict[str, Any] | None = None,
+) -> list[Candidate]:
+    found = fingerprint(shape, spacing)
+
+    def make(given: dict[str, Any], most: int) -> Plan:
+        return make_plan(found, style="planned", given=given, most_voxels=most)
+
+    return choose_plan(
+        make,
+        lambda plan: pace,
+        [organ(radii, spacing)],
+        found,
+        seconds=seconds,
+        training_cases=16,
+        floor=floor,
+        given=given or {},
+    )
+
+
+HEART = ((192, 192, 12), (1.0, 1.0, 1.0), (30.0, 30.0, 5.0))
+ATRIUM = ((200, 150, 88), (0.6, 0.6, 0.6), (40.0, 25.0, 20.0))
+SMALL = ((36, 50, 35), (1.0, 1.0, 1.0), (8.0, 12.0, 7.0))
+
+
+@pytest.mark.parametrize(("data", "axes"), [(HEART, (0, 1)), (ATRIUM, (0, 1, 2))])
+def test_the_less_time_the_coarser(data: Any, axes: tuple[int, ...]) -> None:
+    """Within the slices alone where there are few of them."""
+    spacings = [np.array(chosen(*data, seconds)[0].plan.spacing) for seconds in (300, 3600, 86_400, 8_640_000)]
+    assert all((finer <= coarser).all() for coarser, finer in pairwise(spacings))
+    assert (spacings[0][list(axes)] >= 2 * np.array(data[1])[list(axes)]).all()
+    others = [axis for axis in range(3) if axis not in axes]
+    assert (spacings[0][others] == np.array(data[1])[others]).all()
+    assert (spacings[-1] <= 1.5 * np.array(data[1]) + 1e-6).all()  # where a patch holds it all, context weighs too
+
+
+def test_small_volumes_keep_their_grid() -> None:
+    best = chosen(*SMALL, 480)[0]
+    assert (best.plan.spacing, best.plan.patch_size) == ((1.0, 1.0, 1.0), (40, 56, 40))
+
+
+def test_a_faster_machine_takes_a_finer_grid() -> None:
+    slow, fast = (chosen(*ATRIUM, 600, pace)[0].plan for pace in (CORES, GPU))
+    assert max(fast.spacing) < max(slow.spacing)
+
+
+def test_what_loses_a_class_is_out_however_short_the_time() -> None:
+    """A thread of three voxels across: on no coarser grid are there three left."""
+    thin = ((200, 200, 200), (1.0, 1.0, 1.0), (60.0, 1.5, 1.5))
+    found = chosen(*thin, 60)
+    assert found[0].plan.spacing == (1.0, 1.0, 1.0)
+    assert not any(each.allowed for each in found if each.plan.spacing != (1.0, 1.0, 1.0))
+
+
+def test_a_day_asks_for_more_of_a_ceiling() -> None:
+    hour, day = (chosen(*HEART, 300, floor=floor) for floor in (0.9, 0.97))
+    allowed = [{each.plan.spacing for each in found if each.allowed} for found in (hour, day)]
+    assert allowed[1] < allowed[0]
+    assert all(min(each.ceilings.values()) >= 0.97 for each in day if each.allowed and each.plan.spacing[0] > 1)
+
+
+def test_what_is_asked_for_is_kept() -> None:
+    found = chosen(*ATRIUM, 300, given={"spacing": (0.6, 0.6, 0.6)})
+    assert {each.plan.spacing for each in found} == {(0.6, 0.6, 0.6)}
+    found = chosen(*ATRIUM, 300, given={"patch_size": (32, 32, 32)})
+    assert {each.plan.patch_size for each in found} == {(32, 32, 32)}
+
+
+def test_small_patches_that_take_long_by_voxel_are_not_taken_for_the_pace_of_large_ones() -> None:
+    """Each step has a cost of its own, as many voxels as a patch of 32³."""
+    found, measured = fingerprint(*SMALL[:2]), list[Plan]()
+
+    def measure(plan: Plan) -> float:
+        measured.append(plan)
+        voxels = prod(plan.patch_size)
+        return CORES * (voxels + 32**3) / voxels
+
+    best = choose_plan(
+        lambda given, most: make_plan(found, style="planned", given=given, most_voxels=most),
+        measure,
+        [organ(SMALL[2], SMALL[1])],
+        found,
+        seconds=480,
+        training_cases=16,
+        floor=0.9,
+        given={},
+    )[0]
+    assert best.plan.patch_size == (40, 56, 40)
+    assert best.plan in measured
+    assert best.patch_seconds == pytest.approx(CORES * (40 * 56 * 40 + 32**3))
+
+
+def test_a_choice_can_be_written_down() -> None:
+    for each in close_ones(chosen(*HEART, 600)):
+        assert Candidate.from_json(each.to_json()) == each
+        assert "ceiling organ" in each.text

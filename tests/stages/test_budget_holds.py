@@ -1,0 +1,344 @@
+"""A budget is a time that holds: a clock and an executor made for the test, whose steps are slower than first timed."""
+
+import json
+import shlex
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.data.plan import save_plan
+from c2fnas.errors import Interrupted
+from c2fnas.evaluation.metrics import CaseScores, summarise
+from c2fnas.execution.call import Report, finished, write_report
+from c2fnas.execution.executor import Executor
+from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.worker import JOB_FILE
+from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
+from c2fnas.networks.designs import design_from_json
+from c2fnas.planning import affordable, choice, schedule
+from c2fnas.planning.budget import network_seconds, pair_seconds
+from c2fnas.planning.choice import Candidate
+from c2fnas.planning.configuration import count_work
+from c2fnas.planning.request import request_for
+from c2fnas.planning.timings import Timings, middle_network
+from c2fnas.report.summary import read_report
+from c2fnas.report.text import repeat_command
+from c2fnas.runs.clock import ActiveTime
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.overrides import parse_overrides, value_at
+from c2fnas.runs.reporter import Silent
+from c2fnas.runs.run import Run
+from c2fnas.stages import preparation, race
+from c2fnas.stages.pipeline import run_pipeline
+from c2fnas.training.metrics_log import METRICS
+from c2fnas.training.recipe import Recipe
+
+TIMED = Timings(patch=0.05, window=0.02, augmentation=0.02)
+PREPARATION = 20.0
+
+
+class Clock:
+    """Time goes on only where work is done."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Worker(Executor):
+    """Answers jobs as real ones would be answered, and takes ``slowness`` times as long as was timed."""
+
+    def __init__(self, run: Run, clock: Clock, slowness: float) -> None:
+        self.run, self.clock, self.slowness, self.waiting = run, clock, slowness, list[Job]()
+        self.best = "1"  # entrant of a race
+
+    @property
+    def idle(self) -> int:
+        return 1 - len(self.waiting)
+
+    @property
+    def running(self) -> tuple[Job, ...]:
+        return tuple(self.waiting)
+
+    def submit(self, job: Job) -> None:
+        self.waiting.append(job)
+
+    def close(self) -> None:
+        self.waiting.clear()
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        job = self.waiting.pop()
+        if report := finished(job):
+            return report.outcome(job, "cpu")
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_json(job.folder / JOB_FILE, {"payload": job.payload})
+        value, seconds = getattr(self, job.target.partition(":")[2])(job.payload, job.folder)
+        self.clock.now += seconds
+        report = Report("done", value, None, seconds)
+        write_report(job, report)
+        return report.outcome(job, "cpu")
+
+    def _timings(self, macs: float) -> Timings:
+        run = Run(self.run.folder.root)
+        factor = self.slowness * macs / run.cost(middle_network(run.config.space, run.width)).macs
+        return Timings(**{name: factor * seconds for name, seconds in vars(TIMED).items()})
+
+    @property
+    def _work(self) -> Any:
+        return count_work(Run(self.run.folder.root).config, schedule.preparation_of(Run(self.run.folder.root)))
+
+    def run_spec(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        own = Run(folder / payload["run"])  # an entrant of a race has its own, with another plan
+        design, recipe = design_from_json(payload["design"]), Recipe.model_validate(payload["recipe"])
+        timings, done = self._timings(own.cost(design).macs), payload["until"] or recipe.iterations
+        stage = "deployment" if payload["mirror"] else "coarse"
+        length = recipe.with_iterations(done).model_copy(update={"mirror": recipe.mirror})
+        seconds = network_seconds(length, timings, self._work, stage)
+        patch = timings.patch + (timings.augmentation if recipe.augmentation == "modern" else 0)
+        step = patch * recipe.batch_size
+        append_json_line(folder / METRICS, {"iteration": done, "loss": 1.0, "seconds_per_iteration": step})
+        dice = 0.5 + 0.3 * np.random.default_rng(len(str(payload["design"]))).random()
+        dice = 0.9 if own.folder.root.resolve().name == self.best else dice
+        scores = [CaseScores(case, {"organ": dice}) for case in self.run.search_split.validation]
+        write_json(folder / "evaluation.json", summarise(scores).to_json())
+        (folder / "model").mkdir(exist_ok=True)
+        return {"dice": dice, "per_class": {"organ": dice}}, seconds
+
+    def train_supernet_job(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        run = Run(self.run.folder.root)
+        recipe = run.config.fine.recipe
+        timings = self._timings(run.cost(middle_network(run.config.space, run.width)).macs)
+        return {"sampling": [[1, 1, 1]] * 12}, network_seconds(recipe, timings, self._work, "supernet")
+
+    def rank_paths(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        run = Run(self.run.folder.root)
+        timings = self._timings(run.cost(middle_network(run.config.space, run.width)).macs)
+        pairs, classes = len(payload["paths"]) * len(payload["cases"]), run.classes - 1
+        rows = [[[0.5] * classes for _ in payload["cases"]] for _ in payload["paths"]]
+        return {"rows": rows}, pairs * pair_seconds(timings, self._work)
+
+    def measure_latency(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        return {"milliseconds": [1.0] * len(payload["paths"])}, 1.0
+
+
+class Sayings(Silent):
+    """Keeps what is said; may stop the run when a stage begins."""
+
+    def __init__(self, run: Path | None = None, stage: str = "") -> None:
+        self.texts, self.run, self.stage = list[str](), run, stage
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+    def start(self, stage: str, total: float) -> None:
+        if self.run and stage == self.stage:
+            (self.run / "stop").touch()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantoms(tmp_path_factory.mktemp("data") / "Task00", cases=10, test_cases=0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+
+    def measure(*_: object) -> Timings:
+        clock.now += PREPARATION
+        return TIMED
+
+    monkeypatch.setattr(schedule, "measure", measure)
+    return clock
+
+
+def through(
+    dataset: Path, folder: Path, clock: Clock, slowness: float, *, reporter: Silent | None = None, **options: Any
+) -> Run:
+    """A whole run; its verdict takes all that it is allowed, but no more than two trainings."""
+    run = Run(folder, reporter=reporter, time=ActiveTime(folder / "spent.json", clock))
+
+    def judge(working: Run, allowance: float | None) -> float | None:
+        rows = [row for row in read_json_lines(folder / "schedule.jsonl") if row["stage"] == "verdict"]
+        assert [row["seconds"] for row in rows] == [pytest.approx(allowance, abs=0.1)]
+        if working.config.searches:
+            clock.now += allowance or 0
+        write_json(folder / "verdict" / "verdict.json", {})
+        return allowance
+
+    factory: Callable[[tuple[str, ...]], Executor] = lambda devices: Worker(run, clock, slowness)  # noqa: E731
+    if "budget" in options:  # it leaves no package that could be told which components to keep
+        options["overrides"] = options.get("overrides", {}) | {"deployment.keep_largest": False}
+    run_pipeline(run, dataset, factory, devices=("cpu",), judge=judge, **options)
+    return Run(folder, time=run.time)
+
+
+@pytest.mark.parametrize(
+    ("budget", "searches", "slowness"),
+    [(budget, budget == "hour", slowness) for budget in ("demo", "hour") for slowness in (0.5, 1.0, 2.0)],
+)
+def test_it_ends_with_its_budget(
+    budget: str, searches: bool, slowness: float, dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    run = through(dataset, tmp_path / "run", clock, slowness, budget=budget, overrides={"width": 0.125})
+    whole, spent = 3600 * run.config.hours, clock.now - 1000
+    assert run.time.seconds == pytest.approx(spent)
+    assert 0.8 * whole <= spent <= 1.15 * whole
+    assert run.config.searches == searches
+    stages = [row["stage"] for row in read_json_lines(run.folder.schedule)]
+    ranked = ["ranking"] if run.config.fine.candidates else []  # twice as slow, an hour pays for topologies alone
+    assert stages == ["coarse", "super-network", *ranked, "deployment", "verdict"]
+
+
+def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(
+    dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    said = Sayings()
+    through(dataset, tmp_path / "run", clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
+    text = "\n".join(said.texts)
+    assert "Nothing is searched" in text
+    hours = text.partition("`--budget ")[2].partition("h`")[0]
+    again = through(dataset, tmp_path / "longer", clock, 1.0, budget=f"{hours}h", overrides={"width": 0.125})
+    assert again.config.coarse.evaluations >= 8
+
+
+COUNTS = ("coarse.evaluations", "coarse.recipe", "fine.candidates", "fine.cases", "fine.recipe", "deployment.recipe")
+
+
+@pytest.mark.parametrize("stage", ["coarse", "super-network", "ranking", "deployment"])
+def test_a_run_that_is_resumed_has_the_counts_it_was_started_with(
+    stage: str, dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    """After a night, on a machine that is three times as slow."""
+    folder, options = tmp_path / "run", {"budget": "hour", "overrides": {"width": 0.125}}
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=Sayings(folder, stage), **options)
+    rows = (folder / "schedule.jsonl").read_text()
+    before = RunConfig.load(folder / "run.yaml")
+    clock.now += 8 * 3600
+    run = through(dataset, folder, clock, 3.0)
+    assert (folder / "schedule.jsonl").read_text().startswith(rows)
+    fixed = [row["stage"] for row in map(json.loads, rows.splitlines())]
+    known = {"coarse": COUNTS[:2], "super-network": COUNTS[4:5], "ranking": COUNTS[2:4], "deployment": COUNTS[5:]}
+    for name in (name for each in fixed for name in known[each]):
+        assert value_at(run.config, name) == value_at(before, name)
+    assert run.time.seconds == pytest.approx(clock.now - 1000 - 8 * 3600)
+
+
+def test_a_run_without_a_search_is_resumed_with_its_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Stopped in the final training, long after its time was up."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, budget="demo", reporter=Sayings(folder, "deployment"))
+    before, rows = RunConfig.load(folder / "run.yaml"), (folder / "schedule.jsonl").read_text()
+    write_json(folder / "spent.json", {"seconds": 5000.0})
+    after = through(dataset, folder, clock, 1.0)
+    assert after.config.deployment == before.deployment
+    assert (folder / "schedule.jsonl").read_text().startswith(rows)
+
+
+def test_counts_written_down_by_a_driver_that_died_are_taken(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """It died between the row and the configuration."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, budget="hour", reporter=Sayings(folder, "coarse"))
+    rows = [json.loads(line) for line in (folder / "schedule.jsonl").read_text().splitlines()]
+    rows[-1]["counts"]["coarse.recipe.iterations"] += 1
+    (folder / "schedule.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = Run(folder)
+    schedule.fix_counts(run, "coarse")
+    assert Run(folder).config.coarse.recipe.iterations == rows[-1]["counts"]["coarse.recipe.iterations"]
+
+
+@pytest.fixture
+def close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All plans that are allowed are close."""
+    monkeypatch.setattr(choice, "CLOSE", 1.0)
+    monkeypatch.setattr(affordable, "FLOOR", 0.5)
+
+
+@pytest.mark.usefixtures("close")
+def test_plans_that_are_close_are_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """The second one is the best: the run goes on with it, and nothing is left of the others but their figures."""
+    said, folder = Sayings(), tmp_path / "run"
+    run = through(dataset, folder, clock, 1.0, budget="hour", overrides={"width": 0.125}, reporter=said)
+    kept = read_json(run.folder.choice)
+    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    assert len(plans) > 1
+    assert Run(folder).plan == plans[1]
+    assert Run(folder).cache.plan_key == plans[1].preparation_key
+    dice = [each["dice"] for each in kept["race"]]
+    assert max(dice) == dice[1] == 0.9
+    assert [path.name for path in run.folder.race.iterdir()] == ["chosen"]
+    forecasts = [text for text in said.texts if "until now" in text]
+    assert ["  race " in text for text in forecasts] == [True, False]
+    first = read_json_lines(run.folder.schedule)
+    assert next(iter(first))["spent"] <= 0.1 * 3600 + 10 * PREPARATION
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.15 * 3600
+    assert race.entrants_of(Run(folder)) == []
+
+
+@pytest.mark.usefixtures("close")
+def test_a_race_that_was_stopped_goes_on(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder, options = tmp_path / "run", {"budget": "hour", "overrides": {"width": 0.125}}
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=Sayings(folder, "race"), **options)
+    assert "race" not in read_json(folder / "planning.json")
+    run = through(dataset, folder, clock, 1.0)
+    assert read_json(run.folder.choice)["race"][1]["dice"] == 0.9
+
+
+@pytest.mark.usefixtures("close")
+def test_an_edited_plan_is_not_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder = tmp_path / "run"
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    request = request_for(run.folder, budget="hour", overrides={"width": 0.125}, devices=("cpu",))
+    preparation.prepare(run, dataset, request)
+    assert len(race.entrants_of(Run(folder, time=run.time))) > 1
+    save_plan(run.plan.model_copy(update={"batch_size": 3}), folder / "plan.yaml")
+    assert race.entrants_of(Run(folder)) == []
+
+
+def test_values_that_are_asked_for_are_planned(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder = tmp_path / "run"
+    values = {"width": 0.125, "plan.spacing": [2.0, 2.0, 4.0], "plan.patch_size": [16, 16, 8]}
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    preparation.prepare(run, dataset, request_for(run.folder, budget="hour", overrides=values, devices=("cpu",)))
+    assert (run.plan.spacing, run.plan.patch_size) == ((2.0, 2.0, 4.0), (16, 16, 8))
+    assert race.entrants_of(run) == []
+
+
+def test_the_command_that_repeats_a_run_fixes_its_plan_and_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """On a machine that is three times as slow."""
+    first = through(dataset, tmp_path / "first", clock, 1.0, budget="hour", overrides={"width": 0.125})
+    first.folder.verdict_file.unlink()
+    words = shlex.split(repeat_command(read_report(first.folder.root)))
+    given = parse_overrides(word for before, word in pairwise(words) if before == "--set")
+    again = through(dataset, tmp_path / "again", clock, 3.0, budget="hour", overrides=given)
+    assert again.plan == first.plan
+    for name in (*COUNTS, "width"):
+        assert value_at(again.config, name) == value_at(first.config, name)
+
+
+def test_too_many_cases_are_left_out_by_whole_groups(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of ten, if preparation is so slow; a fold that is asked for in other words is the same one."""
+    monkeypatch.setattr(preparation, "affordable_cases", lambda *_: (6, 3))
+    said, folder = Sayings(), tmp_path / "run"
+    run = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
+    assert any("takes 6 of them" in text and "`--budget 3h` takes all" in text for text in said.texts)
+    cases = {case for fold in run.folds for case in (*fold.training, *fold.validation)}
+    assert len(cases) == 6
+    assert set(Run(folder).cache.ids) == cases
+    folds = (folder / "folds.json").read_text()
+    again = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125, "folds.by": "sequential"})
+    assert (folder / "folds.json").read_text() == folds
+    assert again.folds == run.folds
