@@ -22,8 +22,9 @@ from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package, load_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predictor import Predictor
 
 VALUES = np.array([0, 2, 5])
 TURNED = np.array([[0.0, 0, -1.5, 7], [1, 0, 0, -3], [0, -2, 0, 20], [0, 0, 0, 1]])

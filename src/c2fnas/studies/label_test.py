@@ -7,8 +7,9 @@ from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Options
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import RECORD
+from c2fnas.inference.predictor import Predictor
 from c2fnas.runs.run import Run
 from c2fnas.stages.deployment import trained_folds
 
