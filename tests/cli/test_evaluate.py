@@ -190,9 +190,10 @@ def test_distances_are_in_the_stated_spacing_and_it_is_asked_for_where_predictio
     for distance in (1.0, 7.5):
         found = scores(root, monkeypatch, "--hausdorff", "--spacing", f"{distance},1,1")
         assert found["cases"][0]["hausdorff95_mm"]["1"] == pytest.approx(0.95 * distance)
-    (root / "predictions" / "prediction.json").write_text(json.dumps({"spacing": [7.5, 1, 1]}))
-    assert call(monkeypatch, root / "predictions", root / "labels", "--hausdorff") == 2
-    assert "--spacing" in capsys.readouterr().err
+    for record in ({"spacing": [7.5, 1, 1]}, {"spacings": {"b.nii.gz": [7.5, 1, 1]}}):
+        (root / "predictions" / "prediction.json").write_text(json.dumps(record))
+        assert call(monkeypatch, root / "predictions", root / "labels", "--hausdorff") == 2
+        assert "--spacing" in capsys.readouterr().err
     scores(root, monkeypatch)  # a Dice needs none
 
 
