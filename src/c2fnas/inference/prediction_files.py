@@ -18,6 +18,8 @@ import numpy as np
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import FORMATS, suffix_of, volume_files, without_suffix
 from c2fnas.data.formats.dicom import find_series, is_dicom
+from c2fnas.data.formats.dicom_seg import SUFFIX as SEG
+from c2fnas.data.formats.dicom_seg import is_segmentation
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import Plan
@@ -31,7 +33,7 @@ from c2fnas.shapes import Spacing
 CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 Source = str | os.PathLike[str]
 RECORD, SPACINGS = "prediction.json", "spacings"
-SEG, PROBABILITIES, PREVIEW = ".seg.dcm", "_probabilities.npz", ".png"
+PROBABILITIES, PREVIEW = "_probabilities.npz", ".png"
 
 
 def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -> tuple[Path, ...]:
@@ -255,7 +257,7 @@ def read_record(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Spacing]
 
 
 def _is_label(file: Path) -> bool:
-    return bool(suffix_of(file)) or file.name.endswith(SEG)
+    return bool(suffix_of(file)) or is_segmentation(file)
 
 
 def _cases(files: Iterable[Path], channels: int) -> tuple[Case, ...]:
