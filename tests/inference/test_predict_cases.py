@@ -23,7 +23,7 @@ from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package, load_package
 from c2fnas.inference.predict import predict_cases
-from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.prediction_files import find_cases, read_record
 from c2fnas.inference.predictor import Predictor
 
 VALUES = np.array([0, 2, 5])
@@ -265,10 +265,8 @@ def test_a_spacing_that_a_case_states_otherwise_predicts_it_again(tmp_path: Path
     first = nibabel.load(out / "case1.nii.gz").get_fdata()
     assert done(None, (1, 1, 3), (2, 2, 2)) == ("case1", "case2")
     assert done(None, (1, 1, 3), (2, 2, 2)) == ()
-    assert json.loads((out / "prediction.json").read_text())["spacings"] == {
-        "case1.nii.gz": [1, 1, 3],
-        "case2.nii.gz": [2, 2, 2],
-    }
+    stated = {"case1.nii.gz": (1, 1, 3), "case2.nii.gz": (2, 2, 2)}
+    assert read_record(out) == (predictor(one).maker, stated), "as a run asks whether other models have labelled there"
     assert predict_cases(predictor(one), cases[:1], out).done == ()
     assert done(None, (1, 1, 2), (2, 2, 2)) == ("case1",), "a call for other cases forgets no spacing"
     assert np.array_equal(nibabel.load(out / "case1.nii.gz").get_fdata(), first)
