@@ -2,16 +2,21 @@
 
 import json
 import shlex
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
+from c2fnas.data.cache import Cache
+from c2fnas.data.dataset import Case
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import save_plan
+from c2fnas.data.preprocess import prepared_shape
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.metrics import CaseScores, summarise
 from c2fnas.execution.call import Report, finished, write_report
@@ -33,13 +38,16 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import parse_overrides, value_at
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
-from c2fnas.stages import preparation, race
+from c2fnas.shapes import Spacing
+from c2fnas.stages import preparation, race, run_folds
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 
 TIMED = Timings(patch=0.05, window=0.02, augmentation=0.02)
 PREPARATION = 20.0
+TRUE = (1.0, 1.0, 2.5)
+"""The spacing that is stated where headers have lost it."""
 
 
 class Clock:
@@ -296,6 +304,34 @@ def test_a_race_that_was_stopped_goes_on(dataset: Path, tmp_path: Path, clock: C
 
 
 @pytest.mark.usefixtures("close")
+def test_plans_are_raced_in_the_spacing_that_is_stated(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Headers say 1 mm: every entrant prepares its cases by the true spacing, and so does the run that goes on."""
+    lost, folder = Path(shutil.copytree(dataset, tmp_path / "lost")), tmp_path / "run"
+    for path in [*(lost / "imagesTr").iterdir(), *(lost / "labelsTr").iterdir()]:
+        array = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
+    prepared, original = list[tuple[Spacing, ...]](), race.prepare_cases
+
+    def spying(cases: Sequence[Case], *arguments: Any, **options: Any) -> Cache:
+        prepared.append(tuple(case.spacing for case in cases if case.spacing))
+        return original(cases, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(race, "prepare_cases", spying)
+        overrides = {"width": 0.125, "stated_spacing": TRUE}
+        run = through(lost, folder, clock, 1.0, budget="hour", overrides=overrides)
+    kept = read_json(run.folder.choice)
+    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    assert prepared == [(TRUE,) * 10] * (len(plans) - 1)
+    assert plans[0].spacing == pytest.approx(TRUE)
+    assert max(each["dice"] for each in kept["race"]) == kept["race"][1]["dice"]
+    assert Run(folder).plan == plans[1]
+    for case in run.cases(run.cache.ids):
+        assert case.restoration.original.spacing == pytest.approx(TRUE)
+        assert case.raw.shape[1:] == prepared_shape(case.restoration.crop_shape, TRUE, plans[1])
+
+
+@pytest.mark.usefixtures("close")
 def test_an_edited_plan_is_not_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
     folder = tmp_path / "run"
     run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
@@ -331,7 +367,7 @@ def test_too_many_cases_are_left_out_by_whole_groups(
     dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six of ten, if preparation is so slow; a fold that is asked for in other words is the same one."""
-    monkeypatch.setattr(preparation, "affordable_cases", lambda *_: (6, 3))
+    monkeypatch.setattr(run_folds, "affordable_cases", lambda *_: (6, 3))
     said, folder = Sayings(), tmp_path / "run"
     run = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
     assert any("takes 6 of them" in text and "`--budget 3h` takes all" in text for text in said.texts)

@@ -16,7 +16,7 @@ from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.planning.schedule import derives, fix_counts, timings_for
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run import Run
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.metrics_log import EVERY
 
 STAGE, MEASURED = "deployment", "measured steps"

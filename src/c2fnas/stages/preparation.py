@@ -1,9 +1,8 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -11,24 +10,13 @@ from c2fnas.cores import usable_cores
 from c2fnas.data.cache import INDEX, disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import (
-    ClassCounts,
-    FoldChoice,
-    Split,
-    chosen_groups,
-    class_counts,
-    make_folds,
-    missing_classes,
-    refuse_undivided,
-    unmeasurable,
-)
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.planning.affordable import affordable_cases, affordable_plan, drawn, memory_fit, restricted
+from c2fnas.files import sha256, write_json, write_text
+from c2fnas.planning.affordable import affordable_plan, memory_fit
 from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan
@@ -36,10 +24,8 @@ from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request
 from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.freeze import refuse_frozen
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Run, load_folds, load_groups
+from c2fnas.runs.run import Run, load_folds
+from c2fnas.stages.run_folds import divided, keep_folds, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
 SHOWN = 5
@@ -63,7 +49,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
     if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
-        _leave_out(run, data, plan, request.draft)
+        leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
@@ -84,7 +70,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
     if not run.folder.folds.exists():
-        _divided(data, request)  # what can't be divided is refused before it is read
+        divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
     return data, _plan(run, data, request)
 
@@ -130,7 +116,7 @@ def _scan(reading: Reading, run: Run) -> Scan:
         raise UserError(_refusal(dataset, hindering))
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
-    _tell([problem for problem in warnings if not problem.case], reporter)
+    tell_warnings([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
 
@@ -143,11 +129,6 @@ def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
 
 def _hint(dataset: Dataset) -> str:
     return f"`c2fnas check {dataset.root}` lists every one."
-
-
-def _tell(warnings: Iterable[Problem], reporter: Reporter) -> None:
-    for warning in warnings:
-        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
 
 
 def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
@@ -189,21 +170,6 @@ def _tell_departures(plan: Plan, run: Run) -> None:
         )
 
 
-def _leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
-    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
-    assert config.hours is not None
-    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
-    count, hours = affordable_cases(run, data, plan, config.hours)
-    if count < len(data.training):
-        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
-        write_json(run.folder.folds, [_row(split, groups) for split in kept])
-        taken = len({case for split in kept for case in (*split.training, *split.validation)})
-        run.reporter.say(
-            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
-            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
-        )
-
-
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
     cases = [case for case in dataset.training if case.id in known]
@@ -235,74 +201,3 @@ def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
         )
     if count:
         run.reporter.say(f"{cases} will take {room}.")
-
-
-def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
-    """Return the folds in the run folder, made where there are none, and true if they are new.
-
-    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
-
-    Raises:
-        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
-    """
-    folder, choice = run.folder, request.folds
-    known = load_folds(folder.folds) if folder.folds.exists() else None
-    if known is not None and not choice.given:
-        return known, False
-    folds = _divided(dataset, request)
-    groups = _of_validation(folds, chosen_groups(dataset, choice))
-    if known is not None:
-        same = restricted(folds, known)
-        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
-            return known, False
-    if known is not None:
-        refuse_frozen({"folds": (None, None)}, folder)
-    write_json(folder.folds, [_row(split, groups) for split in folds])
-    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
-    return folds, True
-
-
-def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
-    folds = make_folds(dataset, request.folds, request.draft.seed)
-    if request.draft.kind == "search":
-        refuse_undivided(dataset, folds)
-    return folds
-
-
-def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
-    return {case: groups[case] for split in folds for case in split.validation if case in groups}
-
-
-def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
-    """A fold as the file has it; with groups where validation cases share some."""
-    row = {"training": list(split.training), "validation": list(split.validation)}
-    own = _of_validation([split], groups)
-    return {**row, "groups": own} if own else row
-
-
-def _tell_missing(
-    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
-) -> None:
-    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
-    counts = class_counts(folds, present, len(dataset.classes))
-    alone = not folds[0].validation
-    name = folder.folds.name
-    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
-    _tell(warnings, reporter)
-    _keep_warnings(dataset, folder, warnings, counts)
-
-
-def _keep_warnings(
-    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
-) -> None:
-    """Add the warnings to those of the check, in place of those about earlier folds."""
-    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
-    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
-    names = [each.name for each in dataset.classes]
-    table = [
-        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
-        for count in counts
-    ]
-    write_json(
-        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
-    )

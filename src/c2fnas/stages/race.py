@@ -20,7 +20,7 @@ from c2fnas.planning.timings import middle_network
 from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 
 STAGE = "race"
 SHARE = 0.1

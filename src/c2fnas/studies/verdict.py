@@ -27,7 +27,7 @@ from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
-from c2fnas.stages.training import failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
 

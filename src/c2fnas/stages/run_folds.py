@@ -1,0 +1,116 @@
+"""Folds of a run: made, kept with the groups that cases share, told of, and fewer cases where a budget wants it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, unmeasurable
+from c2fnas.data.folds import FoldChoice, Split, chosen_groups, make_folds, refuse_undivided
+from c2fnas.data.plan import Plan
+from c2fnas.data.problem import Problem
+from c2fnas.files import read_json, write_json
+from c2fnas.planning.affordable import affordable_cases, drawn, restricted
+from c2fnas.planning.request import Request
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.freeze import refuse_frozen
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Run, load_folds, load_groups
+
+
+def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
+    """Return the folds that are asked for.
+
+    Raises:
+        UserError: they can't be made, or a search could not compare networks on them.
+    """
+    folds = make_folds(dataset, request.folds, request.draft.seed)
+    if request.draft.kind == "search":
+        refuse_undivided(dataset, folds)
+    return folds
+
+
+def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
+    """Return the folds in the run folder, made where there are none, and true if they are new.
+
+    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
+
+    Raises:
+        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
+    """
+    folder, choice = run.folder, request.folds
+    known = load_folds(folder.folds) if folder.folds.exists() else None
+    if known is not None and not choice.given:
+        return known, False
+    folds = divided(dataset, request)
+    groups = _of_validation(folds, chosen_groups(dataset, choice))
+    if known is not None:
+        same = restricted(folds, known)
+        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
+            return known, False
+    if known is not None:
+        refuse_frozen({"folds": (None, None)}, folder)
+    write_json(folder.folds, [_row(split, groups) for split in folds])
+    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
+    return folds, True
+
+
+def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
+    assert config.hours is not None
+    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
+    count, hours = affordable_cases(run, data, plan, config.hours)
+    if count < len(data.training):
+        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
+        write_json(run.folder.folds, [_row(split, groups) for split in kept])
+        taken = len({case for split in kept for case in (*split.training, *split.validation)})
+        run.reporter.say(
+            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+        )
+
+
+def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:
+    """Say each of the warnings."""
+    for warning in warnings:
+        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
+
+
+def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
+    return {case: groups[case] for split in folds for case in split.validation if case in groups}
+
+
+def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
+    """A fold as the file has it; with groups where validation cases share some."""
+    row = {"training": list(split.training), "validation": list(split.validation)}
+    own = _of_validation([split], groups)
+    return {**row, "groups": own} if own else row
+
+
+def _tell_missing(
+    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
+) -> None:
+    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
+    counts = class_counts(folds, present, len(dataset.classes))
+    alone = not folds[0].validation
+    name = folder.folds.name
+    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
+    tell_warnings(warnings, reporter)
+    _keep_warnings(dataset, folder, warnings, counts)
+
+
+def _keep_warnings(
+    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
+) -> None:
+    """Add the warnings to those of the check, in place of those about earlier folds."""
+    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
+    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
+    names = [each.name for each in dataset.classes]
+    table = [
+        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
+        for count in counts
+    ]
+    write_json(
+        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
+    )
