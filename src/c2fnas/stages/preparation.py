@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import INDEX, disk_needed, prepare_cases
+from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.folds import (
@@ -37,7 +37,7 @@ from c2fnas.planning.request import Request
 from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.freeze import refuse_frozen
+from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
 from c2fnas.text import large, plural
@@ -62,12 +62,14 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
-    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
+    if request.by_time:
         _leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
         run.folder.budget.unlink(missing_ok=True)
+        if kept is None:
+            run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
         run.configure(kept or _configured(run, data, request))
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
@@ -83,6 +85,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     """
     reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
+    _forget_drawn(run.folder, request)
     if not run.folder.folds.exists():
         _divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
@@ -159,12 +162,16 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
+        folder.choice.unlink(missing_ok=True)
+        shutil.rmtree(folder.race, ignore_errors=True)
         fits = memory_fit(run, request)
         try:
             if not request.by_time or config.plan.style == "paper" or "resize" in config.plan.given:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
             else:
-                plan = affordable_plan(run, data, request, fits)
+                divides = request.folds.given or not folder.folds.exists()
+                folds = _divided(data, request) if divides else load_folds(folder.folds)
+                plan = affordable_plan(run, data, request, fits, folds)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -190,24 +197,60 @@ def _tell_departures(plan: Plan, run: Run) -> None:
 
 
 def _leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
-    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so.
+
+    They are drawn once, and written down before the folds are.
+    """
+    folder = run.folder
+    folds, groups = load_folds(folder.folds), load_groups(folder.folds)
+    if not folder.taken.exists():
+        if begun_stages(folder):
+            return
+        write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, folds)})
+    cases = read_json(folder.taken)["cases"]
+    kept = folds if cases is None else restricted(folds, [Split(tuple(cases), ())])
+    if kept != folds:
+        write_json(folder.folds, [_row(split, groups) for split in kept])
+        _tell_missing(data, run.fingerprint, folder, kept, run.reporter)
+
+
+def _drawn_cases(run: Run, data: Dataset, plan: Plan, config: RunConfig, folds: tuple[Split, ...]) -> list[str] | None:
+    """The cases that the time pays for; None for all, as where they are all prepared already."""
     assert config.hours is not None
-    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
+    known = _ids(folds)
+    if not disk_needed([each for each in run.fingerprint.cases if each.id in known], plan, run.folder.cache)[0]:
+        return None
     count, hours = affordable_cases(run, data, plan, config.hours)
-    if count < len(data.training):
-        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
-        write_json(run.folder.folds, [_row(split, groups) for split in kept])
-        taken = len({case for split in kept for case in (*split.training, *split.validation)})
-        run.reporter.say(
-            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
-            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
-        )
+    if count >= len(data.training):
+        return None
+    groups = chosen_groups(data, FoldChoice(**config.folds.model_dump()))
+    taken = _ids(drawn(folds, groups, count, config.seed))
+    run.reporter.say(
+        f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+        f"{len(taken)} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+    )
+    return sorted(taken)
+
+
+def _forget_drawn(folder: RunFolder, request: Request) -> None:
+    """Forget which cases were drawn for another time or plan; the folds are divided again."""
+    if not folder.taken.exists() or begun_stages(folder):
+        return
+    known = read_json(folder.taken)
+    if request.replan or known["hours"] != request.draft.hours:
+        if known["cases"] is not None:
+            folder.folds.unlink(missing_ok=True)
+        folder.taken.unlink()
+
+
+def _ids(folds: Iterable[Split]) -> set[str]:
+    return {case for split in folds for case in (*split.training, *split.validation)}
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
+    known = _ids(load_folds(run.folder.folds))
     cases = [case for case in dataset.training if case.id in known]
-    _forecast_disk(plan, run, known)
+    count, begun = _forecast_disk(plan, run, known), run.time.now()
     run.reporter.start("prepare cases", len(cases))
     prepare_cases(
         cases,
@@ -217,10 +260,13 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
+    if count and run.folder.choice.exists():
+        seconds = (run.time.now() - begun) / count  # a race prepares them for other plans
+        write_json(run.folder.choice, {**read_json(run.folder.choice), "case_seconds": seconds})
 
 
-def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
-    """Tell what the prepared cases will take of the disk, before the first of them is read.
+def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> int:
+    """Tell what the prepared cases will take of the disk, before the first of them is read; returns their number.
 
     Raises:
         UserError: that is more than is free.
@@ -235,6 +281,7 @@ def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
         )
     if count:
         run.reporter.say(f"{cases} will take {room}.")
+    return count
 
 
 def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
@@ -250,20 +297,21 @@ def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Spli
     if known is not None and not choice.given:
         return known, False
     folds = _divided(dataset, request)
-    groups = _of_validation(folds, chosen_groups(dataset, choice))
+    groups = _of_validation(folds, chosen_groups(dataset, FoldChoice(**request.draft.folds.model_dump())))
     if known is not None:
         same = restricted(folds, known)
         if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
             return known, False
     if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
+    folder.taken.unlink(missing_ok=True)
     write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
     return folds, True
 
 
 def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
-    folds = make_folds(dataset, request.folds, request.draft.seed)
+    folds = make_folds(dataset, FoldChoice(**request.draft.folds.model_dump()), request.draft.seed)
     if request.draft.kind == "search":
         refuse_undivided(dataset, folds)
     return folds
