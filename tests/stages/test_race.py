@@ -107,9 +107,9 @@ def slow(clock: Clock, seconds: float) -> Callable[..., Any]:
 def test_a_race_takes_a_tenth_with_the_preparation_that_was_foreseen(
     dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fourteen seconds a case: the cases of one other plan can be prepared, those of two can't."""
-    monkeypatch.setattr(preparation, "prepare_cases", slow(clock, 14.0))
-    monkeypatch.setattr(race, "prepare_cases", slow(clock, 14.0))
+    """Seventeen seconds a case: the cases of one other plan can be prepared, those of two can't."""
+    monkeypatch.setattr(preparation, "prepare_cases", slow(clock, 17.0))
+    monkeypatch.setattr(race, "prepare_cases", slow(clock, 17.0))
     raced = Raced(dataset, tmp_path / "run", clock, best="run")
     assert len(raced.choice["close"]) == 3
     assert len(raced.entrants) == len(raced.choice["race"]) == 2
