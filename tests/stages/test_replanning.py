@@ -93,7 +93,7 @@ def test_another_budget_before_the_start_plans_and_divides_again(
     assert len(ids(longer)) == 10
     assert not (folder / "schedule.jsonl").exists()
     assert not (folder / "race").exists()
-    assert len(ids(prepared(dataset, folder, clock, "demo"))) == 6
+    assert len(ids(prepared(dataset, folder, clock, "demo"))) == 10  # all are prepared by then
 
 
 def test_the_same_budget_again_keeps_everything(dataset: Path, tmp_path: Path, clock: Clock, few: list[float]) -> None:
