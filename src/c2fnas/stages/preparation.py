@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import INDEX, disk_needed, prepare_cases
+from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.layouts import Reading, read_dataset
@@ -15,7 +15,7 @@ from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_pl
 from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import sha256, write_json, write_text
+from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.planning.affordable import affordable_plan, memory_fit
 from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
@@ -25,7 +25,7 @@ from c2fnas.planning.request import Request
 from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
-from c2fnas.stages.run_folds import divided, keep_folds, leave_out, tell_warnings
+from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
 SHOWN = 5
@@ -48,12 +48,14 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
-    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
+    if request.by_time:
         leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
         run.folder.budget.unlink(missing_ok=True)
+        if kept is None:
+            run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
         run.configure(kept or _configured(run, data, request))
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
@@ -69,6 +71,7 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     """
     reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
+    forget_drawn(run.folder, request)
     if not run.folder.folds.exists():
         divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
@@ -140,12 +143,16 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
+        folder.choice.unlink(missing_ok=True)
+        shutil.rmtree(folder.race, ignore_errors=True)
         fits = memory_fit(run, request)
         try:
             if not request.by_time or config.plan.style == "paper" or "resize" in config.plan.given:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
             else:
-                plan = affordable_plan(run, data, request, fits)
+                divides = request.folds.given or not folder.folds.exists()
+                folds = divided(data, request) if divides else load_folds(folder.folds)
+                plan = affordable_plan(run, data, request, fits, folds)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -171,9 +178,9 @@ def _tell_departures(plan: Plan, run: Run) -> None:
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
+    known = case_ids(load_folds(run.folder.folds))
     cases = [case for case in dataset.training if case.id in known]
-    _forecast_disk(plan, run, known)
+    count, begun = _forecast_disk(plan, run, known), run.time.now()
     run.reporter.start("prepare cases", len(cases))
     prepare_cases(
         cases,
@@ -183,10 +190,13 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
+    if count and run.folder.choice.exists():
+        seconds = (run.time.now() - begun) / count  # a race prepares them for other plans
+        write_json(run.folder.choice, {**read_json(run.folder.choice), "case_seconds": seconds})
 
 
-def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
-    """Tell what the prepared cases will take of the disk, before the first of them is read.
+def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> int:
+    """Tell what the prepared cases will take of the disk, before the first of them is read; returns their number.
 
     Raises:
         UserError: that is more than is free.
@@ -201,3 +211,4 @@ def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
         )
     if count:
         run.reporter.say(f"{cases} will take {room}.")
+    return count

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from c2fnas.data.cache import disk_needed
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, unmeasurable
@@ -14,7 +15,7 @@ from c2fnas.planning.affordable import affordable_cases, drawn, restricted
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.freeze import refuse_frozen
+from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run, load_folds, load_groups
 
@@ -25,7 +26,7 @@ def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
     Raises:
         UserError: they can't be made, or a search could not compare networks on them.
     """
-    folds = make_folds(dataset, request.folds, request.draft.seed)
+    folds = make_folds(dataset, request.division, request.draft.seed)
     if request.draft.kind == "search":
         refuse_undivided(dataset, folds)
     return folds
@@ -44,31 +45,69 @@ def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Spli
     if known is not None and not choice.given:
         return known, False
     folds = divided(dataset, request)
-    groups = _of_validation(folds, chosen_groups(dataset, choice))
+    groups = _of_validation(folds, chosen_groups(dataset, request.division))
     if known is not None:
         same = restricted(folds, known)
         if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
             return known, False
     if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
+    folder.taken.unlink(missing_ok=True)
     write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
     return folds, True
 
 
 def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
-    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so.
+
+    They are drawn once, and written down before the folds are.
+    """
+    folder = run.folder
+    folds, groups = load_folds(folder.folds), load_groups(folder.folds)
+    if not folder.taken.exists():
+        if begun_stages(folder):
+            return
+        write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, folds)})
+    cases = read_json(folder.taken)["cases"]
+    kept = folds if cases is None else restricted(folds, [Split(tuple(cases), ())])
+    if kept != folds:
+        write_json(folder.folds, [_row(split, groups) for split in kept])
+        _tell_missing(data, run.fingerprint, folder, kept, run.reporter)
+
+
+def _drawn_cases(run: Run, data: Dataset, plan: Plan, config: RunConfig, folds: tuple[Split, ...]) -> list[str] | None:
+    """The cases that the time pays for; None for all, as where they are all prepared already."""
     assert config.hours is not None
-    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
+    known = case_ids(folds)
+    if not disk_needed([each for each in run.fingerprint.cases if each.id in known], plan, run.folder.cache)[0]:
+        return None
     count, hours = affordable_cases(run, data, plan, config.hours)
-    if count < len(data.training):
-        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
-        write_json(run.folder.folds, [_row(split, groups) for split in kept])
-        taken = len({case for split in kept for case in (*split.training, *split.validation)})
-        run.reporter.say(
-            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
-            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
-        )
+    if count >= len(data.training):
+        return None
+    groups = chosen_groups(data, FoldChoice(**config.folds.model_dump()))
+    taken = case_ids(drawn(folds, groups, count, config.seed))
+    run.reporter.say(
+        f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+        f"{len(taken)} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+    )
+    return sorted(taken)
+
+
+def forget_drawn(folder: RunFolder, request: Request) -> None:
+    """Forget which cases were drawn for another time or plan; the folds are divided again."""
+    if not folder.taken.exists() or begun_stages(folder):
+        return
+    known = read_json(folder.taken)
+    if request.replan or known["hours"] != request.draft.hours:
+        if known["cases"] is not None:
+            folder.folds.unlink(missing_ok=True)
+        folder.taken.unlink()
+
+
+def case_ids(folds: Iterable[Split]) -> set[str]:
+    """Return the cases of all folds."""
+    return {case for split in folds for case in (*split.training, *split.validation)}
 
 
 def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:
