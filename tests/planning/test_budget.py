@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.planning.budget import (
     CASE_OVERHEAD,
-    FEWEST_CANDIDATES,
     START_SECONDS,
     TO_COMPARE,
     TO_DEPLOY,
@@ -18,11 +17,18 @@ from c2fnas.planning.budget import (
     estimate,
     network_seconds,
     ranking_pairs,
-    scheduled,
 )
+from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.allowance import END_SECONDS, END_SHARE, VERDICT_SHARE, affordable_references, verdict_allowance
+from c2fnas.runs.allowance import (
+    END_SECONDS,
+    END_SHARE,
+    VERDICT_SHARE,
+    affordable_references,
+    cost_of_references,
+    verdict_allowance,
+)
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
@@ -217,7 +223,8 @@ def test_a_quarter_of_the_time_decides_how_many_references_there_are(
     assert seconds["verdict"] <= VERDICT_SHARE * whole
     assert 0.45 * whole <= seconds["deployment"] + seconds["verdict"] <= 0.5 * whole
     allowance = verdict_allowance(config, whole - sum(seconds.values()) + seconds["verdict"])
-    assert affordable_references(config.references, allowance, one, devices) == references
+    cost = cost_of_references(one, work.networks, devices)
+    assert affordable_references(config.references, allowance, cost) == references
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
