@@ -34,8 +34,8 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import parse_overrides, value_at
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
-from c2fnas.stages import preparation, race
 from c2fnas.space.architecture import Architecture
+from c2fnas.stages import preparation, race
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.training.metrics_log import METRICS
@@ -247,7 +247,7 @@ def trained(
     return Run(folder, time=run.time)
 
 
-@pytest.mark.parametrize("slowness", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("slowness", [0.5, 1.5, 3.0])
 def test_a_training_ends_with_its_budget(slowness: float, dataset: Path, tmp_path: Path, clock: Clock) -> None:
     run = trained(dataset, tmp_path / "run", clock, lambda run: Worker(run, clock, slowness))
     assert 0.8 * 600 <= clock.now - 1000 <= 1.15 * 600
@@ -284,23 +284,20 @@ def test_a_search_that_shares_a_processor_ends_with_its_budget(
         budget="hour",
         overrides={"width": 0.125},
     )
-    assert 0.9 * 3600 <= clock.now - 1000 <= 1.1 * 3600
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.1 * 3600
 
 
 def test_a_cluster_has_more_room_than_the_machine_that_prepared(dataset: Path, tmp_path: Path, clock: Clock) -> None:
-    """Four jobs at a time on other machines: a run that one device could not search is searched, on time."""
+    """Four jobs at a time on other machines: candidates train four times as long as on the one device, on time."""
 
     class Cluster(Worker):
         elsewhere = True
 
-    folder, options = tmp_path / "run", {"budget": "hour", "overrides": {"width": 0.125}}
-    slow = TIMED.times(6)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "measure", lambda *_: slow)
-        alone = prepared(dataset, folder, clock, "hour", **{"deployment.keep_largest": False})
-        run = through(dataset, folder, clock, 1.0, worker=lambda run: Cluster(run, clock, 1.0, 4, slow), **options)
-    assert not alone.config.coarse.evaluations
-    assert run.config.coarse.evaluations >= 8
+    folder = tmp_path / "run"
+    alone = prepared(dataset, folder, clock, "hour", **{"deployment.keep_largest": False}).config
+    run = through(dataset, folder, clock, 1.0, worker=lambda run: Cluster(run, clock, 1.0, 4))
+    trained = run.config.coarse.evaluations * run.config.coarse.recipe.iterations
+    assert trained > 3 * alone.coarse.evaluations * alone.coarse.recipe.iterations
     assert 0.8 * 3600 <= clock.now - 1000 <= 1.15 * 3600
 
 
@@ -323,9 +320,9 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
 ) -> None:
     """Ten times as slow, as is timed there: the pace of trainings on the first one says nothing of it."""
     folder = tmp_path / "run"
+    reporter = Sayings(folder, stage)
     with pytest.raises(Interrupted):
-        reporter = Sayings(folder, stage)
-        through(dataset, folder, clock, 2.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
+        through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
     row = read_json_lines(folder / "schedule.jsonl")
     fixed = [each["stage"] for each in row]
     (folder / "schedule.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*row][:-1]))
@@ -340,8 +337,8 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
 
 def test_a_forecast_of_a_resumed_run_counts_nothing_twice(dataset: Path, tmp_path: Path, clock: Clock) -> None:
     folder, said = tmp_path / "run", Sayings()
+    reporter = Sayings(folder, "deployment")
     with pytest.raises(Interrupted):
-        reporter = Sayings(folder, "deployment")
         through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
     through(dataset, folder, clock, 1.0, reporter=said)
     (text,) = [text for text in said.texts if "until now" in text]
@@ -356,8 +353,8 @@ def test_a_resumed_run_keeps_its_precision(
 ) -> None:
     """On a machine that would choose another one."""
     folder = tmp_path / "run"
+    reporter = Sayings(folder, "super-network")
     with pytest.raises(Interrupted):
-        reporter = Sayings(folder, "super-network")
         through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
     before = RunConfig.load(folder / "run.yaml").deployment.recipe.precision
     monkeypatch.setattr(configuration, "resolve_precision", lambda *_: "fp32" if before == "bf16" else "bf16")

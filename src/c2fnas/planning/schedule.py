@@ -130,11 +130,18 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
 
     ``race`` is the seconds that a race between plans takes first.
     """
-    timings, work = timings_for(run), count_work(run.config, preparation_of(run))
+    timings, work = timings_for(run, _known_design(run)), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = forecast(run.config, run.plan.patch_size, work, seconds, run.time.seconds)
     return "\n".join([text, *left_out(run)])
+
+
+def _known_design(run: Run) -> Design | None:
+    """The network that is trained at the end, where it is known already."""
+    if has_design(run.folder.final):
+        return read_design(run.folder.final)
+    return run.folder.found_architecture() if run.folder.fine_architecture.exists() else None
 
 
 def _done(run: Run) -> dict[str, float]:
