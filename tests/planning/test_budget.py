@@ -259,6 +259,7 @@ def test_without_a_search_the_folds_have_all_of_the_time(
     config = preset("hour").model_copy(update={"kind": "training", "verdict": False})
     work = Workload(cases, 3.0, 2.0, devices, folds)
     (length,) = scheduled(config, timings, work, resolve, 3600).values()
+    timings = timings.beside(folds, devices)
 
     def spent(iterations: int) -> float:
         recipe = resolve("deployment", iterations)
