@@ -85,6 +85,7 @@ def run_all(
     jobs: Sequence[Job],
     settle: Callable[[Outcome], None] = lambda outcome: None,
     forecast: str | None = None,
+    together: int | None = None,
 ) -> list[Outcome]:
     """Run the trainings of a stage, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
@@ -92,10 +93,10 @@ def run_all(
     failed is tried again, and one that could not be scored is scored again. Checkpoints go once the result is known,
     but for the last one of a network that has no score, and of a deployed one, by which it can be extended
     (docs/decisions/0014). ``settle`` hears of every outcome as it comes. How long they take is said before: by
-    ``forecast``, else where steps were timed.
+    ``forecast``, else where steps were timed. Each has as many cores as if there were ``together`` of them.
     """
     by_id = {job.id: job for job in jobs}
-    if text := forecast or forecast_trainings(run, stage, jobs):
+    if text := forecast or forecast_trainings(run, stage, jobs, together):
         run.reporter.say(text)
 
     def forget(outcome: Outcome) -> None:
@@ -107,7 +108,7 @@ def run_all(
 
     for job in filter(is_to_be_scored, jobs):
         (job.folder / RESULT).unlink()
-    return run_jobs(run, stage, jobs, settle=forget)
+    return run_jobs(run, stage, jobs, settle=forget, together=together)
 
 
 def is_to_be_scored(job: Job) -> bool:
