@@ -58,7 +58,7 @@ class Racer(Worker):
         self.best, self.done = best, list[tuple[Job, float]]()
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
-        job, before = self.waiting[-1], self.clock.now
+        (_, job), before = self.waiting[-1], self.clock.now
         outcome = super().wait(timeout)
         self.done.append((job, self.clock.now - before))
         return outcome

@@ -26,6 +26,7 @@ from c2fnas.networks.baselines import Baseline
 from c2fnas.planning.budget import Workload, estimate
 from c2fnas.planning.presets import load_budget
 from c2fnas.planning.timings import Timings
+from c2fnas.runs.allowance import cost_of_references
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.reporter import Silent
@@ -301,7 +302,7 @@ def test_an_allowance_trains_as_many_references_as_it_pays_for(
 ) -> None:
     """One at least; the verdict says how many are left out, and asked for again it has them."""
     run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
-    monkeypatch.setattr(verdicts, "_training_seconds", lambda run: 60.0)
+    monkeypatch.setattr(verdicts, "_cost", lambda run: cost_of_references(60, trained=1, devices=1))
     run = otherwise(run, {"deployment.folds": (0,)})
     found = judged_once(run, 60 * trainings)
     assert [each.name for each in found.references] == ["unet_macs", "random"][:references]
