@@ -62,7 +62,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
-    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
+    if request.by_time and not (run.folder.cache / INDEX).exists():
         _leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
