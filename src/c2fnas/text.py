@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -30,14 +31,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {span.seconds % 60} s" if minutes else f"{span.seconds} s"
 
 
-def device_hours(seconds: float) -> str:
-    """Return device-hours, rounded to what matters.
+def device_time(seconds: float) -> str:
+    """Return the time that devices have worked: seconds or minutes where it is short, else hours.
 
-    >>> device_hours(3600 * 2.346), device_hours(200), device_hours(0)
-    ('2.3', '0.056', '0')
+    >>> device_time(42), device_time(200), device_time(3600 * 2.346), device_time(3600 * 1204), device_time(0)
+    ('42 s', '3 min 20 s', '2.3 h', '1,204 h', '0 s')
     """
     hours = seconds / 3600
-    return "0" if not hours else f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+    return duration(seconds) if hours < 1 else f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
 def large(number: float) -> str:
@@ -59,6 +60,24 @@ def value(number: float) -> str:
     ('274,130', '0.01235')
     """
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+
+
+def rough(number: float) -> str:
+    """Return a measured number in three digits, without an exponent.
+
+    >>> rough(1523.4), rough(8.783), rough(0.012345), rough(150_000)
+    ('1,520', '8.78', '0.0123', '150,000')
+    """
+    return value(float(f"{number:.3g}"))
+
+
+def minus(text: str) -> str:
+    """Return a text with a real minus sign before negative numbers; hyphens and dates stay.
+
+    >>> minus("Dice -0.0123, interval -0.02 to 1e-3, on 2026-11-28, fold-1")
+    'Dice −0.0123, interval −0.02 to 1e-3, on 2026-11-28, fold-1'
+    """
+    return re.sub(r"(?<![\w\-])-(?=\d)", "−", text)
 
 
 def plural(count: int, word: str, several: str | None = None) -> str:

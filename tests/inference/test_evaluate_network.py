@@ -1,5 +1,6 @@
 """Whole volumes in their original geometry: one stream over many cases against each case by hand."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Options, score_case, summarise
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.runs.predictions import keep_prediction, kept_prediction
 
 SCHEME = LabelScheme.of("background", "organ", "lesion")
 TURNED = np.array([[0.0, 0, -1.5, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
@@ -58,6 +60,19 @@ def test_it_is_each_case_by_itself(cases: tuple[PreparedCase, ...]) -> None:
     assert evaluation == summarise(rows)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert 0 < evaluation.mean < 1
+
+
+def test_what_is_kept_is_what_was_scored(cases: tuple[PreparedCase, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    window = SlidingWindow((8, 8, 8), (4, 4, 4))
+    keep = partial(keep_prediction, folder)
+    evaluation = evaluate_network(tiny_network(), cases, window, scheme=SCHEME, device="cpu", keep=keep)
+    for case, row in zip(cases, evaluation.cases, strict=True):
+        labels = kept_prediction(folder, case)
+        assert labels is not None
+        assert case.truth is not None
+        assert score_case(case.id, labels, case.truth, SCHEME, spacing=(1.0, 2.0, 1.5)) == row
+    assert kept_prediction(tmp_path, cases[0]) is None
 
 
 def test_a_case_without_a_label_is_refused(tmp_path: Path) -> None:

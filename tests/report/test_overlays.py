@@ -1,5 +1,6 @@
 """Figure 6: which cases and slices, which way up, and that the prediction shown is the one that was scored."""
 
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -12,16 +13,27 @@ from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_image
+from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, dice_per_class
 from c2fnas.files import write_json
 from c2fnas.report import page
 from c2fnas.report.figures.overlay import draw_overlay, overlay_height
 from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.final import FinalSummary, FoldSummary
-from c2fnas.report.overlays import original_image, predict_case, read_overlays, telling_cases, telling_slices
+from c2fnas.report.overlays import (
+    Predictions,
+    original_image,
+    predict_case,
+    read_overlays,
+    shown_volumes,
+    telling_cases,
+    telling_slices,
+    viewed_case,
+)
 from c2fnas.report.summary import read_report
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import Curve
+from c2fnas.runs.predictions import keep_prediction
 
 CLASSES = [each.name for each in PLAN.classes]
 
@@ -43,14 +55,44 @@ def test_the_prediction_shown_is_the_one_that_was_scored(deployed: RunFolder) ->
 
 def test_predictions_are_kept(deployed: RunFolder) -> None:
     final, said = read_report(deployed.root).final, list[str]()
-    first = read_overlays(deployed, final, "fp32", device="cpu", say=said.append)
+    predictions = Predictions(deployed, "fp32", "cpu", said.append)
+    first = read_overlays(final, predictions)
     assert said
     said.clear()
-    again = read_overlays(deployed, final, "fp32", device="cpu", say=said.append)
+    again = read_overlays(final, predictions)
     assert not said
     for one, other in zip(first, again, strict=True):
         for here, there in zip(one.slices, other.slices, strict=True):
             assert np.array_equal(here.prediction, there.prediction)
+
+
+def test_what_the_evaluation_has_kept_is_shown(deployed: RunFolder) -> None:
+    """Without a word on predicting; a damaged file is predicted again."""
+    final, said = read_report(deployed.root).final, list[str]()
+    predictions = Predictions(deployed, "fp32", "cpu", said.append)
+    fold, row = final.worst_first[0]
+    case = Cache.open(deployed.cache)[row.case]
+    assert case.truth is not None
+    kept = np.asarray(case.truth).copy()
+    assert fold.model is not None
+    keep_prediction(fold.model.parent, case, kept)
+    file = fold.model.parent / "predictions" / f"{case.folder.name}.npz"
+    volumes = predictions.volumes(fold, row.case)
+    assert np.array_equal(volumes.truth, volumes.prediction)
+    assert not said
+    file.write_bytes(file.read_bytes()[:40])
+    volumes = predictions.volumes(fold, row.case)
+    assert not np.array_equal(volumes.truth, volumes.prediction)
+    shutil.rmtree(file.parent)
+
+
+def test_the_case_to_scroll_through_is_the_worst_or_the_one_named(deployed: RunFolder) -> None:
+    final = read_report(deployed.root).final
+    assert viewed_case(final) == final.worst_first[0]
+    name = final.worst_first[-1][1].case
+    assert viewed_case(final, name)[1].case == name
+    with pytest.raises(UserError, match=r"--case nobody: no validation case of a final network. There are phantom_"):
+        viewed_case(final, "nobody")
 
 
 def test_the_image_is_that_of_the_file(deployed: RunFolder) -> None:
@@ -63,7 +105,7 @@ def test_the_image_is_that_of_the_file(deployed: RunFolder) -> None:
 
 
 def test_every_case_is_drawn(deployed: RunFolder) -> None:
-    shown = read_overlays(deployed, read_report(deployed.root).final, "fp32", device="cpu")
+    shown = read_overlays(read_report(deployed.root).final, Predictions(deployed, "fp32", "cpu"))
     assert [each.role for each in shown] == ["best", "median", "worst"]
     for each in shown:
         figure = Figure(figsize=(5, overlay_height(each, 5, CLASSES)))
@@ -95,7 +137,7 @@ def test_best_median_and_worst(dice: dict[str, float | None], expected: list[tup
 
 
 def test_a_damaged_cache_is_told_of(deployed: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "draw_figures", lambda run, overlays: dict.fromkeys(SECTIONS, ()))
+    monkeypatch.setattr(page, "draw_figures", lambda run, overlays, progress: dict.fromkeys(SECTIONS, ()))
     index = deployed.cache / "index.json"
     content = index.read_text()
     index.write_text("{")
@@ -136,7 +178,7 @@ def test_slices_are_the_right_way_up_in_every_orientation(tmp_path: Path, axes: 
     )
     turned = image.as_reoriented(turn)
     truth = np.ascontiguousarray(np.asanyarray(turned.dataobj))
-    (shown,) = telling_slices(prepared(tmp_path, truth, turned.affine), truth)
+    (shown,) = telling_slices(shown_volumes(prepared(tmp_path, truth, turned.affine), truth))
     assert (shown.plane, shown.why) == (plane, "most structure")
     others = [axis for axis in range(3) if axis != thick]
     assert shown.aspect == pytest.approx(spacing[others[1]] / spacing[others[0]])
@@ -153,7 +195,7 @@ def test_the_slice_with_most_errors_is_shown_too(tmp_path: Path) -> None:
     truth[2:6, 2:6, 3] = 1
     prediction = truth.copy()
     prediction[2:4, 2:5, 5] = 1
-    structure, errors = telling_slices(prepared(tmp_path, truth, np.eye(4)), prediction)
+    structure, errors = telling_slices(shown_volumes(prepared(tmp_path, truth, np.eye(4)), prediction))
     assert (structure.number, errors.number) == (4, 6)
     assert (structure.count, structure.plane) == (8, "axial")
     assert (errors.truth.sum(), errors.prediction.sum()) == (0, 6)

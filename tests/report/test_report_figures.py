@@ -1,5 +1,7 @@
 """Figures: they draw what there is, the same facts give the same bytes, and several fit into one page."""
 
+import csv
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -10,19 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from report_runs import finished_run
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
-from c2fnas.inference.preview import class_look
+from c2fnas.inference.preview import class_look, class_patch
 from c2fnas.report.figures.architecture import architecture_height, draw_architecture
 from c2fnas.report.figures.coarse import TopologyMap, draw_best_so_far
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class, spread
 from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.figures.sections import SECTIONS, draw_figures
-from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, picture, series_look
+from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, class_series, picture, series_look
+from c2fnas.report.figures.training import draw_losses, is_curve
 from c2fnas.report.summary import read_report
+from c2fnas.runs.job_record import Curve
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
@@ -121,6 +126,7 @@ def test_colours_of_operations_differ_in_lightness() -> None:
 def test_many_series_and_classes_look_different() -> None:
     series = [tuple(series_look(index).values()) for index in range(72)]
     assert len(set(series)) == 72
+    assert len({tuple(class_series(index).values()) for index in range(1, 43)}) == 42
     classes = [class_look(index) for index in range(1, 43)]
     assert len(set(classes)) == 42
 
@@ -177,6 +183,39 @@ def test_one_page_holds_them_all(tmp_path: Path) -> None:
     for each in first:
         for target in re.findall(r'(?:xlink:href="|url\()#([^")]+)', each.inline):
             assert target in known
+
+
+def test_a_class_has_one_colour_in_plots_and_on_images() -> None:
+    evaluation = many_classes(ORGANS[:5])
+    figure = Figure()
+    draw_by_class(figure, evaluation)
+    dots = [to_hex(each.get_facecolor()[0]) for each in figure.axes[0].collections]
+    figure = Figure()
+    draw_by_case(figure, evaluation.cases)
+    marks = [to_hex(each.get_facecolor()[0]) for each in figure.axes[0].collections[1:]]
+    patches = [to_hex(class_patch(index, "").get_edgecolor()) for index in range(1, 6)]
+    assert dots == marks == patches == [class_look(index)[0].lower() for index in range(1, 6)]
+
+
+def test_the_data_of_every_figure_can_be_read(tmp_path: Path) -> None:
+    pictures = [each for section in draw_figures(read_report(finished_run(tmp_path).root)).values() for each in section]
+    tables = {each.name: [*csv.DictReader(io.StringIO(each.csv))] for each in pictures}
+    assert min(map(len, tables.values())) > 1
+    best = [float(row["best so far"]) for row in tables["coarse-best-so-far"]]
+    assert best == [0.2, 0.5, 0.5, 0.6]
+    for row in tables["figure-4-cluster-shares"]:
+        assert sum(float(value) for name, value in row.items() if name.startswith("cluster")) == pytest.approx(1)
+    assert [float(row["organ"]) for row in tables["dice-by-case"]] == [0.5, 0.7]
+    assert sum(row["front"] == "True" for row in tables["fine-pareto"]) == 20  # the more it costs, the better
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_a_curve_of_one_point_is_none(points: int) -> None:
+    assert not is_curve(Curve(tuple(range(points)), (0.5,) * points))
+    figure = Figure()
+    curve = Curve((1, 2, 3), (0.5, 0.4, 0.3), 1.0, (3,) * points, (0.8,) * points)
+    draw_losses(figure, [("fold 0", curve)])
+    assert len(figure.axes) == 1
 
 
 def test_text_stays_text() -> None:

@@ -35,6 +35,10 @@ TELLS = """<script>addEventListener('load', () => parent.postMessage(JSON.string
     const box = svg.getBoundingClientRect(), drawn = svg.getBBox();
     return [svg.closest('figure').id, [box.width, box.height, drawn.width, drawn.height]];
   })),
+  viewers: [...document.querySelectorAll('.viewer')].map(each => [
+    each.querySelector('output').textContent,
+    each.querySelectorAll('.slice').length,
+    each.querySelector('.pane.truth').getBoundingClientRect().width]),
   images: [...document.querySelectorAll('svg image')].map(each => each.getBoundingClientRect().width),
   sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   errors: seen,
@@ -74,6 +78,10 @@ def test_every_figure_is_seen(tmp_path: Path) -> None:
             assert min(sides) > 50, name
         assert len(found["images"]) >= 9  # image, truth and prediction of three cases
         assert min(found["images"]) > 0
+        ((shown, slices, pane),) = found["viewers"]
+        assert re.fullmatch(r"axial \d+ of \d+", shown), "the script has told which slice is shown"
+        assert slices > 3
+        assert pane > 100
         assert found["sideways"] <= 0  # wide figures and tables scroll by themselves, the page never does
 
 

@@ -15,6 +15,7 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
+from c2fnas.report import write_report
 from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
@@ -53,7 +54,10 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
     assert shown
     words = shlex.split(unescape(shown[1]))
     assert words[0] == "c2fnas"
-    places = {"NEW": str(tmp_path / "again"), dataset.name: str(dataset)}  # a page tells no path above the run
+    # A page tells no path above the run.
+    places = {"NEW": str(tmp_path / "again"), dataset.name: str(dataset)}
+    places |= {word: str(tmp_path / word) for word in words if "/" in word}
+    write_report(model.parents[2], overlays=False)
     again = [places.get(word, word) for word in words[1:]]
     monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda devices: InlineExecutor(devices[0]))
     result = CliRunner().invoke(app, [*again, "--quiet"], catch_exceptions=False)
@@ -66,7 +70,7 @@ def test_the_command_in_its_report_trains_the_same_weights(dataset, design, tune
 def test_after_an_extension_the_report_says_that_weights_will_differ(dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(dataset, run, SMALL)
-    told = "trained further with <code>--extend</code>"
+    told = "trained further with `--extend`"
     assert told not in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))
     train(dataset, run, None, extend=3)
     assert told in render_page(read_report(run), dict.fromkeys(SECTIONS, ()))

@@ -4,10 +4,9 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
-from report_runs import begun_run, finished_run, searching_run
+from report_runs import begun_run, finished_run, planned_run, searching_run
 from typer.testing import CliRunner
 
 from c2fnas import __version__
@@ -20,7 +19,7 @@ from c2fnas.report import write_report
 from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
-from c2fnas.report.text import NO_VERDICT, repeatability, tasks
+from c2fnas.report.text import NO_VERDICT, tasks, verdict_basis
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -56,7 +55,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = finished_run(tmp_path_factory.mktemp("finished"))
     row = {"patch": [16, 16, 8], "parameters": 10, "macs": 99, "per_class": {"organ": 0.5}, "reason": None}
     failed = {"per_class": None, "dice": None, "reason": "no memory"}
-    write_json(folder.scale / "table.json", [{"width": 0.5, "dice": 0.5, **row}, {"width": 1.0, **row, **failed}])
+    scored = [{"width": width, "dice": 0.5, **row, "macs": 99 + width} for width in (0.25, 0.5)]
+    write_json(folder.scale / "table.json", [*scored, {"width": 1.0, **row, **failed}])
     return write_report(folder.root)
 
 
@@ -89,20 +89,25 @@ def test_a_finished_run_is_whole(finished: Path) -> None:
     assert "The run is finished." in text
     assert "no memory" in text
     assert "table-4-widths" in page.ids
-    assert "c2fnas run Task00 NEW --budget demo --seed 0 --devices cpu" in text
+    assert "c2fnas run Task00 NEW --like" in text
+    assert "report/repeat.json" in text
+    assert "1 of 2 folds" in text
+    assert "Ranking: 20 paths, the best of them on 2 validation cases." in text
+    assert "2 cases of fold 1, each predicted by a network that was not trained on it, on which the search has" in text
     assert finished.parent.with_name("run.yaml").read_text().splitlines()[1] in text
     for link in page.links:
         if link.startswith("#"):
             assert link[1:] in page.ids, link
-        else:  # nothing is fetched: links lead to the figures beside the page
-            assert link == "data:," or (finished.parent / link).is_file(), link
+        else:  # nothing is fetched: links lead to the files beside the page
+            assert link.startswith("data:") or (finished.parent / link).is_file(), link
     drawn = {path.name for path in (finished.parent / "figures").iterdir()}
     assert {"figure-5-architecture.svg", "figure-5-architecture.png", "fine-pareto.png", "dice-by-case.svg"} <= drawn
+    assert {"figure-5-architecture.csv", "dice-by-case.csv", "coarse-map-dice.csv"} <= drawn
 
 
 def test_nothing_is_loaded_from_elsewhere(finished: Path) -> None:
     html = finished.read_text(encoding="utf-8")
-    assert "<script" not in html
+    assert "<script" not in html, "there is no case to scroll through"
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
     assert not re.findall(r"@import|url\((?!#)", html)
 
@@ -136,6 +141,38 @@ def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
     assert "One fold alone." in text
 
 
+def test_a_verdict_says_on_which_cases_it_rests(tmp_path: Path) -> None:
+    folder, given = planned_run(tmp_path), verdict()
+    write_json(folder.verdict_file, given.to_json())
+    expected = "It rests on 2 cases, of fold 1; each network was trained once. The search has chosen on some of these"
+    assert str(verdict_basis(read_report(folder.root))).startswith(expected)
+    write_json(folder.verdict_file, replace(given, folds=(0,), replicates=3).to_json())
+    expected = "It rests on 2 cases, of fold 0; each network was trained 3 times. The search has not chosen on them."
+    assert verdict_basis(read_report(folder.root)) == expected
+    folds = read_json(folder.folds)
+    folds[0]["groups"] = dict.fromkeys(folds[0]["validation"], "1")
+    write_json(folder.folds, folds)
+    assert "2 cases of 1 group, of fold 0" in str(verdict_basis(read_report(folder.root)))
+
+
+def test_a_plain_training_does_not_speak_of_a_search(tmp_path: Path) -> None:
+    folder = planned_run(tmp_path, kind="training")
+    html = write_report(folder.root, overlays=False).read_text(encoding="utf-8")
+    body = re.sub(r"<style>.*?</style>|<details><summary>The resolved.*?</details>", "", html, flags=re.DOTALL)
+    assert "search" not in body
+    assert "Verdict" not in body
+
+
+def test_minus_signs_are_real(tmp_path: Path) -> None:
+    folder, given = begun_run(tmp_path), verdict()
+    once = Comparison(-0.01, None, 0, None, 0.0, (1, 1), "seeds", 8)
+    first = replace(given.references[0], comparison=once)
+    write_json(folder.verdict_file, replace(given, references=(first,)).to_json())
+    _, text = read(write_report(folder.root))
+    assert "Dice −0.0100" in text
+    assert "Dice -0" not in text
+
+
 def test_a_verdict_that_was_given_afterwards_was_done_too(tmp_path: Path) -> None:
     folder = begun_run(tmp_path)
     assert not any(task.startswith("Verdict") for task in tasks(read_report(folder.root)))
@@ -147,29 +184,6 @@ def test_the_page_names_its_maker_and_the_runs_versions(tmp_path: Path) -> None:
     _, text = read(write_report(begun_run(tmp_path, versions={"python": "3.11", "c2fnas": "0.0.7"}).root))
     assert f"Made by c2fnas {__version__} on" in text
     assert "c2fnas 0.0.7" in text
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, "the same network, bit for bit."),
-        ({"devices": ("cpu:0", "cpu:1")}, "the candidate that ends first decides what is tried next"),
-        ({"devices": ("cpu:0", "cpu:1"), "kind": "training"}, "the same network, bit for bit."),
-        ({"devices": ("cuda:0",)}, "need not give the same network: GPU libraries add in varying order."),
-    ],
-)
-def test_what_repeats_is_said(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
-    assert expected in repeatability(read_report(begun_run(tmp_path, **changes).root))
-
-
-def test_a_cluster_and_processes_together_do_not_repeat(tmp_path: Path) -> None:
-    folder = finished_run(tmp_path)
-    assert "bit for bit" in repeatability(read_report(folder.root))
-    write_json(folder.ranking_devices, {"devices": 3})
-    assert "ends first" in repeatability(read_report(folder.root))
-    result = folder.supernet / "result.json"
-    write_json(result, read_json(result) | {"processes": 2})
-    assert "2 processes trained together" in repeatability(read_report(folder.root))
 
 
 def test_a_super_network_that_has_learnt_nothing_is_told_of(tmp_path: Path) -> None:

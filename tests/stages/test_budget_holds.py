@@ -1,11 +1,9 @@
 """A budget is a time that holds: a clock and an executor made for the test, whose steps are slower than first timed."""
 
 import json
-import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +30,11 @@ from c2fnas.planning.choice import Candidate
 from c2fnas.planning.configuration import count_work
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings, middle_network
-from c2fnas.report.summary import read_report
-from c2fnas.report.text import repeat_command
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.overrides import parse_overrides, value_at
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.overrides import value_at
+from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Spacing
@@ -554,14 +552,15 @@ def test_values_that_are_asked_for_are_planned(dataset: Path, tmp_path: Path, cl
     assert race.entrants_of(run) == []
 
 
-def test_the_command_that_repeats_a_run_fixes_its_plan_and_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_run_like_another_has_its_plan_and_counts(dataset: Path, tmp_path: Path, clock: Clock) -> None:
     """On a machine that is three times as slow."""
     first = through(dataset, tmp_path / "first", clock, 1.0, budget="hour", overrides={"width": 0.125})
     first.folder.verdict_file.unlink()
-    words = shlex.split(repeat_command(read_report(first.folder.root)))
-    given = parse_overrides(word for before, word in pairwise(words) if before == "--set")
-    again = through(dataset, tmp_path / "again", clock, 3.0, budget="hour", overrides=given)
+    known = Repetition.of(first.folder)
+    known.begin(RunFolder(tmp_path / "again"))
+    again = through(dataset, tmp_path / "again", clock, 3.0, budget=known.budget, overrides=known.overrides)
     assert again.plan == first.plan
+    assert again.folds == first.folds
     for name in (*COUNTS, "width"):
         assert value_at(again.config, name) == value_at(first.config, name)
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below, stated
+from c2fnas.api.repeating import begin_like, begun_with, repetition
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from c2fnas.runs.repetition import Repetition
     from c2fnas.runs.reporter import Reporter
 
 
@@ -30,6 +32,8 @@ class RunOptions(Devices, total=False):
             names it in the case's id.
         spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where the headers have lost
             it; files stay as they are. A CSV may have a column `spacing` instead.
+        like: Begin with the plan, the folds with their groups, the counts and all other values of this run: its folder,
+            or the repeat.json of its report. Other options come on top; another budget has counts of its own.
         set: FIELD=VALUE: any field of the configuration, such as coarse.evaluations=20 or plan.spacing=[1,1,2]; may be
             repeated. run.yaml in a run folder shows all fields.
     """
@@ -38,6 +42,7 @@ class RunOptions(Devices, total=False):
     fold_count: int
     group_by: str
     spacing: str
+    like: str
     set: Sequence[str]
 
 
@@ -76,6 +81,8 @@ def prepare(
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
+    if known := repetition(options.get("like")):
+        budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.planning.request import request_for
@@ -135,9 +142,12 @@ def run(
     Examples:
         c2fnas run Task04_Hippocampus runs/hippocampus --budget demo
         c2fnas run Task07_Pancreas runs/pancreas --budget day --devices cuda:0,cuda:1
+        c2fnas run Task07_Pancreas runs/pancreas-1 --like runs/pancreas --seed 1
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
+    if known := repetition(options.get("like")):
+        budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.stages.pipeline import run_pipeline
@@ -247,6 +257,28 @@ def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any
 
     if (folder := RunFolder(Path(run))).config.exists():
         request_for(folder, overrides=overrides, **options)
+
+
+def begun_like(
+    known: "Repetition",
+    like: str,
+    dataset: str | Path,
+    run: str | Path,
+    budget: str | None,
+    overrides: dict[str, Any],
+    jobs: Jobs,
+) -> tuple[str, dict[str, Any]]:
+    """Begin a run folder like the run ``known``, and return budget and overrides; ``jobs`` get its devices.
+
+    Raises:
+        UserError: the run is one on other data, or an option is wrong.
+    """
+    if jobs.get("backend", "local") == "local" and not RunFolder(Path(run)).config.exists():
+        jobs.setdefault("devices", ",".join(known.devices))
+    budget, whole = begun_with(known, like, budget, overrides)
+    refuse_early(dataset, jobs, budget, whole)
+    begin_like(known, like, Path(dataset), Path(run), overrides)
+    return budget, whole
 
 
 def _jobs(options: Any) -> Jobs:

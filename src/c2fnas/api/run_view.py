@@ -98,15 +98,18 @@ class RunView:
             "verdict": None if verdict is None else verdict.to_json(),
         }
 
-    def report(self, *, overlays: bool = True, device: str = "auto", keep_identifiers: bool = False) -> Path:
+    def report(
+        self, *, overlays: bool = True, case: str | None = None, device: str = "auto", keep_identifiers: bool = False
+    ) -> Path:
         """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
 
-        One page that needs no network and no other file; its figures lie beside it as SVG and PNG. The run is only
-        looked at, so it may be under way.
+        One page that needs no network and no other file; its figures lie beside it as SVG and PNG, with the data behind
+        them as CSV. The run is only looked at, so it may be under way.
 
         Args:
-            overlays: Show the best, median and worst case; the first time they are predicted.
-            device: Where to predict them: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
+            overlays: Show the best, median and worst case, and one slice by slice.
+            case: The validation case to show slice by slice; by default the worst.
+            device: Where to predict cases that the run has not kept: `auto` (the first GPU, else the CPU), `cpu` ...
             keep_identifiers: Show whole paths of the data set and of the run, not their last part alone.
 
         Returns:
@@ -120,9 +123,12 @@ class RunView:
 
         refuse_unknown_device(device)
         from c2fnas.report import write_report
-        from c2fnas.runs.reporter import listening
 
-        say = listening(self._reporter).say
         return write_report(
-            self.folder, overlays=overlays, device=find_device(device), keep_identifiers=keep_identifiers, say=say
+            self.folder,
+            overlays=overlays,
+            case=case,
+            device=find_device(device),
+            keep_identifiers=keep_identifiers,
+            reporter=self._reporter,
         )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below, stated
-from c2fnas.api.pipelines import refuse_early
+from c2fnas.api.pipelines import begun_like, refuse_early
+from c2fnas.api.repeating import like_training, repetition
 from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
@@ -57,6 +58,7 @@ def train(
     seed: int | None = None,
     label_tests: bool = False,
     spacing: str | None = None,
+    like: str | Path | None = None,
     set: Sequence[str] = (),
     reporter: "Reporter | None" = None,
     **jobs: Unpack[Jobs],
@@ -94,6 +96,8 @@ def train(
             predictions in the run folder.
         spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where the headers have lost
             it; files stay as they are. A CSV may have a column `spacing` instead.
+        like: Train the network of this run with its plan, folds, groups, counts and all other values: its folder, or
+            the repeat.json of its report. Other options come on top.
         set: FIELD=VALUE: any other field of the configuration, such as plan.patch_size=[96,96,96]; may be repeated.
         reporter: Hears of the progress.
         jobs: Where jobs are done.
@@ -130,11 +134,15 @@ def train(
         stated_spacing=stated(spacing),
     )
     overrides = parse_overrides(set) | fields
+    own: Design | None = None
+    if known := repetition(like):
+        own, folds, start = like_training(known, str(like), folds, start)
+        budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
         _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)))
     refuse_other_version(run)
-    design = _design(architecture, network, width, Path(run))
+    design = _design(architecture, network, width, Path(run)) or own
     package = _package(start)
     if extend is not None and not several:
         RunFolder(Path(run)).refuse_unbegun()

@@ -21,7 +21,7 @@ COMMANDS = [
     Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
     Command("predict", "c2fnas.api.predictions:predict", "text:own"),
     Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
-    Command("report", "c2fnas.api.runs:Run.report", "text:path", RUN, jobs=False),
+    Command("report", "c2fnas.api.reports:report", "text:path"),
     Command("describe", "c2fnas.api.costs:describe", "text:description"),
     Command("compare", "c2fnas.api.costs:compare", "text:comparison"),
     Command("ablate", "c2fnas.api.ablation:ablate", "text_studies:ablation"),

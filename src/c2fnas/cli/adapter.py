@@ -162,7 +162,7 @@ def _divided_ways(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     own = {"json", "quiet", "verbose", "json_file", "run_option"}
     ways = {name: values.get(name) for name in own}
     values = {name: value for name, value in values.items() if name not in own and value is not None}
-    if ways["run_option"] is not None and "run" not in values:
+    if ways["run_option"] is not None and not values.get("run"):
         values["run"] = ways["run_option"]
     return values, ways
 

@@ -15,6 +15,7 @@ from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 Progress = Callable[[int, int], None]
+Keep = Callable[[PreparedCase, np.ndarray], None]
 
 
 def evaluate_network(
@@ -26,11 +27,12 @@ def evaluate_network(
     device: str | torch.device = "auto",
     options: Options = Options(),
     on_progress: Progress = lambda done, total: None,
+    keep: Keep = lambda case, labels: None,
 ) -> Evaluation:
     """Score a network on labelled cases, each as a whole and against its label in its own grid (paper 4.1).
 
     Windows of several small volumes share a batch. ``scheme`` is that of the labels; ``on_progress(done, total)``
-    counts cases.
+    counts cases; ``keep(case, labels)`` takes each prediction, indices of parts in the case's original grid.
 
     Raises:
         NonFiniteLogits: the network gives NaN or infinity.
@@ -43,6 +45,7 @@ def evaluate_network(
     rows = []
     for case, sink in zip(cases, window.stream(network, volumes(), device=device), strict=True):
         spacing = case.restoration.original.spacing
+        keep(case, sink.labels)
         rows.append(score_case(case.id, sink.labels, _truth(case), scheme, spacing=spacing, options=options))
         on_progress(len(rows), len(cases))
     return summarise(rows)

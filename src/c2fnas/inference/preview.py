@@ -20,10 +20,13 @@ EDGES = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
 """Left, right, top and bottom of each plane as it is shown: the patient's right on the left."""
 
 CLASS_COLOURS = (
-    *("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#D55E00", "#0072B2"),
+    *("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#F0E442", "#0072B2"),
     *("#FF4FD8", "#7CFC3A", "#8A4B08", "#B59CFF", "#00E5E5", "#B00020", "#FFC9B5"),
 )
-"""On grey images; Okabe and Ito's seven that the colour-blind tell apart come first, the lightest of them first."""
+"""On grey images and on white; Okabe and Ito's seven that the colour-blind tell apart come first.
+
+Those that are seen well on both are the first of them; the yellow, pale on white, and the blue, dark on grey, the last.
+"""
 
 Outline = Literal["solid", "dashed", "dotted"]
 OUTLINES: tuple[Outline, ...] = ("solid", "dashed", "dotted")

@@ -20,7 +20,7 @@ def forecast(config: RunConfig, patch: Size, work: Workload, seconds: Mapping[st
         seconds: that each stage takes, by its name.
         spent: seconds that the run has taken already, preparation included.
     """
-    tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case)
+    tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case, cases=work.validation_cases)
     tasks["race"] = "plans that are close, one topology trained on each"
     rows = [("until now", spent, "preparation and what was measured")] if spent else []
     rows += [(stage, took, tasks[stage]) for stage, took in seconds.items()]

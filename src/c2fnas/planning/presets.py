@@ -57,9 +57,11 @@ def load_budget(budget: str) -> Part:
         part = yaml.safe_load(source.read_text(encoding="utf-8"))
         if not isinstance(part, dict):
             raise ValueError("it should be a dictionary of keys and values")
+        if "repeats" in part:  # the repeat.json of a report, which holds the budget of its run
+            part = part["repeats"]["base"]
         draft(part, budget)
         return part
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(
             f"{source}: not a budget ({in_a_line(error)}). Compare it with c2fnas/presets/demo.yaml."
         ) from error

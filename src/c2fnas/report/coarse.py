@@ -41,7 +41,9 @@ class CoarseSummary:
 
 
 def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig) -> CoarseSummary:
-    """Return the coarse stage of a run, begun or not."""
+    """Return the coarse stage of a run, begun or not; without candidates nothing needs clusters."""
+    if not trials:
+        return CoarseSummary((), ())
     topologies, count = config.space.topologies(), config.coarse.clusters
     return CoarseSummary(trials, cluster_topologies(topologies, clusters=count, seed=config.seed))
 

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.plausibility import class_volumes, implausible
 from c2fnas.data.problem import Problem
 from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
@@ -46,12 +47,16 @@ class ProblemGroup:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """A data set: its fingerprint, and sizes (voxels) and spacings (mm) along right, anterior, superior."""
+    """A data set: its fingerprint, and sizes (voxels) and spacings (mm) along right, anterior, superior.
+
+    ``implausible`` are sentences on what can hardly be true of it.
+    """
 
     fingerprint: Fingerprint
     shape: tuple[Range, ...]
     spacing: tuple[Range, ...]
     classes: tuple[ClassSize, ...]
+    implausible: tuple[str, ...]
 
 
 def summarise_data(folder: RunFolder) -> DataSummary | None:
@@ -66,11 +71,12 @@ def summarise_data(folder: RunFolder) -> DataSummary | None:
         tuple(map(Range.of, shapes)),
         tuple(map(Range.of, spacings)),
         tuple(_class_size(found, index) for index in range(1, len(found.classes))),
+        implausible(found),
     )
 
 
 def _class_size(found: Fingerprint, index: int) -> ClassSize:
-    volumes = [case.voxels[index] * float(np.prod(case.spacing)) / 1000 for case in found.cases if case.voxels[index]]
+    volumes = [*class_volumes(found, index).values()]
     about = found.classes[index]
     return ClassSize(about.name, about.cases, Range.of(volumes) if volumes else None)
 

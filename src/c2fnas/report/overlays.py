@@ -16,6 +16,7 @@ from c2fnas.data.plan import load_plan
 from c2fnas.data.resample import resample_image
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme
+from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
@@ -25,6 +26,8 @@ from c2fnas.inference.preview import EDGES, PLANES, shown_slice
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.predictions import kept_prediction
+from c2fnas.text import some
 from c2fnas.training.precision import resolve_precision
 
 THICK = 1.2  # an axis this many times coarser than the others is the one through the slices
@@ -70,27 +73,90 @@ class Overlay:
     slices: tuple[Slice, ...]
 
 
-def read_overlays(
-    folder: RunFolder, final: FinalSummary, precision: str, *, device: str = "auto", say: Say = lambda text: None
-) -> tuple[Overlay, ...]:
-    """Return the cases of Figure 6; those that an earlier report has not kept are predicted.
+@dataclass(frozen=True)
+class Volumes:
+    """A case as it is shown: canonical arrays ``[right, anterior, superior]`` of the original's voxels.
 
-    Args:
+    Attributes:
+        image: the first channel, resampled.
+        truth: indices of the parts that are shown.
+        prediction: the same, as the network has them.
+        counted: the same, as they were scored: without what is ignored.
+        spacing: in mm.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    counted: np.ndarray
+    spacing: tuple[float, float, float]
+
+    @property
+    def axis(self) -> int:
+        """The axis across which slices lie."""
+        return through_axis(self.spacing)
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Width and height of a pixel in mm."""
+        across, down = (self.spacing[each] for each in range(3) if each != self.axis)
+        return across, down
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a run's validation cases: kept by the evaluation, by an earlier report, or made now.
+
+    Attributes:
         folder: Of the run.
-        final: Its deployment, with one finished fold at least.
         precision: Of the deployment's recipe; where the device does not compute in it, fp32 takes its place.
         device: Where to predict.
-        say: Receives a line on each prediction.
+        say: Receives a line on each prediction that has to be made.
+    """
+
+    folder: RunFolder
+    precision: str
+    device: str = "auto"
+    say: Say = lambda text: None
+
+    def volumes(self, fold: FoldSummary, name: str) -> Volumes:
+        """Return a case of a fold as it is shown.
+
+        Raises:
+            UserError: the model package or the cache is damaged or gone.
+        """
+        case = Cache.open(self.folder.cache, load_plan(self.folder.plan))[name]
+        return shown_volumes(case, self._labels(fold, case), load_plan(self.folder.plan).scheme)
+
+    def _labels(self, fold: FoldSummary, case: PreparedCase) -> np.ndarray:
+        """Return indices of parts of a case in its original grid, as the fold's evaluation had them."""
+        assert fold.model is not None
+        assert fold.checksum is not None
+        scored = kept_prediction(fold.model.parent, case)
+        if scored is not None:
+            return scored
+        kept = self.folder.report / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
+        if not kept.exists():
+            self.say(f"Predicting {case.id} with the model of fold {fold.fold} ...")
+            labels = predict_case(fold.model, case, self.precision, self.device)
+            write_atomically(kept, lambda path: np.save(path, labels))
+        return np.load(kept, allow_pickle=False)
+
+
+def read_overlays(final: FinalSummary, predictions: Predictions) -> tuple[Overlay, ...]:
+    """Return the cases of Figure 6; those that neither the evaluation nor an earlier report has kept are predicted.
+
+    Args:
+        final: The deployment of a run, with one finished fold at least.
+        predictions: Of its cases.
 
     Raises:
         UserError: a model package or the cache is damaged or gone.
     """
-    cache, found, scheme = Cache.open(folder.cache), [], load_plan(folder.plan).scheme
-    for role, fold, scores in telling_cases(final):
-        case = cache[scores.case]
-        prediction = _prediction(folder, fold, case, precision, device, say)
-        found.append(Overlay(role, fold.fold, scores, telling_slices(case, prediction, scheme)))
-    return tuple(found)
+    return tuple(
+        Overlay(role, fold.fold, scores, telling_slices(predictions.volumes(fold, scores.case)))
+        for role, fold, scores in telling_cases(final)
+    )
 
 
 def telling_cases(final: FinalSummary) -> list[tuple[str, FoldSummary, CaseScores]]:
@@ -103,12 +169,22 @@ def telling_cases(final: FinalSummary) -> list[tuple[str, FoldSummary, CaseScore
     return [(roles[place], *rows[place]) for place in sorted(roles, reverse=True)]
 
 
-def telling_slices(
-    case: PreparedCase, prediction: np.ndarray, scheme: LabelScheme = LabelScheme()
-) -> tuple[Slice, ...]:
-    """Return the slice with most structure and the one with most errors, zoomed to what is there.
+def viewed_case(final: FinalSummary, name: str | None = None) -> tuple[FoldSummary, CaseScores]:
+    """Return the case to scroll through: the one of this name, else the worst; one fold at least has a model.
 
-    Slices lie across the axis with the thickest ones; where none is thicker, they are axial.
+    Raises:
+        UserError: no fold with a model has validated it.
+    """
+    rows = [pair for pair in final.every_case if pair[0].model is not None]
+    found = next((pair for pair in rows if name in (None, pair[1].case)), None)
+    if found is None:
+        known = some([row.case for _, row in rows], 5)
+        raise UserError(f"--case {name}: no validation case of a final network. There are {known}.")
+    return found
+
+
+def shown_volumes(case: PreparedCase, prediction: np.ndarray, scheme: LabelScheme = LabelScheme()) -> Volumes:
+    """Return a labelled case as it is shown.
 
     Args:
         case: A labelled case.
@@ -120,10 +196,16 @@ def telling_slices(
     stored = np.asarray(case.truth)
     counted = prediction if scheme.ignored is None else np.where(stored == scheme.ignored, 0, prediction)
     truth, counted, found = (way.view(scheme.shown(each)) for each in (stored, counted, prediction))
-    volumes, axis = [way.view(original_image(case)), truth, found], through_axis(way.spacing)
-    return tuple(
-        _slice(volumes, way.spacing, axis, index, why) for why, index in _telling(truth, counted, axis).items()
-    )
+    return Volumes(way.view(original_image(case)), truth, found, counted, way.spacing)
+
+
+def telling_slices(volumes: Volumes) -> tuple[Slice, ...]:
+    """Return the slice with most structure and the one with most errors, zoomed to what is there.
+
+    Slices lie across the axis with the thickest ones; where none is thicker, they are axial.
+    """
+    telling = _telling(volumes.truth, volumes.counted, volumes.axis)
+    return tuple(_slice(volumes, index, why) for why, index in telling.items())
 
 
 def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, int]:
@@ -137,11 +219,12 @@ def _telling(truth: np.ndarray, prediction: np.ndarray, axis: int) -> dict[str, 
     return found
 
 
-def _slice(volumes: list[np.ndarray], spacing: tuple[float, float, float], axis: int, index: int, why: str) -> Slice:
-    """Return a slice of the image, the truth and the prediction, all canonical."""
-    across, down = (spacing[each] for each in range(3) if each != axis)
-    image, truth, prediction = (shown_slice(volume, axis, index) for volume in volumes)
-    box = _zoom(truth + prediction, down, across)
+def _slice(volumes: Volumes, index: int, why: str) -> Slice:
+    """Return a slice of the image, the truth and the prediction."""
+    axis, (across, down) = volumes.axis, volumes.sides
+    shown = (volumes.image, volumes.truth, volumes.prediction)
+    image, truth, prediction = (shown_slice(volume, axis, index) for volume in shown)
+    box = zoom((truth > 0) | (prediction > 0), down, across)
     return Slice(
         image=image[box],
         truth=truth[box],
@@ -150,7 +233,7 @@ def _slice(volumes: list[np.ndarray], spacing: tuple[float, float, float], axis:
         plane=PLANES[axis],
         edges=EDGES[axis],
         number=index + 1,
-        count=volumes[0].shape[axis],
+        count=volumes.image.shape[axis],
         why=why,
     )
 
@@ -173,7 +256,7 @@ def original_image(case: PreparedCase) -> np.ndarray:
     return result
 
 
-def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, slice]:
+def zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, slice]:
     """Return the part of a slice that is not background, with a margin; all of it if everything is background."""
     if not classes.any():
         return slice(None), slice(None)
@@ -184,20 +267,6 @@ def _zoom(classes: np.ndarray, row_mm: float, column_mm: float) -> tuple[slice, 
 
     rows, columns = np.nonzero(classes)
     return side(rows, row_mm), side(columns, column_mm)
-
-
-def _prediction(
-    folder: RunFolder, fold: FoldSummary, case: PreparedCase, precision: str, device: str, say: Say
-) -> np.ndarray:
-    """Return class indices of a case in its original grid, as the fold's evaluation had them; they are kept."""
-    assert fold.model is not None
-    assert fold.checksum is not None
-    kept = folder.report / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
-    if not kept.exists():
-        say(f"Predicting {case.id} with the model of fold {fold.fold} ...")
-        labels = predict_case(fold.model, case, precision, device)
-        write_atomically(kept, lambda path: np.save(path, labels))
-    return np.load(kept, allow_pickle=False)
 
 
 def predict_case(model: Path, case: PreparedCase, precision: str, device: str) -> np.ndarray:

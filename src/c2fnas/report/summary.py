@@ -1,13 +1,17 @@
 """A run read into frozen values: everything that its report shows."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from c2fnas.data.folds import Fold
+from c2fnas.evaluation.verdict import counted
 from c2fnas.files import read_json, sha256
 from c2fnas.report.coarse import CoarseSummary, summarise_coarse
 from c2fnas.report.data import DataSummary, ProblemGroup, read_problems, summarise_data
 from c2fnas.report.final import FinalSummary, summarise_final
 from c2fnas.report.fine import FineSummary, summarise_fine
+from c2fnas.report.repeat import Repeat, read_repeat
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import Curve, read_curve, read_job
 from c2fnas.runs.summary import RunSummary, read_summary
@@ -19,16 +23,21 @@ class ReportSummary(RunSummary):
     """A run, finished or not, with the details of its stages. What does not exist yet is None or empty.
 
     Attributes:
+        validation: the validation cases of each fold.
+        groups: the group of every case that shares it with another one.
         folds_checksum: SHA-256 of ``folds.json``; None before it is there.
         coarse_curves: the trainings of the coarse candidates, by number.
         supernet: the training of the super-network.
         widths: the rows of Table 4.
         workers: devices that worked at the search at a time, its own or a cluster's.
         processes: the most that trained one network together, as torchrun starts them; 1 where none did.
+        repeat: how to repeat it; None before it has a plan.
     """
 
     data: DataSummary | None
     problems: tuple[ProblemGroup, ...]
+    validation: tuple[tuple[str, ...], ...]
+    groups: Mapping[str, str]
     folds_checksum: str | None
     coarse: CoarseSummary
     coarse_curves: tuple[tuple[int, Curve], ...]
@@ -38,6 +47,16 @@ class ReportSummary(RunSummary):
     final: FinalSummary
     workers: int
     processes: int
+    repeat: Repeat | None
+
+    def cases_of(self, folds: Iterable[Fold]) -> str:
+        """Return how many cases validate these folds, and of how many groups: "8 cases of 4 groups"."""
+        return self.counted(case for fold in folds if isinstance(fold, int) for case in self.validation[fold])
+
+    def counted(self, cases: Iterable[str]) -> str:
+        """Return how many cases these are, each once, and of how many groups."""
+        known = {*cases}
+        return counted(len(known), len({self.groups.get(case, case) for case in known}))
 
 
 def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
@@ -54,11 +73,16 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         known = replace(known, config=known.config.model_copy(update={"dataset_path": place}))
     folder, config = known.folder, known.config
     coarse = summarise_coarse(known.trials, config)
+    folds = read_json(folder.folds) if folder.folds.exists() else []
+    workers = max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder))
+    processes = max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*")))
     rows = read_json(folder.scale_table) if folder.scale_table.exists() else []
     return ReportSummary(
         **vars(known),
         data=summarise_data(folder),
         problems=read_problems(folder),
+        validation=tuple(tuple(fold["validation"]) for fold in folds),
+        groups={case: group for fold in folds for case, group in fold.get("groups", {}).items()},
         folds_checksum=sha256(folder.folds) if folder.folds.exists() else None,
         coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in known.trials),
@@ -66,8 +90,9 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         fine=summarise_fine(folder, config),
         widths=tuple(map(Scaled.from_json, rows)),
         final=summarise_final(folder, known.evaluations),
-        workers=max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder)),
-        processes=max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*"))),
+        workers=workers,
+        processes=processes,
+        repeat=read_repeat(folder, config, workers, processes),
     )
 
 

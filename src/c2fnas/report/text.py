@@ -1,131 +1,107 @@
-"""Sentences of the report: what the run was asked for, its main figures, and how to repeat it."""
+"""Sentences of the report: what the run was asked for, its main figures, and the cases that each rests on."""
 
-import json
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
-from c2fnas.files import read_json
-from c2fnas.networks.baselines import Baseline
-from c2fnas.networks.designs import Design
-from c2fnas.planning.configuration import COUNTS
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary
-from c2fnas.runs.overrides import value_at
 from c2fnas.runs.summary import stage_tasks
 from c2fnas.space.geometry import by
-from c2fnas.text import large, plural, score
+from c2fnas.text import device_time, large, plural, score
 
 NO_VERDICT = (
     "No verdict was made: nothing here says whether the searched network is better than a plain one that was trained "
     "at equal cost."
 )
-
-OF_TRAINING = (
-    *(f"deployment.recipe.{name}" for name in ("name", "precision", "iterations")),
-    *("deployment.folds", "deployment.start", "width", "verdict"),
-)
-"""Fields that the options of `c2fnas train` set."""
+NOT_YET = "There is no verdict yet: it comes last."
 
 
 def lead(run: ReportSummary) -> str:
     """Return what kind of run it is."""
-    kind = "Training of a given network" if _only_trained(run) else "Coarse-to-fine architecture search"
+    kind = "Coarse-to-fine architecture search" if _searches(run) else "Training of the default architecture"
+    kind = "Training of a given network" if _only_trained(run) else kind
     return f"{kind}, budget {run.config.budget}, seed {run.config.seed}."
 
 
 def tasks(run: ReportSummary) -> list[str]:
     """Return what each stage was asked to do, a sentence each."""
     config = run.config.model_copy(update={"verdict": run.config.verdict or run.verdict is not None})
+    if run.verdict is not None and run.verdict.references:
+        made = {"references": len(run.verdict.references), "hours": None}  # no longer "at most"
+        config = config.model_copy(update=made)
     folds = _folds(run)
-    every_case = EVERY_CASE in folds
-    found = stage_tasks(config, len(run.folds), len(folds) - every_case, every_case)
+    every_case, cases = EVERY_CASE in folds, len(run.validation[-1]) if run.validation else 0
+    found = stage_tasks(config, len(run.folds), len(folds) - every_case, every_case, cases)
     sentences = [f"{name.capitalize()}: {task}." for name, task in found.items()]
-    if _only_trained(run) and run.design is not None:
-        sentences.insert(0, f"A given network was trained, nothing was searched: {run.design.to_text()}.")
+    if _only_trained(run):
+        sentences[:0] = [f"A given network was trained: {run.design.to_text()}."] if run.design is not None else []
+    elif not _searches(run):
+        sentences.insert(0, "The budget pays for no search: the default architecture was trained.")
     return sentences
 
 
+def verdict(run: ReportSummary) -> str | None:
+    """Return the verdict in one line, or why there is none; None of a run that has nothing to judge."""
+    if run.verdict is not None:
+        return run.verdict.sentence if run.verdict.references else None
+    if not _searches(run):
+        return None
+    return NOT_YET if run.config.verdict and not run.finished else NO_VERDICT
+
+
+def verdict_basis(run: ReportSummary) -> str | None:
+    """Return the cases and trainings that the verdict rests on, in a sentence; None where there is none."""
+    found = run.verdict
+    if found is None or not found.references:
+        return None
+    chosen = " The search has chosen on some of these cases." if _search_fold(run) in found.folds else ""
+    apart = "" if chosen else " The search has not chosen on them."
+    count = found.replicates or len(found.folds)
+    trained = "once" if count == 1 else f"{count} times"
+    cases = run.cases_of(found.folds) if run.validation else plural(found.cases, "case")
+    return f"It rests on {cases}, of {_named(found.folds)}; each network was trained {trained}.{chosen or apart}"
+
+
 def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
-    """Return the figures at the top: value, name, and a remark."""
+    """Return the figures at the top: value, name, and a remark with the cases that the figure rests on."""
     found, evaluation = [], run.evaluation
     if evaluation is not None:
         classes = ", ".join(f"{name} {score(dice)}" for name, dice in evaluation.per_class.items())
         scored = ((each.fold, each.evaluation) for each in run.final.folds)
         scores = {fold: own for fold, own in scored if isinstance(fold, int) and own is not None}
         gains = largest_gains(cross_validated(scores)) if scores else ""
-        remark = "; ".join(filter(None, [classes, plural(len(evaluation.cases), "case"), gains]))
+        basis = dice_basis(run)
+        remark = "; ".join(filter(None, [classes if len(evaluation.per_class) > 1 else "", basis, gains]))
         found.append((score(evaluation.mean), "mean Dice", remark))
     elif run.best_dice is not None:
-        found.append((score(run.best_dice), "best Dice so far", "of a coarse candidate on the validation fold"))
+        basis = f"the {run.cases_of([_search_fold(run)])} that validate the search" if run.validation else "validation"
+        found.append((score(run.best_dice), "best Dice so far", f"of a coarse candidate, on {basis}"))
     if run.architecture is not None and run.plan is not None:
         cost = patch_cost(run.architecture, run.plan)
         found.append((large(cost.parameters), "parameters", f"width {run.architecture.width:g}"))
         found.append((large(cost.macs), "multiply-accumulates", f"a patch of {by(run.plan.patch_size)} voxels"))
+    found.append((device_time(run.seconds), "of a device", f"in all, on {', '.join(run.config.devices)}"))
     return found
 
 
-def repeatability(run: ReportSummary) -> str:
-    """Return whether the command of :func:`repeat_command` gives the same network, and why not."""
-    same = "The same command on the same data, with the same versions, the same kind of processor and as many cores,"
-    reasons = []
-    if any(device.startswith("cuda") for device in run.config.devices):
-        reasons.append("GPU libraries add in varying order")
-    if run.workers > 1 and not _only_trained(run):
-        reasons.append("with several devices, the candidate that ends first decides what is tried next")
-    if run.folder.taken.exists() and (taken := read_json(run.folder.taken)["cases"]) is not None:
-        reasons.append(f"the time paid for {len(taken)} of the cases, and elsewhere may pay for more or fewer")
-    if run.processes > 1:
-        reasons.append(f"{run.processes} processes trained together, where the command starts one")
-    if not reasons:
-        return f"{same} gives the same network, bit for bit."
-    return f"{same} need not give the same network: {'; '.join(reasons)}."
+def dice_basis(run: ReportSummary) -> str:
+    """Return the cases that the mean Dice rests on: "8 cases of fold 4, which it was not trained on"."""
+    folds = [fold for fold in run.evaluations if isinstance(fold, int)]
+    cases = run.counted(row.case for row in run.evaluation.cases) if run.evaluation else "no case"
+    led = ", on some of which the search has chosen" if run.coarse.trials and _search_fold(run) in folds else ""
+    led = led.replace("some of ", "") if folds == [_search_fold(run)] else led
+    return f"{cases} of {_named(folds)}, each predicted by a network that was not trained on it{led}"
 
 
-def repeat_command(run: ReportSummary) -> str:
-    """Return the command that starts this run again in another folder.
-
-    It names all that a time budget has derived from the machine's pace, which would be other numbers elsewhere.
-    """
-    config, recipe = run.config, run.config.deployment.recipe
-    options = {"--budget": config.budget, "--seed": config.seed, "--devices": ",".join(config.devices)}
-    if not _only_trained(run):
-        return _command("run", [config.dataset_path, "NEW", *_fixed(run)], options)
-    words = [config.dataset_path, "NEW", *_design(run.design), *_fixed(run)]
-    if config.deployment.start:
-        words += ["--from", str(run.folder.start_model)]
-    options |= {
-        "--recipe": recipe.name,
-        "--precision": recipe.precision,
-        "--iterations": recipe.iterations,
-        "--folds": ",".join(map(str, _folds(run))),
-    }
-    return _command("train", words, options)
+def _named(folds: Iterable[Fold]) -> str:
+    names = [str(fold) for fold in folds]
+    return f"fold{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def _fixed(run: ReportSummary) -> list[str]:
-    """The user's own values as options; of a time budget also its counts, its width and what it chose of the plan."""
-    config, fixed = run.config, dict[str, object]()
-    trained = _only_trained(run)
-    if config.hours is not None and not trained:
-        fixed |= {name: value_at(config, name) for name in (*COUNTS, "width")}
-    if config.hours is not None and run.plan is not None and run.plan.spacing is not None:
-        fixed |= {"plan.spacing": run.plan.spacing, "plan.patch_size": run.plan.patch_size}
-    named = ("seed", *(OF_TRAINING if trained else ()))
-    given = {name: value for name, value in config.overrides.items() if name not in named}
-    fixed = {name: value for name, value in (fixed | given).items() if value is not None}
-    return [word for name, value in fixed.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-
-
-def _command(name: str, words: Sequence[str], options: dict[str, object]) -> str:
-    return shlex.join(["c2fnas", name, *words, *(str(word) for option in options.items() for word in option)])
-
-
-def _design(design: Design | None) -> list[str]:
-    if isinstance(design, Baseline):
-        return ["--network", design.name, "--width", str(design.width)]
-    return ["--architecture", design.to_text() if design else "ARCHITECTURE"]
+def _search_fold(run: ReportSummary) -> int:
+    """The fold on whose validation cases the search scores and chooses: the last."""
+    return len(run.folds) - 1
 
 
 def _folds(run: ReportSummary) -> list[Fold]:
@@ -135,3 +111,7 @@ def _folds(run: ReportSummary) -> list[Fold]:
 
 def _only_trained(run: ReportSummary) -> bool:
     return run.config.kind == "training"
+
+
+def _searches(run: ReportSummary) -> bool:
+    return run.config.searches or bool(run.trials)

@@ -162,7 +162,9 @@ def read_summary(run: Path) -> RunSummary:
     )
 
 
-def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case: bool = False) -> dict[str, str]:
+def stage_tasks(
+    config: RunConfig, folds: int = 0, trained: int = 0, every_case: bool = False, cases: int = 0
+) -> dict[str, str]:
     """Return in words what each stage of a run is asked to do, by the stage's name.
 
     Args:
@@ -170,6 +172,7 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
         folds: How many the cases are divided into; 0 before that is known.
         trained: How many of them are deployed.
         every_case: If one is deployed that is trained on every case.
+        cases: Validation cases of the search; 0 before that is known.
     """
     coarse, fine, deployment = config.coarse, config.fine, config.deployment
     on = [f"{trained} of {folds} folds" if folds else plural(trained, "fold")] if trained else []
@@ -186,13 +189,16 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
     how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"
     how = f"chosen by {how} among {coarse.clusters} clusters"
     stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
-    cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
+    ranked = min(fine.cases or cases, cases) if cases else fine.cases
+    on_cases = "all validation cases" if ranked is None else plural(ranked, "validation case")
+    if ranked is not None and ranked < cases:
+        on_cases = f"{ranked} of {plural(cases, 'validation case')}"
     topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
     coarse_task = f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}"
     fine_tasks = {
         "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "
         f"trained for {training_text(fine.recipe)} with {fine.sampling} sampling",
-        "ranking": f"{plural(fine.candidates, 'path')}, the best of them on {cases}",
+        "ranking": f"{plural(fine.candidates, 'path')}, the best of them on {on_cases}",
     }
     return ({"coarse": coarse_task} if coarse.evaluations else {}) | (fine_tasks if fine.candidates else {}) | tasks
 

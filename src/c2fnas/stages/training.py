@@ -33,6 +33,7 @@ from c2fnas.runs.card import model_card
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
+from c2fnas.runs.predictions import keep_prediction
 from c2fnas.runs.run import Run
 from c2fnas.stages.training_jobs import TrainingSpec
 from c2fnas.training.checkpoint import forget_checkpoints
@@ -186,7 +187,8 @@ def _evaluate(
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
     options = Options(largest=components)
-    return evaluate_network(network, run.cases(ids), window, options=options, **_about(run, folder, device))
+    kept: Json = {"keep": partial(keep_prediction, folder)} if spec.keep == "model" and folder is not None else {}
+    return evaluate_network(network, run.cases(ids), window, options=options, **_about(run, folder, device), **kept)
 
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
-from c2fnas.report.figures.style import BLACK, legend_columns, series_look
+from c2fnas.report.figures.style import BLACK, EDGE, class_series, legend_columns
 from c2fnas.report.final import case_dice
 from c2fnas.text import score
 
@@ -20,7 +20,8 @@ def draw_by_class(figure: Figure, evaluation: Evaluation) -> None:
     axes = figure.subplots()
     for place, (name, mean) in enumerate(evaluation.per_class.items()):
         values = sorted(dice for row in evaluation.cases if (dice := row.dice[name]) is not None)
-        axes.scatter(values, place + spread(values), s=20, alpha=0.75, linewidths=0, color=series_look(place)["color"])
+        colour = class_series(place + 1)["color"]
+        axes.scatter(values, place + spread(values), s=20, alpha=0.8, color=colour, **EDGE)
         if mean is not None:
             axes.plot([mean, mean], [place - 0.32, place + 0.32], color=BLACK, linewidth=2)
         axes.text(1.02, place, score(mean), transform=axes.get_yaxis_transform(), va="center", fontsize=9)
@@ -43,11 +44,11 @@ def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
     places = np.arange(len(rows))
     means = [case_dice(row) or 0.0 for row in rows]
     axes.scatter(means, places, marker="|", s=60, color=BLACK, label="mean", zorder=3)
-    for number, name in enumerate(rows[0].dice):
+    for number, name in enumerate(rows[0].dice, start=1):
         known = [(dice, place) for place, row in enumerate(rows) if (dice := row.dice[name]) is not None]
         values, at = [dice for dice, _ in known], [place for _, place in known]
-        axes.scatter(values, at, s=18, alpha=0.8, linewidths=0, label=name, **series_look(number))
-    axes.set_yticks(places, [shortened(row.case) for row in rows], fontsize=8)
+        axes.scatter(values, at, s=20, alpha=0.8, label=name, **class_series(number), **EDGE)
+    axes.set_yticks(places, [shortened(row.case) for row in rows])
     axes.set(xlabel="Dice", ylim=(len(rows) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
     columns = legend_columns(["mean", *rows[0].dice])
@@ -57,7 +58,7 @@ def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
 def by_case_height(cases: int, classes: Sequence[str]) -> float:
     """Return the inches that suit so many rows with a legend of ``classes``."""
     lines = math.ceil((1 + len(classes)) / legend_columns(["mean", *classes]))
-    return max(3.3, 0.9 + 0.17 * cases + 0.2 * lines)
+    return max(3.3, 0.9 + 0.2 * cases + 0.2 * lines)
 
 
 def shortened(name: str) -> str:

@@ -35,6 +35,9 @@ def draw_fairness(figure: Figure, fine: FineSummary) -> None:
         places = [_place(cell, column, choices) for cell in range(len(fine.sampling))]
         axes.scatter(places, [row[column] for row in fine.sampling], s=30, **_look(operation), label=operation.value)
     axes.set(ylabel="iterations")
+    most = max(expected + spread, *(max(row) for row in fine.sampling))
+    axes.set_ylim(-0.04 * most, 1.06 * most)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _cells(axes, len(fine.sampling))
     figure.legend(loc="outside upper left", ncols=choices)
 
@@ -105,7 +108,7 @@ def draw_pareto(figure: Figure, fine: FineSummary) -> None:
     axes = figure.subplots()
     known = fine.finalists
     unit, name = (1e9, "G") if max(each.macs for each in known) >= 1e9 else (1e6, "M")
-    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=f"on all {plural(known[0].cases, 'case')}")
+    axes.scatter(*_points(known, unit), s=18, color=SKY, linewidths=0, label=f"on {plural(known[0].cases, 'case')}")
     front = pareto_front(known)
     axes.plot(*_points(front, unit), color=BLUE, marker="o", markersize=5, drawstyle="steps-post", label="front")
     chosen = chosen_candidate(fine, known)

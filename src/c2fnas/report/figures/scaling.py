@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from c2fnas.report.figures.style import BLACK, save_figure, series_look
+from c2fnas.report.figures.style import BLACK, class_series, save_figure
 from c2fnas.space.geometry import by
 from c2fnas.studies.widths import Scaled
 
@@ -33,18 +33,25 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
         own = [row for row in scored if row.patch == patch]
         size = f", {by(patch)}" if len(patches) > 1 else ""
         _line(axes, own, [row.dice for row in own], {**MEAN, "label": f"mean{size}", "linestyle": dash})
-        for index, name in enumerate(names if len(names) > 1 else []):
-            look = {**series_look(index), "linewidth": 1.2, "linestyle": dash, "label": f"{name}{size}"}
+        for index, name in enumerate(names if len(names) > 1 else [], start=1):
+            look = {
+                **class_series(index),
+                "markeredgecolor": BLACK,
+                "markeredgewidth": 0.4,
+                "linewidth": 1.2,
+                "linestyle": dash,
+                "label": f"{name}{size}",
+            }
             _line(axes, own, [(row.per_class or {}).get(name) for row in own], look)
         _widths(axes, own)
-    axes.set(xscale="log", xlabel="multiply-accumulates of a patch", ylabel="Dice (%)")
+    axes.set(xscale="log", xlabel="multiply-accumulates of a patch", ylabel="Dice")
     axes.xaxis.set_major_formatter(EngFormatter())
     if scored:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
 
 def _line(axes: Axes, rows: Sequence[Scaled], dice: Sequence[float | None], look: dict[str, object]) -> None:
-    points = [(row.macs, 100 * value) for row, value in zip(rows, dice, strict=True) if value is not None]
+    points = [(row.macs, value) for row, value in zip(rows, dice, strict=True) if value is not None]
     axes.plot([x for x, _ in points], [y for _, y in points], markersize=5, **look)  # type: ignore[arg-type]
 
 
@@ -53,7 +60,7 @@ def _widths(axes: Axes, rows: Sequence[Scaled]) -> None:
         if row.dice is not None:
             axes.annotate(
                 f"{row.width:g}",
-                (row.macs, 100 * row.dice),
+                (row.macs, row.dice),
                 xytext=(0, 6),
                 textcoords="offset points",
                 ha="center",

@@ -12,7 +12,8 @@ from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from c2fnas.files import write_atomically
+from c2fnas.files import write_atomically, write_text
+from c2fnas.inference.preview import class_look
 from c2fnas.space.operation import Operation
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -28,8 +29,11 @@ OPERATION_COLOURS = {Operation.CONV3D: BLUE, Operation.P3D: ORANGE, Operation.CO
 OPERATION_MARKERS = {Operation.CONV3D: "s", Operation.P3D: "D", Operation.CONV2D: "o"}
 DICE_MAP = "cividis"
 
-NARROW, WIDE = 5.2, 9.2
+NARROW, WIDE = 4.7, 9.2
 """Inches. Narrow figures stay legible at the width of a phone; wide ones are scrolled there."""
+
+EDGE: dict[str, Any] = {"edgecolors": BLACK, "linewidths": 0.4}
+"""Of dots in the colours of classes, of which some are pale on white."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -70,8 +74,13 @@ def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> i
 
 
 def series_look(index: int) -> dict[str, Any]:
-    """Return colour and marker of a cluster or a class, from 0: the same in every figure."""
+    """Return colour and marker of a cluster or a run, from 0: the same in every figure."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def class_series(index: int) -> dict[str, Any]:
+    """Return colour and marker of a class, from 1: the colour that it has on images too."""
+    return {"color": class_look(index)[0], "marker": MARKERS[(index - 1) % len(MARKERS)]}
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Picture:
         alt: a short description for those who can't see it.
         svg: as text.
         png: as bytes.
+        csv: the data behind it.
         wide: True if it has the page's whole width.
     """
 
@@ -92,6 +102,7 @@ class Picture:
     alt: str
     svg: str
     png: bytes
+    csv: str
     wide: bool
 
     @property
@@ -106,13 +117,21 @@ class Picture:
         return f'{head} role="img" aria-label="{escape(self.alt)}">{rest}'
 
     def save(self, folder: Path) -> None:
-        """Write ``NAME.svg`` and ``NAME.png`` into ``folder``."""
-        write_atomically(folder / f"{self.name}.svg", lambda path: path.write_text(self.svg, encoding="utf-8"))
+        """Write ``NAME.svg``, ``NAME.png`` and ``NAME.csv`` into ``folder``."""
+        write_text(folder / f"{self.name}.svg", self.svg)
+        write_text(folder / f"{self.name}.csv", self.csv)
         write_atomically(folder / f"{self.name}.png", lambda path: path.write_bytes(self.png))
 
 
 def picture(
-    name: str, draw: Callable[[Figure], None], *, caption: str, alt: str, height: float = 3.3, wide: bool = False
+    name: str,
+    draw: Callable[[Figure], None],
+    *,
+    caption: str,
+    alt: str,
+    csv: str = "",
+    height: float = 3.3,
+    wide: bool = False,
 ) -> Picture:
     """Draw a figure; ``height`` is in inches. The same values give the same bytes."""
     with rc_context(STYLE | {"svg.hashsalt": name}):
@@ -120,8 +139,9 @@ def picture(
         draw(figure)
         svg, png = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.set_layout_engine("none")  # everything has its place by now
         figure.savefig(png, format="png")
-    return Picture(name, caption, alt, svg.getvalue(), png.getvalue(), wide)
+    return Picture(name, caption, alt, svg.getvalue(), png.getvalue(), csv, wide)
 
 
 def save_figure(draw: Callable[[Figure], None], path: Path, *, width: float = WIDE, height: float = 3.3) -> None:

@@ -1,0 +1,83 @@
+"""The option ``like``: a run that begins with the plan, folds, counts and values of another one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2fnas.errors import UserError
+from c2fnas.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from c2fnas.networks.designs import Design
+    from c2fnas.runs.repetition import Repetition
+
+
+def repetition(like: str | Path | None) -> "Repetition | None":
+    """Return the run that ``like`` names: its folder, or the repeat.json of its report; None where there is none.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if like is None:
+        return None
+    from c2fnas.runs.repetition import Repetition
+
+    return Repetition.load(Path(like))
+
+
+def begun_with(
+    known: "Repetition", like: str | Path, budget: str | None, overrides: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return budget and overrides of a run that is begun like ``known``; those that were given come before.
+
+    Where a value of the plan is given, the others stay as they are in the known plan. Another budget derives its own
+    counts.
+    """
+    from c2fnas.planning.presets import BUDGETS, hours_of
+
+    named = known.budget in BUDGETS or hours_of(known.budget) is not None
+    place = Path(like)
+    file = RunFolder(place).budget if place.is_dir() else place
+    planned = known.planned if _plans(overrides) else {}
+    own = known.without_counts if budget else known.overrides
+    return budget or (known.budget if named else str(file)), own | planned | dict(overrides)
+
+
+def begin_like(known: "Repetition", like: str | Path, dataset: Path, run: Path, overrides: Mapping[str, Any]) -> None:
+    """Leave the plan and the folds of ``known`` in a new run folder, but for those that are asked for otherwise.
+
+    Raises:
+        UserError: the data set is another one, or the folder has others.
+    """
+    from c2fnas.data.layouts import read_dataset
+
+    cases = {case.id for case in read_dataset(dataset).sound(dataset).training}
+    known.refuse_other_data(Path(like), cases)
+    folds = any(name.startswith("folds.") for name in overrides)
+    known.begin(RunFolder(run), plan=not _plans(overrides), folds=not folds)
+
+
+def like_training(
+    known: "Repetition", like: str, folds: str, start: str | Path | None
+) -> "tuple[Design | None, str, str | Path | None]":
+    """Return the network of the run ``known``, its folds where ``folds`` is the default, and the model it began with.
+
+    Raises:
+        UserError: it began with a model that is not at hand.
+    """
+    from c2fnas.networks.designs import design_from_json
+
+    design = design_from_json(known.design) if known.design else None
+    kept = RunFolder(Path(like)).start_model
+    if known.start and start is None:
+        if not kept.exists():
+            raise UserError(
+                f"--like {like}: its networks began with another model ({known.start[:12]}). Name it by --from; a run "
+                "folder has a copy in final/from."
+            )
+        start = kept
+    return design, ",".join(map(str, known.overrides["deployment.folds"])) if folds == "last" else folds, start
+
+
+def _plans(overrides: Mapping[str, Any]) -> bool:
+    return any(name.startswith("plan") for name in overrides)

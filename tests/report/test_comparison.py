@@ -1,0 +1,85 @@
+"""Several runs side by side: what differs, what can be said of a pair, and a page that stands alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_runs import begun_run, evaluation, finished_run
+from test_report_page import read
+
+from c2fnas.api.reports import report
+from c2fnas.errors import UserError
+from c2fnas.evaluation.metrics import CaseScores, summarise
+from c2fnas.files import write_json
+from c2fnas.report.comparison import dice_interval, read_runs
+
+
+def test_an_interval_over_cases_is_that_of_their_mean() -> None:
+    """Of a large normal sample: 1.96 standard errors to each side, to a tenth of them."""
+    dice = np.random.default_rng(0).normal(0.7, 0.05, 400)
+    found = dice_interval(summarise([CaseScores(str(n), {"organ": value}) for n, value in enumerate(dice)]), {})
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.mean == pytest.approx(dice.mean())
+    expected = 1.96 * dice.std(ddof=1) / 20
+    assert found.high - found.mean == pytest.approx(expected, rel=0.1)
+    assert found.mean - found.low == pytest.approx(expected, rel=0.1)
+
+
+def test_groups_are_drawn_together() -> None:
+    rows = [CaseScores(str(n), {"organ": 0.5 + 0.1 * (n % 4)}) for n in range(8)]
+    apart = dice_interval(summarise(rows), {})
+    together = dice_interval(summarise(rows), {str(n): str(n % 4) for n in range(8)})
+    assert apart is not None
+    assert together is not None
+    assert (apart.groups, together.groups) == (8, 4)
+    assert (together.high or 0) - (together.low or 0) > (apart.high or 0) - (apart.low or 0)
+
+
+def test_only_what_differs_is_listed(tmp_path: Path) -> None:
+    runs = [finished_run(tmp_path / "a"), finished_run(tmp_path / "b", seed=3, dataset_path="/elsewhere/Task00")]
+    found = read_runs([each.root for each in runs])
+    assert found.differences == {"seed": ("0", "3")}
+    assert [each.name for each in found.runs] == ["a", "b"]
+
+
+def test_a_pair_is_answered_as_the_verdict_would(tmp_path: Path) -> None:
+    runs = [finished_run(tmp_path / name) for name in ("a", "b")]
+    write_json(runs[1].final_fold(1) / "evaluation.json", evaluation([0.6, 0.5]))
+    answer, networks = read_runs([each.root for each in runs]).pairs
+    assert answer.startswith("a cannot be told from b: Dice +0.0500, one training of each")
+    assert networks.startswith("a less b, these two trained networks alone, over cases: Dice +0.0500")
+
+
+def test_what_can_not_be_compared_is_said(tmp_path: Path) -> None:
+    first, begun = finished_run(tmp_path / "a").root, begun_run(tmp_path / "b").root
+    other = finished_run(tmp_path / "c", fingerprint_sha256="e" * 64)
+    assert read_runs([first, begun]).pairs == ("a and b: b has no Dice yet.",)
+    assert read_runs([first, other.root]).pairs == ("a and c: they are of other data.",)
+    cases = finished_run(tmp_path / "d")
+    write_json(cases.final_fold(1) / "evaluation.json", evaluation([0.6]))
+    (sentence,) = read_runs([first, cases.root]).pairs
+    assert sentence.startswith("a and d can't be compared: ")
+    with pytest.raises(UserError, match="named twice"):
+        read_runs([first, first])
+
+
+def test_the_page_stands_alone(tmp_path: Path) -> None:
+    runs = [
+        finished_run(tmp_path / "a").root,
+        finished_run(tmp_path / "b", seed=3).root,
+        begun_run(tmp_path / "c").root,
+    ]
+    page = report(runs)
+    assert page == tmp_path / "comparison" / "index.html"
+    parsed, text = read(page)
+    assert "3 runs side by side" in text
+    assert "0.600" in text
+    assert "2 cases, fold 1" in text
+    assert {"runs-dice", "runs-fronts"} <= set(parsed.ids)
+    for link in parsed.links:
+        assert link == "data:," or (page.parent / link).is_file(), link
+    assert report(runs[:2], folder=tmp_path / "there").parent == tmp_path / "there"
+    with pytest.raises(UserError, match="--folder is for the page of several runs"):
+        report(runs[0], folder=tmp_path / "there")
