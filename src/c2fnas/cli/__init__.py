@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from c2fnas.cli.adapter import INTERRUPTED, MISTAKE, Command, adapt
+from c2fnas.cli.help import Context, HelpfulCommand, first_sentence
 from c2fnas.errors import Interrupted, UserError
 
 RUN = "c2fnas.api.runs:open_run"
@@ -56,7 +57,7 @@ class _Commands(UserDict[str, Any]):
         found = self.data[name]
         if isinstance(found, Command):
             single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
-            single.command(name)(adapt(found))
+            single.command(name, cls=HelpfulCommand)(adapt(found))
             found = self.data[name] = typer.main.get_command(single)
         return found
 
@@ -64,11 +65,17 @@ class _Commands(UserDict[str, Any]):
 class _Group(TyperGroup):
     """The group of all commands, or of those of `search`."""
 
+    context_class = Context
+
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         prefix = "search " if self.name == "search" else ""
         names = {each.name.removeprefix(prefix): each for each in COMMANDS if each.name.startswith(prefix)}
         self.commands = _Commands({name: each for name, each in names.items() if " " not in name} | dict(self.commands))
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the whole first sentence, of whatever length."""
+        return first_sentence(self.help or "")
 
 
 def _show_help(context: typer.Context) -> None:
