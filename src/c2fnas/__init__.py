@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from c2fnas.api.ablation import ablate
     from c2fnas.api.checks import check
     from c2fnas.api.costs import compare, describe
+    from c2fnas.api.doctor import doctor
     from c2fnas.api.evaluations import evaluate
     from c2fnas.api.exports import import_model
     from c2fnas.api.models import Model, load_model
@@ -44,6 +45,7 @@ __all__ = [
     "compare",
     "demo",
     "describe",
+    "doctor",
     "evaluate",
     "import_model",
     "load_model",
@@ -57,6 +59,7 @@ _NAMES_OF_MODULES = {
     "api.ablation": ["ablate"],
     "api.checks": ["check"],
     "api.costs": ["compare", "describe"],
+    "api.doctor": ["doctor"],
     "api.evaluations": ["evaluate"],
     "api.exports": ["import_model"],
     "api.models": ["Model", "load_model"],

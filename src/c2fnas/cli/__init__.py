@@ -40,6 +40,7 @@ COMMANDS = [
         ("format", "output"),
         False,
     ),
+    Command("doctor", "c2fnas.api.doctor:doctor", "text:own"),
     Command("import", "c2fnas.api.exports:import_model", "text:exported", options=("output",)),
 ]
 ABOUT = "Coarse-to-fine neural architecture search for 3D medical image segmentation."
