@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from c2fnas.api.predictions import predict
     from c2fnas.api.runs import Run, open_run
     from c2fnas.api.trainings import train
+    from c2fnas.api.watching import watch
     from c2fnas.networks.network import build_network
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.operation import Operation
@@ -54,6 +55,7 @@ __all__ = [
     "prepare",
     "run",
     "train",
+    "watch",
 ]
 _NAMES_OF_MODULES = {
     "api.ablation": ["ablate"],
@@ -67,6 +69,7 @@ _NAMES_OF_MODULES = {
     "api.predictions": ["predict"],
     "api.runs": ["Run", "open_run"],
     "api.trainings": ["train"],
+    "api.watching": ["watch"],
     "networks": ["build_network"],
     "space.architecture": ["Architecture"],
     "space.operation": ["Operation"],

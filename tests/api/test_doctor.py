@@ -37,7 +37,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sound_machine_is_described_without_anybodys_names(home: Path) -> None:
     cache = {"MPLCONFIGDIR": f"{home}/mpl", "XDG_CACHE_HOME": f"{home}/cache", "TMPDIR": str(home)}
-    done = ask(home / "runs", {"HOME": str(home), "USER": "gudrun-enslin", "PYTHONPATH": os.pathsep.join(sys.path)} | cache)
+    done = ask(
+        home / "runs", {"HOME": str(home), "USER": "gudrun-enslin", "PYTHONPATH": os.pathsep.join(sys.path)} | cache
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     for package in ("torch", "monai", "numpy", "onnx"):
         assert re.search(rf"{package} +{re.escape(metadata.version(package))}", done.stdout)

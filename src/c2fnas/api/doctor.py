@@ -1,9 +1,7 @@
 """This machine and what is installed on it, for a bug report."""
 
-import getpass
 import os
 import re
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.errors import UserError
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -41,7 +40,7 @@ class Diagnosis:
 
     @property
     def status(self) -> Literal["fine", "partial"]:
-        """"partial" if anything is wrong."""
+        """ "partial" if anything is wrong."""
         return "partial" if self.warnings else "fine"
 
     def text(self) -> str:
@@ -98,6 +97,9 @@ def impersonal(fact: Fact) -> Fact:
 
 
 def _impersonal(text: str) -> str:
+    import getpass
+    import socket
+
     names = [os.environ.get(name, "") for name in ("HOME", "USER", "LOGNAME")] + [socket.gethostname()]
     with suppress(OSError, KeyError):
         names.append(getpass.getuser())

@@ -39,11 +39,13 @@ def extras() -> list[Fact]:
     for line in metadata.requires("c2fnas") or ():
         if (match := REQUIREMENT.match(line)) and match[2] not in NOT_FOR_USERS and match[1] != "c2fnas":
             found.setdefault(match[2], []).append(match[1])
-    return [Fact(extra, ", ".join(f"{name} {_version(name) or '-'}" for name in names)) for extra, names in found.items()]
+    return [
+        Fact(extra, ", ".join(f"{name} {_version(name) or '-'}" for name in names)) for extra, names in found.items()
+    ]
 
 
 def compilers() -> list[Fact]:
-    """Return the C++ compiler and Triton. c2fnas compiles nothing; whoever wraps its networks with torch.compile does."""
+    """Return the C++ compiler and Triton, for those who compile a network with torch.compile: c2fnas does not."""
     name = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     return [Fact("C++", _first_line(name) if name else "none"), Fact("Triton", _version("triton") or "not installed")]
 

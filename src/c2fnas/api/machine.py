@@ -161,7 +161,7 @@ def _folder(name: str, folder: Path, remedy: str) -> Fact:
 
 
 def _matplotlib_cache() -> Path:
-    """The folder that Matplotlib would take, without importing it: it makes one elsewhere where that can't be written."""
+    """Return the folder that Matplotlib takes, which is not imported: where it can't be written, it takes another."""
     configured = os.environ.get("MPLCONFIGDIR")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(configured) if configured else cache / "matplotlib"

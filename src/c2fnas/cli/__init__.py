@@ -22,6 +22,7 @@ COMMANDS = [
     Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
     Command("predict", "c2fnas.api.predictions:predict", "text:own"),
     Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
+    Command("watch", "c2fnas.api.watching:watch", "text_watch:follow"),
     Command("report", "c2fnas.api.runs:Run.report", "text:path", RUN, jobs=False),
     Command("describe", "c2fnas.api.costs:describe", "text:description"),
     Command("compare", "c2fnas.api.costs:compare", "text:comparison"),
@@ -40,8 +41,8 @@ COMMANDS = [
         ("format", "output"),
         False,
     ),
-    Command("doctor", "c2fnas.api.doctor:doctor", "text:own"),
     Command("import", "c2fnas.api.exports:import_model", "text:exported", options=("output",)),
+    Command("doctor", "c2fnas.api.doctor:doctor", "text:own"),
 ]
 ABOUT = "Coarse-to-fine neural architecture search for 3D medical image segmentation."
 SEARCH = (
