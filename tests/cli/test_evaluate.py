@@ -124,6 +124,33 @@ def test_classes_come_from_the_manifest_beside_the_labels(root: Path, monkeypatc
     assert found["per_class"] == pytest.approx({"organ": (2 * 2 / 5 + 2 * 2 / 5 + 1) / 3})
 
 
+def test_cases_of_a_patient_count_as_one_in_the_interval(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two identical scans of each patient say no more than one: the interval is that of a single scan of each."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        truth = rng.integers(0, 2, 30)
+        for name, wrong in (("ours", 2), ("theirs", int(rng.integers(3, 12))), ("truth", 0)):
+            flipped = truth.copy()
+            flipped[:wrong] = 1 - flipped[:wrong]
+            for phase in ("ED", "ES"):
+                write(root / f"{name}-both" / f"p{number:02d}_{phase}.nii.gz", flipped.tolist())
+            write(root / f"{name}-single" / f"p{number:02d}.nii.gz", flipped.tolist())
+
+    def compared(scans: str, *options: str) -> dict[str, Any]:
+        arguments = root / f"ours-{scans}", root / f"truth-{scans}", "--against", root / f"theirs-{scans}"
+        assert call(monkeypatch, *arguments, "--output", root / "x.json", "-q", *options) == 0
+        return dict(json.loads((root / "x.json").read_text())["against"]["networks"]["mean"])
+
+    single, grouped, apart = compared("single"), compared("both", "--group-by", "(.+)_E[DS]"), compared("both")
+    assert (grouped["cases"], grouped["groups"], apart["groups"]) == (24, 12, 24)
+    for end in ("mean", "low", "high"):
+        assert grouped[end] == pytest.approx(single[end])
+    assert grouped["low"] < apart["low"] < apart["high"] < grouped["high"]
+    arguments = root / "ours-both", root / "truth-both", "-q", "--group-by"
+    assert call(monkeypatch, *arguments, "(.+)_E[DS]") == 2, "there is no interval without --against"
+    assert call(monkeypatch, *arguments, "(.+)_XX", "--against", root / "theirs-both") == 2
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [("organ,lesion", {"organ", "lesion"}), ("organ=2, lesion=1", {"organ", "lesion"}), ("x=1,x=2", set())],
@@ -190,9 +217,10 @@ def test_distances_are_in_the_stated_spacing_and_it_is_asked_for_where_predictio
     for distance in (1.0, 7.5):
         found = scores(root, monkeypatch, "--hausdorff", "--spacing", f"{distance},1,1")
         assert found["cases"][0]["hausdorff95_mm"]["1"] == pytest.approx(0.95 * distance)
-    (root / "predictions" / "prediction.json").write_text(json.dumps({"spacing": [7.5, 1, 1]}))
-    assert call(monkeypatch, root / "predictions", root / "labels", "--hausdorff") == 2
-    assert "--spacing" in capsys.readouterr().err
+    for record in ({"spacing": [7.5, 1, 1]}, {"spacings": {"b.nii.gz": [7.5, 1, 1]}}):
+        (root / "predictions" / "prediction.json").write_text(json.dumps(record))
+        assert call(monkeypatch, root / "predictions", root / "labels", "--hausdorff") == 2
+        assert "--spacing" in capsys.readouterr().err
     scores(root, monkeypatch)  # a Dice needs none
 
 

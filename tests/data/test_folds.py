@@ -10,20 +10,16 @@ from hypothesis import strategies as st
 from small_cases import CLASSES
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, fold_problems, missing_classes
 from c2fnas.data.folds import (
-    ClassCounts,
     FoldChoice,
     Split,
-    alike_names,
     check_splits,
     chosen_groups,
-    class_counts,
     column_folds,
     find_splits_final,
-    fold_problems,
     group_cases,
     make_folds,
-    missing_classes,
     random_folds,
     sequential_folds,
     splits_final,

@@ -94,6 +94,19 @@ def test_a_volume_that_no_memory_holds_once_resampled_is_refused(tmp_path: Path)
         prepare_image(case.images, plan_of(spacing=(1e-6, 1e-6, 1e-6)))
 
 
+def test_a_resampled_volume_may_take_what_is_free_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free, not all there is: other processes and the container have their part."""
+    case, plan = write_case(tmp_path), plan_of(spacing=(0.5, 1, 1))
+    needed = 4 * 18 * 11 * 7
+    monkeypatch.setattr("c2fnas.data.preprocess.free_memory", lambda: needed)
+    assert prepare_image(case.images, plan)[0].nbytes == needed
+    monkeypatch.setattr("c2fnas.data.preprocess.free_memory", lambda: needed - 1)
+    with pytest.raises(CaseError, match=rf"{needed:,} bytes, expected at most {needed - 1:,} bytes.*that is free"):
+        prepare_image(case.images, plan)
+    with pytest.raises(CaseError, match="free some memory, or plan a coarser grid"):
+        prepare_cases([case], plan, tmp_path / "cache")
+
+
 def test_a_channel_too_few_names_the_channels(tmp_path: Path) -> None:
     case = write_case(tmp_path)
     with pytest.raises(CaseError, match=r"1 channels.*2 \(T2, ADC\)"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from c2fnas.evaluation.metrics import dice_per_class
 from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
 from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
 from c2fnas.export.bundle_parts import Prepare, Restore, labelled
+from c2fnas.export.bundle_parts import images as list_images
 from c2fnas.inference.package import CARD, Package, load_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predictor import Predictor
+from c2fnas.inference.quality import Seen
 
 LEFT_HANDED = np.array([[-1.0, 0, 0, 30], [0, 0, 2.0, -5], [0, 1.2, 0, 7], [0, 0, 0, 1]])
 """An image whose axes are flipped and exchanged, with spacings that make it resampled."""
@@ -130,8 +134,9 @@ def test_its_scores_are_those_of_our_own_window(bundle: Path, images: Path) -> N
 
 def test_labels_there_and_back(dataset: Path, bundle: Path) -> None:
     """Prepared with labels as scores, a case comes back as its label file."""
-    plan = load_package(bundle / MODEL_FOLDER).plan
-    item = Prepare(plan)(labelled(str(dataset))[0])
+    model = load_package(bundle / MODEL_FOLDER)
+    plan = model.plan
+    item = Prepare(plan)(labelled(str(dataset), model)[0])
     assert item["image"].shape == (1, 11, 9, 10)
     assert item["image"].dtype == torch.float32
     scores = torch.nn.functional.one_hot(item["label"][0].long(), 3).permute(3, 0, 1, 2).float()
@@ -142,21 +147,22 @@ def test_labels_there_and_back(dataset: Path, bundle: Path) -> None:
 
 
 def test_large_label_values_are_kept(dataset: Path, bundle: Path) -> None:
-    plan = load_package(bundle / MODEL_FOLDER).plan
+    model = load_package(bundle / MODEL_FOLDER)
+    plan = model.plan
     classes = (*plan.classes[:2], plan.classes[2].model_copy(update={"values": (70_000,)}))
-    item = Prepare(plan)(labelled(str(dataset))[0])
+    item = Prepare(plan)(labelled(str(dataset), model)[0])
     scores = torch.nn.functional.one_hot(torch.full((11, 9, 10), 2), 3).permute(3, 0, 1, 2).float()
     back = Restore(plan.model_copy(update={"classes": classes}))(item | {"pred": scores})["pred"]
     assert back.unique().tolist() == [70_000]
 
 
-def test_a_data_set_of_one_case_is_refused(dataset: Path, tmp_path: Path) -> None:
+def test_a_data_set_of_one_case_is_refused(bundle: Path, dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "one")
     manifest = json.loads((dataset / "dataset.json").read_text())
     single = {"numTraining": 1, "training": manifest["training"][:1]}
     (tmp_path / "one" / "dataset.json").write_text(json.dumps(manifest | single))
     with pytest.raises(UserError, match="1 labelled cases; fine-tuning needs"):
-        labelled(str(tmp_path / "one"))
+        labelled(str(tmp_path / "one"), load_package(bundle / MODEL_FOLDER))
 
 
 @pytest.mark.long
@@ -226,6 +232,46 @@ def test_the_metadata_has_what_the_specification_requires(bundle: Path) -> None:
         assert tensor["spatial_shape"] == [8, 8, 8]
 
 
+def test_a_stated_spacing_labels_as_predict_does(bundle: Path, images: Path, tmp_path: Path) -> None:
+    """By the option, or by a table of images; the labels keep their image's header."""
+    model = load_package(bundle / MODEL_FOLDER)
+    table = tmp_path / "images.csv"
+    table.write_text("".join(["id,image,spacing\n", *(f"{name},{images}/{name}.nii.gz,1.4 1 1.7\n" for name in "ab")]))
+    theirs = {"option": {"dataset_dir": str(images), "spacing": "1.4,1,1.7"}, "table": {"dataset_dir": str(table)}}
+    for name, changes in theirs.items():
+        workflow(bundle, "inference", "infer", output_dir=str(tmp_path / name), **changes).run()
+    for name, spacing in (("stated", (1.4, 1, 1.7)), ("plain", None)):
+        predictor = Predictor((model,), model.window(), mirror=True, device="cpu", spacing=spacing)
+        predict_cases(predictor, find_cases(images, 1), tmp_path / name)
+    for name in ("a.nii.gz", "b.nii.gz"):
+        found = {place: nibabel.load(tmp_path / place / name) for place in (*theirs, "stated", "plain")}
+        values = {place: np.asarray(each.dataobj) for place, each in found.items()}  # type: ignore[attr-defined]
+        assert (values["stated"] != values["plain"]).mean() > 0.01
+        for place in theirs:
+            assert (values[place] == values["stated"]).mean() >= 0.999
+            assert np.allclose(found[place].affine, nibabel.load(images / name).affine)  # type: ignore[attr-defined]
+
+
+def test_a_header_for_which_another_spacing_was_stated_is_refused(bundle: Path, images: Path, dataset: Path) -> None:
+    model = load_package(bundle / MODEL_FOLDER)
+    seen = Seen(
+        spacing=((2, 2), (2, 2), (2, 2)),
+        volumes_ml=((0, 1), (0, 1)),
+        intensities=((-1, 1),),
+        stated_headers=((1.0, 1.0, 1.0),),
+    )
+    told = replace(model, plan=model.plan.model_copy(update={"seen": seen}))
+    for part, folder in ((list_images, images), (labelled, dataset)):
+        with pytest.raises(UserError, match=r"another spacing was stated.*--spacing I,J,K"):
+            part(str(folder), told)
+        assert {each["spacing"] for each in part(str(folder), told, "2")} == {(2.0, 2.0, 2.0)}
+    first = labelled(str(dataset), model, "2,2,2")[0]
+    assert Prepare(model.plan)(first)["image"].shape == (1, 22, 18, 20)
+    assert Prepare(model.plan)(first)["label"].shape == (1, 22, 18, 20)
+    with pytest.raises(UserError, match="one number or three"):
+        labelled(str(dataset), model, "none")
+
+
 @pytest.mark.long
 def test_from_the_command_line_its_labels_are_ours(bundle: Path, images: Path, tmp_path: Path) -> None:
     command = [
@@ -289,7 +335,7 @@ def test_a_bundle_of_regions_or_ignored_voxels_predicts_as_we_do_and_is_fine_tun
     tuning = workflow(bundle, "train", "train", dataset_dir=str(marked), output_dir=str(tmp_path / "t"), max_epochs=1)
     tuning.run()
     assert np.isfinite(tuning.trainer.state.output[0]["loss"])
-    dice = _dice(load_package(tmp_path / "t"), labelled(str(marked))[-1])
+    dice = _dice(load_package(tmp_path / "t"), labelled(str(marked), model)[-1])
     assert tuning.evaluator.state.metrics["val_mean_dice"] == pytest.approx(dice, abs=1e-4)
     assert all((item["label"] != plan.scheme.ignored).any() for item in tuning.trainer.state.output)
 

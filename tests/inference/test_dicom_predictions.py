@@ -118,6 +118,34 @@ def test_a_seg_holds_the_labels_of_the_volume_file(model: Path, tmp_path: Path, 
     assert call(monkeypatch, *arguments, "-o", tmp_path / "seg", "--format", "dicom-seg") == 0
 
 
+def test_a_seg_is_scored_as_the_volume_file_is(model: Path, tmp_path: Path) -> None:
+    """Predictions and truths: the classes have the values 2 and 5, and the segments the numbers 1 and 2."""
+    affine = series(tmp_path / "scan", turn=OBLIQUE)
+    loaded = load_model(model)
+    for name, extras in (("seg", Extras(dicom_seg=True)), ("nifti", Extras())):
+        predict_folder(loaded, tmp_path / "scan", tmp_path / name, extras=extras, **CPU)
+    values = read(tmp_path / "nifti" / "scan.nii.gz")
+    (tmp_path / "truth").mkdir()
+    shifted = nibabel.Nifti1Image(np.roll(values, 1, 0), affine)
+    nibabel.save(shifted, tmp_path / "truth" / "scan.nii.gz")
+
+    def scored(predictions: str, labels: str) -> dict[str, Any]:
+        """Dice and distances, which take their millimetres from the label's header: equal to its rounding."""
+        found = c2fnas.evaluate(tmp_path / predictions, tmp_path / labels, classes=str(model), hausdorff=True)
+        distances = {f"{name} mm": value for name, value in found.to_json()["hausdorff95_mm"].items()}
+        return {**found.evaluation.per_class, **distances, "mean": found.evaluation.mean}
+
+    assert scored("seg", "truth") == scored("nifti", "truth")
+    assert 0 < scored("seg", "truth")["mean"] < 1
+    assert scored("truth", "seg") == pytest.approx(scored("truth", "nifti"), rel=1e-6)
+    assert scored("seg/scan.seg.dcm", "truth/scan.nii.gz") == scored("seg", "truth")
+    assert scored("seg", "nifti")["mean"] == 1
+    by_number = c2fnas.evaluate(tmp_path / "seg", tmp_path / "seg", classes="one,two").evaluation
+    assert by_number.per_class == {"one": 1.0, "two": 1.0}
+    with pytest.raises(UserError, match=r"label 2.*only 0, 1"):
+        c2fnas.evaluate(tmp_path / "seg", tmp_path / "seg", classes="organ")
+
+
 def test_a_seg_needs_a_series(model: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.nii.gz")
     with pytest.raises(UserError, match="refers to a series"):

@@ -27,13 +27,13 @@ from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import Volume, read_geometry
 from c2fnas.errors import UserError
-from c2fnas.inference import predict as predicting
+from c2fnas.inference import predictor as predicting
 from c2fnas.inference.components import keep_largest
 from c2fnas.inference.model import Model, load_model, predict_folder
 from c2fnas.inference.options import Extras, Options
 from c2fnas.inference.package import load_package, save_package
-from c2fnas.inference.predict import Predictor
 from c2fnas.inference.prediction_files import find_cases, read_paths
+from c2fnas.inference.predictor import Predictor
 from c2fnas.inference.quality import Seen, foresee, remarks
 from c2fnas.inference.statistics import class_statistics
 
@@ -386,10 +386,13 @@ def test_a_far_spacing_and_a_large_volume_are_said_at_once(
     write_image(tmp_path / "in" / "near.nii.gz")
     write_image(tmp_path / "in" / "far.nii.gz", affine=np.diag([1, 1, 3, 1]))
     (tmp_path / "in" / "damaged.nii.gz").write_bytes(b"no volume")
-    grids = [(name, read_geometry(tmp_path / "in" / name)) for name in ("near.nii.gz", "far.nii.gz")]
-    assert list(foresee(grids, PLAN, None)) == [
-        "far.nii.gz: spacing 1×1×3 mm, the model's is 1×1×1; 9×11×7 voxels become 9×11×21, 0 MiB"
+    grids = [(name, read_geometry(tmp_path / "in" / name), None) for name in ("near.nii.gz", "far.nii.gz")]
+    advice = ". If a header is wrong, state the true spacing: --spacing I,J,K in mm."
+    foresee(grids, PLAN, None)
+    assert caplog.messages == [
+        f"far.nii.gz: spacing 1×1×3 mm, the model's is 1×1×1; 9×11×7 voxels become 9×11×21, 0 MiB{advice}"
     ]
+    caplog.clear()
     begun: list[int] = []
 
     def progress(*each: int) -> None:
@@ -399,8 +402,11 @@ def test_a_far_spacing_and_a_large_volume_are_said_at_once(
     assert set(begun) == {1}
     assert caplog.messages[0].startswith("far.nii.gz: ")
     monkeypatch.setattr("c2fnas.inference.quality.free_memory", lambda: 4 * 9 * 11 * 7 - 1)
-    near = [line for line in foresee(grids, PLAN, None) if line.startswith("near")]
-    assert near == ["near.nii.gz: much to resample; 9×11×7 voxels become 9×11×7, 0 MiB, more than is free"]
+    caplog.clear()
+    foresee(grids[:1], PLAN, None)
+    assert caplog.messages == [
+        f"near.nii.gz: much to resample; 9×11×7 voxels become 9×11×7, 0 MiB, more than is free{advice}"
+    ]
 
 
 def test_the_front_door_writes_everything(run: Path, images: Path, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from small_models import save_small_model, small_plan, write_image
 
 from c2fnas.data.plan import ClassPlan
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.scheme import LabelClass
 from c2fnas.data.volume import Volume, read_geometry
 from c2fnas.errors import UserError
+from c2fnas.evaluation.label_files import evaluate_files, pair_files, values_in
 from c2fnas.evaluation.metrics import Options, score_case
 from c2fnas.inference.model import Model, load_model, predict_folder
 from c2fnas.inference.options import Extras
@@ -94,6 +96,20 @@ def test_segments_of_a_seg_overlap_as_regions_do(model: Model, tmp_path: Path) -
     expected = np.stack([np.isin(values, own) for own in list(REGIONS.values())[1:]], -1)
     assert np.array_equal(found, expected) or np.array_equal(found[:, :, ::-1], expected)
     assert prod(expected.any(axis=(0, 1, 2)))
+
+
+def test_a_seg_of_regions_is_scored_where_none_overlap(model: Model, tmp_path: Path) -> None:
+    """Its segments are regions; where they share voxels, one sentence says what helps."""
+    array = write_image(tmp_path / "scan.nii.gz")
+    write_series(tmp_path / "scan", array, turn=AXIAL)
+    predict_folder(model, tmp_path / "scan", tmp_path / "out", extras=Extras(dicom_seg=True), **CPU)
+    with pytest.raises(UserError, match=r"overlapping segments.*share no voxel.*Convert"):
+        evaluate_files(pair_files(tmp_path / "out", tmp_path / "out")[0], PLAN.scheme)
+    assert values_in(tmp_path / "out" / "scan.seg.dcm", PLAN.scheme)[1:] == (
+        LabelClass("label 1", (1,)),
+        LabelClass("label 2", ()),
+        LabelClass("label 7", ()),
+    ), "the outermost region's own voxels; others lie in several regions"
 
 
 def test_largest_components_are_not_for_regions(model: Model, tmp_path: Path) -> None:

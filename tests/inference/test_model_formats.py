@@ -22,8 +22,9 @@ from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Vote
 from c2fnas.inference.package import PLAN as PLAN_FILE
 from c2fnas.inference.package import SUMS, Package, load_package, save_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predictor import Predictor
 from c2fnas.inference.pretrained import pretrained
 
 CT = ChannelPlan(name="CT", kind="ct", clip=(60, 120), mean=95, std=12)

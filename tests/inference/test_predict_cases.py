@@ -22,8 +22,9 @@ from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.options import Vote
 from c2fnas.inference.package import Package, load_package
-from c2fnas.inference.predict import Predictor, predict_cases
-from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predict import predict_cases
+from c2fnas.inference.prediction_files import find_cases, read_record
+from c2fnas.inference.predictor import Predictor
 
 VALUES = np.array([0, 2, 5])
 TURNED = np.array([[0.0, 0, -1.5, 7], [1, 0, 0, -3], [0, -2, 0, 20], [0, 0, 0, 1]])
@@ -249,6 +250,28 @@ def test_the_record_tells_what_made_the_labels(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record["models"] == [one.checksum]
     assert record["stride"] == [4, 4, 4]
+
+
+def test_a_spacing_that_a_case_states_otherwise_predicts_it_again(tmp_path: Path) -> None:
+    """Its file is as old as it was: what a table says of it has changed."""
+    cases, one, out = images(tmp_path / "in"), model(tmp_path), tmp_path / "out"
+
+    def done(*spacings: tuple[float, float, float] | None) -> tuple[str, ...]:
+        told = [replace(case, spacing=spacing) for case, spacing in zip(cases, spacings, strict=True)]
+        return predict_cases(predictor(one), told, out).done
+
+    assert done(None, (1, 1, 2), None) == ("case0", "case1", "case2")
+    assert done(None, (1, 1, 2), None) == ()
+    first = nibabel.load(out / "case1.nii.gz").get_fdata()
+    assert done(None, (1, 1, 3), (2, 2, 2)) == ("case1", "case2")
+    assert done(None, (1, 1, 3), (2, 2, 2)) == ()
+    stated = {"case1.nii.gz": (1, 1, 3), "case2.nii.gz": (2, 2, 2)}
+    assert read_record(out) == (predictor(one).maker, stated), "as a run asks whether other models have labelled there"
+    assert predict_cases(predictor(one), cases[:1], out).done == ()
+    assert done(None, (1, 1, 2), (2, 2, 2)) == ("case1",), "a call for other cases forgets no spacing"
+    assert np.array_equal(nibabel.load(out / "case1.nii.gz").get_fdata(), first)
+    assert done(None, None, None) == ("case1", "case2")
+    assert "spacings" not in json.loads((out / "prediction.json").read_text())
 
 
 @pytest.mark.parametrize("changes", [{"spacing": (1.0, 1.0, 2.0)}, {"patch_size": (8, 8, 16)}])

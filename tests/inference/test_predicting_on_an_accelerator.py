@@ -16,7 +16,7 @@ from c2fnas.data.volume import read_image
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.path_ranking import score_by_case
 from c2fnas.inference.package import load_package
-from c2fnas.inference.predict import Predictor
+from c2fnas.inference.predictor import Predictor
 from c2fnas.inference.sinks import Keep
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.search.paths import random_paths

@@ -11,7 +11,8 @@ from small_models import save_small_model
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.scan import scan_dataset
 from c2fnas.inference.package import load_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
+from c2fnas.inference.predictor import Predictor
 from c2fnas.planning.plan import make_plan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.planning.budget import (
     CASE_OVERHEAD,
-    FEWEST_CANDIDATES,
     START_SECONDS,
     TO_COMPARE,
     TO_DEPLOY,
@@ -18,11 +17,18 @@ from c2fnas.planning.budget import (
     estimate,
     network_seconds,
     ranking_pairs,
-    scheduled,
 )
+from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.allowance import END_SECONDS, END_SHARE, VERDICT_SHARE, affordable_references, verdict_allowance
+from c2fnas.runs.allowance import (
+    END_SECONDS,
+    END_SHARE,
+    VERDICT_SHARE,
+    affordable_references,
+    cost_of_references,
+    verdict_allowance,
+)
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
@@ -38,10 +44,11 @@ PLAN = Plan(
     foreground_rate=0.5,
 )
 TIMINGS = st.builds(
-    lambda patch, share, augmented: Timings(patch, patch * share, patch * augmented),
+    lambda patch, share, augmented, alone: Timings(patch, patch * share, patch * augmented, alone),
     st.floats(1e-3, 1.0),
     st.floats(0.05, 1.0),
     st.floats(0, 2),
+    st.floats(0.25, 1),
 )
 WORK = st.builds(
     lambda cases, windows, devices, folds, training, seen: Workload(
@@ -217,7 +224,8 @@ def test_a_quarter_of_the_time_decides_how_many_references_there_are(
     assert seconds["verdict"] <= VERDICT_SHARE * whole
     assert 0.45 * whole <= seconds["deployment"] + seconds["verdict"] <= 0.5 * whole
     allowance = verdict_allowance(config, whole - sum(seconds.values()) + seconds["verdict"])
-    assert affordable_references(config.references, allowance, one, devices) == references
+    cost = cost_of_references(one, work.networks, devices)
+    assert affordable_references(config.references, allowance, cost) == references
 
 
 def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
@@ -251,6 +259,7 @@ def test_without_a_search_the_folds_have_all_of_the_time(
     config = preset("hour").model_copy(update={"kind": "training", "verdict": False})
     work = Workload(cases, 3.0, 2.0, devices, folds)
     (length,) = scheduled(config, timings, work, resolve, 3600).values()
+    timings = timings.beside(folds, devices)
 
     def spent(iterations: int) -> float:
         recipe = resolve("deployment", iterations)
@@ -299,3 +308,78 @@ def test_pairs_are_those_that_halving_scores(rungs: int, cases: int) -> None:
         pairs += -(-100 // 3**number) * (count - seen)
         seen = count
     assert ranking_pairs(fine, cases) == pairs + (10 * cases if len(counts) > 1 else 0)
+
+
+QUICK, CASES = Timings(0.02, 0.01), Workload(6, 8.0, 4.0, 1, 1, 24)
+
+
+def with_set(budget: str, **values: int) -> tuple[RunConfig, dict[str, object]]:
+    """The configuration of a budget in which a user has set values, and what is derived."""
+    given = {name.replace("__", "."): value for name, value in values.items()}
+    config = preset(budget)
+    lengths = {name for name in given if name.endswith("iterations")}
+    recipes = {
+        name.removesuffix(".iterations"): resolve(STAGES[name.partition(".")[0]], given[name]) for name in lengths
+    }
+    config = with_values(config, recipes | {name: given[name] for name in given.keys() - lengths})
+    hours = 3600 * config.hours
+    found = scheduled(config, QUICK, CASES, resolve, hours, free=lambda name: name not in given)
+    return config, found
+
+
+@pytest.mark.parametrize(
+    ("budget", "values"),
+    [
+        ("hour", {"coarse__recipe__iterations": 5000}),
+        ("hour", {"coarse__recipe__iterations": 500}),
+        ("hour", {"fine__recipe__iterations": 3000}),
+        ("hour", {"deployment__recipe__iterations": 50}),
+        ("hour", {"deployment__recipe__iterations": 9000}),
+        ("demo", {"fine__candidates": 50}),
+        ("demo", {"coarse__evaluations": 4}),
+    ],
+)
+def test_values_that_are_set_are_paid_first(budget: str, values: dict[str, int]) -> None:
+    """Whatever is set, all stages together take no more than the budget."""
+    config, found = with_set(budget, **values)
+    assert sum(estimate(counted(config, found), QUICK, CASES, 3600 * config.hours).values()) <= 3600 * config.hours
+
+
+def test_a_length_that_is_set_is_the_cost_of_a_candidate() -> None:
+    """Fewer of them are tried, or none, in the time that all would have."""
+    free, set_ = (with_set("hour", **given)[1] for given in ({}, {"coarse__recipe__iterations": 5000}))
+    assert 0 <= set_["coarse.evaluations"] < free["coarse.evaluations"]
+    assert "coarse.recipe.iterations" not in set_
+
+
+def test_what_a_short_final_network_leaves_goes_to_the_search() -> None:
+    free, set_ = (with_set("hour", **given)[1] for given in ({}, {"deployment__recipe__iterations": 50}))
+    assert set_["coarse.recipe.iterations"] > 1.5 * free["coarse.recipe.iterations"]
+
+
+def test_asking_for_no_topologies_does_not_ask_for_operations() -> None:
+    """In a time that does not pay for a well trained final network it has everything."""
+    _, found = with_set("demo", coarse__evaluations=0)
+    assert found["fine.candidates"] == 0
+    assert found["deployment.recipe.iterations"] == with_set("demo")[1]["deployment.recipe.iterations"]
+
+
+def test_validations_on_the_way_take_their_time() -> None:
+    """Ten of them, without mirrored views."""
+    recipe = resolve("deployment", 1000)
+    more = replace(CASES, validate_every=100)
+    seconds = [network_seconds(recipe, QUICK, work, "deployment") for work in (CASES, more)]
+    assert seconds[1] - seconds[0] == pytest.approx(10 * 6 * (8 * QUICK.window + CASE_OVERHEAD))
+
+
+@pytest.mark.parametrize("cases", [FEWEST_CASES - 1, FEWEST_CASES])
+def test_paths_are_ranked_on_three_cases_at_least(cases: int) -> None:
+    found = scheduled(preset("hour"), QUICK, replace(CASES, validation_cases=cases), resolve, 3600)
+    assert bool(found["fine.candidates"]) == (cases >= FEWEST_CASES)
+
+
+@pytest.mark.parametrize("left", [-100.0, 0.0, 20.0])
+def test_where_the_time_is_spent_the_final_network_has_a_twentieth(left: float) -> None:
+    (length,) = scheduled(preset("hour"), QUICK, CASES, resolve, left, "deployment").values()
+    seconds = network_seconds(resolve("deployment", length), QUICK, CASES, "deployment")
+    assert 0.02 * 3600 < seconds <= 0.05 * 3600

@@ -149,3 +149,11 @@ def test_a_step_that_fails_for_another_reason_is_no_answer(monkeypatch: pytest.M
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
     with pytest.raises(RuntimeError, match="failed"):
         measure_step(architecture, TrainingStep(-1, 3, 2, "fp32"), (16, 16, 16), "cpu")
+
+
+@pytest.mark.parametrize("peak", [0.5, 0.95, None])
+def test_a_patch_is_measured_once(peak: float | None) -> None:
+    available = 1.5 * predicted(PATCH)
+    fits, measured, listener = fit(available, None if peak is None else peak * available)
+    assert fits(PATCH) == fits(PATCH) == fits(PATCH)
+    assert len(measured) == len(listener.said) == 1

@@ -2,16 +2,22 @@
 
 import json
 import shlex
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
+from c2fnas.data.cache import Cache
+from c2fnas.data.dataset import Case
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import save_plan
+from c2fnas.data.preprocess import prepared_shape
 from c2fnas.errors import Interrupted
 from c2fnas.evaluation.metrics import CaseScores, summarise
 from c2fnas.execution.call import Report, finished, write_report
@@ -19,8 +25,8 @@ from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
-from c2fnas.networks.designs import design_from_json
-from c2fnas.planning import affordable, choice, schedule
+from c2fnas.networks.designs import Design, design_from_json, read_design
+from c2fnas.planning import affordable, choice, configuration, schedule
 from c2fnas.planning.budget import network_seconds, pair_seconds
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.configuration import count_work
@@ -33,13 +39,18 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import parse_overrides, value_at
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
-from c2fnas.stages import preparation, race
+from c2fnas.shapes import Spacing
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages import preparation, race, run_folds
 from c2fnas.stages.pipeline import run_pipeline
+from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 
 TIMED = Timings(patch=0.05, window=0.02, augmentation=0.02)
 PREPARATION = 20.0
+TRUE = (1.0, 1.0, 2.5)
+"""The spacing that is stated where headers have lost it."""
 
 
 class Clock:
@@ -53,42 +64,56 @@ class Clock:
 
 
 class Worker(Executor):
-    """Answers jobs as real ones would be answered, and takes ``slowness`` times as long as was timed."""
+    """Answers jobs as real ones would be answered, and takes ``slowness`` times as long as was ``timed``.
 
-    def __init__(self, run: Run, clock: Clock, slowness: float) -> None:
-        self.run, self.clock, self.slowness, self.waiting = run, clock, slowness, list[Job]()
+    Where a stage has fewer jobs than there are devices, each takes less: they share the cores.
+    """
+
+    def __init__(self, run: Run, clock: Clock, slowness: float, devices: int = 1, timed: Timings = TIMED) -> None:
+        self.run, self.clock, self.slowness, self.devices, self.timed = run, clock, slowness, devices, timed
+        self.waiting = list[tuple[float, Job]]()  # with the time of its end
         self.best = "1"  # entrant of a race
 
     @property
     def idle(self) -> int:
-        return 1 - len(self.waiting)
+        return self.devices - len(self.waiting)
 
     @property
     def running(self) -> tuple[Job, ...]:
-        return tuple(self.waiting)
+        return tuple(job for _, job in self.waiting)
 
     def submit(self, job: Job) -> None:
-        self.waiting.append(job)
+        self.waiting.append((self.clock.now + self._done(job), job))
 
     def close(self) -> None:
         self.waiting.clear()
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
-        job = self.waiting.pop()
-        if report := finished(job):
-            return report.outcome(job, "cpu")
+        end, job = self.waiting.pop(min(range(len(self.waiting)), key=lambda number: self.waiting[number][0]))
+        self.clock.now = end
+        report = finished(job)
+        assert report is not None
+        return report.outcome(job, "cpu")
+
+    def _done(self, job: Job) -> float:
+        """Do a job at once, and return the seconds that it takes."""
+        if finished(job):
+            return 0.0
         job.folder.mkdir(parents=True, exist_ok=True)
         write_json(job.folder / JOB_FILE, {"payload": job.payload})
         value, seconds = getattr(self, job.target.partition(":")[2])(job.payload, job.folder)
-        self.clock.now += seconds
-        report = Report("done", value, None, seconds)
-        write_report(job, report)
-        return report.outcome(job, "cpu")
+        write_report(job, Report("done", value, None, seconds))
+        return float(seconds)
 
     def _timings(self, macs: float) -> Timings:
         run = Run(self.run.folder.root)
-        factor = self.slowness * macs / run.cost(middle_network(run.config.space, run.width)).macs
-        return Timings(**{name: factor * seconds for name, seconds in vars(TIMED).items()})
+        whole = run.cost(self._timed_design(run)).macs
+        return self.timed.times(self.slowness * macs / whole).beside(self.stage_jobs, self.devices)
+
+    def _timed_design(self, run: Run) -> Design:
+        if run.config.kind == "training":
+            return read_design(run.folder.final)
+        return middle_network(run.config.space, run.width)
 
     @property
     def _work(self) -> Any:
@@ -144,7 +169,7 @@ class Sayings(Silent):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantoms(tmp_path_factory.mktemp("data") / "Task00", cases=10, test_cases=0)
+    return write_phantoms(tmp_path_factory.mktemp("data") / "Task00", cases=15, test_cases=0)
 
 
 @pytest.fixture
@@ -159,11 +184,29 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def opened(folder: Path, clock: Clock, reporter: Silent | None = None) -> Run:
+    return Run(folder, reporter=reporter, time=ActiveTime(folder / "spent.json", clock))
+
+
+def prepared(dataset: Path, folder: Path, clock: Clock, budget: str, **values: Any) -> Run:
+    """A run that is prepared for one CPU."""
+    request = request_for(opened(folder, clock).folder, budget=budget, overrides={"width": 0.125} | values)
+    return preparation.prepare(opened(folder, clock), dataset, request)
+
+
 def through(
-    dataset: Path, folder: Path, clock: Clock, slowness: float, *, reporter: Silent | None = None, **options: Any
+    dataset: Path,
+    folder: Path,
+    clock: Clock,
+    slowness: float,
+    *,
+    reporter: Silent | None = None,
+    worker: Callable[[Run], Worker] | None = None,
+    devices: tuple[str, ...] = ("cpu",),
+    **options: Any,
 ) -> Run:
     """A whole run; its verdict takes all that it is allowed, but no more than two trainings."""
-    run = Run(folder, reporter=reporter, time=ActiveTime(folder / "spent.json", clock))
+    run = opened(folder, clock, reporter)
 
     def judge(working: Run, allowance: float | None) -> float | None:
         rows = [row for row in read_json_lines(folder / "schedule.jsonl") if row["stage"] == "verdict"]
@@ -173,10 +216,12 @@ def through(
         write_json(folder / "verdict" / "verdict.json", {})
         return allowance
 
-    factory: Callable[[tuple[str, ...]], Executor] = lambda devices: Worker(run, clock, slowness)  # noqa: E731
+    def factory(_: tuple[str, ...]) -> Executor:
+        return worker(run) if worker else Worker(run, clock, slowness)
+
     if "budget" in options:  # it leaves no package that could be told which components to keep
         options["overrides"] = options.get("overrides", {}) | {"deployment.keep_largest": False}
-    run_pipeline(run, dataset, factory, devices=("cpu",), judge=judge, **options)
+    run_pipeline(run, dataset, factory, devices=devices, judge=judge, **options)
     return Run(folder, time=run.time)
 
 
@@ -195,6 +240,172 @@ def test_it_ends_with_its_budget(
     stages = [row["stage"] for row in read_json_lines(run.folder.schedule)]
     ranked = ["ranking"] if run.config.fine.candidates else []  # twice as slow, an hour pays for topologies alone
     assert stages == ["coarse", "super-network", *ranked, "deployment", "verdict"]
+
+
+SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.125")
+
+
+def trained(
+    dataset: Path, folder: Path, clock: Clock, worker: Callable[[Run], Worker], *, folds: str = "0", devices: int = 1
+) -> Run:
+    """A network that is trained without a search, in ten minutes."""
+    run, names = opened(folder, clock), ("cpu",) if devices == 1 else tuple(f"cpu:{each}" for each in range(devices))
+    options = TrainOptions(SMALL, None, folds, "demo", {"deployment.keep_largest": False}, forecast=True)
+    train_architecture(run, dataset, options, lambda _: worker(run), names)
+    return Run(folder, time=run.time)
+
+
+@pytest.mark.parametrize("slowness", [0.5, 1.5, 3.0])
+def test_a_training_ends_with_its_budget(slowness: float, dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    run = trained(dataset, tmp_path / "run", clock, lambda run: Worker(run, clock, slowness))
+    assert 0.8 * 600 <= clock.now - 1000 <= 1.15 * 600
+    assert [row["stage"] for row in read_json_lines(run.folder.schedule)] == ["deployment"]
+
+
+SHARED = replace(TIMED, alone=0.55)
+"""Two devices share a processor: a lone job takes so much less time."""
+
+
+@pytest.mark.parametrize("folds", ["0", "0,1,2", "all"])
+def test_folds_that_share_a_processor_end_with_their_budget(
+    folds: str, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured has the cores of what follows."""
+    monkeypatch.setattr(schedule, "measure", lambda *_: SHARED)
+    trained(dataset, tmp_path / "run", clock, lambda run: Worker(run, clock, 1.5, 2, SHARED), folds=folds, devices=2)
+    assert 0.8 * 600 <= clock.now - 1000 <= 1.1 * 600
+
+
+@pytest.mark.parametrize("slowness", [0.5, 1.0, 2.0])
+def test_a_search_that_shares_a_processor_ends_with_its_budget(
+    slowness: float, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The super-network and the final network have all the cores, and their time is used."""
+    monkeypatch.setattr(schedule, "measure", lambda *_: SHARED)
+    through(
+        dataset,
+        tmp_path / "run",
+        clock,
+        slowness,
+        worker=lambda run: Worker(run, clock, slowness, 2, SHARED),
+        devices=("cpu:0", "cpu:1"),
+        budget="hour",
+        overrides={"width": 0.125},
+    )
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.1 * 3600
+
+
+def test_a_cluster_has_more_room_than_the_machine_that_prepared(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Four jobs at a time on other machines: candidates train four times as long as on the one device, on time."""
+
+    class Cluster(Worker):
+        elsewhere = True
+
+    folder = tmp_path / "run"
+    alone = prepared(dataset, folder, clock, "hour", **{"deployment.keep_largest": False}).config
+    run = through(dataset, folder, clock, 1.0, worker=lambda run: Cluster(run, clock, 1.0, 4))
+    trained = run.config.coarse.evaluations * run.config.coarse.recipe.iterations
+    assert trained > 3 * alone.coarse.evaluations * alone.coarse.recipe.iterations
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.15 * 3600
+
+
+def test_a_cluster_s_timings_are_those_of_the_machine_that_prepared(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver may be on a machine without any accelerator, where nothing could be timed."""
+    run, folder = prepared(dataset, tmp_path / "run", clock, "hour"), tmp_path / "run"
+    timed = schedule.timings_for(run)
+    monkeypatch.setattr(schedule.socket, "gethostname", lambda: "head")
+    monkeypatch.setattr(schedule, "measure", lambda *_: pytest.fail("timed on the driver's machine"))
+    executor = Worker(run, clock, 1.0)
+    executor.elsewhere = True
+    assert schedule.timings_for(Run(folder, executor=executor)) == timed
+
+
+@pytest.mark.parametrize("stage", ["super-network", "deployment"])
+def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
+    stage: str, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times as slow, as is timed there: the pace of trainings on the first one says nothing of it."""
+    folder = tmp_path / "run"
+    reporter = Sayings(folder, stage)
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
+    row = read_json_lines(folder / "schedule.jsonl")
+    fixed = [each["stage"] for each in row]
+    (folder / "schedule.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*row][:-1]))
+    assert fixed[-1] == stage
+    before = clock.now - 1000
+    monkeypatch.setattr(schedule.socket, "gethostname", lambda: "other")
+    monkeypatch.setattr(schedule, "measure", lambda *_: TIMED.times(10))
+    through(dataset, folder, clock, 10.0)
+    assert before < 0.95 * 3600
+    assert clock.now - 1000 <= 1.15 * 3600
+
+
+def test_a_forecast_of_a_resumed_run_counts_nothing_twice(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    folder, said = tmp_path / "run", Sayings()
+    reporter = Sayings(folder, "deployment")
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
+    through(dataset, folder, clock, 1.0, reporter=said)
+    (text,) = [text for text in said.texts if "until now" in text]
+    rows = [line.split()[0] for line in text.splitlines() if "≈" in line]
+    assert rows == ["until", "deployment", "verdict", "together"]
+    hours, minutes, seconds = next(line for line in text.splitlines() if "together" in line).split()[2].split(":")
+    assert 3600 * int(hours) + 60 * int(minutes) + int(seconds) == pytest.approx(3600, rel=0.15)
+
+
+def test_a_resumed_run_keeps_its_precision(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that would choose another one."""
+    folder = tmp_path / "run"
+    reporter = Sayings(folder, "super-network")
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
+    before = RunConfig.load(folder / "run.yaml").deployment.recipe.precision
+    monkeypatch.setattr(configuration, "resolve_precision", lambda *_: "fp32" if before == "bf16" else "bf16")
+    config = through(dataset, folder, clock, 1.0).config
+    assert {getattr(config, name).recipe.precision for name in ("coarse", "fine", "deployment")} == {before}
+
+
+def test_a_network_whose_time_is_spent_is_trained_a_little_and_says_so(
+    dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    folder, said = tmp_path / "run", Sayings()
+    prepared(dataset, folder, clock, "demo", **{"deployment.keep_largest": False})
+    write_json(folder / "spent.json", {"seconds": 590.0})
+    run = through(dataset, folder, clock, 1.0, reporter=said)
+    assert run.config.deployment.recipe.iterations > 20
+    assert run.time.seconds <= 1.15 * 600
+    assert any("is spent" in text for text in said.texts)
+
+
+@pytest.mark.parametrize("patch", [0.05, 1.6])
+def test_the_budget_that_a_forecast_names_buys_the_search(
+    patch: float, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where it is a day or more, which deploys five folds."""
+    slow = TIMED.times(patch / TIMED.patch)
+    monkeypatch.setattr(schedule, "measure", lambda *_: slow)
+    run = prepared(dataset, tmp_path / "run", clock, "hour" if patch > 1 else "demo")
+    (text,) = schedule.left_out(run)
+    hours = text.partition("`--budget ")[2].partition("h`")[0]
+    longer = prepared(dataset, tmp_path / "longer", clock, f"{hours}h", **{"plan.spacing": run.plan.spacing})
+    assert longer.config.coarse.evaluations >= 8
+    assert longer.config.fine.candidates
+    assert (float(hours) >= 24) == (patch > 1)
+
+
+def test_what_is_not_searched_is_named(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """The topology, where the operations were asked for all the same."""
+    run = prepared(dataset, tmp_path / "run", clock, "demo", **{"fine.candidates": 50})
+    assert [text.partition(",")[0] for text in schedule.left_out(run)] == ["The topology is not searched"]
+    text = schedule.forecast_of(run)
+    assert "  ranking" in text
+    hours, minutes, _ = next(line for line in text.splitlines() if "together" in line).split()[2].split(":")
+    assert 60 * int(hours) + int(minutes) <= 10
 
 
 def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(
@@ -296,6 +507,34 @@ def test_a_race_that_was_stopped_goes_on(dataset: Path, tmp_path: Path, clock: C
 
 
 @pytest.mark.usefixtures("close")
+def test_plans_are_raced_in_the_spacing_that_is_stated(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Headers say 1 mm: every entrant prepares its cases by the true spacing, and so does the run that goes on."""
+    lost, folder = Path(shutil.copytree(dataset, tmp_path / "lost")), tmp_path / "run"
+    for path in [*(lost / "imagesTr").iterdir(), *(lost / "labelsTr").iterdir()]:
+        array = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
+    prepared, original = list[tuple[Spacing, ...]](), race.prepare_cases
+
+    def spying(cases: Sequence[Case], *arguments: Any, **options: Any) -> Cache:
+        prepared.append(tuple(case.spacing for case in cases if case.spacing))
+        return original(cases, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(race, "prepare_cases", spying)
+        overrides = {"width": 0.125, "stated_spacing": TRUE}
+        run = through(lost, folder, clock, 1.0, budget="hour", overrides=overrides)
+    kept = read_json(run.folder.choice)
+    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    assert prepared == [(TRUE,) * 10] * (len(plans) - 1)
+    assert plans[0].spacing == pytest.approx(TRUE)
+    assert max(each["dice"] for each in kept["race"]) == kept["race"][1]["dice"]
+    assert Run(folder).plan == plans[1]
+    for case in run.cases(run.cache.ids):
+        assert case.restoration.original.spacing == pytest.approx(TRUE)
+        assert case.raw.shape[1:] == prepared_shape(case.restoration.crop_shape, TRUE, plans[1])
+
+
+@pytest.mark.usefixtures("close")
 def test_an_edited_plan_is_not_raced(dataset: Path, tmp_path: Path, clock: Clock) -> None:
     folder = tmp_path / "run"
     run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
@@ -331,7 +570,7 @@ def test_too_many_cases_are_left_out_by_whole_groups(
     dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six of ten, if preparation is so slow; a fold that is asked for in other words is the same one."""
-    monkeypatch.setattr(preparation, "affordable_cases", lambda *_: (6, 3))
+    monkeypatch.setattr(run_folds, "affordable_cases", lambda *_: (6, 3))
     said, folder = Sayings(), tmp_path / "run"
     run = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125}, reporter=said)
     assert any("takes 6 of them" in text and "`--budget 3h` takes all" in text for text in said.texts)

@@ -12,13 +12,15 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.evaluation.metrics import score_case
 from c2fnas.files import read_json
 from c2fnas.inference.package import load_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predictor import Predictor
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.preparation import prepare
-from c2fnas.stages.training import TrainingSpec, train_and_score
+from c2fnas.stages.training import train_and_score
+from c2fnas.stages.training_jobs import TrainingSpec
 from c2fnas.training.recipe import modern_recipe
 
 DESIGN = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")

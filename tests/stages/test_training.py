@@ -31,15 +31,8 @@ from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training
 from c2fnas.stages.deployment import evaluation_in
-from c2fnas.stages.training import (
-    WEIGHTS,
-    TrainingSpec,
-    failure_of,
-    run_all,
-    train_and_score,
-    train_network,
-    training_job,
-)
+from c2fnas.stages.training import WEIGHTS, train_and_score, train_network
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.recipe import modern_recipe, paper_recipe

@@ -14,8 +14,9 @@ import monai.data.utils  # noqa: F401  once for all children
 
 from c2fnas.data import volume
 from c2fnas.inference.package import load_package
-from c2fnas.inference.predict import Predictor, predict_cases
+from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.predictor import Predictor
 
 
 def die() -> None:

@@ -107,7 +107,7 @@ def check(
     true_spacing = stated(spacing)
     from c2fnas.cores import usable_cores
     from c2fnas.data.fixing import fix_dataset
-    from c2fnas.data.folds import fold_problems
+    from c2fnas.data.fold_problems import fold_problems
     from c2fnas.data.problem import CaseError
     from c2fnas.data.scan import scan_dataset
     from c2fnas.planning.plan import small_classes

@@ -53,6 +53,7 @@ def evaluate(
     surface_tolerance: float | None = None,
     hausdorff: bool = False,
     against: str | Path | None = None,
+    group_by: str | None = None,
     csv: str | Path | None = None,
     count_misses: bool = False,
     spacing: str | None = None,
@@ -66,7 +67,8 @@ def evaluate(
     no distance to nothing, so that misses are no part of a mean distance unless they are counted.
 
     Args:
-        predictions: A folder of predicted label files, or one such file.
+        predictions: A folder of predicted label files, or one such file. Segments of DICOM SEG (`.seg.dcm`) are the
+            classes that have their names.
         labels: The folder with the true labels, files of the same names.
         classes: A dataset.json, a model, or names of the values 1, 2, ... such as `liver,tumour`
             (`liver=1,tumour=4` for other values, and for a class that has the name of a model that comes with c2fnas).
@@ -74,6 +76,8 @@ def evaluate(
         surface_tolerance: Surface Dice too, at this tolerance in millimetres.
         hausdorff: Hausdorff distance (95 %) in mm too.
         against: Other predictions of the same cases to compare with; the interval is about these two trained networks.
+        group_by: With --against: cases of a group (a patient, say) count as one in the interval: `(.+)_E[DS]`
+            takes the group from a case's id.
         csv: Write a line for each case and class into this file.
         count_misses: With --hausdorff: a structure that is missed or invented counts at the volume's diagonal in mm.
         spacing: State the true spacing, `1.25,1.25,8`, in mm along the labels' own axes, where headers have lost it.
@@ -86,6 +90,7 @@ def evaluate(
         c2fnas evaluate predictions Task04_Hippocampus/labelsTr --output scores.json
         c2fnas evaluate predictions labels --classes liver,tumour --surface-tolerance 2 --hausdorff
         c2fnas evaluate predictions labels --against others --csv scores.csv
+        c2fnas evaluate predictions labels --against others --group-by '(.+)_E[DS]'
     """
     for path in map(Path, (predictions, labels, *([] if against is None else [against]))):
         if not path.exists():
@@ -94,6 +99,8 @@ def evaluate(
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
     if count_misses and not hausdorff:
         raise UserError("--count-misses is for distances: give --hausdorff too.")
+    if group_by is not None and against is None:
+        raise UserError("--group-by is for the interval of a comparison: give --against too.")
     true_spacing = stated(spacing)
     from c2fnas.evaluation.label_files import evaluate_files, pair_files
     from c2fnas.evaluation.metrics import Evaluation, Options
@@ -103,6 +110,7 @@ def evaluate(
 
     folders = [Path(each) for each in (predictions, against) if each is not None]
     files = [pair_files(folder, Path(labels)) for folder in folders]
+    groups = _groups(files[0][0], group_by)
     known = label_classes(classes, Path(labels), [pair for pairs, _ in files for pair in pairs])
     if true_spacing is None and (hausdorff or surface_tolerance is not None):
         _refuse_unstated(classes, Path(predictions), files[0][0])
@@ -120,19 +128,28 @@ def evaluate(
     if csv is not None:
         write_text(Path(csv), found[0].to_csv())
     named = [(str(folder), {(0, 0): each}) for folder, each in zip(folders, found, strict=True)]
-    return Evaluated(found[0], tuple(files[0][1]), paired(*named) if against is not None else None)
+    return Evaluated(found[0], tuple(files[0][1]), paired(*named, groups=groups) if against is not None else None)
+
+
+def _groups(pairs: "Sequence[LabelFiles]", pattern: str | None) -> dict[str, str]:
+    """The group of every case that shares it with another one; an expression that names none is refused."""
+    if pattern is None:
+        return {}
+    from c2fnas.data.dataset import Case
+    from c2fnas.data.folds import group_cases, shared_groups
+
+    return shared_groups(group_cases([Case(pair.case, (), None) for pair in pairs], pattern))
 
 
 def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[LabelFiles]") -> None:
     """Refuse distances by headers that the model of ``--classes`` knows to be wrong, or that others were stated for."""
     from c2fnas.evaluation.label_files import unstated
-    from c2fnas.files import read_json
     from c2fnas.inference.package import PLAN, read_plan
-    from c2fnas.inference.prediction_files import RECORD
+    from c2fnas.inference.prediction_files import read_record
     from c2fnas.inference.pretrained import is_package, model_folders, on_disk_or_pretrained
 
-    record = predictions / RECORD
-    lost = [pair.label for pair in pairs] if record.is_file() and "spacing" in read_json(record) else []
+    maker, spacings = read_record(predictions)
+    lost = [pair.label for pair in pairs if "spacing" in (maker or {}) or pair.prediction.name in spacings]
     path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
     if path.is_dir() and not (path / "dataset.json").is_file() and is_package(model := model_folders([path])[0]):
         lost += unstated(pairs, read_plan(model / PLAN).stated_headers)

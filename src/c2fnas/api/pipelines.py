@@ -79,8 +79,9 @@ def prepare(
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.planning.request import request_for
-    from c2fnas.stages.preparation import keep_folds, prepare_plan
     from c2fnas.stages.preparation import prepare as prepare_run
+    from c2fnas.stages.preparation import prepare_plan
+    from c2fnas.stages.run_folds import keep_folds
 
     result = Run(Path(run), jobs, reporter)
     request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)

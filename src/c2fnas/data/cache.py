@@ -158,7 +158,7 @@ def prepare_cases(
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    workers = bounded_workers(cases, workers, lambda case: _most_voxels(case, plan))
+    workers = preparing_workers(cases, plan, workers)
     # Workers share the cores already; a BLAS that starts its own threads in each of them would only get in the way.
     with threadpool_limits(1 if workers > 1 else None, user_api="blas"):
         keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
@@ -167,6 +167,11 @@ def prepare_cases(
     for stale in {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(found.values()):
         shutil.rmtree(folder / stale, ignore_errors=True)
     return Cache.open(folder, plan)
+
+
+def preparing_workers(cases: Sequence[Case], plan: Plan, workers: int) -> int:
+    """Return how many of ``workers`` prepare ``cases`` at a time: as many as the memory holds the largest for."""
+    return bounded_workers(cases, workers, lambda case: _most_voxels(case, plan))
 
 
 def disk_needed(cases: Iterable[CaseFingerprint], plan: Plan, folder: Path) -> tuple[int, int]:

@@ -6,7 +6,6 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.normalisation import Moments, foreground_places, moments, normalise, normalise_image
@@ -15,6 +14,7 @@ from c2fnas.data.problem import CaseError
 from c2fnas.data.resample import resample_image, resample_labels
 from c2fnas.data.restoration import Restoration, nonzero_box
 from c2fnas.data.volume import Volume, read_image, read_label
+from c2fnas.memory import free_memory
 from c2fnas.shapes import Size, Spacing
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
@@ -141,9 +141,12 @@ def _check_channels(found: int, images: Sequence[Path], plan: Plan, case: str) -
 
 def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path], case: str) -> None:
     """A wrong spacing, in a header or in a plan of unknown origin, makes a volume that no memory holds."""
-    needed, memory = 4 * channels * prod(way.shape), psutil.virtual_memory().total
-    if needed > memory:
+    needed, free = 4 * channels * prod(way.shape), free_memory()
+    if needed > free:
         sides, mm = ("×".join(map(str, sides)) for sides in (way.shape, map("{:g}".format, way.spacing)))
         found = f"{sides} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
-        fix = "State the true spacing with --spacing, or correct that of the plan that it is resampled by."
-        raise CaseError(case, images[0], found, f"at most {memory:,} bytes, this machine's memory", fix)
+        fix = (
+            "State the true spacing with --spacing, or correct that of the plan that it is resampled by. If both are "
+            "right, free some memory, or plan a coarser grid."
+        )
+        raise CaseError(case, images[0], found, f"at most {free:,} bytes, the memory that is free", fix)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
+from c2fnas.data.formats.dicom import segment_names
+from c2fnas.data.formats.dicom_seg import SUFFIX, is_segmentation
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
 from c2fnas.data.voxels import label_values
@@ -34,7 +36,7 @@ def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple
         UserError: a prediction has no label, or there is nothing to pair.
     """
     if predictions.is_file() and labels.is_file():
-        return (Pair(without_suffix(predictions), predictions, labels),), ()
+        return (Pair(_case(predictions), predictions, labels),), ()
     ours, theirs = _volumes(predictions), _volumes(labels)
     alone = sorted(ours.keys() - theirs.keys())
     if alone:
@@ -56,7 +58,8 @@ def evaluate_files(
 ) -> Evaluation:
     """Score predictions against labels, both with the label values of ``scheme``; only labels have ignored voxels.
 
-    A ``spacing`` that is stated counts in place of the labels' headers'.
+    Segments of a DICOM SEG are the classes whose names they have, see :func:`values_in`. A ``spacing`` that is stated
+    counts in place of the labels' headers'.
 
     Raises:
         CaseError: a file is unsound, holds a value that no class has, or the two lie on different grids.
@@ -85,9 +88,28 @@ def found_classes(pairs: Sequence[Pair]) -> LabelScheme:
     return LabelScheme(tuple(classes))
 
 
+def values_in(path: Path, scheme: LabelScheme) -> tuple[LabelClass, ...]:
+    """Return the parts of a scheme with the values that they have in a file.
+
+    Those of a DICOM SEG are its segments' numbers, which are found by name: predictions number the classes one after
+    the other, whatever values they have in labels. A segment of a region is the part that is in no other region.
+    Where no segment has the name of a class, the numbers are the values themselves.
+    """
+    names = segment_names(path) if is_segmentation(path) else {}
+    if not {*names.values()} & {*scheme.names}:
+        return scheme.parts
+    known = list(scheme.parts[:1])
+    for index, part in enumerate(scheme.parts[1:], 1):
+        held = [name for name, own in zip(scheme.names, scheme.regions, strict=True) if index in own] or [part.name]
+        values = tuple(number for number, name in names.items() if [name] == held)
+        known.append(LabelClass(part.name, values))
+    return tuple(known)
+
+
 def _score(pair: Pair, scheme: LabelScheme, options: Options, stated: Spacing | None) -> CaseScores:
-    truth, geometry = read_label(pair.label, scheme.parts, pair.case)
-    prediction, _ = read_label(pair.prediction, scheme.parts[: scheme.ignored], pair.case, pair.label)
+    truth, geometry = read_label(pair.label, values_in(pair.label, scheme), pair.case)
+    classes = values_in(pair.prediction, scheme)[: scheme.ignored]
+    prediction, _ = read_label(pair.prediction, classes, pair.case, pair.label)
     spacing = geometry.with_spacing(stated).spacing
     return score_case(pair.case, prediction, truth, scheme, spacing=spacing, options=options)
 
@@ -95,7 +117,15 @@ def _score(pair: Pair, scheme: LabelScheme, options: Options, stated: Spacing | 
 def _volumes(path: Path) -> dict[str, Path]:
     """The volume files of a folder, or the one file, by name without suffix."""
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    found = {without_suffix(file): file for file in files if suffix_of(file) and not file.name.startswith(".")}
+    found = {_case(file): file for file in files if _is_label(file) and not file.name.startswith(".")}
     if not found:
         raise UserError(f"{path}: no volumes here. Name a folder of label files, or one such file.")
     return found
+
+
+def _is_label(file: Path) -> bool:
+    return bool(suffix_of(file)) or is_segmentation(file)
+
+
+def _case(file: Path) -> str:
+    return file.name[: -len(SUFFIX)] if is_segmentation(file) else without_suffix(file)

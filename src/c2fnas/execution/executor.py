@@ -23,7 +23,15 @@ class Executor(ABC):
     stage_jobs: int = sys.maxsize
     """The number of jobs in the stage at hand. Where they are fewer than the devices, they share all the cores."""
 
+    elsewhere: bool = False
+    """True if jobs may run on other machines than the driver's."""
+
     _closed = False
+
+    @property
+    def slots(self) -> int:
+        """The number of jobs that run at a time; one at least, though a cluster may have no room yet."""
+        return max(1, self.idle + len(self.running))
 
     @property
     @abstractmethod

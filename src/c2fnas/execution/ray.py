@@ -60,6 +60,8 @@ class RayExecutor(Executor):
         UserError: Ray is not installed, or the cluster can't be reached.
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         address: str | None = None,

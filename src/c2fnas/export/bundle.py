@@ -46,7 +46,8 @@ python -m monai.bundle run --config_file configs/train.json --meta_file configs/
 ```
 
 The second fine-tunes on a data set in Decathlon's layout, nnU-Net's, or a CSV, of the same channels and classes. The
-best network goes to `finetuned`, from where the first takes it with `--model_dir finetuned`.
+best network goes to `finetuned`, from where the first takes it with `--model_dir finetuned`. Where headers have lost
+the true spacing, both take it by `--spacing 1.25,1.25,8`, in mm along the images' own axes.
 
 `models` is a model package: architecture and plan as JSON, weights as safetensors. For a program that wants
 `models/model.pt`, a state dictionary: `torch.save(safetensors.torch.load_file("models/weights.safetensors"),

@@ -75,11 +75,7 @@ def inference(plan: ModelPlan) -> Config:
         "mirror": plan.mirror,
         "network": {"_target_": f"{PARTS}.views", "network": "$@network_def.to(@device)", "mirror": "@mirror"},
         "preprocessing": _compose(_prepare()),
-        "dataset": {
-            "_target_": "Dataset",
-            "transform": "@preprocessing",
-            "data": {"_target_": f"{PARTS}.images", "dataset_dir": "@dataset_dir", "package": "@package"},
-        },
+        "dataset": {"_target_": "Dataset", "transform": "@preprocessing", "data": _cases("images")},
         "dataloader": _loader("@dataset"),
         "inferer": sliding_window(plan),
         "postprocessing": _compose(
@@ -121,7 +117,7 @@ def training(plan: ModelPlan) -> Config:
         "learning_rate": 0.002,
         "cache_rate": 1.0,
         "network": "$@network_def.to(@device)",
-        "cases": {"_target_": f"{PARTS}.labelled", "dataset_dir": "@dataset_dir"},
+        "cases": _cases("labelled"),
         "validation_cases": "$max(1, len(@cases) // 5)",
         "loss": _loss(plan),
         "optimizer": {
@@ -166,11 +162,16 @@ def _common(dataset: str, output: str) -> Config:
         "bundle_root": ".",
         "model_dir": "$@bundle_root + '/models'",
         "dataset_dir": f"$@bundle_root + '/{dataset}'",
+        "spacing": None,
         "output_dir": f"$@bundle_root + '/{output}'",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
         "package": {"_target_": f"{PARTS}.package", "folder": "@model_dir"},
         "network_def": "$@package.network",
     }
+
+
+def _cases(part: str) -> Config:
+    return {"_target_": f"{PARTS}.{part}", "dataset_dir": "@dataset_dir", "package": "@package", "spacing": "@spacing"}
 
 
 def _train(plan: ModelPlan) -> Config:

@@ -6,6 +6,7 @@ and metrics around them are MONAI's own.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ from c2fnas.data.normalisation import normalise_image
 from c2fnas.data.plan import Plan
 from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration
+from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Mirrored
+from c2fnas.inference.options import stated_spacing
 from c2fnas.inference.package import Package, load_package, read_card, save_package
 from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.quality import foresee, grids_of
+from c2fnas.shapes import Spacing
 from c2fnas.training.losses import DiceCrossEntropy
 
 Item = dict[str, Any]
@@ -44,32 +49,42 @@ def views(network: nn.Module, mirror: bool) -> nn.Module:
     return Mirrored(network) if mirror else network
 
 
-def images(dataset_dir: str, package: Package) -> list[Item]:
+def images(dataset_dir: str, package: Package, spacing: str | Spacing | None = None) -> list[Item]:
     """Return the images of a file or folder, without labels.
 
+    Args:
+        dataset_dir: the file or folder.
+        package: the model.
+        spacing: the true one, where headers have lost it and the images state none of their own.
+
     Raises:
-        UserError: there are none.
+        UserError: there are none, or their spacing has to be stated.
     """
-    return [_item(case) for case in find_cases(Path(dataset_dir), len(package.plan.channels))]
+    return _items(find_cases(Path(dataset_dir), len(package.plan.channels)), package, spacing)
 
 
-def labelled(dataset_dir: str) -> list[Item]:
+def labelled(dataset_dir: str, package: Package, spacing: str | Spacing | None = None) -> list[Item]:
     """Return the labelled cases of a data set: Decathlon's layout, nnU-Net's, or a CSV.
 
+    Args:
+        dataset_dir: the data set.
+        package: the model that is fine-tuned.
+        spacing: the true one, where headers have lost it and the cases state none of their own.
+
     Raises:
-        UserError: it is no data set, or has fewer than two labelled cases.
+        UserError: it is no data set, has fewer than two labelled cases, or their spacing has to be stated.
     """
     cases = [case for case in load_dataset(Path(dataset_dir)).training if case.label]
     if len(cases) < 2:
         raise UserError(f"{dataset_dir}: {len(cases)} labelled cases; fine-tuning needs one to train on, one to check.")
-    return [_item(case) for case in cases]
+    return _items(cases, package, spacing)
 
 
 class Prepare(Transform):
     """Paths to tensors: ``image`` float32 ``[channels, i, j, k]`` and, where there is one, ``label`` uint8.
 
     The label is ``[1, i, j, k]`` of class indices. ``way`` is the way back to the image's own grid, as JSON. The item's
-    ``image`` may be one path, or one per channel.
+    ``image`` may be one path, or one per channel; its ``spacing``, where it has one, counts in place of the header's.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -79,7 +94,8 @@ class Prepare(Transform):
         """Read and prepare a case."""
         paths = [data["image"]] if isinstance(data["image"], str | Path) else data["image"]
         label = Path(data["label"]) if data.get("label") else None
-        case = Case(str(data.get("case", Path(paths[0]).name)), tuple(map(Path, paths)), label)
+        name = str(data.get("case", Path(paths[0]).name))
+        case = Case(name, tuple(map(Path, paths)), label, spacing=data.get("spacing"))
         arrays: dict[str, np.ndarray] = {}
 
         def allocate(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -88,7 +104,8 @@ class Prepare(Transform):
 
         done = prepare_case(case, self.plan, allocate)
         normalise_image(arrays["image"], self.plan, done.moments)
-        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(done.way.to_json())}
+        way = replace(done.way, original=read_geometry(case.images[0], case.id))  # labels keep their image's header
+        item = {"image": torch.from_numpy(arrays["image"]), "case": case.id, "way": json.dumps(way.to_json())}
         return item if label is None else item | {"label": torch.from_numpy(arrays["label"])[None]}
 
 
@@ -177,7 +194,14 @@ class SaveBest:
         )
 
 
+def _items(cases: Sequence[Case], package: Package, spacing: str | Spacing | None) -> list[Item]:
+    """The cases for :class:`Prepare`; headers by which the model was not trained are refused."""
+    stated = None if spacing is None else stated_spacing(spacing)
+    known = [replace(case, spacing=case.spacing or stated) for case in cases]
+    foresee(grids_of(known), package.plan, package.plan.seen)
+    return [_item(case) for case in known]
+
+
 def _item(case: Case) -> Item:
-    paths: Sequence[str] = [str(path) for path in case.images]
-    item: Item = {"case": case.id, "image": paths}
+    item: Item = {"case": case.id, "image": [str(path) for path in case.images], "spacing": case.spacing}
     return item if case.label is None else item | {"label": str(case.label)}

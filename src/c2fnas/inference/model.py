@@ -26,7 +26,8 @@ from c2fnas.shapes import Size, Spacing
 if TYPE_CHECKING:
     from c2fnas.inference.images import ImageLike
     from c2fnas.inference.package import ModelPlan, Package
-    from c2fnas.inference.predict import Predicted, Predictor
+    from c2fnas.inference.predict import Predicted
+    from c2fnas.inference.predictor import Predictor
     from c2fnas.networks.designs import Design
 
 Source = str | os.PathLike[str]
@@ -50,7 +51,7 @@ class Model:
     """
 
     def __init__(self, packages: "Sequence[Package]", unpacked: TemporaryDirectory[str] | None = None) -> None:
-        from c2fnas.inference.predict import refuse_unlike
+        from c2fnas.inference.predictor import refuse_unlike
 
         refuse_unlike(packages)
         self.packages = tuple(packages)
@@ -103,7 +104,7 @@ class Model:
             probabilities: Return class probabilities too, the mean of several models'. They take four bytes for
                 every voxel and class.
             statistics: Return volume, mean intensity and box of each class too, the models' disagreement and remarks on
-                quality, as :meth:`c2fnas.inference.predict.Predictor.statistics` has them.
+                quality, as :meth:`c2fnas.inference.predictor.Predictor.statistics` has them.
             preview: Return a figure of matplotlib too, three planes with outlines.
             vote: How several models are fused: majority voting (the paper), or the mean probability.
             mirror: Average over all eight mirrorings; by default as the model was validated.
@@ -171,7 +172,7 @@ class Model:
         Raises:
             UserError: an option is wrong on this machine or with these models.
         """
-        from c2fnas.inference.predict import Predictor
+        from c2fnas.inference.predictor import Predictor
         from c2fnas.training.precision import resolve_precision
 
         device = find_device(options.device)

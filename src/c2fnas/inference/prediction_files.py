@@ -18,6 +18,8 @@ import numpy as np
 from c2fnas.data.dataset import Case
 from c2fnas.data.formats import FORMATS, suffix_of, volume_files, without_suffix
 from c2fnas.data.formats.dicom import find_series, is_dicom
+from c2fnas.data.formats.dicom_seg import SUFFIX as SEG
+from c2fnas.data.formats.dicom_seg import is_segmentation
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import Plan
@@ -26,11 +28,12 @@ from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_atomically, write_json
 from c2fnas.inference.options import LABELS_ALONE, Extras
 from c2fnas.inference.statistics import StatisticsFiles
+from c2fnas.shapes import Spacing
 
 CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 Source = str | os.PathLike[str]
-RECORD = "prediction.json"
-SEG, PROBABILITIES, PREVIEW = ".seg.dcm", "_probabilities.npz", ".png"
+RECORD, SPACINGS = "prediction.json", "spacings"
+PROBABILITIES, PREVIEW = "_probabilities.npz", ".png"
 
 
 def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -> tuple[Path, ...]:
@@ -165,23 +168,32 @@ class PredictionFolder:
     def claim(self, cases: Sequence[Case], maker: dict[str, Any], *, overwrite: bool) -> tuple[Case, ...]:
         """Take the folder for ``maker`` and return the cases that are yet to be predicted.
 
-        A prediction that is there counts where the same maker made it and its images have not changed since;
-        ``overwrite`` predicts all again, and takes the folder from another maker, whose predictions it replaces.
+        A prediction that is there counts where the same maker made it, by the spacing that its case states, and its
+        images have not changed since; ``overwrite`` predicts all again, and takes the folder from another maker, whose
+        predictions it replaces.
 
         Raises:
             UserError: two cases share a file, a prediction would replace an image, or the files are another's.
         """
         self._refuse_clashes(cases)
-        record = self.root / RECORD
-        if not record.exists() or read_json(record) != maker:
+        known, stated = read_record(self.root)
+        if known != maker:
             self._take_over(cases, overwrite)
-            write_json(record, maker)
+            stated = {}
+        own = {self.path(case).name: case.spacing for case in cases}
         self._clear_leftovers(cases)
-        open_ = tuple(case for case in cases if overwrite or not self._is_current(case))
+        open_ = tuple(
+            case
+            for case in cases
+            if overwrite or stated.get(name := self.path(case).name) != own[name] or not self._is_current(case)
+        )
         self.statistics.drop(case.id for case in open_)
         for case in open_:  # one that fails must not leave what is out of date
             for path in (self.path(case), self.probabilities(case), self.preview(case)):
                 path.unlink(missing_ok=True)
+        spacings = {name: spacing for name, spacing in {**stated, **own}.items() if spacing}
+        if (known, stated) != (maker, spacings):
+            write_json(self.root / RECORD, {**maker, **({SPACINGS: spacings} if spacings else {})})
         return open_
 
     def _take_over(self, cases: Sequence[Case], overwrite: bool) -> None:
@@ -236,8 +248,16 @@ class PredictionFolder:
                 path.unlink(missing_ok=True)
 
 
+def read_record(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Spacing]]:
+    """Return the maker of the labels in a folder, None where none tells, and by file the spacings that cases stated."""
+    record = folder / RECORD
+    if not record.is_file() or not isinstance(maker := read_json(record), dict):
+        return None, {}
+    return maker, {name: tuple(spacing) for name, spacing in maker.pop(SPACINGS, {}).items()}
+
+
 def _is_label(file: Path) -> bool:
-    return bool(suffix_of(file)) or file.name.endswith(SEG)
+    return bool(suffix_of(file)) or is_segmentation(file)
 
 
 def _cases(files: Iterable[Path], channels: int) -> tuple[Case, ...]:

@@ -1,6 +1,8 @@
 """Remarks on a case that is unlike those a model was trained on, before it is computed and after."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any, Self
 
@@ -8,18 +10,25 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from c2fnas.data.cache import PreparedCase
-from c2fnas.data.fingerprint import CaseFingerprint
+from c2fnas.data.dataset import Case
+from c2fnas.data.fingerprint import CaseFingerprint, alike
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.normalisation import moments
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepared_shape
+from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
-from c2fnas.data.volume import Volume
+from c2fnas.data.volume import Volume, read_geometry
+from c2fnas.errors import UserError
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Spacing
 from c2fnas.space.geometry import by
+from c2fnas.text import some
 
+log = logging.getLogger(__name__)
 Range = tuple[float, float]
+Grid = tuple[str, Geometry, Spacing | None]
+"""An image's name, its grid by its header, and the spacing that is stated in place of the header's."""
 
 MARGIN = 1.25
 """Factor by which a volume or a spacing may leave the range of training."""
@@ -78,8 +87,42 @@ class Seen(BaseModel):
         return cls(spacing=(i, j, k), stated_headers=stated_headers, **ranges)
 
 
-def foresee(grids: Iterable[tuple[str, Geometry]], plan: Plan, seen: Seen | None) -> Iterator[str]:
-    """Yield a remark on each image that is far from the model's spacing or large once resampled, by name and grid."""
+def grids_of(cases: Sequence[Case], spacing: Spacing | None = None) -> Iterator[Grid]:
+    """Yield the grids of images, by their headers; those that can't be read are told of when it is their turn.
+
+    A case's own stated spacing counts, else ``spacing``.
+    """
+    for case in cases:
+        with suppress(CaseError):
+            yield case.images[0].name, read_geometry(case.images[0], case.id), case.spacing or spacing
+
+
+def foresee(grids: Iterable[Grid], plan: Plan, seen: Seen | None) -> None:
+    """Tell of images that are far from what training showed or large once resampled, before anything is computed.
+
+    Args:
+        grids: Of the images.
+        plan: Of the model.
+        seen: What training showed; None where the model does not tell.
+
+    Raises:
+        UserError: a header looks as those did for which another spacing was stated in training.
+    """
+    known, headers = list(grids), seen.stated_headers if seen else ()
+    unstated = [
+        f"{name} ({by(grid.spacing)} mm)" for name, grid, mm in known if not mm and alike(grid.spacing) in headers
+    ]
+    if unstated:
+        raise UserError(
+            f"{some(unstated)}: the models were trained on images with such headers, for which another spacing was "
+            "stated. State the true one of these too: --spacing I,J,K in mm."
+        )
+    if far := list(_foreseen(((name, grid.with_spacing(mm)) for name, grid, mm in known), plan, seen)):
+        log.warning("%s. If a header is wrong, state the true spacing: --spacing I,J,K in mm.", some(far, 5, "\n"))
+
+
+def _foreseen(grids: Iterable[tuple[str, Geometry]], plan: Plan, seen: Seen | None) -> Iterator[str]:
+    """Remarks on images that are far or large."""
     for name, grid in grids:
         way = Restoration.to_axes(grid, plan.axes)
         shape = prepared_shape(way.shape, way.spacing, plan)

@@ -1,7 +1,6 @@
 """The plan and the number of cases that the time of a budget pays for."""
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from math import ceil, prod
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import prepare_cases
+from c2fnas.data.cache import prepare_cases, preparing_workers
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.folds import FOLDS, Split, chosen_folds
 from c2fnas.data.plan import Plan
@@ -32,8 +31,13 @@ FEWEST_CASES = 2 * FOLDS
 """Cases that a run takes however short its time."""
 
 
-def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) -> Plan:
-    """Return the plan that is expected to reach most in the budget's time; what was weighed is told."""
+def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, folds: Sequence[Split]) -> Plan:
+    """Return the plan that is expected to reach most in the budget's time; what was weighed is told.
+
+    Raises:
+        ValueError: values of the plan that are asked for contradict each other.
+        UserError: a fold is asked for that ``folds`` do not have.
+    """
     config, fingerprint, devices = request.draft, run.fingerprint, request.devices
     assert config.hours is not None
     design = request.design or middle_network(config.space, request.width)
@@ -47,7 +51,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) 
         return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
 
     given = config.plan.given
-    networks = len(chosen_folds(config.deployment.folds, FOLDS))
+    networks = len(chosen_folds(config.deployment.folds, len(folds)))
     samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
     if not samples:
         return make(given, LARGEST_PATCH)
@@ -57,7 +61,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit) 
         samples,
         fingerprint,
         seconds=(3600 * config.hours - run.time.seconds) / -(-networks // len(devices)),
-        training_cases=len(data.training) * (FOLDS - 1) // FOLDS,
+        training_cases=len(folds[-1].training),
         floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
         given=given,
     )
@@ -85,14 +89,15 @@ def memory_fit(run: Run, request: Request) -> MemoryFit:
 def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:
     """Return how many cases a quarter of a budget prepares, and the hours of the budget that prepares them all.
 
-    One case is prepared to know: the one of the median number of voxels.
+    One case is prepared to know: the one of the median number of voxels, as one of several that are prepared at a time.
     """
     sizes = {case.id: prod(case.shape) for case in run.fingerprint.cases}
     ordered = sorted((case for case in data.training if case.id in sizes), key=lambda case: sizes[case.id])
-    begun = time.perf_counter()
+    workers = preparing_workers(ordered, plan, usable_cores())
+    begun = run.time.now()
     with tempfile.TemporaryDirectory() as folder:
-        prepare_cases([ordered[len(ordered) // 2]], plan, Path(folder))
-    seconds = (time.perf_counter() - begun) / usable_cores()
+        prepare_cases([ordered[len(ordered) // 2]], plan, Path(folder), workers=workers)
+    seconds = max(run.time.now() - begun, 1e-6) / workers
     count = int(PREPARATION_SHARE * 3600 * hours / seconds)
     whole = ceil(seconds * len(ordered) / (PREPARATION_SHARE * 3600))
     return max(FEWEST_CASES, count), whole

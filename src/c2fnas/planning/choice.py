@@ -6,6 +6,7 @@ lacks, which falls with the views of a whole case's foreground (docs/decisions/0
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from math import log, prod
 from typing import Any, Self
 
@@ -162,13 +163,13 @@ def _seen(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint)
     """The share of a case's foreground that a patch shows on average."""
     assert plan.spacing is not None
     return coverage(
-        plan.patch_size, _median_shape(plan, fingerprint), _median_box(plan, samples).tolist(), plan.foreground_rate
+        plan.patch_size, typical_shape(plan, fingerprint), _median_box(plan, samples).tolist(), plan.foreground_rate
     )
 
 
 def _reach(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
     """The mean share of the sides of the foreground's surroundings that a patch holds."""
-    wanted = np.minimum(_median_shape(plan, fingerprint), SURROUNDINGS * _median_box(plan, samples))
+    wanted = np.minimum(typical_shape(plan, fingerprint), SURROUNDINGS * _median_box(plan, samples))
     return float(np.minimum(1.0, np.array(plan.patch_size) / wanted).mean())
 
 
@@ -176,7 +177,8 @@ def _median_box(plan: Plan, samples: Sequence[SampledLabel]) -> np.ndarray:
     return np.median([np.array(each.box) / np.array(plan.spacing) for each in samples], axis=0)
 
 
-def _median_shape(plan: Plan, fingerprint: Fingerprint) -> list[float]:
+def typical_shape(plan: Plan, fingerprint: Fingerprint) -> list[float]:
+    """Return the sides of the median case in voxels of the plan's grid."""
     extents = [[case.shape[axis] * case.spacing[axis] for axis in plan.axes] for case in fingerprint.cases]
     return (np.median(extents, axis=0) / np.array(plan.spacing)).tolist()
 
@@ -203,18 +205,23 @@ def choose_plan(
         training_cases: of a fold.
         floor: the least ceiling of a class.
         given: values of the plan that are asked for.
+
+    Raises:
+        ValueError: what is given contradicts the native plan; another one that it contradicts is not weighed.
     """
     native = make(given, PATCHES[0])
     assert native.spacing is not None
-    voxels = _median_shape(native, fingerprint)
+    voxels = typical_shape(native, fingerprint)
     asked = "spacing" in given
     grids = [native.spacing] if asked else spacings(native.spacing, voxels)
     sizes = PATCHES[:1] if "patch_size" in given else PATCHES
     plans = [native]
-    for spacing in grids:
-        for most in sizes:
+    for spacing, most in product(grids, sizes):
+        try:
             plan = make({**given, "spacing": spacing}, most)
-            plans += [] if plan in plans else [plan]
+        except ValueError:  # what is given contradicts the smaller patch, such as a stride
+            continue
+        plans += [] if plan in plans else [plan]
 
     lost = {spacing: ceilings(samples, plan) for spacing, plan in {plan.spacing: plan for plan in plans}.items()}
 

@@ -11,7 +11,8 @@ from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
-from c2fnas.planning.budget import Workload, coverage, scheduled, workload
+from c2fnas.planning.budget import Workload, coverage, workload
+from c2fnas.planning.counts import scheduled
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
 from c2fnas.planning.timings import Timings, middle_network
@@ -35,6 +36,7 @@ class Preparation:
         shapes: prepared sizes of the search's validation cases, in voxels.
         boxes: sides of the box that holds the foreground of each.
         left: seconds that remain of the budget.
+        at_a_time: jobs that run at a time; None: one on each device.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class Preparation:
     shapes: tuple[Size, ...]
     boxes: tuple[Size, ...]
     left: float = 0.0
+    at_a_time: int | None = None
 
 
 def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
@@ -95,11 +98,12 @@ def count_work(config: RunConfig, prepared: Preparation) -> Workload:
     return workload(
         plan,
         prepared.shapes,
-        len(config.devices),
+        prepared.at_a_time or len(config.devices),
         len(folds) - every_case,
         every_case=every_case,
         training_cases=len(prepared.folds[-1].training),
         coverage=max(seen, 1e-3),
+        validate_every=config.deployment.validate_every,
     )
 
 
@@ -111,17 +115,20 @@ def versions() -> dict[str, str]:
 
 
 class _Recipes:
-    """The recipes of a request, of whatever length."""
+    """The recipes of a request, of whatever length; in the run's own precision where it has one already."""
 
     def __init__(self, request: Request, prepared: Preparation) -> None:
         self._request, self._plan = request, prepared.plan
         self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
-        self._precision = resolve_precision("auto", request.devices[0])
+        known, found = request.config, resolve_precision("auto", request.devices[0])
+        self._precision = {
+            stage: getattr(known, name).recipe.precision if known else found for name, stage in STAGES.items()
+        }
 
     def of(self, stage: PaperStage, iterations: int | None = None) -> Recipe:
         """The stage's recipe, of its own length or another one."""
         length = {} if iterations is None else {"iterations": iterations}
-        return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision)
+        return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision[stage])
 
     def in_place(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The derived values, a length as the recipe of that length."""

@@ -82,9 +82,12 @@ class MemoryFit:
         self._space, self._width, self._step, self._device = space, width, step, device
         self.available, self._reporter, self._measure = available, reporter, measure or measure_step
         self._correction = 1.0
+        self._measured: dict[Size, bool] = {}
 
     def __call__(self, patch: Size) -> bool:
-        """Return true if a step on patches of this size fits."""
+        """Return true if a step on patches of this size fits; one is measured once."""
+        if patch in self._measured:
+            return self._measured[patch]
         predicted = self._predicted(patch)
         if predicted * self._correction <= self.available * SPARE:
             return True
@@ -95,6 +98,7 @@ class MemoryFit:
             self._correction = peak / predicted  # so that sizes far too large aren't tried one by one
         fits = peak is not None and peak <= self.available * USED
         self._reporter.say(self._result(patch, peak, fits))
+        self._measured[patch] = fits
         return fits
 
     @cached_property

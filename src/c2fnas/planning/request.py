@@ -44,7 +44,7 @@ class Request:
         devices: of the run.
         design: the network that is trained where nothing is searched.
         config: the run's own configuration with what may still change in it; None where it has to be made.
-        replan: true if values of the plan are asked for that the plan in the folder was not made with.
+        replan: true if values of the plan are asked for that the plan in the folder was not made with, or another time.
         folds: the division into folds; one that asks for nothing keeps the folds that are there.
     """
 
@@ -62,6 +62,11 @@ class Request:
     def draft(self) -> RunConfig:
         """The configuration as far as it is known without data."""
         return draft(self.part, self.budget)
+
+    @property
+    def division(self) -> FoldChoice:
+        """The division into folds by all values that were given, in earlier calls too."""
+        return FoldChoice(**self.draft.folds.model_dump())
 
     @property
     def width(self) -> float:
@@ -138,7 +143,8 @@ def request_for(
         alone = amend and all(name.partition(".")[0] in AMENDABLE for name in changes)
         config = _amended(folder, known, changes, whole, part) if alone or begun_stages(folder) else None
     # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
-    replan = any(map(_plans, changes)) and (any(map(_plans, asked)) or "plan.yaml" not in changes)
+    another = any(map(_plans, changes)) or draft(part, budget).hours != known.hours
+    replan = another and (any(map(_plans, asked)) or "plan.yaml" not in changes)
     return Request(budget, base, whole, part, devices, design, config, replan, folds)
 
 

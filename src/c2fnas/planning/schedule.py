@@ -1,10 +1,10 @@
 """The counts of a stage, derived when it starts, written down before its first job and fixed for it."""
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,21 @@ from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
-from c2fnas.planning.configuration import Preparation, count_work, rescheduled, timed_recipe, with_counts
+from c2fnas.planning.configuration import Preparation, configure, count_work, rescheduled, timed_recipe, with_counts
+from c2fnas.planning.counts import FEWEST_CASES
 from c2fnas.planning.forecast import forecast
+from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.timings import Timings, measure, middle_network
-from c2fnas.runs.allowance import verdict_allowance
+from c2fnas.runs.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
+from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at, with_values
+from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
+from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural
@@ -37,6 +43,14 @@ FIRST_FIELD = {
     "deployment": "deployment.recipe.iterations",
 }
 """The stages that have counts, each with a field that it freezes."""
+
+SEARCHED = ("coarse.evaluations", "fine.candidates")
+UNSEARCHED = {
+    "coarse.evaluations": "The topology is not searched, and the default one is taken",
+    "fine.candidates": "Operations are not searched, and every cell keeps the default's",
+}
+OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256")
+"""Fields of a configuration that only preparation knows."""
 
 
 def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
@@ -60,19 +74,40 @@ def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
         fixed = with_counts(run.config, request, prepared, rows[-1]["counts"])
     else:
         timings = timings_for(run, design)
-        fixed = rescheduled(run.config, request, prepared, timings, stage)
+        fixed = rescheduled(_open_again(run, request, stage), request, prepared, timings, stage)
         row = {"stage": stage, "spent": round(run.time.seconds, 1), "left": round(run.seconds_left, 1)}
         counts = {name: value_at(fixed, name) for name in COUNTS}
         append_json_line(run.folder.schedule, {**row, "timings": vars(timings), "counts": counts})
+        _tell_what_is_spent(run, stage)
     if fixed != run.config:
         run.configure(fixed)
 
 
+def _open_again(run: Run, request: Request, stage: str) -> RunConfig:
+    """The run's configuration; where more or fewer jobs run at a time than it was prepared for, all may be searched."""
+    if stage != "coarse" or run.at_a_time in (None, len(run.config.devices)):
+        return run.config
+    return with_values(run.config, {name: value_at(request.draft, name) for name in SEARCHED})
+
+
+def _tell_what_is_spent(run: Run, stage: str) -> None:
+    """Say that the final network is trained, though its time is spent."""
+    assert run.config.hours is not None
+    budget = 3600 * run.config.hours
+    if stage == "deployment" and run.seconds_left - kept_for_the_end(budget) < least_of_a_budget(budget):
+        run.reporter.say(
+            f"The budget of {duration(budget)} is spent but for {duration(max(0.0, run.seconds_left))}. The final "
+            f"network is trained for {duration(least_of_a_budget(budget))} all the same; a longer budget trains it "
+            "better."
+        )
+
+
 def derives(run: Run, stage: str, design: Design | None = None) -> bool:
     """Return true if the counts of ``stage``, which trains ``design``, are still to be derived from a time budget."""
-    return (
-        run.config.hours is not None and not frozen_by(FIRST_FIELD[stage], run.folder) and _request(run, design).by_time
-    )
+    if run.config.hours is None or run.config.deployment.extended:
+        return False
+    claimed = () if run.folder.begun_folds else ("final",)  # it may say which network before any of it is trained
+    return not frozen_by(FIRST_FIELD[stage], run.folder, but=claimed) and _request(run, design).by_time
 
 
 def _request(run: Run, design: Design | None) -> Request:
@@ -91,34 +126,54 @@ def verdict_seconds(run: Run) -> float | None:
 
 
 def forecast_of(run: Run, race: float = 0.0) -> str:
-    """Return what the run will do and how long it will take, by the counts as they are; and what it leaves out.
+    """Return what is left of the run and how long it will take, by the counts as they are; and what it leaves out.
 
     ``race`` is the seconds that a race between plans takes first.
     """
-    timings, work = timings_for(run), count_work(run.config, preparation_of(run))
+    timings, work = timings_for(run, _known_design(run)), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
-    seconds |= estimate(run.config, timings, work, run.seconds_left - race)
+    seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = forecast(run.config, run.plan.patch_size, work, seconds, run.time.seconds)
     return "\n".join([text, *left_out(run)])
 
 
-def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job]) -> str | None:
-    """Return how long a stage's trainings that are not done will take; None where no steps were timed."""
+def _known_design(run: Run) -> Design | None:
+    """The network that is trained at the end, where it is known already."""
+    if has_design(run.folder.final):
+        return read_design(run.folder.final)
+    return run.folder.found_architecture() if run.folder.fine_architecture.exists() else None
+
+
+def _done(run: Run) -> dict[str, float]:
+    """The share of each stage that is done."""
+    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in summarise_stages(files)}
+    final, length = [read_job(run.folder.final_fold(fold)) for fold in run.final_folds], run.config.deployment.recipe
+    return found | {"deployment": mean(float(job.done) or job.curve.done / length.iterations for job in final)}
+
+
+def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], together: int | None = None) -> str | None:
+    """Return how long a stage's trainings that are not done will take; None where no steps were timed.
+
+    Each has as many cores as if there were ``together`` of them.
+    """
     waiting = [job for job in jobs if "design" in job.payload and not finished(job)]
     if not waiting or not run.folder.timings.exists():
         return None
     work = count_work(run.config, preparation_of(run))
-    seconds = sum(_seconds_of(run, job, work) for job in waiting) / min(work.devices, len(waiting))
+    seconds = sum(_seconds_of(run, job, work, together or len(jobs)) for job in waiting)
+    seconds /= min(work.devices, len(waiting))
     where = ", ".join(run.config.devices)
     return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(seconds)} on {where}."
 
 
-def _seconds_of(run: Run, job: Job, work: Workload) -> float:
-    """The seconds of a training by its job, whatever its network and patch."""
+def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
+    """The seconds of a training of a stage of so many ``jobs``, whatever its network and patch."""
     payload = job.payload
     recipe, design = Recipe.model_validate(payload["recipe"]), design_from_json(payload["design"])
     length = recipe.model_copy(update={"iterations": payload["until"] or recipe.iterations})
-    timings = timings_for(run, design).times(payload["patch_factor"] ** 3)
+    timings = timings_for(run, design).times(payload["patch_factor"] ** 3).beside(jobs, work.devices)
     return network_seconds(length, timings, work, "deployment" if payload["mirror"] else "coarse")
 
 
@@ -128,26 +183,36 @@ def left_out(run: Run) -> Iterator[str]:
     if config.kind == "training" or config.hours is None:
         return
     request = request_for(run.folder)
-    most = {name: value_at(request.draft, name) for name in ("coarse.evaluations", "fine.candidates")}
-    missing = [name for name, value in most.items() if value and not value_at(config, name)]
+    missing = [name for name in SEARCHED if value_at(request.draft, name) and not value_at(config, name)]
     if not missing:
         return
+    cases = len(run.search_split.validation)
+    if missing == ["fine.candidates"] and cases < FEWEST_CASES:
+        yield (
+            f"{UNSEARCHED[missing[0]]}: to rank candidates takes {FEWEST_CASES} validation cases, and the search has "
+            f"{cases}. `--set fine.candidates=200` ranks them all the same."
+        )
+        return
     prepared, timings = preparation_of(run), timings_for(run)
-
-    def schedule(hours: float) -> dict[str, Any]:
-        left = replace(prepared, left=3600 * hours - run.time.seconds)
-        longer = rescheduled(with_values(config, {**most, "hours": hours}), request, left, timings)
-        return {name: value_at(longer, name) for name in most}
-
-    hours = hours_to_search(schedule, missing[-1], config.hours)
-    what = "Nothing is searched, and the default architecture is taken"
-    if len(missing) == 1 and config.searches:
-        what = "Operations are not searched, and every cell keeps the default's"
+    wanted = missing[-1] if cases >= FEWEST_CASES else missing[0]
+    hours = hours_to_search(lambda hours: _of_hours(run, request, prepared, timings, hours), wanted, config.hours)
+    what = UNSEARCHED[missing[0]] if config.searches else "Nothing is searched, and the default architecture is taken"
     buys = f" `--budget {hours:g}h` would pay for it." if hours else ""
     yield (
         f"{what}: {duration(3600 * config.hours)} do not pay for a well trained network and, beside it, for trainings "
         f"long enough to tell candidates apart.{buys}"
     )
+
+
+def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timings, hours: float) -> dict[str, Any]:
+    """What is searched in a budget of so many hours, which may deploy more folds and share its time otherwise."""
+    budget = f"{hours:g}h"
+    base = load_budget(budget)
+    longer = replace(request, budget=budget, base=base, part=requested(budget, request.overrides, base), config=None)
+    fields = {name: value_at(run.config, name) for name in OF_THE_DATA}
+    left = replace(prepared, left=3600 * hours - run.time.seconds)
+    config = configure(longer, fields, left, lambda *_: timings)
+    return {name: value_at(config, name) for name in SEARCHED}
 
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None) -> Timings:
@@ -156,14 +221,16 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     ``plan`` is one that may be chosen, instead of the run's.
     """
     path, plan = run.folder.timings, plan or run.plan
-    where = {"host": socket.gethostname(), "devices": list(devices), "patch": list(plan.patch_size)}
-    where["network"] = design.to_text()
+    machine = {"host": socket.gethostname(), "devices": list(devices)}
+    what = {"patch": list(plan.patch_size), "network": design.to_text()}
     kept = read_json(path) if path.exists() else {}
-    if {name: kept.get(name) for name in where} == where:
+    here = run.elsewhere or {name: kept.get(name) for name in machine} == machine
+    if here and {name: kept.get(name) for name in what} == what:
         return Timings(**kept["seconds"])
     run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)} ...")
     timings = measure(plan, design, recipe, devices)
-    write_json(path, {**where, "seconds": vars(timings)})
+    earlier = kept.get("earlier", []) if here else [folder.name for folder in _own_trainings(run)]
+    write_json(path, {**machine, **what, "seconds": vars(timings), "earlier": earlier})
     return timings
 
 
@@ -177,18 +244,24 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     if config.kind == "training" and has_design(run.folder.final):
         timed = read_design(run.folder.final)
     timings = timings_of(run, config.devices, timed, timed_recipe(config))
+    if run.elsewhere:  # a job has the cores that it was given there
+        timings = replace(timings, alone=1.0)
     factor = _slowness(run, timed, timings)
     if design is not None and design != timed:
         factor *= run.cost(design).macs / run.cost(timed).macs
     return timings.times(factor)
 
 
+def _own_trainings(run: Run) -> list[Path]:
+    """The folders of the trainings that tell the run's own pace."""
+    return [folder for folder in (*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen) if folder.exists()]
+
+
 def _slowness(run: Run, timed: Design, timings: Timings) -> float:
-    """The length of the run's own trainings in parts of what was timed; 1 before there are any."""
-    macs = run.cost(timed).macs
-    folders: Iterable[Path] = [*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen]
-    found = [_of_timed(run, read_job(folder), timings, macs) for folder in folders if folder.exists()]
-    known = [each for each in found if each is not None]
+    """The length of the run's own trainings in parts of what was timed; 1 before there are any on this machine."""
+    macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
+    own = [folder for folder in _own_trainings(run) if folder.name not in earlier]
+    known = [each for folder in own if (each := _of_timed(run, read_job(folder), timings, macs)) is not None]
     return median(known) if known else 1.0
 
 
@@ -199,9 +272,17 @@ def _of_timed(run: Run, job: JobRecord, timings: Timings, macs: int) -> float | 
         return None
     recipe = Recipe.model_validate(payload["recipe"])
     design = design_from_json(payload["design"])
-    patch = timings.patch * run.cost(design).macs / macs
-    patch += timings.augmentation if recipe.augmentation == "modern" else 0
+    devices = len(run.config.devices)
+    expected = timings.beside(_beside(run) if job.folder == run.folder.race_chosen else devices, devices)
+    patch = expected.patch * run.cost(design).macs / macs
+    patch += expected.augmentation if recipe.augmentation == "modern" else 0
     return job.training_seconds / (job.curve.done * recipe.batch_size * patch)
+
+
+def _beside(run: Run) -> int:
+    """The jobs of the stage that has left the first training: entrants of a race, or the final networks."""
+    choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
+    return len(choice.get("race", run.final_folds))
 
 
 def preparation_of(run: Run, hours: float | None = None) -> Preparation:
@@ -210,7 +291,7 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     shapes = tuple(case.restoration.shape for case in cases)
     boxes = tuple(_box(case) or shape for case, shape in zip(cases, shapes, strict=True))
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
-    return Preparation(run.plan, run.folds, shapes, boxes, left)
+    return Preparation(run.plan, run.folds, shapes, boxes, left, run.at_a_time)
 
 
 def _box(case: PreparedCase) -> Size | None:

@@ -1,9 +1,10 @@
 """A few training steps and windows, timed on the machine at hand by a worker: the driver touches no accelerator."""
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from c2fnas.cores import usable_threads
 from c2fnas.data.augment import modern_augmentation
 from c2fnas.data.plan import Plan
 from c2fnas.execution import Job, LocalProcessExecutor
+from c2fnas.execution.environment import is_cuda
 from c2fnas.inference.forward import computing
 from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.networks.designs import Design, build_design, design_from_json
+from c2fnas.runs.allowance import slowdown
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace
@@ -35,15 +39,21 @@ class Timings:
         patch: forward and backward of one patch through a network in the middle of the space.
         window: forward of one window.
         augmentation: of one patch, where a recipe has the modern one; it takes its time from the training on a CPU.
+        alone: the seconds of a job that has all the cores, in parts of those of one of several devices that share them.
     """
 
     patch: float
     window: float
     augmentation: float = 0.0
+    alone: float = 1.0
 
     def times(self, factor: float) -> "Timings":
         """Return the same for ``factor`` times as much work, or as slow a machine."""
-        return Timings(*(factor * seconds for seconds in (self.patch, self.window, self.augmentation)))
+        return Timings(factor * self.patch, factor * self.window, factor * self.augmentation, self.alone)
+
+    def beside(self, jobs: int, devices: int) -> "Timings":
+        """Return the same for one of so many jobs of a stage: of fewer jobs than devices, each has more cores."""
+        return self.times(slowdown(self.alone, jobs, devices))
 
 
 def middle_network(space: SearchSpace, width: float) -> Architecture:
@@ -55,7 +65,7 @@ def middle_network(space: SearchSpace, width: float) -> Architecture:
 def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]) -> Timings:
     """Time a few training steps and windows of ``design`` on the first of ``devices``, in a process of its own.
 
-    Where several devices are shares of one processor, the process gets its share of the cores.
+    Where several devices are shares of one processor, the process gets its share of the cores, and then all of them.
 
     Raises:
         RuntimeError: the steps failed.
@@ -64,6 +74,7 @@ def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]
         "plan": plan.model_dump(mode="json"),
         "design": design.to_json(),
         "recipe": recipe.model_dump(mode="json"),
+        "threads": usable_threads() if len(devices) > 1 and not is_cuda(devices[0]) else None,
     }
     return Timings(**run_once("timing", "c2fnas.planning.timings:time_on_device", payload, devices))
 
@@ -89,20 +100,36 @@ def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[
 def time_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """Time steps and windows; the job of :func:`measure`."""
     plan, recipe = Plan.model_validate(payload["plan"]), Recipe.model_validate(payload["recipe"])
-    return asdict(time_network(plan, design_from_json(payload["design"]), recipe, device))
+    design = design_from_json(payload["design"])
+    timings, own, threads = time_network(plan, design, recipe, device), usable_threads(), payload["threads"]
+    if threads is None or threads <= own:
+        return asdict(timings)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    alone = _time_step(plan, _network(plan, design), recipe, device) / timings.patch
+    return asdict(replace(timings, alone=min(1.0, max(own / threads, alone))))
 
 
 def time_network(plan: Plan, design: Design, recipe: Recipe, device: str) -> Timings:
     """Time a few training steps and windows of ``design`` on ``device``, in this process."""
-    network = build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
+    network = _network(plan, design)
+    patch = _time_step(plan, network, recipe, device)
+    window = _time_window(network.to(device).eval(), plan, recipe, torch.device(device))
+    return Timings(patch=patch, window=window, augmentation=_time_augmentation(plan, device))
+
+
+def _network(plan: Plan, design: Design) -> torch.nn.Module:
+    return build_design(design, in_channels=len(plan.channels), classes=plan.outputs)
+
+
+def _time_step(plan: Plan, network: torch.nn.Module, recipe: Recipe, device: str) -> float:
+    """Seconds of a training step for one patch."""
     patches = min(2, recipe.batch_size)
     timed = recipe.model_copy(update={"volumes": patches, "patches_per_volume": 1, "micro_batch": None})
     batch = noise(patches, len(plan.channels), len(plan.scheme.parts), plan.patch_size)
     seconds = time_iterations(
         network, lambda a, b: repeat(batch, b - a), timed, TIMED_ITERATIONS, device=device, scheme=plan.scheme
     )
-    window = _time_window(network.to(device).eval(), plan, recipe, torch.device(device))
-    return Timings(patch=seconds / patches, window=window, augmentation=_time_augmentation(plan, device))
+    return seconds / patches
 
 
 def noise(patches: int, channels: int, classes: int, patch: Size) -> SimpleNamespace:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
+from c2fnas.files import read_json
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configuration import COUNTS
@@ -20,6 +21,12 @@ NO_VERDICT = (
     "No verdict was made: nothing here says whether the searched network is better than a plain one that was trained "
     "at equal cost."
 )
+
+OF_TRAINING = (
+    *(f"deployment.recipe.{name}" for name in ("name", "precision", "iterations")),
+    *("deployment.folds", "deployment.start", "width", "verdict"),
+)
+"""Fields that the options of `c2fnas train` set."""
 
 
 def lead(run: ReportSummary) -> str:
@@ -67,6 +74,8 @@ def repeatability(run: ReportSummary) -> str:
         reasons.append("GPU libraries add in varying order")
     if run.workers > 1 and not _only_trained(run):
         reasons.append("with several devices, the candidate that ends first decides what is tried next")
+    if run.folder.taken.exists() and (taken := read_json(run.folder.taken)["cases"]) is not None:
+        reasons.append(f"the time paid for {len(taken)} of the cases, and elsewhere may pay for more or fewer")
     if run.processes > 1:
         reasons.append(f"{run.processes} processes trained together, where the command starts one")
     if not reasons:
@@ -83,7 +92,7 @@ def repeat_command(run: ReportSummary) -> str:
     options = {"--budget": config.budget, "--seed": config.seed, "--devices": ",".join(config.devices)}
     if not _only_trained(run):
         return _command("run", [config.dataset_path, "NEW", *_fixed(run)], options)
-    words = [config.dataset_path, "NEW", *_design(run.design)]
+    words = [config.dataset_path, "NEW", *_design(run.design), *_fixed(run)]
     if config.deployment.start:
         words += ["--from", str(run.folder.start_model)]
     options |= {
@@ -98,11 +107,14 @@ def repeat_command(run: ReportSummary) -> str:
 def _fixed(run: ReportSummary) -> list[str]:
     """The user's own values as options; of a time budget also its counts, its width and what it chose of the plan."""
     config, fixed = run.config, dict[str, object]()
-    if config.hours is not None:
+    trained = _only_trained(run)
+    if config.hours is not None and not trained:
         fixed |= {name: value_at(config, name) for name in (*COUNTS, "width")}
     if config.hours is not None and run.plan is not None and run.plan.spacing is not None:
         fixed |= {"plan.spacing": run.plan.spacing, "plan.patch_size": run.plan.patch_size}
-    fixed = {name: value for name, value in (fixed | config.overrides).items() if value is not None and name != "seed"}
+    named = ("seed", *(OF_TRAINING if trained else ()))
+    given = {name: value for name, value in config.overrides.items() if name not in named}
+    fixed = {name: value for name, value in (fixed | given).items() if value is not None}
     return [word for name, value in fixed.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
 

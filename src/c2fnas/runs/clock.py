@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
+from c2fnas.runs.poll import polling
 
 Now = Callable[[], float]
 
@@ -35,7 +37,7 @@ class ActiveTime:
 
     def __init__(self, path: Path, now: Now = time.monotonic) -> None:
         self._path, self.now = path, now
-        self._before, self._kept = 0.0, 0.0
+        self._before = 0.0
         self._began: float | None = None
 
     @property
@@ -53,18 +55,21 @@ class ActiveTime:
             return
         self._before, self._began = self._read(), self.now()
         try:
-            yield
+            with polling(self._keep_if_possible, KEPT_EVERY):
+                yield
         finally:
-            self.keep()
+            self._keep()
             self._began = None
 
-    def keep(self, every: float = 0.0) -> None:
-        """Write the sum down where ``every`` seconds have passed since it was written last."""
-        seconds = self.seconds
-        begun = self._path.with_name("fingerprint.json").exists()  # a mistake leaves nothing behind
-        if self._began is not None and begun and seconds - self._kept >= every:
-            write_json(self._path, {"seconds": seconds})
-            self._kept = seconds
+    def _keep(self) -> None:
+        """Write the sum down."""
+        if self._path.with_name("fingerprint.json").exists():  # a mistake leaves nothing behind
+            write_json(self._path, {"seconds": self.seconds})
+
+    def _keep_if_possible(self) -> None:
+        """The same in a thread, since cases are prepared, plans weighed and steps timed without any other loop."""
+        with suppress(OSError, UserError):  # a full disk is told of by the work itself
+            self._keep()
 
     def _read(self) -> float:
         return float(read_json(self._path)["seconds"]) if self._path.exists() else 0.0

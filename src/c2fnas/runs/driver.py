@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.log import WarningLog
-from c2fnas.runs.clock import KEPT_EVERY
 from c2fnas.runs.live import note_on, share_done
+from c2fnas.runs.poll import REFRESH_SECONDS
 from c2fnas.runs.run import Run
-
-REFRESH_SECONDS = 0.5
 
 
 def drive(
@@ -52,7 +50,6 @@ def drive(
             executor.submit(job)
         if not executor.running:
             return
-        run.time.keep(every=KEPT_EVERY)
         waited_for = executor.running
         outcome = executor.wait(REFRESH_SECONDS)
         for warning in log.unread(waited_for):
@@ -66,12 +63,17 @@ def drive(
 
 
 def run_jobs(
-    run: Run, stage: str, jobs: Sequence[Job], *, settle: Callable[[Outcome], None] = lambda outcome: None
+    run: Run,
+    stage: str,
+    jobs: Sequence[Job],
+    *,
+    settle: Callable[[Outcome], None] = lambda outcome: None,
+    together: int | None = None,
 ) -> list[Outcome]:
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     A job whose folder already holds its result answers at once, so a repeated call carries on where the last stopped.
-    ``settle`` hears of every outcome as it comes.
+    ``settle`` hears of every outcome as it comes. Each job has as many cores as if there were ``together`` of them.
     """
     waiting = deque(jobs)
     outcomes: dict[str, Outcome] = {}
@@ -88,7 +90,7 @@ def run_jobs(
         keep,
         finished=lambda: len(outcomes),
         so_far=lambda: _best(outcomes),
-        jobs=len(jobs),
+        jobs=together or len(jobs),
     )
     run.reporter.finish(stage)
     return [outcomes[job.id] for job in jobs]

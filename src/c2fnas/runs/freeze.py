@@ -1,6 +1,6 @@
 """The table of the stages that freeze a configuration's fields, and the one refusal of a change that comes too late."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,13 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
     return {stage: place for stage, place in places.items() if place.exists()}
 
 
-def frozen_by(field: str, folder: RunFolder) -> str | None:
-    """Return the stage that has begun with ``field``, so that it can't change any more; None while it can."""
+def frozen_by(field: str, folder: RunFolder, *, but: Collection[str] = ()) -> str | None:
+    """Return the stage that has begun with ``field``, so that it can't change any more; None while it can.
+
+    Stages of ``but`` do not count.
+    """
     stages = next(stages for sections, stages in TABLE if any(_within(field, section) for section in sections))
-    return next((stage for stage in begun_stages(folder) if stage in stages), None)
+    return next((stage for stage in begun_stages(folder) if stage in stages and stage not in but), None)
 
 
 def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:

@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from c2fnas.runs.driver import REFRESH_SECONDS
 from c2fnas.runs.folder import RunFolder
+
+REFRESH_SECONDS = 0.5
 
 
 @contextmanager
-def polling(look: Callable[[], None]) -> Iterator[None]:
-    """Call ``look`` in a thread, again and again until the body has ended."""
+def polling(look: Callable[[], None], every: float = REFRESH_SECONDS) -> Iterator[None]:
+    """Call ``look`` in a thread, every so many seconds until the body has ended."""
     ended = threading.Event()
 
     def keep_looking() -> None:
-        while not ended.wait(REFRESH_SECONDS):
+        while not ended.wait(every):
             look()
 
     thread = threading.Thread(target=keep_looking, daemon=True)

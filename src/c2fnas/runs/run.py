@@ -120,6 +120,16 @@ class Run:
         return self._executor
 
     @property
+    def at_a_time(self) -> int | None:
+        """The jobs that the executor runs at a time; None where there is no executor yet."""
+        return None if self._executor is None else self._executor.slots
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if the executor's jobs may run on other machines than this one."""
+        return self._executor is not None and self._executor.elsewhere
+
+    @property
     def seconds_left(self) -> float:
         """Seconds that are left of the run's time budget; infinitely many where it has none."""
         hours = self.config.hours

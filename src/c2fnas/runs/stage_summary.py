@@ -8,7 +8,7 @@ from typing import Any, Literal
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json_lines
-from c2fnas.runs.allowance import affordable_references, verdict_allowance
+from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
@@ -213,7 +213,8 @@ def _trainings_of_verdict(run: RunFiles, deployment: StageSummary) -> int:
     left = 3600 * config.hours - ActiveTime(run.folder.spent).seconds - (deployment.eta or 0)
     allowance = known[0] if known else verdict_allowance(config, left)
     one = (deployment.seconds + (deployment.left or 0)) / max(1, deployment.total)
-    return min(1, scored) * affordable_references(config.references, allowance, one, len(config.devices))
+    cost = cost_of_references(one, max(1, deployment.total), len(config.devices), measured_alone(run.folder))
+    return min(1, scored) * affordable_references(config.references, allowance, cost)
 
 
 def _verifies(job: JobRecord) -> bool:

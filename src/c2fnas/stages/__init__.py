@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "preparation": ["prepare"],
         "supernet": ["train_supernet"],
         "train": ["TrainOptions", "train_architecture"],
-        "training": ["TrainingSpec", "run_all", "train_and_score"],
+        "training": ["train_and_score"],
+        "training_jobs": ["TrainingSpec", "run_all"],
     },
 )

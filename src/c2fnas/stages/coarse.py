@@ -23,7 +23,8 @@ from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.training import WEIGHTS, TrainingSpec, failure_of, score, training_job
+from c2fnas.stages.training import WEIGHTS, score
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.weights import load_weights
 

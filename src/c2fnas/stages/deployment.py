@@ -8,7 +8,7 @@ from c2fnas.data.folds import EVERY_CASE, Fold
 from c2fnas.errors import UserError
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.execution.call import finished
+from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import store_keep_largest
@@ -16,7 +16,7 @@ from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.planning.schedule import derives, fix_counts, timings_for
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.run import Run
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.metrics_log import EVERY
 
 STAGE, MEASURED = "deployment", "measured steps"
@@ -40,8 +40,11 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     Raises:
         UserError: a fold could not be trained, the others' models are kept; or those of another design lie there.
     """
-    _measure_steps(run, design, folds[0])
+    _measure_steps(run, design, folds)
+    planned = run.config.deployment.recipe.iterations
     fix_counts(run, STAGE, design)
+    if (found := run.config.deployment.recipe.iterations) != planned:
+        run.reporter.say(f"Deployment: {found} iterations, by what was measured and what is left of the budget.")
     claim(run.folder, design)
     jobs = [fold_job(run, design, fold) for fold in folds]
     outcomes = run_all(run, STAGE, jobs)
@@ -56,20 +59,22 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     return deployed(run, design, folds)
 
 
-def _measure_steps(run: Run, design: Design, fold: Fold) -> None:
+def _measure_steps(run: Run, design: Design, folds: Sequence[Fold]) -> None:
     """Train the network for a few seconds where a time budget has seen no training yet, to know how fast it really is.
 
-    Steps on noise were timed before, in a process of their own; here patches come from the cases.
+    Steps on noise were timed before, in a process of their own; here patches come from the cases. It has the cores that
+    each of the folds will have.
     """
-    known = run.folder.race_chosen.exists() or any(run.folder.coarse.glob("[0-9]*"))
+    known = (run.folder.race_chosen / RESULT).exists() or any(run.folder.coarse.glob("[0-9]*"))
     if known or not derives(run, STAGE, design):
         return
     assert run.config.hours is not None
     recipe = run.config.deployment.recipe
     seconds = min(MEASURED_SHARE * 3600 * run.config.hours, MEASURED_SECONDS)
-    iterations = int(seconds / (recipe.batch_size * timings_for(run, design).patch)) // EVERY * EVERY
-    spec = TrainingSpec(design, recipe, fold=fold, seed=run.config.seed, until=max(EVERY, iterations), cases=1)
-    run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.race_chosen, spec)])
+    timings = timings_for(run, design).beside(len(folds), run.executor.slots)
+    until = max(EVERY, int(seconds / (recipe.batch_size * timings.patch)) // EVERY * EVERY)
+    spec = TrainingSpec(design, recipe, fold=folds[0], seed=run.config.seed, until=until, cases=1)
+    run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.race_chosen, spec)], together=len(folds))
 
 
 def deployed(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:

@@ -1,34 +1,22 @@
 """Preparation: from a data set to a run folder that every stage can work in. Each step is done once and kept."""
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import INDEX, disk_needed, prepare_cases
+from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.folds import (
-    ClassCounts,
-    FoldChoice,
-    Split,
-    chosen_groups,
-    class_counts,
-    make_folds,
-    missing_classes,
-    refuse_undivided,
-    unmeasurable,
-)
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.planning.affordable import affordable_cases, affordable_plan, drawn, memory_fit, restricted
+from c2fnas.planning.affordable import affordable_plan, memory_fit
 from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan
@@ -36,10 +24,8 @@ from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request
 from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.freeze import refuse_frozen
-from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Run, load_folds, load_groups
+from c2fnas.runs.run import Run, load_folds
+from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
 SHOWN = 5
@@ -62,12 +48,14 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     """
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
-    if request.draft.hours is not None and not (run.folder.cache / INDEX).exists():
-        _leave_out(run, data, plan, request.draft)
+    if request.by_time:
+        leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
     if kept is None or kept != run.config:
         run.folder.budget.unlink(missing_ok=True)
+        if kept is None:
+            run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
         run.configure(kept or _configured(run, data, request))
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
@@ -83,8 +71,9 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     """
     reading = read_dataset(dataset).with_spacing(request.draft.stated_spacing)
     data = reading.sound(dataset)
+    forget_drawn(run.folder, request)
     if not run.folder.folds.exists():
-        _divided(data, request)  # what can't be divided is refused before it is read
+        divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
     return data, _plan(run, data, request)
 
@@ -130,7 +119,7 @@ def _scan(reading: Reading, run: Run) -> Scan:
         raise UserError(_refusal(dataset, hindering))
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
-    _tell([problem for problem in warnings if not problem.case], reporter)
+    tell_warnings([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
 
@@ -145,11 +134,6 @@ def _hint(dataset: Dataset) -> str:
     return f"`c2fnas check {dataset.root}` lists every one."
 
 
-def _tell(warnings: Iterable[Problem], reporter: Reporter) -> None:
-    for warning in warnings:
-        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
-
-
 def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == severity]
 
@@ -159,12 +143,16 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     folder, config, fingerprint = run.folder, request.draft, run.fingerprint
     made = folder.plan.exists() and not request.replan
     if not made:
+        folder.choice.unlink(missing_ok=True)
+        shutil.rmtree(folder.race, ignore_errors=True)
         fits = memory_fit(run, request)
         try:
             if not request.by_time or config.plan.style == "paper" or "resize" in config.plan.given:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
             else:
-                plan = affordable_plan(run, data, request, fits)
+                divides = request.folds.given or not folder.folds.exists()
+                folds = divided(data, request) if divides else load_folds(folder.folds)
+                plan = affordable_plan(run, data, request, fits, folds)
         except NothingFits as error:
             raise UserError(
                 f"{request.devices[0]}: {error} into {fits.available / 1e9:.1f} GB of memory. Free some, use another "
@@ -189,25 +177,10 @@ def _tell_departures(plan: Plan, run: Run) -> None:
         )
 
 
-def _leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
-    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so."""
-    assert config.hours is not None
-    folds, groups = load_folds(run.folder.folds), load_groups(run.folder.folds)
-    count, hours = affordable_cases(run, data, plan, config.hours)
-    if count < len(data.training):
-        kept = drawn(folds, chosen_groups(data, FoldChoice(**config.folds.model_dump())), count, config.seed)
-        write_json(run.folder.folds, [_row(split, groups) for split in kept])
-        taken = len({case for split in kept for case in (*split.training, *split.validation)})
-        run.reporter.say(
-            f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
-            f"{taken} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
-        )
-
-
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    known = {case for split in load_folds(run.folder.folds) for case in (*split.training, *split.validation)}
+    known = case_ids(load_folds(run.folder.folds))
     cases = [case for case in dataset.training if case.id in known]
-    _forecast_disk(plan, run, known)
+    count, begun = _forecast_disk(plan, run, known), run.time.now()
     run.reporter.start("prepare cases", len(cases))
     prepare_cases(
         cases,
@@ -217,10 +190,13 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         progress=lambda done, total: run.reporter.update("prepare cases", done),
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
+    if count and run.folder.choice.exists():
+        seconds = (run.time.now() - begun) / count  # a race prepares them for other plans
+        write_json(run.folder.choice, {**read_json(run.folder.choice), "case_seconds": seconds})
 
 
-def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
-    """Tell what the prepared cases will take of the disk, before the first of them is read.
+def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> int:
+    """Tell what the prepared cases will take of the disk, before the first of them is read; returns their number.
 
     Raises:
         UserError: that is more than is free.
@@ -235,74 +211,4 @@ def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> None:
         )
     if count:
         run.reporter.say(f"{cases} will take {room}.")
-
-
-def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
-    """Return the folds in the run folder, made where there are none, and true if they are new.
-
-    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
-
-    Raises:
-        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
-    """
-    folder, choice = run.folder, request.folds
-    known = load_folds(folder.folds) if folder.folds.exists() else None
-    if known is not None and not choice.given:
-        return known, False
-    folds = _divided(dataset, request)
-    groups = _of_validation(folds, chosen_groups(dataset, choice))
-    if known is not None:
-        same = restricted(folds, known)
-        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
-            return known, False
-    if known is not None:
-        refuse_frozen({"folds": (None, None)}, folder)
-    write_json(folder.folds, [_row(split, groups) for split in folds])
-    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
-    return folds, True
-
-
-def _divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
-    folds = make_folds(dataset, request.folds, request.draft.seed)
-    if request.draft.kind == "search":
-        refuse_undivided(dataset, folds)
-    return folds
-
-
-def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
-    return {case: groups[case] for split in folds for case in split.validation if case in groups}
-
-
-def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
-    """A fold as the file has it; with groups where validation cases share some."""
-    row = {"training": list(split.training), "validation": list(split.validation)}
-    own = _of_validation([split], groups)
-    return {**row, "groups": own} if own else row
-
-
-def _tell_missing(
-    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
-) -> None:
-    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
-    counts = class_counts(folds, present, len(dataset.classes))
-    alone = not folds[0].validation
-    name = folder.folds.name
-    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
-    _tell(warnings, reporter)
-    _keep_warnings(dataset, folder, warnings, counts)
-
-
-def _keep_warnings(
-    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
-) -> None:
-    """Add the warnings to those of the check, in place of those about earlier folds."""
-    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
-    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
-    names = [each.name for each in dataset.classes]
-    table = [
-        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
-        for count in counts
-    ]
-    write_json(
-        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
-    )
+    return count

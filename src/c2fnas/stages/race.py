@@ -1,87 +1,103 @@
 """The race between plans that are close: one topology trained on each for an equal time, whole volumes decide."""
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from c2fnas.cores import usable_cores
-from c2fnas.data.cache import prepare_cases
+from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.layouts import read_dataset
-from c2fnas.data.plan import save_plan
+from c2fnas.data.plan import Plan, save_plan
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import Design
-from c2fnas.planning.budget import START_SECONDS, TO_COMPARE
-from c2fnas.planning.choice import Candidate
+from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.planning.budget import CASE_OVERHEAD, START_SECONDS, TO_COMPARE, affordable_iterations
+from c2fnas.planning.choice import Candidate, typical_shape
+from c2fnas.planning.presets import Part, complete_recipe
 from c2fnas.planning.request import request_for
-from c2fnas.planning.schedule import forecast_of
+from c2fnas.planning.schedule import forecast_of, timings_for
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.training.recipe import Recipe
 
 STAGE = "race"
 SHARE = 0.1
-"""The most of a budget that a race takes, the preparation of cases for the other plans included."""
-FOR_CASES = 0.25
-"""The part of it that is kept for this preparation and for scoring."""
+"""The most of a budget that a race takes, the preparation of cases for the other plans and scoring included."""
 CASES = 8
 """Validation cases that score an entrant."""
+
+
+class _TooLong(Exception):
+    """The preparation of cases has taken the time of the trainings."""
 
 
 def entrants_of(run: Run) -> list[Candidate]:
     """Return the plans to race, the run's own first; none where the choice is clear, made, or the user's.
 
-    A race too short for trainings that can be told apart says nothing, and is left out.
+    A race too short for trainings that can be told apart says nothing, and is left out; so is an entrant whose cases
+    find no place on the disk. Once a race's trainings have begun, they are what they were.
     """
-    hours = run.config.hours
-    if hours is None or not run.folder.choice.exists() or begun_stages(run.folder):
+    folder = run.folder
+    if run.config.hours is None or run.config.plan.given or not folder.choice.exists() or begun_stages(folder):
         return []
-    choice = read_json(run.folder.choice)
+    choice = read_json(folder.choice)
     entrants = [Candidate.from_json(each) for each in choice["close"]]
-    if "race" in choice or not entrants or entrants[0].plan != run.plan:
+    if "race" in choice or len(entrants) < 2 or entrants[0].plan != run.plan:
         return []
-    while len(entrants) > 1 and _seconds(hours, len(entrants)) < max(_least(run, each) for each in entrants):
+    if "iterations" in choice:
+        return entrants[: len(choice["iterations"])]
+    while len(entrants) > 1 and not _pays(run, entrants, choice):
         entrants.pop()
     return entrants if len(entrants) > 1 else []
 
 
 def race_seconds(run: Run) -> float:
     """Return the seconds that the race before the run will take at most; 0 without one."""
-    return SHARE * 3600 * (run.config.hours or 0) if entrants_of(run) else 0.0
+    return _share(run) if entrants_of(run) else 0.0
 
 
-def race_plans(run: Run, dataset: Path, design: Design | None = None) -> Run:
+def race_plans(run: Run, dataset: Path) -> Run:
     """Race the plans that are close, if there are any, and return the run with the best one.
 
-    Resumes: an entrant that is trained is not trained again.
+    Resumes at any point: an entrant that is trained is not trained again, and a winner that is known gets its place.
 
     Args:
         run: prepared by the plan that is expected to be the best; its executor runs the trainings.
         dataset: whose cases are prepared for the other plans.
-        design: the network that is trained; by default one in the middle of the space.
     """
     entrants = entrants_of(run)
-    if not entrants:
-        return run
-    assert run.config.hours is not None
-    data = read_dataset(dataset).with_spacing(run.config.stated_spacing).sound(dataset)
-    tracks = [_Track(run, number, each) for number, each in enumerate(entrants)]
-    for track in tracks[1:]:
-        track.prepare(data)
-    design = design or middle_network(run.config.space, run.width)
-    seconds = _seconds(run.config.hours, len(entrants))
-    outcomes = run_all(run, STAGE, [track.job(design, seconds) for track in tracks])
+    if entrants:
+        _race(run, dataset, entrants)
+    if _settle(run):
+        run = prepare(run.using(), dataset, request_for(run.folder))
+    if entrants:
+        run.reporter.say(forecast_of(run))
+    return run
+
+
+def _race(run: Run, dataset: Path, entrants: Sequence[Candidate]) -> None:
+    """Leave the figures of the race, and the number of the best, in ``planning.json``."""
+    tracks = _prepared(run, dataset, entrants)
+    if len(tracks) < 2:
+        run.reporter.say("No race: preparing the cases for another plan takes too much of the time.")
+        return _note(run, race=[])
+    outcomes = run_all(run, STAGE, [track.job(count) for track, count in _lengths(run, tracks)])
     dice = [-1.0 if failure_of(each) else (each.value or {})["dice"] for each in outcomes]
-    best = tracks[max(range(len(tracks)), key=lambda number: dice[number])]
     for track, found in zip(tracks, dice, strict=True):
         run.reporter.say(f"Race: {track.entrant.text}: Dice {'–' if found < 0 else f'{found:.4f}'}.")
-    if _finish(run, tracks, best, dice):
-        run = prepare(run.using(), dataset, request_for(run.folder))
-    run.reporter.say(forecast_of(run))
-    return run
+    figures = [
+        {"plan": track.entrant.text, "dice": None if found < 0 else round(found, 4)}
+        for track, found in zip(tracks, dice, strict=True)
+    ]
+    _note(run, race=figures, best=max(range(len(dice)), key=lambda number: dice[number]))
 
 
 @dataclass(frozen=True)
@@ -92,70 +108,164 @@ class _Track:
     number: int
     entrant: Candidate
 
-    @property
+    @cached_property
     def own(self) -> Run:
         return self.run if self.number == 0 else Run(self.run.folder.race / f"{self.number}")
 
-    def prepare(self, data: Dataset) -> None:
-        """Make a run folder for the plan, with the cases prepared by it."""
-        own, plan = self.own, self.entrant.plan
+    @cached_property
+    def _part(self) -> Part:
+        return request_for(self.run.folder).part["deployment"]["recipe"]
+
+    def prepare(self, data: Dataset, until: float) -> None:
+        """Make a run folder for the plan, with the cases prepared by it; ``until`` is the active second to stop at."""
+        own, plan, reporter = self.own, self.entrant.plan, self.run.reporter
         own.folder.root.mkdir(parents=True, exist_ok=True)
         for name in ("folds", "fingerprint"):
             shutil.copy2(getattr(self.run.folder, name), getattr(own.folder, name))
         save_plan(plan, own.folder.plan)
         self.run.config.save(own.folder.config)
-        known = {case for fold in self.run.folds for case in (*fold.training, *fold.validation)}
+        known = _cases_of(self.run)
         cases = [case for case in data.training if case.id in known]
         stage = f"prepare cases for plan {self.number + 1}"
-        self.run.reporter.start(stage, len(cases))
-        prepare_cases(
-            cases,
-            plan,
-            own.folder.cache,
-            workers=usable_cores(),
-            progress=lambda done, total: self.run.reporter.update(stage, done),
-        )
-        self.run.reporter.finish(stage)
+
+        def progress(done: int, total: int) -> None:
+            reporter.update(stage, done)
+            if self.run.time.seconds > until:
+                raise _TooLong
+
+        reporter.start(stage, len(cases))
+        prepare_cases(cases, plan, own.folder.cache, workers=usable_cores(), progress=progress)
+        reporter.finish(stage)
 
     @property
     def folder(self) -> Path:
         return self.own.folder.race / "training"
 
-    def job(self, design: Design, seconds: float) -> Job:
-        recipe = self.run.config.deployment.recipe
-        iterations = max(1, int((seconds - START_SECONDS) / (recipe.batch_size * self.entrant.patch_seconds)))
-        spec = TrainingSpec(
-            design, recipe.with_iterations(iterations), seed=self.run.config.seed, cases=CASES, keep="nothing"
-        )
+    def recipe(self, iterations: int) -> Recipe:
+        """The final network's recipe at this length, which may be too short for what that one has."""
+        length, precision = {"iterations": iterations}, self.run.config.deployment.recipe.precision
+        return complete_recipe(self._part | length, "deployment", self.entrant.plan, precision)
+
+    def iterations(self, seconds: float, augmentation: float) -> int:
+        """The iterations that the seconds pay, those of augmenting a patch counted where the recipe does it."""
+
+        def cost(iterations: int) -> float:
+            recipe = self.recipe(iterations)
+            patch = self.entrant.patch_seconds + (augmentation if recipe.augmentation == "modern" else 0)
+            return START_SECONDS + iterations * recipe.batch_size * patch
+
+        return affordable_iterations(seconds, cost)
+
+    def job(self, iterations: int) -> Job:
+        design = middle_network(self.run.config.space, self.run.width)
+        spec = TrainingSpec(design, self.recipe(iterations), seed=self.run.config.seed, cases=CASES, keep="nothing")
         return training_job(self.own, f"plan {self.number + 1}", self.folder, spec)
 
 
-def _finish(run: Run, tracks: list[_Track], best: _Track, dice: list[float]) -> bool:
-    """Keep the winner's plan, cases and training, write the figures down, and delete the rest."""
-    figures = [
-        {"plan": track.entrant.text, "dice": None if found < 0 else round(found, 4)}
-        for track, found in zip(tracks, dice, strict=True)
-    ]
-    other = best.number > 0
-    if other:
-        save_plan(best.entrant.plan, run.folder.plan)
-        for kept, place in ((best.own.folder.cache, run.folder.cache), (best.folder, run.folder.race_chosen)):
-            shutil.rmtree(place, ignore_errors=True)
-            kept.rename(place)
-    else:
-        best.folder.rename(run.folder.race_chosen)
-    write_json(run.folder.choice, {**read_json(run.folder.choice), "race": figures})
-    for left in (tracks[0].folder, *(track.own.folder.root for track in tracks[1:])):
-        shutil.rmtree(left, ignore_errors=True)
-    return other
+def _prepared(run: Run, dataset: Path, entrants: Sequence[Candidate]) -> list[_Track]:
+    """The entrants whose cases are prepared while there is time for their trainings; those after them are left out."""
+    tracks = [_Track(run, number, each) for number, each in enumerate(entrants)]
+    choice = read_json(run.folder.choice)
+    if "iterations" in choice:
+        return tracks
+    data = read_dataset(dataset).with_spacing(run.config.stated_spacing).sound(dataset)
+    begun = choice.get("begun", run.time.seconds)
+    _note(run, begun=begun)
+    for count, track in enumerate(tracks[1:], start=1):
+        try:
+            track.prepare(data, begun + _share(run) - _trainings(run, entrants[: count + 1]))
+        except _TooLong:
+            run.reporter.say(f"Left out of the race: {track.entrant.text}. Preparing its cases takes too long.")
+            return tracks[:count]
+    return tracks
 
 
-def _seconds(hours: float, entrants: int) -> float:
-    """The time that each entrant trains for."""
-    return SHARE * (1 - FOR_CASES) * 3600 * hours / entrants
+def _lengths(run: Run, tracks: Sequence[_Track]) -> list[tuple[_Track, int]]:
+    """The tracks with their iterations, for an equal share of the time that is left; written down when first asked."""
+    choice = read_json(run.folder.choice)
+    if "iterations" not in choice:
+        entrants = [track.entrant for track in tracks]
+        left = choice["begun"] + _share(run) - run.time.seconds - sum(_scoring(run, each) for each in entrants)
+        augmentation = timings_for(run).augmentation / prod(run.plan.patch_size)
+        choice["iterations"] = [
+            track.iterations(left / len(tracks), augmentation * prod(track.entrant.plan.patch_size)) for track in tracks
+        ]
+        _note(run, iterations=choice["iterations"])
+    return list(zip(tracks, choice["iterations"], strict=True))
 
 
-def _least(run: Run, entrant: Candidate) -> float:
-    """The shortest training by which plans can be told apart."""
+def _settle(run: Run) -> bool:
+    """Give the run the winner's plan, cases and training where there is one, and delete the rest.
+
+    Called again after a driver has died in it, it finishes. Returns true if the plan may be another one than before.
+    """
+    choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
+    best, folder = choice.pop("best", None), run.folder
+    plans = [Candidate.from_json(each).plan for each in choice.get("close", ())]
+    won = best is not None and not begun_stages(folder) and run.plan in (plans[0], plans[best])  # else edited since
+    if won:
+        own = _Track(run, best, Candidate.from_json(choice["close"][best]))
+        if best > 0:
+            save_plan(plans[best], folder.plan)
+            _move(own.own.folder.cache, folder.cache)
+        _move(own.folder, folder.race_chosen)
+    for left in folder.race.glob("*"):
+        if left != folder.race_chosen:
+            shutil.rmtree(left, ignore_errors=True)
+    if best is not None:
+        write_json(folder.choice, choice)
+    return won and best > 0
+
+
+def _move(source: Path, place: Path) -> None:
+    if source.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        source.rename(place)
+
+
+def _note(run: Run, **values: Any) -> None:
+    write_json(run.folder.choice, {**read_json(run.folder.choice), **values})
+
+
+def _cases_of(run: Run) -> set[str]:
+    return {case for fold in run.folds for case in (*fold.training, *fold.validation)}
+
+
+def _share(run: Run) -> float:
+    """The seconds of a race."""
+    return SHARE * 3600 * (run.config.hours or 0)
+
+
+def _pays(run: Run, entrants: Sequence[Candidate], choice: Mapping[str, Any]) -> bool:
+    """True if the time pays for the race, and the disk holds the others' cases.
+
+    A case takes as long as it took for the run's own plan, or longer where the grid is finer.
+    """
+    known, others = _cases_of(run), [each.plan for each in entrants[1:]]
+    rate = len(known) * choice.get("case_seconds", 0.0)
+    preparing = sum(rate * max(1.0, _voxel(run.plan) / _voxel(plan)) for plan in others)
+    cases = [case for case in run.fingerprint.cases if case.id in known]
+    folders = [run.folder.race / f"{number}" / run.folder.cache.name for number in range(1, len(entrants))]
+    needed = sum(disk_needed(cases, plan, folder)[1] for plan, folder in zip(others, folders, strict=True))
+    fits = needed <= shutil.disk_usage(run.folder.root).free
+    return fits and preparing + _trainings(run, entrants) <= _share(run)
+
+
+def _voxel(plan: Plan) -> float:
+    return prod(plan.spacing or (1.0,))
+
+
+def _trainings(run: Run, entrants: Sequence[Candidate]) -> float:
+    """The seconds of the shortest trainings by which plans can be told apart, of equal length, with their scoring."""
     views = max(TO_COMPARE.views, TO_COMPARE.passes * len(run.search_split.training))
-    return START_SECONDS + views * entrant.view_seconds
+    one = START_SECONDS + views * max(each.view_seconds for each in entrants)
+    return len(entrants) * one + sum(_scoring(run, each) for each in entrants)
+
+
+def _scoring(run: Run, entrant: Candidate) -> float:
+    """The seconds of scoring an entrant; a window's are those of the run's patch, by voxel."""
+    plan, cases = entrant.plan, min(CASES, len(run.search_split.validation))
+    i, j, k = (max(1, round(side)) for side in typical_shape(plan, run.fingerprint))
+    windows = len(SlidingWindow(patch_size=plan.patch_size, stride=plan.stride).windows((i, j, k)))
+    window = timings_for(run).window * prod(plan.patch_size) / prod(run.plan.patch_size)
+    return cases * (windows * window + CASE_OVERHEAD)

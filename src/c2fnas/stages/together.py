@@ -27,7 +27,8 @@ from c2fnas.stages.deployment import STAGE, Deployed, choose_components, deploye
 from c2fnas.stages.fine import claim_topology, topology_begun
 from c2fnas.stages.pipeline import amend, topology_to_search
 from c2fnas.stages.train import TrainOptions, announcement, ready
-from c2fnas.stages.training import TrainingSpec, is_to_be_scored, train_network
+from c2fnas.stages.training import train_network
+from c2fnas.stages.training_jobs import TrainingSpec, is_to_be_scored
 from c2fnas.training.device import local_device, make_fabric, ranks
 
 

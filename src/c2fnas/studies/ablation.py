@@ -19,7 +19,7 @@ from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run import Run, load_groups
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, final_spec, fold_job, scratch_spec
-from c2fnas.stages.training import failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "ablation"

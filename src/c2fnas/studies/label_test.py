@@ -4,11 +4,11 @@ from pathlib import Path
 
 from c2fnas.data.layouts import load_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import read_json
 from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Options
-from c2fnas.inference.predict import Predictor, predict_cases
-from c2fnas.inference.prediction_files import RECORD
+from c2fnas.inference.predict import predict_cases
+from c2fnas.inference.prediction_files import read_record
+from c2fnas.inference.predictor import Predictor
 from c2fnas.runs.run import Run
 from c2fnas.stages.deployment import trained_folds
 
@@ -50,5 +50,5 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
 def _of_other_models(folder: Path, predictor: Predictor) -> bool:
     """True if other models have labelled into ``folder`` before."""
-    record = folder / RECORD
-    return record.exists() and read_json(record) != predictor.maker
+    maker, _ = read_record(folder)
+    return maker is not None and maker != predictor.maker

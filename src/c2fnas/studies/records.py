@@ -8,7 +8,7 @@ from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.training import failure_of
+from c2fnas.stages.training_jobs import failure_of
 
 
 def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, fields: dict[str, Any]) -> None:

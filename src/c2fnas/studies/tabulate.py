@@ -16,7 +16,7 @@ from c2fnas.files import read_json, write_json
 from c2fnas.planning.configuration import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 

@@ -4,7 +4,7 @@ At the recipe of the found network references are trained and evaluated on the s
 something of the trained networks alone, or with several seeds or folds, which says something of their architectures.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
@@ -18,7 +18,7 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.allowance import affordable_references
+from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone
 from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
@@ -27,7 +27,7 @@ from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
-from c2fnas.stages.training import failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
 
@@ -104,12 +104,14 @@ def _paid(run: Run, allowance: float | None) -> int:
     """The references that ``allowance`` seconds pay; none where nothing was searched."""
     if run.config.kind == "search" and not run.config.searches:
         return 0
-    return affordable_references(run.config.references, allowance, _training_seconds(run), len(run.config.devices))
+    return affordable_references(run.config.references, allowance, _cost(run))
 
 
-def _training_seconds(run: Run) -> float:
-    """The seconds that a final network took, as about every reference will."""
-    return mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
+def _cost(run: Run) -> Callable[[int], float]:
+    """The seconds of so many trainings, each about as long as a final network's, with fewer cores where it had more."""
+    seconds = mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
+    alone = 1.0 if run.elsewhere else measured_alone(run.folder)
+    return cost_of_references(seconds, len(run.final_folds), run.at_a_time or len(run.config.devices), alone)
 
 
 def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
@@ -138,9 +140,9 @@ def forecast(run: Run, jobs: Sequence[Job]) -> str:
     left = sum(finished(job) is None for job in jobs)
     if not left:
         return "Verdict: every network is trained."
-    rounds = -(-left // len(run.config.devices))
-    took = duration(rounds * _training_seconds(run))
-    return f"Verdict: {plural(left, 'training')}, about {took} on {', '.join(run.config.devices)}."
+    devices = run.at_a_time or len(run.config.devices)
+    took = -(-left // devices) * _cost(run)(len(jobs)) / -(-len(jobs) // devices)  # cores are those of all of the stage
+    return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {', '.join(run.config.devices)}."
 
 
 def searched_design(run: Run) -> Architecture:

@@ -15,7 +15,7 @@ from c2fnas.runs.run import Run
 from c2fnas.search.ranks import kendall_tau, pooled_sd, sd_interval, tau_interval
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.ranking import Ranking, ranking_cases
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 
 FEWEST = 3
 REPEATED = 4

@@ -19,7 +19,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import evaluation_in
-from c2fnas.stages.training import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 
 STAGE = "scale"

@@ -120,6 +120,11 @@ def source_images(path: Path) -> "list[Dataset]":
     return [_read(file) for file in dict.fromkeys(each.path for each in _series_at(path))]
 
 
+def segment_names(path: Path) -> dict[int, str]:
+    """Return the labels of a SEG's segments, by number; empty of another file."""
+    return {int(each.SegmentNumber): str(each.SegmentLabel) for each in _read(path).get("SegmentSequence", [])}
+
+
 def identifiers(images: Sequence[Path]) -> dict[str, str]:
     """Return the files of an image and, of DICOM, the patient and the study: what is told on request alone."""
     found = {"files": " ".join(str(image.absolute()) for image in images)}

@@ -20,6 +20,9 @@ CATEGORY: Code = ("91723000", "SCT", "Anatomical Structure")
 DEFAULT: Code = ("85756007", "SCT", "Tissue")
 """The type of a class that has no code of its own: any tissue; its name stands in the segment's label."""
 
+SUFFIX = ".seg.dcm"
+"""Of label files that are SEG: as predictions are named, and by which evaluation pairs them."""
+
 MOST_BYTES = 64 * 2**20
 """Frames of all slices are written where they take no more, so that readers get the whole grid; else no empty ones."""
 
@@ -87,6 +90,11 @@ def write_segments(
         series_description="Segmentation by c2fnas",
     )
     write_atomically(path, lambda temporary: segmentation.save_as(temporary))
+
+
+def is_segmentation(path: Path) -> bool:
+    """True if a file is named as a SEG, whatever its content."""
+    return path.name.lower().endswith(SUFFIX)
 
 
 def read_segments(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Finding, ...]]:

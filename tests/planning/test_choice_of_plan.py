@@ -100,6 +100,42 @@ def test_what_loses_a_class_is_out_however_short_the_time() -> None:
     assert not any(each.allowed for each in found if each.plan.spacing != (1.0, 1.0, 1.0))
 
 
+def test_every_region_counts_and_what_is_ignored_does_not() -> None:
+    """A thread inside an organ, as its core, keeps the grid; an ignored block beside them changes nothing."""
+    shape, mm, (organ_radii, thread) = (96, 96, 96), (1.0, 1.0, 1.0), ((30.0, 25.0, 25.0), (20.0, 1.5, 1.5))
+    outer, inner = organ(organ_radii, mm), organ(thread, mm).label.astype(bool)
+    start = [(whole - part) // 2 for whole, part in zip(outer.label.shape, inner.shape, strict=True)]
+    nested, marked = outer.label.copy(), outer.label.copy()
+    nested[tuple(slice(a, a + side) for a, side in zip(start, inner.shape, strict=True))][inner] = 2
+    marked[:3, :3, :3] = 2
+
+    def weighed(label: np.ndarray, **scheme: Any) -> list[Candidate]:
+        found = fingerprint(shape, mm).model_copy(update=scheme)
+        return choose_plan(
+            lambda given, most: make_plan(found, style="planned", given=given, most_voxels=most),
+            lambda plan: CORES,
+            [SampledLabel(label, mm, outer.box)],
+            found,
+            seconds=300,
+            training_cases=16,
+            floor=0.9,
+            given={},
+        )
+
+    names = (("bg", (0,)), ("organ", (1, 2)), ("core", (2,)))
+    regions = tuple(ClassFingerprint(name=name, values=values, cases=20) for name, values in names)
+    plain = weighed(outer.label)
+    cored = weighed(nested, classes=regions, regions_class_order=(1, 2))
+    assert any(each.allowed for each in plain if each.plan.spacing != mm)
+    assert not any(each.allowed for each in cored if each.plan.spacing != mm)
+    assert {*cored[0].ceilings} == {"organ", "core"}
+    organs = ({each.plan.spacing: each.ceilings["organ"] for each in found} for found in (plain, cored))
+    assert next(organs) == pytest.approx(next(organs), abs=0.02), "the core is a part of the organ"
+    ignoring = weighed(marked, ignore=2)
+    assert [each.text for each in ignoring] == [each.text for each in plain]
+    assert {each.plan.ignore for each in ignoring} == {2}
+
+
 def test_a_day_asks_for_more_of_a_ceiling() -> None:
     hour, day = (chosen(*HEART, 300, floor=floor) for floor in (0.9, 0.97))
     allowed = [{each.plan.spacing for each in found if each.allowed} for found in (hour, day)]

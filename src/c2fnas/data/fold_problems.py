@@ -1,0 +1,126 @@
+"""Problems of folds that a check tells of: classes that a side lacks, names like one patient's, a case alone."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.folds import Split, make_folds
+from c2fnas.data.problem import Problem
+from c2fnas.errors import UserError
+from c2fnas.text import plural, some
+
+SHOWN_CLASSES = 5
+PATIENTS = (r"(.+)[-_. ]", r"[^-_. ]+[-_. ](.*[^\d].*)", r"(.+?)(?:[-_. ][^-_. ]+)?$")
+"""Parts of an id that may name a patient: all but its last, all but its first, or all but a last that some ids have."""
+LARGEST_GROUP = 8
+"""Cases of like names that may be one patient's; more are a site's, or a numbering."""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Number of cases of one fold in which each class occurs, by class index (the background included)."""
+
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
+def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: object) -> tuple[Problem, ...]:
+    """Return the problems of the folds that a data set gets by default: none can be made, or classes are missing.
+
+    ``present``: the class indices in each training case with a sound label. ``file``: the file that the problems name.
+    """
+    if not dataset.training:
+        return ()
+    alike = alike_names(dataset.training)
+    names = (replace(alike, file=str(file)),) if alike else ()
+    try:
+        folds = make_folds(dataset)
+    except UserError as error:
+        fix = "Correct the folds, or choose others with --folds."
+        found = str(error).removeprefix(f"{dataset.root}: ").partition(". ")[0]
+        problem = Problem("", str(file), found, "folds to train and validate on", fix)
+        return (*names, problem)
+    if not folds[0].validation:
+        return (*names, unmeasurable(dataset, file))
+    if any(case.id not in present for case in dataset.training):
+        return names
+    return (*names, *missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file))
+
+
+def unmeasurable(dataset: Dataset, file: object) -> Problem:
+    """Return the warning about a data set whose cases can't be divided: they train, and nothing measures."""
+    found = f"{dataset.training[0].id} alone" if not dataset.training[1:] else "cases of one group alone"
+    fix = "A network can be trained on it (`c2fnas train`), its Dice not measurable; a search needs other cases too."
+    return Problem("", str(file), found, "cases to train on and others to validate", fix, "warning")
+
+
+def class_counts(
+    splits: Sequence[Split], present: Mapping[str, Iterable[int]], classes: int
+) -> tuple[ClassCounts, ...]:
+    """Return how many cases hold each class, on both sides of each fold; ``present``: the class indices in a case."""
+    occurs = {case: frozenset(indices) for case, indices in present.items()}
+
+    def count(cases: Iterable[str]) -> tuple[int, ...]:
+        known = [occurs[case] for case in cases if case in occurs]
+        return tuple(sum(index in indices for indices in known) for index in range(classes))
+
+    return tuple(ClassCounts(count(split.training), count(split.validation)) for split in splits)
+
+
+def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass], file: object) -> tuple[Problem, ...]:
+    """Return one warning about all classes that a side of a fold lacks, if there are any.
+
+    A class that no case has at all is no matter of folds. ``file`` is what the warning names.
+    """
+    lacking = []
+    for index, each in list(enumerate(classes))[1:]:
+        held = [(count.training[index], count.validation[index]) for count in counts]
+        if not any(map(any, held)):
+            continue
+        sides = [
+            f"{side} of fold {', '.join(map(str, folds))}"
+            for number, side in enumerate(("training", "validation"))
+            if (folds := [fold for fold, cases in enumerate(held) if not cases[number]])
+        ]
+        if sides:
+            lacking.append(f"no {each.name!r} in {' and '.join(sides)} (in {plural(max(map(sum, held)), 'case')})")
+    if not lacking:
+        return ()
+    fix = (
+        "Choose other folds (`--folds random` with another `--seed`, fewer with `--fold-count`, a column `fold`), or "
+        "add cases."
+    )
+    expected = "every class on both sides of every fold"
+    return (Problem("", str(file), some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix, "warning"),)
+
+
+def alike_names(cases: Sequence[Case]) -> Problem | None:
+    """Return a warning where ids come in pairs or so, which differ in one end alone, as a patient's scans do.
+
+    >>> print(alike_names([Case(f"{patient}_{phase}", (), None) for patient in "abc" for phase in ("ED", "ES")]).found)
+    6 of 6 cases in groups of like names, such as a_ED, a_ES
+    >>> alike_names([Case(f"liver_{number}", (), None) for number in range(6)])
+    """
+    if len({case.group for case in cases} | {case.fold for case in cases}) > 1:
+        return None  # the data set says itself what belongs together
+    found = [(groups, pattern) for pattern in PATIENTS if (groups := _like(cases, pattern))]
+    if not found:
+        return None
+    groups, pattern = max(found, key=lambda each: len(each[0]))  # patients are many
+    text = f"{sum(map(len, groups))} of {len(cases)} cases in groups of like names, such as {', '.join(groups[0])}"
+    fix = f"If a group is one patient, keep it in one fold: `--group-by '{pattern}'`, or by a CSV's column `group`."
+    return Problem("", "", text, "cases of different patients", fix, "warning")
+
+
+def _like(cases: Sequence[Case], pattern: str) -> list[list[str]]:
+    """The groups of several cases by a pattern; none where it fits too few cases to tell patients."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        match = re.match(pattern, case.id)
+        if match is None:
+            return []
+        found.setdefault(match[1], []).append(case.id)
+    groups = [ids for ids in found.values() if len(ids) > 1]
+    several = len(groups) > 1 and max(map(len, groups)) <= LARGEST_GROUP
+    return groups if several and 2 * sum(map(len, groups)) >= len(cases) else []

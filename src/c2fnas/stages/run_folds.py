@@ -1,0 +1,155 @@
+"""Folds of a run: made, kept with the groups that cases share, told of, and fewer cases where a budget wants it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from c2fnas.data.cache import disk_needed
+from c2fnas.data.dataset import Dataset
+from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, unmeasurable
+from c2fnas.data.folds import FoldChoice, Split, chosen_groups, make_folds, refuse_undivided
+from c2fnas.data.plan import Plan
+from c2fnas.data.problem import Problem
+from c2fnas.files import read_json, write_json
+from c2fnas.planning.affordable import affordable_cases, drawn, restricted
+from c2fnas.planning.request import Request
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.freeze import begun_stages, refuse_frozen
+from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Run, load_folds, load_groups
+
+
+def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
+    """Return the folds that are asked for.
+
+    Raises:
+        UserError: they can't be made, or a search could not compare networks on them.
+    """
+    folds = make_folds(dataset, request.division, request.draft.seed)
+    if request.draft.kind == "search":
+        refuse_undivided(dataset, folds)
+    return folds
+
+
+def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
+    """Return the folds in the run folder, made where there are none, and true if they are new.
+
+    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
+
+    Raises:
+        UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
+    """
+    folder, choice = run.folder, request.folds
+    known = load_folds(folder.folds) if folder.folds.exists() else None
+    if known is not None and not choice.given:
+        return known, False
+    folds = divided(dataset, request)
+    groups = _of_validation(folds, chosen_groups(dataset, request.division))
+    if known is not None:
+        same = restricted(folds, known)
+        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
+            return known, False
+    if known is not None:
+        refuse_frozen({"folds": (None, None)}, folder)
+    folder.taken.unlink(missing_ok=True)
+    write_json(folder.folds, [_row(split, groups) for split in folds])
+    _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
+    return folds, True
+
+
+def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
+    """Leave cases out of the folds where preparing them all would cost too much of a time budget, and say so.
+
+    They are drawn once, and written down before the folds are.
+    """
+    folder = run.folder
+    folds, groups = load_folds(folder.folds), load_groups(folder.folds)
+    if not folder.taken.exists():
+        if begun_stages(folder):
+            return
+        write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, folds)})
+    cases = read_json(folder.taken)["cases"]
+    kept = folds if cases is None else restricted(folds, [Split(tuple(cases), ())])
+    if kept != folds:
+        write_json(folder.folds, [_row(split, groups) for split in kept])
+        _tell_missing(data, run.fingerprint, folder, kept, run.reporter)
+
+
+def _drawn_cases(run: Run, data: Dataset, plan: Plan, config: RunConfig, folds: tuple[Split, ...]) -> list[str] | None:
+    """The cases that the time pays for; None for all, as where they are all prepared already."""
+    assert config.hours is not None
+    known = case_ids(folds)
+    if not disk_needed([each for each in run.fingerprint.cases if each.id in known], plan, run.folder.cache)[0]:
+        return None
+    count, hours = affordable_cases(run, data, plan, config.hours)
+    if count >= len(data.training):
+        return None
+    groups = chosen_groups(data, FoldChoice(**config.folds.model_dump()))
+    taken = case_ids(drawn(folds, groups, count, config.seed))
+    run.reporter.say(
+        f"Preparing all {len(data.training)} cases would take more than a quarter of the budget: the run takes "
+        f"{len(taken)} of them, whole groups drawn by seed {config.seed}. `--budget {hours:g}h` takes all."
+    )
+    return sorted(taken)
+
+
+def forget_drawn(folder: RunFolder, request: Request) -> None:
+    """Forget which cases were drawn for another time or plan; the folds are divided again."""
+    if not folder.taken.exists() or begun_stages(folder):
+        return
+    known = read_json(folder.taken)
+    if request.replan or known["hours"] != request.draft.hours:
+        if known["cases"] is not None:
+            folder.folds.unlink(missing_ok=True)
+        folder.taken.unlink()
+
+
+def case_ids(folds: Iterable[Split]) -> set[str]:
+    """Return the cases of all folds."""
+    return {case for split in folds for case in (*split.training, *split.validation)}
+
+
+def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:
+    """Say each of the warnings."""
+    for warning in warnings:
+        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
+
+
+def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
+    return {case: groups[case] for split in folds for case in split.validation if case in groups}
+
+
+def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
+    """A fold as the file has it; with groups where validation cases share some."""
+    row = {"training": list(split.training), "validation": list(split.validation)}
+    own = _of_validation([split], groups)
+    return {**row, "groups": own} if own else row
+
+
+def _tell_missing(
+    dataset: Dataset, fingerprint: Fingerprint, folder: RunFolder, folds: tuple[Split, ...], reporter: Reporter
+) -> None:
+    present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
+    counts = class_counts(folds, present, len(dataset.classes))
+    alone = not folds[0].validation
+    name = folder.folds.name
+    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
+    tell_warnings(warnings, reporter)
+    _keep_warnings(dataset, folder, warnings, counts)
+
+
+def _keep_warnings(
+    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
+) -> None:
+    """Add the warnings to those of the check, in place of those about earlier folds."""
+    content = read_json(folder.check) if folder.check.exists() else {"problems": []}
+    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
+    names = [each.name for each in dataset.classes]
+    table = [
+        {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
+        for count in counts
+    ]
+    write_json(
+        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
+    )
