@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 NAMES = (LOOPBACK, "localhost")
-"""What a browser on this machine calls it; a page elsewhere that leads its own name here is refused."""
+"""Names that a browser on this machine has for it; a page elsewhere that leads its own name here is refused."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "

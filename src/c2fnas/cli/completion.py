@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 DEPTH, LOOKED_AT, OFFERED = 3, 2000, 50
-"""How many folders deep runs are looked for, how many entries are looked at, and how many are offered."""
+"""Folders in depth below which no run is looked for, entries looked at, and runs offered, at the most."""
 
 Completer = Callable[[str], list[str]]
 
