@@ -22,3 +22,14 @@ def test_local_links_lead_somewhere(page: Path) -> None:
 def test_code_that_a_decision_names_is_there(page: Path) -> None:
     for name in re.findall(r"`([\w/]+/\w+\.py)`", page.read_text(encoding="utf-8")):
         assert any((root / name).exists() for root in (ROOT, ROOT / "src" / "c2fnas", ROOT / "tests")), name
+
+
+def test_messages_that_are_explained_are_those_that_are_said() -> None:
+    """A remedy for a message that no code says any more would help nobody."""
+    page = (DOCS / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r'\*\*"([^"]+)"\*\*', page)
+    assert len(messages) >= 20
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    said = re.sub(r'"\s*f?"', "", source)  # a text that goes on in the next line
+    for message in messages:
+        assert message in said, message

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from c2fnas.api.ablation import ablate
     from c2fnas.api.checks import check
     from c2fnas.api.costs import compare, describe
+    from c2fnas.api.doctor import doctor
     from c2fnas.api.evaluations import evaluate
     from c2fnas.api.exports import import_model
     from c2fnas.api.models import Model, load_model
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from c2fnas.api.predictions import predict
     from c2fnas.api.runs import Run, open_run
     from c2fnas.api.trainings import train
+    from c2fnas.api.watching import watch
     from c2fnas.networks.network import build_network
     from c2fnas.space.architecture import Architecture
     from c2fnas.space.operation import Operation
@@ -44,6 +46,7 @@ __all__ = [
     "compare",
     "demo",
     "describe",
+    "doctor",
     "evaluate",
     "import_model",
     "load_model",
@@ -52,11 +55,13 @@ __all__ = [
     "prepare",
     "run",
     "train",
+    "watch",
 ]
 _NAMES_OF_MODULES = {
     "api.ablation": ["ablate"],
     "api.checks": ["check"],
     "api.costs": ["compare", "describe"],
+    "api.doctor": ["doctor"],
     "api.evaluations": ["evaluate"],
     "api.exports": ["import_model"],
     "api.models": ["Model", "load_model"],
@@ -64,6 +69,7 @@ _NAMES_OF_MODULES = {
     "api.predictions": ["predict"],
     "api.runs": ["Run", "open_run"],
     "api.trainings": ["train"],
+    "api.watching": ["watch"],
     "networks": ["build_network"],
     "space.architecture": ["Architecture"],
     "space.operation": ["Operation"],

@@ -38,7 +38,7 @@ def list_devices(devices: str) -> tuple[str, ...]:
     names = () if devices == "auto" else tuple(name.strip() for name in devices.split(",") if name.strip())
     for name in names:
         refuse_unknown_device("auto in a list" if name == "auto" else name, "--devices")
-        if not _has_driver():
+        if not has_driver():
             _present(name, "--devices")
     return names
 
@@ -60,14 +60,14 @@ def _gpus() -> tuple[str, ...]:
 
 def _count_gpus() -> int:
     """Count the GPUs that PyTorch sees; torch takes seconds to import, and is not where no driver runs."""
-    if not _has_driver():
+    if not has_driver():
         return 0
     import torch
 
     return torch.cuda.device_count()
 
 
-def _has_driver() -> bool:
+def has_driver() -> bool:
     """Tell if a GPU's driver may run here; systems other than Linux are not asked."""
     return sys.platform != "linux" or any(Path(driver).exists() for driver in DRIVERS)
 

@@ -99,6 +99,12 @@ MISTAKES = [
     "report runs/a",
     "report runs/a runs/b",
     "report {runs}/begun {runs}/begun --case a",
+    "watch runs/a",
+    "watch {runs}/begun --every 0",
+    "watch {runs}/begun --port 8080",
+    "doctor nowhere",
+    "search coarse {runs}/trained",
+    "search fine {runs}/trained --candidates 5",
     "predict nowhere -i {data} -o labels",
     "predict hippocampus -i nowhere -o labels",
     "predict hippocampus -i {data} -o labels --device gpu",
@@ -133,10 +139,11 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     from c2fnas.planning.presets import draft, load_budget
 
     data = write_phantoms(tmp_path / "Task00", cases=5, test_cases=0)
-    for folder in ("here", "old", "begun/coarse"):
+    for folder in ("here", "old", "begun/coarse", "trained/final"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "old/run.yaml").write_text("versions: {c2fnas: 0.1.0}\n")
     draft(load_budget("demo"), "demo").save(tmp_path / "begun/run.yaml")
+    draft(load_budget("demo") | {"kind": "training"}, "demo").save(tmp_path / "trained/run.yaml")
     lines = [line.format(data=data, runs=tmp_path) for line in MISTAKES]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], input="\n".join(lines), capture_output=True, text=True, cwd=tmp_path / "here"

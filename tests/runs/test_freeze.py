@@ -95,7 +95,6 @@ def test_what_is_not_a_field_is_frozen_with_all(tmp_path: Path) -> None:
         ("deployment.recipe.iterations", "final", "or choose another run folder, or train on with --extend."),
         ("plan.yaml", "table", "another plan.yaml: its table stage has begun with it"),
         ("folds", "ranking", "another --folds, --fold-count and --group-by: its ranking stage"),
-        ("kind", "final", "another kind (1, now 2)"),
     ],
 )
 def test_a_refusal_names_the_option_both_values_and_the_stage(

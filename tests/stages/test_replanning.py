@@ -1,8 +1,5 @@
 """Another time before a stage begins: plan, cases and counts are chosen again; cases are drawn once for each time."""
 
-import shlex
-from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +10,12 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan, save_plan
 from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json
-from c2fnas.planning import affordable, choice, schedule
+from c2fnas.planning import affordable, schedule
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import Timings, middle_network
-from c2fnas.report.summary import read_report
-from c2fnas.report.text import repeat_command, repeatability
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.clock import ActiveTime
-from c2fnas.runs.overrides import parse_overrides
 from c2fnas.runs.run import Run
-from c2fnas.space.search_space import SearchSpace
 from c2fnas.stages import preparation, run_folds
-from c2fnas.stages.deployment import claim
 
 WIDTH = {"width": 0.125}
 
@@ -200,37 +192,3 @@ def test_a_stride_that_small_patches_do_not_have_rules_them_out(dataset: Path, t
     assert run.plan.stride == (40, 40, 8)
     with pytest.raises(UserError, match=r"--set plan: .*stride is longer than patch_size"):
         prepared(dataset, tmp_path / "other", clock, "demo", **WIDTH | {"plan.stride": [500, 40, 8]})
-
-
-def test_the_command_that_repeats_a_training_fixes_its_plan(
-    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that a slow machine has chosen; with its iterations the time chooses none."""
-    monkeypatch.setattr(affordable, "FLOOR", 0.5)
-    monkeypatch.setattr(choice, "ACROSS", 1.0)
-    monkeypatch.setattr(schedule, "measure", lambda plan, *_: Timings(4e-5 * prod(plan.patch_size), 0.1))
-    network = middle_network(SearchSpace(), 0.125)
-
-    def trained(folder: Path, **values: Any) -> Run:
-        run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
-        request = request_for(run.folder, budget="demo", overrides=values, devices=("cpu",), design=network)
-        run = preparation.prepare(run, dataset, request)
-        claim(run.folder, network)
-        return run
-
-    first = trained(tmp_path / "first", **{"deployment.recipe.learning_rate": 0.02, "deployment.recipe.name": "modern"})
-    words = shlex.split(repeat_command(read_report(first.folder.root)))
-    given = parse_overrides(word for before, word in pairwise(words) if before == "--set")
-    assert set(given) == {"plan.spacing", "plan.patch_size", "deployment.recipe.learning_rate"}
-    length = {"deployment.recipe.iterations": int(words[words.index("--iterations") + 1])}
-    assert trained(tmp_path / "native", **length).plan != first.plan
-    again = trained(tmp_path / "again", **given, **length)
-    assert again.plan == first.plan
-    assert again.config.deployment.recipe == first.config.deployment.recipe
-
-
-def test_a_run_that_left_cases_out_promises_no_other_the_same(
-    dataset: Path, tmp_path: Path, clock: Clock, few: list[float]
-) -> None:
-    run = prepared(dataset, tmp_path / "run", clock, "demo", **WIDTH)
-    assert "the time paid for 6 of the cases" in repeatability(read_report(run.folder.root))

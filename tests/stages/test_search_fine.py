@@ -45,6 +45,12 @@ def test_a_call_sees_what_an_earlier_one_on_the_same_object_has_changed(tmp_path
         assert run.config.deployment.recipe.iterations == 7
 
 
+def test_a_run_that_ranks_nothing_says_which_operations_it_takes(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, candidates=0).folder.root
+    assert "No operations are ranked" in search(run, "--topology", TEXT).stdout
+    assert found_by(run, "--topology", TEXT)["architecture"] == Architecture.uniform(TOPOLOGY, width=0.0625).to_text()
+
+
 def test_the_whole_way(finished: Run) -> None:
     run = finished.folder.root
     with pytest.raises(UserError, match="c2fnas search coarse"):
@@ -82,7 +88,7 @@ def test_afterwards_it_answers_at_once(finished: Run) -> None:
     cheapest = found["front"][0]
     limited = found_by(run, "--max-macs", str(cheapest["macs"]))
     assert limited["architecture"] == cheapest["architecture"]
-    assert found_by(run)["architecture"] == cheapest["architecture"]
+    assert found_by(run, "--topology", TEXT)["architecture"] == cheapest["architecture"]
     assert found_by(run, "--max-macs", "inf")["architecture"] == found["architecture"]
     retrained = search(run, "--verify", "3", "--verify-iterations", "2").stdout
     assert "3 candidates retrained from scratch, 2 iterations each: Kendall's τ" in retrained

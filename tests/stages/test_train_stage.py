@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import c2fnas
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
@@ -133,8 +134,14 @@ def test_a_run_that_has_begun_is_fixed(dataset, begun, given, said):
 
 
 def test_no_search_takes_it_for_its_own(dataset, begun):
-    with pytest.raises(UserError, match=r"another kind \(training, now search\)"):
+    with pytest.raises(UserError, match="only trains a network"):
         prepare(Run(begun), dataset, request_for(RunFolder(begun)))
+    before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
+    run = c2fnas.open_run(begun)
+    for search in (run.search_topology, run.search_operations, lambda: c2fnas.run(dataset, begun)):
+        with pytest.raises(UserError, match=rf"{begun}: this run only trains .* `c2fnas run DATASET RUN`"):
+            search()
+    assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
 
 
 def test_another_fold_joins(dataset, copy):

@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from c2fnas.errors import UserError
+from c2fnas.files import refuse_taken
 from c2fnas.inference.pretrained import model_folders, with_design
 
 if TYPE_CHECKING:
+    from c2fnas.runs.reporter import Reporter
     from c2fnas.space.architecture import Architecture
 
 Format = Literal["bundle", "onnx", "nnunet", "zip", "model"]
+DOING: dict[str, str] = {
+    "bundle": "the model is read and written",
+    "onnx": "PyTorch follows the network step by step; on a busy machine this takes minutes",
+    "zip": "weights are read, checked and packed",
+    "model": "weights are read, checked and copied",
+}
 FIXED = "a network of a fixed form, which nnU-Net has its own of; --format nnunet takes searched ones."
 
 
@@ -31,7 +39,14 @@ class Exportable:
     """Exports to other tools: of a trained model, or of an architecture for nnU-Net's own training."""
 
     def export(
-        self, format: Format, output: str | Path, *, half: bool = False, about: str = "", licence: str = ""
+        self,
+        format: Format,
+        output: str | Path,
+        *,
+        half: bool = False,
+        about: str = "",
+        licence: str = "",
+        reporter: "Reporter | None" = None,
     ) -> Exported:
         """Write a trained model for other tools. Nothing that exists is replaced.
 
@@ -53,6 +68,7 @@ class Exportable:
             half: Weights in half precision, half the size; for `model` and `zip`.
             about: A paragraph for the cards of `model`: where the data are from, what images it is for.
             licence: A paragraph for the cards of `model`: the licence of the weights.
+            reporter: Hears of the progress.
 
         Raises:
             UserError: no such format, there is no model, more than one, or something lies at the output already.
@@ -71,17 +87,21 @@ class Exportable:
             )
         if (about or licence) and format != "model":
             raise UserError(f"--format {format}: --about and --licence write on the cards of `--format model` alone.")
+        from c2fnas.runs.reporter import listening, ticking
+
         path = Path(output)
         if format == "nnunet":
             return Exported(path, _nnunet(self._searched(), path))
-        if format == "model":
-            return Exported(path, _folder(self._folders(), path, half=half, about=about, licence=licence))
-        if format == "zip":
-            return Exported(path, _zip(self._folders(), path, half))
-        folder, *others = self._folders()
-        if others:
-            raise UserError(f"{1 + len(others)} models lie here. Name one of them, such as {folder}.")
-        return Exported(path, (_bundle if format == "bundle" else _onnx)(folder, path))
+        folders = self._folders()
+        if format not in ("model", "zip") and len(folders) > 1:
+            raise UserError(f"{len(folders)} models lie here. Name one of them, such as {folders[0]}.")
+        refuse_taken(path)
+        with ticking(listening(reporter), format, DOING[format]):
+            if format == "model":
+                return Exported(path, _folder(folders, path, half=half, about=about, licence=licence))
+            if format == "zip":
+                return Exported(path, _zip(folders, path, half))
+            return Exported(path, (_bundle if format == "bundle" else _onnx)(folders[0], path))
 
     def _folders(self) -> list[Path]:
         """Return the folders of the model packages."""

@@ -27,7 +27,7 @@ class Jobs(Devices, total=False):
     """Options of every function that trains networks.
 
     Attributes:
-        backend: local: a process per device. ray: a Ray cluster, see docs/how-to/cluster.md.
+        backend: local: a process per device. ray: a Ray cluster, which takes `c2fnas[ray]`.
         address: Of the Ray cluster: `auto`, host:port or ray://host:port.
         cpus_per_job: Cores, and so threads, of a job on the Ray cluster.
     """

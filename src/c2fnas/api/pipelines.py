@@ -66,7 +66,7 @@ def prepare(
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
         budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
-            the letter. Or a YAML file like theirs.
+            the letter. Or a YAML file such as the budget.yaml in a run folder.
         seed: Seed of everything random; by default 0.
         plan_only: Stop after plan.yaml, to edit it before the run.
         reporter: Hears of the progress.
@@ -129,7 +129,7 @@ def run(
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
         budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
-            the letter. Or a YAML file like theirs.
+            the letter. Or a YAML file such as the budget.yaml in a run folder.
         seed: Seed of everything random; by default 0.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from c2fnas.cli.adapter import INTERRUPTED, MISTAKE, Command, adapt
+from c2fnas.cli.help import Context, HelpfulCommand, first_sentence
 from c2fnas.errors import Interrupted, UserError
 
 RUN = "c2fnas.api.runs:open_run"
@@ -21,6 +22,7 @@ COMMANDS = [
     Command("train", "c2fnas.api.trainings:train", "text_studies:training"),
     Command("predict", "c2fnas.api.predictions:predict", "text:own"),
     Command("evaluate", "c2fnas.api.evaluations:evaluate", "text:evaluation"),
+    Command("watch", "c2fnas.api.watching:watch", "text_watch:follow"),
     Command("report", "c2fnas.api.reports:report", "text:path"),
     Command("describe", "c2fnas.api.costs:describe", "text:description"),
     Command("compare", "c2fnas.api.costs:compare", "text:comparison"),
@@ -40,6 +42,7 @@ COMMANDS = [
         False,
     ),
     Command("import", "c2fnas.api.exports:import_model", "text:exported", options=("output",)),
+    Command("doctor", "c2fnas.api.doctor:doctor", "text:own"),
 ]
 ABOUT = "Coarse-to-fine neural architecture search for 3D medical image segmentation."
 SEARCH = (
@@ -56,7 +59,7 @@ class _Commands(UserDict[str, Any]):
         found = self.data[name]
         if isinstance(found, Command):
             single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
-            single.command(name)(adapt(found))
+            single.command(name, cls=HelpfulCommand)(adapt(found))
             found = self.data[name] = typer.main.get_command(single)
         return found
 
@@ -64,11 +67,17 @@ class _Commands(UserDict[str, Any]):
 class _Group(TyperGroup):
     """The group of all commands, or of those of `search`."""
 
+    context_class = Context
+
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         prefix = "search " if self.name == "search" else ""
         names = {each.name.removeprefix(prefix): each for each in COMMANDS if each.name.startswith(prefix)}
         self.commands = _Commands({name: each for name, each in names.items() if " " not in name} | dict(self.commands))
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the whole first sentence, of whatever length."""
+        return first_sentence(self.help or "")
 
 
 def _show_help(context: typer.Context) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict, Union, get_args, get_origin, is_ty
 
 import typer
 
+from c2fnas.cli.completion import completer
 from c2fnas.cli.docstrings import parse
 from c2fnas.errors import UserError
 
@@ -33,7 +34,9 @@ FLAGS = {
     "set": ("--set",),
 }
 """Names of options that differ from their parameter's, or are short."""
-PLACEHOLDERS = {"fix": "DIR", "figure": "FILE", "folds": "FOLDS", "budget": "BUDGET", "devices": "DEVICES"}
+PLACEHOLDERS = {"fix": "DIR", "figure": "FILE", "set": "FIELD=VALUE"} | {
+    name: name.upper() for name in ("folds", "budget", "devices", "spacing", "address")
+}
 
 
 class Conventions(TypedDict):
@@ -95,16 +98,17 @@ class Parameter:
     @property
     def typed(self) -> inspect.Parameter:
         """The parameter as Typer wants it."""
-        metavar = PLACEHOLDERS.get(self.name)
+        metavar = PLACEHOLDERS.get(self.name, "PATH" if _without_none(self.type) == list[Path] else None)
         if self.by_position:
             optional = self.name == "run"  # for the --run of version 0.1.0
-            info: Any = typer.Argument(help=self.help, metavar=self.name.upper(), show_default=False)
+            shown: dict[str, Any] = {"metavar": self.name.upper(), "show_default": False}
+            info: Any = typer.Argument(help=self.help, autocompletion=completer(self.name), **shown)
             kind, default = (self.type | None, None) if optional else (self.type, self.default)
         else:
             option = f"--{self.name.replace('_', '-')}"
             switch = _without_none(self.type) is bool and self.default is not False
             names = FLAGS.get(self.name, (f"{option}/--no-{option[2:]}" if switch else option,))
-            info = typer.Option(*names, help=self.help, metavar=metavar)
+            info = typer.Option(*names, help=self.help, metavar=metavar, autocompletion=completer(self.name))
             kind, default = self.type, self.default
             if self.divided:
                 kind = list[str] | None if default is None else list[str]

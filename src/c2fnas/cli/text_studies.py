@@ -152,6 +152,9 @@ def _sides(row: "Scaled") -> str:
 def ranking(result: "Ranking") -> str:
     """Return the architecture, the front that it was picked from, and how far to trust the ranking."""
     summary, ranked = result.summary, result.summary["ranking"]
+    if ranked is None:
+        none = "No operations are ranked, as this run has fine.candidates=0. `--candidates 100` ranks so many."
+        return f"{architecture(result.architecture)}\n\n{none}"
     lines = [
         architecture(result.architecture),
         "",

@@ -7,6 +7,7 @@ from typing import Any
 
 from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
+from c2fnas.errors import UserError
 from c2fnas.files import sha256
 from c2fnas.networks.designs import Design
 from c2fnas.planning.presets import (
@@ -109,7 +110,8 @@ def request_for(
     change alone.
 
     Raises:
-        UserError: no such budget or field, a value out of range, or a stage of the run has begun with another one.
+        UserError: no such budget or field, a value out of range, a stage of the run has begun with another one, or
+            a search is asked for where a run only trains.
     """
     asked = dict(overrides or {})
     refuse_unknown(asked)
@@ -129,6 +131,12 @@ def request_for(
     changes = _changes(folder, known, budget, asked, part, devices)
     if folder.budget.exists() and base != load_budget(str(folder.budget)):
         changes.setdefault("budget", (known.budget, budget))  # a file of the same name with other values
+    if "kind" in changes:
+        raise UserError(
+            f"{folder.root}: this run only trains a network that it was given, by `c2fnas train`, which carries it on. "
+            "For a search choose another run folder: `c2fnas run DATASET RUN`, or a stage at a time, "
+            "`c2fnas prepare DATASET RUN` and `c2fnas search coarse RUN`."
+        )
     refuse_frozen(changes, folder)
     config: RunConfig | None = known
     if changes:

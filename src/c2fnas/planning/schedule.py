@@ -205,7 +205,7 @@ def left_out(run: Run) -> Iterator[str]:
 
 
 def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timings, hours: float) -> dict[str, Any]:
-    """What is searched in a budget of so many hours, which may deploy more folds and share its time otherwise."""
+    """The counts of a search in a budget of so many hours, which may deploy more folds and share its time otherwise."""
     budget = f"{hours:g}h"
     base = load_budget(budget)
     longer = replace(request, budget=budget, base=base, part=requested(budget, request.overrides, base), config=None)

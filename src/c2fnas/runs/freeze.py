@@ -22,7 +22,6 @@ TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 
 OPTIONS = {
     "budget": "--budget",
-    "kind": "kind",
     "seed": "--seed",
     "verdict": "--verdict or --no-verdict",
     "coarse.sampler": "--sampler",

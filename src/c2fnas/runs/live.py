@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +61,24 @@ def share_done(job: Job) -> float:
 
 def note_on(job: Job) -> str:
     """A few words on a running job: where it stands, how long it has to train, its loss or Dice, and its memory."""
-    metrics = latest_metrics(job.folder)
+    return note_of(job.id, latest_metrics(job.folder))
+
+
+def note_of(name: str, metrics: Mapping[str, Any]) -> str:
+    """The same of a job by its name and its last metrics."""
     if "doing" in metrics:
         words = [f"{metrics['doing']} {metrics['done']}/{metrics['total']} {WHOLE.get(metrics['doing'], 'cases')}"]
     elif "iteration" in metrics:
         words = [f"{metrics['iteration']}/{metrics.get('iterations', '?')}", *_eta(metrics)]
     else:
-        return f"{job.id} starts"
+        return f"{name} starts"
     words += [f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics]
     if "memory" in metrics:
         words.append(f"{metrics['memory'] / 1e9:.1f} GB")
-    return f"{job.id}: {', '.join(words)}"
+    return f"{name}: {', '.join(words)}"
 
 
-def _eta(metrics: dict[str, Any]) -> list[str]:
+def _eta(metrics: Mapping[str, Any]) -> list[str]:
     """Return the time left of a training, without the evaluation that follows."""
     left = metrics.get("seconds_per_iteration", 0) * (metrics.get("iterations", 0) - metrics["iteration"])
     return [eta_text(left)] if left > 0 else []

@@ -16,6 +16,9 @@ from filelock import FileLock, Timeout
 from c2fnas.errors import UserError
 from c2fnas.files import write_json
 
+DRIVER = "driver.json"
+"""The file beside the lock that tells of the process that holds it."""
+
 
 class RunLock:
     """Held by the driver of a run; a second one is refused, naming the first.
@@ -40,7 +43,7 @@ class RunLock:
 
     @property
     def _driver(self) -> Path:
-        return self._folder / "driver.json"
+        return self._folder / DRIVER
 
     def acquire(self) -> None:
         """Take the lock.

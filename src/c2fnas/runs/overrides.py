@@ -65,7 +65,7 @@ def refuse_unknown(overrides: Mapping[str, Any]) -> None:
             raise UserError(f"--set {name}: a section. Set its fields one by one, such as {_first(name, known)}.")
         if name not in known:
             near = _near(name, [*known])
-            hint = f"Did you mean {' or '.join(near)}?" if near else "`c2fnas run --help` names the page of fields."
+            hint = f"Did you mean {' or '.join(near)}?" if near else "run.yaml in a run folder has all of them."
             raise UserError(f"--set {name}: no such field. {hint}")
 
 

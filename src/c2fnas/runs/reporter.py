@@ -1,5 +1,8 @@
 """The interface through which stages tell their progress; the command line shows it, a test or notebook may listen."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Protocol
 
 from c2fnas.notebook import Bars, in_notebook
@@ -40,3 +43,31 @@ class Silent:
 def listening(reporter: Reporter | None) -> Reporter:
     """Return ``reporter``; where there is none, bars in a notebook and silence elsewhere."""
     return reporter or (Bars() if in_notebook() else Silent())
+
+
+@contextmanager
+def ticking(reporter: Reporter, stage: str, note: str, *, every: float = 1.0) -> Iterator[None]:
+    """Tell of a stage of one step that can't tell of itself, again and again while it lasts.
+
+    Args:
+        reporter: hears of it, from a thread of its own.
+        stage: its name.
+        note: on what is happening.
+        every: seconds from one time to the next.
+    """
+    ended = Event()
+
+    def tell() -> None:
+        while not ended.wait(every):
+            reporter.update(stage, 0, note)
+
+    reporter.start(stage, 1)
+    reporter.update(stage, 0, note)
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    reporter.finish(stage)

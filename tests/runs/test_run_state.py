@@ -1,0 +1,67 @@
+"""A run as one sees it who looks at its folder: who drives it, what is at work, and where it stands."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from report_runs import finished_run, searching_run, write_training
+
+from c2fnas.errors import UserError
+from c2fnas.runs.lock import RunLock
+from c2fnas.runs.state import STALE, read_state
+
+
+def driven(root: Path, host: str = "node-7") -> None:
+    (root / "driver.json").write_text(json.dumps({"pid": 1, "host": host}))
+
+
+def test_a_run_that_nobody_drives(tmp_path: Path) -> None:
+    state = read_state(searching_run(tmp_path).root)
+    assert (state.driver, state.jobs, state.finished) == (None, (), False)
+    assert state.text.endswith("Nobody drives it now.")
+
+
+def test_what_is_at_work_is_what_was_written_lately_and_has_no_result(tmp_path: Path) -> None:
+    folder = searching_run(tmp_path)
+    driven(tmp_path)
+    for path in tmp_path.glob("*/**/metrics.jsonl"):
+        os.utime(path, (1, 1))
+    job = folder.final_fold(1)
+    write_training(job, pace=0.5, until=10)
+    os.utime(job / "metrics.jsonl")
+    (note,) = read_state(tmp_path).jobs
+    assert note.startswith("final/fold-1: 10/")
+    assert "Driven from node-7, last written " in read_state(tmp_path).text
+    (job / "result.json").write_text("{}")
+    assert read_state(tmp_path).jobs == ()
+
+
+def test_a_driver_that_writes_no_more_is_doubted(tmp_path: Path) -> None:
+    searching_run(tmp_path)
+    driven(tmp_path)
+    for path in [*tmp_path.rglob("*.json*"), tmp_path / "run.yaml", tmp_path / "study.db"]:
+        os.utime(path, (time.time() - 2 * STALE,) * 2)
+    assert "If its process has ended, the same command carries on." in read_state(tmp_path).text
+
+
+def test_a_finished_run_is_finished_once_its_driver_has_left(tmp_path: Path) -> None:
+    finished_run(tmp_path)
+    with RunLock(tmp_path):
+        assert not read_state(tmp_path).finished
+    assert read_state(tmp_path).finished
+    assert read_state(tmp_path).text == "The run is finished."
+
+
+def test_before_there_is_a_configuration_the_data_are_prepared(tmp_path: Path) -> None:
+    driven(tmp_path)
+    state = read_state(tmp_path)
+    assert (state.summary, state.finished) == (None, False)
+    assert state.text == "The data are being prepared on node-7."
+    assert state.to_json()["driver"] == "node-7"
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        read_state(tmp_path)
