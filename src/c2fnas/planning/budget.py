@@ -121,6 +121,7 @@ def scheduled(
     left: float,
     stage: str = "coarse",
     free: Callable[[str], bool] = lambda field: True,
+    saved: float = 0.0,
 ) -> dict[str, Any]:
     """Return the counts of ``stage`` and those after it that the seconds ``left`` pay, by field.
 
@@ -136,10 +137,11 @@ def scheduled(
         left: seconds of the budget.
         stage: ``coarse``, ``super-network``, ``ranking`` or ``deployment``.
         free: true for fields that may be changed; what a user has set is not.
+        saved: seconds that a coarse stage that ended early has left to the final network.
     """
     return {
         name: value
-        for name, value in _Schedule(config, timings, work, recipe_of, left, free).counts(stage).items()
+        for name, value in _Schedule(config, timings, work, recipe_of, left, free, saved).counts(stage).items()
         if free(name)
     }
 
@@ -155,6 +157,7 @@ class _Schedule:
         recipe_of: RecipeOf,
         left: float,
         free: Callable[[str], bool],
+        saved: float,
     ) -> None:
         assert config.hours is not None
         assert config.shares is not None
@@ -162,6 +165,7 @@ class _Schedule:
         self._timings, self._work, self._recipe_of = timings, work, recipe_of
         self._budget = 3600 * config.hours
         self._left = max(0.0, left - kept_for_the_end(self._budget))
+        self._saved = min(saved, self._left)
 
     def counts(self, stage: str) -> dict[str, Any]:
         config = self._config
@@ -203,10 +207,13 @@ class _Schedule:
         return found | self._final(final)
 
     def _for_final(self, share: float) -> float:
-        """Seconds of the final networks: with a verdict, both together have at most half of the budget."""
+        """Seconds of the final networks: with a verdict, both together have at most half of the budget.
+
+        What the coarse stage has saved comes on top.
+        """
         if not self._verdict_rounds:
-            return self._left * share
-        both = min(self._left, 2 * VERDICT_SHARE * self._budget - kept_for_the_end(self._budget))
+            return (self._left - self._saved) * share + self._saved
+        both = min(self._left, 2 * VERDICT_SHARE * self._budget - kept_for_the_end(self._budget) + self._saved)
         return both * self._rounds / (self._rounds + self._verdict_rounds)
 
     @property

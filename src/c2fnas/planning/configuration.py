@@ -35,6 +35,7 @@ class Preparation:
         shapes: prepared sizes of the search's validation cases, in voxels.
         boxes: sides of the box that holds the foreground of each.
         left: seconds that remain of the budget.
+        saved: of these, seconds that a coarse stage that ended early has left to the final network.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Preparation:
     shapes: tuple[Size, ...]
     boxes: tuple[Size, ...]
     left: float = 0.0
+    saved: float = 0.0
 
 
 def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
@@ -75,7 +77,7 @@ def rescheduled(
 ) -> RunConfig:
     """Return the configuration with the counts of ``stage`` and those after it that the rest of the budget pays."""
     recipes, work = _Recipes(request, prepared), count_work(config, prepared)
-    values = scheduled(config, timings, work, recipes.of, prepared.left, stage, request.free)
+    values = scheduled(config, timings, work, recipes.of, prepared.left, stage, request.free, prepared.saved)
     return with_values(config, recipes.in_place(values))
 
 

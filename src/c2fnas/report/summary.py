@@ -53,7 +53,7 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         place = Path(known.config.dataset_path).name
         known = replace(known, config=known.config.model_copy(update={"dataset_path": place}))
     folder, config = known.folder, known.config
-    coarse = summarise_coarse(known.trials, config)
+    coarse = summarise_coarse(known.trials, config, folder)
     rows = read_json(folder.scale_table) if folder.scale_table.exists() else []
     return ReportSummary(
         **vars(known),

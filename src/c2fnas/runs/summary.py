@@ -184,10 +184,12 @@ def stage_tasks(config: RunConfig, folds: int = 0, trained: int = 0, every_case:
     if config.kind == "training":
         return tasks
     how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"
-    how = f"chosen by {how} among {coarse.clusters} clusters"
+    how = f"proposed by {how}" + (f" among {coarse.clusters} clusters" if coarse.sampler == "algorithm1" else "")
+    how += ", the best expected taken" if coarse.choice == "posterior" else ", the best taken"
     stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
     cases = "all validation cases" if fine.cases is None else plural(fine.cases, "validation case")
-    topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
+    most = "at most " if coarse.choice == "posterior" else ""
+    topologies = f"{most}{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
     coarse_task = f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}"
     fine_tasks = {
         "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "

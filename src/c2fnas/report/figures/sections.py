@@ -17,6 +17,7 @@ from c2fnas.report.figures.coarse import (
     draw_cluster_map,
     draw_cluster_shares,
     draw_dice_map,
+    draw_posterior,
 )
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class
 from c2fnas.report.figures.fine import draw_distribution, draw_effects, draw_fairness, draw_pareto, draw_trust
@@ -90,6 +91,9 @@ def _coarse(run: ReportSummary) -> Iterator[Entry]:
         known: dict[str, Any] = {"coarse": coarse, "plane": plane}
         yield Entry("coarse", "figure-4-cluster-shares", partial(draw_cluster_shares, coarse=coarse))
         yield Entry("coarse", "coarse-best-so-far", partial(draw_best_so_far, coarse=coarse))
+        if coarse.posterior is not None:
+            draw = partial(draw_posterior, posterior=coarse.posterior)
+            yield Entry("coarse", "coarse-posterior", draw, values={"posterior": coarse.posterior})
         yield Entry("coarse", "coarse-map-clusters", partial(draw_cluster_map, **known), 3.9, values=known)
         yield Entry("coarse", "coarse-map-dice", partial(draw_dice_map, **known), 3.9)
 
