@@ -140,8 +140,8 @@ def test_algorithm_1_beats_random_where_clusters_tell_and_not_where_they_do_not(
     verdicts = {}
     for name, dice in (("telling", telling), ("blind", blind)):
         rows = rows_of(dice)
-        found = compare(table_of(rows).measurements(), table_of(rows).clusters, ["algorithm1", "random"], budget)
-        plain = {each.sampler: each for each in found.contenders if not each.early_stopping}
+        found = compare([table_of(rows).measurements()], table_of(rows).clusters, ["algorithm1", "random"], budget)
+        plain = {each.name: each for each in found.contenders if not each.early_stopping}
         verdicts[name] = difference(plain["algorithm1"], plain["random"])
     assert verdicts["telling"][2] < 0
     assert verdicts["blind"][0] == pytest.approx(0, abs=0.02)
@@ -151,7 +151,7 @@ def test_early_stopping_costs_less_and_every_curve_falls() -> None:
     rng = np.random.default_rng(5)
     rows = rows_of({t: float(rng.uniform(0.2, 0.9)) for t in TOPOLOGIES})
     found = compare(
-        table_of(rows).measurements(), table_of(rows).clusters, ["random"], Budget(12, workers=2, repetitions=50)
+        [table_of(rows).measurements()], table_of(rows).clusters, ["random"], Budget(12, workers=2, repetitions=50)
     )
     whole, early = found.contenders
     assert (whole.name, early.name) == ("random", "random + early stopping")
@@ -257,7 +257,7 @@ def test_the_text_and_the_json_of_a_simulation_agree() -> None:
     rng = np.random.default_rng(6)
     rows = rows_of({t: float(rng.uniform(0.2, 0.9)) for t in TOPOLOGIES})
     heard: list[str] = []
-    found = simulate(table_of(rows), ["algorithm1", "random"], repetitions=20, on_contender=heard.append)
+    found = simulate(table_of(rows), ["algorithm1", "random"], repetitions=20, tables=5, on_contender=heard.append)
     value, text = json.loads(json.dumps(found.to_json())), found.text()
     assert heard == [each["name"] for each in value["contenders"]]
     for each in value["contenders"]:

@@ -53,7 +53,7 @@ def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--sampler", "hill"], "algorithm1, surrogate, random"),
+        (["--sampler", "hill"], "algorithm1, bayesian, bayesian-gp"),
         (["--address", "auto"], "--backend ray"),
         (["--backend", "ray", "--devices", "cpu"], "--backend local"),
         (["--max-memory", "much"], "8G or 500M"),

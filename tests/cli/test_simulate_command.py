@@ -38,7 +38,7 @@ def simulate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
-    short = ["--samplers", "algorithm1,random", "--repetitions", "20"]
+    short = ["--samplers", "algorithm1,random", "--repetitions", "50"]
     for suffix in ("png", "svg"):
         done = simulate(table, *short, "--json", "--quiet", "--figure", tmp_path / f"figure.{suffix}")
         assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def test_table_json_and_figure(table: Path, tmp_path: Path) -> None:
         "random",
         "random + early stopping",
     ]
-    assert (facts["topologies"], facts["trainings"], facts["budget"]["evaluations"]) == (16, 24, 8)
+    assert (facts["topologies"], facts["trainings"], facts["budget"]["evaluations"]) == (16, 24, 50)
     words = simulate(table, *short, "--quiet").stdout
     assert "its regret less random's is" in words
     assert "fewer than 48 topologies" in words
@@ -70,8 +70,8 @@ def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_computed(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--samplers", "hill"], "algorithm1, surrogate"),
-        (["--samplers", ""], "algorithm1, surrogate"),
+        (["--samplers", "hill"], "algorithm1, bayesian"),
+        (["--samplers", ""], "algorithm1, bayesian"),
         (["--figure", "simulation.doc"], ".png, .svg or .pdf"),
         (["nowhere.csv"], "c2fnas tabulate"),
     ],

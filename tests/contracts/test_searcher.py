@@ -31,8 +31,8 @@ def maker(name: str) -> Make:
 
 
 FAST: dict[str, Make] = {name: maker(name) for name in ("algorithm1", "random", "regularised-evolution")}
-SLOWER: dict[str, Make] = {name: maker(name) for name in ("surrogate", "optuna-random", "tpe")}
-SLOW: dict[str, Make] = {"gp": maker("gp")}
+SLOWER: dict[str, Make] = {name: maker(name) for name in ("bayesian", "surrogate", "optuna-random", "tpe")}
+SLOW: dict[str, Make] = {name: maker(name) for name in ("bayesian-gp", "gp")}
 each_fast = pytest.mark.parametrize("make", FAST.values(), ids=FAST)
 each = pytest.mark.parametrize(
     "make",

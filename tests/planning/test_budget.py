@@ -237,6 +237,19 @@ def test_without_a_verdict_its_time_goes_to_the_deployed_networks() -> None:
     assert alone[final] > 1.9 * judged[final]
 
 
+@pytest.mark.parametrize("verdict", [True, False])
+def test_what_the_coarse_stage_has_saved_goes_to_the_final_network(verdict: bool) -> None:
+    """Ten minutes that came back make the final network longer by them, or by a half where references are as long."""
+    config = preset("hour").model_copy(update={"verdict": verdict})
+    timings, work = Timings(0.01, 0.001), Workload(10, 8, 4, 1, 1, 40)
+    final, fine = "deployment.recipe.iterations", "fine.recipe.iterations"
+    without = scheduled(config, timings, work, resolve, 2400, "super-network")
+    saved = scheduled(config, timings, work, resolve, 3000, "super-network", saved=600)
+    assert saved[fine] == pytest.approx(without[fine], rel=0.01)
+    patches = 600 / (2 if verdict else 1) / (timings.patch + timings.augmentation)
+    assert saved[final] - without[final] == pytest.approx(patches / 2, rel=0.05)
+
+
 def test_a_network_of_every_case_alone_is_not_judged() -> None:
     """It takes the time of a verdict; beside a fold it is one network more."""
     config, timings = preset("hour"), Timings(0.002, 0.001)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from c2fnas.bench import Band, Comparison, Contender
+from c2fnas.bench import Band, Comparison, Contender, Entry
 from c2fnas.report.figures.simulation import draw_simulation, save_simulation
 from c2fnas.report.figures.style import COLOURS
 from c2fnas.space.search_space import SearchSpace
@@ -19,10 +19,11 @@ SCORES = {topology: 0.5 + 0.01 * n for n, topology in enumerate(SearchSpace(cell
 def contender(sampler: str, *, stopping: bool = False) -> Contender:
     band = Band(0.1 / GRID, 0.05 / GRID, 0.2 / GRID)
     return Contender(
-        sampler=sampler,
+        entry=Entry.parse(sampler),
         early_stopping=stopping,
         final=np.full(3, 0.02),
         cost=np.full(3, 5.0),
+        repetitions=3,
         by_networks=band,
         by_cost=band,
     )

@@ -55,5 +55,5 @@ def test_equal_scores_are_no_trouble():
 
 
 def test_unknown_sampler_lists_the_known_ones():
-    with pytest.raises(ValueError, match="choose among algorithm1, surrogate, random"):
+    with pytest.raises(ValueError, match="choose among algorithm1, bayesian, bayesian-gp"):
         make_searcher("annealing", CLUSTERS, seed=0)

@@ -341,9 +341,9 @@ def test_options_that_cannot_be_are_not_written_down(configured: Callable[..., R
 
 def test_an_unknown_sampler_names_the_known_ones(configured: Callable[..., Run]) -> None:
     run = configured(sampler="annealing")
-    with pytest.raises(UserError, match="algorithm1, surrogate"):
+    with pytest.raises(UserError, match="algorithm1, bayesian"):
         search(run, Oracle(quality))
-    with pytest.raises(UserError, match="algorithm1, surrogate"):
+    with pytest.raises(UserError, match="algorithm1, bayesian"):
         amend(run, {"coarse.sampler": "hill"})
 
 

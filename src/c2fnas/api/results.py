@@ -122,15 +122,15 @@ def ranking(run: "Run", found: Architecture, verification: "Verification | None"
     return Ranking(found, summary if verification is None else summary | verification.to_json())
 
 
-def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | None) -> Tabulation:
+def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | None, iterations: int) -> Tabulation:
     """Train what is missing of a table, ``most`` trainings at a time."""
     from c2fnas.bench import planned_trainings, read_table
-    from c2fnas.studies.tabulate import tabulate
+    from c2fnas.studies.tabulate import TableConfig, tabulate
 
     per_cluster, repeated, seeds = plan
     trainings = planned_trainings(run.config.space, per_cluster=per_cluster, repeated=repeated, seeds=seeds)
     known = {row.key for row in (read_table(table) if table.exists() else ())}
     missing = [training for training in trainings if training[1:] not in known]
-    rows = tabulate(run, table, missing[:most])
+    rows = tabulate(run, table, missing[:most], TableConfig.of(iterations))
     left = len(missing) - len(missing[:most])
     return Tabulation(table, len(rows), len({row.topology for row in rows}), left)

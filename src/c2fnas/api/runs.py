@@ -237,7 +237,14 @@ class Run(RunView):
             return judge(run, replicates, margin)
 
     def tabulate(
-        self, *, table: str | Path, per_cluster: int = 12, repeated: int = 2, seeds: int = 3, most: int | None = None
+        self,
+        *,
+        table: str | Path,
+        per_cluster: int = 12,
+        repeated: int = 2,
+        seeds: int = 3,
+        iterations: int = 100,
+        most: int | None = None,
     ) -> "Tabulation":
         """Train many topologies in one small setting and keep the Dice of each, for `c2fnas simulate`.
 
@@ -248,18 +255,21 @@ class Run(RunView):
             per_cluster: Topologies of each of the 8 clusters.
             repeated: So many of each cluster are trained with several seeds.
             seeds: Seeds of those, which tell how noisy the table is.
+            iterations: Of a training. A table of another length, as one of another data set, is another file.
             most: Stop after so many trainings; the next call goes on.
 
         Examples:
             c2fnas tabulate runs/hippocampus --table topologies.csv
             c2fnas tabulate runs/hippocampus --table topologies.csv --per-cluster 24 --devices cuda:0,cuda:1
+            c2fnas tabulate runs/hippocampus --table longer.csv --per-cluster 2 --seeds 1 --iterations 400
         """
         refuse_below(1, per_cluster=per_cluster, seeds=seeds, most=most)
+        refuse_below(3, iterations=iterations)
         refuse_below(0, repeated=repeated)
         from c2fnas.api.results import tabulated
 
         with self.working() as run:
-            return tabulated(run, Path(table), (per_cluster, repeated, seeds), most)
+            return tabulated(run, Path(table), (per_cluster, repeated, seeds), most, iterations)
 
     def _refuse_changes(self, overrides: dict[str, Any]) -> None:
         from c2fnas.planning.request import request_for

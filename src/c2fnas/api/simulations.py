@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from c2fnas.bench import Simulation
     from c2fnas.runs.reporter import Reporter
 
-SAMPLERS = "algorithm1,random,regularised-evolution,tpe,surrogate"
+SAMPLERS = (
+    "algorithm1,algorithm1+posterior,random,random+oracle,regularised-evolution,tpe,surrogate,bayesian@16,bayesian"
+)
 
 
 def simulate(
@@ -21,23 +23,28 @@ def simulate(
     repetitions: int = 1000,
     slow_repetitions: int = 50,
     noise: bool = True,
+    truth: str = "own",
     figure: str | Path | None = None,
     reporter: "Reporter | None" = None,
 ) -> "Simulation":
     """Replay searches on a table of trained topologies, in virtual time with asynchronous workers.
 
-    Says how much worse than the table's best network each search ends (regret), whether Algorithm 1 beats random
-    search there, and whether the distance of two codes predicts the difference of their Dice. In Python,
-    `c2fnas.bench.simulate` does the same with a table in memory.
+    Truths are drawn from a model of the table, which tells topologies from seeds, and the table is resampled. Says how
+    much worse than the best network each search ends (regret), whether it beats random search and Algorithm 1, and
+    whether the distance of two codes predicts the difference of their Dice. In Python, `c2fnas.bench.simulate` does
+    the same with a table in memory.
 
     Args:
         table: A table of `c2fnas tabulate`; by default the one that comes with c2fnas.
-        samplers: The searchers to compare, with commas.
-        evaluations: Networks of a search; by default half of the table's, 50 at most.
+        samplers: The searches to compare, with commas, each as SAMPLER[+RULE][@NETWORKS]: bayesian@16 trains sixteen
+            networks; rules of choice are observed, posterior and oracle.
+        evaluations: Networks of a search; by default 50, or half of the space.
         workers: Networks that are trained at the same time.
         repetitions: Searches of each sampler.
-        slow_repetitions: Searches of surrogate, tpe, gp, which think longer.
+        slow_repetitions: Searches of those that think longer, such as bayesian and tpe.
         noise: Let searches see Dice with the noise between the table's seeds.
+        truth: The model of the table that truths are drawn from: linear in the code, smooth beside that, or own, where
+            every topology has a part of its own, too.
         figure: Draw the figure into this file: PNG, SVG or PDF.
         reporter: Hears of the progress.
 
@@ -53,8 +60,13 @@ def simulate(
     refuse_below(2, repetitions=repetitions, slow_repetitions=slow_repetitions)
     from c2fnas.bench import TopologyTable
     from c2fnas.bench import simulate as replayed
+    from c2fnas.bench.worlds import TRUTHS
+    from c2fnas.errors import UserError
     from c2fnas.runs.reporter import listening
 
+    chosen = next((known for known in TRUTHS if known == truth), None)
+    if chosen is None:
+        raise UserError(f"--truth {truth}: no such model; choose among {', '.join(TRUTHS)}.")
     say = listening(reporter).say
     found = replayed(
         TopologyTable.shipped() if table is None else TopologyTable.load(Path(table)),
@@ -64,6 +76,7 @@ def simulate(
         repetitions=repetitions,
         slow_repetitions=slow_repetitions,
         noise=noise,
+        truth=chosen,
         on_contender=lambda name: say(f"{name} ..."),
     )
     if figure is not None:

@@ -5,12 +5,14 @@ from c2fnas.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "comparison": ["Budget", "Comparison", "Contender", "compare", "difference"],
+        "answers": ["Entry"],
+        "comparison": ["Budget", "Comparison", "Contender", "compare", "difference", "ratio"],
         "replays": ["Band", "Measurement", "Replay", "confidence_band", "regret_at", "replay"],
         "rows": ["Row", "read_table", "write_table"],
         "selection": ["planned_trainings"],
         "simulation": ["Simulation", "simulate"],
-        "statistics": ["Estimate", "cluster_share", "distance_correlation", "seed_noise"],
+        "statistics": ["Estimate", "cluster_share", "distance_correlation", "rank_agreement", "seed_noise"],
         "table": ["Result", "TopologyTable", "UnknownTopology"],
+        "worlds": ["draw_worlds"],
     },
 )

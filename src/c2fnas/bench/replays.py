@@ -41,6 +41,7 @@ class Replay:
         cost: the cost of all candidates finished by then.
         successes: the number of those evaluated without a failure, stopped early or not.
         regret: the table's best score less the score of the network that would be returned then; 1 before any.
+        told: the score that the searcher was told; not a number for a failure, and for one that was stopped early.
     """
 
     topologies: tuple[Topology, ...]
@@ -48,6 +49,7 @@ class Replay:
     cost: NDArray[np.float64]
     successes: NDArray[np.int64]
     regret: NDArray[np.float64]
+    told: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def _replay(finished: list[_Finished], table: Table, told: Told) -> Replay:
         cost=np.cumsum([each.cost for each in finished]),
         successes=np.cumsum([not each.whole or told[each.topology] is not None for each in finished]),
         regret=_regret(finished, table, told),
+        told=np.array([told[each.topology] if each.whole else None for each in finished], dtype=float),
     )
 
 

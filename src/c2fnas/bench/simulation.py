@@ -5,17 +5,34 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from c2fnas.bench.comparison import Budget, Comparison, compare, difference
+from c2fnas.bench.answers import Entry
+from c2fnas.bench.comparison import Budget, Comparison, Contender, compare, difference, ratio
 from c2fnas.bench.statistics import Estimate, cluster_share, distance_correlation, seed_noise
 from c2fnas.bench.table import TopologyTable
+from c2fnas.bench.worlds import TRUTHS, Truth, draw_worlds, space_of
 from c2fnas.errors import UserError
 from c2fnas.search.choice import make_searcher
+from c2fnas.search.clusters import cluster_topologies
 from c2fnas.space.topology import Topology
 
 FEWEST = 48
 """Topologies below which a table says nothing about searchers."""
 
-SAMPLERS = ("algorithm1", "random", "regularised-evolution", "tpe", "surrogate")
+SAMPLERS = (
+    "algorithm1",
+    "algorithm1+posterior",
+    "random",
+    "random+oracle",
+    "regularised-evolution",
+    "tpe",
+    "surrogate",
+    "bayesian@16",
+    "bayesian",
+)
+MOST = 50
+"""Networks of a search, as in the paper."""
+TABLES, DRAWS = 50, 20
+"""Resampled tables, and worlds of each."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,7 @@ class Simulation:
         scores: mean Dice of the table's topologies.
         trainings: rows of the table.
         noise: standard deviation of Dice between seeds; None where no topology was repeated.
+        truth: the model of the table from which worlds were drawn.
         distance: correlation of the distance of two codes with the difference of their Dice.
         clusters: share of the variance of Dice between clusters.
     """
@@ -33,6 +51,7 @@ class Simulation:
     scores: dict[Topology, float]
     trainings: int
     noise: float | None
+    truth: Truth
     budget: Budget
     comparison: Comparison
     distance: Estimate
@@ -41,9 +60,25 @@ class Simulation:
     @cached_property
     def less_than_random(self) -> dict[str, tuple[float, float, float]]:
         """Regret of each sampler less that of random search, with its 95 % interval; early stopping is left out."""
-        plain = {each.sampler: each for each in self.comparison.contenders if not each.early_stopping}
+        plain = self._plain
         random = plain.pop("random", None)
         return {} if random is None else {name: difference(each, random) for name, each in plain.items()}
+
+    @cached_property
+    def against_algorithm1(self) -> dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]:
+        """Regret of each search by the posterior, less that of Algorithm 1 and in parts of it; with 95 % intervals."""
+        plain = self._plain
+        paper = plain.pop("algorithm1", None)
+        mine = {name: each for name, each in plain.items() if each.entry.rule == "posterior"}
+        return (
+            {}
+            if paper is None
+            else {name: (difference(each, paper), ratio(each, paper)) for name, each in mine.items()}
+        )
+
+    @property
+    def _plain(self) -> dict[str, Contender]:
+        return {each.name: each for each in self.comparison.contenders if not each.early_stopping}
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""
@@ -54,6 +89,7 @@ class Simulation:
             "budget": asdict(self.budget),
             "dice": {"best": max(dice), "mean": sum(dice) / len(dice), "worst": min(dice)},
             "seed_noise": self.noise,
+            "truth": self.truth,
             "distance_predicts_difference": asdict(self.distance),
             "variance_between_clusters": asdict(self.clusters),
             "networks": self.comparison.networks.tolist(),
@@ -61,7 +97,7 @@ class Simulation:
             "contenders": [
                 {
                     "name": each.name,
-                    "repetitions": len(each.final),
+                    "repetitions": each.repetitions,
                     "regret": each.regret[0],
                     "interval": list(each.regret[1:]),
                     "compute": float(each.cost.mean()),
@@ -71,6 +107,10 @@ class Simulation:
                 for each in self.comparison.contenders
             ],
             "regret_less_that_of_random": {name: list(each) for name, each in self.less_than_random.items()},
+            "regret_against_algorithm1": {
+                name: {"less": list(less), "ratio": list(part)}
+                for name, (less, part) in self.against_algorithm1.items()
+            },
         }
 
     def text(self) -> str:
@@ -81,6 +121,7 @@ class Simulation:
         lines = [
             f"{len(dice)} topologies, {self.trainings} trainings: Dice {min(dice):.4f} to {max(dice):.4f}, mean "
             f"{sum(dice) / len(dice):.4f}; between seeds {spread}.",
+            f"Truth: drawn from a model of each of {budget.tables} resampled tables; {TRUTHS[self.truth]}.",
             f"{budget.evaluations} networks a search, {budget.workers} workers, {seen}.",
             "",
             f"{'search':40} {'regret':>8} {'95 % interval':>18} {'compute':>9} {'searches':>9}",
@@ -89,7 +130,7 @@ class Simulation:
             mean, low, high = each.regret
             lines.append(
                 f"{each.name:40} {mean:8.4f} {f'{low:.4f} to {high:.4f}':>18} {each.cost.mean():8.0f}s "
-                f"{len(each.final):9}"
+                f"{each.repetitions:9}"
             )
         lines.append("")
         if len(dice) < FEWEST:
@@ -97,6 +138,11 @@ class Simulation:
                 f"With fewer than {FEWEST} topologies none of this can be relied on; `c2fnas tabulate` adds more."
             )
         lines += [_verdict(name, *values) for name, values in self.less_than_random.items()]
+        lines += [
+            f"{name}: its regret is {part[0]:.2f} of Algorithm 1's ({part[1]:.2f} to {part[2]:.2f}), {less[0]:+.4f} "
+            f"({less[1]:+.4f} to {less[2]:+.4f})."
+            for name, (less, part) in self.against_algorithm1.items()
+        ]
         lines.append(_estimate("Distance of codes against difference of Dice (Spearman)", self.distance))
         lines.append(_estimate("Share of the variance of Dice between clusters", self.clusters))
         return "\n".join(lines)
@@ -111,18 +157,25 @@ def simulate(
     repetitions: int = 1000,
     slow_repetitions: int = 50,
     noise: bool = True,
+    truth: Truth = "own",
+    tables: int = TABLES,
     on_contender: Callable[[str], None] = lambda name: None,
 ) -> Simulation:
-    """Replay searches on a table of trained topologies, in virtual time with asynchronous workers.
+    """Replay searches on truths that a table of trained topologies allows, in virtual time with asynchronous workers.
+
+    The table is resampled, and true Dice of all topologies of its space are drawn from a model of each such table, see
+    :func:`c2fnas.bench.draw_worlds`. Intervals are over tables.
 
     Args:
         table: Needs four topologies with a Dice, two of them of one cluster.
-        samplers: Names of searchers, see :data:`c2fnas.search.choice.SEARCHERS`.
-        evaluations: Networks of a search; half of the table's, 50 at most, where left out.
+        samplers: Searches, each as ``SAMPLER[+RULE][@NETWORKS]``, see :class:`c2fnas.bench.Entry`.
+        evaluations: Networks of a search; 50 or half of the space where left out.
         workers: Networks that are trained at the same time.
         repetitions: Searches of each sampler.
-        slow_repetitions: Searches of surrogate, tpe, gp, which think longer.
+        slow_repetitions: Searches of those that think longer, such as bayesian and tpe.
         noise: Let searches see Dice with the noise between the table's seeds.
+        truth: Model of the table from which worlds are drawn, see :func:`c2fnas.bench.draw_worlds`.
+        tables: Resampled tables.
         on_contender: Called with the name of each sampler as it begins.
 
     Raises:
@@ -134,7 +187,8 @@ def simulate(
     """
     from threadpoolctl import threadpool_limits
 
-    measurements, scores, clusters = table.measurements(), table.scores, table.clusters
+    assert table.iterations  # a table without its setting is refused
+    scores, clusters = table.scores, table.clusters
     scored = [sum(topology in scores for topology in cluster.topologies) for cluster in clusters]
     if sum(scored) < 4 or max(scored, default=0) < 2:
         raise UserError(
@@ -143,21 +197,24 @@ def simulate(
         )
     for name in samplers:
         try:
-            make_searcher(name, clusters, seed=0)
+            make_searcher(Entry.parse(name).sampler, clusters, seed=0)
         except ValueError as error:
             raise UserError(f"--samplers {error}.") from error
-    spread = seed_noise(table.rows)
+    spread, space = seed_noise(table.rows), space_of(table)
     budget = Budget(
-        evaluations=min(evaluations or max(1, min(50, len(table) // 2)), len(table)),
+        evaluations=min(evaluations or max(1, min(MOST, len(space) // 2)), len(space)),
         workers=workers,
         repetitions=repetitions,
         slow_repetitions=slow_repetitions,
         noise=(spread or 0.0) if noise else 0.0,
+        tables=tables,
     )
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
-        comparison = compare(measurements, clusters, samplers, budget, on_contender)
+        worlds = draw_worlds(table, tables=tables, draws=max(1, min(DRAWS, repetitions // tables)), truth=truth)
+        whole = cluster_topologies(space, clusters=len(clusters))
+        comparison = compare(worlds, whole, samplers, budget, on_contender)
         distance, share = distance_correlation(scores), cluster_share(scores, clusters)
-    return Simulation(scores, len(table.rows), spread, budget, comparison, distance, share)
+    return Simulation(scores, len(table.rows), spread, truth, budget, comparison, distance, share)
 
 
 def _verdict(name: str, mean: float, low: float, high: float) -> str:

@@ -53,6 +53,41 @@ def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1
     return Estimate(value, float(low), float(high), _p_value(value, chance))
 
 
+def rank_agreement(
+    one: Mapping[Topology, float], other: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0
+) -> Estimate:
+    """Estimate Spearman's correlation of two tables' Dice over the topologies that both have.
+
+    Tables may be of another length of training, or of another data set: how well the one ranks for the other. The
+    interval is a bootstrap of topologies; the p-value, one-sided, is of permutations.
+
+    Raises:
+        ValueError: they share fewer than three topologies.
+
+    >>> from c2fnas.bench import TopologyTable
+    >>> scores = TopologyTable.shipped().scores
+    >>> round(rank_agreement(scores, scores, resamples=10).value, 6)
+    1.0
+    """
+    from scipy.stats import spearmanr
+
+    shared = sorted(one.keys() & other.keys())
+    if len(shared) < 3:
+        raise ValueError(f"the tables share {len(shared)} topologies with a Dice; three are the least")
+    pairs = np.array([(one[topology], other[topology]) for topology in shared])
+
+    def correlation(first: Array, second: Array) -> float:
+        tied = np.ptp(first) == 0 or np.ptp(second) == 0
+        return 0.0 if tied else float(spearmanr(first, second).statistic)
+
+    rng, count = np.random.default_rng(seed), len(shared)
+    value = correlation(*pairs.T)
+    again = [correlation(*pairs[rng.integers(count, size=count)].T) for _ in range(resamples)]
+    chance = [correlation(pairs[:, 0], rng.permutation(pairs[:, 1])) for _ in range(resamples)]
+    low, high = np.quantile(again, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), _p_value(value, chance))
+
+
 def cluster_share(
     scores: Mapping[Topology, float], clusters: Sequence[TopologyCluster], *, resamples: int = 1000, seed: int = 0
 ) -> Estimate:

@@ -12,6 +12,7 @@ from c2fnas.bench.replays import Measurement
 from c2fnas.bench.rows import Row, columns, read_table
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
+from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
 
@@ -127,6 +128,16 @@ class TopologyTable(Mapping[Topology, Result]):
         centred = codes - codes.mean(0)
         weights = np.linalg.solve(centred.T @ centred + np.eye(codes.shape[1]), centred.T @ (dice - dice.mean()))
         return list(self)[int(np.argmax(codes @ weights))]
+
+    def predicted(self, topologies: Sequence[Topology]) -> dict[Topology, float]:
+        """Return the Dice that a Bayesian linear model of all trainings expects of ``topologies``, in the table or not.
+
+        Args:
+            topologies: the space over which codes are standardised; it holds the table's.
+        """
+        model = TopologyModel(topologies)
+        known = [(row.topology, row.dice) for row in self.rows if row.dice is not None and row.topology in model.places]
+        return dict(zip(topologies, model.given(known).mean.tolist(), strict=True))
 
     @property
     def iterations(self) -> int:

@@ -25,9 +25,7 @@ from scipy import stats
 
 from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL, CaseTable, case_table
 from c2fnas.evaluation.metrics import Evaluation
-
-MARGIN = 0.01
-"""Dice within which two networks are as good as each other, if nobody says otherwise."""
+from c2fnas.search.posterior import MARGIN
 
 SEED_NOISE = 0.004
 """Standard deviation of Dice between seeds where nothing else is known: that of the recorded search on Hippocampus."""

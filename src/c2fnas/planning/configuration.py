@@ -37,6 +37,7 @@ class Preparation:
         boxes: sides of the box that holds the foreground of each.
         left: seconds that remain of the budget.
         at_a_time: jobs that run at a time; None: one on each device.
+        saved: of these, seconds that a coarse stage that ended early has left to the final network.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Preparation:
     boxes: tuple[Size, ...]
     left: float = 0.0
     at_a_time: int | None = None
+    saved: float = 0.0
 
 
 def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
@@ -78,7 +80,7 @@ def rescheduled(
 ) -> RunConfig:
     """Return the configuration with the counts of ``stage`` and those after it that the rest of the budget pays."""
     recipes, work = _Recipes(request, prepared), count_work(config, prepared)
-    values = scheduled(config, timings, work, recipes.of, prepared.left, stage, request.free)
+    values = scheduled(config, timings, work, recipes.of, prepared.left, stage, request.free, prepared.saved)
     return with_values(config, recipes.in_place(values))
 
 

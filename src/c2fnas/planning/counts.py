@@ -58,6 +58,7 @@ def scheduled(
     left: float,
     stage: str = "coarse",
     free: Callable[[str], bool] = lambda field: True,
+    saved: float = 0.0,
 ) -> dict[str, Any]:
     """Return the counts of ``stage`` and those after it that the seconds ``left`` pay, by field.
 
@@ -74,10 +75,11 @@ def scheduled(
         left: seconds of the budget.
         stage: ``coarse``, ``super-network``, ``ranking`` or ``deployment``.
         free: true for fields that may be changed; what a user has set is not.
+        saved: seconds that a coarse stage that ended early has left to the final network.
     """
     return {
         name: value
-        for name, value in _Schedule(config, timings, work, recipe_of, left, free).counts(stage).items()
+        for name, value in _Schedule(config, timings, work, recipe_of, left, free, saved).counts(stage).items()
         if free(name)
     }
 
@@ -93,6 +95,7 @@ class _Schedule:
         recipe_of: RecipeOf,
         left: float,
         free: Callable[[str], bool],
+        saved: float,
     ) -> None:
         assert config.hours is not None
         assert config.shares is not None
@@ -100,6 +103,7 @@ class _Schedule:
         self._timings, self._work, self._recipe_of = timings, work, recipe_of
         self._budget = 3600 * config.hours
         self._left = max(least_of_a_budget(self._budget), left - kept_for_the_end(self._budget))
+        self._saved = min(saved, self._left)
 
     def counts(self, stage: str) -> dict[str, Any]:
         config = self._config
@@ -161,16 +165,20 @@ class _Schedule:
         return found
 
     def _for_final(self, ahead: tuple[Part, ...]) -> float:
-        """Seconds of the final networks: with a verdict, both together have at most half of the budget."""
+        """Seconds of the final networks: with a verdict, both together have at most half of the budget.
+
+        The time that the coarse stage has saved comes on top.
+        """
         if length := self._set("deployment"):
             return self._seconds("deployment", length) * self._rounds
         costs = self._set_costs(ahead)
         left = max(least_of_a_budget(self._budget), self._left - sum(costs.values()))
         if self._verdict:
-            both = min(left, 2 * VERDICT_SHARE * self._budget - kept_for_the_end(self._budget))
+            both = min(left, 2 * VERDICT_SHARE * self._budget - kept_for_the_end(self._budget) + self._saved)
             return both / (1 + self._verdict)
         others = sum(getattr(self._shares, part) for part in ahead if part not in costs)
-        return left * self._shares.deployment / (others + self._shares.deployment)
+        saved = min(self._saved, left)
+        return (left - saved) * self._shares.deployment / (others + self._shares.deployment) + saved
 
     @property
     def _verdict(self) -> float:

@@ -291,7 +291,13 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     shapes = tuple(case.restoration.shape for case in cases)
     boxes = tuple(_box(case) or shape for case, shape in zip(cases, shapes, strict=True))
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
-    return Preparation(run.plan, run.folds, shapes, boxes, left, run.at_a_time)
+    return Preparation(run.plan, run.folds, shapes, boxes, left, run.at_a_time, saved_seconds(run))
+
+
+def saved_seconds(run: Run) -> float:
+    """Return the seconds that a coarse stage that ended early has left to the final network."""
+    path = run.folder.posterior
+    return float(read_json(path)["saved"]) if path.exists() else 0.0
 
 
 def _box(case: PreparedCase) -> Size | None:

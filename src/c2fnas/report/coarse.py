@@ -2,22 +2,80 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 
 
 @dataclass(frozen=True)
+class TrainedTopology:
+    """A trained topology as the posterior sees it: its Dice by training, what is expected of it, and how surely."""
+
+    code: tuple[int, ...]
+    macs: int
+    scores: tuple[float, ...]
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class PosteriorSummary:
+    """The end of a coarse stage that chooses by the posterior.
+
+    Attributes:
+        margin: a difference in Dice that does not matter.
+        answer: the code of the topology that was taken.
+        doubt: probability that another topology is better by more than the margin.
+        gain: Dice by which the best topology is expected to be better.
+        spread: standard deviation between topologies.
+        seed_noise: standard deviation between trainings of a topology.
+        unused: trainings that the stage has not needed.
+        topologies: those trained, the best expected first.
+    """
+
+    margin: float
+    answer: tuple[int, ...]
+    doubt: float
+    gain: float
+    spread: float
+    seed_noise: float
+    unused: int
+    topologies: tuple[TrainedTopology, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read ``coarse/posterior.json``."""
+        known = read_json(path)
+        topologies = [
+            TrainedTopology(**{**each, "code": tuple(each["code"]), "scores": tuple(each["scores"])})
+            for each in known["topologies"]
+        ]
+        return cls(
+            answer=tuple(known["answer"]),
+            topologies=tuple(sorted(topologies, key=lambda each: -each.mean)),
+            **{name: known[name] for name in ("margin", "doubt", "gain", "spread", "seed_noise", "unused")},
+        )
+
+
+@dataclass(frozen=True)
 class CoarseSummary:
-    """The coarse stage of a run: all candidates in order of start, and the space's clusters (paper 3.3)."""
+    """The coarse stage of a run: all candidates in order of start, and the space's clusters (paper 3.3).
+
+    ``posterior`` is there at its end, where the posterior has chosen.
+    """
 
     trials: tuple[Trial, ...]
     clusters: tuple[TopologyCluster, ...]
+    posterior: PosteriorSummary | None = None
 
     @property
     def evaluated(self) -> tuple[Trial, ...]:
@@ -40,12 +98,13 @@ class CoarseSummary:
         return next(each.index for each in self.clusters if trial.architecture.topology in each.topologies)
 
 
-def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig) -> CoarseSummary:
+def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig, folder: RunFolder) -> CoarseSummary:
     """Return the coarse stage of a run, begun or not; without candidates nothing needs clusters."""
     if not trials:
         return CoarseSummary((), ())
+    posterior = PosteriorSummary.load(folder.posterior) if folder.posterior.exists() else None
     topologies, count = config.space.topologies(), config.coarse.clusters
-    return CoarseSummary(trials, cluster_topologies(topologies, clusters=count, seed=config.seed))
+    return CoarseSummary(trials, cluster_topologies(topologies, clusters=count, seed=config.seed), posterior)
 
 
 def cluster_shares(clusters: Sequence[int], count: int) -> NDArray:

@@ -72,7 +72,7 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         place = Path(known.config.dataset_path).name
         known = replace(known, config=known.config.model_copy(update={"dataset_path": place}))
     folder, config = known.folder, known.config
-    coarse = summarise_coarse(known.trials, config)
+    coarse = summarise_coarse(known.trials, config, folder)
     folds = read_json(folder.folds) if folder.folds.exists() else []
     workers = max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder))
     processes = max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*")))

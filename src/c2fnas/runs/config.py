@@ -17,11 +17,14 @@ from pydantic import (
 
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import write_text
+from c2fnas.search.posterior import MARGIN
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import Recipe
 
 Sides = tuple[PositiveInt, PositiveInt, PositiveInt]
+Choice = Literal["observed", "posterior"]
+"""The best observed score, as in the paper, or the highest posterior mean: within the margin the cheapest."""
 
 
 class Frozen(BaseModel):
@@ -102,6 +105,11 @@ class CoarseConfig(Frozen):
 
     A validation may cost ``validation_share`` of a candidate's training, which decides ``stride`` (None: the plan's
     stride, the paper's 16). Where it is coarser, the best ``finalists`` are scored again at the plan's stride.
+
+    ``choice`` is the rule by which a topology is taken. By the posterior (`search.answer`), ``settling`` is the share
+    of the evaluations by which the answer is settled, with other seeds; the stage ends early where after ``pilot``
+    trainings nothing is left to win; and finalists are not scored again. ``table_prior`` lets the model begin with what
+    the shipped table says, on data other than the table's.
     """
 
     clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)
@@ -115,6 +123,10 @@ class CoarseConfig(Frozen):
     validation_share: float | None = Field(default=0.1, gt=0)
     stride: Sides | None = None
     finalists: PositiveInt = 5
+    choice: Choice = "observed"
+    settling: float = Field(default=0.25, ge=0, lt=1)
+    pilot: PositiveInt = 8
+    table_prior: bool = True
 
     @field_validator("early_stopping", mode="before")
     @classmethod
@@ -135,7 +147,8 @@ class FineConfig(Frozen):
     Without ``candidates`` it is left out, and every cell has the operation of the default architecture.
     ``sampling`` says which paths train: uniform as in the paper, or with strict fairness. ``choose`` says where
     candidates come from. With more than one of ``rungs`` the best of a few cases go on to more; ``audit`` candidates at
-    random are scored on all cases whatever their rank, to tell how far the first rungs can be trusted.
+    random are scored on all cases whatever their rank, to tell how far the first rungs can be trusted. ``choice`` is
+    the rule by which one of them is taken.
     """
 
     candidates: NonNegativeInt = 2000
@@ -145,6 +158,7 @@ class FineConfig(Frozen):
     choose: Literal["random", "evolution"] = "random"
     rungs: PositiveInt = 1
     audit: NonNegativeInt = 0
+    choice: Choice = "observed"
 
 
 class DeploymentConfig(Frozen):
@@ -198,6 +212,7 @@ class RunConfig(Frozen):
     references: int = Field(
         default=4, ge=1, le=4, description="networks that a verdict compares with, most telling first"
     )
+    margin: float = Field(default=MARGIN, gt=0, lt=1, description="a difference in Dice that does not matter")
     overrides: dict[str, Any] = {}
     fingerprint_sha256: str = Field(default="", description="of the data set's fingerprint")
     plan_sha256: str = Field(default="", description="of plan.yaml")

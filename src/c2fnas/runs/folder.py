@@ -69,6 +69,8 @@ class RunFolder:
     """The coarse stage."""
     coarse_architecture = _Place("coarse/architecture.json")
     """The best topology, with the 3D operation in every cell; it comes last."""
+    posterior = _Place("coarse/posterior.json")
+    """The coarse stage as its posterior sees it, where that chooses: the answer, and what is left to win."""
     fine = _Place("fine")
     """The fine stage."""
     fine_architecture = _Place("fine/architecture.json")

@@ -187,13 +187,15 @@ def stage_tasks(
     if config.kind == "training":
         return tasks
     how = "Algorithm 1 of the paper" if coarse.sampler == "algorithm1" else f"the sampler {coarse.sampler}"
-    how = f"chosen by {how} among {coarse.clusters} clusters"
+    how = f"proposed by {how}" + (f" among {coarse.clusters} clusters" if coarse.sampler == "algorithm1" else "")
+    how += ", the best expected taken" if coarse.choice == "posterior" else ", the best taken"
     stopping = ", the weaker ones stopped early" if coarse.early_stopping else ""
     ranked = min(fine.cases or cases, cases) if cases else fine.cases
     on_cases = "all validation cases" if ranked is None else plural(ranked, "validation case")
     if ranked is not None and ranked < cases:
         on_cases = f"{ranked} of {plural(cases, 'validation case')}"
-    topologies = f"{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
+    most = "at most " if coarse.choice == "posterior" else ""
+    topologies = f"{most}{coarse.evaluations:,} of {plural(config.space.topology_count, 'topology', 'topologies')}"
     coarse_task = f"{topologies}, {how}, each trained for {training_text(coarse.recipe)}{stopping}"
     fine_tasks = {
         "super-network": f"{plural(len(config.operations), 'operation')} in {plural(config.cells, 'cell')}, "

@@ -3,15 +3,17 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 
 from c2fnas.errors import UserError
 from c2fnas.search.algorithm1 import ClusterEvolution
 from c2fnas.search.base import History
+from c2fnas.search.bayesian import BayesianSearch
 from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.optuna_search import OptunaSearch, optuna_sampler
+from c2fnas.search.posterior import Kind
 from c2fnas.search.random_search import RandomSearch
 from c2fnas.search.regularised_evolution import RegularisedEvolution
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
@@ -20,6 +22,8 @@ from c2fnas.space.topology import Topology
 
 SEARCHERS = {
     "algorithm1": "Algorithm 1 of the paper",
+    "bayesian": "Thompson sampling of a Bayesian linear model of the code",
+    "bayesian-gp": "the same, with a Gaussian process beside the linear part",
     "surrogate": "Algorithm 1, a Gaussian process choosing within the cluster",
     "random": "all untrained topologies equally likely",
     "regularised-evolution": "regularised evolution",
@@ -51,12 +55,13 @@ def make_searcher(
     evaluations: int = 50,
     per_cluster: int = 2,
     random_share: float = 0.2,
+    guess: Mapping[Topology, float] | None = None,
 ) -> Searcher:
     """Return the searcher ``name`` among the topologies of ``clusters``.
 
     Searchers without clusters do not use ``per_cluster`` and ``random_share``, except that regularised evolution starts
-    with as many random networks as the clusters would. A user's own is made by :func:`call_factory`, and its proposals
-    are checked.
+    with as many random networks as the clusters would. ``guess``, the Dice of every topology from elsewhere, is what a
+    Bayesian one begins with. A user's own is made by :func:`call_factory`, and its proposals are checked.
 
     Raises:
         ValueError: an unknown name, or settings that the searcher refuses.
@@ -73,6 +78,9 @@ def make_searcher(
         kind = ClusterEvolution if name == "algorithm1" else SurrogateEvolution
         return kind(clusters, seed=seed, evaluations=evaluations, per_cluster=per_cluster, random_share=random_share)
     topologies = sorted(topology for cluster in clusters for topology in cluster.topologies)
+    if name in ("bayesian", "bayesian-gp"):
+        model: Kind = "linear" if name == "bayesian" else "gp"
+        return BayesianSearch(topologies, seed=seed, evaluations=evaluations, kind=model, guess=guess)
     if name == "random":
         return RandomSearch(topologies, seed=seed, evaluations=evaluations)
     if name == "regularised-evolution":

@@ -5,7 +5,6 @@ stride (the paper's 16) before one is chosen.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
@@ -13,9 +12,10 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.default import default_topology
 from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
-from c2fnas.runs.driver import drive, run_jobs
+from c2fnas.runs.driver import drive
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
+from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import make_searcher
 from c2fnas.search.clusters import cluster_topologies
@@ -23,17 +23,19 @@ from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.training import WEIGHTS, score
+from c2fnas.stages.finalists import best_finalist, forget_weights
+from c2fnas.stages.settling import AGAIN, WANTED, Settling, searching_evaluations, table_guess
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
-from c2fnas.training.weights import load_weights
 
-STAGE, FINALISTS = "coarse", "finalists"
+STAGE = "coarse"
 MOST_FAILURES = 5  # a run whose first candidates all fail has a cause that no other topology fixes
 
 
 def search_topology(run: Run) -> Topology:
-    """Search the topology with Algorithm 1, or the run's sampler, and return the best one found (paper Eq. 5).
+    """Search the topology with the run's sampler, such as Algorithm 1, and return the best one found (paper Eq. 5).
+
+    The best is the one with the highest score, as in the paper, or that of the posterior, see :mod:`.settling`.
 
     Resumes from the ledger: what it holds is replayed to the searcher, and candidates that a dead driver left running
     are taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as
@@ -60,6 +62,7 @@ class _CoarseSearch:
         self._rungs = _rungs(run)
         self._searcher = new_searcher(run)
         self._ledger = run.ledger(STAGE)
+        self._settling = Settling(run, self._ledger) if self._config.choice == "posterior" else None
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
             forget_checkpoints(run.folder.coarse_trial(trial.number))
@@ -74,18 +77,28 @@ class _CoarseSearch:
             STAGE,
             self._propose,
             self._settle,
-            finished=lambda: float(self._searcher.successes),
+            finished=lambda: float(len(evaluated_trials(self._ledger.trials()))),
             so_far=self._so_far,
         )
-        best = best_finalist(self._run, self._ledger)
+        best = self._settling.answer() if self._settling else best_finalist(self._run, self._ledger)
         if best is None:
             raise UserError(self._none_left())
-        self._run.reporter.finish(STAGE, f"best of {self._searcher.successes}: Dice {best.score:.4f}")
+        self._run.reporter.finish(STAGE, self._told_of(best))
         return best.architecture.topology
+
+    def _told_of(self, best: Trial) -> str:
+        if self._settling is None:
+            return f"best of {self._searcher.successes}: Dice {best.score:.4f}"
+        found, margin = self._settling.standing(), self._run.config.margin
+        return (
+            f"expected Dice {found.mean[best.architecture.topology]:.4f} of {len(self._ledger.completed())} trainings; "
+            f"by more than {margin:g} another topology is better with a probability of {found.doubt:.2f}"
+        )
 
     def _so_far(self) -> str:
         best = self._ledger.best()
-        return "" if best is None else f"best Dice {best.score:.4f} of {self._searcher.successes}"
+        count = len(evaluated_trials(self._ledger.trials()))
+        return "" if best is None else f"best Dice {best.score:.4f} of {count}"
 
     def _propose(self) -> Job | None:
         """The next rung of a candidate that goes on or was left behind, else a new candidate."""
@@ -108,11 +121,27 @@ class _CoarseSearch:
     def _start_next(self) -> Trial | None:
         if self._failures() >= MOST_FAILURES and not self._searcher.successes:
             return None
-        proposal = self._searcher.ask()
-        if proposal is None:
+        settling = self._settling
+        if settling is None:
+            proposal = self._searcher.ask()
+            return None if proposal is None else self._start(proposal.topology, _origin(proposal))
+        again = settling.pilot_repeat()
+        if again is not None:
+            return self._start(again, {"branch": AGAIN})
+        proposal = None if settling.nothing_left() else self._searcher.ask()
+        if proposal is not None:
+            return self._start(proposal.topology, _origin(proposal))
+        topology = settling.next()
+        if topology is None:
             return None
-        architecture = Architecture.uniform(proposal.topology, width=self._run.width)
-        return self._ledger.trial(self._ledger.start(architecture, _origin_and_cost(self._run, proposal)))
+        known = any(trial.architecture.topology == topology for trial in self._ledger.trials())
+        return self._start(topology, {"branch": AGAIN if known else WANTED})
+
+    def _start(self, topology: Topology, origin: dict[str, Any]) -> Trial:
+        seed = self._run.config.seed if self._settling is None else self._settling.seed_of(topology)
+        entry = {**origin, "seed": seed, **candidate_cost(self._run, topology)}
+        architecture = Architecture.uniform(topology, width=self._run.width)
+        return self._ledger.trial(self._ledger.start(architecture, entry))
 
     def _settle(self, outcome: Outcome) -> None:
         trial = self._running.pop(outcome.job_id)
@@ -135,7 +164,7 @@ class _CoarseSearch:
             self._waiting.insert(0, trial.number)
             return
         stopped = self._ledger.stop(reached.number)
-        self._searcher.tell(stopped.architecture.topology, stopped.evidence)
+        self._tell(stopped)
         forget_checkpoints(self._run.folder.coarse_trial(stopped.number))
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
@@ -146,11 +175,16 @@ class _CoarseSearch:
             assert outcome.value is not None
             extra["per_class"] = outcome.value["per_class"]
             ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
-        self._searcher.tell(ended.architecture.topology, ended.score)
+        self._tell(ended)
         if ended.score is None:
             self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
         forget_checkpoints(self._run.folder.coarse_trial(ended.number))
         forget_weights(self._run, self._ledger)
+
+    def _tell(self, ended: Trial) -> None:
+        """Tell the searcher of what it has proposed."""
+        if _is_proposal(ended):
+            self._searcher.tell(ended.architecture.topology, ended.evidence)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
@@ -185,9 +219,10 @@ def new_searcher(run: Run) -> Searcher:
             coarse.sampler,
             feasible_clusters(run, clusters),
             seed=config.seed,
-            evaluations=coarse.evaluations,
+            evaluations=searching_evaluations(run),
             per_cluster=coarse.per_cluster,
             random_share=coarse.random_share,
+            guess=table_guess(run),
         )
     except ValueError as error:
         raise UserError(f"{run.folder.config}: coarse.sampler {error}.") from error
@@ -199,67 +234,12 @@ def candidate_job(run: Run, trial: Trial, until: int | None = None) -> Job:
     spec = TrainingSpec(
         trial.architecture,
         config.coarse.recipe,
-        seed=config.seed,
+        seed=trial.extra.get("seed", config.seed),
         until=until,
         window="coarse",
-        keep="nothing" if config.coarse.stride is None else "weights",
+        keep="weights" if config.coarse.stride is not None and config.coarse.choice == "observed" else "nothing",
     )
     return training_job(run, f"candidate {trial.number}", run.folder.coarse_trial(trial.number), spec)
-
-
-def best_finalist(run: Run, ledger: Ledger) -> Trial | None:
-    """Return the best candidate of the coarse stage, or None if all have failed.
-
-    Where candidates were validated at the plan's stride, the one with the highest score. Else the finalists are scored
-    at the plan's and entered as the stage ``finalists``; one that can't be scored falls behind the others.
-    """
-    finalists = current_finalists(run, ledger)
-    if run.config.coarse.stride is None or not finalists:
-        return ledger.best()
-    outcomes = run_jobs(run, FINALISTS, [_finalist_job(run, trial) for trial in finalists])
-    values = {each.number: outcome.value for each, outcome in zip(finalists, outcomes, strict=True)}
-    scores = {number: value["dice"] for number, value in values.items() if value is not None}
-    _enter_finalists(run, [trial for trial in finalists if trial.number in scores], scores)
-    return max(finalists, key=lambda trial: (scores.get(trial.number, -1.0), trial.score, -trial.number))
-
-
-def current_finalists(run: Run, ledger: Ledger) -> list[Trial]:
-    """Return the best successes so far, as many as the run has finalists."""
-    successes = [trial for trial in ledger.trials() if trial.score is not None]
-    return sorted(successes, key=lambda trial: (-(trial.score or 0.0), trial.number))[: run.config.coarse.finalists]
-
-
-def forget_weights(run: Run, ledger: Ledger) -> None:
-    """Delete the weights of candidates that can't be finalists any more: one that fell behind never comes back."""
-    kept = {trial.number for trial in current_finalists(run, ledger)}
-    for trial in ledger.completed():
-        if trial.number not in kept:
-            (run.folder.coarse_trial(trial.number) / WEIGHTS).unlink(missing_ok=True)
-
-
-def score_finalist(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
-    """Score a trained coarse candidate at the plan's stride (paper 4.1: 16); a job."""
-    run = Run.open(folder / payload["run"])
-    network = run.build(Architecture.from_json(payload["architecture"]))
-    load_weights(run.folder.coarse_trial(payload["candidate"]) / WEIGHTS, network)
-    evaluation = score(run, network, run.window(), folder, device)
-    return {"dice": evaluation.mean, "per_class": evaluation.per_class}
-
-
-def _finalist_job(run: Run, trial: Trial) -> Job:
-    payload = {"run": "../../..", "architecture": trial.architecture.to_json(), "candidate": trial.number}
-    folder = run.folder.coarse / "finalists" / f"{trial.number:04d}"
-    return Job(f"finalist {trial.number}", "c2fnas.stages.coarse:score_finalist", payload, folder)
-
-
-def _enter_finalists(run: Run, finalists: list[Trial], scores: dict[int, float]) -> None:
-    ledger = run.ledger(FINALISTS)
-    entered = {trial.extra["candidate"] for trial in ledger.trials()}
-    ledger.add_scored(
-        (trial.architecture, scores[trial.number], {"candidate": trial.number, "coarse_dice": trial.score})
-        for trial in finalists
-        if trial.number not in entered
-    )
 
 
 def _rungs(run: Run) -> tuple[int, ...]:
@@ -272,18 +252,19 @@ def _rungs(run: Run) -> tuple[int, ...]:
 def _history(ledger: Ledger) -> Iterator[Asked | Told]:
     """The ledger's events as a searcher knows them."""
     for kind, trial in ledger.events():
+        if not _is_proposal(trial):
+            continue
         topology = trial.architecture.topology
         yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
 
 
-def _origin_and_cost(run: Run, proposal: Proposal) -> dict[str, Any]:
-    """The ledger's entry of a candidate: its origin and its cost."""
-    return {
-        "cluster": proposal.cluster,
-        "branch": proposal.branch,
-        "index": proposal.index,
-        **candidate_cost(run, proposal.topology),
-    }
+def _is_proposal(trial: Trial) -> bool:
+    """True if the searcher has proposed a candidate; it knows nothing of the trainings that settle the answer."""
+    return trial.extra.get("branch") not in (AGAIN, WANTED)
+
+
+def _origin(proposal: Proposal) -> dict[str, Any]:
+    return {"cluster": proposal.cluster, "branch": proposal.branch, "index": proposal.index}
 
 
 def _ending(trial: Trial, outcome: Outcome) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
+from c2fnas.search.operation_effects import take_path
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.ranks import is_on_front
 from c2fnas.space.architecture import Architecture
@@ -170,21 +171,41 @@ def _rows(
 def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) -> RankedPath:
     """Return the best within ``limits``, which are kept; where none are given, within those that were kept last.
 
-    Limits that nothing meets are not kept.
+    Limits that nothing meets are not kept. The best has the highest Dice, as in the paper, or is that of the posterior.
 
     Raises:
-        UserError: see :func:`pick`.
+        UserError: see :func:`admit`.
     """
     path = run.folder.fine / CHOICE
-    if limits is None:
-        return pick(candidates, Limits(**read_json(path)) if path.exists() else Limits())
-    chosen = pick(candidates, limits)
-    write_json(path, asdict(limits))
-    return chosen
+    kept = Limits(**read_json(path)) if limits is None and path.exists() else limits or Limits()
+    admitted = admit(candidates, kept)
+    if limits is not None:
+        write_json(path, asdict(limits))
+    if run.config.fine.choice == "observed":
+        return max(admitted, key=lambda each: (each.dice, -each.number))
+    return _expected_best(run, candidates, admitted)
 
 
-def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
-    """Return the best of the finalists, those that were scored on the most cases, within ``limits``.
+def _expected_best(run: Run, candidates: Sequence[RankedPath], admitted: Sequence[RankedPath]) -> RankedPath:
+    """The cheapest of ``admitted`` within the margin of the highest posterior mean; first rungs are a guess of it."""
+    early = [each for each in candidates if each.first_rung_dice is not None and each.first_rung_cases != each.cases]
+    first = None
+    if early:
+        shared = [each for each in candidates if each.first_rung_dice is not None]
+        first = [each.architecture.operations for each in shared], [each.first_rung_dice or 0.0 for each in shared]
+    place = take_path(
+        [each.architecture.operations for each in admitted],
+        [each.dice or 0.0 for each in admitted],
+        [each.macs for each in admitted],
+        margin=run.config.margin,
+        first=first,
+        seed=run.config.seed,
+    )
+    return admitted[place]
+
+
+def admit(candidates: Sequence[RankedPath], limits: Limits) -> list[RankedPath]:
+    """Return the finalists, those that were scored on the most cases, within ``limits``.
 
     Where the latency could not be measured, a limit to it leaves all out.
 
@@ -199,7 +220,7 @@ def pick(candidates: Sequence[RankedPath], limits: Limits) -> RankedPath:
     admitted = [each for each in finalists if _within(each, limits)]
     if not admitted:
         raise UserError(_refusal(finalists, limits))
-    return max(admitted, key=lambda each: (each.dice, -each.number))
+    return admitted
 
 
 def _within(candidate: RankedPath, limits: Limits) -> bool:

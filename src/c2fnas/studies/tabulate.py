@@ -47,6 +47,15 @@ class TableConfig(BaseModel):
     learning_rate: PositiveFloat = 0.004
     foreground_rate: float = 1 / 3
 
+    @classmethod
+    def of(cls, iterations: int) -> "TableConfig":
+        """Return the setting of trainings of another length, with rungs at a third and two thirds.
+
+        >>> TableConfig.of(400).rungs, TableConfig.of(100) == TableConfig()
+        ((132, 264), True)
+        """
+        return cls(iterations=iterations, rungs=(33 * iterations // 100 or 1, 66 * iterations // 100))
+
     def recipe(self, precision: Precision) -> Recipe:
         """Return the table's own recipe: its rows stay comparable whatever becomes of the modern one."""
         return Recipe(

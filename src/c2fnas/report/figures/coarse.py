@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from c2fnas.report.coarse import CoarseSummary, cluster_shares
+from c2fnas.report.coarse import CoarseSummary, PosteriorSummary, cluster_shares
 from c2fnas.report.figures.style import (
     BLACK,
     COLOURS,
@@ -77,6 +77,31 @@ def draw_best_so_far(figure: Figure, coarse: CoarseSummary) -> None:
     axes.set_ylim(bottom=min(0.0, *scores) if min(scores) < 0.1 else None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper left")
+
+
+def draw_posterior(figure: Figure, posterior: PosteriorSummary) -> None:
+    """Draw every trained topology: its Dice by training, and the interval of what is expected of it; the best first.
+
+    The band is the margin below the best expected: what lies in it is as good.
+    """
+    axes = figure.subplots()
+    known = posterior.topologies
+    best = known[0].mean
+    axes.axhspan(best - posterior.margin, best, color=PALE, zorder=0, label=f"margin of {posterior.margin:g}")
+    means, halves = [each.mean for each in known], [1.96 * each.deviation for each in known]
+    colours = [VERMILION if each.code == posterior.answer else BLACK for each in known]
+    numbers = range(1, len(known) + 1)
+    lows, highs = ([mean + sign * half for mean, half in zip(means, halves, strict=True)] for sign in (-1, 1))
+    axes.vlines(numbers, lows, highs, colors=colours, linewidth=1.4, zorder=2)
+    axes.scatter(numbers, means, marker="_", s=90, color=colours, zorder=3, label="expected, 95 % interval")
+    dots = [(number, score) for number, each in zip(numbers, known, strict=True) for score in each.scores]
+    axes.scatter([x for x, _ in dots], [y for _, y in dots], s=16, color=SKY, zorder=4, label="a training")
+    taken = next((number for number, each in zip(numbers, known, strict=True) if each.code == posterior.answer), None)
+    if taken is not None:
+        axes.annotate("taken", (taken, means[taken - 1]), xytext=(6, 8), textcoords="offset points", color=VERMILION)
+    axes.set(xlabel="trained topologies, the best expected first", ylabel="mean Dice")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper left", ncols=3)
 
 
 class TopologyMap:

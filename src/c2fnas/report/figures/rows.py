@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from c2fnas.evaluation.metrics import CaseScores
-from c2fnas.report.coarse import CoarseSummary, cluster_shares
+from c2fnas.report.coarse import CoarseSummary, PosteriorSummary, cluster_shares
 from c2fnas.report.figures.coarse import TopologyMap
 from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.fine import FineSummary, operation_effects
@@ -34,6 +34,20 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def posterior_rows(posterior: PosteriorSummary) -> Rows:
+    """Return the trained topologies, the best expected first, each with what is expected of it and its scores."""
+    return [
+        {
+            "topology": " ".join(map(str, each.code)),
+            "taken": each.code == posterior.answer,
+            "expected_dice": each.mean,
+            "deviation": each.deviation,
+            "scores": " ".join(map(str, each.scores)),
+        }
+        for each in posterior.topologies
+    ]
 
 
 def architecture_rows(architecture: Architecture, cost: NetworkCost) -> Rows:

@@ -19,6 +19,7 @@ from c2fnas.report.figures.coarse import (
     draw_cluster_map,
     draw_cluster_shares,
     draw_dice_map,
+    draw_posterior,
 )
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class
 from c2fnas.report.figures.fine import draw_distribution, draw_effects, draw_fairness, draw_pareto, draw_trust
@@ -109,6 +110,15 @@ def _coarse(run: ReportSummary) -> Iterator[Entry]:
         yield Entry("coarse", "figure-4-cluster-shares", partial(draw_cluster_shares, coarse=coarse), shares)
         progress = partial(draw_best_so_far, coarse=coarse)
         yield Entry("coarse", "coarse-best-so-far", progress, rows.progress_rows(coarse))
+        if coarse.posterior is not None:
+            draw = partial(draw_posterior, posterior=coarse.posterior)
+            yield Entry(
+                "coarse",
+                "coarse-posterior",
+                draw,
+                rows.posterior_rows(coarse.posterior),
+                values={"posterior": coarse.posterior},
+            )
         yield Entry("coarse", "coarse-map-clusters", partial(draw_cluster_map, **known), places, 3.9, values=known)
         yield Entry("coarse", "coarse-map-dice", partial(draw_dice_map, **known), places, 3.9)
 

@@ -31,9 +31,9 @@ def draw_simulation(figure: Figure, comparison: Comparison, scores: Mapping[Topo
         scores: Dice of the table's topologies.
     """
     left, middle, right = figure.subplots(1, 3)
-    samplers = list(dict.fromkeys(each.sampler for each in comparison.contenders))
+    searches = list(dict.fromkeys(each.entry for each in comparison.contenders))
     for each in comparison.contenders:
-        colour = COLOURS[samplers.index(each.sampler) % len(COLOURS)]
+        colour = COLOURS[searches.index(each.entry) % len(COLOURS)]
         look = {"color": colour, "linestyle": "--" if each.early_stopping else "-", "label": each.name}
         _curve(left, comparison.networks, each.by_networks, look)
         _curve(middle, comparison.costs, each.by_cost, look)

@@ -1,0 +1,143 @@
+"""The coarse stage that chooses by the posterior: repeats with other seeds, an early end, resumption, the table."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from coarse_run import Oracle, prepared_run
+from fine_run import Listener, phantoms
+
+from c2fnas.bench import TopologyTable
+from c2fnas.execution.job import Job
+from c2fnas.planning.schedule import saved_seconds
+from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.run import Run
+from c2fnas.space.architecture import Architecture
+from c2fnas.stages import settling
+from c2fnas.stages.coarse import search_topology
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("prepared")
+    return prepared_run(folder, phantoms(folder), sampler="bayesian", choice="posterior")
+
+
+@pytest.fixture
+def configured(prepared: Run, tmp_path: Path) -> Callable[..., Run]:
+    """Copies of the run with other coarse settings."""
+    made = iter(range(9))
+
+    def copied(**coarse: Any) -> Run:
+        root = tmp_path / f"run{next(made)}"
+        shutil.copytree(prepared.folder.root, root)
+        run = Run.open(root)
+        run.configure(with_values(run.config, {f"coarse.{name}": value for name, value in coarse.items()}))
+        return run
+
+    return copied
+
+
+def differing(job: Job) -> float:
+    """Topologies that differ by far more than their seeds."""
+    design = np.random.default_rng(tuple(job.payload["design"]["code"])).uniform(0.3, 0.9)
+    return float(design + 0.005 * np.random.default_rng(job.payload["seed"]).standard_normal())
+
+
+def alike(job: Job) -> float:
+    """Topologies that differ by nothing, seeds by a thousandth."""
+    rng = np.random.default_rng((*job.payload["design"]["code"], job.payload["seed"]))
+    return 0.8 + 0.001 * float(rng.standard_normal())
+
+
+def entries(run: Run) -> list[tuple[Any, ...]]:
+    trials = Ledger(run.folder.study, "coarse", read_only=True).trials()
+    return [(t.architecture.topology, t.extra["seed"], t.extra["branch"], t.score) for t in trials]
+
+
+def search(run: Run, oracle: Oracle) -> Any:
+    return search_topology(run.using(oracle, Listener()))
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_a_share_of_the_trainings_repeats_topologies_with_other_seeds(
+    configured: Callable[..., Run], devices: int
+) -> None:
+    run = configured(evaluations=12)
+    oracle = Oracle(differing, devices=devices)
+    found = search(run, oracle)
+    entered = entries(run)
+    assert len(entered) == 12
+    trained = [(topology, seed) for topology, seed, _, _ in entered]
+    assert len(set(trained)) == 12, "a training was done twice"
+    again = [topology for topology, seed, branch, _ in entered if branch == "again"]
+    assert len(again) >= 2
+    assert {job.payload["seed"] for job in oracle.jobs} >= {0, 1}
+    known = json.loads(run.folder.posterior.read_text())
+    assert tuple(known["answer"]) == found.code
+    assert sum(len(each["scores"]) for each in known["topologies"]) == 12
+    assert known["spread"] > known["seed_noise"]
+
+
+def test_where_nothing_is_to_be_won_the_stage_ends_early_with_the_cheapest(configured: Callable[..., Run]) -> None:
+    run = configured(evaluations=30, table_prior=False)
+    found = search(run, Oracle(alike))
+    count = len(entries(run))
+    assert 8 <= count < 30
+    cost = {each: run.cost(Architecture.uniform(each, width=run.width)).macs for each in run.config.space.topologies()}
+    assert cost[found] == min(cost.values())
+    known = json.loads(run.folder.posterior.read_text())
+    assert known["doubt"] <= 0.05
+    assert known["unused"] == 30 - count
+    assert saved_seconds(run) == pytest.approx(30 - count)  # the oracle takes a second each
+
+
+def test_a_search_whose_driver_dies_goes_on_as_if_it_had_not(configured: Callable[..., Run]) -> None:
+    whole, cut = configured(evaluations=12), configured(evaluations=12)
+    search(whole, Oracle(differing))
+    for dies_after in (3, 7, 10):
+        with pytest.raises(KeyboardInterrupt):
+            search(cut, Oracle(differing, dies_after=dies_after - len(finished(cut))))
+    assert search(cut, Oracle(differing)) == search(whole, Oracle(differing))
+    assert entries(cut) == entries(whole)
+
+
+def finished(run: Run) -> list[Any]:
+    if not run.folder.study.exists():
+        return []
+    return [trial for trial in Ledger(run.folder.study, "coarse", read_only=True).trials() if trial.finished]
+
+
+def test_failures_are_replaced_and_never_the_answer(configured: Callable[..., Run]) -> None:
+    run = configured(evaluations=10)
+    failing = iter([True, False, False, True] + [False] * 20)
+    found = search(run, Oracle(lambda job: None if next(failing) else differing(job)))
+    failed = {topology for topology, _, _, score in entries(run) if score is None}
+    assert len(failed) == 2
+    assert found not in failed
+    assert sum(score is not None for *_, score in entries(run)) == 10
+
+
+def test_the_table_is_asked_but_on_its_own_data_or_where_it_is_switched_off(configured: Callable[..., Run]) -> None:
+    run = configured()
+    guess = settling.table_guess(run)
+    assert guess is not None
+    assert {*guess} == {*run.config.space.topologies()}
+    assert settling.table_guess(configured(table_prior=False)) is None
+    contents = TopologyTable.shipped().setting["contents"]
+    same = configured()
+    same.__dict__["fingerprint"] = SimpleNamespace(contents=contents)
+    assert settling.table_guess(same) is None
+
+
+def test_any_sampler_may_be_answered_by_the_posterior(configured: Callable[..., Run]) -> None:
+    run = configured(evaluations=10, sampler="random")
+    found = search(run, Oracle(differing))
+    assert found in {topology for topology, *_ in entries(run)}
+    assert run.folder.posterior.exists()
