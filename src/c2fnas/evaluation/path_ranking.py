@@ -180,7 +180,8 @@ class _Contest:
         self._supernet, self._cases, self._paths, self._group = supernet, cases, paths, tuple(group)
         self._diverged, self._window, self._scheme, self._device = diverged, window, scheme, device
         self._batch = window.batch or 1
-        self._weights = importance(window.patch_size, window.weighting).to(device)
+        with torch.inference_mode():
+            self._weights = importance(window.patch_size, window.weighting).to(device)
         self._sums: dict[int, dict[int, tuple[Blend, ConfusionSink]]] = {}
         self._truths: dict[int, Truth] = {}
 
