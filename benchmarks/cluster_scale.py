@@ -152,7 +152,7 @@ def prepared(folder: Path, networks: int) -> Path:
     recipe = {"name": "modern", "iterations": 2}
     budget, run = folder / "budget.yaml", Run(folder / "run")
     folder.mkdir(parents=True, exist_ok=True)
-    coarse = {"clusters": 8, "per_cluster": 2, "evaluations": networks, "recipe": recipe, "stride": None}
+    coarse = {"clusters": 8, "per_cluster": 2, "evaluations": networks, "recipe": recipe, "validation_share": None}
     parts = {"fine": {"candidates": 2, "recipe": recipe}, "deployment": {"folds": "last", "recipe": recipe}}
     budget.write_text(yaml.safe_dump({"plan": "planned", "width": 0.0625, "hours": None, "coarse": coarse, **parts}))
     data = write_phantoms(folder / "Task00", cases=15, test_cases=0)

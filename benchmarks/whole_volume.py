@@ -35,13 +35,14 @@ Size = tuple[int, int, int]
 
 
 def organs(shape: Size, moved: int = 0) -> np.ndarray:
-    """Boxes of 23 classes in a row of three, the last one as large as a liver."""
+    """Boxes of 23 classes, the last one as large as a liver."""
     label = np.zeros(shape, np.uint8)
     step = [size // 9 for size in shape]
     for index in range(1, CLASSES):
-        corner = [(1 + 2 * (index // 3**axis % 4)) * step[axis] + moved for axis in range(3)]
-        size = [2 * each for each in step] if index == CLASSES - 1 else [2 * each // 3 for each in step]
+        corner = [(1 + 2 * (index // 3**axis % 4)) * each + moved for axis, each in enumerate(step)]
+        size = [2 * each // 3 for each in step]
         label[tuple(slice(at, at + side) for at, side in zip(corner, size, strict=True))] = index
+    label[tuple(slice(each + moved, 5 * each + moved) for each in step)] = CLASSES - 1
     return label
 
 
@@ -88,7 +89,7 @@ def evaluation(shape: Size, threads: int) -> dict[str, Any]:
     expected = volume_memory(
         way.shape, shape, channels=1, outputs=CLASSES, patch=PATCH, filters=architecture.stem_filters[0]
     )
-    parts = {name: getattr(expected, name) for name in ("image", "sums", "labels", "window")}
+    parts = {name: getattr(expected, name) for name in ("image", "sums", "labels", "work")}
     return {"predicted": expected.total, "measured": peak, "parts": parts, "cpu": time.process_time() - start}
 
 
@@ -108,11 +109,10 @@ def distances(shape: Size, threads: int) -> dict[str, Any]:
     largest = max(boxes(np.maximum(truth, prediction)), key=lambda box: box[0] * box[1] * box[2])
     start = time.process_time()
     _, peak = measured(lambda: score_case("large", prediction, truth, scheme, spacing=SPACING, options=options))
-    mask = 3 * truth.size
     return {
-        "predicted": distance_memory(largest) + mask,
+        "predicted": distance_memory(shape, largest),
         "measured": peak,
-        "parts": {"masks": mask, "largest box": distance_memory(largest)},
+        "parts": {"masks": distance_memory(shape, (0, 0, 0)), "largest structure": distance_memory((0, 0, 0), largest)},
         "cpu": time.process_time() - start,
     }
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from math import prod
 
+from c2fnas.data.resample import SLAB_VOXELS
 from c2fnas.shapes import Size
 
 VALUE = 4
 """Bytes of a number in 32 bits."""
+
+TEMPORARIES = 6
+"""Arrays of a slab that interpolating one class holds."""
 
 DISTANCE_BYTES = 60
 """Bytes a voxel of the box that holds a structure takes while SciPy finds distances to its surface."""
@@ -20,18 +24,18 @@ class VolumeMemory:
         image: the prepared image, a memory map of which every page is read.
         sums: of the logits of a patch's thickness, and of the windows' weights.
         labels: prediction and truth in the case's own grid.
-        window: activations and logits of a window, or the slab that is being restored, whichever is more.
+        work: logits of a window, beside the activations of the next one or what is being restored.
     """
 
     image: int
     sums: int
     labels: int
-    window: int
+    work: int
 
     @property
     def total(self) -> int:
         """All together."""
-        return self.image + self.sums + self.labels + self.window
+        return self.image + self.sums + self.labels + self.work
 
 
 def volume_memory(
@@ -50,14 +54,21 @@ def volume_memory(
         filters: of the network at full resolution.
     """
     _, j, k = (max(side, least) for side, least in zip(prepared, patch, strict=True))
+    network = 2 * prod(patch) * max(filters, outputs)
+    restoring = outputs * (SLAB_VOXELS + 3 * j * k) + TEMPORARIES * SLAB_VOXELS
     return VolumeMemory(
         image=VALUE * channels * prod(prepared),
         sums=VALUE * (outputs + 1) * patch[0] * j * k,
         labels=2 * prod(original),
-        window=2 * VALUE * prod(patch) * max(filters, outputs),
+        work=VALUE * (outputs * prod(patch) + max(network, restoring)),
     )
 
 
-def distance_memory(box: Size) -> int:
-    """Predict the memory, besides labels, of surface Dice and Hausdorff distance of a structure in ``box`` voxels."""
-    return DISTANCE_BYTES * prod(side + 2 for side in box)
+def distance_memory(original: Size, box: Size) -> int:
+    """Predict the memory, besides labels, of surface Dice and Hausdorff distance of structures on a volume.
+
+    Args:
+        original: voxels of the volume: three masks of a structure are made of it.
+        box: voxels of the box that holds the largest structure, in truth or prediction.
+    """
+    return max(3 * prod(original), DISTANCE_BYTES * prod(side + 2 for side in box))

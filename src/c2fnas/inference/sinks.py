@@ -20,10 +20,13 @@ from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion, RegionFusion
 from c2fnas.inference.options import Vote
 from c2fnas.inference.restoring import Planes, Restorer
-from c2fnas.memory import free_memory
+from c2fnas.memory import free_memory, trim_memory
 from c2fnas.shapes import Size
 
 HALF_LIMIT = 65504.0
+
+MUCH = 1 << 23
+"""Values of a run of planes from which on memory is given back after it: glibc would keep hundreds of MB of scraps."""
 
 
 class LabelSink:
@@ -137,6 +140,8 @@ class RestoringSink:
     def _label(self, run: Planes) -> None:
         """Label some original planes."""
         planes = slice(run.start, run.stop)
+        if run.scores.numel() >= MUCH:
+            trim_memory()
         if self._models == 1:
             self._out[planes] = run.labels(self._scheme).cpu().numpy()
             if self._in_image is not None:
