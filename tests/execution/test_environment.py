@@ -33,7 +33,7 @@ def test_threads_wait_asleep_unless_asked_otherwise(
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if asked:
         monkeypatch.setenv("OMP_WAIT_POLICY", asked)
-    assert environment.worker_environment("cpu", ["cpu"])["OMP_WAIT_POLICY"] == expected
+    assert environment.worker_environment("cpu", 1)["OMP_WAIT_POLICY"] == expected
 
 
 @pytest.mark.parametrize(

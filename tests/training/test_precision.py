@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import recipe
 
-from c2fnas.inference.forward import autocast
+from c2fnas.inference.forward import computing
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.device import make_fabric
@@ -75,7 +75,9 @@ def test_a_network_whose_lowest_level_is_two_voxels_deep(size):
     assert 0.05 < moved["bf16"].norm() / moved["fp32"].norm() < 20
 
 
-@pytest.mark.parametrize("begin", [lambda: make_fabric("cpu", "fp32"), lambda: autocast(torch.device("cpu"), "fp32")])
+@pytest.mark.parametrize(
+    "begin", [lambda: make_fabric("cpu", "fp32"), lambda: computing(torch.device("cpu"), "fp32").__enter__()]
+)
 def test_float32_is_not_rounded_to_tf32_on_a_gpu(begin):
     backends = torch.backends.cudnn, torch.backends.cuda.matmul
     for backend in backends:

@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "budget": ["Workload", "estimate", "scheduled"],
         "configuration": ["configure"],
         "default": ["default_operations", "default_topology"],
-        "forecast": ["forecast"],
         "memory_fit": ["MemoryFit"],
         "plan": ["make_plan"],
         "presets": ["BUDGETS", "load_budget"],

@@ -234,7 +234,7 @@ class _Schedule:
         """As many candidates as the share pays at the least length that tells them apart, then what is over to all."""
         most = self._config.coarse.evaluations
         one = self._seconds("coarse", self._enough("coarse", TO_COMPARE))
-        count = int(min(most, self._work.devices * seconds / one))
+        count = min(most, self._work.devices * int(seconds / one))
         if not self._free("coarse.evaluations"):
             count = most
         elif count < min(most, FEWEST_CANDIDATES):
