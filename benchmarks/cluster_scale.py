@@ -48,9 +48,9 @@ def drive(folder: Path, address: str, seconds: float) -> None:
     run = Run(folder)
     with run.locked(), RayExecutor(address, cpus=1, grace=5) as executor:
         began = time.process_time()
-        (folder / "driver.json").write_text(json.dumps({"start": began}))
+        (folder / "cost.json").write_text(json.dumps({"start": began}))
         coarse.search_topology(run.using(executor))
-        write_json(folder / "driver.json", {"start": began, "search": time.process_time() - began})
+        write_json(folder / "cost.json", {"start": began, "search": time.process_time() - began})
 
 
 class Search:
@@ -97,7 +97,7 @@ class Search:
         self.cluster.add_node(num_cpus=self.each)
         self.cluster.add_node(num_cpus=self.each)
         self.until(lambda: self.ended() >= self.networks // 2, driver)
-        times, start = driver.cpu_times(), json.loads((self.run / "driver.json").read_text())["start"]
+        times, start = driver.cpu_times(), json.loads((self.run / "cost.json").read_text())["start"]
         first = times.user + times.system - start
         before, killed = self.ended(), time.monotonic()
         driver.send_signal(signal.SIGKILL)
@@ -119,7 +119,7 @@ class Search:
         from c2fnas.runs.folder import RunFolder
         from c2fnas.runs.ledger import trials_of
 
-        told = json.loads((self.run / "driver.json").read_text())
+        told = json.loads((self.run / "cost.json").read_text())
         trials = trials_of(RunFolder(self.run), "coarse")
         states = {state: sum(trial.state == state for trial in trials) for state in {trial.state for trial in trials}}
         study = RunFolder(self.run).study

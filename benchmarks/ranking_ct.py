@@ -35,7 +35,7 @@ from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.evaluation import path_ranking
 from c2fnas.evaluation.confusion import ConfusionSink
-from c2fnas.files import write_json, write_text
+from c2fnas.files import read_json, write_json, write_text
 from c2fnas.inference.forward import computing
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Blend
@@ -242,6 +242,23 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def with_widths(found: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The figures, and the saving at other widths on some windows: random weights, no ranking."""
+    torch.set_num_threads(arguments.threads)
+    patch = (arguments.patch,) * 3
+    case, window = prepared(arguments, patch), SlidingWindow(patch, patch, batch=1, precision=arguments.precision)
+    paths = sorted(random_paths(SearchSpace(), 2000, seed=0))[1000 : 1000 + arguments.paths]
+    rows = found.get("widths", {})
+    for width in arguments.add_widths:
+        torch.manual_seed(0)
+        network = SuperNetwork(TOPOLOGY, in_channels=1, classes=SCHEME.outputs, width=width)
+        each = alone_and_together(network.to(arguments.device).eval(), case, paths, window, arguments)
+        macs = RankingMacs(TOPOLOGY, tuple(paths), 1, SCHEME.outputs, patch, width)
+        rows[f"{width:g}"] = {"closed_form": macs.naive / macs.tree, "measured": each["alone"] / each["tree"]}
+    command = shlex.join(["python", "benchmarks/ranking_ct.py", *sys.argv[1:]])
+    return found | {"widths": rows, "widths_command": command}
+
+
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -251,6 +268,15 @@ def in_words(found: dict[str, Any]) -> str:
     """The figures as Markdown."""
     by = "×".join
     rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in found["seconds_per_path_and_case"].items())
+    dense = len(SlidingWindow(tuple(found["patch"]), (48, 48, 48)).windows(tuple(found["prepared"])))
+    network = found["seconds_per_path_and_case"]["network"]
+    share = found["seconds_per_path_and_case"]["restoring and counting"] / (network * dense / found["windows"])
+    wider = "".join(
+        f"; {row['measured']:.3f} at width {width}, {row['closed_form']:.3f} by the closed form "
+        f"({row['measured'] / row['closed_form'] - 1:+.1%})"
+        for width, row in found.get("widths", {}).items()
+    )
+    also = f" (widths: `{found['widths_command']}`)" if wider else ""
     closed, ratio = found["saving_closed_form"], found["saving_measured"] / found["saving_closed_form"]
     return f"""# Ranking on a CT-sized case
 
@@ -270,9 +296,9 @@ def in_words(found: dict[str, Any]) -> str:
 
 - **Saving of the tree**: {closed:.3f} by the closed form of these groups, {found["saving_measured"]:.3f} measured on
   the same windows in turn ({ratio - 1:+.1%}); {found["saving_of_the_ranking"]:.3f} when the whole ranking's network
-  time is set against them.
-- **Restoring and counting** takes {found["scoring_to_network"]:.1%} of the network's time. Windows lie side by side
-  here; a ranking's overlap, so its network takes several times longer and scoring the same.
+  time is set against them{wider}{also}.
+- **Restoring and counting** takes {found["scoring_to_network"]:.1%} of the network's time with windows side by side.
+  Computed from that: {share:.1%} at the ranking's stride of 48 voxels, where the same volume has {dense} windows.
 """
 
 
@@ -287,12 +313,16 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=4, help="on which candidates are also computed alone")
     parser.add_argument("--iterations", type=int, default=100, help="of the super-network")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--add-widths", type=float, nargs="+", help="measure the tree's saving alone, and add it")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--output", type=Path, default=RESULTS / "ranking_ct", help="of the results, without suffix")
     parser.add_argument("--quick", action="store_true", help="write no results")
     arguments = parser.parse_args()
-    found = measure(arguments)
+    if arguments.add_widths:
+        found = with_widths(read_json(arguments.output.with_suffix(".json")), arguments)
+    else:
+        found = measure(arguments)
     print(json.dumps(found, indent=2))
     print(in_words(found))
     if not arguments.quick:

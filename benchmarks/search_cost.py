@@ -135,7 +135,7 @@ def in_words(found: list[Stage], options: argparse.Namespace) -> str:
     days = PAPER_DAYS | {"together": sum(PAPER_DAYS.values())}
 
     def projected(work: float) -> str:
-        return " | ".join(f"{work * FLOPS / (H100 * use) / DAY:.1f}" for use in UTILISATIONS)
+        return " | ".join(f"{work * FLOPS / (H100 * use) / DAY:.2f}" for use in UTILISATIONS)
 
     rows = "\n".join(
         f"| {each.name} | {days[each.name]:.1f} | {each.paper / 1e18:.2f} | {each.here / 1e18:.2f} | "
@@ -164,8 +164,8 @@ are measured by `benchmarks/gpu.sh`.
 
 Assumed: {options.cases} validation cases of {"×".join(map(str, options.case))} voxels at 1 mm, and {options.devices}
 devices that share the ranking. Not counted: preparation, reading, blending and restoring of volumes, deployment, and
-repetitions after failures. Early stopping is off by default (`--set coarse.early_stopping=true`); how far stopping
-early changes which topology wins is in [simulated searches](simulation.md).
+repetitions after failures. Early stopping is off by default (`--set coarse.early_stopping=true`); what it saves
+and costs on a table of trained topologies is in [simulated searches](simulation.md).
 """
 
 

@@ -50,7 +50,7 @@ def boxes(label: np.ndarray) -> list[Size]:
     """The box of every class."""
     from scipy import ndimage
 
-    return [tuple(side.stop - side.start for side in box) for box in ndimage.find_objects(label)]
+    return [tuple(side.stop - side.start for side in box) for box in ndimage.find_objects(label) if box]
 
 
 def evaluation(shape: Size, threads: int) -> dict[str, Any]:
