@@ -79,6 +79,8 @@ class Search:
         from c2fnas.runs.folder import RunFolder
         from c2fnas.runs.ledger import trials_of
 
+        if not any((self.run / "coarse").glob("*/*")):  # a ledger that is being created is not to be read
+            return 0
         return sum(trial.finished for trial in trials_of(RunFolder(self.run), "coarse"))
 
     def until(self, condition: Callable[[], bool], driver: psutil.Popen) -> None:

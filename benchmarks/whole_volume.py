@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from c2fnas.evaluation.volume_memory import distance_memory, volume_memory
-from c2fnas.files import write_json, write_text
+from c2fnas.files import read_json, write_json, write_text
 from c2fnas.memory import measured
 from c2fnas.space.architecture import Architecture
 
-RESULTS = Path(__file__).parent / "results"
+RECORD = Path(__file__).parent / "results" / "whole_volume.json"
 CLASSES, WIDTH = 24, 0.0625
 PATCH = (96, 96, 96)
 SPACING = (0.9, 0.9, 1.0)
@@ -132,24 +132,25 @@ def main() -> None:
         print(json.dumps(PARTS[arguments.worker](tuple(arguments.shape), arguments.threads)))
         return
     own = ["--shape", *map(str, arguments.shape), "--threads", str(arguments.threads)]
-    rows = {}
+    known = read_json(RECORD) if RECORD.exists() and not arguments.quick else {"rows": {}}
+    rows = known["rows"] if known.get("shape") == arguments.shape else {}  # parts may be measured one by one
     for part in arguments.parts:
         done = subprocess.run(
             [sys.executable, __file__, "--worker", part, *own], stdout=subprocess.PIPE, text=True, check=True
         )
-        rows[part] = json.loads(done.stdout.splitlines()[-1])
+        command = shlex.join(["python", "benchmarks/whole_volume.py", "--parts", part, *own])
+        rows[part] = json.loads(done.stdout.splitlines()[-1]) | {"command": command}
         print(part, rows[part], file=sys.stderr)
     found = {
         "shape": arguments.shape,
         "classes": CLASSES,
         "rows": rows,
-        "command": shlex.join(["python", "benchmarks/whole_volume.py", *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), "torch": metadata.version("torch")},
     }
     print(in_words(found))
     if not arguments.quick:
-        write_json(RESULTS / "whole_volume.json", found)
-        write_text(RESULTS / "whole_volume.md", in_words(found))
+        write_json(RECORD, found)
+        write_text(RECORD.with_suffix(".md"), in_words(found))
 
 
 def in_words(found: dict[str, Any]) -> str:
@@ -160,10 +161,12 @@ def in_words(found: dict[str, Any]) -> str:
         f"{', '.join(f'{name} {size / 2**20:,.0f}' for name, size in row['parts'].items())} | {row['cpu']:.0f} |"
         for part, row in found["rows"].items()
     )
+    commands = "; ".join(f"`{row['command']}`" for row in found["rows"].values())
     return f"""# Memory of whole volumes
 
-`{found["command"]}`, torch {found["versions"]["torch"]}: a case of {"×".join(map(str, found["shape"]))} voxels,
-{found["classes"]} classes, windows of 96×96×96 one at a time, C2FNAS-Panc at width {WIDTH:g}, fp32 on a CPU.
+{commands}; torch {found["versions"]["torch"]}: a case of
+{"×".join(map(str, found["shape"]))} voxels, {found["classes"]} classes; windows of 96×96×96 one at a
+time, C2FNAS-Panc at width {WIDTH:g}, fp32 on a CPU.
 
 | | predicted MiB | measured MiB | predicted to measured | parts predicted, MiB | processor s |
 |---|--:|--:|--:|---|--:|
