@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 import yaml
 
-from c2fnas.files import write_json, write_text
+from c2fnas.files import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -35,21 +35,16 @@ POLL = 0.2
 
 def drive(folder: Path, address: str, seconds: float) -> None:
     """Be the driver: search to the end, and say what it took."""
-    from c2fnas.execution.job import Job
     from c2fnas.execution.ray import RayExecutor
     from c2fnas.runs.run import Run
-    from c2fnas.stages import coarse
+    from c2fnas.stages.coarse import search_topology
 
-    def sleeping(run: Run, trial: Any, until: int | None = None) -> Job:
-        payload = {"number": trial.number, "seconds": seconds, "code": list(trial.architecture.topology.code)}
-        return Job(f"candidate {trial.number}", "cluster_jobs:sleep", payload, run.folder.coarse_trial(trial.number))
-
-    coarse.candidate_job = sleeping  # type: ignore[assignment]
+    with_sleeping_jobs(seconds)
     run = Run(folder)
     with run.locked(), RayExecutor(address, cpus=1, grace=5) as executor:
         began = time.process_time()
         (folder / "cost.json").write_text(json.dumps({"start": began}))
-        coarse.search_topology(run.using(executor))
+        search_topology(run.using(executor))
         write_json(folder / "cost.json", {"start": began, "search": time.process_time() - began})
 
 
@@ -144,6 +139,38 @@ class Search:
         self.cluster.shutdown()
 
 
+def alone(folder: Path, networks: int) -> dict[str, Any]:
+    """Search with jobs that answer at once in this process: what searcher and ledger take, without Ray."""
+    from c2fnas.execution import InlineExecutor
+    from c2fnas.runs.run import Run
+    from c2fnas.stages.coarse import search_topology
+
+    run = Run(prepared(folder, networks))
+    with_sleeping_jobs(0.0)
+    began = time.process_time()
+    with run.locked(), InlineExecutor("cpu") as executor:
+        search_topology(run.using(executor))
+    seconds = time.process_time() - began
+    return {
+        "networks": networks,
+        "seconds_per_candidate": seconds / networks,
+        "ledger": run.folder.study.stat().st_size,
+    }
+
+
+def with_sleeping_jobs(seconds: float) -> None:
+    """Have the coarse stage's jobs sleep instead of training."""
+    from c2fnas.execution.job import Job
+    from c2fnas.runs.run import Run
+    from c2fnas.stages.coarse import search_topology
+
+    def sleeping(run: Run, trial: Any, until: int | None = None) -> Job:
+        payload = {"number": trial.number, "seconds": seconds, "code": list(trial.architecture.topology.code)}
+        return Job(f"candidate {trial.number}", "cluster_jobs:sleep", payload, run.folder.coarse_trial(trial.number))
+
+    sys.modules[search_topology.__module__].candidate_job = sleeping  # type: ignore[attr-defined]
+
+
 def prepared(folder: Path, networks: int) -> Path:
     """A run on phantoms, prepared but not begun, that searches among so many networks."""
     from c2fnas.data.phantoms import write_phantoms
@@ -184,6 +211,23 @@ s from its death to the next result | wall s | slept s |
 {rows}
 
 Wall time is that of starting processes on these few cores: a Ray worker and a worker process for every candidate.
+{without_ray(found)}"""
+
+
+def without_ray(found: dict[str, Any]) -> str:
+    """The driver's own share, by number of networks."""
+    if "alone" not in found:
+        return ""
+    rows = "\n".join(
+        f"| {row['networks']} | {row['seconds_per_candidate']:.3f} | {row['ledger'] / 1024:.0f} |"
+        for row in found["alone"]
+    )
+    return f"""
+`{found["alone_command"]}`: the same search without Ray, jobs that answer at once in the driver's process.
+
+| networks | processor s per candidate | ledger, KiB |
+|--:|--:|--:|
+{rows}
 """
 
 
@@ -193,12 +237,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=10.0, help="that a candidate sleeps")
+    parser.add_argument("--alone", type=int, nargs="+", help="search without Ray, jobs at once, and add the figures")
     parser.add_argument("--work", type=Path, help="a folder to keep the runs in")
     parser.add_argument("--quick", action="store_true", help="write no results")
     parser.add_argument("--driver", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.driver:
         drive(Path(options.driver[0]), options.driver[1], float(options.driver[2]))
+        return
+    if options.alone:
+        found = read_json(RESULTS / "cluster_scale.json")
+        with tempfile.TemporaryDirectory() as name:
+            found["alone"] = [alone(Path(name) / str(networks), networks) for networks in options.alone]
+        found["alone_command"] = shlex.join(["python", "benchmarks/cluster_scale.py", *sys.argv[1:]])
+        record(found)
         return
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -219,10 +271,17 @@ def main() -> None:
         "command": shlex.join(["python", "benchmarks/cluster_scale.py", *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), "ray": metadata.version("ray")},
     }
+    if options.quick:
+        print(in_words(found))
+    else:
+        record(found)
+
+
+def record(found: dict[str, Any]) -> None:
+    """Write the results."""
     print(in_words(found))
-    if not options.quick:
-        write_json(RESULTS / "cluster_scale.json", found)
-        write_text(RESULTS / "cluster_scale.md", in_words(found))
+    write_json(RESULTS / "cluster_scale.json", found)
+    write_text(RESULTS / "cluster_scale.md", in_words(found))
 
 
 if __name__ == "__main__":

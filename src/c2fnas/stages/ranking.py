@@ -1,10 +1,8 @@
 """Ranking (paper Eq. 7): candidates scored with the super-network's weights, case by case, by jobs on all devices."""
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -17,11 +15,12 @@ from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.evaluation.path_ranking import mean_dice, refuse_without_foreground, score_by_case, windows_for
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
-from c2fnas.files import append_json_line, read_json, read_json_lines, write_json, write_text
+from c2fnas.files import append_json_line, read_json, write_json
 from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
 from c2fnas.runs.live import progress_to
+from c2fnas.runs.ranked_rows import Row, kept_rows
 from c2fnas.runs.run import Run
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.successive_halving import case_order
@@ -38,8 +37,6 @@ ROWS = "rows.jsonl"
 TIMED = 5
 
 Json = dict[str, Any]
-Row = list[float | None] | None
-"""Dice per foreground class on one case; None for a path whose logits are not finite."""
 
 
 def rank_paths(payload: Json, folder: Path, device: str) -> Json:
@@ -56,7 +53,8 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
         return windows_for(supernet, cases, paths, run.window(ranking=True), resolve_device(device))
 
     divisor = payload.get(MICRO_BATCH_DIVISOR, 1)  # 2 after an out-of-memory
-    at_a_time, kept = _kept(folder / ROWS, payload, batch)
+    job = {name: value for name, value in payload.items() if name != MICRO_BATCH_DIVISOR}  # the same job
+    at_a_time, kept = kept_rows(folder / ROWS, job, batch)
     window = replace(run.window(ranking=True), batch=max(1, at_a_time // divisor))
     tell, total = progress_to(folder, "ranked", device), len(cases) * len(paths)
     macs = cache(lambda numbers: _macs(run, payload["code"], [paths[number] for number in numbers]))
@@ -98,38 +96,6 @@ def measure_latency(payload: Json, folder: Path, device: str) -> Json:
             latencies.append(1000 * median(seconds[1:]))
             tell(len(latencies), len(payload["paths"]))
     return {"milliseconds": latencies}
-
-
-@dataclass
-class _Kept:
-    """Rows by case and number of the path, and the multiply-accumulates that they took, each path alone and shared."""
-
-    rows: dict[tuple[str, int], Row] = field(default_factory=dict)
-    naive: int = 0
-    tree: int = 0
-
-    def add(self, line: Json) -> None:
-        """Take the rows of a group of paths on a case."""
-        self.rows |= {(line["case"], number): row for number, row in zip(line["paths"], line["rows"], strict=True)}
-        naive, tree = line["macs"]
-        self.naive, self.tree = self.naive + naive, self.tree + tree
-
-
-def _kept(path: Path, payload: Json, batch: Callable[[], int]) -> tuple[int, _Kept]:
-    """The windows at a time and the rows that an earlier call of this very job has kept, else ``batch`` and none.
-
-    Another try at a job, with a smaller batch, is the same job. Rows of another one, and a cut line, are removed.
-    """
-    job = {name: value for name, value in payload.items() if name != MICRO_BATCH_DIVISOR}
-    key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
-    header, *lines = [*read_json_lines(path)] or [{}]
-    if header.get("job") != key or any("paths" not in line for line in lines):
-        header, lines = {"job": key, "windows": batch()}, []
-    write_text(path, "".join(json.dumps(line) + "\n" for line in [header, *lines]))
-    kept = _Kept()
-    for line in lines:
-        kept.add(line)
-    return header["windows"], kept
 
 
 def _macs(run: Run, code: Sequence[int], paths: Sequence[OperationPath]) -> tuple[int, int]:
