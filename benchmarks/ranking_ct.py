@@ -268,7 +268,11 @@ def in_words(found: dict[str, Any]) -> str:
     """The figures as Markdown."""
     by = "×".join
     rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in found["seconds_per_path_and_case"].items())
-    dense = len(SlidingWindow(tuple(found["patch"]), (48, 48, 48)).windows(tuple(found["prepared"])))
+    dense = len(
+        SlidingWindow(tuple(found["patch"]), tuple(side // 2 for side in found["patch"])).windows(
+            tuple(found["prepared"])
+        )
+    )
     network = found["seconds_per_path_and_case"]["network"]
     share = found["seconds_per_path_and_case"]["restoring and counting"] / (network * dense / found["windows"])
     wider = "".join(
@@ -298,7 +302,9 @@ def in_words(found: dict[str, Any]) -> str:
   the same windows in turn ({ratio - 1:+.1%}); {found["saving_of_the_ranking"]:.3f} when the whole ranking's network
   time is set against them{wider}{also}.
 - **Restoring and counting** takes {found["scoring_to_network"]:.1%} of the network's time with windows side by side.
-  Computed from that: {share:.1%} at the ranking's stride of 48 voxels, where the same volume has {dense} windows.
+  Computed from that: {share:.1%} at the ranking's stride of {
+        found["patch"][0] // 2
+    } voxels, where the same volume has {dense} windows.
 """
 
 
