@@ -62,6 +62,7 @@ WORKLOADS = (
 )
 MANY = Workload("many classes", (512, 512, 400), (96, 96, 96), 0.0625, 104, overlap=1)
 QUICK = (Workload("quick", (64, 64, 48), (32, 32, 32), 0.0625, 5),)
+KNOWN = {each.name: each for each in (*WORKLOADS, *QUICK)}
 
 
 def main() -> None:
@@ -71,7 +72,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workloads", nargs="+", choices=[*KNOWN], help="some of them, and not the many classes")
     parser.add_argument("--quick", action="store_true", help="a small volume, and no results written")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "sliding_window", help="of the results, without suffix"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -80,16 +85,17 @@ def main() -> None:
     tools = [tool for tool in TOOLS if "nnunet" not in tool or arguments.nnunet_python]
     if "nnunet" not in tools:
         print("nnU-Net is left out; give --nnunet-python to compare with it.", file=sys.stderr)
-    rows = [compare(workload, tools, arguments) for workload in (QUICK if arguments.quick else WORKLOADS)]
-    many = None if arguments.quick else run("ours", MANY, arguments)
+    chosen = [KNOWN[name] for name in arguments.workloads or ()] or (QUICK if arguments.quick else WORKLOADS)
+    rows = [compare(workload, tools, arguments) for workload in chosen]
+    many = None if arguments.quick or arguments.workloads else run("ours", MANY, arguments)
     text = table(rows, many, arguments)
     print(text)
     if not arguments.quick:
-        RESULTS.mkdir(parents=True, exist_ok=True)
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         facts = {"command": command(arguments), "machine": machine(), "threads": arguments.threads, "workloads": rows}
         facts["many_classes"] = asdict(MANY) | {key: value for key, value in (many or {}).items() if key != "labels"}
-        (RESULTS / "sliding_window.json").write_text(json.dumps(facts, indent=2) + "\n")
-        (RESULTS / "sliding_window.md").write_text(text)
+        arguments.output.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
+        arguments.output.with_suffix(".md").write_text(text)
 
 
 def compare(workload: Workload, tools: list[str], arguments: argparse.Namespace) -> dict[str, Any]:

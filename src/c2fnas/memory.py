@@ -115,10 +115,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release_memory() -> None:
     """Give back what a training or a failed job has left behind in this process."""
     gc.collect()
-    _c_library("malloc_trim", 0)
+    trim_memory()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def trim_memory() -> None:
+    """Have glibc give back what this process has freed; with another C library nothing happens."""
+    _c_library("malloc_trim", 0)
 
 
 def keep_freed_memory() -> None:

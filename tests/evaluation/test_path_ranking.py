@@ -13,7 +13,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation import path_ranking
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
-from c2fnas.evaluation.path_ranking import mean_dice, score_by_case
+from c2fnas.evaluation.path_ranking import CaseResult, mean_dice, score_by_case
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.networks import SegmentationNetwork, SuperNetwork
 from c2fnas.search.paths import random_paths
@@ -37,7 +37,7 @@ def ranked(network: SuperNetwork, cases: list[PreparedCase], window: SlidingWind
     """The mean Dice of each path."""
     rows: list[list[CaseScores | None]] = [[] for _ in paths]
     for result in score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu"):
-        for index, row in enumerate(result.rows, start=result.first):
+        for index, row in zip(result.paths, result.rows, strict=True):
             rows[index].append(row)
     return [mean_dice(each) for each in rows]
 
@@ -59,8 +59,9 @@ def test_windows_of_several_cases_share_a_batch(cases: list[PreparedCase]) -> No
     network, sizes = supernet(), []
     network.stem_in.register_forward_hook(lambda _, inputs, output: sizes.append(len(inputs[0])))
     ranked(network, cases, SlidingWindow(PATCH, PATCH, batch=2))
-    windows = sum(len(SlidingWindow(PATCH, PATCH).windows(case.image.shape[1:])) for case in cases)
-    assert sizes == [2] * -(-windows // 2)
+    windows = [len(SlidingWindow(PATCH, PATCH).windows(case.image.shape[1:])) for case in cases]
+    assert any(count % 2 for count in windows)
+    assert sizes == [2] * -(-sum(windows) // 2)
 
 
 @pytest.mark.exact
@@ -70,21 +71,40 @@ def test_nothing_changes_where_memory_has_paths_take_turns(
     network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=2)
     expected = ranked(network, cases, window)
     each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
-    monkeypatch.setattr(path_ranking, "MEMORY", 3 * each)
+    monkeypatch.setattr(path_ranking, "room_for_sums", lambda device: 3 * each)
     assert ranked(network, cases, window) == expected
     results = list(score_by_case(network, cases, PATHS, window, scheme=SCHEME, device="cpu"))
-    groups = sorted({result.first for result in results})
-    assert len(groups) == len(path_ranking.groups_of(cases, PATHS, window, 3)) == 3
-    assert [(each.case, each.first) for each in results] == [(case.id, first) for first in groups for case in cases]
+    assert max(len(result.paths) for result in results) <= 6  # three by two cases, or six by one
+    pairs = [(result.case, number) for result in results for number in result.paths]
+    assert sorted(pairs) == sorted(itertools.product((case.id for case in cases), range(len(PATHS))))
+
+
+@pytest.mark.exact
+def test_a_large_case_has_small_groups_and_a_small_case_large_ones(
+    cases: list[PreparedCase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=1)
+    needs = [path_ranking._bytes_per_path(case, window, 3) for case in cases]
+    monkeypatch.setattr(path_ranking, "room_for_sums", lambda device: 3 * max(needs))
+    groups: dict[str, int] = {}
+    for result in score_by_case(network, cases, PATHS, window, scheme=SCHEME, device="cpu"):
+        groups[result.case] = max(len(result.paths), groups.get(result.case, 0))
+    assert groups[cases[needs.index(max(needs))].id] < groups[cases[needs.index(min(needs))].id]
+
+
+def test_neighbours_are_walked_together(cases: list[PreparedCase], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path_ranking, "room_for_sums", lambda device: 0)
+    results = score_by_case(supernet(), cases[:1], PATHS, SlidingWindow(PATCH, PATCH), scheme=SCHEME, device="cpu")
+    assert [PATHS[result.paths[0]] for result in results] == sorted(PATHS)
 
 
 @pytest.mark.exact
 def test_rows_are_those_of_the_evaluation(cases: list[PreparedCase]) -> None:
     network, window = supernet(), SlidingWindow(PATCH, PATCH)
     results = list(score_by_case(network, cases, PATHS, window, scheme=SCHEME, device="cpu"))
-    assert [(result.case, result.first) for result in results] == [(case.id, 0) for case in cases]
+    assert [result.case for result in results] == [case.id for case in cases]
     for index, path in enumerate(PATHS):
-        rows = tuple(result.rows[index] for result in results)
+        rows = tuple(result.rows[result.paths.index(index)] for result in results)
         assert rows == alone(network.extract(path), cases, window).cases
 
 
@@ -96,12 +116,16 @@ def test_a_ranking_taken_up_again_in_the_middle_ends_the_same(
 ) -> None:
     """Bit for bit, though the last window of one case shares its batch with the first of the next."""
     network, window = supernet(), SlidingWindow(PATCH, PATCH, batch=batch)
-    monkeypatch.setattr(path_ranking, "MEMORY", 1)
-    paths = PATHS[:2]  # two groups of one path each: results are known by case and group
+    monkeypatch.setattr(path_ranking, "room_for_sums", lambda device: 0)
+    paths = PATHS[:2]  # two groups of one path each
     whole = list(score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu"))
-    finished = {(result.case, result.first) for result in whole[: 2 * done - 1]}
-    rest = list(score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu", finished=finished))
-    assert rest == whole[2 * done - 1 :]
+    finished = {(result.case, number) for result in whole[: 2 * done - 1] for number in result.paths}
+    rest = score_by_case(network, cases, paths, window, scheme=SCHEME, device="cpu", finished=finished)
+    assert sorted(rest, key=by_case_and_path) == sorted(whole[2 * done - 1 :], key=by_case_and_path)
+
+
+def by_case_and_path(result: CaseResult) -> tuple[str, tuple[int, ...]]:
+    return result.case, result.paths
 
 
 @pytest.mark.exact
@@ -151,9 +175,20 @@ def test_no_paths_have_no_scores(cases: list[PreparedCase]) -> None:
     assert ranked(supernet(), cases, SlidingWindow(PATCH, PATCH), paths=[]) == []
 
 
-def test_groups_cover_all_paths_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path_ranking, "MEMORY", 100)
-    for paths, each in itertools.product(range(12), (1, 9, 30, 49, 101)):
-        groups = path_ranking._groups(paths, each)
-        assert [index for group in groups for index in range(paths)[group]] == list(range(paths))
-        assert all((group.stop - group.start) * each <= max(100, each) for group in groups)
+def test_groups_cover_all_paths_once(cases: list[PreparedCase]) -> None:
+    window = SlidingWindow(PATCH, PATCH, batch=2)
+    each = 2 * max(path_ranking._bytes_per_path(case, window, 3) for case in cases)
+    for paths, room in itertools.product(range(1, 12), (0, each, 2 * each, 5 * each - 1, 100 * each)):
+        groups = list(path_ranking.groups_of(range(paths), cases, window, 3, room))
+        assert [number for group in groups for number in group] == list(range(paths))
+        assert all(len(group) * each <= max(room, each) for group in groups)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 64])
+def test_blocks_keep_every_case_once_and_waste_little(cases: list[PreparedCase], batch: int) -> None:
+    window = SlidingWindow(PATCH, PATCH, batch=batch)
+    blocks = list(path_ranking._blocks(20 * cases, window))
+    assert [case for block in blocks for case in block] == 20 * cases
+    for block in blocks[:-1]:
+        windows = sum(len(window.windows(case.restoration.shape)) for case in block)
+        assert -windows % batch <= windows / path_ranking.BATCHES

@@ -59,6 +59,31 @@ def test_new_nodes_are_used(cluster: Any, connect: Callable[..., Any]) -> None:
         until(lambda: executor.idle == 3)
 
 
+def test_devices_that_join_later_are_used(tmp_path: Path, cluster: Any, connect: Callable[..., Any]) -> None:
+    """A cluster may begin without GPUs: jobs take one as soon as there is any."""
+    with connect() as executor:
+        assert executor.gpus == 0
+        cluster.add_node(num_cpus=2, num_gpus=2)
+        until(lambda: executor.gpus == 1)
+        assert executor.idle == 2  # of three cores
+        executor.submit(job(tmp_path, "describe"))
+        outcome = executor.wait()
+    assert "cuda" in outcome.device
+
+
+def test_a_cluster_without_room_is_waited_for(tmp_path: Path, cluster: Any, connect: Callable[..., Any]) -> None:
+    """A job in the queue has an autoscaler start a node; a search must not end for want of one."""
+    with connect() as executor:
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        until(lambda: ray.cluster_resources().get("CPU", 0) == 0)
+        assert executor.idle == 1
+        executor.submit(job(tmp_path, "describe"))
+        assert executor.wait(1.0) is None
+        cluster.add_node(num_cpus=1)
+        outcome = executor.wait()
+    assert outcome.succeeded
+
+
 def test_closing_lets_a_running_job_save(tmp_path: Path, connect: Callable[..., Any]) -> None:
     with connect(grace=20) as executor:
         executor.submit(job(tmp_path, "saves_when_asked"))

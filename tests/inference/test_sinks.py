@@ -10,7 +10,7 @@ from known_networks import tiny_network
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme
-from c2fnas.inference import sinks
+from c2fnas.inference import restoring, undisputed
 from c2fnas.inference.ensemble import Ensemble, Fusion, Vote
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -43,7 +43,7 @@ def cuts(size: int, data: st.DataObject) -> list[slice]:
 def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.DataObject, step: int) -> None:
     scores = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *way.shape)).astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sinks, "SLAB_VOXELS", step)
+        patch.setattr(restoring, "SLAB_VOXELS", step)
         sink = RestoringSink(way)
         for planes in cuts(way.shape[0], data):
             slab = scores[:, planes].clone()
@@ -52,6 +52,25 @@ def test_one_model_gives_the_argmax_of_whole_scores(way: Restoration, data: st.D
     assert np.array_equal(sink.labels, way.argmax(scores))
 
 
+@pytest.mark.exact
+@settings(deadline=None, max_examples=60)
+@given(way=restorations(), data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_interpolating_where_labels_differ_gives_the_same(way: Restoration, data: st.DataObject, seed: int) -> None:
+    """Scores of few levels, many alike or apart by a rounding; half of the volume is of one class."""
+    rng = np.random.default_rng(seed)
+    levels = np.array([-1, 0, 1, np.nextafter(np.float32(1), np.float32(2)), 1 + 1e-6, 300], dtype=np.float32)
+    scores = torch.from_numpy(rng.choice(levels, (3, *way.shape), p=[0.1, 0.1, 0.25, 0.25, 0.25, 0.05]))
+    scores[data.draw(st.integers(0, 2)), : len(scores[0]) // 2] += 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(undisputed, "MOST", 1.0)
+        for scheme, decode in ((SCHEME, SCHEME.decode), (REGIONS, REGIONS.decode)):
+            sink = RestoringSink(way, scheme=scheme)
+            for planes in cuts(way.shape[0], data):
+                sink(planes, scores[:, planes])
+            assert np.array_equal(sink.labels, way.argmax(scores, decode))
+
+
+SCHEME = LabelScheme.of("background", "organ", "lesion")
 REGIONS = LabelScheme.of("background", "whole", "core", "tip", values=[(0,), (1, 2, 3), (2, 3), (3,)], order=(1, 2, 3))
 
 

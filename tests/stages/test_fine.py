@@ -10,8 +10,10 @@ import torch
 from fine_run import TOPOLOGY, Listener, inline, phantoms, prepared_run
 
 from c2fnas.errors import Interrupted, UserError
+from c2fnas.evaluation import path_ranking
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
+from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
@@ -252,6 +254,33 @@ def test_a_job_killed_between_two_cases_repeats_none(
     assert len(scored) == 1 + 2 + 1 + 2  # rung 1, rung 2, the torn case again, the audit's two
 
 
+def test_rows_survive_a_retry_with_a_smaller_batch(finished: Run, tmp_path: Path) -> None:
+    """The device's memory is full after the first case; the job's next try does the others."""
+    run = copy_of(finished, tmp_path)
+    cases, paths = [case.id for case in run.cases(ranking_cases(run))], random_paths(run.config.space, 4, seed=9)
+    again = {"run": "../../../..", "code": list(TOPOLOGY.code), "cases": cases, "paths": [list(path) for path in paths]}
+    folder = run.folder.ranking / "retry" / "0000"
+    folder.mkdir(parents=True)
+    whole = ranking.rank_paths(again, folder, "cpu")
+    lines = (folder / "rows.jsonl").read_text().splitlines()
+    (folder / "rows.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    assert ranking.rank_paths(again | {MICRO_BATCH_DIVISOR: 2}, folder, "cpu") == whole
+    assert (folder / "rows.jsonl").read_text().splitlines()[:2] == lines[:2]
+    assert len((folder / "rows.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_the_saving_told_is_that_of_what_was_walked_together(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for one path at a time nothing is shared."""
+    told = json.loads(finished.folder.ranking_file.read_text())
+    run = unranked(copy_of(finished, tmp_path))
+    monkeypatch.setattr(path_ranking, "room_for_sums", lambda device: 0)
+    search(run)
+    alone = json.loads(run.folder.ranking_file.read_text())
+    assert alone["macs_tree"] == alone["macs_naive"] == told["macs_naive"] > told["macs_tree"]
+
+
 def test_rows_of_another_ranking_are_not_taken_for_ones_own(finished: Run, tmp_path: Path) -> None:
     run = copy_of(finished, tmp_path)
     run.folder.ranking_file.unlink()
@@ -259,7 +288,8 @@ def test_rows_of_another_ranking_are_not_taken_for_ones_own(finished: Run, tmp_p
         result.unlink()
     for rows in run.folder.ranking.rglob("rows.jsonl"):
         header, *_ = rows.read_text().splitlines()
-        rows.write_text(header.replace('"job": "', '"job": "x') + "\n" + '{"case": "none", "first": 0, "rows": []}\n')
+        line = {"case": "none", "paths": [0], "rows": [None], "macs": [1, 1]}
+        rows.write_text(header.replace('"job": "', '"job": "x') + "\n" + json.dumps(line) + "\n")
     search(run)
     assert results(run) == results(finished)
 

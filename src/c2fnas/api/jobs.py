@@ -52,7 +52,7 @@ def executor_factory(jobs: Jobs) -> "ExecutorFactory":
         return lambda configured: _local(find_devices(devices) if devices else configured)
     if devices is not None:
         raise UserError("--devices belongs to --backend local; on a cluster, Ray chooses where a job runs.")
-    return lambda configured: _ray(address, cpus)
+    return lambda configured: _ray(address, cpus, configured)
 
 
 def _local(devices: tuple[str, ...]) -> "Executor":
@@ -61,7 +61,9 @@ def _local(devices: tuple[str, ...]) -> "Executor":
     return LocalProcessExecutor(devices)
 
 
-def _ray(address: str | None, cpus: int) -> "Executor":
+def _ray(address: str | None, cpus: int, configured: tuple[str, ...]) -> "Executor":
+    """Jobs of a run that was prepared for a GPU take one, though the cluster may have none yet."""
     from c2fnas.execution.ray import RayExecutor
 
-    return RayExecutor(address, cpus=cpus)
+    gpus = 1.0 if any(device.startswith("cuda") for device in configured) else None
+    return RayExecutor(address, cpus=cpus, gpus=gpus)

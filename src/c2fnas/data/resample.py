@@ -6,8 +6,8 @@ stays bounded whatever the number of classes.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -106,13 +106,19 @@ def _matrix(source: int, target: int, order: int) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Taps:
-    """Linear interpolation along an axis: the two source voxels of every target voxel, and the weight of the second."""
+    """Linear interpolation along an axis: the two source voxels of every target voxel, and the weight of the second.
+
+    Taps of the same sizes are one object, which keeps what it has on a device, and its slabs.
+    """
 
     low: np.ndarray
     high: np.ndarray
     weight: np.ndarray
+    _on: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    _slabs: dict[tuple[int, int], "Slab"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
+    @lru_cache(maxsize=64)
     def linear(cls, source: int, target: int) -> "Taps":
         """Between ``source`` and ``target`` voxels with coinciding outer corners; edges repeated."""
         position = ((np.arange(target) + 0.5) * (source / target) - 0.5).clip(0, source - 1)
@@ -120,6 +126,7 @@ class Taps:
         return cls(low, np.minimum(low + 1, source - 1), (position - low).astype(np.float32))
 
     @classmethod
+    @lru_cache(maxsize=64)
     def nearest(cls, source: int, target: int) -> "Taps":
         """The source voxel that a target voxel's centre lies in."""
         index = np.minimum(((np.arange(target) + 0.5) * (source / target)).astype(np.int64), source - 1)
@@ -127,11 +134,20 @@ class Taps:
 
     def slab(self, start: int, stop: int) -> tuple["Taps", int, int]:
         """The taps of target voxels ``start`` to ``stop``, and the range of source voxels that they now count from."""
-        low, high = self.low[start:stop], self.high[start:stop]
-        first, last = int(low.min()), int(high.max()) + 1
-        return Taps(low - first, high - first, self.weight[start:stop]), first, last
+        if (start, stop) not in self._slabs:
+            low, high = self.low[start:stop], self.high[start:stop]
+            first, last = int(low.min()), int(high.max()) + 1
+            self._slabs[start, stop] = Taps(low - first, high - first, self.weight[start:stop]), first, last
+        return self._slabs[start, stop]
 
-    @property
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Return low, high and weight as tensors on ``device``, where they stay."""
+        if device not in self._on:
+            low, high, weight = (torch.from_numpy(each).to(device) for each in (self.low, self.high, self.weight))
+            self._on[device] = low, high, weight
+        return self._on[device]
+
+    @cached_property
     def identical(self) -> bool:
         """True if every target voxel is the source voxel of the same index."""
         return not self.weight.any() and bool((self.low == np.arange(len(self.low))).all())
@@ -140,12 +156,14 @@ class Taps:
         """Interpolate ``values`` along ``axis``: always the same sum of two products, in whatever slab a voxel lies."""
         if self.identical and values.shape[axis] == len(self.low):
             return values
-        low, high = (
-            values.index_select(axis, torch.from_numpy(each).to(values.device)) for each in (self.low, self.high)
-        )
-        weight = torch.from_numpy(self.weight).to(values.device)
+        first, second, weight = self.on(values.device)
         weight = weight.view([-1 if each == axis else 1 for each in range(3)])
+        low, high = values.index_select(axis, first), values.index_select(axis, second)
         return low.mul_(1 - weight).add_(high.mul_(weight))
+
+
+Slab = tuple[Taps, int, int]
+"""Taps of some target voxels, and the range of source voxels that they count from."""
 
 
 def argmax_resampled(

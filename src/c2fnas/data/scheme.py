@@ -134,11 +134,16 @@ class LabelScheme:
 
     def decode(self, logits: "Iterable[Tensor | None]") -> np.ndarray:
         """Return the part of every voxel, uint8, by logits; asks for one output at a time, see :func:`best_class`."""
+        labels: np.ndarray = self.decoded(logits).cpu().numpy()
+        return labels
+
+    def decoded(self, logits: "Iterable[Tensor | None]") -> "Tensor":
+        """Return the same on the device of the logits."""
         if self.order is None:
-            return best_class(logits)
+            return best_class_there(logits)
         import torch
 
-        place = {value: index for index, part in enumerate(self.parts) for value in part.values}
+        place = self.places
         labels: Tensor | None = None
         for value, scores in zip(self.order, logits, strict=True):
             if scores is None:
@@ -147,7 +152,12 @@ class LabelScheme:
                 labels = torch.zeros(scores.shape, dtype=torch.uint8, device=scores.device)
             labels.masked_fill_(scores > 0, place[value])
         assert labels is not None
-        return labels.cpu().numpy()
+        return labels
+
+    @property
+    def places(self) -> dict[int, int]:
+        """The part that each value of label files belongs to."""
+        return {value: index for index, part in enumerate(self.parts) for value in part.values}
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong with the order of regions and with the ignored value."""
@@ -212,6 +222,12 @@ def best_class(scores: "Iterable[Tensor | None]") -> np.ndarray:
     None is a class that is nowhere the largest. Several times faster than ``argmax`` along the first axis, which walks
     memory the wrong way.
     """
+    labels: np.ndarray = best_class_there(scores).cpu().numpy()
+    return labels
+
+
+def best_class_there(scores: "Iterable[Tensor | None]") -> "Tensor":
+    """Return the same on the device of the scores."""
     import torch
 
     best: Tensor | None = None
@@ -225,4 +241,4 @@ def best_class(scores: "Iterable[Tensor | None]") -> np.ndarray:
             labels.masked_fill_(values > best, index)
             best = torch.maximum(best, values)
     assert labels is not None
-    return labels.cpu().numpy()
+    return labels

@@ -9,7 +9,7 @@ from torch import nn
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.scheme import LabelScheme
-from c2fnas.errors import UserError
+from c2fnas.evaluation.confusion import truth_of
 from c2fnas.evaluation.metrics import Evaluation, Options, score_case, summarise
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
@@ -46,12 +46,6 @@ def evaluate_network(
     for case, sink in zip(cases, window.stream(network, volumes(), device=device), strict=True):
         spacing = case.restoration.original.spacing
         keep(case, sink.labels)
-        rows.append(score_case(case.id, sink.labels, _truth(case), scheme, spacing=spacing, options=options))
+        rows.append(score_case(case.id, sink.labels, truth_of(case), scheme, spacing=spacing, options=options))
         on_progress(len(rows), len(cases))
     return summarise(rows)
-
-
-def _truth(case: PreparedCase) -> np.ndarray:
-    if case.truth is None:
-        raise UserError(f"{case.folder}: the case {case.id} has no label to be scored against.")
-    return case.truth

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -35,9 +35,12 @@ def dice_per_class(prediction: np.ndarray, truth: np.ndarray, scheme: LabelSchem
     >>> dice_per_class(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 0]), scheme)
     (0.6666666666666666, 0.0, None)
     """
-    if prediction.shape != truth.shape:
-        raise ValueError(f"the prediction has shape {prediction.shape}, the truth {truth.shape}")
-    table = _confusion(prediction, truth, scheme)
+    return _dice(confusion(prediction, truth, len(scheme.parts)), scheme)
+
+
+def _dice(table: np.ndarray, scheme: LabelScheme) -> tuple[float | None, ...]:
+    """The same from the voxels of each pair ``[truth, prediction]`` of parts."""
+    table = table[: scheme.ignored, : scheme.ignored]
     sizes = table.sum(0) + table.sum(1)
     overlap = [2 * int(table[np.ix_(region, region)].sum()) for region in scheme.regions]
     both = [int(sizes[list(region)].sum()) for region in scheme.regions]
@@ -182,20 +185,29 @@ def score_case(
         if options.hausdorff:
             diagonal = float(np.linalg.norm(np.multiply(truth.shape, spacing))) if options.count_misses else None
             distance = hausdorff95_per_class(prediction, truth, scheme, spacing, diagonal)
-    dice, largest = named(dice_per_class(prediction, truth, scheme)), None
-    apart = [(number, name) for number, name in enumerate(dice) if dice[name] == 0]
+    scores, largest = scores_of(case, confusion(prediction, truth, len(scheme.parts)), scheme), None
     if options.largest and scheme.order is None:
         alone = prediction.copy()
         keep_largest(alone, range(1, len(scheme.classes)))
         largest = named(dice_per_class(alone, truth, scheme))
+    return replace(
+        scores,
+        surface_dice=None if surface is None else named(surface),
+        hausdorff95_mm=None if distance is None else named(distance),
+        largest=largest,
+    )
+
+
+def scores_of(case: str, table: np.ndarray, scheme: LabelScheme) -> CaseScores:
+    """Return the Dice of a case by the voxels ``[truth, prediction]`` of each pair of parts, see :func:`confusion`."""
+    dice = dict(zip(scheme.names, _dice(table, scheme), strict=True))
+    apart = [(name, list(scheme.regions[number])) for number, name in enumerate(dice) if dice[name] == 0]
+    shown = {name: (table[parts].sum(), table[:, parts].sum()) for name, parts in apart}
     return CaseScores(
         case,
         dice,
-        tuple(name for number, name in apart if not scheme.mask(truth, number).any()),
-        None if surface is None else named(surface),
-        None if distance is None else named(distance),
-        tuple(name for number, name in apart if not scheme.mask(prediction, number).any()),
-        largest,
+        false_positive=tuple(name for name, (truth, _) in shown.items() if not truth),
+        missed=tuple(name for name, (_, prediction) in shown.items() if not prediction),
     )
 
 
@@ -243,13 +255,24 @@ def _present(row: "CaseScores | Evaluation") -> dict[str, Any]:
     return {name: value for name, value in values if value is not None}
 
 
-def _confusion(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> np.ndarray:
-    """The voxels of each pair ``[truth, prediction]``; counted plane by plane, so temporaries stay small."""
-    parts = len(scheme.parts)
+def confusion(prediction: np.ndarray, truth: np.ndarray, parts: int) -> np.ndarray:
+    """Return the voxels of each pair ``[truth, prediction]`` of parts.
+
+    They are counted plane by plane, so temporaries stay small. Most voxels of most volumes are background in both, and
+    are counted by being left over.
+
+    Raises:
+        ValueError: the shapes differ, or a voxel is in no part.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"the prediction has shape {prediction.shape}, the truth {truth.shape}")
     table = np.zeros((parts, parts), dtype=np.int64)
     for ours, theirs in zip(np.atleast_1d(prediction), np.atleast_1d(truth), strict=True):
         if max(int(np.max(ours, initial=0)), int(np.max(theirs, initial=0))) >= parts:
             raise ValueError(f"a voxel has a class of {parts} or above")
-        pairs = np.ravel(theirs).astype(np.int64) * parts + np.ravel(ours)
+        mine, true = np.ravel(ours), np.ravel(theirs)
+        some = np.flatnonzero(mine | true)
+        pairs = true[some].astype(np.int64) * parts + mine[some]
         table += np.bincount(pairs, minlength=parts**2).reshape(parts, parts)
-    return table if scheme.ignored is None else table[: scheme.ignored, : scheme.ignored]
+        table[0, 0] += mine.size - len(some)
+    return table

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2fnas.data.restoration import box_of
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.shapes import Spacing
 
@@ -72,12 +73,15 @@ def _quietly() -> Iterator[None]:
 
 def _masks(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme) -> Iterator[tuple[Tensor, Tensor]]:
     """Both masks ``[1, 1, i, j, k]`` of each foreground class, cut to the voxels that either has, plus a border."""
-    from monai.transforms import generate_spatial_bounding_box
-
     if scheme.ignored is not None:
         prediction = np.where(truth == scheme.ignored, 0, prediction)
     for number in range(len(scheme.names)):
-        ours, theirs = scheme.mask(prediction, number), scheme.mask(truth, number)
-        # A surface at the image's border is one, so the cut changes no distance.
-        box = tuple(map(slice, *generate_spatial_bounding_box((ours | theirs)[None])))
-        yield tuple(torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (ours, theirs))  # type: ignore[misc]
+        yield tuple(torch.from_numpy(mask)[None, None] for mask in _cut(prediction, truth, scheme, number))  # type: ignore[misc]
+
+
+def _cut(prediction: np.ndarray, truth: np.ndarray, scheme: LabelScheme, number: int) -> list[np.ndarray]:
+    """Both masks of a class, cut. A surface at the image's border is one, so the cut changes no distance."""
+    ours, theirs = scheme.mask(prediction, number), scheme.mask(truth, number)
+    either = ours | theirs
+    sides = box_of(either) if either.any() else ((0, 1),) * 3
+    return [np.pad(mask[tuple(slice(*side) for side in sides)], 1) for mask in (ours, theirs)]

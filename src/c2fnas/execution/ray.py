@@ -52,7 +52,7 @@ class RayExecutor(Executor):
         slots: how many jobs run at a time; None: as many as the cluster has room for, counted again at every turn, so
             that nodes may come and go.
         cpus: the cores of a job, which are also its threads.
-        gpus: the GPUs of a job; None: one where the cluster has any.
+        gpus: the GPUs of a job; None: one where the cluster has any when the job is submitted.
         retries: how often a job is started again when its worker is killed or its node is lost.
         grace: seconds that running jobs have to save and leave when the executor is closed or a node loses its driver.
 
@@ -74,14 +74,19 @@ class RayExecutor(Executor):
     ) -> None:
         self._started_here = _join(address)
         self.cpus, self.retries, self.grace = cpus, retries, grace
-        self.gpus = (1.0 if ray.cluster_resources().get("GPU", 0) else 0.0) if gpus is None else gpus
+        self._gpus = gpus
         self._slots = slots
         self._tasks: list[_Task] = []
         self._ready: deque[tuple[Job, Report]] = deque()
 
     @property
+    def gpus(self) -> float:
+        """The GPUs that a job gets which is submitted now."""
+        return float(bool(ray.cluster_resources().get("GPU"))) if self._gpus is None else self._gpus
+
+    @property
     def idle(self) -> int:
-        """The number of further jobs that the cluster has room for."""
+        """The number of further jobs that the cluster has room for; where it has none at all, one that waits for it."""
         return 0 if self._closed else max(0, self._capacity() - len(self._tasks))
 
     @property
@@ -135,15 +140,16 @@ class RayExecutor(Executor):
     def _capacity(self) -> int:
         if self._slots is not None:
             return self._slots
-        cluster = ray.cluster_resources()
+        cluster, gpus = ray.cluster_resources(), self.gpus
         rooms = [cluster.get("CPU", 0) / self.cpus] if self.cpus else []
-        rooms += [cluster.get("GPU", 0) / self.gpus] if self.gpus else []
-        return int(min(rooms, default=1))
+        rooms += [cluster.get("GPU", 0) / gpus] if gpus else []
+        return max(1, int(min(rooms, default=1)))  # a job in the queue is what has an autoscaler start nodes
 
     def _start(self, current: Try, submitted: float) -> _Task:
-        task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1)(look_after)
+        gpus = self.gpus
+        task = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=0, max_calls=1)(look_after)
         request = {**asdict(current), "job": {**asdict(current.job), "folder": str(current.job.folder.resolve())}}
-        return _Task(current, task.remote(request, self.cpus, self.gpus, self.grace), submitted)
+        return _Task(current, task.remote(request, self.cpus, gpus, self.grace), submitted)
 
     def _ended(self, task: _Task) -> Outcome | None:
         """Return the outcome of a task that has ended; None where the job is tried again."""

@@ -3,7 +3,7 @@
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -14,16 +14,19 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from c2fnas.data.resample import SLAB_VOXELS, Taps
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme, best_class
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion, RegionFusion
 from c2fnas.inference.options import Vote
-from c2fnas.memory import free_memory
+from c2fnas.inference.restoring import Planes, Restorer
+from c2fnas.memory import free_memory, trim_memory
 from c2fnas.shapes import Size
 
 HALF_LIMIT = 65504.0
+
+MUCH = 1 << 23
+"""Values of a run of planes from which on memory is given back after it: glibc would keep hundreds of MB of scraps."""
 
 
 class LabelSink:
@@ -88,8 +91,7 @@ class RestoringSink:
     """The best class of every original voxel, by one model's scores or by those of several that vote.
 
     Scores are interpolated linearly to the original's voxels and compared there, as in
-    :meth:`c2fnas.data.restoration.Restoration.argmax`, to the same result bit for bit. Between slabs only the planes
-    that the next voxels still need are kept, so memory does not grow with the volume's first axis.
+    :meth:`c2fnas.data.restoration.Restoration.argmax`, to the same result bit for bit.
 
     Args:
         restoration: The way back to the original grid.
@@ -124,73 +126,41 @@ class RestoringSink:
             self._in_image = restoration.view(self.probabilities)
         self._models, self._vote, self._counted = models, vote, keep.disputed and models > 1
         self._scheme = scheme
-        self._along = [
-            Taps.nearest(n, m) if axis == restoration.nearest_axis else Taps.linear(n, m)
-            for axis, (n, m) in enumerate(zip(restoration.shape, self._out.shape, strict=True))
-        ]
-        self._plane = max(prod(self._out.shape[1:]), prod(restoration.shape[1:]))
-        self._kept: Tensor | None = None
-        self._kept_from = 0
-        self._done = 0
+        self._way = Restorer(restoration)
 
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Take a slab ``[models · classes, planes, j, k]`` and label every voxel that needs no later one."""
         if self._in_network is not None:
             each = [self._scheme.probabilities(own.float()) for own in logits.chunk(self._models)]
             self._in_network[:, planes] = torch.stack(each).mean(0).cpu().numpy()
-        for start, stop in self._chunks(planes.stop, len(logits)):
-            within, first, last = self._along[0].slab(start, stop)
-            self._label(start, stop, within, self._part(logits, planes.start, first, last))
-        ahead = int(self._along[0].low[self._done]) if self._done < len(self._out) else planes.stop
-        needed = min(ahead, planes.stop)  # a coarser original grid passes planes over
-        # A copy: the slab is the blend's own memory, which it reuses.
-        self._kept, self._kept_from = self._part(logits, planes.start, needed, planes.stop).clone(), needed
+        # One model's classes go through one by one; several models' are fused all at once.
+        at_once = 1 if self._models == 1 and self._in_image is None else len(logits)
+        self._way.take(planes, logits, self._label, at_once)
 
-    def _chunks(self, until: int, channels: int) -> Iterator[tuple[int, int]]:
-        """Runs of original planes that need no prepared plane from ``until`` on, in order, each once.
-
-        One model's classes go through one by one; several models' are fused all at once, in thinner runs.
-        """
-        at_once = 1 if self._models == 1 and self._in_image is None else channels
-        step = max(1, SLAB_VOXELS // (self._plane * at_once))
-        stop = int(np.searchsorted(self._along[0].high, until))
-        while self._done < stop:
-            start, self._done = self._done, min(self._done + step, stop)
-            yield start, self._done
-
-    def _part(self, logits: Tensor, begin: int, first: int, last: int) -> Tensor:
-        """The prepared planes ``first`` to ``last`` of the slab that begins at ``begin`` and of those kept."""
-        inside = logits[:, max(0, first - begin) : last - begin]
-        if first >= begin or self._kept is None:
-            return inside
-        return torch.cat([self._kept[:, first - self._kept_from :], inside], dim=1)
-
-    def _label(self, start: int, stop: int, within: Taps, part: Tensor) -> None:
-        """Label the original planes ``start`` to ``stop`` by the scores of the prepared ones that they need."""
-
-        def restored(scores: Tensor) -> Iterator[Tensor]:
-            _, along_j, along_k = self._along
-            return (within.apply(along_j.apply(along_k.apply(each.float(), 2), 1), 0) for each in scores)
-
+    def _label(self, run: Planes) -> None:
+        """Label some original planes."""
+        planes = slice(run.start, run.stop)
+        if run.scores.numel() >= MUCH:
+            trim_memory()
         if self._models == 1:
-            self._out[start:stop] = self._scheme.decode(restored(part))
+            self._out[planes] = run.labels(self._scheme).cpu().numpy()
             if self._in_image is not None:
-                logits = torch.stack(list(restored(part)))
-                self._in_image[:, start:stop] = self._scheme.probabilities(logits).cpu().numpy()
+                logits = torch.stack(list(run.restored()))
+                self._in_image[:, planes] = self._scheme.probabilities(logits).cpu().numpy()
             return
         fusion = (
-            Fusion(self._vote, lambda scores: best_class(restored(scores)), counted=self._counted)
+            Fusion(self._vote, lambda scores: best_class(run.restored(scores)), counted=self._counted)
             if self._scheme.order is None
-            else RegionFusion(self._vote, restored, self._scheme, counted=self._counted)
+            else RegionFusion(self._vote, run.restored, self._scheme, counted=self._counted)
         )
-        for model in part.chunk(self._models):
+        for model in run.scores.chunk(self._models):
             fusion.add(model)
-        self._out[start:stop] = fusion.labels()
+        self._out[planes] = fusion.labels()
         if self._counted:
             self.disputed += fusion.disputed()
         if self._in_image is not None:
-            for kept, mean in zip(self._in_image, restored(fusion.probabilities()), strict=True):
-                kept[start:stop] = mean.cpu().numpy()
+            for kept, mean in zip(self._in_image, run.restored(fusion.probabilities()), strict=True):
+                kept[planes] = mean.cpu().numpy()
 
 
 def allocate(

@@ -18,7 +18,7 @@ from c2fnas.networks.designs import Design, design_from_json, has_design, read_d
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work, rescheduled, timed_recipe, with_counts
 from c2fnas.planning.counts import FEWEST_CASES
-from c2fnas.planning.forecast import forecast
+from c2fnas.planning.forecast import forecast, memory_line
 from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.timings import Timings, measure, middle_network
@@ -134,7 +134,8 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = forecast(run.config, run.plan.patch_size, work, seconds, run.time.seconds)
-    return "\n".join([text, *left_out(run)])
+    filters = middle_network(run.config.space, run.width).stem_filters[0]
+    return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *left_out(run)])
 
 
 def _known_design(run: Run) -> Design | None:

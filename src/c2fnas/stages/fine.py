@@ -12,7 +12,6 @@ from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.operation_effects import take_path
-from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.ranks import is_on_front
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import OperationPath
@@ -99,7 +98,6 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
         {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
         for rung in halving.rungs
     ]
-    macs = RankingMacs(topology, tuple(result.reached), run.in_channels, run.classes, run.plan.patch_size, run.width)
     write_json(
         run.folder.ranking_file,
         {
@@ -108,8 +106,8 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
             "audit": result.audit,
             "scored": result.scored,
             "scored_naively": len(result.reached) * len(halving.cases),
-            "macs_naive": macs.naive,
-            "macs_tree": macs.tree,
+            "macs_naive": result.macs_naive,
+            "macs_tree": result.macs_tree,
         },
     )
 

@@ -30,6 +30,8 @@ class Halved:
         failures: why each one has failed that has.
         audit: how far the rungs agree with a full ranking, of candidates at random; empty without an audit.
         scored: pairs of candidate and case that were computed.
+        macs_naive: multiply-accumulates of their windows, each candidate alone.
+        macs_tree: those that were computed, beginnings shared among the candidates that were walked together.
     """
 
     finalists: list[OperationPath]
@@ -41,6 +43,8 @@ class Halved:
     failures: dict[OperationPath, str] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     scored: int = 0
+    macs_naive: int = 0
+    macs_tree: int = 0
 
 
 class SuccessiveHalving:
@@ -71,6 +75,7 @@ class SuccessiveHalving:
         result.device = {path: self._ranking.device(path) for path in result.reached}
         result.failures = {path: self._ranking.failure(path) for path, dice in result.dice.items() if dice is None}
         result.scored = self._ranking.scored
+        result.macs_naive, result.macs_tree = self._ranking.macs_naive, self._ranking.macs_tree
         self._ranking.close(f"{len(result.reached)} candidates, {len(result.finalists)} on all {len(self.cases)} cases")
         return result
 

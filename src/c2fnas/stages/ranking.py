@@ -1,10 +1,9 @@
 """Ranking (paper Eq. 7): candidates scored with the super-network's weights, case by case, by jobs on all devices."""
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,22 +12,17 @@ import torch
 
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import CaseScores
-from c2fnas.evaluation.path_ranking import (
-    CaseResult,
-    groups_of,
-    mean_dice,
-    refuse_without_foreground,
-    score_by_case,
-    windows_for,
-)
+from c2fnas.evaluation.path_ranking import mean_dice, refuse_without_foreground, score_by_case, windows_for
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
-from c2fnas.files import append_json_line, read_json, read_json_lines, write_json, write_text
+from c2fnas.files import append_json_line, read_json, write_json
 from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
 from c2fnas.runs.live import progress_to
+from c2fnas.runs.ranked_rows import Row, kept_rows
 from c2fnas.runs.run import Run
+from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.successive_halving import case_order
 from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.topology import Topology
@@ -43,8 +37,6 @@ ROWS = "rows.jsonl"
 TIMED = 5
 
 Json = dict[str, Any]
-Row = list[float | None] | None
-"""Dice per foreground class on one case; None for a path whose logits are not finite."""
 
 
 def rank_paths(payload: Json, folder: Path, device: str) -> Json:
@@ -57,24 +49,36 @@ def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     paths = [tuple(map(Operation, path)) for path in payload["paths"]]
     supernet = trained_supernet(run, payload["code"])
 
-    def batch() -> int:  # smaller after an out-of-memory
-        found = windows_for(supernet, cases, paths, run.window(ranking=True), resolve_device(device))
-        return max(1, found // payload.get(MICRO_BATCH_DIVISOR, 1))
+    def batch() -> int:
+        return windows_for(supernet, cases, paths, run.window(ranking=True), resolve_device(device))
 
-    at_a_time, kept = _kept(folder / ROWS, payload, batch)
-    window = replace(run.window(ranking=True), batch=at_a_time)
-    tell = progress_to(folder, "ranked", device)
-    total = len(cases) * len(groups_of(cases, paths, window, run.classes))
-    results = score_by_case(supernet, cases, paths, window, scheme=run.scheme, device=device, finished=kept.keys())
+    divisor = payload.get(MICRO_BATCH_DIVISOR, 1)  # 2 after an out-of-memory
+    job = {name: value for name, value in payload.items() if name != MICRO_BATCH_DIVISOR}  # the same job
+    at_a_time, kept = kept_rows(folder / ROWS, job, batch)
+    window = replace(run.window(ranking=True), batch=max(1, at_a_time // divisor))
+    tell, total = progress_to(folder, "ranked", device), len(cases) * len(paths)
+    macs = cache(lambda numbers: _macs(run, payload["code"], [paths[number] for number in numbers]))
+    results = score_by_case(
+        supernet, cases, paths, window, scheme=run.scheme, device=device, finished=kept.rows.keys(), divisor=divisor
+    )
     with StopRequest(folder) as stop:
         for result in results:
-            kept[result.case, result.first] = rows = _rows(result)
-            append_json_line(folder / ROWS, {"case": result.case, "first": result.first, "rows": rows})
-            tell(len(kept), total)
-            if stop and len(kept) < total:
+            line = {
+                "case": result.case,
+                "paths": result.paths,
+                "rows": [None if row is None else list(row.dice.values()) for row in result.rows],
+                "macs": [result.windows * count for count in macs(result.paths)],
+            }
+            append_json_line(folder / ROWS, line)
+            kept.add(line)
+            tell(len(kept.rows), total)
+            if stop and len(kept.rows) < total:
                 stop.obeyed()
-                raise Interrupted(f"{folder}: stopped after {len(kept)} of {total} cases; the same command carries on.")
-    return {"rows": [_of_path(kept, payload["cases"], index) for index in range(len(paths))]}
+                raise Interrupted(
+                    f"{folder}: stopped after {len(kept.rows)} of {total} rows; the same command carries on."
+                )
+    rows = [[kept.rows[case, number] for case in payload["cases"]] for number in range(len(paths))]
+    return {"rows": rows, "macs_naive": kept.naive, "macs_tree": kept.tree}
 
 
 def measure_latency(payload: Json, folder: Path, device: str) -> Json:
@@ -94,27 +98,12 @@ def measure_latency(payload: Json, folder: Path, device: str) -> Json:
     return {"milliseconds": latencies}
 
 
-def _kept(path: Path, payload: Json, batch: Callable[[], int]) -> tuple[int, dict[tuple[str, int], list[Row]]]:
-    """The windows at a time and the rows that an earlier call of this very job has kept, else ``batch`` and none.
-
-    Those of another job, and a cut line, are removed.
-    """
-    key = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-    header, *lines = [*read_json_lines(path)] or [{}]
-    if header.get("job") != key:
-        header, lines = {"job": key, "windows": batch()}, []
-    write_text(path, "".join(json.dumps(line) + "\n" for line in [header, *lines]))
-    return header["windows"], {(line["case"], line["first"]): line["rows"] for line in lines}
-
-
-def _rows(result: CaseResult) -> list[Row]:
-    return [None if row is None else list(row.dice.values()) for row in result.rows]
-
-
-def _of_path(kept: dict[tuple[str, int], list[Row]], cases: Sequence[str], index: int) -> list[Row]:
-    """A path's row on every case."""
-    first = max(start for _, start in kept if start <= index)
-    return [kept[case, first][index - first] for case in cases]
+def _macs(run: Run, code: Sequence[int], paths: Sequence[OperationPath]) -> tuple[int, int]:
+    """Multiply-accumulates of a window through paths, one after the other, and as the tree that they form."""
+    macs = RankingMacs(
+        Topology(tuple(code)), tuple(paths), run.in_channels, run.classes, run.plan.patch_size, run.width
+    )
+    return macs.naive, macs.tree
 
 
 def _timed(supernet: SuperNetwork, image: torch.Tensor, path: OperationPath) -> float:
@@ -140,6 +129,8 @@ class Ranking:
         self._jobs = JOBS_PER_DEVICE * _devices(run)
         self._rows: dict[OperationPath, dict[str, Row]] = {}
         self._so_far = ""
+        self.macs_naive = self.macs_tree = 0
+        """Multiply-accumulates of what was scored: each candidate alone, and as they were walked together."""
         self._asked, self._devices, self._failures = 0, dict[OperationPath, str](), dict[OperationPath, str]()
         run.reporter.start(STAGE, total)
 
@@ -204,6 +195,9 @@ class Ranking:
         if outcome.value is None:
             self._run.reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
             self._failures |= dict.fromkeys(paths, outcome.failure or outcome.kind)
+        if outcome.value is not None:
+            self.macs_naive += outcome.value.get("macs_naive", 0)
+            self.macs_tree += outcome.value.get("macs_tree", 0)
         rows = outcome.value["rows"] if outcome.value else [[None] * len(cases)] * len(paths)
         for path, own in zip(paths, rows, strict=True):
             self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))
