@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -278,3 +279,24 @@ def test_scores_of_before_and_results_of_now_are_entered_in_one_transaction(
     ledger.add_scored([(PANC, 0.5, {"candidate": 3})])
     (trial,) = reopened(ledger).trials()
     assert (trial.state, trial.score, trial.extra) == ("succeeded", 0.5, {"candidate": 3})
+
+
+def test_a_reader_meets_no_ledger_without_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would make them too, and the driver that is about to would fail."""
+    database, met = tmp_path / "study.db", list[bool]()
+    real = optuna.storages.RDBStorage
+
+    def storage(url: str, **options: Any) -> optuna.storages.RDBStorage:
+        whole = Path(url.removeprefix("sqlite:///")).exists()
+        if not whole:
+            met.append(database.exists())
+        made = real(url, **options)
+        if not whole:
+            met.append(database.exists())
+        return made
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", storage)
+    Ledger(database, "coarse")
+    assert met == [False, False]
+    assert Ledger(database, "coarse", read_only=True).trials() == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]

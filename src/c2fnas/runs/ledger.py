@@ -126,9 +126,9 @@ class Ledger:
         if self._read_only and not self.database.exists():
             raise UserError(f"{self.database}: there is no ledger yet. Start a search on this run folder first.")
         try:
-            self.database.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{self.database}"
-            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+            if not self.database.exists():
+                _create(self.database)
+            storage = _storage(self.database)
             return storage, self._study_in(storage)
         except KeyError:
             raise UserError(f"{self.database}: the stage {self.stage!r} has not begun on this run folder.") from None
@@ -220,6 +220,21 @@ def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
         if "has not begun" in str(error):
             return ()
         raise
+
+
+def _create(database: Path) -> None:
+    """Make an empty ledger under another name first: a reader that met one without its tables would make them too."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = database.with_name(f".{database.name}.new")
+    unfinished.unlink(missing_ok=True)
+    storage = _storage(unfinished)
+    storage.remove_session()
+    storage.engine.dispose()
+    unfinished.replace(database)
+
+
+def _storage(database: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(f"sqlite:///{database}", engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def _is_score(score: float) -> bool:
