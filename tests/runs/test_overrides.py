@@ -30,8 +30,11 @@ SETTABLE = [
     for name in FIELDS
     if name.split(".")[0] not in DERIVED and name not in SECTIONS and not name.endswith(".recipe")
 ]
+NUMBER = re.compile(r"\s*[-+]?[\d_.]+(e[-+]?[\d_]+)?\s*|.*(nan|inf).*", re.IGNORECASE)
+"""Unquoted, such as 2e9, it is a number to a user and a text to YAML 1.1."""
+TEXTS = st.text(max_size=8).filter(lambda text: yaml.safe_dump(text)[0] in "'\"" or not NUMBER.fullmatch(text))
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=5,
 )
@@ -47,6 +50,8 @@ def test_values_go_through_yaml_and_back(overrides: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
+        ("budget='0'", "0"),
+        ("budget=2e9", 2e9),
         ("coarse.evaluations=20", 20),
         ("width=0.5", 0.5),
         ("width=auto", "auto"),

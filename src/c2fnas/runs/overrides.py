@@ -34,7 +34,8 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         if not sign:
             raise UserError(f"--set {text}: give FIELD=VALUE, such as coarse.evaluations=20.")
         try:
-            overrides[name.strip()] = _number(yaml.safe_load(value))
+            quoted = value.lstrip().startswith(("'", '"'))
+            overrides[name.strip()] = yaml.safe_load(value) if quoted else _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise UserError(
                 f"--set {text}: {value!r} can't be read as a value. Quote a text, list with [ ]."
