@@ -29,7 +29,7 @@ from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.folder import PACKAGE
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages import training
+from c2fnas.stages import training, training_jobs
 from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training import WEIGHTS, train_and_score, train_network
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
@@ -343,7 +343,7 @@ KILLS: list[tuple[Any, str, int]] = [
     *((training, "save_package", number) for number in (1, 2)),
     (training, "evaluate_network", 1),
     (training, "write_json", 1),
-    (training, "forget_checkpoints", 1),
+    (training_jobs, "forget_checkpoints", 1),
 ]
 
 
