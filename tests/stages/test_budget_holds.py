@@ -349,7 +349,7 @@ def test_a_forecast_of_a_resumed_run_counts_nothing_twice(dataset: Path, tmp_pat
     through(dataset, folder, clock, 1.0, reporter=said)
     (text,) = [text for text in said.texts if "until now" in text]
     rows = [line.split()[0] for line in text.splitlines() if "≈" in line]
-    assert rows == ["until", "deployment", "verdict", "together"]
+    assert rows == ["until", "deployment", "verdict", "together", "memory"]
     hours, minutes, seconds = next(line for line in text.splitlines() if "together" in line).split()[2].split(":")
     assert 3600 * int(hours) + 60 * int(minutes) + int(seconds) == pytest.approx(3600, rel=0.15)
 
