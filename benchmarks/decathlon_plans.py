@@ -15,8 +15,9 @@ from scipy import ndimage
 
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.data.plan import Plan
-from c2fnas.planning.budget import coverage, scheduled, workload
+from c2fnas.planning.budget import coverage, workload
 from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, Candidate, choose_plan
+from c2fnas.planning.counts import scheduled
 from c2fnas.planning.labels import SampledLabel
 from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import complete_recipe, draft, load_budget

@@ -5,8 +5,9 @@ from c2fnas.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "budget": ["Workload", "estimate", "scheduled"],
+        "budget": ["Workload", "estimate"],
         "configuration": ["configure"],
+        "counts": ["scheduled"],
         "default": ["default_operations", "default_topology"],
         "memory_fit": ["MemoryFit"],
         "plan": ["make_plan"],
