@@ -143,7 +143,8 @@ class Taps:
     def on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Return low, high and weight as tensors on ``device``, where they stay."""
         if device not in self._on:
-            low, high, weight = (torch.from_numpy(each).to(device) for each in (self.low, self.high, self.weight))
+            with torch.inference_mode(False):  # they are kept, and used outside of inference too
+                low, high, weight = (torch.from_numpy(each).to(device) for each in (self.low, self.high, self.weight))
             self._on[device] = low, high, weight
         return self._on[device]
 
