@@ -143,7 +143,7 @@ class Taps:
     def on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Return low, high and weight as tensors on ``device``, where they stay."""
         if device not in self._on:
-            with torch.inference_mode(False):  # they are kept, and used outside of inference too
+            with torch.inference_mode():  # as they are used: nothing that they interpolate has gradients
                 low, high, weight = (torch.from_numpy(each).to(device) for each in (self.low, self.high, self.weight))
             self._on[device] = low, high, weight
         return self._on[device]
