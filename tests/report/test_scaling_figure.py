@@ -41,9 +41,9 @@ def drawn(*rows: Row) -> dict[str, tuple[list[float], list[float], str]]:
 
 def test_lines_run_in_the_order_of_cost_and_leave_out_what_has_no_dice() -> None:
     lines = drawn(*ROWS)
-    assert lines["mean"][:2] == ([1000, 4000], pytest.approx([80, 70]))
-    assert lines["organ"][:2] == ([1000, 4000], pytest.approx([80, 90]))
-    assert lines["lesion"][:2] == ([4000], pytest.approx([50]))
+    assert lines["mean"][:2] == ([1000, 4000], pytest.approx([0.8, 0.7]))
+    assert lines["organ"][:2] == ([1000, 4000], pytest.approx([0.8, 0.9]))
+    assert lines["lesion"][:2] == ([4000], pytest.approx([0.5]))
 
 
 def test_one_class_is_its_own_mean() -> None:
@@ -53,7 +53,7 @@ def test_one_class_is_its_own_mean() -> None:
 def test_each_patch_has_its_line() -> None:
     larger = Row(0.5, 32_000, 0.75, {"organ": 0.75}, LARGER)
     lines = drawn(Row(0.5, 4000, 0.7, {"organ": 0.7}), larger)
-    assert lines["mean, 64×64×64"][:2] == ([32_000], pytest.approx([75]))
+    assert lines["mean, 64×64×64"][:2] == ([32_000], pytest.approx([0.75]))
     assert lines["mean, 32×32×32"][2] != lines["mean, 64×64×64"][2]
 
 
