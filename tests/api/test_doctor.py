@@ -89,7 +89,8 @@ def test_a_device_that_computes_nothing_and_a_driver_without_a_gpu_are_faults(mo
     assert cpu.fault == ""
     assert gpu.value == "Some GPU, compute capability 9.0, 2.0 GB, 1.0 GB of it free, precision bf16"
     if not torch.backends.cuda.is_built():
-        assert "a small network cannot be trained on it (Torch not compiled with CUDA" in gpu.fault
+        assert gpu.fault.startswith("a small network cannot be trained on it (")
+        assert len(gpu.fault) < 250  # its first sentence; which error it is depends on what PyTorch has begun
 
 
 def test_paths_and_names_in_messages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def _step(device: str) -> str:
         assert torch.isfinite(loss), "the loss is not finite"
     except (RuntimeError, AssertionError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"a small network cannot be trained on it ({lines[0]}). Reinstall PyTorch for this device."
+        return f"a small network cannot be trained on it ({lines[0].partition('. ')[0]}). Reinstall PyTorch for this device."
     return ""
 
 
