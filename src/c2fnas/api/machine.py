@@ -124,7 +124,8 @@ def _step(device: str) -> str:
         assert torch.isfinite(loss), "the loss is not finite"
     except (RuntimeError, AssertionError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"a small network cannot be trained on it ({lines[0].partition('. ')[0]}). Reinstall PyTorch for this device."
+        reason = lines[0].partition(". ")[0]
+        return f"a small network cannot be trained on it ({reason}). Reinstall PyTorch for this device."
     return ""
 
 
