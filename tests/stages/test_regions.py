@@ -77,11 +77,12 @@ def test_a_model_of_regions_writes_labels_and_is_scored_alike_on_files(
     image = next(path for path in (dataset / "imagesTr").iterdir() if path.name.startswith(case))
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / image.name).write_bytes(image.read_bytes())
-    c2fnas.predict(run, input=tmp_path / "images", output=tmp_path / "out", device="cpu", precision="fp32")
+    precision = Run(run).config.deployment.recipe.precision
+    c2fnas.predict(run, input=tmp_path / "images", output=tmp_path / "out", device="cpu", precision=precision)
     found = np.asarray(nibabel.load(tmp_path / "out" / image.name).dataobj)
     assert {*np.unique(found)} <= {0, 1, 2}
     scores = c2fnas.evaluate(tmp_path / "out", dataset / "labelsTr").evaluation.per_class
-    assert scores == pytest.approx(result.deployed.evaluations[0].per_class, abs=0.02)  # it was scored in bf16
+    assert scores == pytest.approx(result.deployed.evaluations[0].per_class, abs=0.02)
     model = c2fnas.load_model(run)
     assert model.classes == {"background": 0, "whole": 1, "lesion": 2}
     _, probabilities = model.predict(image, probabilities=True, device="cpu")
