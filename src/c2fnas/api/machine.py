@@ -46,11 +46,7 @@ def devices() -> list[Fact]:
 
     facts = [Fact("cpu", f"precision {_precision('cpu')}", _step("cpu"))]
     for index in range(torch.cuda.device_count()):
-        name, about = f"cuda:{index}", torch.cuda.get_device_properties(index)
-        free, total = torch.cuda.mem_get_info(index)
-        ability = f"compute capability {about.major}.{about.minor}"
-        memory = f"{_size(total)}, {_size(free)} of it free"
-        facts.append(Fact(name, f"{about.name}, {ability}, {memory}, precision {_precision(name)}", _step(name)))
+        facts.append(_gpu(index))
     if len(facts) == 1 and has_driver() and sys.platform == "linux":
         fault = (
             "a driver runs here, but PyTorch sees no GPU: its build is for the CPU alone, or for a newer driver. "
@@ -58,6 +54,22 @@ def devices() -> list[Fact]:
         )
         return [*facts, Fact("GPU", "none that PyTorch sees", fault)]
     return facts
+
+
+def _gpu(index: int) -> Fact:
+    """A GPU; one that answers nothing, such as one that is full or another process's alone, is a fault."""
+    import torch
+
+    name = f"cuda:{index}"
+    try:
+        about, (free, total) = torch.cuda.get_device_properties(index), torch.cuda.mem_get_info(index)
+        ability = f"compute capability {about.major}.{about.minor}"
+        memory = f"{_size(total)}, {_size(free)} of it free"
+        text = f"{about.name}, {ability}, {memory}, precision {_precision(name)}"
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return Fact(name, "does not answer", f"{reason}. Free its memory, or see whether another process has it alone.")
+    return Fact(name, text, _step(name))
 
 
 def limits() -> list[Fact]:

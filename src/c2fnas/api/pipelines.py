@@ -9,6 +9,7 @@ from c2fnas.api.options import given, refuse_below, stated
 from c2fnas.api.repeating import begin_like, begun_with, repetition
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
+from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def run(
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
     if known := repetition(options.get("like")):
+        if known.kind == "training":
+            raise UserError(f"--like {options['like']}: that run searched nothing. `c2fnas train --like` repeats it.")
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)

@@ -33,9 +33,11 @@ def begun_with(
     Where a value of the plan is given, the others stay as they are in the known plan. Another budget derives its own
     counts.
     """
-    from c2fnas.planning.presets import BUDGETS, hours_of
+    from c2fnas.planning.presets import BUDGETS, hours_of, load_budget
 
     named = known.budget in BUDGETS or hours_of(known.budget) is not None
+    if named and known.base:
+        named = known.base == load_budget(known.budget)  # a budget of that name may have had other values then
     place = Path(like)
     file = RunFolder(place).budget if place.is_dir() else place
     planned = known.planned if _plans(overrides) else {}

@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             state = self.server.look()
             found = json.dumps(state.to_json()) if path == "/state.json" else page(state, self.server.every)
-        except (UserError, OSError) as error:  # a folder that was moved away, say
+        except Exception as error:  # a folder that was moved away, say, or a file in the middle of a change
             return self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n")
         return self._answer(HTTPStatus.OK, "application/json" if path == "/state.json" else "text/html", found)
 

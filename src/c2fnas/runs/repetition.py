@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, fold_order
@@ -100,9 +101,11 @@ class Repetition:
         if path.is_dir():
             return cls.of(RunFolder(path))
         try:
-            content = read_json(path)["repeats"]
-            return cls(**{**content, "devices": tuple(content["devices"])})
-        except (KeyError, TypeError) as error:
+            known = TypeAdapter(cls).validate_python(read_json(path)["repeats"])
+            for fold in known.folds:
+                _ = [*fold["training"], *fold["validation"]]
+            return known
+        except (KeyError, TypeError, ValidationError) as error:
             raise UserError(
                 f"--like {path}: neither a run folder nor the repeat.json of a run's report. `c2fnas report RUN` "
                 "writes it beside its page."
@@ -135,6 +138,8 @@ class Repetition:
             return
         wanted = {folder.plan: self.plan} if plan else {}
         wanted |= {folder.folds: json.dumps(self.folds, indent=2) + "\n"} if folds else {}
+        if folder.taken.exists():  # of its folds some cases were left out, in a call that was cut short
+            wanted.pop(folder.folds, None)
         for path, content in wanted.items():
             if path.exists() and path.read_text(encoding="utf-8") != content:
                 raise UserError(f"{path}: there is one already, and it differs from that of --like. Choose a new run.")

@@ -128,7 +128,7 @@ class _CoarseSearch:
         again = settling.pilot_repeat()
         if again is not None:
             return self._start(again, {"branch": AGAIN})
-        proposal = None if settling.nothing_left() else self._searcher.ask()
+        proposal = self._searcher.ask() if settling.left and not settling.nothing_left() else None
         if proposal is not None:
             return self._start(proposal.topology, _origin(proposal))
         topology = settling.next()

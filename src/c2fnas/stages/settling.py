@@ -8,6 +8,7 @@ from typing import Any
 from c2fnas.bench.table import TopologyTable
 from c2fnas.files import write_json
 from c2fnas.planning.feasible import feasible_clusters
+from c2fnas.planning.saved import saved_by_an_early_end
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
@@ -60,7 +61,7 @@ class Settling:
         repeats = counted.total() - len(counted)
         enough = pays and counted.total() >= self._config.pilot - PILOT_REPEATS
         first = [topology for topology in self._trained() if counted[topology] == 1]
-        return first[0] if enough and repeats < PILOT_REPEATS and first and self._left() else None
+        return first[0] if enough and repeats < PILOT_REPEATS and first and self.left else None
 
     def nothing_left(self) -> bool:
         """True if, after the pilot, nothing above the margin is left to win."""
@@ -68,7 +69,7 @@ class Settling:
 
     def next(self) -> Topology | None:
         """Return the topology whose training settles the answer, or None where it is settled or no training is left."""
-        if not self._left() or not self._trained():
+        if not self.left or not self._trained():
             return None
         return settling_training(self.standing(), self._counted())
 
@@ -81,12 +82,14 @@ class Settling:
         if not self._trained():
             return None
         found = self.standing()
-        write_json(self._run.folder.posterior, self._to_json(found))
+        if found.answer is None:
+            return None
+        write_json(self._run.folder.posterior, self._to_json(found, found.answer))
         trials = [each for each in self._ledger.trials() if each.score is not None]
         own = [each for each in trials if each.architecture.topology == found.answer]
         return max(own, key=lambda trial: (trial.score, -trial.number))
 
-    def _to_json(self, found: Standing) -> dict[str, Any]:
+    def _to_json(self, found: Standing, answer: Topology) -> dict[str, Any]:
         trials = [each for each in self._ledger.completed() if each.score is not None]
         seconds = [each.seconds for each in trials if each.seconds is not None]
         unused = max(0, self._config.evaluations - self._counted().total())
@@ -95,13 +98,13 @@ class Settling:
             scores.setdefault(trial.architecture.topology, []).append(trial.score)
         return {
             "margin": self._run.config.margin,
-            "answer": list(found.answer.code) if found.answer else None,
+            "answer": list(answer.code),
             "doubt": found.doubt,
             "gain": found.gain,
             "spread": found.spread,
             "seed_noise": found.seed_noise,
             "unused": unused,
-            "saved": unused * median(seconds) / len(self._run.config.devices) if seconds else 0.0,
+            "saved": saved_by_an_early_end(self._run, unused, median(seconds)) if seconds else 0.0,
             "topologies": [
                 {
                     "code": list(topology.code),
@@ -114,7 +117,8 @@ class Settling:
             ],
         }
 
-    def _left(self) -> bool:
+    @property
+    def left(self) -> bool:
         """True while the stage has trainings left."""
         return self._counted().total() < self._config.evaluations
 
@@ -125,9 +129,13 @@ class Settling:
     def _counted(self) -> Counter[Topology]:
         """The trainings that count, those under way among them: all but failed ones that are replaced.
 
-        A repetition that fails is not replaced, or one that always fails would never end.
+        One that settles the answer and fails is not replaced, or where they always fail they would never end.
         """
-        trials = [each for each in self._ledger.trials() if each.state != "failed" or each.extra.get("branch") == AGAIN]
+        trials = [
+            each
+            for each in self._ledger.trials()
+            if each.state != "failed" or each.extra.get("branch") in (AGAIN, WANTED)
+        ]
         return Counter(each.architecture.topology for each in trials)
 
 
