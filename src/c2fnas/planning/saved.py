@@ -9,15 +9,16 @@ from c2fnas.runs.run import Run
 
 
 def saved_by_an_early_end(run: Run, unused: int, seconds: float) -> float:
-    """Return the seconds of a time budget that ``unused`` trainings leave, each of so many ``seconds``.
+    """Return the seconds that ``unused`` trainings leave, each of so many ``seconds``, on the devices of the run.
 
-    They are no more than the stage has left of its own part: where its trainings were slower than was thought, or some
-    failed, that part is spent.
+    In a time budget they are no more than the stage has left of its own part: where its trainings were slower than was
+    thought, or some failed, that part is spent.
     """
+    saved = unused * seconds / (run.at_a_time or len(run.config.devices))
     rows = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "coarse"]
     if not rows:
-        return 0.0
+        return saved
     work = count_work(run.config, preparation_of(run))
     planned = estimate(run.config, Timings(**rows[-1]["timings"]), work)["coarse"]
     left = planned - (run.time.seconds - rows[-1]["spent"])
-    return max(0.0, min(unused * seconds / work.devices, left))
+    return max(0.0, min(saved, left))
