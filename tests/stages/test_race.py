@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_budget_holds import PREPARATION, TIMED, Clock, Sayings, Worker
+from timed_runs import Clock, Sayings, Worker, started
 
 from c2fnas.data import cache
 from c2fnas.data.phantoms import write_phantoms
@@ -13,10 +13,9 @@ from c2fnas.data.plan import save_plan
 from c2fnas.errors import Interrupted
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.planning import affordable, choice, schedule
+from c2fnas.planning import affordable, choice
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import Timings
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
@@ -38,13 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Three plans at most are close, whatever is expected of them."""
-    clock = Clock()
-
-    def measure(*_: object) -> Timings:
-        clock.now += PREPARATION
-        return TIMED
-
-    monkeypatch.setattr(schedule, "measure", measure)
+    clock = started(monkeypatch)
     monkeypatch.setattr(choice, "CLOSE", 1.0)
     monkeypatch.setattr(affordable, "FLOOR", 0.5)
     return clock

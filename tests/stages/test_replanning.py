@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_budget_holds import PREPARATION, TIMED, Clock, Sayings
+from timed_runs import Clock, Sayings, started
 
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan, save_plan
 from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json
-from c2fnas.planning import affordable, schedule
+from c2fnas.planning import affordable
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import Timings
 from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.run import Run
 from c2fnas.stages import preparation, run_folds
@@ -27,14 +26,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-
-    def measure(plan: Plan, *_: object) -> Timings:
-        clock.now += PREPARATION
-        return TIMED
-
-    monkeypatch.setattr(schedule, "measure", measure)
-    return clock
+    return started(monkeypatch)
 
 
 def prepared(

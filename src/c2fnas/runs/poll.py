@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from c2fnas.runs.folder import RunFolder
+if TYPE_CHECKING:
+    from c2fnas.runs.folder import RunFolder
 
 REFRESH_SECONDS = 0.5
 
@@ -28,7 +30,7 @@ def polling(look: Callable[[], None], every: float = REFRESH_SECONDS) -> Iterato
         thread.join()
 
 
-def hand_on_stop(folder: RunFolder, stop: Path) -> None:
+def hand_on_stop(folder: "RunFolder", stop: Path) -> None:
     """Hand a run's request to stop on to a worker, which looks for a file ``stop`` of its own."""
     if folder.stop_requested:
         with suppress(OSError):  # its folder may not be there yet

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
 from typing import Protocol
 
 from c2fnas.notebook import Bars, in_notebook
+from c2fnas.runs.poll import polling
 
 
 class Reporter(Protocol):
@@ -55,19 +55,8 @@ def ticking(reporter: Reporter, stage: str, note: str, *, every: float = 1.0) ->
         note: on what is happening.
         every: seconds from one time to the next.
     """
-    ended = Event()
-
-    def tell() -> None:
-        while not ended.wait(every):
-            reporter.update(stage, 0, note)
-
     reporter.start(stage, 1)
     reporter.update(stage, 0, note)
-    thread = Thread(target=tell, daemon=True)
-    thread.start()
-    try:
+    with polling(lambda: reporter.update(stage, 0, note), every):
         yield
-    finally:
-        ended.set()
-        thread.join()
     reporter.finish(stage)
