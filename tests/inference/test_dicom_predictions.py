@@ -144,6 +144,8 @@ def test_a_seg_is_scored_as_the_volume_file_is(model: Path, tmp_path: Path) -> N
     assert by_number.per_class == {"one": 1.0, "two": 1.0}
     with pytest.raises(UserError, match=r"label 2.*only 0, 1"):
         c2fnas.evaluate(tmp_path / "seg", tmp_path / "seg", classes="organ")
+    with pytest.raises(UserError, match=r"scan\.seg\.dcm: its segments are .*--classes"):
+        c2fnas.evaluate(tmp_path / "seg", tmp_path / "truth")  # 1 and 2 of the one are 2 and 5 of the other
 
 
 def test_a_seg_needs_a_series(model: Path, tmp_path: Path) -> None:

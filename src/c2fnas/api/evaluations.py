@@ -72,7 +72,7 @@ def evaluate(
         labels: The folder with the true labels, files of the same names.
         classes: A dataset.json, a model, or names of the values 1, 2, ... such as `liver,tumour`
             (`liver=1,tumour=4` for other values, and for a class that has the name of a model that comes with c2fnas).
-            By default the dataset.json beside LABELS, else the values found.
+            By default the dataset.json beside LABELS, else the values found, which a DICOM SEG's are not.
         surface_tolerance: Surface Dice too, at this tolerance in millimetres.
         hausdorff: Hausdorff distance (95 %) in mm too.
         against: Other predictions of the same cases to compare with; the interval is about these two trained networks.

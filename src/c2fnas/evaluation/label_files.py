@@ -79,10 +79,19 @@ def unstated(pairs: Sequence[Pair], headers: Sequence[Spacing]) -> tuple[Path, .
 
 
 def found_classes(pairs: Sequence[Pair]) -> LabelScheme:
-    """Return a class for every value that occurs in any of the files, named by it; 0 is the background."""
+    """Return a class for every value that occurs in any of the files, named by it; 0 is the background.
+
+    Raises:
+        UserError: one is a DICOM SEG whose segments have names: their numbers need not be values of labels.
+    """
     values = {0}
     for pair in pairs:
         for path in (pair.prediction, pair.label):
+            if is_segmentation(path) and (names := segment_names(path)):
+                raise UserError(
+                    f"{path}: its segments are {', '.join(names.values())}, and their numbers need not be the values "
+                    "of labels. Name the classes with --classes, a dataset.json or a model."
+                )
             values.update(label_values(read_stored(path, pair.case)[0]))
     classes = (LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
     return LabelScheme(tuple(classes))
