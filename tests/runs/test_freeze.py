@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from c2fnas.errors import UserError
+from c2fnas.networks.designs import FILES
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import ALL, OPTIONS, TABLE, begun_stages, frozen_by, refuse_frozen
@@ -61,6 +62,16 @@ def test_every_field_is_frozen_by_some_stage_or_free_on_purpose(tmp_path: Path) 
     assert set().union(*map(expected, PLACES)) == {*FIELDS} - FREE
     whole = begun(tmp_path, *PLACES)
     assert {name for name in FIELDS if frozen_by(name, whole) is None} == FREE
+
+
+@pytest.mark.parametrize("stage", ["coarse", "final"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_stage_that_only_names_a_network_has_not_begun(tmp_path: Path, stage: str, name: str) -> None:
+    folder = begun(tmp_path, stage)
+    (tmp_path / PLACES[stage] / name).touch()
+    assert begun_stages(folder) == {}
+    (tmp_path / PLACES[stage] / "0001").mkdir()
+    assert [*begun_stages(folder)] == [stage]
 
 
 def test_before_the_first_stage_nothing_is_frozen(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def test_the_plan_is_made_once_and_may_be_edited_until_the_start(work: Path) -> 
     shutil.rmtree(work / "run")
     plan_alone(work)
     assert sorted(path.name for path in (work / "run").iterdir()) == [
+        "asked.json",
         "check.json",
         "fingerprint.json",
         "plan.yaml",
@@ -184,6 +185,7 @@ def test_a_plan_that_does_not_fit_the_data_is_refused_at_once(work: Path) -> Non
 
 def test_another_plan_than_the_papers_is_told_where_the_paper_is_asked_for(work: Path) -> None:
     start_over(work)
+    edit_plan(work, batch_size=3)
     listener = Listener()
     plan_alone(work, "paper", listener)
     (said,) = listener.said

@@ -112,6 +112,43 @@ def test_cases_are_drawn_again_by_the_way_of_dividing_that_was_asked_for(
     assert longer.folds == whole.folds
 
 
+def planned(dataset: Path, folder: Path, clock: Clock, budget: str | None = None, **values: Any) -> Plan:
+    """The plan alone, as of `c2fnas prepare --plan-only`."""
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    with run.locked():
+        request = request_for(run.folder, budget=budget, overrides=values, devices=("cpu",))
+        return preparation.prepare_plan(run, dataset, request)[1]
+
+
+def test_a_run_has_the_budget_and_values_that_its_plan_was_made_for(
+    dataset: Path, tmp_path: Path, clock: Clock, few: list[float]
+) -> None:
+    plan = planned(dataset, tmp_path / "run", clock, "3h", **WIDTH | {"plan.batch_size": 3})
+    run = prepared(dataset, tmp_path / "run", clock)
+    assert (run.config.budget, run.config.hours, run.width) == ("3h", 3, 0.125)
+    assert run.plan == plan
+    assert plan.batch_size == 3
+
+
+def test_another_budget_makes_another_plan_unless_it_was_edited(
+    dataset: Path, tmp_path: Path, clock: Clock, few: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = tmp_path / "run", list[float]()
+    real = preparation.affordable_plan
+
+    def affordable_plan(run: Run, data: Any, request: Any, *more: Any) -> Plan:
+        seen.append(request.draft.hours)
+        return real(run, data, request, *more)
+
+    monkeypatch.setattr(preparation, "affordable_plan", affordable_plan)
+    for budget in ("demo", "3h", None):
+        plan = planned(dataset, folder, clock, budget, **WIDTH)
+    assert seen == pytest.approx([1 / 6, 3.0], abs=1e-6)
+    save_plan(plan.model_copy(update={"batch_size": 3}), folder / "plan.yaml")
+    assert planned(dataset, folder, clock, "hour").batch_size == 3
+    assert len(seen) == 2
+
+
 def test_a_begun_run_refuses_another_time(dataset: Path, tmp_path: Path, clock: Clock, few: list[float]) -> None:
     run = prepared(dataset, tmp_path / "run", clock, "demo", **WIDTH)
     run.folder.coarse.mkdir()

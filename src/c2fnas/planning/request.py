@@ -8,7 +8,7 @@ from typing import Any
 from c2fnas.data.folds import FoldChoice
 from c2fnas.data.plan import load_plan
 from c2fnas.errors import UserError
-from c2fnas.files import sha256
+from c2fnas.files import read_json, sha256, write_json
 from c2fnas.networks.designs import Design
 from c2fnas.planning.presets import (
     BUDGETS,
@@ -116,18 +116,21 @@ def request_for(
     asked = dict(overrides or {})
     refuse_unknown(asked)
     known = RunConfig.load(folder.config) if folder.config.exists() else None
-    earlier = known.overrides if known else {}
+    before = read_json(folder.asked) if known is None and folder.asked.exists() else {}
+    earlier = known.overrides if known else before.get("overrides", {})
     whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
-    asked_budget, budget = budget, budget or (known.budget if known else DEFAULT_BUDGET)
+    asked_budget, budget = budget, budget or (known.budget if known else before.get("budget", DEFAULT_BUDGET))
     devices = devices or (known.devices if known else ("cpu",))
     base = _base(folder, known, asked_budget, budget)
     part = requested(budget, whole, base)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
     divides = known is None or any(name.startswith("folds.") for name in asked)
-    folds = FoldChoice(**draft(part, budget).folds.model_dump()) if divides else FoldChoice()
+    drafted = draft(part, budget)
+    folds = FoldChoice(**drafted.folds.model_dump()) if divides else FoldChoice()
     if known is None:
-        return Request(budget, base, whole, part, devices, design, None, any(map(_plans, asked)), folds)
+        replan = _plan_is_outdated(folder, before, asked, drafted.hours)
+        return Request(budget, base, whole, part, devices, design, None, replan, folds)
     changes = _changes(folder, known, budget, asked, part, devices)
     if folder.budget.exists() and base != load_budget(str(folder.budget)):
         changes.setdefault("budget", (known.budget, budget))  # a file of the same name with other values
@@ -143,9 +146,27 @@ def request_for(
         alone = amend and all(name.partition(".")[0] in AMENDABLE for name in changes)
         config = _amended(folder, known, changes, whole, part) if alone or begun_stages(folder) else None
     # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
-    another = any(map(_plans, changes)) or draft(part, budget).hours != known.hours
+    another = any(map(_plans, changes)) or drafted.hours != known.hours
     replan = another and (any(map(_plans, asked)) or "plan.yaml" not in changes)
     return Request(budget, base, whole, part, devices, design, config, replan, folds)
+
+
+def keep_request(folder: RunFolder, request: Request) -> None:
+    """Note, until a configuration says so, what a plan was made for: the next command may leave out what was asked."""
+    if not folder.config.exists():
+        what = {"budget": request.budget, "hours": request.draft.hours, "overrides": request.overrides}
+        write_json(folder.asked, {**what, "plan_sha256": sha256(folder.plan)})
+
+
+def _plan_is_outdated(
+    folder: RunFolder, before: Mapping[str, Any], asked: Mapping[str, Any], hours: float | None
+) -> bool:
+    """True if the plan was made with other values, or for another time and not edited since."""
+    known = before.get("overrides", {})
+    if any(_plans(name) and (name not in known or known[name] != value) for name, value in asked.items()):
+        return True
+    edited = folder.plan.exists() and before.get("plan_sha256") != sha256(folder.plan)
+    return bool(before) and before["hours"] != hours and not edited
 
 
 def _base(folder: RunFolder, known: RunConfig | None, asked: str | None, budget: str) -> Part:

@@ -106,8 +106,7 @@ def derives(run: Run, stage: str, design: Design | None = None) -> bool:
     """Return true if the counts of ``stage``, which trains ``design``, are still to be derived from a time budget."""
     if run.config.hours is None or run.config.deployment.extended:
         return False
-    claimed = () if run.folder.begun_folds else ("final",)  # it may say which network before any of it is trained
-    return not frozen_by(FIRST_FIELD[stage], run.folder, but=claimed) and _request(run, design).by_time
+    return not frozen_by(FIRST_FIELD[stage], run.folder) and _request(run, design).by_time
 
 
 def _request(run: Run, design: Design | None) -> Request:

@@ -57,6 +57,8 @@ class RunFolder:
     """The counts of every stage of a time budget, a row each, written before the stage starts and fixed for it."""
     choice = _Place("planning.json")
     """The plans among which one was chosen, with what each was expected to reach, and the race between the nearest."""
+    asked = _Place("asked.json")
+    """The budget and values that the plan was made for, until ``run.yaml`` has them."""
     race = _Place("race")
     """Short trainings on plans that were close, and the first measured steps of a run without a search."""
     race_chosen = _Place("race/chosen")

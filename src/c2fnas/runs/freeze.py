@@ -1,10 +1,11 @@
 """The table of the stages that freeze a configuration's fields, and the one refusal of a change that comes too late."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
+from c2fnas.networks.designs import FILES
 from c2fnas.runs.folder import RunFolder
 
 ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "ablation", "verdict", "table")
@@ -45,7 +46,11 @@ OPTIONS = {
 
 
 def begun_stages(folder: RunFolder) -> dict[str, Path]:
-    """Return the folders of the stages that have begun, by stage."""
+    """Return the folders of the stages that have begun, by stage.
+
+    Where a folder only says which network it is about, nothing has been trained: a coarse stage that was left out says
+    the default topology, and `c2fnas train` the network that it was given.
+    """
     places = {
         "coarse": folder.coarse,
         "super-network": folder.supernet,
@@ -57,16 +62,18 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
         "verdict": folder.verdict,
         "table": folder.table,
     }
-    return {stage: place for stage, place in places.items() if place.exists()}
+    return {stage: place for stage, place in places.items() if place.exists() and not _names_a_network_only(place)}
 
 
-def frozen_by(field: str, folder: RunFolder, *, but: Collection[str] = ()) -> str | None:
-    """Return the stage that has begun with ``field``, so that it can't change any more; None while it can.
+def _names_a_network_only(place: Path) -> bool:
+    files = {each.name for each in place.iterdir()}
+    return bool(files) and files <= FILES.keys()
 
-    Stages of ``but`` do not count.
-    """
+
+def frozen_by(field: str, folder: RunFolder) -> str | None:
+    """Return the stage that has begun with ``field``, so that it can't change any more; None while it can."""
     stages = next(stages for sections, stages in TABLE if any(_within(field, section) for section in sections))
-    return next((stage for stage in begun_stages(folder) if stage in stages and stage not in but), None)
+    return next((stage for stage in begun_stages(folder) if stage in stages), None)
 
 
 def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:

@@ -21,7 +21,7 @@ from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import departures
-from c2fnas.planning.request import Request
+from c2fnas.planning.request import Request, keep_request
 from c2fnas.planning.schedule import preparation_of, timings_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
@@ -75,7 +75,9 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     if not run.folder.folds.exists():
         divided(data, request)  # what can't be divided is refused before it is read
     _fingerprint(reading, run)
-    return data, _plan(run, data, request)
+    plan = _plan(run, data, request)
+    keep_request(run.folder, request)
+    return data, plan
 
 
 def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:

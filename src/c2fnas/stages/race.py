@@ -46,7 +46,9 @@ def entrants_of(run: Run) -> list[Candidate]:
     find no place on the disk. Once a race's trainings have begun, they are what they were.
     """
     folder = run.folder
-    if run.config.hours is None or run.config.plan.given or not folder.choice.exists() or begun_stages(folder):
+    if run.config.hours is None or run.config.plan.given or not folder.choice.exists():
+        return []
+    if begun_stages(folder) or folder.coarse.exists():
         return []
     choice = read_json(folder.choice)
     entrants = [Candidate.from_json(each) for each in choice["close"]]
