@@ -128,7 +128,7 @@ def test_it_is_asked_for_where_a_header_looks_as_in_training(stated_model: Model
     assert stated_model.predict(array, affine=np.eye(4), spacing=TRUE, device="cpu").shape == array.shape
 
 
-@pytest.mark.parametrize(("mm", "far"), [(1.0, False), (1.9, False), (0.6, False), (0.001, True), (30.0, True)])
+@pytest.mark.parametrize(("mm", "far"), [(1.0, False), (1.9, False), (0.6, False), (0.001, True), (4.0, True)])
 def test_a_spacing_far_from_training_is_said_before_anything_is_read(
     mm: float, far: bool, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,7 +26,7 @@ def prepared_run(folder: Path, dataset: Path | None = None, **coarse: Any) -> Ru
     budget.write_text(
         yaml.safe_dump(
             {
-                "plan": "planned",
+                "plan": {"style": "planned", "spacing": [2, 2, 2.5]},
                 "width": 0.0625,
                 "hours": None,
                 "coarse": COARSE | coarse,

@@ -37,7 +37,7 @@ def prepared_run(folder: Path, dataset: Path | None = None, **fine: object) -> R
     budget.write_text(
         yaml.safe_dump(
             {
-                "plan": "planned",
+                "plan": {"style": "planned", "spacing": [2, 2, 2.5]},
                 "width": 0.0625,
                 "hours": None,
                 "coarse": {"clusters": 2, "per_cluster": 1, "evaluations": 2, "recipe": recipe},

@@ -23,7 +23,7 @@ COARSE = Architecture.from_text("0:3D 1:3D 0:3D @0.0625")
 FINE = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 OTHER = Architecture.from_text("0:2D 0:2D 0:3D @0.5")
 BUDGET = """
-plan: planned
+plan: {style: planned, spacing: [2, 2, 2.5]}
 width: 0.03125
 hours: null
 coarse: {clusters: 4, per_cluster: 1, evaluations: 6, recipe: {name: modern, iterations: 2}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from c2fnas.space.topology import Topology
 
@@ -22,17 +23,21 @@ def cluster_topologies(topologies: Sequence[Topology], clusters: int = 8, seed: 
     Raises:
         ValueError: more clusters than topologies.
     """
-    from sklearn.cluster import KMeans
-
     if not 1 <= clusters <= len(topologies):
         raise ValueError(f"{len(topologies)} topologies cannot form {clusters} clusters")
     ordered = sorted(topologies)
-    codes = [topology.code for topology in ordered]
-    labels = KMeans(clusters, n_init=10, random_state=seed, algorithm="lloyd").fit_predict(codes)
+    labels = _labels(tuple(topology.code for topology in ordered), clusters, seed)
     members: dict[int, list[Topology]] = {}
-    for topology, label in zip(ordered, labels.tolist(), strict=True):
+    for topology, label in zip(ordered, labels, strict=True):
         members.setdefault(label, []).append(topology)
     return tuple(TopologyCluster(index, tuple(group)) for index, group in enumerate(members.values()))
+
+
+@lru_cache(maxsize=8)
+def _labels(codes: tuple[tuple[int, ...], ...], clusters: int, seed: int) -> tuple[int, ...]:
+    from sklearn.cluster import KMeans
+
+    return tuple(KMeans(clusters, n_init=10, random_state=seed, algorithm="lloyd").fit_predict(codes).tolist())
 
 
 def restrict_clusters(
