@@ -269,7 +269,7 @@ def test_a_factor_scales_the_patch_that_trains_and_the_windows_that_score(
     )
     train_and_score(run, replace(SPEC, patch_factor=0.5), folder, "cpu")
     half = scaled_plan(run.plan, 0.5)
-    assert patches == [half.patch_size] == [(24, 24, 16)]
+    assert patches == [half.patch_size] == [(16, 16, 16)]
     assert [(window.patch_size, window.stride) for window in windows] == [(half.patch_size, half.stride)]
     packaged = load_package(folder / "model").plan
     assert (packaged.patch_size, packaged.stride) == (half.patch_size, half.stride)
