@@ -61,7 +61,7 @@ class Recipe(BaseModel):
     gradient_clip: PositiveFloat | None = None
     precision: Precision = "fp32"
     dice_smoothing: PositiveFloat = 1e-5
-    augmentation: Literal["paper", "modern", "none"]
+    augmentation: Literal["paper", "modern", "unmirrored", "none"]
     foreground_rate: float = Field(default=0.0, ge=0, le=1)
     mirror: bool = False
 
