@@ -36,6 +36,8 @@ CONTEXT, SURROUNDINGS = 0.1, 2.0
 or the whole case."""
 MOST_MEASURED = 3
 """Patches whose steps are timed before one is chosen."""
+ALIKE = 0.005
+"""Plans that are expected to differ by less are alike: the one that pays for most views comes first."""
 CLOSE, MOST_ENTRANTS = 0.03, 3
 """Plans that are expected to differ by less are raced, so many of them."""
 
@@ -137,7 +139,10 @@ def weigh(
         lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
         expected = float(np.mean([*own.values()])) - lacking
         found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
-    return sorted(found, key=lambda each: (not each.allowed, -each.expected))
+    found.sort(key=lambda each: (not each.allowed, -each.expected))
+    alike = [each for each in found if each.allowed and each.expected >= found[0].expected - ALIKE]
+    first = max(alike, key=lambda each: each.views)
+    return [first, *(each for each in found if each is not first)]
 
 
 def close_ones(found: Sequence[Candidate]) -> list[Candidate]:
