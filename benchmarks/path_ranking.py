@@ -108,7 +108,7 @@ def tree_alone(run: Run, paths: list[tuple], repeats: int) -> dict[str, Any]:
     """One batch of windows through all paths, as a tree and one path after the other: predicted and measured saving."""
     supernet = trained_supernet(run, TOPOLOGY.code).eval()
     image = torch.randn(2, run.in_channels, *run.plan.patch_size)
-    macs = RankingMacs(TOPOLOGY, tuple(paths), run.in_channels, run.classes, run.plan.patch_size, run.config.width)
+    macs = RankingMacs(TOPOLOGY, tuple(paths), run.in_channels, run.classes, run.plan.patch_size, run.width)
     seconds = {"alone": 0.0, "tree": 0.0}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(repeats):
@@ -147,7 +147,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "candidates": len(paths),
         "cases": len(cases),
         "rungs": arguments.rungs,
-        "width": run.config.width,
+        "width": run.width,
         "patch": list(run.plan.patch_size),
         "stride": list(run.plan.stride),
         "ranking_stride": list(run.plan.ranking_stride),

@@ -66,6 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = (
         "AdamW, no foreground sampling": NOW | {"foreground_rate": 0.0},
         "AdamW, foreground in 2 of 3": NOW | {"foreground_rate": 2 / 3},
         "AdamW, augmentation": NOW | {"augmentation": "modern"},
+        "AdamW, augmentation without mirroring": NOW | {"augmentation": "unmirrored"},
     }
 )
 """Fields of a recipe; ``sides`` is no such, it multiplies the patch's."""
@@ -86,7 +87,8 @@ def train_variant(payload: dict[str, Any], folder: Path, device: str) -> dict[st
         return train_supernet(run, architecture, recipe, payload["cases"], folder, device)
     network = run.build(architecture)
     start = time.perf_counter()
-    train_on(run, network, run.search_split.training, recipe, folder, device)
+    macs = run.cost(architecture).macs
+    train_on(run, network, run.search_split.training, recipe, folder, device, macs=macs)
     seconds = time.perf_counter() - start
     return {"dice": mean_dice(run, network, payload["cases"], device), "seconds": seconds}
 
@@ -104,6 +106,7 @@ def train_supernet(
         recipe,
         folder,
         device,
+        macs=run.cost(architecture).macs,
         forward=lambda network, image, iteration: network(image, paths(iteration)),
     )
     seconds = time.perf_counter() - start
@@ -130,7 +133,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     request = request_for(run.folder, budget="demo", overrides={"seed": 0}, devices=("cpu",))
     with run.locked():
         run = prepare(run, arguments.dataset, request)
-    architecture = replace(Architecture.load(arguments.architecture), width=run.config.width)
+    architecture = replace(Architecture.load(arguments.architecture), width=run.width)
     names = [name for name in VARIANTS if not arguments.only or name in arguments.only]
     kind = "supernet-study" if arguments.supernet else "study"
     jobs = [
@@ -175,6 +178,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def row_of(name: str, outcomes: list[Any]) -> dict[str, Any]:
     """A variant's Dice by seed; a training that fails, such as one that diverges, counts as 0."""
     values = [outcome.value for outcome in outcomes]
+    for outcome in outcomes:
+        if outcome.value is None:
+            print(f"{name}: {outcome.failure}", file=sys.stderr)
     dice = [value["dice"] if value else 0.0 for value in values]
     return {
         "name": name,

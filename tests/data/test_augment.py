@@ -1,5 +1,7 @@
 """Augmentations: label and image move together, the paper's are symmetries, and each change is what it says."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,26 @@ def test_modern_is_driven_by_its_generator_alone() -> None:
         made.append(augment(image.clone(), label.clone(), rng_of(seed))[0])
     assert torch.equal(made[0], made[2])
     assert not torch.equal(made[0], made[1])
+
+
+def test_unmirrored_is_modern_but_for_the_flips() -> None:
+    """The same random numbers give the same patch; modern then shows one of its eight mirror images."""
+    image, label = numbered((6, 5, 4)), (numbered((6, 5, 4))[0] % 3).to(torch.uint8)
+    plan, mirrored = plan_of(), set[tuple[int, ...]]()
+    for seed in range(60):
+        one, two = (augmentation(name, plan) for name in ("modern", "unmirrored"))
+        assert one is not None
+        assert two is not None
+        (image1, label1), (image2, label2) = one(image, label, rng_of(seed)), two(image, label, rng_of(seed))
+        axes = [
+            each
+            for count in range(4)
+            for each in combinations(range(3), count)
+            if torch.equal(label1, label2.flip(each)) and torch.equal(image1, image2.flip([axis + 1 for axis in each]))
+        ]
+        assert axes
+        mirrored.update(axes)
+    assert len(mirrored) == 8
 
 
 def test_modern_stays_finite_on_a_constant_patch() -> None:

@@ -34,7 +34,6 @@ from c2fnas.stages.preparation import prepare
 from c2fnas.stages.together import train_together
 from c2fnas.stages.train import TrainOptions, train_architecture
 from c2fnas.training.checkpoint import forget_checkpoints, load_newest
-from c2fnas.training.recipe import AUGMENTED
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.0625")
 OTHER = Architecture.from_text("0:3D 1:3D 0:2D @0.0625")
@@ -373,15 +372,15 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     assert recipe.iterations == pytest.approx(expected, abs=1)
 
 
-def test_a_budget_that_augmentation_would_exceed_ends_before_it_begins(dataset, tmp_path, monkeypatch):
-    """0.2 s an iteration leaves time for 8,690; with augmentation, at 1 s, for fewer than where it begins."""
+def test_augmentation_is_counted(dataset, tmp_path, monkeypatch):
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
     monkeypatch.setattr(schedule_module, "measure", lambda *_: timings)
     monkeypatch.setattr(ActiveTime, "seconds", 0.0)
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
-    assert (recipe.iterations, recipe.augmentation) == (AUGMENTED - 1, "none")
+    assert recipe.augmentation == "unmirrored"
+    assert recipe.iterations == pytest.approx((3600 * 0.97 / 2 - 8) / (0.5 * recipe.batch_size), abs=1)
 
 
 def test_the_paper_to_the_letter(dataset, tmp_path, monkeypatch):

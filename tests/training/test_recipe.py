@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from c2fnas.training.recipe import AUGMENTED, LONG, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import LONG, MIRRORED, Recipe, modern_recipe, paper_recipe
 
 LAST_OF_WARMUP = 0.0025 + 0.0175 * 999 / 1000
 BOUNDARIES = {
@@ -83,9 +83,9 @@ def test_polynomial_rate_in_closed_form():
 @pytest.mark.parametrize(
     ("iterations", "optimiser", "augmentation"),
     [
-        (20, "adamw", "none"),
-        (AUGMENTED - 1, "adamw", "none"),
-        (AUGMENTED, "adamw", "modern"),
+        (20, "adamw", "unmirrored"),
+        (MIRRORED - 1, "adamw", "unmirrored"),
+        (MIRRORED, "adamw", "modern"),
         (LONG - 1, "adamw", "modern"),
         (LONG, "sgd", "modern"),
         (250_000, "sgd", "modern"),
@@ -93,7 +93,7 @@ def test_polynomial_rate_in_closed_form():
 )
 def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, augmentation):
     recipe = modern_recipe(iterations)
-    assert (recipe.optimiser, recipe.augmentation, recipe.mirror) == (optimiser, augmentation, augmentation != "none")
+    assert (recipe.optimiser, recipe.augmentation, recipe.mirror) == (optimiser, augmentation, augmentation == "modern")
 
 
 @given(st.integers(20, 10**6))

@@ -39,9 +39,14 @@ class Augmentation(Protocol):
         """The changed patch, of the same size; its tensors may be those that were given, changed in place."""
 
 
-def augmentation(name: Literal["paper", "modern", "none"], plan: Plan) -> Augmentation | None:
+Name = Literal["paper", "modern", "unmirrored", "none"]
+
+
+def augmentation(name: Name, plan: Plan) -> Augmentation | None:
     """The augmentation that a recipe names."""
-    return {"paper": paper_augmentation, "modern": modern_augmentation, "none": lambda plan: None}[name](plan)
+    if name == "none":
+        return None
+    return paper_augmentation(plan) if name == "paper" else modern_augmentation(plan, mirrored=name == "modern")
 
 
 def paper_augmentation(plan: Plan) -> Augmentation:
@@ -49,9 +54,9 @@ def paper_augmentation(plan: Plan) -> Augmentation:
     return TurnsAndFlips(turning_planes(plan.patch_size, plan.spacing))
 
 
-def modern_augmentation(plan: Plan) -> Augmentation:
-    """Flips, rotation, scaling and intensities, each with a probability of its own (after nnU-Net)."""
-    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0))
+def modern_augmentation(plan: Plan, mirrored: bool = True) -> Augmentation:
+    """Rotation, scaling and intensities, each with a probability of its own, and flips (after nnU-Net)."""
+    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0), mirrored)
 
 
 def turning_planes(patch: Sequence[int], spacing: Sequence[float] | None) -> tuple[tuple[int, int], ...]:
@@ -84,16 +89,16 @@ class TurnsAndFlips:
 
 
 class Modern:
-    """A warp of image and label, intensities of the image, flips of both."""
+    """A warp of image and label, intensities of the image, flips of both where they are ``mirrored``."""
 
-    def __init__(self, patch: Sequence[int], spacing: Spacing) -> None:
-        self.warp, self.flips = Warp(patch, spacing), TurnsAndFlips()
+    def __init__(self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True) -> None:
+        self.warp, self.flips = Warp(patch, spacing), TurnsAndFlips() if mirrored else None
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Warp, change and flip."""
         image, label = self.warp(image, label, rng)
         image = change_intensities(image, rng)
-        return self.flips(image, label, rng)
+        return self.flips(image, label, rng) if self.flips else (image, label)
 
 
 class Warp:

@@ -14,7 +14,7 @@ import numpy as np
 
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.plan import Plan
-from c2fnas.planning.budget import TO_DEPLOY, Enough, coverage
+from c2fnas.planning.budget import TO_DEPLOY, coverage
 from c2fnas.planning.labels import SampledLabel, ceilings, chords
 from c2fnas.planning.patch_size import SAME_SPACING
 from c2fnas.space.geometry import by
@@ -36,6 +36,8 @@ CONTEXT, SURROUNDINGS = 0.1, 2.0
 or the whole case."""
 MOST_MEASURED = 3
 """Patches whose steps are timed before one is chosen."""
+ALIKE = 0.005
+"""Plans that are expected to differ by less are alike: while views are few, the one that pays for most comes first."""
 CLOSE, MOST_ENTRANTS = 0.03, 3
 """Plans that are expected to differ by less are raced, so many of them."""
 
@@ -137,7 +139,12 @@ def weigh(
         lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
         expected = float(np.mean([*own.values()])) - lacking
         found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
-    return sorted(found, key=lambda each: (not each.allowed, -each.expected))
+    found.sort(key=lambda each: (not each.allowed, -each.expected))
+    if found[0].views >= _enough_views(training_cases):
+        return found
+    alike = [each for each in found if each.allowed and each.expected >= found[0].expected - ALIKE]
+    first = max(alike, key=lambda each: each.views)
+    return [first, *(each for each in found if each is not first)]
 
 
 def close_ones(found: Sequence[Candidate]) -> list[Candidate]:
@@ -153,10 +160,13 @@ def _enough_across(plan: Plan, native: Plan, extents: np.ndarray) -> bool:
     return bool((across >= np.minimum(ACROSS, had) - 1e-6).all())
 
 
-def _paid(views: float, training_cases: int, enough: Enough = TO_DEPLOY) -> float:
+def _paid(views: float, training_cases: int) -> float:
     """The final network's part: a search takes three quarters of the time once what is left is enough for it."""
-    least = max(enough.views, enough.passes * training_cases)
-    return max(views / 4, min(views, least))
+    return max(views / 4, min(views, _enough_views(training_cases)))
+
+
+def _enough_views(training_cases: int) -> float:
+    return max(TO_DEPLOY.views, TO_DEPLOY.passes * training_cases)
 
 
 def _seen(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:

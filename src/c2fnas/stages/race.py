@@ -153,7 +153,7 @@ class _Track:
 
         def cost(iterations: int) -> float:
             recipe = self.recipe(iterations)
-            patch = self.entrant.patch_seconds + (augmentation if recipe.augmentation == "modern" else 0)
+            patch = self.entrant.patch_seconds + (augmentation if recipe.warped else 0)
             return START_SECONDS + iterations * recipe.batch_size * patch
 
         return affordable_iterations(seconds, cost)

@@ -24,8 +24,8 @@ SECOND_MOMENTUM = 0.99
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-AUGMENTED, LONG = 4_000, 20_000
-"""Iterations from which on a modern recipe augments, and from which on its optimiser is nnU-Net's."""
+MIRRORED, LONG = 4_000, 20_000
+"""Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
@@ -61,7 +61,7 @@ class Recipe(BaseModel):
     gradient_clip: PositiveFloat | None = None
     precision: Precision = "fp32"
     dice_smoothing: PositiveFloat = 1e-5
-    augmentation: Literal["paper", "modern", "none"]
+    augmentation: Literal["paper", "modern", "unmirrored", "none"]
     foreground_rate: float = Field(default=0.0, ge=0, le=1)
     mirror: bool = False
 
@@ -107,6 +107,11 @@ class Recipe(BaseModel):
         update = {"iterations": iterations, "milestones": tuple(sorted(milestones)), "warmup_iterations": warmup}
         return self.model_copy(update=update)
 
+    @property
+    def warped(self) -> bool:
+        """True if patches are warped and their intensities changed, which takes a CPU's time."""
+        return self.augmentation in ("modern", "unmirrored")
+
     def divided(self, divisor: int) -> Self:
         """Return the recipe with a smaller micro-batch, after an out-of-memory; the effective batch stays."""
         if divisor == 1:
@@ -139,10 +144,10 @@ def modern_recipe(iterations: int) -> Recipe:
     """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
-    (docs/decisions/0018). Below ``AUGMENTED`` there is no augmentation, which slows short trainings, and so no mirrored
-    views (docs/decisions/0015).
+    (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
+    mirrored views (docs/decisions/0015).
     """
-    augmented, long = iterations >= AUGMENTED, iterations >= LONG
+    mirrored, long = iterations >= MIRRORED, iterations >= LONG
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
         {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
@@ -159,8 +164,8 @@ def modern_recipe(iterations: int) -> Recipe:
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)),
         schedule="polynomial",
         gradient_clip=12.0,
-        augmentation="modern" if augmented else "none",
+        augmentation="modern" if mirrored else "unmirrored",
         foreground_rate=1 / 3,
-        mirror=augmented,
+        mirror=mirrored,
         **stepping,
     )
