@@ -278,7 +278,7 @@ def test_without_a_search_the_folds_have_all_of_the_time(
         recipe = resolve("deployment", iterations)
         views = 8 if recipe.mirror else 1
         evaluation = cases * (3.0 * views * timings.window + CASE_OVERHEAD)
-        patch = timings.patch + (timings.augmentation if recipe.augmentation == "modern" else 0)
+        patch = timings.patch + (timings.augmentation if recipe.warped else 0)
         return -(-folds // devices) * (START_SECONDS + evaluation + iterations * 2 * patch)
 
     assert spent(length) <= (1 - END_SHARE) * 3600 + 1e-6 or length == 1

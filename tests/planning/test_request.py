@@ -189,7 +189,7 @@ def test_devices_may_change_at_any_time(begun: Callable[..., Run]) -> None:
     [
         ("coarse", ["seed=1"], r"another --seed \(0, now 1\)"),
         ("supernet", ["width=1.0"], r"another --set width \(0.0625, now 1.0\)"),
-        ("verdict", ["plan.spacing=[2, 2, 2]"], r"another --set plan.spacing \(none, now"),
+        ("verdict", ["plan.spacing=[2, 2, 2]"], r"another --set plan.spacing \(\(2.0, 2.0, 2.5\), now"),
         ("table", ["plan.style=paper"], r"another --set plan.style \(planned, now paper\)"),
         ("coarse", ["coarse.limits.macs=7"], r"another --max-macs \(none, now 7\)"),
         ("coarse", ["coarse.early_stopping=true"], r"another --early-stopping"),
@@ -293,9 +293,9 @@ def test_values_of_the_plan_are_planned_with(kept: Path, prepared: Run) -> None:
         return prepare(Run(prepared.folder.root), kept / "Task00", request).plan
 
     before = prepared.plan
-    coarser = again("plan.spacing=[2, 2, 2.5]")
-    assert coarser.spacing == (2, 2, 2.5)
-    assert coarser.patch_size == (24, 24, 24) < before.patch_size == (48, 48, 24)
+    coarser = again("plan.spacing=[4, 4, 2.5]")
+    assert coarser.spacing == (4, 4, 2.5)
+    assert coarser.patch_size == (16, 16, 24) < before.patch_size == (24, 24, 24)
     batch = again("plan.batch_size=3")
     assert batch == coarser.model_copy(update={"batch_size": 3})
     assert Run.open(prepared.folder.root).config.coarse.recipe.volumes == 3

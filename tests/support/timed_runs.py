@@ -99,7 +99,7 @@ class Worker(Executor):
         stage = "deployment" if payload["mirror"] else "coarse"
         length = recipe.with_iterations(done).model_copy(update={"mirror": recipe.mirror})
         seconds = network_seconds(length, timings, self._work, stage)
-        patch = timings.patch + (timings.augmentation if recipe.augmentation == "modern" else 0)
+        patch = timings.patch + (timings.augmentation if recipe.warped else 0)
         step = patch * recipe.batch_size
         append_json_line(folder / METRICS, {"iteration": done, "loss": 1.0, "seconds_per_iteration": step})
         dice = 0.5 + 0.3 * np.random.default_rng(len(str(payload["design"]))).random()
