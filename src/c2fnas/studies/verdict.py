@@ -110,8 +110,8 @@ def _paid(run: Run, allowance: float | None) -> int:
 def _cost(run: Run) -> Callable[[int], float]:
     """The seconds of so many trainings, each about as long as a final network's, with fewer cores where it had more."""
     seconds = mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
-    alone = 1.0 if run.elsewhere else measured_alone(run.folder)
-    return cost_of_references(seconds, len(run.final_folds), run.at_a_time or len(run.config.devices), alone)
+    slots = run.slots
+    return cost_of_references(seconds, len(run.final_folds), slots.jobs, measured_alone(run.folder, slots))
 
 
 def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
@@ -140,9 +140,9 @@ def forecast(run: Run, jobs: Sequence[Job]) -> str:
     left = sum(finished(job) is None for job in jobs)
     if not left:
         return "Verdict: every network is trained."
-    devices = run.at_a_time or len(run.config.devices)
-    took = -(-left // devices) * _cost(run)(len(jobs)) / -(-len(jobs) // devices)  # cores are those of all of the stage
-    return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {', '.join(run.config.devices)}."
+    slots = run.slots
+    took = _cost(run)(len(jobs)) * -(-left // slots.jobs) / -(-len(jobs) // slots.jobs)  # cores: all of the stage's
+    return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {slots.text(run.config.devices)}."
 
 
 def searched_design(run: Run) -> Architecture:
@@ -201,7 +201,7 @@ def _replicates_before(run: Run) -> int | None:
 
 def _search_seconds(run: Run) -> float:
     cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
     return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
 
 
