@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from c2fnas.planning import saved
-from c2fnas.runs.slots import Slots
+from c2fnas.runs.timing.slots import Slots
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from c2fnas.planning.request import request_for
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tiles
 from c2fnas.runs import run as run_module
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run import Run
 from c2fnas.runs.state import read_state
 from c2fnas.runs.summary import read_summary
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.stages.preparation import prepare
 from c2fnas.studies import verdict
@@ -132,7 +132,7 @@ def test_it_is_written_when_it_changes_and_a_full_disk_ends_nothing(
     def full(*_: object) -> None:
         raise UserError("no space left on device")
 
-    monkeypatch.setattr("c2fnas.runs.slots.write_json", full)
+    monkeypatch.setattr("c2fnas.runs.timing.slots.write_json", full)
     assert len(run_jobs(Run(tmp_path, executor=Cluster([3])), "some", jobs(tmp_path, 5))) == 5
     assert read_summary(tmp_path).slots.jobs == 7
 

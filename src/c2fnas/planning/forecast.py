@@ -9,8 +9,8 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.evaluation.volume_memory import volume_memory
 from c2fnas.planning.budget import Workload
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.slots import Slots
 from c2fnas.runs.summary import stage_tasks
+from c2fnas.runs.timing.slots import Slots
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 

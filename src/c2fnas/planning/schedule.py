@@ -22,15 +22,15 @@ from c2fnas.planning.forecast import forecast, memory_line
 from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.timings import Timings, measure, middle_network
-from c2fnas.runs.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at, with_values
-from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
+from c2fnas.runs.timing.pace import RunPace
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json_lines
-from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
-from c2fnas.runs.pace import RunPace
-from c2fnas.runs.progress import remaining
-from c2fnas.runs.slots import Slots
+from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
+from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.pace import RunPace
+from c2fnas.runs.timing.progress import remaining
+from c2fnas.runs.timing.slots import Slots
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
 from c2fnas.training.recipe import Recipe

@@ -20,9 +20,9 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.pace import RunPace, read_pace
-from c2fnas.runs.slots import Slots, read_slots
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
+from c2fnas.runs.timing.pace import RunPace, read_pace
+from c2fnas.runs.timing.slots import Slots, read_slots
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.text import duration, plural

@@ -18,13 +18,13 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone
 from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
+from c2fnas.runs.timing.pace import RunPace
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job

@@ -6,7 +6,7 @@ from math import log
 from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.slots import Slots
+from c2fnas.runs.timing.slots import Slots
 
 END_SHARE, END_SECONDS = 0.03, 120.0
 """The share of a budget, and the most of it, that is kept for the end: comparisons, the report, what was forgotten."""
