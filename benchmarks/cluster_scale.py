@@ -30,7 +30,7 @@ from c2fnas.files import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-POLL = 0.2
+POLL = 1.0
 
 
 def drive(folder: Path, address: str, seconds: float) -> None:

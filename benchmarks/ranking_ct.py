@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from importlib import metadata
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import nibabel
@@ -44,8 +45,9 @@ from c2fnas.networks.prefix_tree import evaluate_paths
 from c2fnas.search.paths import random_paths
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.operation import OperationPath
+from c2fnas.space.operation import Operation, OperationPath
 from c2fnas.space.search_space import SearchSpace
+from c2fnas.space.topology import skip_sources
 
 RESULTS = Path(__file__).parent / "results"
 TOPOLOGY = Architecture.named("c2fnas-panc").topology
@@ -168,6 +170,44 @@ def watched(clock: Callable[[], float]) -> Iterator[Shares]:
         Blend.add, Blend.close, ConfusionSink.__call__ = add, close, take  # type: ignore[method-assign]
 
 
+@contextmanager
+def parts_timed(network: SuperNetwork, clock: Callable[[], float]) -> Iterator[dict[tuple[Any, ...], list[float]]]:
+    """Have each call of a part of the network timed: of its stems, of a cell with an operation, of a skip's branch."""
+    taken: dict[tuple[Any, ...], list[float]] = {}
+
+    def timed(name: str) -> Callable[..., Any]:
+        part = getattr(network, name)
+
+        def measured(*arguments: Any) -> Any:
+            start, key = clock(), (name, *(each for each in arguments if isinstance(each, int | Operation)))
+            try:
+                return part(*arguments)
+            finally:
+                taken.setdefault(key, []).append(clock() - start)
+
+        return measured
+
+    names = ("begin", "step", "second_branch", "finish")
+    for name in names:
+        setattr(network, name, timed(name))
+    try:
+        yield taken
+    finally:
+        for name in names:
+            delattr(network, name)
+
+
+def saving_by_parts(taken: dict[tuple[Any, ...], list[float]], paths: list[OperationPath], windows: int) -> float:
+    """The closed form in seconds instead of multiply-accumulates: of a call of each part, as the tree took them."""
+    each, sources = {key: fmean(seconds) for key, seconds in taken.items()}, skip_sources(TOPOLOGY)
+    alone = len(paths) * (each["begin",] + each["finish",])
+    for path in paths:
+        for cell, operation in enumerate(path):
+            alone += each["step", cell, operation]
+            alone += each["second_branch", cell, operation] if cell in sources else 0.0
+    return alone * windows / sum(map(sum, taken.values()))
+
+
 def alone_and_together(
     network: SuperNetwork,
     case: PreparedCase,
@@ -178,7 +218,7 @@ def alone_and_together(
     """Seconds of a window through the paths, one after the other and as a tree, in turn on some windows."""
     starts, count, clock = window.windows(case.restoration.shape), options.windows, clock_of(options.device)
     some = [starts[place * len(starts) // count] for place in range(count)]
-    spent = {"alone": 0.0, "tree": 0.0}
+    spent, parts = {"alone": 0.0, "tree": 0.0}, dict[tuple[Any, ...], list[float]]()
     for start in some:
         box = tuple(slice(at, at + side) for at, side in zip(start, window.patch_size, strict=True))
         image = torch.from_numpy(case.image[(slice(None), *box)])[None].to(options.device)
@@ -187,11 +227,15 @@ def alone_and_together(
             for path in paths:
                 network(image, path)
             between = clock()
-            for _ in evaluate_paths(network, image, paths):
-                pass
+            with parts_timed(network, clock) as taken:
+                for _ in evaluate_paths(network, image, paths):
+                    pass
             spent["alone"] += between - begun
             spent["tree"] += clock() - between
-    return {name: seconds / count for name, seconds in spent.items()}
+        for part, seconds in taken.items():
+            parts.setdefault(part, []).extend(seconds)
+    saving = {"by_parts": saving_by_parts(parts, paths, count)}
+    return saving | {name: seconds / count for name, seconds in spent.items()}
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -225,6 +269,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "bytes_per_path": path_ranking._bytes_per_path(case, window, SCHEME.outputs),
         "saving_closed_form": sum(each.naive for each in macs) / sum(each.tree for each in macs),
         "saving_measured": each["alone"] / each["tree"],
+        "saving_by_parts": each["by_parts"],
         "saving_of_the_ranking": each["alone"] * windows / network_seconds,
         "seconds_per_path_and_case": {
             "network": network_seconds / len(paths),
@@ -254,7 +299,11 @@ def with_widths(found: dict[str, Any], arguments: argparse.Namespace) -> dict[st
         network = SuperNetwork(TOPOLOGY, in_channels=1, classes=SCHEME.outputs, width=width)
         each = alone_and_together(network.to(arguments.device).eval(), case, paths, window, arguments)
         macs = RankingMacs(TOPOLOGY, tuple(paths), 1, SCHEME.outputs, patch, width)
-        rows[f"{width:g}"] = {"closed_form": macs.naive / macs.tree, "measured": each["alone"] / each["tree"]}
+        rows[f"{width:g}"] = {
+            "closed_form": macs.naive / macs.tree,
+            "measured": each["alone"] / each["tree"],
+            "by_parts": each["by_parts"],
+        }
     command = shlex.join(["python", "benchmarks/ranking_ct.py", *sys.argv[1:]])
     return found | {"widths": rows, "widths_command": command}
 
@@ -278,6 +327,7 @@ def in_words(found: dict[str, Any]) -> str:
     wider = "".join(
         f"; {row['measured']:.3f} at width {width}, {row['closed_form']:.3f} by the closed form "
         f"({row['measured'] / row['closed_form'] - 1:+.1%})"
+        + (f" and {row['by_parts']:.3f} by the same form in seconds of each part" if "by_parts" in row else "")
         for width, row in found.get("widths", {}).items()
     )
     also = f" (widths: `{found['widths_command']}`)" if wider else ""

@@ -11,6 +11,8 @@ import psutil
 import pytest
 from test_local import TARGETS, alive, job, until
 
+from c2fnas.execution import Job
+
 pytestmark = pytest.mark.long
 ray = pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
 
@@ -69,6 +71,25 @@ def test_devices_that_join_later_are_used(tmp_path: Path, cluster: Any, connect:
         executor.submit(job(tmp_path, "describe"))
         outcome = executor.wait()
     assert "cuda" in outcome.device
+
+
+def test_processes_of_ray_serve_one_job_after_another(
+    tmp_path: Path, cluster: Any, connect: Callable[..., Any]
+) -> None:
+    """Each job has a GPU of its own all the same."""
+    cluster.add_node(num_cpus=2, num_gpus=2)
+    starters = []
+    with connect(gpus=1) as executor:
+        until(lambda: executor.idle == 2)
+        for turn in ("first", "second", "third"):
+            (tmp_path / turn).mkdir()
+            for name in (f"{turn}-a", f"{turn}-b"):
+                target, payload = "executor_targets:sees_beside_another", {"place": str(tmp_path / turn)}
+                executor.submit(Job(name, target, payload, tmp_path / name))
+            values = [executor.wait().value for _ in range(2)]
+            assert {value["gpu"] for value in values} == {"0", "1"}
+            starters += [value["starter"] for value in values]
+    assert len(set(starters)) < len(starters)
 
 
 def test_a_cluster_without_room_is_waited_for(tmp_path: Path, cluster: Any, connect: Callable[..., Any]) -> None:

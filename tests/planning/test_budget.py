@@ -21,7 +21,9 @@ from c2fnas.planning.budget import (
 from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.allowance import (
+from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
+from c2fnas.runs.overrides import with_values
+from c2fnas.runs.timing.allowance import (
     END_SECONDS,
     END_SHARE,
     VERDICT_SHARE,
@@ -29,8 +31,6 @@ from c2fnas.runs.allowance import (
     cost_of_references,
     verdict_allowance,
 )
-from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
-from c2fnas.runs.overrides import with_values
 from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(

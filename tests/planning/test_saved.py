@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from c2fnas.planning import saved
+from c2fnas.runs.timing.slots import Slots
 
 
 @pytest.mark.parametrize(
     ("at_a_time", "spent", "expected"),
-    [(None, 110.0, 90.0), (4, 110.0, 90.0), (8, 110.0, 50.0), (8, 170.0, 30.0), (8, 250.0, 0.0)],
+    [(2, 110.0, 90.0), (4, 110.0, 90.0), (8, 110.0, 50.0), (8, 170.0, 30.0), (8, 250.0, 0.0)],
 )
 def test_saved_seconds(
-    at_a_time: int | None, spent: float, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_a_time: int, spent: float, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten trainings of 40 s are left; the stage began at 100 s and was given 100."""
     monkeypatch.setattr(saved, "estimate", lambda *_: {"coarse": 100.0})
@@ -27,10 +28,10 @@ def test_saved_seconds(
     )
     run: Any = SimpleNamespace(
         folder=SimpleNamespace(schedule=schedule),
-        at_a_time=at_a_time,
-        config=SimpleNamespace(devices=("cpu:0", "cpu:1")),
+        slots=Slots(at_a_time),
+        config=None,
         time=SimpleNamespace(seconds=spent),
     )
     assert saved.saved_by_an_early_end(run, 10, 40.0) == pytest.approx(expected)
     schedule.unlink()
-    assert saved.saved_by_an_early_end(run, 10, 40.0) == 400 / (at_a_time or 2)
+    assert saved.saved_by_an_early_end(run, 10, 40.0) == 400 / at_a_time

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from c2fnas.files import read_json
-from c2fnas.runs import clock
-from c2fnas.runs.clock import ActiveTime
+from c2fnas.runs.timing import clock
+from c2fnas.runs.timing.clock import ActiveTime
 
 
 def test_the_time_is_written_down_while_nothing_else_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

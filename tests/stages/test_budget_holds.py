@@ -23,13 +23,13 @@ from c2fnas.files import read_json, read_json_lines, write_json
 from c2fnas.planning import affordable, choice, configuration, schedule
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import value_at
 from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.shapes import Spacing
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import preparation, race, run_folds

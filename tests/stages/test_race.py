@@ -16,9 +16,9 @@ from c2fnas.files import read_json, write_json
 from c2fnas.planning import affordable, choice
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.stages import preparation, race
 from c2fnas.training.recipe import modern_recipe
 

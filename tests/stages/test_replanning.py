@@ -12,8 +12,8 @@ from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json
 from c2fnas.planning import affordable
 from c2fnas.planning.request import request_for
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.stages import preparation, run_folds
 
 WIDTH = {"width": 0.125}

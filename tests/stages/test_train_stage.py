@@ -21,11 +21,11 @@ from c2fnas.inference.package import load_package
 from c2fnas.planning import schedule as schedule_module
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training

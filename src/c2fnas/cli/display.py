@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from c2fnas.runs.progress import StageProgress, eta_text
+from c2fnas.runs.timing.progress import StageProgress, eta_text
 
 LEAST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 """Seconds between two lines where the output is no terminal: the longer a stage has lasted, the fewer it needs."""

@@ -85,6 +85,11 @@ class RayExecutor(Executor):
         return float(bool(ray.cluster_resources().get("GPU"))) if self._gpus is None else self._gpus
 
     @property
+    def slots(self) -> int:
+        """The number of jobs that the cluster has room for, though more may wait in its queue since a node left."""
+        return self._capacity()
+
+    @property
     def idle(self) -> int:
         """The number of further jobs that the cluster has room for; where it has none at all, one that waits for it."""
         return 0 if self._closed else max(0, self._capacity() - len(self._tasks))
@@ -147,7 +152,7 @@ class RayExecutor(Executor):
 
     def _start(self, current: Try, submitted: float) -> _Task:
         gpus = self.gpus
-        task = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=0, max_calls=1)(look_after)
+        task = _LOOK_AFTER.options(num_cpus=self.cpus, num_gpus=gpus)
         request = {**asdict(current), "job": {**asdict(current.job), "folder": str(current.job.folder.resolve())}}
         return _Task(current, task.remote(request, self.cpus, gpus, self.grace), submitted)
 
@@ -177,6 +182,11 @@ def look_after(request: dict[str, Any], cpus: int, gpus: float, grace: float) ->
         process.end()
     name = f"cuda:{os.environ.get('CUDA_VISIBLE_DEVICES', '')}" if gpus else "cpu"
     return asdict(process.report()), f"{socket.gethostname()} {name}"
+
+
+# Ray would end its own process after each task with a GPU, and start another one for the next, which takes longer than
+# all else that a job costs. Here a task computes nothing: what it looks after is a process of its own.
+_LOOK_AFTER = ray.remote(max_retries=0, max_calls=0)(look_after)
 
 
 def _join(address: str | None) -> bool:

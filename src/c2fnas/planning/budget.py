@@ -11,8 +11,8 @@ from c2fnas.data.plan import Plan
 from c2fnas.inference.ensemble import FLIPS
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.allowance import affordable_references, cost_of_references, verdict_allowance
 from c2fnas.runs.config import FineConfig, RunConfig
+from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, verdict_allowance
 from c2fnas.search import successive_halving
 from c2fnas.shapes import Size
 from c2fnas.training.recipe import PaperStage, Recipe

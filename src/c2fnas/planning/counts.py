@@ -21,14 +21,14 @@ from c2fnas.planning.budget import (
 )
 from c2fnas.planning.presets import STAGES
 from c2fnas.planning.timings import Timings
-from c2fnas.runs.allowance import (
+from c2fnas.runs.config import RunConfig
+from c2fnas.runs.timing.allowance import (
     VERDICT_SHARE,
     affordable_references,
     cost_of_references,
     kept_for_the_end,
     least_of_a_budget,
 )
-from c2fnas.runs.config import RunConfig
 from c2fnas.training.recipe import PaperStage, Recipe
 
 FEWEST_CANDIDATES, FEWEST_PATHS, FEWEST_CASES = 8, 16, 3

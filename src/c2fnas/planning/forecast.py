@@ -10,11 +10,14 @@ from c2fnas.evaluation.volume_memory import volume_memory
 from c2fnas.planning.budget import Workload
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.summary import stage_tasks
+from c2fnas.runs.timing.slots import Slots
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 
 
-def forecast(config: RunConfig, patch: Size, work: Workload, seconds: Mapping[str, float], spent: float = 0.0) -> str:
+def forecast(
+    config: RunConfig, patch: Size, work: Workload, seconds: Mapping[str, float], slots: Slots, spent: float = 0.0
+) -> str:
     """Return the run's stages as text, with what each does and its expected time.
 
     Args:
@@ -22,13 +25,14 @@ def forecast(config: RunConfig, patch: Size, work: Workload, seconds: Mapping[st
         patch: of the plan.
         work: whose networks are deployed.
         seconds: that each stage takes, by its name.
+        slots: the room for jobs that they were counted for.
         spent: seconds that the run has taken already, preparation included.
     """
     tasks = stage_tasks(config, trained=work.folds, every_case=work.every_case, cases=work.validation_cases)
     tasks["race"] = "plans that are close, one topology trained on each"
     rows = [("until now", spent, "preparation and what was measured")] if spent else []
     rows += [(stage, took, tasks[stage]) for stage, took in seconds.items()]
-    rows.append(("together", spent + sum(seconds.values()), f"on {', '.join(config.devices)}"))
+    rows.append(("together", spent + sum(seconds.values()), f"on {slots.text(config.devices)}"))
     head = (
         f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(patch)}, "
         f"{config.deployment.recipe.precision}, seed {config.seed}"

@@ -14,7 +14,7 @@ def saved_by_an_early_end(run: Run, unused: int, seconds: float) -> float:
     In a time budget they are no more than the stage has left of its own part: where its trainings were slower than was
     thought, or some failed, that part is spent.
     """
-    saved = unused * seconds / (run.at_a_time or len(run.config.devices))
+    saved = unused * seconds / run.slots.jobs
     rows = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "coarse"]
     if not rows:
         return saved

@@ -22,15 +22,15 @@ from c2fnas.planning.forecast import forecast, memory_line
 from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.timings import Timings, measure, middle_network
-from c2fnas.runs.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at, with_values
-from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
+from c2fnas.runs.timing.pace import RunPace
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural
@@ -85,7 +85,7 @@ def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
 
 def _open_again(run: Run, request: Request, stage: str) -> RunConfig:
     """The run's configuration; where more or fewer jobs run at a time than it was prepared for, all may be searched."""
-    if stage != "coarse" or run.at_a_time in (None, len(run.config.devices)):
+    if stage != "coarse" or run.slots.jobs == len(run.config.devices):
         return run.config
     return with_values(run.config, {name: value_at(request.draft, name) for name in SEARCHED})
 
@@ -132,7 +132,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     timings, work = timings_for(run, _known_design(run)), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
-    text = forecast(run.config, run.plan.patch_size, work, seconds, run.time.seconds)
+    text = forecast(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
     filters = middle_network(run.config.space, run.width).stem_filters[0]
     return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *left_out(run)])
 
@@ -147,7 +147,7 @@ def _known_design(run: Run) -> Design | None:
 def _done(run: Run) -> dict[str, float]:
     """The share of each stage that is done."""
     cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
     found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in summarise_stages(files)}
     final, length = [read_job(run.folder.final_fold(fold)) for fold in run.final_folds], run.config.deployment.recipe
     return found | {"deployment": mean(float(job.done) or job.curve.done / length.iterations for job in final)}
@@ -164,7 +164,7 @@ def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], together: int 
     work = count_work(run.config, preparation_of(run))
     seconds = sum(_seconds_of(run, job, work, together or len(jobs)) for job in waiting)
     seconds /= min(work.devices, len(waiting))
-    where = ", ".join(run.config.devices)
+    where = run.slots.text(run.config.devices)
     return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(seconds)} on {where}."
 
 
@@ -244,7 +244,7 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     if config.kind == "training" and has_design(run.folder.final):
         timed = read_design(run.folder.final)
     timings = timings_of(run, config.devices, timed, timed_recipe(config))
-    if run.elsewhere:  # a job has the cores that it was given there
+    if run.slots.elsewhere:  # a job has the cores that it was given there
         timings = replace(timings, alone=1.0)
     factor = _slowness(run, timed, timings)
     if design is not None and design != timed:
@@ -291,7 +291,8 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     shapes = tuple(case.restoration.shape for case in cases)
     boxes = tuple(_box(case) or shape for case, shape in zip(cases, shapes, strict=True))
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
-    return Preparation(run.plan, run.folds, shapes, boxes, left, run.at_a_time, saved_seconds(run))
+    at_a_time = None if hours else run.slots.jobs
+    return Preparation(run.plan, run.folds, shapes, boxes, left, at_a_time, saved_seconds(run))
 
 
 def saved_seconds(run: Run) -> float:

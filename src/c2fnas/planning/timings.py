@@ -21,7 +21,7 @@ from c2fnas.execution.environment import is_cuda
 from c2fnas.inference.forward import computing
 from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.networks.designs import Design, build_design, design_from_json
-from c2fnas.runs.allowance import slowdown
+from c2fnas.runs.timing.allowance import slowdown
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace

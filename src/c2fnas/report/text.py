@@ -81,7 +81,7 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
         cost = patch_cost(run.architecture, run.plan)
         found.append((large(cost.parameters), "parameters", f"width {run.architecture.width:g}"))
         found.append((large(cost.macs), "multiply-accumulates", f"a patch of {by(run.plan.patch_size)} voxels"))
-    found.append((device_time(run.seconds), "of a device", f"in all, on {', '.join(run.config.devices)}"))
+    found.append((device_time(run.seconds), "of a device", f"in all, on {run.slots.text(run.config.devices)}"))
     return found
 
 

@@ -45,6 +45,7 @@ def drive(
     executor.stage_jobs = jobs
     while True:
         run.refuse_stop()
+        run.keep_slots()
         while executor.idle and (job := propose()) is not None:
             log.start(job)
             executor.submit(job)

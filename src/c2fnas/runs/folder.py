@@ -53,6 +53,8 @@ class RunFolder:
     """The micro-batches that trainings short of memory have found, by device, patch, precision and cost."""
     spent = _Place("spent.json")
     """Seconds in which a driver was at work on the run: the time that counts against a budget."""
+    slots = _Place("slots.json")
+    """The number of jobs that run at a time, written by the driver whenever it changes, as where a node joins."""
     schedule = _Place("schedule.jsonl")
     """The counts of every stage of a time budget, a row each, written before the stage starts and fixed for it."""
     choice = _Place("planning.json")

@@ -9,7 +9,7 @@ from typing import Any
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line
 from c2fnas.memory import used_memory
-from c2fnas.runs.progress import eta_text
+from c2fnas.runs.timing.progress import eta_text
 from c2fnas.training.metrics_log import METRICS
 
 TAIL_BYTES = 4096

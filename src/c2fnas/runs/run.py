@@ -21,12 +21,13 @@ from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.count import count_network
 from c2fnas.networks.designs import Design, build_design
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.reporter import Reporter, listening
+from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.slots import Slots, keep_slots, read_slots
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import Cost, network_cost
 
@@ -60,6 +61,7 @@ class Run:
         self.time = time or ActiveTime(self.folder.spent)
         self._executor = executor
         self._config, self._plan = config, plan
+        self._kept_slots: Slots | None = None
 
     @classmethod
     def open(cls, root: Path | str, reporter: Reporter | None = None) -> Self:
@@ -120,9 +122,15 @@ class Run:
         return self._executor
 
     @property
-    def at_a_time(self) -> int | None:
-        """The jobs that the executor runs at a time; None where there is no executor yet."""
-        return None if self._executor is None else self._executor.slots
+    def slots(self) -> Slots:
+        """The room for jobs that the executor has now; where there is none, that which the last one had."""
+        return read_slots(self.folder, self.config) if self._executor is None else Slots.of(self._executor)
+
+    def keep_slots(self) -> None:
+        """Write down the room for jobs where it has changed, for whoever looks at the run folder."""
+        slots = self.slots
+        if slots != self._kept_slots and self.folder.config.exists() and keep_slots(self.folder, self.config, slots):
+            self._kept_slots = slots
 
     @property
     def elsewhere(self) -> bool:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json_lines
-from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
-from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
-from c2fnas.runs.pace import RunPace
-from c2fnas.runs.progress import remaining
+from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
+from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.pace import RunPace
+from c2fnas.runs.timing.progress import remaining
+from c2fnas.runs.timing.slots import Slots
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
 from c2fnas.training.recipe import Recipe
@@ -72,7 +73,8 @@ def evaluated_trials(trials: Iterable[Trial]) -> tuple[Trial, ...]:
 class RunFiles:
     """Files of a run, read once.
 
-    ``cases`` is the number of validation cases of the search; ``folds`` are those to be deployed.
+    ``cases`` is the number of validation cases of the search; ``folds`` are those to be deployed; ``slots`` are those
+    that the run has now, or had last.
     """
 
     folder: RunFolder
@@ -82,6 +84,7 @@ class RunFiles:
     folds: tuple[Fold, ...]
     trials: tuple[Trial, ...]
     pace: RunPace
+    slots: Slots
 
 
 def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
@@ -119,7 +122,7 @@ def _coarse(run: RunFiles) -> StageSummary:
         "topologies",
         finished,
         left=0.0 if finished else left and max(0.0, left - under_way),
-        devices=len(run.config.devices),
+        devices=min(run.slots.jobs, max(1, config.evaluations - done)),
         seconds=seconds,
         clock=clock_seconds([*(span for *_, span in times), *(job.span for job in again)]),
         failed=sum(trial.state == "failed" for trial in run.trials),
@@ -158,8 +161,8 @@ def _ranking(run: RunFiles) -> StageSummary:
         left = run.pace.cases(total, run.plan.ranking_stride)
     done = total if finished else min(scored, total)
     left = 0.0 if finished else left
-    unit, devices = "candidate–case pairs", len(run.config.devices)
-    return StageSummary("ranking", done, total, unit, finished, left, devices, **_spent(jobs))
+    unit = "candidate–case pairs"
+    return StageSummary("ranking", done, total, unit, finished, left, run.slots.jobs, **_spent(jobs))
 
 
 def _pairs(job: JobRecord, cases: int) -> int:
@@ -177,7 +180,7 @@ def _deployment(run: RunFiles) -> StageSummary:
     checking = run.pace.cases(run.cases, run.plan.stride, mirror=recipe.mirror) if run.plan else None
     left = None if None in trainings else sum(each or 0.0 for each in trainings) + len(waiting) * (checking or 0.0)
     together = max((job.processes for job in jobs), default=1)
-    devices = max(together, min(len(run.config.devices), len(waiting)))
+    devices = max(together, min(run.slots.jobs, len(waiting)))
     done = len(jobs) - len(waiting)
     left = left if jobs else None
     finished = bool(jobs) and not waiting
@@ -199,7 +202,7 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     left = None
     if deployment.left is not None:
         left = remaining(total - done, max(1, deployment.total), deployment.seconds + deployment.left)
-    devices = min(len(run.config.devices), max(1, total - done))
+    devices = min(run.slots.jobs, max(1, total - done))
     left = 0.0 if finished else left
     return StageSummary("verdict", done, total, "trainings", finished, left, devices, **_spent(jobs))
 
@@ -213,7 +216,8 @@ def _trainings_of_verdict(run: RunFiles, deployment: StageSummary) -> int:
     left = 3600 * config.hours - ActiveTime(run.folder.spent).seconds - (deployment.eta or 0)
     allowance = known[0] if known else verdict_allowance(config, left)
     one = (deployment.seconds + (deployment.left or 0)) / max(1, deployment.total)
-    cost = cost_of_references(one, max(1, deployment.total), len(config.devices), measured_alone(run.folder))
+    alone = measured_alone(run.folder, run.slots)
+    cost = cost_of_references(one, max(1, deployment.total), run.slots.jobs, alone)
     return min(1, scored) * affordable_references(config.references, allowance, cost)
 
 

@@ -56,7 +56,8 @@ class RunState:
         written = "" if self.quiet is None else f", last written {duration(self.quiet)} ago"
         doubt = " If its process has ended, the same command carries on." if (self.quiet or 0) > STALE else ""
         stands = said.removesuffix(" The command that started it carries on.")
-        return f"{stands} Driven from {self.driver}{written}.{doubt}"
+        jobs = f", {slots} jobs at a time" if (slots := self.summary.slots.jobs) > 1 else ""
+        return f"{stands} Driven from {self.driver}{jobs}{written}.{doubt}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value: the summary's, and what is at work."""

@@ -20,8 +20,9 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.pace import RunPace, read_pace
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
+from c2fnas.runs.timing.pace import RunPace, read_pace
+from c2fnas.runs.timing.slots import Slots, read_slots
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.text import duration, plural
@@ -36,6 +37,7 @@ class RunSummary:
         folder: of the run.
         config: of the run.
         plan: of the run.
+        slots: the room for jobs that the run has, or had last.
         folds: numbers of (training, validation) cases of each fold.
         stages: in order; those that are done on request only if they have begun.
         trials: the coarse stage's candidates, in order of start.
@@ -48,6 +50,7 @@ class RunSummary:
     folder: RunFolder
     config: RunConfig
     plan: Plan | None
+    slots: Slots
     folds: tuple[tuple[int, int], ...]
     stages: tuple[StageSummary, ...]
     trials: tuple[Trial, ...]
@@ -120,6 +123,7 @@ class RunSummary:
             "seconds": self.seconds,
             "clock": self.clock,
             "eta": self.eta,
+            "slots": self.slots.jobs,
             "stages": [each.to_json() for each in self.stages],
             "best_dice": self.best_dice,
             "architecture": self.design and self.design.to_text(),
@@ -147,11 +151,13 @@ def read_summary(run: Path) -> RunSummary:
     trials = trials_of(folder, "coarse")
     chosen = chosen_folds(config.deployment.folds, len(sizes)) if sizes else ()
     pace = read_pace(folder, config, plan.stride) if plan else RunPace()
-    files = RunFiles(folder, config, plan, sizes[-1][1] if sizes else 0, chosen, trials, pace)
+    slots = read_slots(folder, config)
+    files = RunFiles(folder, config, plan, sizes[-1][1] if sizes else 0, chosen, trials, pace, slots)
     return RunSummary(
         folder=folder,
         config=config,
         plan=plan,
+        slots=slots,
         folds=sizes,
         stages=summarise_stages(files),
         trials=trials,

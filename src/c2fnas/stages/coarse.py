@@ -66,6 +66,7 @@ class _CoarseSearch:
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
             forget_checkpoints(run.folder.coarse_trial(trial.number))
+        self._finalists = forget_weights(run, self._ledger, self._ledger.completed())
         self._searcher.replay(_history(self._ledger))
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
@@ -165,7 +166,7 @@ class _CoarseSearch:
             return
         stopped = self._ledger.stop(reached.number)
         self._tell(stopped)
-        forget_checkpoints(self._run.folder.coarse_trial(stopped.number))
+        self._forget(stopped)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
         extra, failure = _ending(trial, outcome), failure_of(outcome)
@@ -178,8 +179,11 @@ class _CoarseSearch:
         self._tell(ended)
         if ended.score is None:
             self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
+        self._forget(ended)
+
+    def _forget(self, ended: Trial) -> None:
         forget_checkpoints(self._run.folder.coarse_trial(ended.number))
-        forget_weights(self._run, self._ledger)
+        self._finalists = forget_weights(self._run, self._ledger, [*self._finalists, ended])
 
     def _tell(self, ended: Trial) -> None:
         """Tell the searcher of what it has proposed."""

@@ -1,5 +1,6 @@
 """The best observed candidate of the coarse stage: finalists are scored again at the plan's stride (paper 4.1: 16)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,16 @@ def current_finalists(run: Run, ledger: Ledger) -> list[Trial]:
     return sorted(successes, key=lambda trial: (-(trial.score or 0.0), trial.number))[: run.config.coarse.finalists]
 
 
-def forget_weights(run: Run, ledger: Ledger) -> None:
-    """Delete the weights of candidates that can't be finalists any more: one that fell behind never comes back."""
-    kept = {trial.number for trial in current_finalists(run, ledger)}
-    for trial in ledger.completed():
-        if trial.number not in kept:
-            (run.folder.coarse_trial(trial.number) / WEIGHTS).unlink(missing_ok=True)
+def forget_weights(run: Run, ledger: Ledger, trials: Iterable[Trial]) -> list[Trial]:
+    """Delete the weights of those of ``trials`` that are no finalists, and return the finalists.
+
+    One that fell behind never comes back, so where a candidate ends, it and the finalists before it are enough to look
+    at: on a shared disk, asking for those of all candidates each time would take longer than anything else.
+    """
+    finalists = current_finalists(run, ledger)
+    for number in {trial.number for trial in trials} - {trial.number for trial in finalists}:
+        (run.folder.coarse_trial(number) / WEIGHTS).unlink(missing_ok=True)
+    return finalists
 
 
 def score_finalist(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:

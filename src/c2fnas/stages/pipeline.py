@@ -63,9 +63,10 @@ def run_pipeline(
         scored = {*run.final_folds} != {EVERY_CASE}
         judge = judge if run.config.verdict and scored and not run.config.deployment.extended else None
         done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
-        run.reporter.say(FINISHED if done else forecast_of(run, race_seconds(run)))
         with executor(run.config.devices) as workers:
-            working = race_plans(run.using(workers), dataset)
+            working = run.using(workers)
+            run.reporter.say(FINISHED if done else forecast_of(working, race_seconds(working)))
+            working = race_plans(working, dataset)
             coarse_stage(working)
             architecture = fine_stage(working)
             deployed = deploy(working, architecture, run.final_folds)

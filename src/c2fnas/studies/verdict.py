@@ -18,13 +18,13 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.allowance import affordable_references, cost_of_references, measured_alone
 from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
+from c2fnas.runs.timing.pace import RunPace
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
@@ -110,8 +110,8 @@ def _paid(run: Run, allowance: float | None) -> int:
 def _cost(run: Run) -> Callable[[int], float]:
     """The seconds of so many trainings, each about as long as a final network's, with fewer cores where it had more."""
     seconds = mean(read_job(run.folder.final_fold(fold)).seconds for fold in run.final_folds)
-    alone = 1.0 if run.elsewhere else measured_alone(run.folder)
-    return cost_of_references(seconds, len(run.final_folds), run.at_a_time or len(run.config.devices), alone)
+    slots = run.slots
+    return cost_of_references(seconds, len(run.final_folds), slots.jobs, measured_alone(run.folder, slots))
 
 
 def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
@@ -140,9 +140,9 @@ def forecast(run: Run, jobs: Sequence[Job]) -> str:
     left = sum(finished(job) is None for job in jobs)
     if not left:
         return "Verdict: every network is trained."
-    devices = run.at_a_time or len(run.config.devices)
-    took = -(-left // devices) * _cost(run)(len(jobs)) / -(-len(jobs) // devices)  # cores are those of all of the stage
-    return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {', '.join(run.config.devices)}."
+    slots = run.slots
+    took = _cost(run)(len(jobs)) * -(-left // slots.jobs) / -(-len(jobs) // slots.jobs)  # cores: all of the stage's
+    return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {slots.text(run.config.devices)}."
 
 
 def searched_design(run: Run) -> Architecture:
@@ -201,7 +201,7 @@ def _replicates_before(run: Run) -> int | None:
 
 def _search_seconds(run: Run) -> float:
     cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace())
+    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
     return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
 
 

@@ -6,6 +6,7 @@ from math import log
 from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.timing.slots import Slots
 
 END_SHARE, END_SECONDS = 0.03, 120.0
 """The share of a budget, and the most of it, that is kept for the end: comparisons, the report, what was forgotten."""
@@ -50,8 +51,10 @@ def slowdown(alone: float, jobs: int, devices: int) -> float:
     return float(alone ** (log(devices / max(1, jobs)) / log(devices)))
 
 
-def measured_alone(folder: RunFolder) -> float:
-    """Return what :func:`slowdown` needs to know, as it was timed; 1 where no steps were."""
+def measured_alone(folder: RunFolder, slots: Slots) -> float:
+    """Return what :func:`slowdown` needs to know, as it was timed; 1 where no steps were, and on a cluster."""
+    if slots.elsewhere:  # a job has the cores that it was given there
+        return 1.0
     return float(read_json(folder.timings)["seconds"].get("alone", 1.0)) if folder.timings.exists() else 1.0
 
 

@@ -1,0 +1,1 @@
+"""The time of a run: what it has taken, what it may take, what is left, and how many jobs share it."""
