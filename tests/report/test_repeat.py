@@ -87,7 +87,7 @@ def test_a_file_holds_plan_folds_counts_and_budget(tmp_path: Path) -> None:
     assert known.overrides["coarse.evaluations"] == 6
     assert known.overrides["deployment.folds"] == [1]
     new = RunFolder(tmp_path / "new")
-    known.begin(new)
+    known.begin(new, "run")
     assert new.plan.read_bytes() == folder.plan.read_bytes()
     assert read_json(new.folds) == known.folds
     assert not new.config.exists()
@@ -124,7 +124,7 @@ def test_other_data_and_other_plans_are_refused(tmp_path: Path) -> None:
     new.root.mkdir()
     new.plan.write_text("classes: []\n")
     with pytest.raises(UserError, match=r"plan.yaml: there is one already"):
-        known.begin(new)
+        known.begin(new, "run")
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(UserError, match=r"neither a run folder nor the repeat.json"):
         Repetition.load(tmp_path / "other.json")

@@ -135,8 +135,8 @@ def train(
     )
     overrides = parse_overrides(set) | fields
     own: Design | None = None
-    if known := repetition(like):
-        own, folds, start = like_training(known, str(like), folds, start)
+    if known := repetition(like, run):
+        own, folds, start = like_training(known, str(like), Path(run), folds, start)
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:

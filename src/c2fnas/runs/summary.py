@@ -16,6 +16,7 @@ from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.files import read_json
 from c2fnas.networks.designs import Design, has_design, read_design
+from c2fnas.runs.clock import ActiveTime
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
@@ -42,6 +43,7 @@ class RunSummary:
         design: the network that was deployed, or else the one that the fine stage has chosen.
         evaluations: of the finished folds, by fold (from 0).
         verdict: on the search.
+        preparation: seconds in which cases were prepared, plans weighed and steps timed.
         changed: when anything of the run was last written (UTC).
     """
 
@@ -54,6 +56,7 @@ class RunSummary:
     design: Design | None
     evaluations: Mapping[Fold, Evaluation]
     verdict: Verdict | None
+    preparation: float
     changed: datetime
 
     @property
@@ -63,8 +66,8 @@ class RunSummary:
 
     @property
     def seconds(self) -> float:
-        """Device-seconds so far."""
-        return sum(each.seconds for each in self.stages)
+        """Device-seconds so far, the preparation included."""
+        return self.preparation + sum(each.seconds for each in self.stages)
 
     @property
     def clock(self) -> float:
@@ -118,6 +121,7 @@ class RunSummary:
             "budget": self.config.budget,
             "finished": self.finished,
             "seconds": self.seconds,
+            "preparation": self.preparation,
             "clock": self.clock,
             "eta": self.eta,
             "stages": [each.to_json() for each in self.stages],
@@ -158,6 +162,7 @@ def read_summary(run: Path) -> RunSummary:
         design=_design(folder),
         evaluations=_evaluations(folder),
         verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
+        preparation=ActiveTime(folder.spent).preparation,
         changed=_changed(folder),
     )
 
