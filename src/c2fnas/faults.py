@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,8 +14,8 @@ from c2fnas.errors import in_a_line
 Node = Mapping[str, Any]
 """A part of a JSON schema."""
 
-SHOWN = 40
-"""Letters of a value that are shown."""
+SHOWN, CLOSE = 40, 0.7
+"""Letters of a value that are shown, and how alike a name is that may have been meant."""
 SIDE, SPACING = 64, (1, 1, 2)
 """Examples of three whole numbers, and of three numbers."""
 
@@ -53,7 +54,7 @@ def faults(error: ValidationError, model: type[BaseModel], known: Mapping[str, A
     ...     print(*(each.text for each in faults(error, Patch)))
     size: 64 given, expected 3 whole numbers or null, such as size=[64,64,64]
     """
-    schema, known = model.model_json_schema(), known or {}
+    schema, known = _schema(model), known or {}
     found: dict[str, Fault] = {}
     for each in error.errors():
         field, node, rest = _place(each["loc"], schema)
@@ -82,6 +83,8 @@ def faults_in_a_line(error: Exception, model: type[BaseModel]) -> str:
 def _expected(field: str, node: Node, schema: Node, known: Mapping[str, Any]) -> str:
     """The values that a field takes, with an example where there is one."""
     inner = _section(node, schema)
+    if not field:
+        return "a dictionary of keys and values"
     if inner is not None:
         first = next(iter(inner["properties"]))
         words, field, node = "its fields one by one", f"{field}.{first}", inner["properties"][first]
@@ -92,6 +95,11 @@ def _expected(field: str, node: Node, schema: Node, known: Mapping[str, Any]) ->
         value = value.get(step) if isinstance(value, Mapping) else None
     example = _example(node, schema) if value in (None, [], ()) else value
     return words + ("" if example is None else f", such as {field}={shown(example)}")
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Node:
+    return model.model_json_schema()
 
 
 def _place(location: Sequence[str | int], schema: Node) -> tuple[str, Node | None, str]:
@@ -221,5 +229,5 @@ def _near(name: str, field: str, schema: Node) -> str:
         inner = _section(node, schema)
         node = node.get("items", {}) if inner is None else inner["properties"][step]
     known = list((_section(node, schema) or {"properties": {}})["properties"])
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, CLOSE)
     return f" (near it: {near[0]})" if near else ""

@@ -1,5 +1,6 @@
 """The command line as a whole: help at once, user errors in one paragraph, exit codes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,22 @@ def test_a_second_driver_is_refused_and_the_first_is_named(tmp_path: Path) -> No
 
 MISTAKES = [
     "run nowhere runs/a",
+    "check nowhere",
+    "check {runs}",
+    "runn {data} runs/a",
+    "search scal runs/a",
+    "run {data} runs/a --budgt 3h",
+    "run {data} runs/a --budget 2s",
+    "run {data} runs/a --budget -1h",
+    "run {data} runs/a --set plan.patch_size=64",
+    "run {data} runs/a --set coarse.recipe.name=some",
+    "run {data} runs/a --set hours=3",
+    "search scale {runs}/begun -a c2fnas-panc --patches 0",
+    "search scale {runs}/begun -a c2fnas-panc --figure a.doc",
+    "export nowhere -f onnx -o model.onnx",
+    "export nowhere -f nnunet -o trainer",
+    "predict {data} -i {data} -o labels",
+    "simulate nowhere",
     "run {data} runs/a --budget fortnight",
     "run {data} runs/a --devices gpu",
     "run {data} runs/a --like nowhere",
@@ -153,4 +170,6 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     assert len(said) == len(lines), done.stderr
     assert all(line.startswith("c2fnas") for line in said)
     assert "Value error" not in done.stderr  # pydantic's word for a check of our own
+    assert "Input should" not in done.stderr
+    assert not re.findall(r"[^.][.?!,;:][.,;:?!](?=\s|$)", done.stderr), "doubled punctuation"
     assert list((tmp_path / "here").iterdir()) == []

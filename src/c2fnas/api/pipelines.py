@@ -153,6 +153,7 @@ def run(
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
+    tell_what_is_read(run, reporter)
     from c2fnas.stages.pipeline import run_pipeline
     from c2fnas.studies.verdict import judged_once
 
@@ -260,6 +261,16 @@ def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any
 
     if (folder := RunFolder(Path(run))).config.exists():
         request_for(folder, overrides=overrides, **options)
+
+
+def tell_what_is_read(run: str | Path, reporter: "Reporter | None") -> None:
+    """Say of a run that is there what is read before anything else can be said: that takes seconds."""
+    from c2fnas.runs.reporter import listening
+
+    if RunFolder(Path(run)).config.exists():
+        listening(reporter).say(
+            f"{run}: this run is there. Its configuration and its stages are read, to carry it on ..."
+        )
 
 
 def begun_like(

@@ -20,12 +20,13 @@ from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed
+from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
 
 SHOWN = 8
+TRAINED = "These networks are trained already: nothing is left to compute."
 """More tensors than this are told of by the part of the network that they are in."""
 
 
@@ -67,6 +68,8 @@ def train_architecture(
         design = ready(run, dataset, options, devices)
         folds = chosen_folds(options.folds, len(run.folds))
         run.reporter.say(announcement(run, design, folds))
+        if set(folds) <= set(trained_folds(run)):
+            run.reporter.say(TRAINED)
         if options.forecast and not is_deployed(run):
             timings_for(run, design)
         with executor(devices or run.config.devices) as workers:
