@@ -89,7 +89,7 @@ def main() -> None:
             os.utime(path, (written, written))
         page = write_report(folder.root)
         shutil.rmtree(given.output, ignore_errors=True)
-        shutil.copytree(page.parent, given.output)
+        shutil.copytree(page.parent, given.output, ignore=shutil.ignore_patterns("predictions"))
 
 
 if __name__ == "__main__":
