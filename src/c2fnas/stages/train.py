@@ -18,6 +18,7 @@ from c2fnas.planning.schedule import timings_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
+from c2fnas.runs.summary import training_text
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
@@ -130,7 +131,7 @@ def announcement(run: Run, design: Design, folds: tuple[Fold, ...]) -> str:
     recipe, size = run.config.deployment.recipe, by(run.plan.patch_size)
     text = (
         f"{design.to_text()}\n{run.config.dataset}, folds {', '.join(map(str, folds))} of "
-        f"{len(run.folds)}: {recipe.iterations} iterations of {recipe.batch_size} patches of {size}, recipe "
+        f"{len(run.folds)}: {training_text(recipe)} of {size}, recipe "
         f"{recipe.name}, {recipe.precision}, seed {run.config.seed}"
     )
     return f"{text}\n{transfer_report(run, design)}" if run.config.deployment.start else text

@@ -25,6 +25,7 @@ from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.pace import RunPace
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.summary import training_text
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
@@ -272,9 +273,7 @@ def _contestant(run: Run, rival: Rival, scores: Trained, costs: Mapping[Design, 
 
 def _training(run: Run) -> str:
     recipe = run.config.deployment.recipe
-    return (
-        f"recipe {recipe.name}, {recipe.iterations} iterations of {recipe.batch_size} patches, seed {run.config.seed}"
-    )
+    return f"recipe {recipe.name}, {training_text(recipe)}, seed {run.config.seed}"
 
 
 def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], count: int) -> tuple[str, ...]:
