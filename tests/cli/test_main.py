@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from c2fnas.api.pipelines import tell_what_is_read
+from c2fnas.runs.reporter import Silent
+
 
 def c2fnas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "c2fnas", *map(str, arguments)], capture_output=True, text=True)
@@ -16,6 +19,26 @@ def c2fnas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_starting_loads_neither_torch_nor_monai(module: str) -> None:
     heavy = f"import sys, {module}; print(sorted({{'torch', 'monai', 'optuna', 'sklearn'}} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "[]"
+
+
+def test_a_driver_loads_neither_fabric_nor_statistics() -> None:
+    """It trains nothing itself; they were a third of what stands before its first line."""
+    script = "import sys, c2fnas.stages.pipeline, c2fnas.studies.verdict; print(sorted({heavy} & set(sys.modules)))"
+    heavy = {"lightning_fabric", "scipy.stats", "torch._dynamo"}
+    shown = subprocess.check_output([sys.executable, "-c", script.format(heavy=heavy)], text=True)
+    assert shown.strip() == "[]"
+
+
+def test_a_run_that_is_there_is_told_of_before_anything_is_loaded(tmp_path: Path) -> None:
+    said: list[str] = []
+    reporter = Silent()
+    reporter.say = said.append  # type: ignore[method-assign]
+    tell_what_is_read(tmp_path, reporter)
+    assert said == []
+    (tmp_path / "run.yaml").touch()
+    tell_what_is_read(tmp_path, reporter)
+    assert len(said) == 1
+    assert str(tmp_path) in said[0]
 
 
 def test_help_lists_every_command_with_examples_in_each() -> None:
