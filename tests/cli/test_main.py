@@ -91,7 +91,6 @@ MISTAKES = [
     "run {data} runs/a --budget -1h",
     "run {data} runs/a --set plan.patch_size=64",
     "run {data} runs/a --set coarse.recipe.name=some",
-    "run {data} runs/a --set hours=3",
     "search scale {runs}/begun -a c2fnas-panc --patches 0",
     "search scale {runs}/begun -a c2fnas-panc --figure a.doc",
     "export nowhere -f onnx -o model.onnx",

@@ -28,7 +28,7 @@ STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deploy
 
 TIME = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*([smhd])", re.IGNORECASE)
 """A budget that is a time: a number, and seconds, minutes, hours or days."""
-LIKE_TIME = re.compile(r"[-+]?[\d.,]+\s*[a-z]*", re.IGNORECASE)
+LIKE_TIME = re.compile(r"[-+]?\d[\w.,]*\s*[a-z]*", re.IGNORECASE)
 """A budget that was meant as one."""
 FORMS = "A time is a number of minutes, hours or days, a minute at least, such as 30m, 1.5h, 3h or 2d"
 
