@@ -4,11 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from documents import DOCS, NOT_RUN, PAGES, README, SHELL, blocks, commands, files
+from documents import ALL, DOCS, NOT_RUN, PAGES, README, SHELL, blocks, calls, commands, files
+from typer import Exit
+from typer.main import get_command
 
+from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
 
 ON_THE_DEMO = [page for page in PAGES if page != README and commands(page)]
@@ -20,6 +25,31 @@ def test_what_is_not_run_says_why(page: Path) -> None:
         if block.language in SHELL and block.language != "bash":
             assert block.language == "sh", f"a block of commands is ```bash, or ```sh with a reason:\n{block.text}"
             assert NOT_RUN.fullmatch(block.before), f"why is this not run?\n{block.text}"
+
+
+CALLING = [page for page in ALL if calls(page)]
+
+
+@pytest.mark.parametrize("page", CALLING, ids=lambda page: page.stem)
+def test_every_call_has_todays_form(page: Path) -> None:
+    """Also where it is not run: the command is there, and takes these options."""
+    for words in calls(page):
+        assert "--run" not in words, "the form of version 0.1.0"
+        command: Any = get_command(app)
+        names = iter(words)
+        for name in names:
+            if name.startswith("-"):
+                break
+            assert name in command.commands, f"{page}: c2fnas {' '.join(words)}"
+            command = command.commands[name]
+            if not hasattr(command, "commands"):
+                with suppress(Exit):  # --help
+                    command.make_context(name, list(names))
+                break
+
+
+def test_results_are_among_them() -> None:
+    assert {"README", "tutorial", "export", "hippocampus", "tables-1-3-4", "simulation"} <= {p.stem for p in CALLING}
 
 
 def run(command: str, folder: Path) -> str:

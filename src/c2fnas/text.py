@@ -80,6 +80,15 @@ def minus(text: str) -> str:
     return re.sub(r"(?<![\w\-])-(?=\d)", "−", text)
 
 
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with a mark already.
+
+    >>> sentence("No such command 'runn'. Did you mean 'run'?"), sentence("no such file")
+    ("No such command 'runn'. Did you mean 'run'?", 'no such file.')
+    """
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def plural(count: int, word: str, several: str | None = None) -> str:
     """Return a count with its noun.
 

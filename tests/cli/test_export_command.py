@@ -9,6 +9,8 @@ from small_models import ARCHITECTURE, save_small_model
 from c2fnas import Architecture
 from c2fnas.cli import main
 from c2fnas.inference.package import load_package
+from c2fnas.training.recipe import modern_recipe
+from c2fnas.training.shortness import card_line
 
 
 @pytest.fixture
@@ -31,6 +33,19 @@ def test_a_model_goes_into_a_file_and_comes_back(run: Path, tmp_path: Path, monk
     assert call(monkeypatch, "import", tmp_path / "model.zip", "--output", tmp_path / "model") == 0
     original = load_package(run / "final" / "fold-0" / "model")
     assert load_package(tmp_path / "model").checksum == original.checksum
+
+
+def test_each_phase_and_a_lack_of_training_are_told(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = run / "final" / "fold-0" / "model"
+    assert call(monkeypatch, "export", run, "--format", "zip", "--output", tmp_path / "a.zip") == 0
+    said = capsys.readouterr().err
+    assert said.splitlines()[0] == "zip: reading, checking and packing weights ..."
+    assert "Warning" not in said
+    (model / "README.md").write_text(f"# Small\n\n{card_line(modern_recipe(1), 8)}", encoding="utf-8")
+    assert call(monkeypatch, "export", run, "--format", "zip", "--output", tmp_path / "b.zip") == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("Warning: It has seen 2 patches")
 
 
 @pytest.mark.parametrize("source", ["run", "run/final/fold-0", "run/final/fold-0/model"])

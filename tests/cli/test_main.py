@@ -1,10 +1,14 @@
 """The command line as a whole: help at once, user errors in one paragraph, exit codes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from c2fnas.api.pipelines import tell_what_is_read
+from c2fnas.runs.reporter import Silent
 
 
 def c2fnas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -15,6 +19,26 @@ def c2fnas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_starting_loads_neither_torch_nor_monai(module: str) -> None:
     heavy = f"import sys, {module}; print(sorted({{'torch', 'monai', 'optuna', 'sklearn'}} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "[]"
+
+
+def test_a_driver_loads_neither_fabric_nor_statistics() -> None:
+    """It trains nothing itself; they were a third of what stands before its first line."""
+    script = "import sys, c2fnas.stages.pipeline, c2fnas.studies.verdict; print(sorted({heavy} & set(sys.modules)))"
+    heavy = {"lightning_fabric", "scipy.stats", "torch._dynamo"}
+    shown = subprocess.check_output([sys.executable, "-c", script.format(heavy=heavy)], text=True)
+    assert shown.strip() == "[]"
+
+
+def test_a_run_that_is_there_is_told_of_before_anything_is_loaded(tmp_path: Path) -> None:
+    said: list[str] = []
+    reporter = Silent()
+    reporter.say = said.append  # type: ignore[method-assign]
+    tell_what_is_read(tmp_path, reporter)
+    assert said == []
+    (tmp_path / "run.yaml").touch()
+    tell_what_is_read(tmp_path, reporter)
+    assert len(said) == 1
+    assert str(tmp_path) in said[0]
 
 
 def test_help_lists_every_command_with_examples_in_each() -> None:
@@ -58,6 +82,21 @@ def test_a_second_driver_is_refused_and_the_first_is_named(tmp_path: Path) -> No
 
 MISTAKES = [
     "run nowhere runs/a",
+    "check nowhere",
+    "check {runs}",
+    "runn {data} runs/a",
+    "search scal runs/a",
+    "run {data} runs/a --budgt 3h",
+    "run {data} runs/a --budget 2s",
+    "run {data} runs/a --budget -1h",
+    "run {data} runs/a --set plan.patch_size=64",
+    "run {data} runs/a --set coarse.recipe.name=some",
+    "search scale {runs}/begun -a c2fnas-panc --patches 0",
+    "search scale {runs}/begun -a c2fnas-panc --figure a.doc",
+    "export nowhere -f onnx -o model.onnx",
+    "export nowhere -f nnunet -o trainer",
+    "predict {data} -i {data} -o labels",
+    "simulate nowhere",
     "run {data} runs/a --budget fortnight",
     "run {data} runs/a --devices gpu",
     "run {data} runs/a --like nowhere",
@@ -153,4 +192,6 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     assert len(said) == len(lines), done.stderr
     assert all(line.startswith("c2fnas") for line in said)
     assert "Value error" not in done.stderr  # pydantic's word for a check of our own
+    assert "Input should" not in done.stderr
+    assert not re.findall(r"[^.][.?!,;:][.,;:?!](?=\s|$)", done.stderr), "doubled punctuation"
     assert list((tmp_path / "here").iterdir()) == []

@@ -11,11 +11,12 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 from small_models import PLAN, save_small_model, small_plan, write_image
-from torch import Tensor
+from torch import Tensor, nn
 
 from c2fnas.data.plan import ClassPlan
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
+from c2fnas.export import onnx_file
 from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx, metadata
 from c2fnas.inference.package import ModelPlan, Package, load_package, save_package
 from c2fnas.networks.baselines import Baseline, build_baseline
@@ -55,6 +56,32 @@ def runtime(model: Package) -> Runtime:
     path = model.folder.with_name("model.onnx")
     export_onnx(model, path)
     return Runtime(path)
+
+
+def test_each_phase_is_told_of_before_it_begins(model: Package, tmp_path: Path) -> None:
+    heard: list[tuple[str, bool]] = []
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, lambda phase: heard.append((phase, path.exists())))
+    assert [phase.split()[0] for phase, _ in heard] == ["PyTorch", "comparing"]
+    assert not any(written for _, written in heard)
+
+
+def test_a_file_with_other_scores_is_not_written(
+    model: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = onnx_file._graph
+
+    def another(network: nn.Module, channels: int) -> Any:
+        torch.manual_seed(1)
+        other = deepcopy(network)
+        for parameter in other.parameters():
+            parameter.data += 0.01 * torch.randn_like(parameter)
+        return graph(other, channels)
+
+    monkeypatch.setattr(onnx_file, "_graph", another)
+    with pytest.raises(UserError, match=r"gives other scores than PyTorch .* no file was written"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert [*tmp_path.iterdir()] == []
 
 
 SIZES = [(1, 40, 56, 40), (1, 5, 8, 6), (2, 9, 20, 22), (3, 33, 17, 4), (1, 7, 7, 64)]

@@ -1,5 +1,6 @@
 """Requests for a run: options left out are as it was started, and what is asked for is planned, amended or refused."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,26 @@ def test_what_a_stage_has_begun_with_is_refused(
         asked(run, *texts)
     with pytest.raises(UserError, match=r"another --budget \(.*, now demo\)"):
         asked(run, budget="demo")
+
+
+@pytest.mark.parametrize("budget", ["2s", "0h", "-1h", "0.5m", "1e3h", "3w", "3 hours", "1,5h", "90"])
+def test_a_time_that_is_none_is_answered_with_the_forms_of_one(budget: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_budget(budget)
+    assert str(error.value).startswith(f"--budget {budget}: ")
+    said = re.findall(r"\d[\d.]*[mhd]\b", str(error.value).partition("such as")[2])
+    assert len(said) == 4
+    assert all(load_budget(each)["hours"] for each in said)
+    assert ("too short" in str(error.value)) == (budget in ("2s", "0h", "-1h", "0.5m"))
+
+
+@pytest.mark.parametrize(
+    ("budget", "hours"), [("3 h", 3), ("3H", 3), ("90m", 1.5), ("1.5h", 1.5), ("1d", 24), ("90s", 0.025)]
+)
+def test_a_time_has_one_spelling_in_a_run(tmp_path: Path, budget: str, hours: float) -> None:
+    request = request_for(RunFolder(tmp_path), budget=budget)
+    assert request.budget == budget.replace(" ", "").lower()
+    assert request.draft.hours == pytest.approx(hours)
 
 
 @pytest.mark.parametrize("text", ["coarse.evaluations=-1", "seed=-1", "coarse.sampler=hill", "plan.spacing=[1, 2]"])

@@ -1,8 +1,8 @@
 """The page of the run that is recorded under docs/results: it can be drawn again from what was kept of the run."""
 
-import gzip
 import json
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -14,25 +14,23 @@ from c2fnas.runs.ranked import read_ranked
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "docs" / "results" / "hippocampus"
-FILES = {
-    "run.yaml": "run.yaml",
-    "study.db": "study.db.gz",
-    "fine/candidates.jsonl": "candidates.jsonl.gz",
-    "plan.yaml": "plan.yaml",
-    "folds.json": "folds.json",
-    "fine/ranking.json": "ranking.json",
-    "fine/verification.json": "verify.json",
-    "verdict/verdict.json": "verdict.json",
-    **{f"{stage}/architecture.json": "architecture.json" for stage in ("coarse", "fine", "final")},
-}
+
+
+def restore(root: Path) -> RunFolder:
+    """Put the recorded run back into ``root``, as the command of its page does."""
+    spec = spec_from_file_location("recorded_report", ROOT / "benchmarks" / "recorded_report.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = module.restore(root)
+    assert isinstance(folder, RunFolder)
+    return folder
 
 
 @pytest.mark.long
 def test_the_recorded_run_is_drawn_again(tmp_path: Path) -> None:
-    for place, name in FILES.items():
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        with (gzip.open if name.endswith(".gz") else open)(RECORDED / name, "rb") as source:
-            (tmp_path / place).write_bytes(source.read())
+    restore(tmp_path)
     run = read_report(tmp_path)
     assert (len(run.coarse.evaluated), len(run.fine.candidates), len(run.fine.finalists)) == (50, 2000, 263)
     best = max(read_ranked(RunFolder(tmp_path)), key=lambda each: (each.cases, each.dice or 0))

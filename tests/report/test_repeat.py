@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import yaml
 from report_runs import begun_run, finished_run, planned_run, write_result
 from typer.testing import CliRunner
 
-from c2fnas.api.repeating import begun_with
+from c2fnas.api.jobs import Jobs
+from c2fnas.api.pipelines import begun_like
+from c2fnas.api.repeating import begun_with, repetition
 from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
@@ -87,7 +90,7 @@ def test_a_file_holds_plan_folds_counts_and_budget(tmp_path: Path) -> None:
     assert known.overrides["coarse.evaluations"] == 6
     assert known.overrides["deployment.folds"] == [1]
     new = RunFolder(tmp_path / "new")
-    known.begin(new)
+    known.begin(new, "run")
     assert new.plan.read_bytes() == folder.plan.read_bytes()
     assert read_json(new.folds) == known.folds
     assert not new.config.exists()
@@ -124,10 +127,33 @@ def test_other_data_and_other_plans_are_refused(tmp_path: Path) -> None:
     new.root.mkdir()
     new.plan.write_text("classes: []\n")
     with pytest.raises(UserError, match=r"plan.yaml: there is one already"):
-        known.begin(new)
+        known.begin(new, "run")
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(UserError, match=r"neither a run folder nor the repeat.json"):
         Repetition.load(tmp_path / "other.json")
+
+
+def test_what_was_found_at_the_first_start_is_kept(tmp_path: Path) -> None:
+    """The other run may be changed or gone when a run that began like it is called again."""
+    dataset = write_phantoms(tmp_path / "Task00", cases=3, test_cases=0)
+    other, new = planned_run(tmp_path / "other"), RunFolder(tmp_path / "new")
+    like = str(other.root)
+    first = repetition(like, new.root)
+    assert first is not None
+    jobs: Jobs = {}
+    begun = begun_like(first, like, dataset, new.root, None, {"seed": 7}, jobs)
+    assert jobs == {"devices": "cpu"}
+    planned_run(other.root, seed=99, devices=("cpu:0", "cpu:1"))
+    assert repetition(like, tmp_path / "third") != first
+    assert repetition(like, new.root) == first
+    with pytest.raises(UserError, match=r"began like .*other. Leave the option out"):
+        repetition(str(planned_run(tmp_path / "another", seed=3).root), new.root)
+    shutil.rmtree(other.root)
+    assert repetition(like, new.root) == first
+    again = begun_like(first, like, dataset, new.root, None, {"seed": 7}, {})
+    assert again == begun, "killed before it was configured"
+    begun_run(new.root)
+    assert begun_like(first, like, dataset, new.root, None, {"seed": 7}, {}) == (None, {"seed": 7}), "as it was started"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a report reads from a run folder, by closed forms and by counting."""
 
+import re
 import shutil
 import statistics
 from datetime import UTC
@@ -7,16 +8,20 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run
+from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run, write_result
 
 from c2fnas.files import write_json
+from c2fnas.report import write_report
 from c2fnas.report.coarse import cluster_shares
 from c2fnas.report.fine import operation_effects
 from c2fnas.report.summary import read_report
-from c2fnas.report.text import tasks
+from c2fnas.report.text import tasks, warning
+from c2fnas.runs.config import DeploymentConfig
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
+from c2fnas.text import device_time
+from c2fnas.training.recipe import modern_recipe
 
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
@@ -54,6 +59,40 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert run.evaluation is not None
     assert run.evaluation.mean == pytest.approx(0.6)
     assert [row.case for _, row in run.final.worst_first] == ["phantom_002", "phantom_001"]
+
+
+def test_preparation_and_measured_steps_are_in_the_cost(tmp_path: Path) -> None:
+    """And what a race has lost, whose folders are gone."""
+    folder = finished_run(tmp_path)
+    before = read_report(folder.root)
+    write_json(folder.spent, {"seconds": 500.0, "preparation": 30.0})
+    write_result(folder.race_chosen, {"dice": 0.1}, seconds=7.0)
+    write_json(folder.choice, {"lost_seconds": 4.0})
+    run = read_report(folder.root)
+    assert (run.stages[0].name, run.stages[0].seconds, run.preparation) == ("measured steps", 11.0, 30.0)
+    assert run.seconds == pytest.approx(before.seconds + 30 + 11)
+    assert run.to_json()["seconds"] == run.seconds
+    page = write_report(folder.root, overlays=False).read_text(encoding="utf-8")
+    cells = re.findall(r'<td class="n">([^<]*)</td>', page.split("<thead><tr><th>stage</th>")[1].split("</table>")[0])
+    assert cells == [device_time(each) for each in (30.0, *(stage.seconds for stage in run.stages))]
+    assert f'<th class="n">{device_time(run.seconds)}</th>' in page
+
+
+def test_a_network_that_was_hardly_trained_is_warned_of(tmp_path: Path) -> None:
+    short = read_report(finished_run(tmp_path / "short").root)
+    said = warning(short)
+    assert said is not None
+    assert "80 patches, where 300" in said
+    assert said in write_report(short.folder.root, overlays=False).read_text(encoding="utf-8")
+    recipe = modern_recipe(150)
+    assert (
+        warning(
+            read_report(finished_run(tmp_path / "long", deployment=DeploymentConfig(folds=(1,), recipe=recipe)).root)
+        )
+        is None
+    )
+    tuned = DeploymentConfig(folds=(1,), recipe=modern_recipe(1), start="a" * 64)
+    assert warning(read_report(finished_run(tmp_path / "tuned", deployment=tuned).root)) is None
 
 
 def test_folds_that_are_trained_later_are_deployed_but_not_the_verdicts(tmp_path: Path) -> None:

@@ -19,7 +19,22 @@ def test_the_time_is_written_down_while_nothing_else_is(tmp_path: Path, monkeypa
         end = time.monotonic() + 30
         while not (tmp_path / "spent.json").exists() and time.monotonic() < end:
             time.sleep(0.01)
-        assert read_json(tmp_path / "spent.json") == {"seconds": 0.0}
+        assert read_json(tmp_path / "spent.json") == {"seconds": 0.0, "preparation": 0.0}
+
+
+def test_preparation_is_the_part_of_it_in_which_it_was_done(tmp_path: Path) -> None:
+    (tmp_path / "fingerprint.json").touch()
+    now = [0.0]
+    for _ in range(2):  # two sessions, each with 3 s of preparation, in one of which 1 s is prepared within
+        spent = ActiveTime(tmp_path / "spent.json", lambda: now[0])
+        with spent.running():
+            now[0] += 5
+            with spent.preparing():
+                now[0] += 2
+                with spent.preparing():
+                    now[0] += 1
+            now[0] += 4
+    assert (ActiveTime(tmp_path / "spent.json").seconds, spent.preparation) == (24, 6)
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -425,7 +425,7 @@ def test_a_run_like_another_has_its_plan_and_counts(dataset: Path, tmp_path: Pat
     first = through(dataset, tmp_path / "first", clock, 1.0, budget="hour", overrides={"width": 0.125})
     first.folder.verdict_file.unlink()
     known = Repetition.of(first.folder)
-    known.begin(RunFolder(tmp_path / "again"))
+    known.begin(RunFolder(tmp_path / "again"), "run")
     again = through(dataset, tmp_path / "again", clock, 3.0, budget=known.budget, overrides=known.overrides)
     assert again.plan == first.plan
     assert again.folds == first.folds

@@ -19,7 +19,7 @@ READERS: list[Callable[[Path], object]] = [load_plan, RunConfig.load, lambda pat
 @pytest.mark.parametrize("read", READERS, ids=["plan", "configuration", "budget"])
 @pytest.mark.parametrize(
     ("content", "named"),
-    [(b"a: [1\n", "line 1"), (b"text", "dictionary"), (b"mine: 1\n", "mine: Extra inputs"), (b"\xff\xfe", "decode")],
+    [(b"a: [1\n", "line 1"), (b"text", "dictionary"), (b"mine: 1\n", "mine: no such field"), (b"\xff\xfe", "decode")],
 )
 def test_one_line_names_the_file_and_the_fault(
     read: Callable[[Path], object], content: bytes, named: str, tmp_path: Path
@@ -38,9 +38,9 @@ def test_one_line_names_the_file_and_the_fault(
 @pytest.mark.parametrize(
     ("coarse", "named"),
     [
-        ({"clusters": 1000}, "coarse.clusters: Input should be less than or equal to 924"),
+        ({"clusters": 1000}, "coarse.clusters: 1000 given, expected a whole number from 1 to 924"),
         ({"sampler": "hill"}, "hill is no sampler, choose among algorithm1"),
-        ({"early_stopping": {"shares": [0.5, 2]}}, "coarse.early_stopping.shares.1: Input should be less than 1"),
+        ({"early_stopping": {"shares": [0.5, 2]}}, "coarse.early_stopping.shares: expected a list of numbers above 0"),
         ({"early_stopping": {"factor": 1}}, "coarse.early_stopping.factor"),
     ],
 )

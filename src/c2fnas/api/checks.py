@@ -106,19 +106,20 @@ def check(
     refuse_below(1, workers=workers)
     true_spacing = stated(spacing)
     from c2fnas.cores import usable_cores
+    from c2fnas.data.layouts import read_dataset
+    from c2fnas.data.problem import CaseError
+
+    try:
+        reading = read_dataset(Path(dataset))
+    except CaseError as error:  # there is no data set, or its manifest can't be read
+        return Check((error.problem,))
     from c2fnas.data.fixing import fix_dataset
     from c2fnas.data.fold_problems import fold_problems
-    from c2fnas.data.problem import CaseError
     from c2fnas.data.scan import scan_dataset
     from c2fnas.planning.plan import small_classes
 
-    try:
-        with _stage(reporter, "check") as progress:
-            found = scan_dataset(
-                Path(dataset), spacing=true_spacing, workers=workers or usable_cores(), progress=progress
-            )
-    except CaseError as error:  # there is no data set, or its manifest can't be read
-        return Check((error.problem,))
+    with _stage(reporter, "check") as progress:
+        found = scan_dataset(reading, spacing=true_spacing, workers=workers or usable_cores(), progress=progress)
     root = found.dataset.root
     problems = (*found.problems, *fold_problems(found.dataset, found.present, root))
     if found.dataset.training and all(each.fingerprint for each in found.training):

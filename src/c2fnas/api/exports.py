@@ -1,6 +1,6 @@
 """Models for other tools, and back: MONAI Bundle, ONNX, nnU-Net, a zip file, a folder to pass on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 Format = Literal["bundle", "onnx", "nnunet", "zip", "model"]
 DOING: dict[str, str] = {
-    "bundle": "the model is read and written",
-    "onnx": "PyTorch follows the network step by step; on a busy machine this takes minutes",
-    "zip": "weights are read, checked and packed",
-    "model": "weights are read, checked and copied",
+    "bundle": "reading the model and writing its configurations",
+    "onnx": "reading the model",
+    "zip": "reading, checking and packing weights",
+    "model": "reading, checking and copying weights",
 }
 FIXED = "a network of a fixed form, which nnU-Net has its own of; --format nnunet takes searched ones."
 
@@ -96,12 +96,17 @@ class Exportable:
         if format not in ("model", "zip") and len(folders) > 1:
             raise UserError(f"{len(folders)} models lie here. Name one of them, such as {folders[0]}.")
         refuse_taken(path)
-        with ticking(listening(reporter), format, DOING[format]):
+        listener = listening(reporter)
+        with ticking(listener, format, DOING[format]) as tell:
             if format == "model":
-                return Exported(path, _folder(folders, path, half=half, about=about, licence=licence))
-            if format == "zip":
-                return Exported(path, _zip(folders, path, half))
-            return Exported(path, (_bundle if format == "bundle" else _onnx)(folders[0], path))
+                use = _folder(folders, path, half=half, about=about, licence=licence)
+            elif format == "zip":
+                use = _zip(folders, path, half)
+            else:
+                use = _bundle(folders[0], path) if format == "bundle" else _onnx(folders[0], path, tell)
+        for warning in _warnings(folders):
+            listener.say(f"Warning: {warning}")
+        return Exported(path, use)
 
     def _folders(self) -> list[Path]:
         """Return the folders of the model packages."""
@@ -154,6 +159,14 @@ def import_model(archive: str | Path, output: str | Path) -> Exported:
     return Exported(Path(output), f"a model to predict with, `c2fnas predict {output} --input IMAGES --output LABELS`")
 
 
+def _warnings(models: Sequence[Path]) -> list[str]:
+    """Return the warnings on the models' cards, each once."""
+    from c2fnas.inference.package import read_card
+    from c2fnas.training.shortness import warning_on
+
+    return list(dict.fromkeys(filter(None, map(warning_on, map(read_card, models)))))
+
+
 def _bundle(model: Path, output: Path) -> str:
     from c2fnas.export.bundle import export_bundle
     from c2fnas.inference.package import load_package
@@ -162,12 +175,12 @@ def _bundle(model: Path, output: Path) -> str:
     return f"a MONAI Bundle; {output / 'docs' / 'README.md'} says how to use it"
 
 
-def _onnx(model: Path, output: Path) -> str:
+def _onnx(model: Path, output: Path, tell: Callable[[str], None]) -> str:
     from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx
     from c2fnas.inference.package import load_package
 
     package = load_package(model)
-    export_onnx(package, output)
+    export_onnx(package, output, tell)
     channels, classes = len(package.plan.channels), package.plan.outputs
     return f"{INPUT} [batch, {channels}, i, j, k] to {OUTPUT} [batch, {classes}, i, j, k]; metadata says the rest"
 

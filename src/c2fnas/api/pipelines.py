@@ -82,7 +82,7 @@ def prepare(
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
-    if known := repetition(options.get("like")):
+    if known := repetition(options.get("like"), run):
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
@@ -147,12 +147,13 @@ def run(
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
-    if known := repetition(options.get("like")):
+    if known := repetition(options.get("like"), run):
         if known.kind == "training":
             raise UserError(f"--like {options['like']}: that run searched nothing. `c2fnas train --like` repeats it.")
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
+    tell_what_is_read(run, reporter)
     from c2fnas.stages.pipeline import run_pipeline
     from c2fnas.studies.verdict import judged_once
 
@@ -262,6 +263,16 @@ def refuse_changed(run: str | Path, overrides: Mapping[str, Any], **options: Any
         request_for(folder, overrides=overrides, **options)
 
 
+def tell_what_is_read(run: str | Path, reporter: "Reporter | None") -> None:
+    """Say of a run that is there what is read before anything else can be said: that takes seconds."""
+    from c2fnas.runs.reporter import listening
+
+    if RunFolder(Path(run)).config.exists():
+        listening(reporter).say(
+            f"{run}: this run is there. Its configuration and its stages are read, to carry it on ..."
+        )
+
+
 def begun_like(
     known: "Repetition",
     like: str,
@@ -270,15 +281,21 @@ def begun_like(
     budget: str | None,
     overrides: dict[str, Any],
     jobs: Jobs,
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str | None, dict[str, Any]]:
     """Begin a run folder like the run ``known``, and return budget and overrides; ``jobs`` get its devices.
+
+    One that has begun stays as it was started.
 
     Raises:
         UserError: the run is one on other data, or an option is wrong.
     """
-    if jobs.get("backend", "local") == "local" and not RunFolder(Path(run)).config.exists():
+    folder = RunFolder(Path(run))
+    if folder.config.exists():
+        return budget, overrides
+    if jobs.get("backend", "local") == "local":
         jobs.setdefault("devices", ",".join(known.devices))
-    budget, whole = begun_with(known, like, budget, overrides)
+    place = folder.like if folder.like.exists() else Path(like)
+    budget, whole = begun_with(known, place, budget, overrides)
     refuse_early(dataset, jobs, budget, whole)
     begin_like(known, like, Path(dataset), Path(run), overrides)
     return budget, whole

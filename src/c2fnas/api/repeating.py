@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.errors import UserError
+from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -12,23 +13,34 @@ if TYPE_CHECKING:
     from c2fnas.runs.repetition import Repetition
 
 
-def repetition(like: str | Path | None) -> "Repetition | None":
+def repetition(like: str | Path | None, run: str | Path) -> "Repetition | None":
     """Return the run that ``like`` names: its folder, or the repeat.json of its report; None where there is none.
 
+    A run folder that began like another keeps what it found there, and nothing else is read.
+
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or ``run`` began like another one.
     """
     if like is None:
         return None
     from c2fnas.runs.repetition import Repetition
 
-    return Repetition.load(Path(like))
+    kept = RunFolder(Path(run)).like
+    if not kept.exists():
+        return Repetition.load(Path(like))
+    found = Repetition.load(kept)
+    first = read_json(kept)["like"]
+    if str(like) != first and Repetition.load(Path(like)) != found:
+        raise UserError(
+            f"--like {like}: {run} began like {first}. Leave the option out to carry on, or choose another run folder."
+        )
+    return found
 
 
 def begun_with(
-    known: "Repetition", like: str | Path, budget: str | None, overrides: Mapping[str, Any]
+    known: "Repetition", place: Path, budget: str | None, overrides: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """Return budget and overrides of a run that is begun like ``known``; those that were given come before.
+    """Return budget and overrides of a run that is begun like ``known``, read from ``place``; those given come before.
 
     Where a value of the plan is given, the others stay as they are in the known plan. Another budget derives its own
     counts.
@@ -38,7 +50,6 @@ def begun_with(
     named = known.budget in BUDGETS or hours_of(known.budget) is not None
     if named and known.base:
         named = known.base == load_budget(known.budget)  # a budget of that name may have had other values then
-    place = Path(like)
     file = RunFolder(place).budget if place.is_dir() else place
     planned = known.planned if _plans(overrides) else {}
     own = known.without_counts if budget else known.overrides
@@ -56,11 +67,11 @@ def begin_like(known: "Repetition", like: str | Path, dataset: Path, run: Path, 
     cases = {case.id for case in read_dataset(dataset).sound(dataset).training}
     known.refuse_other_data(Path(like), cases)
     folds = any(name.startswith("folds.") for name in overrides)
-    known.begin(RunFolder(run), plan=not _plans(overrides), folds=not folds)
+    known.begin(RunFolder(run), str(like), plan=not _plans(overrides), folds=not folds)
 
 
 def like_training(
-    known: "Repetition", like: str, folds: str, start: str | Path | None
+    known: "Repetition", like: str, run: Path, folds: str, start: str | Path | None
 ) -> "tuple[Design | None, str, str | Path | None]":
     """Return the network of the run ``known``, its folds where ``folds`` is the default, and the model it began with.
 
@@ -70,9 +81,10 @@ def like_training(
     from c2fnas.networks.designs import design_from_json
 
     design = design_from_json(known.design) if known.design else None
-    kept = RunFolder(Path(like)).start_model
+    places = (RunFolder(run).start_model, RunFolder(Path(like)).start_model)
     if known.start and start is None:
-        if not kept.exists():
+        kept = next((place for place in places if place.exists()), None)
+        if kept is None:
             raise UserError(
                 f"--like {like}: its networks began with another model ({known.start[:12]}). Name it by --from; a run "
                 "folder has a copy in final/from."

@@ -11,7 +11,7 @@ from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
 from c2fnas.runs.folder import RunFolder
-from c2fnas.search.width_grid import WIDTHS, scaling_grid
+from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -191,6 +191,7 @@ class Run(RunView):
             c2fnas search scale runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json
         """
         refuse_figure(figure)
+        refuse_factors(patches)
         from c2fnas.space.architecture import Architecture
 
         wanted = Architecture.load(architecture) if architecture else self._files.found_architecture()

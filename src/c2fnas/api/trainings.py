@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.api.options import given, refuse_below, stated
-from c2fnas.api.pipelines import begun_like, refuse_early
+from c2fnas.api.pipelines import begun_like, refuse_early, tell_what_is_read
 from c2fnas.api.repeating import like_training, repetition
 from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
@@ -135,8 +135,8 @@ def train(
     )
     overrides = parse_overrides(set) | fields
     own: Design | None = None
-    if known := repetition(like):
-        own, folds, start = like_training(known, str(like), folds, start)
+    if known := repetition(like, run):
+        own, folds, start = like_training(known, str(like), Path(run), folds, start)
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
@@ -148,6 +148,7 @@ def train(
         RunFolder(Path(run)).refuse_unbegun()
     if design is None and package is None and not several:
         RunFolder(Path(run)).refuse_without_design()
+    tell_what_is_read(run, reporter)
     from c2fnas.stages.train import TrainOptions
 
     options = TrainOptions(design, package, folds, budget, overrides, extend, forecast=True)

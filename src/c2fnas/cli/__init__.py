@@ -135,8 +135,10 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "c2fnas")
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
-        _end(f"{command}: {message}. `{command} --help` has examples.", MISTAKE)
+        from c2fnas.text import sentence
+
+        message = sentence(error.format_message().replace("Value error, ", ""))
+        _end(f"{command}: {message} `{command} --help` has examples.", MISTAKE)
 
 
 def _end(text: str, code: int) -> None:

@@ -22,6 +22,7 @@ from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.layouts.labels import LARGEST_VALUE
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError, in_a_line
+from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -210,7 +211,7 @@ def load_plan(path: Path) -> Plan:
         return Plan.model_validate(content)
     except ValidationError as error:
         raise UserError(
-            f"{path}: {in_a_line(error)}. Correct it, or delete the file to have the plan made again."
+            f"{path}: {faults_in_a_line(error, Plan)}. Correct it, or delete the file to have the plan made again."
         ) from error
 
 

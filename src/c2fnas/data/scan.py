@@ -128,12 +128,16 @@ def _is_unlike_1_mm(shape: Size) -> bool:
 
 
 def scan_dataset(
-    dataset: Dataset | Path, *, spacing: Spacing | None = None, workers: int = 1, progress: Progress | None = None
+    dataset: Dataset | Reading | Path,
+    *,
+    spacing: Spacing | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Scan:
     """Read every file of a data set once.
 
     Args:
-        dataset: a data set, or the path of one, whose manifest is then checked as well.
+        dataset: a data set; or the path of one or what was read there, whose manifest is then checked as well.
         spacing: the true one, where the headers have lost it.
         workers: cases that are read at the same time; fewer where the memory doesn't hold as many.
         progress: called with the cases done and those there are.
@@ -142,7 +146,9 @@ def scan_dataset(
         UserError: there is no data set of a known layout at the path, a package that reads its files is absent, or the
             system has run out of a resource.
     """
-    reading = Reading(dataset, (), ()) if isinstance(dataset, Dataset) else read_dataset(Path(dataset))
+    if isinstance(dataset, Dataset):
+        dataset = Reading(dataset, (), ())
+    reading = dataset if isinstance(dataset, Reading) else read_dataset(Path(dataset))
     known = reading.dataset.with_spacing(spacing)
     count, cases = len(known.training), (*known.training, *known.test)
     fitting = bounded_workers(cases, workers, _voxels)

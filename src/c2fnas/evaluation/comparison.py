@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
-from scipy import stats
+import scipy  # whose `stats`, slow to import, is loaded when it is used
 
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
@@ -256,7 +256,7 @@ def _interval(rows: np.ndarray, belongs: np.ndarray, level: float, resamples: in
     mean = float(_mean_of(sums, shown, everything))
     if count < 2:
         return Difference(mean, None, None, len(rows), count)
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (everything,),
         lambda drawn, axis: _mean_of(sums, shown, drawn),
         n_resamples=resamples,
@@ -291,8 +291,8 @@ def _mean_over_classes(sums: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 def _expanded(level: float, count: int) -> float:
     """The level that makes a percentile interval of ``count`` draws as wide as Student's would be."""
-    quantile = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1))
-    return float(1 - 2 * stats.norm.sf(quantile))
+    quantile = scipy.stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1))
+    return float(1 - 2 * scipy.stats.norm.sf(quantile))
 
 
 def _together(evaluations: Mapping[int, Evaluation], folds: Sequence[int]) -> Evaluation:

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import stats
+import scipy  # whose `stats`, slow to import, is loaded when it is used
 
 from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL, CaseTable, case_table
 from c2fnas.evaluation.metrics import Evaluation
@@ -85,7 +85,7 @@ class Comparison:
         """Student's interval; None with one training a side."""
         if self.se is None:
             return None
-        half = float(stats.t.ppf((1 + self.level) / 2, self.df)) * self.se
+        half = float(scipy.stats.t.ppf((1 + self.level) / 2, self.df)) * self.se
         return self.mean - half, self.mean + half
 
     @property
@@ -95,7 +95,7 @@ class Comparison:
             return None
         if self.se == 0:
             return float(self.mean == 0)
-        return float(2 * stats.t.sf(abs(self.mean) / self.se, self.df))
+        return float(2 * scipy.stats.t.sf(abs(self.mean) / self.se, self.df))
 
     @property
     def answer(self) -> Answer:
@@ -120,7 +120,7 @@ class Comparison:
         for count in range(max(2, now + 1), MOST_TRAININGS + 1):
             own, df = (1, count - 1) if self.over == "folds" else (2, 2 * count - 2)
             se = math.sqrt(own * spread**2 / count + self.cases_variance)
-            if stats.t.ppf((1 + self.level) / 2, df) * se < reach:
+            if scipy.stats.t.ppf((1 + self.level) / 2, df) * se < reach:
                 return count - now
         return None
 

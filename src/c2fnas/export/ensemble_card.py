@@ -19,6 +19,7 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
 from c2fnas.text import plural
+from c2fnas.training.shortness import card_line
 from c2fnas.training.weights import read_tensors
 
 
@@ -54,7 +55,7 @@ Together the models vote on every voxel:
 c2fnas predict {name} --input IMAGES --output LABELS
 ```
 
-{_data_and_training(config, data, design, plan)}
+{_shortness(config, data, evaluations)}{_data_and_training(config, data, design, plan)}
 {_weights(written)}
 
 ## Dice
@@ -77,6 +78,14 @@ def _evaluation(path: Path) -> Evaluation:
     if not path.is_file():
         raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
     return Evaluation.from_json(read_json(path))
+
+
+def _shortness(config: RunConfig, data: Fingerprint, evaluations: Mapping[int, Evaluation]) -> str:
+    """The warning of networks that were hardly trained, as a paragraph."""
+    if config.deployment.start:
+        return ""
+    held_out = max(len(each.cases) for each in evaluations.values())
+    return card_line(config.deployment.recipe, len(data.cases) - held_out)
 
 
 def _data_and_training(config: RunConfig, data: Fingerprint, design: Design, plan: Plan) -> str:

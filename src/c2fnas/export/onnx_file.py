@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,26 +30,31 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "image", "logits"
 FORMAT = "c2fnas-onnx-1"
 SIZES = "any"
+ROUNDING = 1e-3
+"""The most that scores may differ, of their size: float32 through some forty normalised layers stays far below it."""
 
 
-def export_onnx(model: Package, path: Path) -> None:
+def export_onnx(model: Package, path: Path, tell: Callable[[str], None] = lambda phase: None) -> None:
     """Write the network of ``model`` as ``path``.
 
     Its input ``image`` is float32 ``[batch, channels, i, j, k]``, its output ``logits`` ``[batch, classes, i, j, k]``;
-    batch, i, j and k are free: what the network pads, the graph pads and crops as well.
+    batch, i, j and k are free: what the network pads, the graph pads and crops as well. Before it is written, its
+    scores are compared with the network's. ``tell`` hears of each phase.
 
     Raises:
-        UserError: the packages of ``c2fnas[onnx]`` are not installed, PyTorch can't trace the network, or ``path``
-            exists or can't be written.
+        UserError: the packages of ``c2fnas[onnx]`` are not installed, PyTorch can't trace the network, the file would
+            give other scores, or ``path`` exists or can't be written.
     """
     refuse_taken(path)
     try:
         import onnx
+        import onnxruntime  # noqa: F401  compares
         import onnxscript  # noqa: F401  torch.onnx writes with it
     except ImportError as error:
         raise UserError(
             f"--format onnx: the package {error.name} is not installed. pip install 'c2fnas[onnx]'"
         ) from error
+    tell("PyTorch follows the network step by step; on a busy machine this takes minutes")
     try:
         proto = _graph(model.network, len(model.plan.channels))
     except torch.onnx.OnnxExporterError as error:
@@ -59,7 +64,9 @@ def export_onnx(model: Package, path: Path) -> None:
         ) from error
     onnx.helper.set_model_props(proto, metadata(model))
     proto.producer_name, proto.doc_string = "c2fnas", f"{model.design.to_text()}: prepared windows to scores"
+    tell("comparing the file's scores with the network's")
     onnx.checker.check_model(proto)
+    _refuse_other_scores(model, proto)
     write_atomically(path, lambda temporary: onnx.save(proto, str(temporary)))
 
 
@@ -78,6 +85,29 @@ def metadata(model: Package) -> dict[str, str]:
         "c2fnas.preprocessing": "\n".join(preparation(plan)),
         "c2fnas.postprocessing": "\n".join(interpretation(plan)),
     }
+
+
+def _refuse_other_scores(model: Package, proto: "onnx.ModelProto") -> None:
+    """Refuse a graph whose scores of random voxels, at sizes that are no multiple of anything, are not the network's.
+
+    Raises:
+        UserError: they differ by more than rounding in float32 can explain.
+    """
+    import onnxruntime
+
+    stride = _stride(model.network)
+    size = (1, len(model.plan.channels), 2 * stride + 1, 2 * stride + 3, 2 * stride + 2)
+    voxels = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        own = model.network(voxels)
+    found = torch.from_numpy(session.run([OUTPUT], {INPUT: voxels.numpy()})[0])
+    apart = float((found - own).norm() / own.norm())
+    if not apart < ROUNDING:
+        raise UserError(
+            f"{model.folder}: ONNX Runtime gives other scores than PyTorch (they differ by {apart:.1e} of their size), "
+            "so no file was written. Use --format bundle, and report it with the lines of `c2fnas doctor`."
+        )
 
 
 def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":

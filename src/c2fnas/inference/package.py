@@ -17,7 +17,8 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from torch import nn
 
 from c2fnas.data.plan import Plan
-from c2fnas.errors import UserError, in_a_line
+from c2fnas.errors import UserError
+from c2fnas.faults import faults_in_a_line
 from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
@@ -213,7 +214,9 @@ def read_plan(path: Path) -> ModelPlan:
     try:
         return ModelPlan.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path}: no plan that this version of c2fnas reads ({in_a_line(error)}).") from error
+        raise UserError(
+            f"{path}: no plan that this version of c2fnas reads ({faults_in_a_line(error, ModelPlan)})."
+        ) from error
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from c2fnas.runs.timing.allowance import affordable_references, cost_of_referenc
 from c2fnas.search import successive_halving
 from c2fnas.shapes import Size
 from c2fnas.training.recipe import PaperStage, Recipe
+from c2fnas.training.shortness import LEAST_PASSES, LEAST_VIEWS
 
 MOST_ITERATIONS = 10_000_000
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
@@ -38,7 +39,7 @@ class Enough:
         return ceil(max(self.views, self.passes * work.training_cases) / (batch * work.coverage))
 
 
-TO_COMPARE = Enough(views=300, passes=2)
+TO_COMPARE = Enough(views=LEAST_VIEWS, passes=LEAST_PASSES)
 """From here on trainings of two topologies can be told apart at all (docs/decisions/0102)."""
 TO_DEPLOY = Enough(views=10_000, passes=100)
 """The final network comes first: nothing is searched before it has so much."""

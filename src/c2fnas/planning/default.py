@@ -18,10 +18,10 @@ def default_topology(run: Run) -> tuple[Topology, str]:
     table, paper, possible = TopologyTable.shipped(), Architecture.named(PAPER).topology, run.config.space.topologies()
     best = table.predicted_best
     if best in possible and table.setting["contents"] != run.fingerprint.contents:
-        return best, "the best of the shipped table"
+        return best, "the best of the shipped table of topologies, which were trained on other data"
     if paper in possible:
-        return paper, "the paper's (C2FNAS-Panc)"
-    return possible[len(possible) // 2], "the middle one of the space"
+        return paper, "the paper's (C2FNAS-Panc), since the shipped table of topologies was made on these data"
+    return possible[len(possible) // 2], "the middle one of this space, which is not the paper's"
 
 
 def default_operations(topology: Topology) -> OperationPath:

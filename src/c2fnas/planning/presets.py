@@ -4,7 +4,7 @@ What a part leaves open is filled in later; each recipe is completed from the on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from c2fnas.errors import UserError, in_a_line
+from c2fnas.errors import UserError
+from c2fnas.faults import Fault, faults, faults_in_a_line, shown
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
 from c2fnas.training.recipe import RESULT_FREE, PaperStage, Recipe, modern_recipe, paper_recipe
@@ -25,8 +26,11 @@ DEFAULT_BUDGET = "hour"
 STAGES: dict[str, PaperStage] = {"coarse": "coarse", "fine": "supernet", "deployment": "deployment"}
 """The sections that have a recipe, and the paper's stage of each."""
 
-TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([mhd])")
-"""A budget that is a time: a number, and minutes, hours or days."""
+TIME = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*([smhd])", re.IGNORECASE)
+"""A budget that is a time: a number, and seconds, minutes, hours or days."""
+LIKE_TIME = re.compile(r"[-+]?\d[\w.,]*\s*[a-z]*", re.IGNORECASE)
+"""A budget that was meant as one."""
+FORMS = "A time is a number of minutes, hours or days, a minute at least, such as 30m, 1.5h, 3h or 2d"
 
 OPEN_LENGTH = 1000
 """Iterations of a modern recipe while its length is open."""
@@ -63,7 +67,7 @@ def load_budget(budget: str) -> Part:
         return part
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(
-            f"{source}: not a budget ({in_a_line(error)}). Compare it with c2fnas/presets/demo.yaml."
+            f"{source}: not a budget ({faults_in_a_line(error, RunConfig)}). Compare it with c2fnas/presets/demo.yaml."
         ) from error
 
 
@@ -71,18 +75,29 @@ def hours_of(budget: str) -> float | None:
     """Return the hours of a time such as ``30m``, ``3h`` or ``2d``; None where ``budget`` is none.
 
     Raises:
-        UserError: it is shorter than a minute.
+        UserError: it is shorter than a minute, or is like a time but none.
 
-    >>> hours_of("90m"), hours_of("3h"), hours_of("1.5d"), hours_of("hour")
+    >>> hours_of("90m"), hours_of("3 H"), hours_of("1.5d"), hours_of("hour")
     (1.5, 3.0, 36.0, None)
     """
     found = TIME.fullmatch(budget.strip())
     if found is None:
+        if LIKE_TIME.fullmatch(budget.strip()) and not Path(budget).is_file():
+            raise UserError(f"--budget {budget}: no time that is understood. {FORMS}.")
         return None
-    hours = float(found[1]) * {"m": 1 / 60, "h": 1, "d": 24}[found[2]]
+    hours = float(found[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24}[found[2].lower()]
     if hours < 1 / 60:
-        raise UserError(f"--budget {budget}: too short a time. Give a minute at least, such as 30m or 3h.")
+        raise UserError(f"--budget {budget}: too short. {FORMS}.")
     return hours
+
+
+def spelled(budget: str) -> str:
+    """Return a budget in one spelling, so that a run that carries on knows its own.
+
+    >>> spelled("3 H"), spelled("Plans/MINE.yaml")
+    ('3h', 'Plans/MINE.yaml')
+    """
+    return "".join(budget.split()).lower() if hours_of(budget) is not None else budget
 
 
 def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:
@@ -93,13 +108,33 @@ def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = Non
     Raises:
         UserError: no such budget, or a value out of range.
     """
-    part = with_overrides(load_budget(budget) if base is None else base, overrides)
+    own = load_budget(budget) if base is None else base
+    part = with_overrides(own, overrides)
     try:
         draft(part, budget)
     except ValidationError as error:
-        given = ", ".join(f"{name}={value}" for name, value in overrides.items())
-        raise UserError(f"--set {given}: {in_a_line(error)}.") from error
+        known = draft(own, budget).model_dump(mode="json")
+        raise UserError(_told(faults(error, RunConfig, known), overrides)) from error
     return part
+
+
+def _told(found: Sequence[Fault], overrides: Mapping[str, Any]) -> str:
+    """Say which of the user's values are at fault and what their fields take."""
+    told = [
+        f"--set {name}={shown(value)}: {each.problem if name == each.field else each.text}."
+        for name, value in overrides.items()
+        for each in found
+        if each.field == name or each.field.startswith(f"{name}.")
+    ]
+    names = [name for name in overrides if name.endswith("recipe.name")]
+    if not told and names:
+        return " ".join(
+            f"--set {name}={overrides[name]}: expected paper or modern, such as {name}=modern." for name in names
+        )
+    if not told:  # of a combination of values
+        given = ", ".join(f"{name}={shown(value)}" for name, value in overrides.items())
+        told = [f"--set {given}: {'; '.join(each.text for each in found)}."]
+    return " ".join(told)
 
 
 def draft(part: Mapping[str, Any], budget: str) -> RunConfig:

@@ -19,6 +19,7 @@ from c2fnas.planning.presets import (
     draft,
     load_budget,
     requested,
+    spelled,
 )
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
@@ -119,7 +120,8 @@ def request_for(
     before = read_json(folder.asked) if known is None and folder.asked.exists() else {}
     earlier = known.overrides if known else before.get("overrides", {})
     whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
-    asked_budget, budget = budget, budget or (known.budget if known else before.get("budget", DEFAULT_BUDGET))
+    asked_budget = None if budget is None else spelled(budget)
+    budget = asked_budget or (known.budget if known else before.get("budget", DEFAULT_BUDGET))
     devices = devices or (known.devices if known else ("cpu",))
     base = _base(folder, known, asked_budget, budget)
     part = requested(budget, whole, base)

@@ -9,6 +9,7 @@ from c2fnas.report.summary import ReportSummary
 from c2fnas.runs.summary import stage_tasks
 from c2fnas.space.geometry import by
 from c2fnas.text import device_time, large, plural, score
+from c2fnas.training.shortness import shortness
 
 NO_VERDICT = (
     "No verdict was made: nothing here says whether the searched network is better than a plain one that was trained "
@@ -83,6 +84,14 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
         found.append((large(cost.macs), "multiply-accumulates", f"a patch of {by(run.plan.patch_size)} voxels"))
     found.append((device_time(run.seconds), "of a device", f"in all, on {run.slots.text(run.config.devices)}"))
     return found
+
+
+def warning(run: ReportSummary) -> str | None:
+    """Return the warning of final networks that were hardly trained; None where there is none, or no network yet."""
+    trained = [size for number, (size, _) in enumerate(run.folds) if number in run.evaluations]
+    if run.config.deployment.start or not trained:
+        return None
+    return shortness(run.config.deployment.recipe, min(trained))
 
 
 def dice_basis(run: ReportSummary) -> str:

@@ -11,6 +11,7 @@ from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
+from c2fnas.training.shortness import card_line
 
 
 def model_card(run: Run, design: Design, recipe: Recipe, fold: Fold, evaluation: Evaluation | None) -> str:
@@ -21,7 +22,7 @@ def model_card(run: Run, design: Design, recipe: Recipe, fold: Fold, evaluation:
 
 {origin(run.folder, design)} trained with c2fnas {run.config.versions["c2fnas"]}.
 
-- **Architecture**: `{design.to_text()}`
+{"" if run.config.deployment.start else card_line(recipe, len(split.training))}- **Architecture**: `{design.to_text()}`
 - **Data**: {len(split.training)} training cases of {run.config.dataset}; channels {channels}{labels(plan)}
 - **Grid**: {grid(plan)}
 - **Training**: recipe `{recipe.name}`, {recipe.iterations} iterations of {recipe.batch_size} patches,

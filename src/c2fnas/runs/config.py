@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from c2fnas.errors import UserError, in_a_line
+from c2fnas.errors import UserError
+from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
 from c2fnas.search.posterior import MARGIN
 from c2fnas.space.operation import Operation
@@ -81,9 +82,9 @@ class PlanConfig(Frozen):
 class FoldsConfig(Frozen):
     """The division into folds, see :class:`c2fnas.data.folds.FoldChoice`."""
 
-    by: str | None = None
-    count: int | None = Field(default=None, ge=2)
-    group_by: str | None = None
+    by: str | None = Field(default=None, examples=["random"])
+    count: int | None = Field(default=None, ge=2, examples=[5])
+    group_by: str | None = Field(default=None, examples=["(.+)_E[DS]"])
 
 
 class CoarseLimits(Frozen):
@@ -92,9 +93,9 @@ class CoarseLimits(Frozen):
     Multiply-accumulates are those of one patch, ``memory`` the predicted bytes of a training.
     """
 
-    parameters: PositiveInt | None = None
-    macs: PositiveInt | None = None
-    memory: PositiveInt | None = None
+    parameters: PositiveInt | None = Field(default=None, examples=[20_000_000])
+    macs: PositiveInt | None = Field(default=None, examples=[5_000_000_000])
+    memory: PositiveInt | None = Field(default=None, examples=[8_000_000_000])
 
 
 class EarlyStopping(Frozen):
@@ -272,5 +273,5 @@ class RunConfig(Frozen):
             return cls.model_validate(values)
         except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
             raise UserError(
-                f"{path}: not a run configuration of this version of c2fnas ({in_a_line(error)})."
+                f"{path}: not a run configuration of this version of c2fnas ({faults_in_a_line(error, cls)})."
             ) from error

@@ -43,6 +43,8 @@ class RunFolder:
     """The data set as it was when the run began."""
     folds = _Place("folds.json")
     """Training and validation cases, fold by fold, with the groups of the latter."""
+    like = _Place("like.json")
+    """Of a run that begins like another: that run as it was found at the first start."""
     taken = _Place("cases.json")
     """The cases that a time budget takes, drawn once for its hours; null where it takes all."""
     check = _Place("check.json")

@@ -111,9 +111,9 @@ class Repetition:
                 "writes it beside its page."
             ) from error
 
-    def text(self) -> str:
+    def text(self, **more: str) -> str:
         """Return it as JSON. A YAML reader takes it for the budget that it holds, see ``planning.presets``."""
-        return json.dumps({"repeats": asdict(self)}, indent=1) + "\n"
+        return json.dumps({**more, "repeats": asdict(self)}, indent=1) + "\n"
 
     def refuse_other_data(self, source: Path, cases: set[str]) -> None:
         """Refuse cases among which those of the folds are not.
@@ -128,8 +128,10 @@ class Repetition:
                 f"repeated on its own data, {self.dataset}; leave --like out on another."
             )
 
-    def begin(self, folder: RunFolder, *, plan: bool = True, folds: bool = True) -> None:
+    def begin(self, folder: RunFolder, like: str, *, plan: bool = True, folds: bool = True) -> None:
         """Leave plan and folds in a run folder that has none; preparation then takes these.
+
+        The run itself is kept as it was found, with its place ``like``: later starts read nothing but that.
 
         Raises:
             UserError: another plan or other folds are there, or they can't be written.
@@ -145,6 +147,8 @@ class Repetition:
                 raise UserError(f"{path}: there is one already, and it differs from that of --like. Choose a new run.")
         for path, content in wanted.items():
             write_text(path, content)
+        if not folder.like.exists():
+            write_text(folder.like, self.text(like=like))
 
     @property
     def without_counts(self) -> dict[str, Any]:

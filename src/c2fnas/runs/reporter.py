@@ -1,6 +1,6 @@
 """The interface through which stages tell their progress; the command line shows it, a test or notebook may listen."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -46,17 +46,27 @@ def listening(reporter: Reporter | None) -> Reporter:
 
 
 @contextmanager
-def ticking(reporter: Reporter, stage: str, note: str, *, every: float = 1.0) -> Iterator[None]:
-    """Tell of a stage of one step that can't tell of itself, again and again while it lasts.
+def ticking(reporter: Reporter, stage: str, note: str, *, every: float = 1.0) -> Iterator[Callable[[str], None]]:
+    """Tell of a stage that can't tell of its progress: a line before it and before each phase, and on while it lasts.
 
     Args:
         reporter: hears of it, from a thread of its own.
         stage: its name.
         note: on what is happening.
         every: seconds from one time to the next.
+
+    Yields:
+        A function that tells of the next phase.
     """
+    notes = [note]
+
+    def tell(phase: str) -> None:
+        notes.append(phase)
+        reporter.say(f"{stage}: {phase} ...")
+        reporter.update(stage, 0, phase)
+
     reporter.start(stage, 1)
-    reporter.update(stage, 0, note)
-    with polling(lambda: reporter.update(stage, 0, note), every):
-        yield
+    tell(note)
+    with polling(lambda: reporter.update(stage, 0, notes[-1]), every):
+        yield tell
     reporter.finish(stage)

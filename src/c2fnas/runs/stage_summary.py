@@ -1,13 +1,13 @@
 """The stages of a run: what each has done, what it cost and what is left of it."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
-from c2fnas.files import read_json_lines
+from c2fnas.files import read_json, read_json_lines
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
@@ -90,7 +90,7 @@ class RunFiles:
 def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
     """Return the stages in order; those that are done on request only if they have begun."""
     folder, searched = run.folder, run.config.kind == "search"
-    stages = []
+    stages = _measured(folder)
     if (searched and run.config.coarse.evaluations) or run.trials:
         stages.append(_coarse(run))
     if (searched and run.config.fine.candidates) or folder.supernet.exists():
@@ -103,6 +103,13 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
     if (run.config.verdict and run.config.searches) or any(folder.verdict.glob("*/fold-*")):
         stages.append(_verdict(run, deployment))
     return *stages, *_on_request("ablation", read_jobs(folder.ablation))
+
+
+def _measured(folder: RunFolder) -> list[StageSummary]:
+    """Return the trainings that measured the run's pace or raced its plans; those that lost are gone but cost time."""
+    stages = _on_request("measured steps", read_jobs(folder.race))
+    lost = read_json(folder.choice).get("lost_seconds", 0.0) if folder.choice.exists() else 0.0
+    return [replace(each, seconds=each.seconds + lost) for each in stages]
 
 
 def _coarse(run: RunFiles) -> StageSummary:

@@ -21,6 +21,7 @@ from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.pace import RunPace, read_pace
 from c2fnas.runs.timing.slots import Slots, read_slots
 from c2fnas.runs.trial import Trial
@@ -44,6 +45,7 @@ class RunSummary:
         design: the network that was deployed, or else the one that the fine stage has chosen.
         evaluations: of the finished folds, by fold (from 0).
         verdict: on the search.
+        preparation: seconds in which cases were prepared, plans weighed and steps timed.
         changed: when anything of the run was last written (UTC).
     """
 
@@ -57,6 +59,7 @@ class RunSummary:
     design: Design | None
     evaluations: Mapping[Fold, Evaluation]
     verdict: Verdict | None
+    preparation: float
     changed: datetime
 
     @property
@@ -66,8 +69,8 @@ class RunSummary:
 
     @property
     def seconds(self) -> float:
-        """Device-seconds so far."""
-        return sum(each.seconds for each in self.stages)
+        """Device-seconds so far, the preparation included."""
+        return self.preparation + sum(each.seconds for each in self.stages)
 
     @property
     def clock(self) -> float:
@@ -121,6 +124,7 @@ class RunSummary:
             "budget": self.config.budget,
             "finished": self.finished,
             "seconds": self.seconds,
+            "preparation": self.preparation,
             "clock": self.clock,
             "eta": self.eta,
             "slots": self.slots.jobs,
@@ -164,6 +168,7 @@ def read_summary(run: Path) -> RunSummary:
         design=_design(folder),
         evaluations=_evaluations(folder),
         verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
+        preparation=ActiveTime(folder.spent).preparation,
         changed=_changed(folder),
     )
 

@@ -10,6 +10,16 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 """The paper's grid."""
 
 
+def refuse_factors(factors: Sequence[float]) -> None:
+    """Refuse factors of a patch's sides that no patch can have.
+
+    Raises:
+        UserError: there is none, or one is too small or too large.
+    """
+    if not factors or any(not 0 < factor < 8 for factor in factors):
+        raise UserError("--patches: give at least one factor, above 0 and below 8.")
+
+
 def scaling_grid(architecture: Architecture, widths: Sequence[float] = WIDTHS) -> tuple[Architecture, ...]:
     """Return ``architecture`` at every width, in the order given; its own width is not used.
 

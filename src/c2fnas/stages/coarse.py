@@ -50,7 +50,7 @@ def search_topology(run: Run) -> Topology:
     if run.config.coarse.evaluations:
         return _CoarseSearch(run).search()
     topology, source = default_topology(run)
-    run.reporter.say(f"No topology is searched; it is {source}: {' '.join(map(str, topology.code))}.")
+    run.reporter.say(f"No topology is searched. The default is {source}: {' '.join(map(str, topology.code))}.")
     return topology
 
 

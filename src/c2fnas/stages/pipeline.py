@@ -62,7 +62,8 @@ def run_pipeline(
         # A verdict comes before an extension.
         scored = {*run.final_folds} != {EVERY_CASE}
         judge = judge if run.config.verdict and scored and not run.config.deployment.extended else None
-        done = is_deployed(run) and (judge is None or run.folder.verdict_file.exists())
+        ranked = not run.config.fine.candidates or run.folder.ranking_file.exists()  # else `search fine` has begun
+        done = is_deployed(run) and ranked and (judge is None or run.folder.verdict_file.exists())
         with executor(run.config.devices) as workers:
             working = run.using(workers)
             run.reporter.say(FINISHED if done else forecast_of(working, race_seconds(working)))

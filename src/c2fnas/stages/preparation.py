@@ -46,6 +46,11 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
     Raises:
         UserError: the data set has errors, or the run folder belongs to another data set or to other folds.
     """
+    with run.time.preparing():
+        return _prepare(run, dataset, request)
+
+
+def _prepare(run: Run, dataset: Path, request: Request) -> Run:
     data, plan = prepare_plan(run, dataset, request)
     _, redivided = keep_folds(run, data, request)
     if request.by_time:

@@ -23,6 +23,7 @@ from c2fnas.planning.request import request_for
 from c2fnas.planning.schedule import forecast_of, timings_for
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.freeze import begun_stages
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
@@ -99,7 +100,9 @@ def _race(run: Run, dataset: Path, entrants: Sequence[Candidate]) -> None:
         {"plan": track.entrant.text, "dice": None if found < 0 else round(found, 4)}
         for track, found in zip(tracks, dice, strict=True)
     ]
-    _note(run, race=figures, best=max(range(len(dice)), key=lambda number: dice[number]))
+    best = max(range(len(dice)), key=lambda number: dice[number])
+    lost = sum(read_job(track.folder).seconds for track in tracks if track.number != best)
+    _note(run, race=figures, best=best, lost_seconds=round(lost, 1))
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ def _prepared(run: Run, dataset: Path, entrants: Sequence[Candidate]) -> list[_T
     _note(run, begun=begun)
     for count, track in enumerate(tracks[1:], start=1):
         try:
-            track.prepare(data, begun + _share(run) - _trainings(run, entrants[: count + 1]))
+            with run.time.preparing():
+                track.prepare(data, begun + _share(run) - _trainings(run, entrants[: count + 1]))
         except _TooLong:
             run.reporter.say(f"Left out of the race: {track.entrant.text}. Preparing its cases takes too long.")
             return tracks[:count]

@@ -9,9 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
@@ -30,6 +28,9 @@ from c2fnas.stages.train import TrainOptions, announcement, ready
 from c2fnas.stages.training import train_network
 from c2fnas.stages.training_jobs import TrainingSpec, is_to_be_scored
 from c2fnas.training.device import local_device, make_fabric, ranks
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str) -> Deployed:
@@ -105,7 +106,7 @@ class _Processes:
 
     device: str
     first: bool
-    fabric: Fabric
+    fabric: "Fabric"
 
     def do(self, run: Run, job: Job, share: Callable[[], object], stage: str, done_before: int = 0) -> None:
         """Do a job together: the first process does all of it, the others only train their share.

@@ -18,14 +18,16 @@ from c2fnas.planning.schedule import timings_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
+from c2fnas.runs.summary import training_text
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed
+from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
 
 SHOWN = 8
+TRAINED = "These networks are trained already: nothing is left to compute."
 """More tensors than this are told of by the part of the network that they are in."""
 
 
@@ -67,6 +69,8 @@ def train_architecture(
         design = ready(run, dataset, options, devices)
         folds = chosen_folds(options.folds, len(run.folds))
         run.reporter.say(announcement(run, design, folds))
+        if set(folds) <= set(trained_folds(run)):
+            run.reporter.say(TRAINED)
         if options.forecast and not is_deployed(run):
             timings_for(run, design)
         with executor(devices or run.config.devices) as workers:
@@ -127,7 +131,7 @@ def announcement(run: Run, design: Design, folds: tuple[Fold, ...]) -> str:
     recipe, size = run.config.deployment.recipe, by(run.plan.patch_size)
     text = (
         f"{design.to_text()}\n{run.config.dataset}, folds {', '.join(map(str, folds))} of "
-        f"{len(run.folds)}: {recipe.iterations} iterations of {recipe.batch_size} patches of {size}, recipe "
+        f"{len(run.folds)}: {training_text(recipe)} of {size}, recipe "
         f"{recipe.name}, {recipe.precision}, seed {run.config.seed}"
     )
     return f"{text}\n{transfer_report(run, design)}" if run.config.deployment.start else text

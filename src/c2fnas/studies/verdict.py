@@ -23,6 +23,7 @@ from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.summary import training_text
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
 from c2fnas.runs.timing.pace import RunPace
 from c2fnas.space.architecture import Architecture
@@ -272,9 +273,7 @@ def _contestant(run: Run, rival: Rival, scores: Trained, costs: Mapping[Design, 
 
 def _training(run: Run) -> str:
     recipe = run.config.deployment.recipe
-    return (
-        f"recipe {recipe.name}, {recipe.iterations} iterations of {recipe.batch_size} patches, seed {run.config.seed}"
-    )
+    return f"recipe {recipe.name}, {training_text(recipe)}, seed {run.config.seed}"
 
 
 def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], count: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.run import Run
-from c2fnas.search.width_grid import WIDTHS, scaling_grid
+from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
@@ -136,8 +136,7 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
     Raises:
         UserError: none, a factor that gives no patch, or two that give the same one.
     """
-    if not patches or any(not 0 < factor < 8 for factor in patches):
-        raise UserError("--patches: give at least one factor, above 0 and below 8.")
+    refuse_factors(patches)
     factors: dict[Size, float] = {}
     for factor in patches:
         patch = scaled_plan(run.plan, factor).patch_size

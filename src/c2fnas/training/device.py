@@ -2,16 +2,17 @@
 
 import os
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
 
 from c2fnas.cores import usable_threads
 from c2fnas.devices import find_device
 from c2fnas.memory import keep_freed_memory
 from c2fnas.training.precision import precision_plugin
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # a third of what a driver imports, which trains nothing itself
 
 PATIENCE = timedelta(hours=12)
 """The longest that processes wait for each other: one may prepare or evaluate a data set meanwhile. torchrun notices at
@@ -20,8 +21,10 @@ once if one dies."""
 
 def ranks() -> tuple[int, int]:
     """Return the rank of this process and the number of processes; ``(0, 1)`` outside of torchrun."""
-    if not TorchElasticEnvironment.detect():
+    if not (torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()):
         return 0, 1
+    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+
     environment = TorchElasticEnvironment()
     return environment.global_rank(), environment.world_size()
 
@@ -35,11 +38,15 @@ def local_device(kind: str) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" else kind
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
+def make_fabric(device: str, precision: str) -> "Fabric":
     """Make Fabric on ``device`` ("auto", "cpu", "cuda", "cuda:1"); under torchrun on this rank's device of that kind.
 
     Processes share gradients in :mod:`c2fnas.training.step`, not by DistributedDataParallel (docs/decisions/0011).
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
     kind, _, index = (find_device(device) if device == "auto" else device).partition(":")
     plugin = precision_plugin(precision, kind)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -58,7 +65,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
-def use_threads(fabric: Fabric) -> int:
+def use_threads(fabric: "Fabric") -> int:
     """Set torch's threads to those of the device and return their number; prepare the device for equal iterations."""
     if fabric.device.type == "cpu":
         keep_freed_memory()

@@ -4,10 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from c2fnas.data.scheme import LabelScheme
@@ -17,6 +16,9 @@ from c2fnas.training.device import make_fabric
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.precision import SmallConvolutions
 from c2fnas.training.recipe import SECOND_MOMENTUM, Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PATIENCE = 50
 """Overflows in a row that a loss scaler may answer by halving its scale, which begins at 65,536."""
@@ -172,7 +174,7 @@ class Stepper:
 
 
 def share_gradients(
-    fabric: Fabric, parameters: Iterable[nn.Parameter], loss: Tensor, patches: int, flags: Sequence[bool]
+    fabric: "Fabric", parameters: Iterable[nn.Parameter], loss: Tensor, patches: int, flags: Sequence[bool]
 ) -> tuple[Tensor, tuple[bool, ...]]:
     """Replace gradients, means over the ``patches`` of this process, by the means over the patches of all processes.
 
@@ -195,7 +197,7 @@ def share_gradients(
     return (parts[-3] / total).squeeze(), tuple(value > 0 for value in parts[-1].tolist())
 
 
-def share_weights(fabric: Fabric, network: nn.Module) -> None:
+def share_weights(fabric: "Fabric", network: nn.Module) -> None:
     """Give every process the weights of the first one."""
     if fabric.world_size > 1:
         for tensor in network.state_dict().values():

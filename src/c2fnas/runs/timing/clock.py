@@ -37,15 +37,29 @@ class ActiveTime:
 
     def __init__(self, path: Path, now: Now = time.monotonic) -> None:
         self._path, self.now = path, now
-        self._before = 0.0
+        self._before = self._preparation = 0.0
         self._began: float | None = None
 
     @property
     def seconds(self) -> float:
         """The sum so far, that of the session at work included."""
         if self._began is None:
-            return self._read()
+            return self._read()[0]
         return self._before + self.now() - self._began
+
+    @property
+    def preparation(self) -> float:
+        """The part of it in which the run was prepared, see :meth:`preparing`."""
+        return self._preparation if self._began is not None else self._read()[1]
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Count the time of a session's part as preparation: no job of a stage is at work."""
+        before, kept = self.seconds, self.preparation
+        try:
+            yield
+        finally:
+            self._preparation = kept + self.seconds - before
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -53,7 +67,7 @@ class ActiveTime:
         if self._began is not None:
             yield
             return
-        self._before, self._began = self._read(), self.now()
+        (self._before, self._preparation), self._began = self._read(), self.now()
         try:
             with polling(self._keep_if_possible, KEPT_EVERY):
                 yield
@@ -64,12 +78,13 @@ class ActiveTime:
     def _keep(self) -> None:
         """Write the sum down."""
         if self._path.with_name("fingerprint.json").exists():  # a mistake leaves nothing behind
-            write_json(self._path, {"seconds": self.seconds})
+            write_json(self._path, {"seconds": self.seconds, "preparation": self._preparation})
 
     def _keep_if_possible(self) -> None:
         """The same in a thread, since cases are prepared, plans weighed and steps timed without any other loop."""
         with suppress(OSError, UserError):  # a full disk is told of by the work itself
             self._keep()
 
-    def _read(self) -> float:
-        return float(read_json(self._path)["seconds"]) if self._path.exists() else 0.0
+    def _read(self) -> tuple[float, float]:
+        kept = read_json(self._path) if self._path.exists() else {}
+        return float(kept.get("seconds", 0.0)), float(kept.get("preparation", 0.0))
