@@ -69,7 +69,7 @@ def faults(error: ValidationError, model: type[BaseModel], known: Mapping[str, A
         else:
             missing = each["type"] == "missing" and not rest
             problem = f"{'missing, ' if missing else ''}expected {_expected(field, node, schema, known)}"
-            found[field] = Fault(field, "" if missing or rest else shown(each["input"]), problem)
+            found[field] = Fault(field, "" if each["type"] == "missing" else shown(each["input"]), problem)
     return tuple(found.values())
 
 
