@@ -70,5 +70,5 @@ def test_the_paper_keeps_its_stride_whatever_it_costs(tmp_path: Path) -> None:
     assert again(1e-9) == run.plan.patch_size != run.plan.stride
     assert again(None) is None
     assert again(1e9) is None
-    with pytest.raises(UserError, match="greater than 0"):
+    with pytest.raises(UserError, match="a number above 0"):
         again(0)
