@@ -186,7 +186,7 @@ def test_scale_prints_every_row_and_trains_on_the_devices_asked_for(
     assert executors == [("cpu:0", "cpu:1")] * 2
     lines = printed.stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["width", "0.125", "0.25"]
-    assert lines[3].startswith("Width 0.25, patch 48×48×24 cannot be told from Width 0.125, patch 48×48×24: Dice +0.03")
+    assert lines[3].startswith("Width 0.25, patch 24×24×24 cannot be told from Width 0.125, patch 24×24×24: Dice +0.03")
     assert "these two trained networks alone, over cases" in lines[4]
 
 
