@@ -10,7 +10,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["c2fnas.training.loop", "lightning_fabric.strategies", "toy", "torch.utils.tensorboard"])
+PRELOADED = ["c2fnas.training.loop", "lightning_fabric.strategies", "toy", "torch.utils.tensorboard"]
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
