@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from timed_runs import Clock, Sayings, started
 
+from c2fnas.data.layouts import read_dataset
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan, save_plan
 from c2fnas.errors import UserError
-from c2fnas.files import append_json_line, read_json
+from c2fnas.files import append_json_line, read_json, write_json
 from c2fnas.planning import affordable
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
@@ -128,6 +129,19 @@ def test_a_run_has_the_budget_and_values_that_its_plan_was_made_for(
     assert (run.config.budget, run.config.hours, run.width) == ("3h", 3, 0.125)
     assert run.plan == plan
     assert plan.batch_size == 3
+
+
+def test_folds_that_were_edited_beside_the_plan_stay(
+    dataset: Path, tmp_path: Path, clock: Clock, few: list[float]
+) -> None:
+    folder, values = tmp_path / "run", WIDTH | {"folds.by": "random", "folds.count": 3}
+    planned(dataset, folder, clock, "3h", **values)
+    run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
+    run_folds.keep_folds(run, read_dataset(dataset).sound(dataset), request_for(run.folder, overrides=values))
+    folds = read_json(folder / "folds.json")
+    write_json(folder / "folds.json", folds[::-1])
+    prepared(dataset, folder, clock)
+    assert read_json(folder / "folds.json") == folds[::-1]
 
 
 def test_another_budget_makes_another_plan_unless_it_was_edited(

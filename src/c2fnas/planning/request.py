@@ -127,7 +127,8 @@ def request_for(
     part = requested(budget, whole, base)
     if design is not None and (known is None or known.kind == "training"):
         part |= {"kind": "training", "verdict": False}
-    divides = known is None or any(name.startswith("folds.") for name in asked)
+    undivided = known is None and not (before and folder.folds.exists())  # else they may have been edited since
+    divides = undivided or any(name.startswith("folds.") for name in asked)
     drafted = draft(part, budget)
     folds = FoldChoice(**drafted.folds.model_dump()) if divides else FoldChoice()
     if known is None:
