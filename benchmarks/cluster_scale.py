@@ -210,7 +210,7 @@ s from its death to the next result | wall s | slept s |
 |--:|---|--:|--:|--:|--:|--:|--:|--:|
 {rows}
 
-Wall time is that of starting processes on these few cores: a Ray worker and a worker process for every candidate.
+Wall time is that of starting processes on these few cores: a worker process for every candidate.
 {without_ray(found)}"""
 
 
