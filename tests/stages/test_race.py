@@ -140,7 +140,7 @@ def test_entrants_find_no_place_on_a_full_disk(
 
 
 def test_entrants_train_by_a_recipe_of_their_own_length(dataset: Path, tmp_path: Path, clock: Clock) -> None:
-    """The final network's is long enough for augmentation and SGD, theirs is not."""
+    """The final network's is long enough for mirroring and SGD, theirs is not."""
     raced = Raced(dataset, tmp_path / "run", clock, **{"deployment.recipe.iterations": 20_000})
     assert raced.run.config.deployment.recipe.augmentation == "modern"
     for job, _ in raced.worker.done:

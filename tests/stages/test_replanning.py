@@ -56,18 +56,24 @@ def few(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
-def test_another_budget_before_the_start_plans_and_divides_again(
-    dataset: Path, tmp_path: Path, clock: Clock, few: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the run itself advises, in the same folder."""
-    folder, seen = tmp_path / "run", list[float]()
-    real = preparation.affordable_plan
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The hours of every plan that is made."""
+    hours, real = list[float](), preparation.affordable_plan
 
     def affordable_plan(run: Run, data: Any, request: Any, *more: Any) -> Plan:
-        seen.append(request.draft.hours)
+        hours.append(request.draft.hours)
         return real(run, data, request, *more)
 
     monkeypatch.setattr(preparation, "affordable_plan", affordable_plan)
+    return hours
+
+
+def test_another_budget_before_the_start_plans_and_divides_again(
+    dataset: Path, tmp_path: Path, clock: Clock, few: list[float], seen: list[float]
+) -> None:
+    """As the run itself advises, in the same folder."""
+    folder = tmp_path / "run"
     run = prepared(dataset, folder, clock, "demo", **WIDTH)
     assert len(ids(run)) == 6
     append_json_line(folder / "schedule.jsonl", {"stage": "coarse", "counts": {}})
@@ -129,6 +135,7 @@ def test_a_run_has_the_budget_and_values_that_its_plan_was_made_for(
     assert (run.config.budget, run.config.hours, run.width) == ("3h", 3, 0.125)
     assert run.plan == plan
     assert plan.batch_size == 3
+    assert not run.folder.asked.exists()  # run.yaml says it now
 
 
 def test_folds_that_were_edited_beside_the_plan_stay(
@@ -145,16 +152,9 @@ def test_folds_that_were_edited_beside_the_plan_stay(
 
 
 def test_another_budget_makes_another_plan_unless_it_was_edited(
-    dataset: Path, tmp_path: Path, clock: Clock, few: list[float], monkeypatch: pytest.MonkeyPatch
+    dataset: Path, tmp_path: Path, clock: Clock, few: list[float], seen: list[float]
 ) -> None:
-    folder, seen = tmp_path / "run", list[float]()
-    real = preparation.affordable_plan
-
-    def affordable_plan(run: Run, data: Any, request: Any, *more: Any) -> Plan:
-        seen.append(request.draft.hours)
-        return real(run, data, request, *more)
-
-    monkeypatch.setattr(preparation, "affordable_plan", affordable_plan)
+    folder = tmp_path / "run"
     for budget in ("demo", "3h", None):
         plan = planned(dataset, folder, clock, budget, **WIDTH)
     assert seen == pytest.approx([1 / 6, 3.0], abs=1e-6)

@@ -119,7 +119,7 @@ def network_seconds(recipe: Recipe, timings: Timings, work: Workload, stage: Pap
 
     Deployed networks alone are validated over mirrored views, and on the way where that is asked for.
     """
-    patch = timings.patch + (timings.augmentation if recipe.warped else 0)
+    patch = timings.patch + timings.augmenting(recipe)
     training = START_SECONDS + recipe.iterations * recipe.batch_size * patch
     if stage == "supernet":
         return training

@@ -37,7 +37,7 @@ OPERATIONS = 3
 """A super-network trains one of three operations at a time, and needs as much more."""
 
 RecipeOf = Callable[[PaperStage, int], Recipe]
-"""``(stage, iterations)`` to the stage's recipe of this length: it may augment and mirror from some length on."""
+"""``(stage, iterations)`` to the stage's recipe of this length: it may mirror from some length on."""
 
 Part = Literal["coarse", "supernet", "ranking"]
 PARTS: tuple[Part, ...] = ("coarse", "supernet", "ranking")

@@ -275,7 +275,7 @@ def _of_timed(run: Run, job: JobRecord, timings: Timings, macs: int) -> float | 
     devices = len(run.config.devices)
     expected = timings.beside(_beside(run) if job.folder == run.folder.race_chosen else devices, devices)
     patch = expected.patch * run.cost(design).macs / macs
-    patch += expected.augmentation if recipe.warped else 0
+    patch += expected.augmenting(recipe)
     return job.training_seconds / (job.curve.done * recipe.batch_size * patch)
 
 

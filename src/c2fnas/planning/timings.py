@@ -38,7 +38,7 @@ class Timings:
     Attributes:
         patch: forward and backward of one patch through a network in the middle of the space.
         window: forward of one window.
-        augmentation: of one patch, where a recipe has the modern one; it takes its time from the training on a CPU.
+        augmentation: of one patch, where a recipe warps patches; on a CPU it takes its time from the training.
         alone: the seconds of a job that has all the cores, in parts of those of one of several devices that share them.
     """
 
@@ -46,6 +46,10 @@ class Timings:
     window: float
     augmentation: float = 0.0
     alone: float = 1.0
+
+    def augmenting(self, recipe: Recipe) -> float:
+        """Return the seconds by which the recipe's augmentation makes a patch longer."""
+        return self.augmentation if recipe.warped else 0.0
 
     def times(self, factor: float) -> "Timings":
         """Return the same for ``factor`` times as much work, or as slow a machine."""

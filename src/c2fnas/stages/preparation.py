@@ -62,6 +62,7 @@ def _prepare(run: Run, dataset: Path, request: Request) -> Run:
         if kept is None:
             run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
         run.configure(kept or _configured(run, data, request))
+        run.folder.asked.unlink(missing_ok=True)
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
         write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))

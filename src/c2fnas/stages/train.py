@@ -27,8 +27,8 @@ from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.weights import compare
 
 SHOWN = 8
-TRAINED = "These networks are trained already: nothing is left to compute."
 """More tensors than this are told of by the part of the network that they are in."""
+TRAINED = "These networks are trained already: nothing is left to compute."
 
 
 @dataclass(frozen=True)

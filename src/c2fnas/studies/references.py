@@ -123,8 +123,7 @@ def measure_designs(payload: dict[str, Any], folder: Path, device: str) -> dict[
     for design in map(design_from_json, payload["designs"]):
         with suppress(RuntimeError):  # out of memory, say
             timings, memory = memory_of(partial(time_network, plan, design, recipe, device), device)
-            augmentation = timings.augmentation if recipe.warped else 0
-            taken = Measured(timings.patch + augmentation, timings.window, memory)
+            taken = Measured(timings.patch + timings.augmenting(recipe), timings.window, memory)
             costs[design.to_text()] = asdict(taken)
     return costs
 

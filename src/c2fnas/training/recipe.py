@@ -145,7 +145,7 @@ def modern_recipe(iterations: int) -> Recipe:
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
     (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
-    mirrored views (docs/decisions/0015).
+    mirrored views (docs/decisions/0170).
     """
     mirrored, long = iterations >= MIRRORED, iterations >= LONG
     rate = 0.01 if long else 0.004
