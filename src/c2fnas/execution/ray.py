@@ -127,14 +127,14 @@ class RayExecutor(Executor):
     def close(self) -> None:
         """Ask running jobs to save and leave; end those that haven't after the grace period, or at once on Ctrl-C."""
         self._closed = True
-        references = [task.reference for task in self._tasks]
+        left = [task.reference for task in self._tasks]
         try:
             for task in self._tasks:
                 (task.current.job.folder / STOP).touch()
-            if references:
-                ray.wait(references, num_returns=len(references), timeout=self.grace + 5)
+            if left:
+                _, left = ray.wait(left, num_returns=len(left), timeout=self.grace + 5)
         finally:
-            for reference in references:
+            for reference in left:  # not those that ended: Ray may abort where a cancellation meets a task's last word
                 ray.cancel(reference, force=True)
             self._tasks.clear()
             self._ready.clear()
