@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_cases import CLASSES
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
-from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, fold_problems, missing_classes
+from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, fold_problems, missing_classes, one_site
 from c2fnas.data.folds import (
     FoldChoice,
     Split,
@@ -241,6 +241,34 @@ def test_names_of_other_patients_are_not_told(ids: list[str]) -> None:
 
 def test_groups_that_the_data_set_names_are_not_told() -> None:
     assert alike_names(tuple(case(f"p{n}_{phase}", f"p{n}") for n in range(3) for phase in ("ED", "ES"))) is None
+
+
+SITES = [f"{site}_{n:02d}" for site, count in (("A", 22), ("B", 18)) for n in range(count)]
+
+
+def test_folds_that_validate_on_one_site_are_told_with_the_option_that_mends_it() -> None:
+    """Sequential folds of names in order, as a data set of two scanners has them; random ones spread the sites."""
+    cases = tuple(map(case, SITES))
+    (warning,) = one_site(sequential_folds(cases), "folds.json")
+    assert "'A' (22 cases) or 'B' (18)" in warning.found
+    assert warning.found.endswith("validation of fold 0, 1, 3, 4")
+    assert (warning.severity, warning.file) == ("warning", "folds.json")
+    assert "--folds random" in warning.fix
+    assert one_site(random_folds(cases), "") == ()
+    assert fold_problems(dataset_of(cases), {}, "d") == one_site(sequential_folds(cases), "d")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"hippocampus_{n:03d}" for n in range(40)],
+        [f"patient{n:03d}_frame{at:02d}" for n in range(20) for at in (1, 9)],
+        [f"case{n}" for n in range(40)],
+        [*SITES[:22], "other_1", "other_2"],
+    ],
+)
+def test_names_that_tell_no_sites(ids: list[str]) -> None:
+    assert one_site(sequential_folds(tuple(map(case, ids))), "") == ()
 
 
 def test_a_class_without_a_case_is_no_matter_of_folds() -> None:

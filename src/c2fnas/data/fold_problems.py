@@ -1,6 +1,7 @@
-"""Problems of folds that a check tells of: classes that a side lacks, names like one patient's, a case alone."""
+"""Problems of folds that a check tells of: classes that a side lacks, names like one patient's, sites, a case alone."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,6 +44,7 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
         return (*names, problem)
     if not folds[0].validation:
         return (*names, unmeasurable(dataset, file))
+    names += one_site(folds, file)
     if any(case.id not in present for case in dataset.training):
         return names
     return (*names, *missing_classes(class_counts(folds, present, len(dataset.classes)), dataset.classes, file))
@@ -93,6 +95,33 @@ def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass]
     )
     expected = "every class on both sides of every fold"
     return (Problem("", str(file), some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix, "warning"),)
+
+
+def one_site(splits: Sequence[Split], file: object) -> tuple[Problem, ...]:
+    """Return a warning where names begin with one of a few words, as with a site's, and a fold validates on one alone.
+
+    Such a fold is harder or easier than the others, and its Dice is not that of new cases. ``file``: what it names.
+
+    >>> halves = [Split(("b",), tuple(f"a_{n}" for n in range(9))), Split(("a",), tuple(f"b_{n}" for n in range(9)))]
+    >>> print(one_site(halves, "")[0].found)
+    names that begin with 'a' (9 cases) or 'b' (9), and all of one kind in the validation of fold 0, 1
+    """
+    held = [Counter(_beginning(case) for case in split.validation) for split in splits]
+    sites = sum(held, Counter())
+    if len(sites) < 2 or min(sites.values()) <= LARGEST_GROUP:
+        return ()
+    alone = [str(number) for number, beginnings in enumerate(held) if len(beginnings) == 1]
+    if not alone:
+        return ()
+    (first, count), *others = sorted(sites.items())
+    named = some([f"{first!r} ({count} cases)", *(f"{site!r} ({n})" for site, n in others)], SHOWN_CLASSES, " or ")
+    found = f"names that begin with {named}, and all of one kind in the validation of fold {', '.join(alone)}"
+    fix = "If names begin with the site or the scanner, spread these over the folds: `--folds random`, by a `--seed`."
+    return (Problem("", str(file), found, "every kind in the validation of every fold", fix, "warning"),)
+
+
+def _beginning(case: str) -> str:
+    return re.split(r"[-_. ]", case, maxsplit=1)[0]
 
 
 def alike_names(cases: Sequence[Case]) -> Problem | None:

@@ -6,7 +6,7 @@ from typing import Any
 from c2fnas.data.cache import disk_needed
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, unmeasurable
+from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, one_site, unmeasurable
 from c2fnas.data.folds import FoldChoice, Split, chosen_groups, make_folds, refuse_undivided
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import Problem
@@ -35,7 +35,7 @@ def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
 def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
     """Return the folds in the run folder, made where there are none, and true if they are new.
 
-    The groups that cases share are kept with them. Warnings about classes that a fold lacks go to the reporter.
+    The groups that cases share are kept with them. Warnings about what a fold lacks go to the reporter.
 
     Raises:
         UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
@@ -134,7 +134,8 @@ def _tell_missing(
     counts = class_counts(folds, present, len(dataset.classes))
     alone = not folds[0].validation
     name = folder.folds.name
-    warnings = (unmeasurable(dataset, name),) if alone else missing_classes(counts, dataset.classes, name)
+    lacking = missing_classes(counts, dataset.classes, name)
+    warnings = (unmeasurable(dataset, name),) if alone else (*lacking, *one_site(folds, name))
     tell_warnings(warnings, reporter)
     _keep_warnings(dataset, folder, warnings, counts)
 
