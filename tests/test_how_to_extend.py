@@ -82,7 +82,7 @@ def test_a_layout_is_added_in_one_file(tmp_path: Path) -> None:
     done = python(source, "-m", "c2fnas", "check", pairs)
     assert done.returncode == 2, done.stderr
     assert "phantom_000.nii.gz" in done.stdout
-    assert "Pairs: 5 training and 1 test cases, 1 errors" in done.stdout
+    assert "Pairs: 5 training and 1 test cases, 1 error" in done.stdout
     shutil.copy(phantoms / "labelsTr" / "phantom_000.nii.gz", pairs / "labels")
     assert python(source, "-m", "c2fnas", "check", pairs).returncode == 0
     done = python(

@@ -50,7 +50,7 @@ def test_a_forgotten_channel_number_is_one_error_that_says_it(names: list[str], 
     line, summary = said(nnunet(tmp_path, files, files))
     assert f"{len(names)} images without a channel's number" in line
     assert f"{names[0]}_0000.nii.gz" in line
-    assert "1 errors" in summary
+    assert "1 error" in summary
 
 
 def test_forgotten_in_some_the_others_are_read(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_channel_too_many_is_one_line_whatever_the_cases(tmp_path: Path) -> No
     images = [f"{name}_{number:04d}.nii.gz" for name in "abcdefg" for number in (0, 1)]
     line, summary = said(nnunet(tmp_path, images, [f"{name}.nii.gz" for name in "abcdefg"]))
     assert "a channel 0001 of 7 cases" in line
-    assert "1 errors" in summary
+    assert "1 error" in summary
 
 
 def test_an_ending_that_no_file_has_is_named_with_one_that_they_have(tmp_path: Path) -> None:

@@ -458,7 +458,7 @@ def test_in_words_a_problem_of_many_cases_stands_once(tmp_path: Path) -> None:
     assert "a_label.nii.gz" in lines[0]
     assert "b_label.nii.gz: found labels stored as float32" in lines[0]
     assert lines[1].startswith("error: ")
-    assert lines[2] == "Small: 5 training and 0 test cases, 1 errors, 2 warnings."
+    assert lines[2] == "Small: 5 training and 0 test cases, 1 error, 2 warnings."
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_a_case_more_is_another_data_set(work: Path) -> None:
 def test_errors_in_the_data_are_refused_with_the_command_that_lists_them(work: Path) -> None:
     shutil.rmtree(work / "run")
     spoil_label(work, "phantom_002", 9)
-    with pytest.raises(UserError, match=r"1 errors.*phantom_002.*found label 9.*c2fnas check"):
+    with pytest.raises(UserError, match=r"1 error.*phantom_002.*found label 9.*c2fnas check"):
         again(work)
     assert not (work / "run" / "fingerprint.json").exists()
 

@@ -35,7 +35,7 @@ def check(result: "Check") -> str:
     lines = told(result.problems)
     data, warnings = result.scan.dataset, len(result.problems) - result.errors
     cases = f"{len(data.training)} training and {len(data.test)} test cases"
-    lines.append(f"{data.name}: {cases}, {result.errors} errors, {warnings} warnings.")
+    lines.append(f"{data.name}: {cases}, {plural(result.errors, 'error')}, {plural(warnings, 'warning')}.")
     if result.folder is not None:
         lines += [f"corrected: {each.copy}: {each.fixed}" for each in result.fixed]
         count = len(result.fixed)

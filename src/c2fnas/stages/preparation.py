@@ -121,12 +121,15 @@ def _scan(reading: Reading, run: Run) -> Scan:
     found = scan_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
-    reporter.finish("check", f"{len(errors)} errors, {len(warnings)} warnings")
+    reporter.finish("check", f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}")
     hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
     if hindering:
         raise UserError(_refusal(dataset, hindering))
     if errors:
         reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+    of_cases = [problem for problem in warnings if problem.case]
+    if of_cases:
+        reporter.say(f"{plural(len(of_cases), 'warning')} about single cases. {_hint(dataset)}")
     tell_warnings([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
@@ -135,7 +138,8 @@ def _scan(reading: Reading, run: Run) -> Scan:
 def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
     told = [line.removeprefix("error: ") for line in lines(errors)]
     more = f" ... and {len(told) - SHOWN} more kinds." if len(told) > SHOWN else ""
-    return f"{dataset.root}: {len(errors)} errors in the data set: {' '.join(told[:SHOWN])}{more} {_hint(dataset)}"
+    count = plural(len(errors), "error")
+    return f"{dataset.root}: {count} in the data set: {' '.join(told[:SHOWN])}{more} {_hint(dataset)}"
 
 
 def _hint(dataset: Dataset) -> str:
