@@ -9,7 +9,7 @@ import pytest
 
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.data.plan import Plan
-from c2fnas.planning.choice import Candidate, choose_plan, close_ones
+from c2fnas.planning.choice import ALIKE, Candidate, choose_plan, close_ones
 from c2fnas.planning.labels import SampledLabel
 from c2fnas.planning.plan import make_plan
 
@@ -68,7 +68,7 @@ def chosen(
 
 HEART = ((192, 192, 12), (1.0, 1.0, 1.0), (30.0, 30.0, 5.0))
 ATRIUM = ((200, 150, 88), (0.6, 0.6, 0.6), (40.0, 25.0, 20.0))
-SMALL = ((36, 50, 35), (1.0, 1.0, 1.0), (8.0, 12.0, 7.0))
+SMALL = ((36, 50, 35), (1.0, 1.0, 1.0), (4.0, 9.0, 4.0))
 
 
 @pytest.mark.parametrize(("data", "axes"), [(HEART, (0, 1)), (ATRIUM, (0, 1, 2))])
@@ -80,6 +80,18 @@ def test_the_less_time_the_coarser(data: Any, axes: tuple[int, ...]) -> None:
     others = [axis for axis in range(3) if axis not in axes]
     assert (spacings[0][others] == np.array(data[1])[others]).all()
     assert (spacings[-1] <= 1.5 * np.array(data[1]) + 1e-6).all()  # where a patch holds it all, context weighs too
+
+
+def test_while_views_are_few_the_plan_that_pays_for_most_of_those_that_are_alike() -> None:
+    """Four fifths of an hour of a core on the heart: the finest grid is expected to be best, by less than is known."""
+    found = chosen(*HEART, 2800)
+    best = max(each.expected for each in found if each.allowed)
+    alike = [each for each in found if each.allowed and each.expected >= best - ALIKE]
+    assert len(alike) > 1
+    assert found[0].views == max(each.views for each in alike)
+    assert found[0].expected < best
+    well_paid = chosen(*HEART, 864_000)
+    assert well_paid[0].expected == max(each.expected for each in well_paid if each.allowed)
 
 
 def test_small_volumes_keep_their_grid() -> None:

@@ -36,7 +36,7 @@ CONTEXT, SURROUNDINGS = 0.1, 2.0
 or the whole case."""
 MOST_MEASURED = 3
 """Patches whose steps are timed before one is chosen."""
-ALIKE = 0.005
+ALIKE = 0.02
 """Plans that are expected to differ by less are alike: while views are few, the one that pays for most comes first."""
 CLOSE, MOST_ENTRANTS = 0.03, 3
 """Plans that are expected to differ by less are raced, so many of them."""
