@@ -34,7 +34,7 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
     if not dataset.training:
         return ()
     alike = alike_names(dataset.training)
-    names = (replace(alike, file=str(file)),) if alike else ()
+    names: tuple[Problem, ...] = (replace(alike, file=str(file)),) if alike else ()
     try:
         folds = make_folds(dataset)
     except UserError as error:
