@@ -105,11 +105,17 @@ def test_a_cluster_without_room_is_waited_for(tmp_path: Path, cluster: Any, conn
     assert outcome.succeeded
 
 
-def test_closing_lets_a_running_job_save(tmp_path: Path, connect: Callable[..., Any]) -> None:
+def test_closing_lets_a_running_job_save(
+    tmp_path: Path, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that ended when asked is not cancelled: Ray may abort the driver there."""
+    cancelled = list[Any]()
+    monkeypatch.setattr(ray, "cancel", lambda reference, **options: cancelled.append(reference))
     with connect(grace=20) as executor:
         executor.submit(job(tmp_path, "saves_when_asked"))
         until((tmp_path / "one/began").exists)
     assert (tmp_path / "one/saved").exists()
+    assert cancelled == []
 
 
 DRIVER = """

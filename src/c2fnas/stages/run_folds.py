@@ -132,10 +132,11 @@ def _tell_missing(
 ) -> None:
     present = {case.id: [index for index, count in enumerate(case.voxels) if count] for case in fingerprint.cases}
     counts = class_counts(folds, present, len(dataset.classes))
-    alone = not folds[0].validation
     name = folder.folds.name
-    lacking = missing_classes(counts, dataset.classes, name)
-    warnings = (unmeasurable(dataset, name),) if alone else (*lacking, *one_site(folds, name))
+    if folds[0].validation:
+        warnings = (*missing_classes(counts, dataset.classes, name), *one_site(folds, name))
+    else:
+        warnings = (unmeasurable(dataset, name),)
     tell_warnings(warnings, reporter)
     _keep_warnings(dataset, folder, warnings, counts)
 
