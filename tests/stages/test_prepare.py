@@ -280,7 +280,7 @@ def test_errors_in_test_cases_are_told_and_let_pass(work: Path) -> None:
     assert [(each["case"], each["severity"]) for each in kept] == [("phantom_006", "error")]
 
 
-def test_warnings_are_kept(work: Path) -> None:
+def test_warnings_are_kept_and_those_about_cases_are_told_of(work: Path) -> None:
     shutil.rmtree(work / "run")
     path = work / "data" / "labelsTr" / "phantom_001.nii.gz"
     image = nibabel.load(path)
@@ -289,9 +289,13 @@ def test_warnings_are_kept(work: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
     manifest = json.loads((work / "data" / "dataset.json").read_text())
     (work / "data" / "dataset.json").write_text(json.dumps(manifest | {"numTraining": 9}))
-    again(work)
+    listener = Listener()
+    again(work, reporter=listener)
     problems = json.loads((work / "run" / "check.json").read_text())["problems"]
     assert [(each["case"], each["severity"]) for each in problems] == [("", "warning"), ("phantom_001", "warning")]
+    assert [
+        text for text in listener.said if text.startswith("1 warning about single cases.") and "c2fnas check" in text
+    ]
 
 
 def validation(work: Path) -> list[tuple[str, ...]]:
