@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
+from c2fnas.data.arrays import read_array
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import CaseFingerprint, content_hash
 from c2fnas.data.normalisation import SAMPLES_PER_CASE, Moments, NormalisedImage, with_statistics
@@ -281,7 +282,7 @@ def _rename(unfinished: Path, finished: Path) -> None:
 
 def _open(path: Path, mode: Literal["r"] | None = "r") -> np.ndarray:
     try:
-        return np.load(path, mmap_mode=mode, allow_pickle=False)
+        return read_array(lambda: np.load(path, mmap_mode=mode, allow_pickle=False))
     except (OSError, ValueError) as error:
         refuse_exhaustion(path, error)
         raise UserError(f"{path}: damaged ({error}). Delete {path.parent} and prepare the run again.") from error

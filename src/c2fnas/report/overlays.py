@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 
+from c2fnas.data.arrays import read_array
 from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.folds import Fold
 from c2fnas.data.plan import load_plan
@@ -140,7 +141,7 @@ class Predictions:
             self.say(f"Predicting {case.id} with the model of fold {fold.fold} ...")
             labels = predict_case(fold.model, case, self.precision, self.device)
             write_atomically(kept, lambda path: np.save(path, labels))
-        return np.load(kept, allow_pickle=False)
+        return read_array(lambda: np.load(kept, allow_pickle=False))
 
 
 def read_overlays(final: FinalSummary, predictions: Predictions) -> tuple[Overlay, ...]:

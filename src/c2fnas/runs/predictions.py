@@ -6,6 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from c2fnas.data.arrays import read_array
 from c2fnas.data.cache import PreparedCase
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically
@@ -33,7 +34,7 @@ def kept_prediction(folder: Path, case: PreparedCase) -> np.ndarray | None:
     path = _place(folder, case)
     try:
         with np.load(path, allow_pickle=False) as content:
-            return np.asarray(content["labels"])
+            return read_array(lambda: np.asarray(content["labels"]))
     except (OSError, ValueError, KeyError, BadZipFile):
         return None
 
