@@ -10,7 +10,7 @@ MOST_READS = 20
 def read_array(read: Callable[[], Read]) -> Read:
     """Return what ``read`` loads from an ``.npy`` or ``.npz`` file, reading again where Python stumbled over itself.
 
-    numpy parses the head of a file as a Python literal. Python up to 3.12 counts the depth of that in one place for all
+    numpy parses the head of a file as a Python literal. Python 3.11 counts the depth of that in one place for all
     threads, and raises ``SystemError`` where another thread, or a finalizer, parses too meanwhile
     (https://github.com/python/cpython/issues/106905). The file is in order; the next read succeeds.
 
