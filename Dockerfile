@@ -1,6 +1,8 @@
-# An image with the command c2fnas, for a CPU or, by --build-arg DEVICE=cuda, for NVIDIA GPUs.
+# An image with the command c2fnas, for a CPU or, by --build-arg DEVICE=cuda, for NVIDIA GPUs. --build-arg EXTRAS=ray adds
+# extras of pyproject.toml.
 FROM python:3.12-slim-bookworm AS build
 ARG DEVICE=cpu
+ARG EXTRAS=
 ARG CPU_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
@@ -12,7 +14,7 @@ RUN if [ "$DEVICE" = cuda ]; then pip install --constraint constraints.txt torch
     else pip install --constraint constraints.txt --index-url "$CPU_INDEX" torch; fi
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN pip install --constraint constraints.txt '.[formats,dicom,onnx,bundle]'
+RUN pip install --constraint constraints.txt ".[formats,dicom,onnx,bundle${EXTRAS:+,$EXTRAS}]"
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/c2fnas /opt/c2fnas
