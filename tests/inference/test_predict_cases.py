@@ -20,10 +20,11 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.preprocess import prepare_image
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion
-from c2fnas.inference.options import Vote
+from c2fnas.inference.options import Extras, Vote
 from c2fnas.inference.package import Package, load_package
 from c2fnas.inference.predict import predict_cases
-from c2fnas.inference.prediction_files import find_cases, read_record
+from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.prediction_folder import Record
 from c2fnas.inference.predictor import Predictor
 
 VALUES = np.array([0, 2, 5])
@@ -244,6 +245,63 @@ def test_a_case_that_fails_leaves_no_prediction_that_is_out_of_date(tmp_path: Pa
     assert not (tmp_path / "out" / "case1.nii.gz").exists()
 
 
+def test_another_image_of_the_same_name_is_predicted_though_it_is_older(tmp_path: Path) -> None:
+    one, out = model(tmp_path), tmp_path / "out"
+    predict_cases(predictor(one), images(tmp_path / "in", 2), out)
+    others = images(tmp_path / "others", 2)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.int16), np.eye(4)), others[1].images[0])
+    os.utime(others[1].images[0], (1, 1))
+    os.utime(others[0].images[0], ns=(0, (tmp_path / "in" / "case0.nii.gz").stat().st_mtime_ns))
+    predicted = predict_cases(predictor(one), others, out)
+    assert (predicted.done, predicted.kept) == (("case1",), ("case0",)), (
+        "case0 is a copy of the image that was predicted"
+    )
+    assert read(out / "case1.nii.gz").shape == (5, 6, 7)
+
+
+def test_a_record_of_an_earlier_version_goes_by_the_time_of_change(tmp_path: Path) -> None:
+    one, out, cases = model(tmp_path), tmp_path / "out", images(tmp_path / "in", 2)
+    predict_cases(predictor(one), cases, out)
+    record = json.loads((out / "prediction.json").read_text())
+    del record["images"]
+    (out / "prediction.json").write_text(json.dumps(record))
+    later = (out / "case1.nii.gz").stat().st_mtime + 10
+    os.utime(cases[1].images[0], (later, later))
+    assert predict_cases(predictor(one), cases, out).done == ("case1",)
+    assert predict_cases(predictor(one), cases, out).done == ()
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '"a"', '{"spacings": 3}', '{"images": {"a": 1}}'])
+def test_a_record_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prediction.json").write_text(text)
+    with pytest.raises(UserError, match=r"prediction\.json: not the record"):
+        predict_cases(predictor(model(tmp_path)), images(tmp_path / "in", 1), tmp_path / "out")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_name_of_a_file_is_no_folder_for_labels(there: bool, tmp_path: Path) -> None:
+    place = tmp_path / "labels.nii.gz"
+    if there:
+        place.write_bytes(b"mine")
+    with pytest.raises(UserError, match="labels go to a folder"):
+        predict_cases(predictor(model(tmp_path)), images(tmp_path / "in", 1), place)
+    assert place.exists() == there
+
+
+def test_files_that_no_prediction_has_written_stay(tmp_path: Path) -> None:
+    one, out = model(tmp_path), tmp_path / "out"
+    out.mkdir()
+    for name in ("case0.png", "case0_probabilities.npz"):
+        (out / name).write_bytes(b"mine")
+    cases = images(tmp_path / "in", 1)
+    wanted = replace(predictor(one), extras=Extras(preview=True))
+    with pytest.raises(UserError, match=r"case0\.png: here already"):
+        predict_cases(wanted, cases, out)
+    assert predict_cases(predictor(one), cases, out).done == ("case0",)
+    assert {(out / name).read_bytes() for name in ("case0.png", "case0_probabilities.npz")} == {b"mine"}
+
+
 def test_the_record_tells_what_made_the_labels(tmp_path: Path) -> None:
     one = model(tmp_path)
     predict_cases(predictor(one), images(tmp_path / "in", 1), tmp_path / "out")
@@ -266,7 +324,9 @@ def test_a_spacing_that_a_case_states_otherwise_predicts_it_again(tmp_path: Path
     assert done(None, (1, 1, 3), (2, 2, 2)) == ("case1", "case2")
     assert done(None, (1, 1, 3), (2, 2, 2)) == ()
     stated = {"case1.nii.gz": (1, 1, 3), "case2.nii.gz": (2, 2, 2)}
-    assert read_record(out) == (predictor(one).maker, stated), "as a run asks whether other models have labelled there"
+    record = Record.read(out)
+    assert record.maker == predictor(one).maker, "as a run asks whether other models have labelled there"
+    assert record.spacings == stated
     assert predict_cases(predictor(one), cases[:1], out).done == ()
     assert done(None, (1, 1, 2), (2, 2, 2)) == ("case1",), "a call for other cases forgets no spacing"
     assert np.array_equal(nibabel.load(out / "case1.nii.gz").get_fdata(), first)

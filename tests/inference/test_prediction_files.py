@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from c2fnas.errors import UserError
-from c2fnas.inference.prediction_files import find_cases, output_name
+from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.prediction_folder import output_name
 
 
 def folder_of(root: Path, *names: str) -> Path:

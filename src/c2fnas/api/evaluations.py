@@ -145,11 +145,12 @@ def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[Lab
     """Refuse distances by headers that the model of ``--classes`` knows to be wrong, or that others were stated for."""
     from c2fnas.evaluation.label_files import unstated
     from c2fnas.inference.package import PLAN, read_plan
-    from c2fnas.inference.prediction_files import read_record
+    from c2fnas.inference.prediction_folder import Record
     from c2fnas.inference.pretrained import is_package, model_folders, on_disk_or_pretrained
 
-    maker, spacings = read_record(predictions)
-    lost = [pair.label for pair in pairs if "spacing" in (maker or {}) or pair.prediction.name in spacings]
+    record = Record.read(predictions)
+    stated = "spacing" in (record.maker or {})
+    lost = [pair.label for pair in pairs if stated or pair.prediction.name in record.spacings]
     path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
     if path.is_dir() and not (path / "dataset.json").is_file() and is_package(model := model_folders([path])[0]):
         lost += unstated(pairs, read_plan(model / PLAN).stated_headers)

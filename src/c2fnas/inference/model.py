@@ -18,7 +18,8 @@ from c2fnas.data.formats import suffix_of
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.inference.options import Options, Vote
-from c2fnas.inference.prediction_files import find_cases, is_folder_of_images, output_name, read_paths
+from c2fnas.inference.prediction_files import find_cases, is_folder_of_images, read_paths
+from c2fnas.inference.prediction_folder import output_name
 from c2fnas.inference.pretrained import is_archive, model_folders
 from c2fnas.notebook import Bars, in_notebook
 from c2fnas.shapes import Size, Spacing

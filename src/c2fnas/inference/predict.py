@@ -11,7 +11,7 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
 from c2fnas.errors import UserError
-from c2fnas.inference.prediction_files import PredictionFolder
+from c2fnas.inference.prediction_folder import PredictionFolder
 from c2fnas.inference.predictor import Image, Predictor, Prepared
 from c2fnas.inference.quality import foresee, grids_of
 from c2fnas.inference.sinks import RestoringSink

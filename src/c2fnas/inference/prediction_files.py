@@ -1,39 +1,22 @@
-"""Files of a prediction: the cases of a file or folder, and the folder that labels go to.
-
-What made the labels is written down beside them, so that a second call carries on.
-"""
+"""The cases that are to be predicted: of files, folders, lists and tables."""
 
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
-from typing import Any, TextIO
-
-import numpy as np
+from typing import TextIO
 
 from c2fnas.data.dataset import Case
-from c2fnas.data.formats import FORMATS, suffix_of, volume_files, without_suffix
+from c2fnas.data.formats import FORMATS, suffix_of, without_suffix
 from c2fnas.data.formats.dicom import find_series, is_dicom
-from c2fnas.data.formats.dicom_seg import SUFFIX as SEG
-from c2fnas.data.formats.dicom_seg import is_segmentation
-from c2fnas.data.geometry import Geometry
 from c2fnas.data.layouts import load_dataset
-from c2fnas.data.plan import Plan
-from c2fnas.data.volume import label_suffix
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, write_atomically, write_json
-from c2fnas.inference.options import LABELS_ALONE, Extras
-from c2fnas.inference.statistics import StatisticsFiles
-from c2fnas.shapes import Spacing
 
 CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 Source = str | os.PathLike[str]
-RECORD, SPACINGS = "prediction.json", "spacings"
-PROBABILITIES, PREVIEW = "_probabilities.npz", ".png"
 
 
 def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -> tuple[Path, ...]:
@@ -50,7 +33,7 @@ def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -
         if str(path) == "-":
             found += _lines((stdin or sys.stdin).read())
         elif path.suffix.lower() == ".txt" and path.is_file():
-            found += _lines(path.read_text(encoding="utf-8-sig"))
+            found += _lines(_text_of(path))
         else:
             found.append(path)
     for path in found:
@@ -94,170 +77,21 @@ def _cases_at(path: Path, channels: int) -> tuple[Case, ...]:
     if path.suffix.lower() in (".csv", ".tsv"):
         table = load_dataset(path)
         return tuple(replace(case, label=None) for case in (*table.training, *table.test))
-    case = without_suffix(path)
-    match = CHANNEL_FILE.fullmatch(case)
-    siblings = path.parent.glob(f"{escape(match['case'])}_[0-9][0-9][0-9][0-9]{suffix_of(path)}") if match else ()
-    return tuple(each for each in _cases(sorted({path, *siblings}), channels) if path in each.images)
+    match, files = CHANNEL_FILE.fullmatch(without_suffix(path)), {path}
+    if match:
+        files |= {each for each in path.parent.glob(f"{escape(match['case'])}_*") if suffix_of(each) == suffix_of(path)}
+    return tuple(each for each in _cases(sorted(files), channels) if path in each.images)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read as a list of paths, a line each, in UTF-8 ({error}).") from error
 
 
 def _lines(text: str) -> list[Path]:
     return [Path(line.strip()) for line in text.splitlines() if line.strip()]
-
-
-def output_name(case: Case, dicom_seg: bool = False) -> str:
-    """Return the file name of a case's labels: that of its image, without a channel's number, in the same format."""
-    return case.id + (SEG if dicom_seg else label_suffix(case.images[0]))
-
-
-def save_probabilities(path: Path, values: np.ndarray, place: Geometry, plan: Plan) -> None:
-    """Write class probabilities ``[classes, i, j, k]`` as a compressed ``.npz`` of NumPy.
-
-    Besides ``probabilities`` (half precision) it holds ``affine``, 4×4 from voxel indices to millimetres (right,
-    anterior, superior), and ``classes``, their names; regions have none for the background.
-
-    Args:
-        path: Of the file.
-        values: The probabilities.
-        place: Their grid.
-        plan: Names the classes.
-
-    Raises:
-        UserError: the file can't be written.
-    """
-    names, half = np.array([each.name for each in plan.classes[-plan.outputs :]]), values.astype(np.float16, copy=False)
-    write_atomically(
-        path, lambda temporary: np.savez_compressed(temporary, probabilities=half, affine=place.matrix, classes=names)
-    )
-
-
-@dataclass(frozen=True)
-class PredictionFolder:
-    """A folder of labels by one maker: the models and every option that changes labels.
-
-    Args:
-        root: The folder.
-        extras: What is written there beside labels.
-    """
-
-    root: Path
-    extras: Extras = LABELS_ALONE
-
-    def path(self, case: Case) -> Path:
-        """Return the file of a case's labels."""
-        return self.root / output_name(case, self.extras.dicom_seg)
-
-    def probabilities(self, case: Case) -> Path:
-        """Return the file of a case's class probabilities."""
-        return self.root / f"{case.id}{PROBABILITIES}"
-
-    def preview(self, case: Case) -> Path:
-        """Return the file of a case's picture."""
-        return self.root / f"{case.id}{PREVIEW}"
-
-    @cached_property
-    def statistics(self) -> StatisticsFiles:
-        """The figures of the folder's cases."""
-        return StatisticsFiles(self.root)
-
-    def _paths(self, case: Case) -> tuple[Path, ...]:
-        """The files that are asked for; labels last, as they are written."""
-        asked = [self.probabilities(case)] if self.extras.probabilities else []
-        asked += [self.preview(case)] if self.extras.preview else []
-        return (*asked, self.path(case))
-
-    def claim(self, cases: Sequence[Case], maker: dict[str, Any], *, overwrite: bool) -> tuple[Case, ...]:
-        """Take the folder for ``maker`` and return the cases that are yet to be predicted.
-
-        A prediction that is there counts where the same maker made it, by the spacing that its case states, and its
-        images have not changed since; ``overwrite`` predicts all again, and takes the folder from another maker, whose
-        predictions it replaces.
-
-        Raises:
-            UserError: two cases share a file, a prediction would replace an image, or the files are another's.
-        """
-        self._refuse_clashes(cases)
-        known, stated = read_record(self.root)
-        if known != maker:
-            self._take_over(cases, overwrite)
-            stated = {}
-        own = {self.path(case).name: case.spacing for case in cases}
-        self._clear_leftovers(cases)
-        open_ = tuple(
-            case
-            for case in cases
-            if overwrite or stated.get(name := self.path(case).name) != own[name] or not self._is_current(case)
-        )
-        self.statistics.drop(case.id for case in open_)
-        for case in open_:  # one that fails must not leave what is out of date
-            for path in (self.path(case), self.probabilities(case), self.preview(case)):
-                path.unlink(missing_ok=True)
-        spacings = {name: spacing for name, spacing in {**stated, **own}.items() if spacing}
-        if (known, stated) != (maker, spacings):
-            write_json(self.root / RECORD, {**maker, **({SPACINGS: spacings} if spacings else {})})
-        return open_
-
-    def _take_over(self, cases: Sequence[Case], overwrite: bool) -> None:
-        """Remove another maker's predictions of ``cases``; there must be none of other cases, which would seem ours."""
-        outputs = {self.path(case) for case in cases}
-        others = sorted(file for file in self.root.glob("[!.]*") if _is_label(file)) if self.root.is_dir() else []
-        if others and not overwrite:
-            raise UserError(
-                f"{self.root}: {len(others)} volumes are here already that these models and options have not made, "
-                f"such as {others[0].name}. Choose another folder, or give --overwrite to replace them."
-            )
-        strangers = [file for file in others if file not in outputs]
-        if strangers:
-            raise UserError(
-                f"{self.root}: {len(strangers)} volumes here are of other cases, such as {strangers[0].name}, and of "
-                "other models or options; a folder holds predictions of one kind. Choose another folder."
-            )
-        for file in others:
-            file.unlink()
-
-    def _is_current(self, case: Case) -> bool:
-        try:
-            changed = max(file.stat().st_mtime_ns for image in case.images for file in volume_files(image))
-            there = all(path.stat().st_mtime_ns >= changed for path in self._paths(case))
-        except OSError:
-            return False
-        return there and (case.id in self.statistics or not self.extras.statistics)
-
-    def _refuse_clashes(self, cases: Sequence[Case]) -> None:
-        owner: dict[Path, Case] = {}
-        images = {image.resolve() for case in cases for image in case.images}
-        if self.extras.dicom_seg and (others := [image for image in images if not is_dicom(image)]):
-            raise UserError(f"{others[0]}: not DICOM, and a SEG refers to a series. Leave --format dicom-seg out.")
-        places = [(each, path) for each in cases for path in self._paths(each)]
-        if self.extras.statistics:
-            places += [(each, self.root / f"statistics.json: {each.id}") for each in cases]
-        for case, path in places:
-            if path.resolve() in images:
-                raise UserError(f"{path}: the prediction would replace an image. Choose another --output folder.")
-            if path in owner:
-                raise UserError(
-                    f"{case.images[0]} and {owner[path].images[0]} would both be predicted into {path}. Rename one of "
-                    "them, or predict them into two folders."
-                )
-            owner[path] = case
-
-    def _clear_leftovers(self, cases: Sequence[Case]) -> None:
-        """Remove what a kill in the middle of a write has left."""
-        names = {path.name for case in cases for path in self._paths(case)}
-        for path in self.root.glob(".[0-9]*-*"):
-            if path.name.partition("-")[2] in names:
-                path.unlink(missing_ok=True)
-
-
-def read_record(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Spacing]]:
-    """Return the maker of the labels in a folder, None where none tells, and by file the spacings that cases stated."""
-    record = folder / RECORD
-    if not record.is_file() or not isinstance(maker := read_json(record), dict):
-        return None, {}
-    return maker, {name: tuple(spacing) for name, spacing in maker.pop(SPACINGS, {}).items()}
-
-
-def _is_label(file: Path) -> bool:
-    return bool(suffix_of(file)) or is_segmentation(file)
 
 
 def _cases(files: Iterable[Path], channels: int) -> tuple[Case, ...]:

@@ -21,7 +21,7 @@ from c2fnas.inference.components import keep_largest
 from c2fnas.inference.ensemble import Ensemble, Mirrored
 from c2fnas.inference.options import LABELS_ALONE, Extras, Vote
 from c2fnas.inference.package import ModelPlan, Package
-from c2fnas.inference.prediction_files import PredictionFolder, save_probabilities
+from c2fnas.inference.prediction_folder import PredictionFolder, save_probabilities
 from c2fnas.inference.preview import draw_preview, save_preview
 from c2fnas.inference.quality import foresee, remarks
 from c2fnas.inference.sinks import Keep, RestoringSink

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import Volume
+from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_atomically, write_json
 
 Json = dict[str, Any]
@@ -62,6 +63,10 @@ class StatisticsFiles:
         self._json, self._csv = folder / "statistics.json", folder / "statistics.csv"
         self._journal = folder / ".statistics.jsonl"
         self._rows: dict[str, Json] = read_json(self._json) if self._json.exists() else {}
+        if not isinstance(self._rows, dict) or any("classes" not in row for row in self._rows.values()):
+            raise UserError(
+                f"{self._json}: not the statistics of predictions. Choose another folder, or move the file."
+            )
         self._rows |= {row.pop("case"): row for row in read_json_lines(self._journal)}
         self._changed = self._journal.exists()
 

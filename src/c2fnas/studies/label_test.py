@@ -7,7 +7,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Options
 from c2fnas.inference.predict import predict_cases
-from c2fnas.inference.prediction_files import read_record
+from c2fnas.inference.prediction_folder import Record
 from c2fnas.inference.predictor import Predictor
 from c2fnas.runs.run import Run
 from c2fnas.stages.deployment import trained_folds
@@ -50,5 +50,5 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
 def _of_other_models(folder: Path, predictor: Predictor) -> bool:
     """True if other models have labelled into ``folder`` before."""
-    maker, _ = read_record(folder)
+    maker = Record.read(folder).maker
     return maker is not None and maker != predictor.maker
