@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from c2fnas.errors import UserError
 
@@ -105,6 +105,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
 
 
+def is_there(path: Path) -> bool:
+    """Return true if something has this path; a text that no path can be, such as one too long, is nothing's."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def append_json_line(path: Path, value: Any) -> None:
     """Append ``value`` as one line of JSON.
 
@@ -113,10 +121,18 @@ def append_json_line(path: Path, value: Any) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value, allow_nan=False) + "\n")
+        line = json.dumps(value, allow_nan=False) + "\n"
+        with path.open("ab+") as file:
+            if file.tell() and not _ends_a_line(file):
+                line = f"\n{line}"  # a crash has torn the last one
+            file.write(line.encode())
     except OSError as error:
         raise cannot_be_written(path, error, "the lines before are intact") from error
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def read_json_lines(path: Path) -> Iterator[Any]:

@@ -242,6 +242,10 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(
         return error
 
     assert "no volumes here" in refusal(root / "nowhere", root / "labels")
+    names = ",".join(f"organ number {number}" for number in range(40))  # longer than a path can be
+    assert scores(root, monkeypatch, "--classes", names)["per_class"].keys() >= {"organ number 0"}
+    capsys.readouterr()
+    assert "tolerance" in refusal(root / "predictions", root / "labels", "--surface-tolerance", "nan")
     assert "a.nii.gz" in refusal(root / "predictions", root / "labels", "--classes", "organ")  # has a value 2
     write(root / "predictions" / "e.nii.gz", [0, 1])
     assert "e.nii.gz" in refusal(root / "predictions", root / "labels")  # no such label
@@ -249,3 +253,41 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(
     assert "size" in refusal(root / "predictions", root / "labels")
     write(root / "labels" / "e.nii.gz", [0, 1], spacing=2.0)
     assert "affine" in refusal(root / "predictions", root / "labels")
+
+
+@pytest.mark.parametrize(
+    ("voxels", "said"),
+    [
+        (np.array([0, -1, 1, 0], np.int16), "label -1"),
+        (np.array([0, np.nan, 1, 0], np.float32), "label nan"),
+        (np.array([0, 0.5, 1, 0], np.float32), "label 0.5"),
+        (np.array([0, 2**40, 1, 0], np.float64), "label 1.09951163e+12"),
+        (np.array([0, 2**20, 1, 0], np.int32), "label 1048576"),
+    ],
+)
+def test_what_is_no_label_is_refused_where_no_manifest_names_classes(
+    voxels: np.ndarray, said: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("labels", "predictions"):
+        nibabel.save(nibabel.Nifti1Image(voxels.reshape(4, 1, 1), np.eye(4)), root / folder / "b.nii.gz")
+        assert call(monkeypatch, root / "predictions", root / "labels", "-q") == 2
+        assert said in capsys.readouterr().err
+        write(root / folder / "b.nii.gz", [1, 1, 0, 0])
+
+
+def test_numbered_objects_are_no_classes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("labels", "predictions"):
+        voxels = np.arange(300, dtype=np.int16).reshape(-1, 1, 1)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), root / folder / "b.nii.gz")
+    assert call(monkeypatch, root / "predictions", root / "labels", "-q") == 2
+    assert "300 different values" in capsys.readouterr().err
+
+
+def test_two_files_of_one_case_are_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "predictions" / "a.nii", [0, 0, 0, 0])
+    assert call(monkeypatch, root / "predictions", root / "labels", "-q") == 2
+    assert "the same case by name" in capsys.readouterr().err

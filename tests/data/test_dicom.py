@@ -1,5 +1,6 @@
 """DICOM series as volumes: place and values; what is no volume is named; SEG; without the package."""
 
+import contextlib
 import shutil
 import sys
 import warnings
@@ -217,6 +218,70 @@ def test_a_damaged_file_is_no_traceback(tmp_path: Path, content: bytes) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(UserError):
             read_image([tmp_path / "scan"])
+
+
+def test_slices_with_one_identifier_are_told_apart_by_their_places(tmp_path: Path) -> None:
+    """Some anonymisers leave identifiers empty, or equal."""
+
+    def anonymised(dataset: Dataset, index: int) -> None:
+        dataset.SOPInstanceUID = "1.2.3"
+
+    array = random()
+    write_series(tmp_path / "scan", array, change=anonymised)
+    assert np.array_equal(read_image([tmp_path / "scan"]).array[0], array)
+
+
+def test_a_slice_cut_in_its_header_is_named(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "scan", random())
+    last = max(files, key=lambda path: pydicom.dcmread(path).InstanceNumber)
+    last.write_bytes(last.read_bytes()[:600])
+    with pytest.raises(CaseError, match=f"{last.name}.*(cut short|damaged header|unreadable file)"):
+        read_header(tmp_path / "scan")
+
+
+def test_a_header_that_is_cut_or_flipped_anywhere_is_no_traceback(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "scan", random())
+    whole = files[1].read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [whole[:end] for end in range(100, len(whole), 29)]
+    for place, value in zip(rng.integers(132, len(whole) - 100, 60), rng.integers(0, 256, 60), strict=True):
+        damaged.append(whole[:place] + bytes([value]) + whole[place + 1 :])
+    for content in damaged:
+        files[1].write_bytes(content)
+        with contextlib.suppress(UserError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read_image([tmp_path / "scan"])
+
+
+def test_a_slice_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_series(tmp_path / "scan", random())
+    monkeypatch.setattr("c2fnas.data.formats.dicom.os.access", lambda path, mode: path != files[0])  # root may read all
+    with pytest.raises(CaseError, match=f"{files[0].name}.*may not be read"):
+        read_header(tmp_path / "scan")
+
+
+@pytest.mark.parametrize("name", ["PatientID", "PatientName", "StudyTime", "AccessionNumber", "StudyID"])
+def test_a_seg_is_written_of_a_series_without_identifiers(name: str, tmp_path: Path) -> None:
+    def removed(dataset: Dataset, index: int) -> None:
+        delattr(dataset, name)
+
+    labels = labels_in((6, 5, 4))
+    write_series(tmp_path / "scan", random(labels.shape), change=removed)  # type: ignore[arg-type]
+    path, header = tmp_path / "label.seg.dcm", read_header(tmp_path / "scan")
+    write_segments(path, labels, [("liver", None), ("tumour", None)], tmp_path / "scan", header.affine)
+    assert np.array_equal(read_label(path, CLASSES)[0], labels)
+
+
+@pytest.mark.parametrize("name", ["FrameOfReferenceUID", "StudyInstanceUID"])
+def test_a_series_that_a_seg_cannot_refer_to_is_named(name: str, tmp_path: Path) -> None:
+    def removed(dataset: Dataset, index: int) -> None:
+        delattr(dataset, name)
+
+    labels = labels_in((6, 5, 4))
+    write_series(tmp_path / "scan", random(labels.shape), change=removed)  # type: ignore[arg-type]
+    header = read_header(tmp_path / "scan")
+    with pytest.raises(CaseError, match=f"no {name}"):
+        write_segments(tmp_path / "a.seg.dcm", labels, [("liver", None)], tmp_path / "scan", header.affine)
 
 
 def labels_in(shape: tuple[int, int, int]) -> np.ndarray:

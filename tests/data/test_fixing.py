@@ -10,12 +10,16 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
+from dicom_files import write_series
 from small_cases import write_case
-from small_datasets import IDS, checked, resave, write_dataset
+from small_datasets import IDS, checked, reheader, resave, write_dataset
 
+from c2fnas.api.checks import check
 from c2fnas.data import fixing
 from c2fnas.data.fixing import fix_dataset
 from c2fnas.data.formats import format_of
+from c2fnas.data.formats.dicom import read_header as read_dicom
+from c2fnas.data.formats.dicom_seg import write_segments
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image, read_label, read_stored
@@ -264,3 +268,43 @@ def test_in_words(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(root), "--fix", str(tmp_path / "fixed")])
     assert "b_label.nii.gz: whole numbers stored as such" in result.stdout
     assert f"c2fnas check {tmp_path / 'fixed'}" in result.stdout
+
+
+def test_a_label_larger_than_its_stored_type_is_written_wider(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data", labels={"background": 0, "organ": 1000})
+    for name in IDS:
+        path = root / f"{name}_label.nii.gz"
+        resave(path, lambda a: (a > 0).astype(np.uint8))
+        reheader(path, scl_slope=1000.0, scl_inter=0.0)
+    fix_dataset(scan_dataset(root), tmp_path / "fixed")
+    assert checked(tmp_path / "fixed").code == 0
+    stored = nibabel.load(tmp_path / "fixed" / "b_label.nii.gz")
+    assert stored.get_data_dtype() == np.uint16
+    assert np.asarray(stored.dataobj).max() == 1000
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_series_and_segmentations_are_copied_whole(one_file: bool, tmp_path: Path) -> None:
+    """A table may name a series by one of its files; the affine of a SEG differs by rounding."""
+    root, rows = tmp_path / "data", ["id,image,label"]
+    for name in "ab":
+        array = np.random.default_rng(ord(name)).integers(0, 900, (6, 5, 4)).astype(np.int16)
+        files = write_series(root / name, array, origin=(-10.123457, -20.3333, 5.1))
+        labels = np.zeros(array.shape, np.uint8)
+        labels[2:4, 1:3, 1:3] = 1
+        place = root / f"{name}.seg.dcm"
+        write_segments(place, labels, [("organ", None)], root / name, read_dicom(root / name).affine)
+        rows.append(f"{name},{files[1].relative_to(root) if one_file else name},{place.name}")
+    (root / "data.csv").write_text("\n".join(rows))
+    before = checked(root)
+    fix_dataset(scan_dataset(root), tmp_path / "fixed")
+    after = checked(tmp_path / "fixed")
+    assert (after.code, len(after.problems)) == (before.code, len(before.problems))
+    assert after.code < 2
+    assert len([*(tmp_path / "fixed" / "a").iterdir()]) == 4
+
+
+@pytest.mark.parametrize("fill", ["nan", "1e39", "inf"])
+def test_what_no_voxel_can_hold_fills_nothing(fill: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--fill"):
+        check(write_dataset(tmp_path / "data"), fix=tmp_path / "fixed", fill=float(fill))

@@ -345,3 +345,9 @@ def test_problems_of_the_default_folds() -> None:
     overlap = dataset_of((case("a", "p", 0), case("b", "p", 1), case("c", fold=1)))
     (split,) = fold_problems(overlap, dict.fromkeys("abc", (0, 1, 2)), "")
     assert split.severity == "error"
+
+
+def test_an_empty_list_of_splits_is_none(tmp_path: Path) -> None:
+    (tmp_path / "splits_final.json").write_text("[]")
+    with pytest.raises(UserError, match="not nnU-Net's splits"):
+        splits_final(tmp_path / "splits_final.json", [])

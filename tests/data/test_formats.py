@@ -14,7 +14,15 @@ from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import FORMATS, format_of, header_findings
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.problem import CaseError
-from c2fnas.data.volume import label_suffix, read_geometry, read_image, read_label, read_stored, write_label
+from c2fnas.data.volume import (
+    label_suffix,
+    read_geometry,
+    read_header,
+    read_image,
+    read_label,
+    read_stored,
+    write_label,
+)
 
 ONE_FILE = [".nii", ".nii.gz", ".nrrd", ".mha"]
 CLASSES = tuple(LabelClass(str(value), (value,)) for value in range(5))
@@ -280,3 +288,24 @@ def test_a_label_for_an_image_has_its_format() -> None:
 def test_the_error_of_a_file_names_the_case() -> None:
     with pytest.raises(CaseError, match=r"none\.nii\.gz \(case seven\): found no such file"):
         read_image([Path("none.nii.gz")], "seven")
+
+
+@pytest.mark.parametrize("more", [{}, {"space": "left-posterior-superior-time", "space origin": [1, 2, 3, 0]}])
+def test_a_fourth_axis_of_an_nrrd_that_may_be_space_is_refused(more: dict, tmp_path: Path) -> None:
+    """Its spacing and orientation would be lost."""
+    own = {"space directions": np.diag([0.5, 0.6, 3, 1])} if more else {"spacings": [0.5, 0.6, 3.0, np.nan]}
+    nrrd.write(str(tmp_path / "a.nrrd"), np.zeros((4, 5, 6, 2), np.int16), own | more)
+    with pytest.raises(CaseError, match=r"4 axes in space.*`list`"):
+        read_geometry(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("space", ["ras", "Right-Anterior-Superior", "RAS"])
+def test_the_space_of_an_nrrd_is_known_in_any_case(space: str, tmp_path: Path) -> None:
+    header = {"space": "right-anterior-superior", "space directions": np.diag([2.0, 1, 1]), "space origin": [5, 0, 0]}
+    nrrd.write(str(tmp_path / "a.nrrd"), LABEL, header)
+    content = (tmp_path / "a.nrrd").read_bytes()
+    (tmp_path / "a.nrrd").write_bytes(content.replace(b"right-anterior-superior", space.encode()))
+    found = read_header(tmp_path / "a.nrrd")
+    assert not found.findings
+    assert found.affine[0, 0] == 2
+    assert found.affine[0, 3] == 5

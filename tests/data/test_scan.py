@@ -481,3 +481,40 @@ def test_in_words_an_entry_of_the_manifest_is_named(tmp_path: Path) -> None:
     training[2]["label"] = "../c_label.nii.gz"
     result = CliRunner().invoke(app, ["check", str(write_dataset(tmp_path, training=training, numTraining=4))])
     assert f"error: {tmp_path / 'dataset.json'} (training[2]): found the path" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1]}, "regions_class_order"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 1]}, "regions_class_order"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "in both"),
+        ({"labels": {"background": 0, "organ": 2, "ignore": 1}}, "ignore"),
+        ({"labels": {"background": 0}}, "no class but the background"),
+        ({"labels": 5}, "labels 5"),
+        ({"labels": {str(value): f"c{value}" for value in range(300)}}, "300 classes"),
+        ({"labels": {"1": "background", "2": "organ"}}, "without the value 0"),
+        ({"labels": {"background": 0, "organ": 10**400}}, "label 'organ'"),
+        ({"channel_names": {"²": "MRI"}}, ""),
+    ],
+)
+def test_a_manifest_that_is_wrong_over_sound_files_is_listed(changes: dict, found: str, tmp_path: Path) -> None:
+    answer = checked(write_dataset(tmp_path, **changes))
+    assert answer.code == 2 if found else answer.code < 2
+    assert found in " ".join(problem["found"] for problem in answer.problems)
+
+
+def test_a_quotation_mark_that_is_not_closed_is_named(tmp_path: Path) -> None:
+    rows = "\n".join(f"c{n},image{n}.nii.gz,label{n}.nii.gz" for n in range(6000))
+    (tmp_path / "data.csv").write_text(f'id,image,label\n"a,b.nii.gz,c.nii.gz\n{rows}')
+    (problem,) = checked(tmp_path).problems
+    assert "quotation mark" in problem["fix"]
+
+
+def test_a_row_ends_with_its_line_alone(tmp_path: Path) -> None:
+    """Unicode's line separators are no ends of lines, nor is a form feed."""
+    write_dataset(tmp_path)
+    (tmp_path / "dataset.json").unlink()
+    rows = "\n".join(f"{name}\x85\x0c\u2028x,{name}.nii.gz,{name}_label.nii.gz" for name in IDS)
+    (tmp_path / "data.csv").write_text(f"id,image,label\n{rows}", encoding="utf-8")
+    assert len(load_dataset(tmp_path).training) == len(IDS)

@@ -382,3 +382,11 @@ def test_a_strangers_file_of_several_models_is_refused_alike(
     votes: Path, tmp_path: Path, change: Files, why: str
 ) -> None:
     refused(zipped(tmp_path / "evil.zip", {**voting_content(votes), **change}), tmp_path / "in" / "out", why)
+
+
+def test_a_network_of_every_case_goes_with_the_others(votes: Path, tmp_path: Path) -> None:
+    folder, _ = model_folders([votes])
+    shutil.copytree(votes, tmp_path / "votes")
+    shutil.copytree(folder, tmp_path / "votes" / "fold-every-case")
+    pack(model_folders([tmp_path / "votes"]), tmp_path / "votes.zip")
+    assert len(load_model(tmp_path / "votes.zip").packages) == 3

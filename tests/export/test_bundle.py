@@ -29,7 +29,8 @@ from c2fnas.export.bundle import MODEL_FOLDER, export_bundle
 from c2fnas.export.bundle_configs import SCHEMA, inference, metadata, sliding_window, training
 from c2fnas.export.bundle_parts import Prepare, Restore, labelled
 from c2fnas.export.bundle_parts import images as list_images
-from c2fnas.inference.package import CARD, Package, load_package
+from c2fnas.export.preparation_text import interpretation
+from c2fnas.inference.package import CARD, Package, load_package, store_keep_largest
 from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
 from c2fnas.inference.predictor import Predictor
@@ -377,3 +378,23 @@ def test_the_configurations_hold_nothing_but_json(bundle: Path) -> None:
     plan = load_package(bundle / MODEL_FOLDER).plan
     for name, config in (("inference", inference(plan)), ("train", training(plan))):
         assert json.loads((bundle / "configs" / f"{name}.json").read_text()) == config
+
+
+def test_the_largest_components_alone_stay_as_in_prediction(bundle: Path, dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle / MODEL_FOLDER, tmp_path / "model")
+    store_keep_largest(tmp_path / "model", ["organ"], "The largest alone.")
+    model = load_package(tmp_path / "model")
+    item = Prepare(model.plan)(labelled(str(dataset), model)[0])
+    scores = torch.zeros(3, *item["image"].shape[1:])
+    scores[0], scores[1, 1:4, 1:4, 1:4], scores[1, 8, 7, 8], scores[2, 6, 6, 6] = 0.5, 1, 1, 1
+    pred = Restore(model.plan)(item | {"pred": scores})["pred"]
+    assert sorted((pred == 2).nonzero()[:, 1:].amax(0).tolist()) == [3, 3, 3]
+    assert (pred == 5).any()
+    assert "Of organ keep the largest component alone" in " ".join(interpretation(model.plan))
+
+
+def test_two_images_of_one_name_are_refused(bundle: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii.gz", (11, 9, 10))
+    write_image(tmp_path / "a.nii", (11, 9, 10))
+    with pytest.raises(UserError, match="both case 'a'"):
+        list_images(str(tmp_path), load_package(bundle / MODEL_FOLDER))

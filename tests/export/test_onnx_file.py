@@ -128,9 +128,13 @@ def test_its_metadata_suffices_to_predict_a_volume(model: Package, runtime: Runt
     assert (scores[0].argmax(0).numpy() == ours).mean() >= 0.999
 
 
+FLAT = (((3, 3, 3), (1, 1, 1)), ((3, 3, 1), (2, 2, 1)), ((3, 3, 3), (2, 2, 2)))
+"""Levels of a network for thick slices: its strides differ from axis to axis."""
+
+
 @pytest.mark.long
-def test_other_networks_take_any_size_too(tmp_path: Path) -> None:
-    design = Baseline("unet3d", 1 / 16)
+@pytest.mark.parametrize("design", [Baseline("unet3d", 1 / 16), Baseline("dynunet", 1 / 8, FLAT)])
+def test_other_networks_take_any_size_too(design: Baseline, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_baseline(design, in_channels=1, classes=3).eval()
     save_package(tmp_path / "model", network, design, PLAN, card="", weighting="gaussian")

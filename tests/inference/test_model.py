@@ -328,3 +328,36 @@ def test_a_prediction_imports_neither_monai_nor_fabric(run: Path, tmp_path: Path
         [sys.executable, "-c", program, run, tmp_path / "a.nii.gz"], capture_output=True, text=True, check=True
     )
     assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize(("unit", "millimetres"), [("meter", 1000.0), ("micron", 0.001)])
+def test_an_image_in_other_units_is_labelled_like_its_file(
+    model: Model, tmp_path: Path, unit: str, millimetres: float
+) -> None:
+    array = write_image(tmp_path / "mm.nii.gz", affine=TURNED)
+    scaled = np.diag([*[1 / millimetres] * 3, 1.0]) @ TURNED
+    image = nibabel.Nifti1Image(array, scaled)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "other.nii.gz")
+    in_mm, of_file = (array_of(model.predict(tmp_path / f"{name}.nii.gz", **CPU)) for name in ("mm", "other"))
+    of_image = model.predict(nibabel.load(tmp_path / "other.nii.gz"), **CPU)
+    assert (of_file == in_mm).mean() > 0.95, "but for the rounding of an affine in float32"
+    assert np.array_equal(array_of(of_image), of_file)
+    assert of_image.header.get_xyzt_units()[0] == unit
+    assert np.allclose(of_image.affine, scaled)
+
+
+def test_a_table_of_several_images_is_no_single_image(model: Model, tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"{name}.nii.gz")
+    (tmp_path / "both.csv").write_text("image\na.nii.gz\nb.nii.gz\n")
+    with pytest.raises(UserError, match="2 cases"):
+        model.predict(tmp_path / "both.csv", **CPU)
+
+
+@pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+def test_labels_go_to_one_file(model: Model, tmp_path: Path, suffix: str) -> None:
+    write_image(tmp_path / "a.nii.gz")
+    with pytest.raises(UserError, match="Name one file"):
+        model.predict(tmp_path / "a.nii.gz", output=tmp_path / f"label{suffix}", **CPU)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]

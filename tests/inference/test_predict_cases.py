@@ -386,3 +386,28 @@ def test_killed_at_any_point_it_carries_on(tmp_path: Path) -> None:
     assert len(done.done) == 1
     predict_cases(predictor(one), cases, tmp_path / "at once")
     assert contents(tmp_path / "out") == contents(tmp_path / "at once")
+
+
+def test_a_suffix_in_mixed_case_is_kept(tmp_path: Path) -> None:
+    cases = images(tmp_path / "in", 1)
+    cases[0].images[0].rename(tmp_path / "in" / "a.Nii.gz")
+    predicted = predict_cases(predictor(model(tmp_path)), find_cases(tmp_path / "in", 1), tmp_path / "out")
+    assert predicted.done == ("a",)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.Nii.gz", "prediction.json"]
+
+
+def test_a_case_that_fails_while_it_is_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr("c2fnas.inference.predictor.write_label", broken)
+    wanted = replace(predictor(model(tmp_path)), extras=Extras(preview=True, statistics=True))
+    predicted = predict_cases(wanted, images(tmp_path / "in", 1), tmp_path / "out")
+    assert [failure.case for failure in predicted.failures] == ["case0"]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith("case0")]
+    assert "case0" not in wanted_statistics(tmp_path / "out")
+
+
+def wanted_statistics(folder: Path) -> dict:
+    path = folder / "statistics.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}

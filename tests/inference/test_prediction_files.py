@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from c2fnas.errors import UserError
-from c2fnas.inference.prediction_files import find_cases
+from c2fnas.inference.prediction_files import find_cases, read_paths
 from c2fnas.inference.prediction_folder import output_name
 
 
@@ -58,3 +58,16 @@ def test_detached_headers_get_labels_in_one_file(tmp_path: Path) -> None:
 def test_nothing_to_predict(tmp_path: Path, path: str) -> None:
     with pytest.raises(UserError, match=r"no such file|no images"):
         find_cases(tmp_path / path, 1)
+
+
+def test_channels_of_a_named_file_are_found_in_any_case(tmp_path: Path) -> None:
+    for channel in (0, 1):
+        (tmp_path / f"c_000{channel}.NII.GZ").touch()
+    (case,) = find_cases(tmp_path / "c_0000.NII.GZ", 2)
+    assert [path.name for path in case.images] == ["c_0000.NII.GZ", "c_0001.NII.GZ"]
+
+
+def test_a_list_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"list\.txt: can't be read as a list"):
+        read_paths(tmp_path / "list.txt")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from c2fnas.data.scan import Scan
     from c2fnas.runs.reporter import Reporter
 
+LARGEST_FLOAT32 = 3.4028235e38
+
 
 @dataclass(frozen=True)
 class Check:
@@ -103,6 +105,8 @@ def check(
     """
     if fill is not None and fix is None:
         raise UserError("--fill is for corrected copies: say with --fix DIR where they go.")
+    if fill is not None and not abs(fill) <= LARGEST_FLOAT32:
+        raise UserError(f"--fill {fill:g}: give a number that float32 holds.")
     refuse_below(1, workers=workers)
     true_spacing = stated(spacing)
     from c2fnas.cores import usable_cores
@@ -122,7 +126,8 @@ def check(
         found = scan_dataset(reading, spacing=true_spacing, workers=workers or usable_cores(), progress=progress)
     root = found.dataset.root
     problems = (*found.problems, *fold_problems(found.dataset, found.present, root))
-    if found.dataset.training and all(each.fingerprint for each in found.training):
+    faulty = any(each.severity == "error" for each in found.manifest)
+    if found.dataset.training and not faulty and all(each.fingerprint for each in found.training):
         problems += small_classes(found.fingerprint, root)
     if fix is None:
         return Check(problems, found)

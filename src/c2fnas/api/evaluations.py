@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.api.options import stated
 from c2fnas.errors import UserError
+from c2fnas.files import is_there
 
 if TYPE_CHECKING:
     from c2fnas.data.scheme import LabelScheme
@@ -95,7 +97,7 @@ def evaluate(
     for path in map(Path, (predictions, labels, *([] if against is None else [against]))):
         if not path.exists():
             raise UserError(f"{path}: no volumes here: there is no such file or folder. Correct the path.")
-    if surface_tolerance is not None and surface_tolerance < 0:
+    if surface_tolerance is not None and not 0 <= surface_tolerance < inf:
         raise UserError(f"--surface-tolerance {surface_tolerance:g}: a tolerance is 0 mm or more.")
     if count_misses and not hausdorff:
         raise UserError("--count-misses is for distances: give --hausdorff too.")
@@ -152,7 +154,12 @@ def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[Lab
     stated = "spacing" in (record.maker or {})
     lost = [pair.label for pair in pairs if stated or pair.prediction.name in record.spacings]
     path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
-    if path.is_dir() and not (path / "dataset.json").is_file() and is_package(model := model_folders([path])[0]):
+    if (
+        is_there(path)
+        and path.is_dir()
+        and not (path / "dataset.json").is_file()
+        and is_package(model := model_folders([path])[0])
+    ):
         lost += unstated(pairs, read_plan(model / PLAN).stated_headers)
     if lost:
         raise UserError(
@@ -176,11 +183,13 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
         manifest = next((path for path in manifests if path.is_file()), None)
         return found_classes(pairs) if manifest is None else _of_manifest(manifest)
     path = on_disk_or_pretrained(Path(source))
+    if not is_there(path):
+        return _of_names(source)
     if path.is_dir() and not (path / "dataset.json").is_file():
         from c2fnas.inference.package import load_package
 
         return load_package(model_folders([path])[0]).plan.scheme
-    return _of_manifest(path) if path.exists() else _of_names(source)
+    return _of_manifest(path)
 
 
 def _of_manifest(path: Path) -> "LabelScheme":

@@ -21,7 +21,13 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def whole_or_none(limit: float) -> int | None:
-    """Return a limit as a whole number; None, which is no limit, for infinity."""
+    """Return a limit as a whole number; None, which is no limit, for infinity.
+
+    Raises:
+        UserError: it is no number.
+    """
+    if math.isnan(limit):
+        raise UserError("A limit of nan: give a number, or inf for none.")
     return None if limit == math.inf else round(limit)
 
 

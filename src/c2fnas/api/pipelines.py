@@ -10,6 +10,7 @@ from c2fnas.api.repeating import begin_like, begun_with, repetition
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
+from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -201,8 +202,13 @@ def demo(
     from c2fnas.data.phantoms import write_phantoms
 
     dataset = Path(output) / "Task00_Phantoms"
-    if not (dataset / "dataset.json").exists():
+    manifest = dataset / "dataset.json"
+    if not manifest.exists():
         write_phantoms(dataset, cases=cases, seed=seed)
+    elif (there := len(read_json(manifest)["training"])) != cases:
+        raise UserError(
+            f"{dataset}: {there} phantoms are there, not {cases}. Give --cases {there}, or another --output."
+        )
     if jobs.get("backend", "local") == "local":
         jobs["devices"] = ",".join(side_by_side(jobs.get("devices", "auto")))
     searched = [f"{field}={count}" for field, count in SHOWN.items()]

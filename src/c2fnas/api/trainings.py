@@ -1,6 +1,6 @@
 """Training of an architecture or a compared network, on one data set or on several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -140,7 +140,7 @@ def train(
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
-        _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)))
+        _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)), overrides)
     refuse_other_version(run)
     design = _design(architecture, network, width, Path(run)) or own
     package = _package(start)
@@ -165,13 +165,14 @@ def _refuse_unreadable_folds(folds: str) -> None:
         raise UserError(f"--folds {folds}: give all, last, numbers such as 0,2, or every-case.")
 
 
-def _refuse_absent_folds(folds: str, dataset: Path, run: RunFolder) -> None:
+def _refuse_absent_folds(folds: str, dataset: Path, run: RunFolder, overrides: Mapping[str, Any]) -> None:
     """Refuse the number of a fold that a new run would not have; one that is prepared knows its own."""
     if not run.folds.exists():
-        from c2fnas.data.folds import chosen_folds, make_folds
+        from c2fnas.data.folds import FoldChoice, chosen_folds, make_folds
         from c2fnas.data.layouts import read_dataset
 
-        chosen_folds(folds, len(make_folds(read_dataset(dataset).sound(dataset))))
+        asked = {field.removeprefix("folds."): each for field, each in overrides.items() if field.startswith("folds.")}
+        chosen_folds(folds, len(make_folds(read_dataset(dataset).sound(dataset), FoldChoice(**asked))))
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:

@@ -131,6 +131,8 @@ def main() -> None:
         if end.code == INTERRUPTED:  # Typer's code for Ctrl-C
             _end("\nc2fnas: stopped. Run the same command again to carry on.", INTERRUPTED)
         raise
+    except PermissionError as error:
+        _end(f"c2fnas: {error.filename}: {error.strerror}. Make it readable for this user, or name another.", MISTAKE)
     except Exception as error:
         if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
             raise

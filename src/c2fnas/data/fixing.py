@@ -104,8 +104,8 @@ def _fix_case(case: Case, root: Path, folder: Path, fill: float | None, places: 
 def _fix_label(path: Path, copy: Path, case: Case) -> str:
     """Write a corrected label and say what was corrected; nothing where nothing is to correct, or nothing safely."""
     header, image = _sound(path, case), _sound(case.images[0], case)
-    if header is None or format_of(path).data_file(path) is not None:
-        return ""  # a header with its voxels beside it would become another file
+    if header is None or not suffix_of(path) or format_of(path).data_file(path) is not None:
+        return ""  # DICOM stays as it is; a header with its voxels beside it would become another file
     turn = None if image is None else _geometry(header).turn_onto(_geometry(image))
     affine = header.affine if image is None or turn is None else image.affine
     moved = bool((affine != header.affine).any())
@@ -118,7 +118,9 @@ def _fix_label(path: Path, copy: Path, case: Case) -> str:
     if stored is None or not _is_plain_label(stored, header):
         return ""
     labels = (turn or Turn()).array(label_integers(stored.reshape(stored.shape[:3])))
-    dtype = header.dtype if header.dtype.kind in "iu" else np.min_scalar_type(int(labels.max(initial=0)))
+    largest = int(labels.max(initial=0))
+    fits = header.dtype.kind in "iu" and largest <= np.iinfo(header.dtype).max
+    dtype = header.dtype if fits else np.min_scalar_type(largest)
     template = path if not moved or image is None else image.path
     write_label(copy, labels, Geometry.from_array(labels.shape, affine), dtype.newbyteorder("="), template=template)
     return ", ".join(done)
@@ -140,6 +142,8 @@ def _is_plain_label(stored: np.ndarray, header: Header) -> bool:
 def _fill_image(path: Path, copy: Path, case: Case, fill: float | None) -> str:
     """Write an image without NaN and infinite voxels and say how many there were; nothing where there are none."""
     header = _sound(path, case) if fill is not None and suffix_of(path) else None
+    if header is not None and format_of(path).data_file(path) is not None:
+        return ""  # as of labels
     stored = _stored(header) if header is not None else None
     if header is None or stored is None or fill is None:
         return ""
@@ -171,17 +175,10 @@ def _stored(header: Header) -> np.ndarray | None:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """Copy a file with that of its voxels beside it, or a folder of slices; what is missing can't be copied."""
-    if path.is_dir():
-        for file in volume_files(path):
-            write_atomically(copy / file.name, partial(shutil.copyfile, file))
-        return
-    beside = None
-    with suppress(CaseError):
-        beside = format_of(path).data_file(path) if path.is_file() else None
-    for source in (path, beside):
-        if source is not None and source.is_file():
-            write_atomically(copy.with_name(source.name), partial(shutil.copyfile, source))
+    """Copy a file with those that belong to it, or a folder of slices; what is missing can't be copied."""
+    folder = copy if path.is_dir() else copy.parent
+    for source in volume_files(path) if path.exists() else ():
+        write_atomically(folder / source.name, partial(shutil.copyfile, source))
 
 
 def _copy_manifest(file: Path, copy: Path, places: Mapping[Path, Path]) -> None:
@@ -212,7 +209,7 @@ def _replaced(value: Any, moved: Mapping[str, str]) -> Any:
 def _with_paths(text: str, moved: Mapping[str, str]) -> str:
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    rows = csv.reader(text.splitlines(), delimiter=separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
         [moved.get(str(Path(cell.strip())), cell) for cell in row] for row in rows

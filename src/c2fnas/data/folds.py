@@ -79,7 +79,9 @@ def splits_final(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
     content = read_json(path)
     try:
         splits = tuple(Split(tuple(map(str, each["train"])), tuple(map(str, each["val"]))) for each in content)
-    except (TypeError, KeyError) as error:
+        if not splits:
+            raise ValueError("no fold")
+    except (TypeError, KeyError, ValueError) as error:
         expected = 'a list of {"train": [...], "val": [...]}'
         raise UserError(f"{path}: not nnU-Net's splits. Expected {expected}.") from error
     check_splits(splits, cases, str(path))

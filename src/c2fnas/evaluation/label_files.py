@@ -8,14 +8,17 @@ from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
 from c2fnas.data.formats.dicom import segment_names
 from c2fnas.data.formats.dicom_seg import SUFFIX, is_segmentation
+from c2fnas.data.layouts.labels import LARGEST_VALUE
+from c2fnas.data.problem import CaseError
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
-from c2fnas.data.voxels import label_values
+from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, score_case, summarise
 from c2fnas.shapes import Spacing
 
 Progress = Callable[[int, int], None]
+MOST_CLASSES = 256
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ def found_classes(pairs: Sequence[Pair]) -> LabelScheme:
     """Return a class for every value that occurs in any of the files, named by it; 0 is the background.
 
     Raises:
-        UserError: one is a DICOM SEG whose segments have names: their numbers need not be values of labels.
+        CaseError: a file is unsound, or holds what is no label: fractions, NaN, negative or very large values.
+        UserError: one is a DICOM SEG whose segments have names, since their numbers need not be values of labels; or
+            there are more values than a label has classes.
     """
     values = {0}
     for pair in pairs:
@@ -92,9 +97,27 @@ def found_classes(pairs: Sequence[Pair]) -> LabelScheme:
                     f"{path}: its segments are {', '.join(names.values())}, and their numbers need not be the values "
                     "of labels. Name the classes with --classes, a dataset.json or a model."
                 )
-            values.update(label_values(read_stored(path, pair.case)[0]))
+            values |= _values_of(path, pair.case)
+    if len(values) > MOST_CLASSES:
+        raise UserError(
+            f"{pairs[0].label.parent}: {len(values)} different values, which are no classes. Name label files, and the "
+            "classes with --classes."
+        )
     classes = (LabelClass("background" if value == 0 else str(value), (value,)) for value in sorted(values))
     return LabelScheme(tuple(classes))
+
+
+def _values_of(path: Path, case: str) -> set[int]:
+    """The values in a label file."""
+    stored, header = read_stored(path, case)
+    if finding := fraction_finding(stored, header.scaling):
+        raise CaseError.of(finding, case, path)
+    found = label_values(stored)
+    if found and not 0 <= found[0] <= found[-1] <= LARGEST_VALUE:
+        value = found[0] if found[0] < 0 else found[-1]
+        fix = "Name a label file; or correct its values."
+        raise CaseError(case, path, f"label {value}", f"values from 0 to {LARGEST_VALUE}", fix)
+    return set(found)
 
 
 def values_in(path: Path, scheme: LabelScheme) -> tuple[LabelClass, ...]:
@@ -126,7 +149,12 @@ def _score(pair: Pair, scheme: LabelScheme, options: Options, stated: Spacing | 
 def _volumes(path: Path) -> dict[str, Path]:
     """The volume files of a folder, or the one file, by name without suffix."""
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    found = {_case(file): file for file in files if _is_label(file) and not file.name.startswith(".")}
+    found: dict[str, Path] = {}
+    for file in files:
+        if not _is_label(file) or file.name.startswith("."):
+            continue
+        if (other := found.setdefault(_case(file), file)) != file:
+            raise UserError(f"{file} and {other.name} are the same case by name. Rename one, or move it elsewhere.")
     if not found:
         raise UserError(f"{path}: no volumes here. Name a folder of label files, or one such file.")
     return found

@@ -24,9 +24,10 @@ from c2fnas.data.preprocess import prepare_case
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError
+from c2fnas.inference.components import keep_largest
 from c2fnas.inference.ensemble import Mirrored
 from c2fnas.inference.options import stated_spacing
-from c2fnas.inference.package import Package, load_package, read_card, save_package
+from c2fnas.inference.package import ModelPlan, Package, load_package, read_card, save_package
 from c2fnas.inference.prediction_files import find_cases
 from c2fnas.inference.quality import foresee, grids_of
 from c2fnas.shapes import Spacing
@@ -110,17 +111,23 @@ class Prepare(Transform):
 
 
 class Restore(Transform):
-    """Scores ``pred`` ``[classes, i, j, k]`` to label values ``[1, i, j, k]`` in the image's own grid."""
+    """Scores ``pred`` ``[classes, i, j, k]`` to label values ``[1, i, j, k]`` in the image's own grid.
+
+    Of the classes whose largest component a model keeps, the others go.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.scheme = plan.scheme
+        self.largest = plan.largest if isinstance(plan, ModelPlan) else ()
         values = np.array([each.values[0] for each in self.scheme.parts])
         self.values = values.astype(np.uint8 if values.max() < 256 else np.int32)
 
     def __call__(self, data: Item) -> Item:
         """Go the way back that :class:`Prepare` has noted."""
         way = Restoration.from_json(json.loads(data["way"]))
-        labels = self.values[way.argmax(torch.as_tensor(data["pred"]), self.scheme.decode)]
+        indices = way.argmax(torch.as_tensor(data["pred"]), self.scheme.decode)
+        keep_largest(indices, self.largest)
+        labels = self.values[indices]
         affine = torch.from_numpy(way.original.matrix)
         # SaveImaged goes to the original grid, which it is told is this one; it miscounts the axes without.
         meta = {"filename_or_obj": f"{data['case']}.nii.gz", "original_affine": affine, "spatial_shape": labels.shape}
@@ -196,10 +203,26 @@ class SaveBest:
 
 def _items(cases: Sequence[Case], package: Package, spacing: str | Spacing | None) -> list[Item]:
     """The cases for :class:`Prepare`; headers by which the model was not trained are refused."""
+    refuse_alike(cases)
     stated = None if spacing is None else stated_spacing(spacing)
     known = [replace(case, spacing=case.spacing or stated) for case in cases]
     foresee(grids_of(known), package.plan, package.plan.seen)
     return [_item(case) for case in known]
+
+
+def refuse_alike(cases: Sequence[Case]) -> None:
+    """Refuse cases of one name, whose labels would be one file.
+
+    Raises:
+        UserError: there are such.
+    """
+    known: dict[str, Case] = {}
+    for case in cases:
+        if case.id in known:
+            raise UserError(
+                f"{case.images[0]} and {known[case.id].images[0]} are both case {case.id!r}. Rename one of them."
+            )
+        known[case.id] = case
 
 
 def _item(case: Case) -> Item:

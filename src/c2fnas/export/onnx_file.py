@@ -23,6 +23,7 @@ from c2fnas.files import refuse_taken, write_atomically
 from c2fnas.inference.package import Package
 from c2fnas.networks.baselines.padded import Padded
 from c2fnas.networks.network import SegmentationNetwork
+from c2fnas.shapes import Size
 
 if TYPE_CHECKING:
     import onnx
@@ -95,8 +96,8 @@ def _refuse_other_scores(model: Package, proto: "onnx.ModelProto") -> None:
     """
     import onnxruntime
 
-    stride = _stride(model.network)
-    size = (1, len(model.plan.channels), 2 * stride + 1, 2 * stride + 3, 2 * stride + 2)
+    i, j, k = _strides(model.network)
+    size = (1, len(model.plan.channels), 2 * i + 1, 2 * j + 3, 2 * k + 2)
     voxels = torch.randn(size, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     with torch.no_grad():
@@ -112,10 +113,10 @@ def _refuse_other_scores(model: Package, proto: "onnx.ModelProto") -> None:
 
 def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
     """The network traced with symbolic sizes."""
-    stride = _stride(network)
-    sides = {axis: _side(name, network) for axis, name in ((2, "i"), (3, "j"), (4, "k"))}
+    i, j, k = strides = _strides(network)
+    sides = {axis: _side(name, network, stride) for axis, name, stride in zip((2, 3, 4), "ijk", strides, strict=True)}
     batch = torch.export.Dim("batch")
-    example = torch.zeros(2, channels, 2 * stride, 3 * stride, 4 * stride)  # different: equal sides would be tied
+    example = torch.zeros(2, channels, 6 * i, 10 * j, 14 * k)  # different: equal sides would be tied
     with _quietly():
         program = torch.onnx.export(
             network,
@@ -133,21 +134,22 @@ def _graph(network: nn.Module, channels: int) -> "onnx.ModelProto":
 def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
     """The graph between a padding with zeros at the end of each axis and a crop, both by the size that comes.
 
-    Sides become multiples of what the network takes. Where the lowest level would be a single voxel, every axis gets
-    the least size that has more: a traced graph would answer wrongly there, without a word.
+    Sides become multiples of what the network takes along each axis. Where the lowest level would be a single voxel,
+    every axis gets the least size that has more: a traced graph would answer wrongly there, without a word.
     """
     import onnx
     from onnx import numpy_helper
 
-    stride, graph = _stride(network), proto.graph
-    multiple, least = (1, stride + 1) if isinstance(network, SegmentationNetwork) else (stride, 2 * stride)
+    strides, graph = np.array(_strides(network)), proto.graph
+    searched = isinstance(network, SegmentationNetwork)
+    multiple, least = (np.ones_like(strides), strides + 1) if searched else (strides, 2 * strides)
     for node in graph.node:
         node.input[:] = ["padded" if name == INPUT else name for name in node.input]
         node.output[:] = ["uncropped" if name == OUTPUT else name for name in node.output]
     graph.initializer.extend(
         numpy_helper.from_array(np.array(value, dtype=np.int64), f"pad_{name}")
         for name, value in {
-            **{"multiple": multiple, "below": multiple - 1, "stride": stride, "least": least},
+            **{"multiple": multiple, "below": multiple - 1, "strides": strides, "least": least},
             **{"zeros": [0] * 7, "starts": [0] * 3, "axes": [2, 3, 4]},
         }.items()
     )
@@ -156,8 +158,10 @@ def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
         ("Add", ["pad_size", "pad_below"], "pad_upper", {}),
         ("Div", ["pad_upper", "pad_multiple"], "pad_times", {}),
         ("Mul", ["pad_times", "pad_multiple"], "pad_whole", {}),
-        ("ReduceMax", ["pad_whole"], "pad_longest", {"keepdims": 0}),
-        ("Greater", ["pad_longest", "pad_stride"], "pad_large", {}),
+        ("Greater", ["pad_whole", "pad_strides"], "pad_longer", {}),
+        ("Cast", ["pad_longer"], "pad_counted", {"to": onnx.TensorProto.INT64}),
+        ("ReduceMax", ["pad_counted"], "pad_any", {"keepdims": 0}),
+        ("Cast", ["pad_any"], "pad_large", {"to": onnx.TensorProto.BOOL}),
         ("Where", ["pad_large", "pad_whole", "pad_least"], "pad_goal", {}),
         ("Sub", ["pad_goal", "pad_size"], "pad_missing", {}),
         ("Concat", ["pad_zeros", "pad_missing"], "pad_ends", {"axis": 0}),
@@ -177,18 +181,20 @@ def _padded(proto: "onnx.ModelProto", network: nn.Module) -> "onnx.ModelProto":
     return proto
 
 
-def _side(name: str, network: nn.Module) -> object:
+def _side(name: str, network: nn.Module, stride: int) -> object:
     """A searched network takes every size; others are padded to multiples of their stride, which a graph can't be."""
     if isinstance(network, SegmentationNetwork):
-        return torch.export.Dim(name, min=_stride(network) + 1)
-    return _stride(network) * torch.export.Dim(f"{name}_strides", min=2)
+        return torch.export.Dim(name, min=stride + 1)
+    return stride * torch.export.Dim(f"{name}_strides", min=2)
 
 
-def _stride(network: nn.Module) -> int:
+def _strides(network: nn.Module) -> Size:
+    """Voxels of the image that a voxel of the lowest level stands for, along each axis."""
     if isinstance(network, SegmentationNetwork):
-        return 2 ** (network.topology.downsamplings + 1)
+        stride = 2 ** (network.topology.downsamplings + 1)
+        return stride, stride, stride
     assert isinstance(network, Padded)
-    return max(network.stride)  # strides are powers of two
+    return network.stride
 
 
 @contextmanager

@@ -27,7 +27,9 @@ def interpretation(plan: ModelPlan) -> tuple[str, ...]:
     """Return the steps from the network's scores to labels, in order."""
     mirror = ("Average the scores over all eight mirrorings of a window, each mirrored back.",) if plan.mirror else ()
     weights = {"gaussian": "a Gaussian whose standard deviation is an eighth of the side", "constant": "equal weights"}
-    return (*mirror, f"Blend overlapping windows by {weights[plan.weighting]}.", *_labels(plan))
+    names = ", ".join(plan.keep_largest)
+    largest = (f"Of {names} keep the largest component alone: 26 neighbours; the others become 0.",) if names else ()
+    return (*mirror, f"Blend overlapping windows by {weights[plan.weighting]}.", *_labels(plan), *largest)
 
 
 def _labels(plan: ModelPlan) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
-from c2fnas.data.dataset import LabelClass
+from c2fnas.data.dataset import Case, LabelClass
 from c2fnas.data.formats import format_of, nifti
 from c2fnas.data.volume import Volume, checked_volume, class_values, read_header, read_image, write_label
 from c2fnas.errors import UserError
@@ -52,7 +52,7 @@ class Image:
         if isinstance(image, SpatialImage):
             return _of_nibabel(image)
         if isinstance(image, str | os.PathLike):
-            return _of_files(find_cases([Path(image)], channels)[0].images)
+            return _of_files(_only(find_cases([Path(image)], channels), image).images)
         if isinstance(image, list | tuple):
             return _of_files(tuple(map(Path, image)))
         return _of_array(np.asarray(image), affine)
@@ -72,13 +72,21 @@ class Image:
         """Write class indices ``[i, j, k]`` as label values to a file of any format.
 
         Raises:
-            UserError: the file can't be written, or is the image itself.
+            UserError: the file can't be written, is the image itself, or would be two files.
         """
+        if path.suffix.lower() in (".nhdr", ".mhd"):
+            raise UserError(f"{path}: voxels would go to a file beside it. Name one file: {path.stem}.nrrd or .mha.")
         if path.resolve() in (file.resolve() for file in self.files):
             raise UserError(f"{path}: the labels would replace the image. Choose another output.")
         values = class_values(indices, classes, self.dtype)
         template = self.files[0] if self.files else None
         write_label(path, values, self.volume.geometry, values.dtype, template=template)
+
+
+def _only(cases: tuple[Case, ...], image: str | os.PathLike[str]) -> Case:
+    if len(cases) > 1:
+        raise UserError(f"{image}: {len(cases)} cases. Name a folder for their labels: output=.")
+    return cases[0]
 
 
 def _of_files(files: tuple[Path, ...]) -> Image:
@@ -95,7 +103,8 @@ def _of_nibabel(image: SpatialImage) -> Image:
         stored = stored[..., 0, :]
     name = image.get_filename() or "image"
     header = image.header if isinstance(image.header, nibabel.Nifti1Header) else None
-    return Image(checked_volume(stored, image.affine, name), Path(name), image.get_data_dtype(), header)
+    affine = image.affine if header is None else nifti.in_millimetres(image.affine, header)
+    return Image(checked_volume(stored, affine, name), Path(name), image.get_data_dtype(), header)
 
 
 def _of_array(array: np.ndarray, affine: Any) -> Image:

@@ -186,11 +186,10 @@ class Model:
         except ValueError as error:
             raise UserError(f"--stride {options.stride}: {error}.") from error
         mirror = self.plan.mirror if options.mirror is None else options.mirror
-        names = self.plan.keep_largest if options.keep_largest is None else self.classes
-        kept = names if options.keep_largest is not False else ()
-        if kept and self.plan.scheme.order is not None:
+        every = tuple(range(1, len(self.plan.classes)))
+        largest = self.plan.largest if options.keep_largest is None else every if options.keep_largest else ()
+        if largest and self.plan.scheme.order is not None:
             raise UserError("--keep-largest: not for regions, which overlap: what is left of one is part of another.")
-        largest = tuple(index for index, each in enumerate(self.plan.classes) if index and each.name in kept)
         own = options.stated, largest, options.extras
         return Predictor(self.packages, window, options.vote, mirror, device, *own)
 

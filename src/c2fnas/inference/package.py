@@ -62,6 +62,11 @@ class ModelPlan(Plan):
         return self.seen.stated_headers if self.seen else ()
 
     @property
+    def largest(self) -> tuple[int, ...]:
+        """Indices of the classes in ``keep_largest``."""
+        return tuple(index for index, each in enumerate(self.classes) if index and each.name in self.keep_largest)
+
+    @property
     def clips_first(self) -> bool:
         """True for CT of the first format: it was clipped and standardised before it was resampled."""
         return self.format == "c2fnas-model-1" and any(each.clip for each in self.channels)

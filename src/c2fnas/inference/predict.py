@@ -129,6 +129,7 @@ class _Work:
         except Exception as error:
             if isinstance(error, UserError) and not isinstance(error, CaseError):
                 raise  # a full disk, say
+            self._output.forget(case)
             self._fail(case, error)
             return
         self.done.append(case.id)

@@ -171,6 +171,12 @@ class PredictionFolder:
             record.write(self.root)
         return open_
 
+    def forget(self, case: Case) -> None:
+        """Remove what was written of a case that has failed in the middle."""
+        self.statistics.drop([case.id])
+        for path in self._paths(case):
+            path.unlink(missing_ok=True)
+
     def _refuse_no_folder(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root}: a file, and labels go to a folder. Name a folder by --output.")

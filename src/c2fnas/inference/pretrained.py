@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from c2fnas.errors import UserError
+from c2fnas.files import is_there
 
 PLACE = Path(str(resources.files("c2fnas.pretrained")))
 """A folder per name, with a card and a package per fold."""
@@ -26,7 +27,7 @@ def pretrained(name: Path) -> Path | None:
 def on_disk_or_pretrained(path: Path) -> Path:
     """Return ``path`` where something is there, else the folder that it names; itself where it is neither."""
     named = pretrained(path)
-    return path if named is None or path.exists() else named
+    return path if named is None or is_there(path) else named
 
 
 def with_design(text: str) -> str:

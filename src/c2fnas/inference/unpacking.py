@@ -1,10 +1,10 @@
 """A model's zip file back into a package: a stranger's file, so nothing in it is believed before it is checked.
 
-Only the names of a package are accepted, at the top level or, of models that vote, in folders ``fold-0``, ``fold-1``,
-and each once: no path can lead elsewhere, and a pickle has no name to come under. Only regular files, stored or
-deflated. No file may be larger than it declares, nor declare more than it can need: text has fixed limits, and the
-weights take what the architecture in the same archive says. Everything happens under another name; the package gets its
-own once its checksums agree and its weights load.
+Only the names of a package are accepted, at the top level or, of models that vote, in folders ``fold-0``, ``fold-1`` or
+``fold-every-case``, and each once: no path can lead elsewhere, and a pickle has no name to come under. Only regular
+files, stored or deflated. No file may be larger than it declares, nor declare more than it can need: text has fixed
+limits, and the weights take what the architecture in the same archive says. Everything happens under another name; the
+package gets its own once its checksums agree and its weights load.
 """
 
 import re
@@ -19,13 +19,14 @@ from pathlib import Path
 
 import torch
 
+from c2fnas.data.folds import EVERY_CASE
 from c2fnas.errors import UserError
 from c2fnas.files import new_folder
 from c2fnas.inference.package import CARD, MEMBERS, PLAN, SUMS, WEIGHTS, load_package, read_plan
 from c2fnas.networks.designs import FILES, build_design, design_file, read_design
 
 DESIGNS = tuple(FILES)
-FOLD = re.compile(r"fold-\d{1,4}")
+FOLD = re.compile(rf"fold-(\d{{1,4}}|{EVERY_CASE})")
 KIB = 1 << 10
 MOST_TEXT = {SUMS: 4 * KIB, CARD: 4096 * KIB, PLAN: 256 * KIB} | dict.fromkeys(DESIGNS, 16 * KIB)
 """Bytes that a file of text may have."""

@@ -55,5 +55,17 @@ def format_of(path: Path) -> Format:
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
-    """Return the files of a volume: those of a folder of slices, else the file itself."""
-    return tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)
+    """Return the files of a volume: those of a folder or a series of slices, or a header and that of its voxels.
+
+    A file that can't be read stands for itself.
+    """
+    if path.is_dir():
+        return tuple(sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")))
+    try:
+        kind = format_of(path)
+        if kind is dicom:
+            return dicom.series_files(path)
+        beside = kind.data_file(path)
+    except CaseError:
+        return (path,)
+    return (path, beside) if beside is not None and beside.is_file() else (path,)

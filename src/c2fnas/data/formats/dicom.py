@@ -5,6 +5,7 @@ Values are rescaled slice by slice. What is no regular volume is refused by name
 tilted gantry, several series in one folder. Reading takes the extra ``dicom``.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from c2fnas.data.formats.dicom_slices import Slice, series_affine, series_findings, slices_of
+from c2fnas.data.formats.dicom_slices import Slice, is_image, series_affine, series_findings, slices_of
 from c2fnas.data.formats.header import Header, cut_short
 from c2fnas.data.problem import CaseError
 from c2fnas.errors import UserError, refuse_exhaustion
@@ -120,6 +121,17 @@ def source_images(path: Path) -> "list[Dataset]":
     return [_read(file) for file in dict.fromkeys(each.path for each in _series_at(path))]
 
 
+def series_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of the series that a file belongs to; a SEG or a structure set itself.
+
+    Raises:
+        CaseError: there is no image, or it can't be read.
+    """
+    if _read(path).get("SOPClassUID") in (*SEGMENTATIONS, STRUCTURES):
+        return (path,)
+    return tuple(dict.fromkeys(each.path for each in _series_at(path)))
+
+
 def segment_names(path: Path) -> dict[int, str]:
     """Return the labels of a SEG's segments, by number; empty of another file."""
     return {int(each.SegmentNumber): str(each.SegmentLabel) for each in _read(path).get("SegmentSequence", [])}
@@ -166,17 +178,39 @@ def _series(folder: Path, stamp: Stamp) -> tuple[tuple[Slice, ...], ...]:
     """The series in a folder whose files have ``stamp``, by number; slices in order, each file once."""
     if empty := [name for name, size, _ in stamp if size == 0]:
         raise CaseError("", folder / empty[0], "an empty file", "a slice", "Copy or export the series again.")
+    if closed := [name for name, _, _ in stamp if not os.access(folder / name, os.R_OK)]:
+        raise CaseError("", folder / closed[0], "a file that may not be read", "a slice", "Make it readable for you.")
     return tuple(_grouped([folder / name for name, _, _ in stamp if is_dicom(folder / name)]))
 
 
 def _grouped(files: Sequence[Path]) -> list[tuple[Slice, ...]]:
-    groups: dict[tuple[str, str], dict[tuple[str, int | None], Slice]] = {}
+    groups: dict[tuple[str, str], dict[object, Slice]] = {}
     for file in files:
-        for each in slices_of(_read(file), file):
+        for each in _slices(file):
             group = groups.setdefault((each.series, each.instance if each.frame is not None else ""), {})
-            group.setdefault((each.instance, each.frame), each)  # a copy of a file is the same slice
+            # A copy of a file is the same slice; equal identifiers at another place are what anonymisers leave.
+            group.setdefault((each.instance, each.frame, each.position), each)
     ordered = [tuple(sorted(group.values(), key=lambda each: each.depth)) for group in groups.values()]
     return sorted(ordered, key=lambda group: (group[0].number, group[0].series, group[0].path))
+
+
+def _slices(file: Path) -> list[Slice]:
+    """The slices of a file.
+
+    Raises:
+        CaseError: its header is damaged, or ends before it tells the size of its image.
+    """
+    header = _read(file)
+    fix = "Copy or export the file again."
+    try:
+        if "Rows" not in header and is_image(header):
+            raise CaseError("", file, "a header that is cut short", "a DICOM image", fix)
+        return list(slices_of(header, file))
+    except UserError:
+        raise
+    except Exception as error:  # pydicom reads a value when it is asked for, and raises errors of many kinds
+        refuse_exhaustion(file, error)
+        raise CaseError("", file, f"a damaged header ({error})", "a DICOM image", fix) from error
 
 
 def _files(folder: Path) -> Iterator[Path]:

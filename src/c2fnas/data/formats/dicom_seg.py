@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from c2fnas.data.formats.dicom_slices import TO_RAS
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 Code = tuple[str, str, str]
 """A coded concept: value, scheme and meaning."""
@@ -22,6 +26,13 @@ DEFAULT: Code = ("85756007", "SCT", "Tissue")
 
 SUFFIX = ".seg.dcm"
 """Of label files that are SEG: as predictions are named, and by which evaluation pairs them."""
+
+REFERRED = ("FrameOfReferenceUID", "StudyInstanceUID")
+REMOVED = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+)
+"""Attributes that a SEG takes over, empty where de-identification has removed them."""
 
 MOST_BYTES = 64 * 2**20
 """Frames of all slices are written where they take no more, so that readers get the whole grid; else no empty ones."""
@@ -45,6 +56,7 @@ def write_segments(
         affine: Of the series, from its header.
 
     Raises:
+        CaseError: the series has no frame of reference or study to refer to.
         UserError: the file can't be written.
     """
     import highdicom as hd
@@ -52,7 +64,7 @@ def write_segments(
     from pydicom.sr.codedict import codes as known
     from pydicom.uid import UID
 
-    sources, version = source_images(image), metadata.version("c2fnas")
+    sources, version = _identified(source_images(image), image), metadata.version("c2fnas")
     algorithm = hd.AlgorithmIdentificationSequence("c2fnas", known.DCM.ArtificialIntelligence, version)
     described = [
         SegmentDescription(
@@ -90,6 +102,22 @@ def write_segments(
         series_description="Segmentation by c2fnas",
     )
     write_atomically(path, lambda temporary: segmentation.save_as(temporary))
+
+
+def _identified(sources: Sequence["Dataset"], image: Path) -> Sequence["Dataset"]:
+    """The images of a series with the attributes that a SEG takes over: those that were removed are empty.
+
+    Raises:
+        CaseError: there is no frame of reference or study to refer to.
+    """
+    for each in sources:
+        if missing := [name for name in REFERRED if not each.get(name)]:
+            fix = "Keep it when the series is de-identified; or write volume files: leave --format dicom-seg out."
+            raise CaseError("", image, f"no {missing[0]}", "one, which a SEG refers to", fix)
+        for name in REMOVED:
+            if name not in each:
+                setattr(each, name, "")
+    return sources
 
 
 def is_segmentation(path: Path) -> bool:

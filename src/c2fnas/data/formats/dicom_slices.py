@@ -69,6 +69,14 @@ class Slice:
         return float(self.normal @ self.position)
 
 
+def is_image(dataset: "Dataset") -> bool:
+    """Return true for a file that says it is one of images with a place in the patient: CT, MR, PET and the like."""
+    from pydicom.uid import UID
+
+    told = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or ""
+    return UID(str(told)).name.endswith("Image Storage")
+
+
 def slices_of(dataset: "Dataset", path: Path) -> Iterator[Slice]:
     """Yield the slices of a file; none of what has no pixels or no place in the patient."""
     if "Rows" not in dataset or dataset.get("Modality") in ("SEG", "RTDOSE"):

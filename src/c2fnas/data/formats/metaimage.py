@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from c2fnas.data.formats.header import AGAIN, Header, detached, extent_findings, unreadable
+from c2fnas.data.formats.header import AGAIN, Header, cut_short, detached, extent_findings, unreadable
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
@@ -58,11 +58,13 @@ def read_voxels(header: Header) -> np.ndarray:
     """
     fields, start = _fields(header.path)
     data, first = _data(header.path, start)
-    with data.open("rb") as file:
-        file.seek(first)
-        stored = bytearray(header.bytes)
-        packed = _flag(fields, "CompressedData")
-        read = _unpack(file, stored, header) if packed else file.readinto(stored)
+    stored, packed = bytearray(header.bytes), _flag(fields, "CompressedData")
+    try:
+        with data.open("rb") as file:
+            file.seek(first)
+            read = _unpack(file, stored, header) if packed else file.readinto(stored)
+    except OSError as error:
+        raise cut_short(header, error) from error
     if read != header.bytes:
         raise CaseError("", header.path, f"voxels that end after {read:,} bytes", f"{header.bytes:,} bytes", AGAIN)
     return _array(stored, header, axes=len(fields["DimSize"].split()))

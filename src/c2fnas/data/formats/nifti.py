@@ -45,7 +45,7 @@ def read_header(path: Path) -> Header:
     shape = _shape(raw)
     dtype = _dtype(raw, findings)
     with np.errstate(all="ignore"):  # what isn't finite is a finding, not a warning of numpy's
-        affine = _in_millimetres(_affine(raw, findings), raw)
+        affine = in_millimetres(_affine(raw, findings), raw)
     findings += _spacing_findings(raw) + _scaling_findings(raw)
     sound = all(finding.severity == "warning" for finding in findings)
     if sound and 0 < np.prod(shape, dtype=float) <= LARGEST_VOXELS:
@@ -75,7 +75,11 @@ def data_file(path: Path) -> None:
 
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to a NIfTI file; the codes and fields of sform and qform are the template's."""
-    nibabel.save(label_image(labels, affine, None if template is None else raw_header(template)), path)
+    suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
+    lower = path.with_name(path.name[: -len(suffix)] + suffix)  # nibabel writes no other, whatever it is asked
+    nibabel.save(label_image(labels, affine, None if template is None else raw_header(template)), lower)
+    if lower != path:
+        lower.replace(path)
 
 
 def label_image(labels: np.ndarray, affine: np.ndarray, like: nibabel.Nifti1Header | None) -> nibabel.Nifti1Image:
@@ -84,7 +88,7 @@ def label_image(labels: np.ndarray, affine: np.ndarray, like: nibabel.Nifti1Head
     if header is not None:
         header.set_data_shape(labels.shape)  # the affine of a header without codes depends on it
     if header is None or not np.allclose(
-        _in_millimetres(header.get_best_affine(), header), affine, atol=AFFINE_TOLERANCE
+        in_millimetres(header.get_best_affine(), header), affine, atol=AFFINE_TOLERANCE
     ):
         return nibabel.Nifti1Image(labels, affine, dtype=labels.dtype)
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
@@ -165,7 +169,8 @@ def _affine(raw: nibabel.Nifti1Header, findings: list[Finding]) -> np.ndarray:
     return sform if sform is not None else cast(np.ndarray, qform)
 
 
-def _in_millimetres(affine: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+def in_millimetres(affine: np.ndarray, raw: nibabel.Nifti1Header) -> np.ndarray:
+    """Return an affine of a header's own units in millimetres."""
     unit = MILLIMETRES.get(int(raw["xyzt_units"]) & 7, 1.0)
     return affine if unit == 1 else np.diag([unit, unit, unit, 1.0]) @ affine
 

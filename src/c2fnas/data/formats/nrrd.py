@@ -131,7 +131,10 @@ def _dtype(fields: dict[str, Any]) -> np.dtype:
 def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding]) -> np.ndarray:
     affine = np.eye(4)
     if len(spatial) != 3:
-        return affine  # the number of axes is a finding of its own
+        if len(spatial) > 3:  # of fewer, the number of axes is a finding of its own
+            fix = "Give the channels' axis the kind `list`, and `none` among the space directions."
+            findings.append(Finding(f"{len(spatial)} axes in space", "three, and channels marked as such", fix))
+        return affine
     directions = fields.get("space directions")
     if directions is None:
         spacings = fields.get("spacings")
@@ -140,7 +143,7 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
         affine[:3, :3] = np.array([np.asarray(directions[axis], float) for axis in spatial]).T
     affine[:3, 3] = fields.get("space origin", np.zeros(3))
     space = str(fields.get("space", ""))
-    to_space = to_ras(ABBREVIATIONS.get(space, space).split("-"))
+    to_space = to_ras(ABBREVIATIONS.get(space.upper(), space.lower()).split("-"))
     if to_space is None or directions is None:
         fix = "Left and right may be swapped; left-posterior-superior is taken. Set the space if you know it."
         expected = "a space such as left-posterior-superior"

@@ -9,6 +9,7 @@ found by reading the label files.
 """
 
 import csv
+import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -94,11 +95,16 @@ def _rows(file: Path) -> dict[int, Row]:
         raise CaseError("", file, f"an unreadable table ({error})", "a CSV in UTF-8", fix) from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=separator)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     rows = {}
-    for row in reader:
-        if any(row.values()):
-            rows[reader.line_num] = {_column(str(key or "")): str(value or "").strip() for key, value in row.items()}
+    try:
+        for row in reader:
+            if any(row.values()):
+                own = {_column(str(key or "")): str(value or "").strip() for key, value in row.items()}
+                rows[reader.line_num] = own
+    except csv.Error as error:
+        fix = "Look for a quotation mark that is not closed."
+        raise CaseError("", file, f"an unreadable table (line {reader.line_num}: {error})", "a CSV", fix) from error
     return rows
 
 
@@ -114,7 +120,7 @@ def _image_columns(rows: Sequence[Row], file: Path) -> list[str]:
         expected, fix = "a column `image` (or `image_0`, `image_1` ...)", "Name the columns in the first line."
         found = f"the columns {', '.join(rows[0])}" if rows else "no rows"
         raise CaseError("", file, found, expected, fix)
-    numbered = all(name.removeprefix("image_").isdigit() for name in columns)
+    numbered = all(name.removeprefix("image_").isdecimal() for name in columns)
     return sorted(columns, key=lambda name: int(name.removeprefix("image_"))) if numbered else columns
 
 

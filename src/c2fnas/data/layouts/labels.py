@@ -72,7 +72,7 @@ def whole_number(value: Any) -> int | None:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return int(number) if number.is_integer() and not isinstance(value, bool) else None
 
@@ -88,6 +88,9 @@ def _order(order: Any, findings: list[Finding]) -> tuple[int, ...]:
 def _whole(scheme: LabelScheme, labels: Any) -> Iterator[Finding]:
     """Yield what is wrong with the classes together."""
     background, *classes = scheme.classes
+    if 0 not in background.values:
+        found = f"a background {background.name!r} without the value 0"
+        yield Finding(found, "0 for the background", "Label it 0, or name the class of its value otherwise.")
     if not classes and isinstance(labels, Mapping | list):
         yield Finding("no class but the background", "at least one class to segment", FIX)
     if len(scheme.parts) > MOST_CLASSES:

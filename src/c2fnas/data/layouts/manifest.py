@@ -72,7 +72,7 @@ def parse_channels(manifest: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(named, str):
         return (named,)
     if isinstance(named, dict):
-        if all(str(key).isdigit() for key in named):
+        if all(str(key).isdecimal() for key in named):
             return tuple(str(named[key]) for key in sorted(named, key=lambda key: int(key)))
         return tuple(str(key) for key in sorted(named, key=lambda key: str(named[key])))
     return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
