@@ -19,7 +19,9 @@ def test_auto_is_every_gpu_or_the_cpu(monkeypatch: pytest.MonkeyPatch, gpus: int
 def test_a_gpu_that_is_not_there_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices_module, "DRIVERS", ("/",))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert find_devices("cuda, cuda:0") == ("cuda", "cuda:0")
+    assert find_devices("cuda") == ("cuda:0",)
+    with pytest.raises(UserError, match="named twice"):
+        find_devices("cuda, cuda:0")
     for find in (find_device, find_devices):
         with pytest.raises(UserError, match="cuda:1: this machine shows 1 GPUs"):
             find("cuda:1")

@@ -26,7 +26,7 @@ def find_device(device: str) -> str:
     Raises:
         UserError: it is unknown, or this machine has no such GPU.
     """
-    return _gpus()[0] if device == "auto" else _present(device, "--device")
+    return _gpus()[0] if device == "auto" else refuse_absent(device, "--device")
 
 
 def list_devices(devices: str) -> tuple[str, ...]:
@@ -35,11 +35,14 @@ def list_devices(devices: str) -> tuple[str, ...]:
     Raises:
         UserError: a device is unknown, or a GPU where no driver runs.
     """
-    names = () if devices == "auto" else tuple(name.strip() for name in devices.split(",") if name.strip())
+    given = () if devices == "auto" else tuple(name.strip() for name in devices.split(",") if name.strip())
+    names = tuple("cuda:0" if name == "cuda" else name for name in given)
+    if len({*names}) < len(names):
+        raise UserError(f"--devices {devices}: a device is named twice. Two jobs at a time on CPU cores: cpu:0,cpu:1.")
     for name in names:
         refuse_unknown_device("auto in a list" if name == "auto" else name, "--devices")
         if not has_driver():
-            _present(name, "--devices")
+            refuse_absent(name, "--devices")
     return names
 
 
@@ -51,7 +54,7 @@ def find_devices(devices: str) -> tuple[str, ...]:
     """
     if devices == "auto":
         return _gpus()
-    return tuple(_present(name, "--devices") for name in list_devices(devices)) or ("cpu",)
+    return tuple(refuse_absent(name, "--devices") for name in list_devices(devices)) or ("cpu",)
 
 
 def _gpus() -> tuple[str, ...]:
@@ -72,7 +75,12 @@ def has_driver() -> bool:
     return sys.platform != "linux" or any(Path(driver).exists() for driver in DRIVERS)
 
 
-def _present(device: str, option: str) -> str:
+def refuse_absent(device: str, option: str) -> str:
+    """Return the name of a device that is there.
+
+    Raises:
+        UserError: it is unknown, or this machine has no such GPU.
+    """
     refuse_unknown_device(device, option)
     kind, _, index = device.partition(":")
     if kind == "cuda":

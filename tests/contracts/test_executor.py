@@ -203,6 +203,16 @@ def test_idle_and_running_tell_what_can_be_submitted(executor: Executor, job: Ca
     assert (executor.idle, executor.running) == (capacity, ())
 
 
+def test_a_job_done_already_takes_a_place_until_it_is_returned(executor: Executor, job: Callable[..., Job]) -> None:
+    """Else a driver that carries on would propose the next one before it knows what this one came to."""
+    capacity, done = executor.idle, job("describe", number=1)
+    run(executor, done)
+    executor.submit(done)
+    assert executor.idle == capacity - 1
+    executor.wait()
+    assert executor.idle == capacity
+
+
 def test_waiting_for_nothing_is_refused(executor: Executor) -> None:
     with pytest.raises(RuntimeError, match="nothing runs"):
         executor.wait()

@@ -487,7 +487,10 @@ def test_in_words_an_entry_of_the_manifest_is_named(tmp_path: Path) -> None:
     ("changes", "found"),
     [
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1]}, "regions_class_order"),
-        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 1]}, "regions_class_order"),
+        (
+            {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 1]},
+            "regions_class_order",
+        ),
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "in both"),
         ({"labels": {"background": 0, "organ": 2, "ignore": 1}}, "ignore"),
         ({"labels": {"background": 0}}, "no class but the background"),

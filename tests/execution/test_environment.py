@@ -2,6 +2,7 @@
 
 import pytest
 
+from c2fnas.errors import UserError
 from c2fnas.execution import environment
 
 
@@ -56,5 +57,5 @@ def test_a_worker_sees_its_own_gpu_alone(
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=5,7 shows 2 GPUs"):
         environment.visible_device("cuda:2", "5,7")

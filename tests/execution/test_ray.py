@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from test_local import TARGETS, alive, job, until
 
 from c2fnas.execution import Job
+from c2fnas.execution.retry import Try
 
 pytestmark = pytest.mark.long
 ray = pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
@@ -115,6 +117,23 @@ def test_closing_lets_a_running_job_save(
         executor.submit(job(tmp_path, "saves_when_asked"))
         until((tmp_path / "one/began").exists)
     assert (tmp_path / "one/saved").exists()
+    assert cancelled == []
+
+
+def test_a_job_in_the_queue_keeps_no_other_from_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker has not yet made its folder."""
+    cancelled = list[Any]()
+    monkeypatch.setattr(ray, "cancel", lambda reference, **options: cancelled.append(reference))
+    monkeypatch.setattr(ray, "wait", lambda references, **options: (list(references), []))
+    running, queued = (Job(name, "executor_targets:describe", {}, tmp_path / name) for name in ("running", "queued"))
+    running.folder.mkdir()
+    from c2fnas.execution.ray import RayExecutor, _Task
+
+    executor = RayExecutor.__new__(RayExecutor)
+    executor._tasks = [_Task(Try(each), each.id, 0.0) for each in (queued, running)]
+    executor._ready, executor.grace, executor._started_here = deque(), 0, False
+    executor.close()
+    assert (running.folder / "stop").exists()
     assert cancelled == []
 
 

@@ -221,6 +221,18 @@ def test_a_time_that_is_none_is_answered_with_the_forms_of_one(budget: str) -> N
     assert ("too short" in str(error.value)) == (budget in ("2s", "0h", "-1h", "0.5m"))
 
 
+def test_a_budget_replaces_the_hours_that_were_set_before(prepared: Run) -> None:
+    prepared.configure(prepared.config.model_copy(update={"overrides": {"hours": 2.0, "seed": 0}}))
+    assert request_for(prepared.folder, budget="6h").draft.hours == 6
+    assert request_for(prepared.folder).draft.hours == 2
+    assert request_for(prepared.folder, budget="6h", overrides={"hours": 3}).draft.hours == 3
+
+
+def test_no_fold_is_no_list_of_folds(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"deployment\.folds"):
+        request_for(RunFolder(tmp_path), budget="hour", overrides={"deployment.folds": []})
+
+
 @pytest.mark.parametrize(
     ("budget", "hours"), [("3 h", 3), ("3H", 3), ("90m", 1.5), ("1.5h", 1.5), ("1d", 24), ("90s", 0.025)]
 )

@@ -14,6 +14,7 @@ from c2fnas.planning.presets import draft, load_budget
 from c2fnas.runs.config import EarlyStopping, RunConfig
 from c2fnas.runs.overrides import (
     DERIVED,
+    OPTIONS,
     SECTIONS,
     differences,
     fields,
@@ -28,14 +29,14 @@ FIELDS = [name for name, _ in fields(RunConfig)]
 SETTABLE = [
     name
     for name in FIELDS
-    if name.split(".")[0] not in DERIVED and name not in SECTIONS and not name.endswith(".recipe")
+    if name.split(".")[0] not in {*DERIVED, *OPTIONS} and name not in SECTIONS and not name.endswith(".recipe")
 ]
 NUMBER = re.compile(r"\s*[-+]?[\d_.]+(e[-+]?[\d_]+)?\s*|.*(nan|inf).*", re.IGNORECASE)
 """Unquoted, such as 2e9, it is a number to a user and a text to YAML 1.1."""
 TEXTS = st.text(max_size=8).filter(lambda text: yaml.safe_dump(text)[0] in "'\"" or not NUMBER.fullmatch(text))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    lambda inner: st.lists(inner, max_size=3),
     max_leaves=5,
 )
 CONFIG = draft(load_budget("hour"), "hour")
@@ -50,8 +51,8 @@ def test_values_go_through_yaml_and_back(overrides: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("budget='0'", "0"),
-        ("budget=2e9", 2e9),
+        ("coarse.sampler='0'", "0"),
+        ("coarse.limits.macs=2e9", 2e9),
         ("coarse.evaluations=20", 20),
         ("width=0.5", 0.5),
         ("width=auto", "auto"),
@@ -59,7 +60,6 @@ def test_values_go_through_yaml_and_back(overrides: dict[str, Any]) -> None:
         ("fine.cases=null", None),
         ("fine.cases=", None),
         ("plan.spacing=[2, 2, 1.5]", [2, 2, 1.5]),
-        ("coarse.limits={macs: 7}", {"macs": 7}),
         ("folds.by=/a/b=c.json", "/a/b=c.json"),
         (" seed = 3 ", 3),
     ],
@@ -89,6 +89,8 @@ def test_the_last_word_counts() -> None:
         ("versions={}", "a run fills this field in by itself"),
         ("versions.c2fnas=1", "a run fills this field in by itself"),
         ("dataset=a", "a run fills this field in by itself"),
+        ("devices=[cpu:0]", "give --devices"),
+        ("budget=day", "give --budget"),
         ("coarse={}", "a section. Set its fields one by one, such as coarse.clusters."),
         ("fine.recipe={name: paper}", "a section. Set its fields one by one, such as fine.recipe.name."),
     ],
@@ -182,3 +184,16 @@ def test_differences_are_the_values_that_put_them_right(values: dict[str, Any]) 
     assert all(ours != theirs for ours, theirs in found.values())
     if not any(name.startswith("coarse.early_stopping") for name in found):
         assert with_values(CONFIG, {name: theirs for name, (_, theirs) in found.items()}) == other
+
+
+def test_a_section_that_is_set_whole_is_set_field_by_field() -> None:
+    """What a plan or folds follow from is looked for by the names of fields."""
+    found = parse_overrides(
+        ["plan={spacing: [3, 3, 3], crop_nonzero: true}", "folds={by: random}", "coarse.limits={macs: 7}"]
+    )
+    assert found == {
+        "plan.spacing": [3, 3, 3],
+        "plan.crop_nonzero": True,
+        "folds.by": "random",
+        "coarse.limits.macs": 7,
+    }

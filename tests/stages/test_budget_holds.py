@@ -17,12 +17,13 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import save_plan
 from c2fnas.data.preprocess import prepared_shape
-from c2fnas.errors import Interrupted
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
 from c2fnas.planning import affordable, choice, configuration, schedule
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
+from c2fnas.planning.timings import middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import value_at
@@ -448,3 +449,68 @@ def test_too_many_cases_are_left_out_by_whole_groups(
     again = through(dataset, folder, clock, 1.0, budget="demo", overrides={"width": 0.125, "folds.by": "sequential"})
     assert (folder / "folds.json").read_text() == folds
     assert again.folds == run.folds
+
+
+def test_folds_that_are_named_after_the_preparation_share_its_time(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    prepared(dataset, tmp_path / "run", clock, "10m", **{"deployment.keep_largest": False})
+    run = opened(tmp_path / "run", clock)
+    design = middle_network(run.config.space, run.width)
+    train_architecture(run, dataset, TrainOptions(design, None, "all"), lambda _: Worker(run, clock, 1.0), ("cpu",))
+    assert clock.now - 1000 <= 1.15 * 600
+    assert Run(tmp_path / "run").final_folds == (0, 1, 2, 3, 4)
+
+
+def test_time_that_an_early_end_has_saved_is_saved_once(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """Stopped after the coarse stage, and finished runs given again: what was saved then counts."""
+
+    class Alike(Worker):
+        def run_spec(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+            value, seconds = super().run_spec(payload, folder)
+            return {**value, "dice": 0.5}, seconds
+
+    def worker(run: Run) -> Worker:
+        return Alike(run, clock, 0.7)
+
+    folder, options = tmp_path / "run", {"budget": "3h", "overrides": {"width": 0.125}}
+    with pytest.raises(Interrupted):
+        through(dataset, folder, clock, 1.0, worker=worker, reporter=Sayings(folder, "ranking"), **options)
+    saved = read_json(folder / "coarse" / "posterior.json")["saved"]
+    assert saved > 0
+    whole = through(dataset, tmp_path / "whole", clock, 1.0, worker=worker, **options)
+    resumed = through(dataset, folder, clock, 1.0, worker=worker)
+    assert read_json(folder / "coarse" / "posterior.json")["saved"] == saved
+    iterations = [run.config.deployment.recipe.iterations for run in (whole, resumed)]
+    assert iterations[1] == pytest.approx(iterations[0], rel=0.02)
+
+
+def test_a_race_that_did_not_start_makes_no_step_look_slow(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that were measured beside those of other folds are compared with such."""
+    shared = replace(TIMED, alone=0.55)
+    monkeypatch.setattr(schedule, "measure", lambda *_: shared)
+    options = {"coarse.evaluations": 0, "fine.candidates": 0, "deployment.folds": "all"}
+    prepared(dataset, tmp_path / "run", clock, "1h", **options)
+    path = tmp_path / "run" / "planning.json"
+    write_json(path, {**(read_json(path) if path.exists() else {}), "race": []})
+    through(
+        dataset,
+        tmp_path / "run",
+        clock,
+        1.0,
+        worker=lambda run: Worker(run, clock, 1.0, 2, shared),
+        devices=("cpu:0", "cpu:1"),
+        overrides={"deployment.keep_largest": False},
+    )
+    assert clock.now - 1000 >= 0.8 * 3600
+
+
+def test_steps_that_cannot_be_timed_are_a_sentence(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError("timing: CUDA out of memory")
+
+    monkeypatch.setattr(schedule, "measure", too_large)
+    with pytest.raises(UserError, match=r"could not be timed.*out of memory.*smaller patches"):
+        prepared(dataset, tmp_path / "run", clock, "1h")

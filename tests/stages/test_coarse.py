@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,25 @@ def test_nothing_but_failures_ends_the_stage(configured: Callable[..., Run]) -> 
     with pytest.raises(UserError, match=r"every candidate of the coarse stage failed.*the loss is not finite"):
         search(configured(), oracle)
     assert len(oracle.jobs) == 5
+
+
+def test_failures_of_another_session_end_nothing(configured: Callable[..., Run]) -> None:
+    """A device that was absent, a disk that was full: once that is put right, the same folder carries on."""
+    run = configured()
+    with pytest.raises(UserError, match="the same command carries on"):
+        search(run, Oracle(lambda job: None))
+    search(run, Oracle(quality))
+    states = [trial.state for trial in trials(run)]
+    assert (states.count("succeeded"), states.count("failed")) == (8, 5)
+
+
+def test_failures_without_an_end_do_not_use_up_the_space(configured: Callable[..., Run]) -> None:
+    """A device that is lost overnight."""
+    done = count()
+    oracle = Oracle(lambda job: quality(job) if next(done) == 0 else None)
+    with pytest.raises(UserError, match=r"the last 10 candidates of the coarse stage failed.*the loss is not finite"):
+        search(configured(), oracle)
+    assert len(oracle.jobs) == 11
 
 
 @pytest.mark.parametrize("name", ["parameters", "macs", "memory"])

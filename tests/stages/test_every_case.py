@@ -55,6 +55,17 @@ def test_it_trains_on_every_case_and_is_scored_on_none(run: Path, dataset: Path)
     assert all("dice" not in line for line in (folder / "metrics.jsonl").read_text().splitlines())
 
 
+def test_trained_once_it_stays_as_it_is(run: Path, dataset: Path) -> None:
+    """That no case scores it is no failure, and nothing that another call could put right."""
+    folder = Run(run).folder.final_fold(EVERY_CASE)
+    files = [folder / "result.json", *(folder / "model").iterdir()]
+    before = [file.stat().st_mtime_ns for file in files]
+    trained(run, dataset, EVERY_CASE)
+    assert [file.stat().st_mtime_ns for file in files] == before
+    (stage,) = (each for each in read_summary(run).stages if each.name == "deployment")
+    assert (stage.failed, stage.done) == (0, 1)
+
+
 def test_its_dice_is_said_to_be_unknown(run: Path) -> None:
     model = Run(run).folder.final_model(EVERY_CASE)
     assert f"- **Validation**: {UNKNOWN}" in (model / "README.md").read_text()

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from stand_in import Accelerator
 
 from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
-from c2fnas.errors import Interrupted
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution.call import finished, make_call
 from c2fnas.execution.job import Job, Outcome
@@ -161,6 +162,21 @@ def test_a_model_is_packaged_before_it_is_scored_and_stays(
     scored = train_and_score(run, SPEC, folder, "cpu")  # the cause was put right: scored, without further training
     assert timeless(scored) == timeless(straight[0])
     assert model_sums(folder) == model_sums(straight[1])
+
+
+@pytest.mark.parametrize(("window", "raised"), [("coarse", True), ("plan", False)])
+def test_a_fault_of_the_machine_in_scoring_is_no_candidates(
+    window: Literal["coarse", "plan"], raised: bool, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged case, a full disk: another candidate would meet it too. A final network is kept without a score."""
+
+    def damaged(*_: object, **__: object) -> None:
+        raise UserError("image.npy: damaged")
+
+    monkeypatch.setattr(training, "evaluate_network", damaged)
+    spec = replace(SPEC, window=window, keep="nothing")
+    with pytest.raises(UserError, match="damaged") if raised else nullcontext():
+        assert "damaged" in train_and_score(run, spec, folder, "cpu")["unscored"]
 
 
 def weights_sum(folder: Path) -> list[str]:

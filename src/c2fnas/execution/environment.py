@@ -4,6 +4,7 @@ import os
 import sys
 
 from c2fnas.cores import limited_threads, usable_cores
+from c2fnas.errors import UserError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -41,11 +42,19 @@ def inner_device(device: str) -> str:
 def visible_device(device: str, visible: str | None) -> str:
     """Return the entry of ``CUDA_VISIBLE_DEVICES`` that ``device`` stands for.
 
+    Raises:
+        UserError: there are not so many.
+
     >>> visible_device("cuda:1", None), visible_device("cuda:1", "4,6"), visible_device("cuda:0", "MIG-1f,MIG-2e")
     ('1', '6', 'MIG-1f')
     """
     index = int(device.partition(":")[2] or 0)
-    return visible.split(",")[index].strip() if visible else str(index)
+    entries = visible.split(",") if visible else [str(each) for each in range(index + 1)]
+    if index >= len(entries):
+        raise UserError(
+            f"{device}: CUDA_VISIBLE_DEVICES={visible} shows {len(entries)} GPUs. Name others by --devices."
+        )
+    return entries[index].strip()
 
 
 def is_cuda(device: str) -> bool:

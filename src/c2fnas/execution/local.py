@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from c2fnas.devices import refuse_absent
 from c2fnas.execution.call import Report, clear_stop, finished
 from c2fnas.execution.environment import inner_device, worker_environment
 from c2fnas.execution.executor import Executor
@@ -47,8 +48,8 @@ class LocalProcessExecutor(Executor):
 
     @property
     def idle(self) -> int:
-        """The number of devices that have nothing to do."""
-        return 0 if self._closed else len(self.devices) - len(self._workers)
+        """The number of devices that have nothing to do; a job that was done before keeps one until it is returned."""
+        return 0 if self._closed else max(0, len(self.devices) - len(self._workers) - len(self._ready))
 
     @property
     def running(self) -> tuple[Job, ...]:
@@ -56,7 +57,12 @@ class LocalProcessExecutor(Executor):
         return tuple(job for job, _ in self._ready) + tuple(worker.job for worker in self._workers)
 
     def submit(self, job: Job) -> None:
-        """Start a process for ``job`` on a free device. Raises RuntimeError where nothing is idle."""
+        """Start a process for ``job`` on a free device.
+
+        Raises:
+            RuntimeError: nothing is idle.
+            UserError: this machine has no such GPU.
+        """
         self._refuse_unless_idle()
         if report := finished(job):
             self._ready.append((job, report))
@@ -64,6 +70,7 @@ class LocalProcessExecutor(Executor):
         clear_stop(job)
         taken = {worker.device for worker in self._workers}
         device = next(device for device in self.devices if device not in taken)
+        refuse_absent(device, "--devices")
         self._workers.append(self._start(Try(job), device, time.monotonic()))
 
     def wait(self, timeout: float | None = None) -> Outcome | None:

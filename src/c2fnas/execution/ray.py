@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class RayExecutor(Executor):
     @property
     def idle(self) -> int:
         """The number of further jobs that the cluster has room for; where it has none at all, one that waits for it."""
-        return 0 if self._closed else max(0, self._capacity() - len(self._tasks))
+        return 0 if self._closed else max(0, self._capacity() - len(self._tasks) - len(self._ready))
 
     @property
     def running(self) -> tuple[Job, ...]:
@@ -129,8 +129,10 @@ class RayExecutor(Executor):
         self._closed = True
         left = [task.reference for task in self._tasks]
         try:
-            for task in self._tasks:
-                (task.current.job.folder / STOP).touch()
+            for folder in [task.current.job.folder for task in self._tasks]:
+                with suppress(OSError):  # lest one that can't be asked keeps the others from being asked
+                    folder.mkdir(parents=True, exist_ok=True)  # of a job that waits in the cluster's queue
+                    (folder / STOP).touch()
             if left:
                 _, left = ray.wait(left, num_returns=len(left), timeout=self.grace + 5)
         finally:

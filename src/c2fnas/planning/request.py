@@ -119,8 +119,9 @@ def request_for(
     known = RunConfig.load(folder.config) if folder.config.exists() else None
     before = read_json(folder.asked) if known is None and folder.asked.exists() else {}
     earlier = known.overrides if known else before.get("overrides", {})
-    whole = {name: value for name, value in earlier.items() if name not in asked} | asked  # the last word counts
     asked_budget = None if budget is None else spelled(budget)
+    outdated = {*asked} | ({"hours"} if asked_budget else set())  # a time is a budget, too
+    whole = {name: value for name, value in earlier.items() if name not in outdated} | asked  # the last word counts
     budget = asked_budget or (known.budget if known else before.get("budget", DEFAULT_BUDGET))
     devices = devices or (known.devices if known else ("cpu",))
     base = _base(folder, known, asked_budget, budget)

@@ -11,6 +11,7 @@ import numpy as np
 
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.plan import Plan
+from c2fnas.errors import UserError
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
@@ -228,7 +229,14 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     if here and {name: kept.get(name) for name in what} == what:
         return Timings(**kept["seconds"])
     run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)} ...")
-    timings = measure(plan, design, recipe, devices)
+    try:
+        timings = measure(plan, design, recipe, devices)
+    except (MemoryError, RuntimeError) as error:
+        raise UserError(
+            f"{devices[0]}: training steps on patches of {by(plan.patch_size)} could not be timed ({error}). Free "
+            "memory, name another device, or ask for smaller patches (--set plan.patch_size=[64,64,64]) or a smaller "
+            "--set width=0.25."
+        ) from error
     earlier = kept.get("earlier", []) if here else [folder.name for folder in _own_trainings(run)]
     write_json(path, {**machine, **what, "seconds": vars(timings), "earlier": earlier})
     return timings
@@ -282,7 +290,7 @@ def _of_timed(run: Run, job: JobRecord, timings: Timings, macs: int) -> float | 
 def _beside(run: Run) -> int:
     """The jobs of the stage that has left the first training: entrants of a race, or the final networks."""
     choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
-    return len(choice.get("race", run.final_folds))
+    return len(choice.get("race") or run.final_folds)
 
 
 def preparation_of(run: Run, hours: float | None = None) -> Preparation:

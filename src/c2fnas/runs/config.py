@@ -176,9 +176,10 @@ class DeploymentConfig(Frozen):
     three folds or more decides of which classes prediction keeps the largest component alone.
     """
 
-    folds: tuple[NonNegativeInt | Literal["last", "all", "every-case"], ...] | Literal["last", "all", "every-case"] = (
-        "last"
-    )
+    folds: (
+        Annotated[tuple[NonNegativeInt | Literal["last", "all", "every-case"], ...], Field(min_length=1)]
+        | Literal["last", "all", "every-case"]
+    ) = "last"
     recipe: Recipe
     start: str | None = Field(default=None, description="checksum of the model that every fold begins with")
     extended: bool = False

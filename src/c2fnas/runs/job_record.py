@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from c2fnas.data.folds import UNKNOWN
 from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import read_json, read_json_lines
@@ -82,10 +83,11 @@ def read_job(folder: Path) -> JobRecord:
     """Return the job in ``folder``, begun or not."""
     report = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
     kind, files = report.get("kind"), [folder / METRICS, folder / RESULT]
+    reason = (report.get("value") or {}).get("unscored", UNKNOWN)  # that no case is left to score it is no failure
     return JobRecord(
         folder=folder,
         value=report["value"] if kind == "done" else None,
-        failed=kind in ("failed", "out_of_memory", "killed") or "unscored" in (report.get("value") or {}),
+        failed=kind in ("failed", "out_of_memory", "killed") or reason != UNKNOWN,
         processes=int(report.get("processes", 1)),
         session=float(report.get("seconds", 0.0)),
         curve=read_curve(folder),

@@ -13,6 +13,9 @@ from c2fnas.runs.config import RunConfig
 DERIVED = frozenset({"dataset", "dataset_path", "fingerprint_sha256", "plan_sha256", "versions", "overrides", "kind"})
 """Fields that a run fills in by itself."""
 
+OPTIONS = {"budget": "--budget", "devices": "--devices"}
+"""Fields that have an option of their own, which does more than set them."""
+
 SECTIONS = frozenset({"coarse", "fine", "deployment"})
 """Sections that are set field by field, since each holds a recipe to be completed."""
 
@@ -41,7 +44,16 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
                 f"--set {text}: {value!r} can't be read as a value. Quote a text, list with [ ]."
             ) from error
     refuse_unknown(overrides)
-    return overrides
+    return dict(_leaves(overrides))
+
+
+def _leaves(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields one by one where a whole section is set: ``plan={spacing: [2, 2, 1]}``."""
+    for name, value in overrides.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves({f"{name}.{key}": each for key, each in value.items()})
+        else:
+            yield name, value
 
 
 def _number(value: Any) -> Any:
@@ -62,6 +74,8 @@ def refuse_unknown(overrides: Mapping[str, Any]) -> None:
     for name in overrides:
         if name.partition(".")[0] in DERIVED:
             raise UserError(f"--set {name}: a run fills this field in by itself. Leave it out.")
+        if name in OPTIONS:
+            raise UserError(f"--set {name}: give {OPTIONS[name]}.")
         if name in SECTIONS or name.endswith(".recipe"):
             raise UserError(f"--set {name}: a section. Set its fields one by one, such as {_first(name, known)}.")
         if name not in known:

@@ -29,7 +29,8 @@ from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 
 STAGE = "coarse"
-MOST_FAILURES = 5  # a run whose first candidates all fail has a cause that no other topology fixes
+MOST_FAILURES, MOST_IN_A_ROW = 5, 10
+"""Candidates that fail one after the other in a session, at its beginning and later: no other topology mends that."""
 
 
 def search_topology(run: Run) -> Topology:
@@ -70,6 +71,7 @@ class _CoarseSearch:
         self._searcher.replay(_history(self._ledger))
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
+        self._in_a_row, self._most = 0, MOST_FAILURES
 
     def search(self) -> Topology:
         self._run.reporter.start(STAGE, self._config.evaluations)
@@ -81,6 +83,8 @@ class _CoarseSearch:
             finished=lambda: float(len(evaluated_trials(self._ledger.trials()))),
             so_far=self._so_far,
         )
+        if self._in_a_row >= self._most:
+            raise UserError(self._none_left())
         best = self._settling.answer() if self._settling else best_finalist(self._run, self._ledger)
         if best is None:
             raise UserError(self._none_left())
@@ -120,7 +124,7 @@ class _CoarseSearch:
         return next((iteration for iteration in self._rungs if iteration not in passed), None)
 
     def _start_next(self) -> Trial | None:
-        if self._failures() >= MOST_FAILURES and not self._searcher.successes:
+        if self._in_a_row >= self._most:
             return None
         settling = self._settling
         if settling is None:
@@ -145,9 +149,11 @@ class _CoarseSearch:
         return self._ledger.trial(self._ledger.start(architecture, entry))
 
     def _settle(self, outcome: Outcome) -> None:
-        trial = self._running.pop(outcome.job_id)
+        trial, failed = self._running.pop(outcome.job_id), failure_of(outcome) is not None
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        self._most = self._most if failed else MOST_IN_A_ROW
         rung = self._next_rung(trial)
-        if failure_of(outcome) is None and rung is not None:
+        if not failed and rung is not None:
             self._judge(trial, rung, outcome)
         else:
             self._end(trial, outcome)
@@ -196,17 +202,17 @@ class _CoarseSearch:
             if trial.rungs and not trial.rungs[-1].promoted:
                 self._ledger.stop(trial.number)
 
-    def _failures(self) -> int:
-        return sum(trial.state == "failed" for trial in self._ledger.trials())
-
     def _none_left(self) -> str:
         trials = self._ledger.trials()
         last = max((trial for trial in trials if trial.reason), key=lambda trial: trial.number, default=None)
         stopped = sum(trial.state == "stopped" for trial in trials)
         others = f", but {stopped} that were stopped early" if stopped else ""
+        given_up = self._in_a_row >= self._most
+        which = f"the last {self._in_a_row} candidates" if given_up and self._searcher.successes else "every candidate"
+        how = "; the same command carries on" if given_up else " and start again with a new run folder"
         return (
-            f"{self._run.folder.coarse}: every candidate of the coarse stage failed{others}; the last one said: "
-            f"{last.reason if last else 'nothing'} Fix the cause and start again with a new run folder."
+            f"{self._run.folder.coarse}: {which} of the coarse stage failed{others}; the last one said: "
+            f"{last.reason if last else 'nothing'} Fix the cause{how}."
         )
 
 

@@ -15,6 +15,8 @@ from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, has_design, read_design
 from c2fnas.planning.schedule import derives, fix_counts, timings_for
 from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.runs.freeze import frozen_by
+from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.metrics_log import EVERY
@@ -40,6 +42,8 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
     Raises:
         UserError: a fold could not be trained, the others' models are kept; or those of another design lie there.
     """
+    if {*folds} != {*run.final_folds} and not frozen_by("deployment.recipe.iterations", run.folder):
+        run.configure(with_values(run.config, {"deployment.folds": tuple(folds)}))  # whose counts they share
     _measure_steps(run, design, folds)
     planned = run.config.deployment.recipe.iterations
     fix_counts(run, STAGE, design)

@@ -84,7 +84,9 @@ class Settling:
         found = self.standing()
         if found.answer is None:
             return None
-        write_json(self._run.folder.posterior, self._to_json(found, found.answer))
+        folder = self._run.folder
+        if not (folder.posterior.exists() and folder.coarse_architecture.exists()):  # the time saved was saved once
+            write_json(folder.posterior, self._to_json(found, found.answer))
         trials = [each for each in self._ledger.trials() if each.score is not None]
         own = [each for each in trials if each.architecture.topology == found.answer]
         return max(own, key=lambda trial: (trial.score, -trial.number))

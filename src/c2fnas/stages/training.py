@@ -18,7 +18,7 @@ from c2fnas.data.augment import augmentation
 from c2fnas.data.dataset import evenly_spread
 from c2fnas.data.folds import UNKNOWN
 from c2fnas.data.patches import PatchSampler, prefetched
-from c2fnas.errors import Interrupted
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Evaluation, Options
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
@@ -211,6 +211,8 @@ def _scored(
     except Exception as error:
         if is_out_of_memory(error) and not last_try:
             raise
+        if isinstance(error, UserError) and spec.window == "coarse":
+            raise  # a full disk or a damaged case is no candidate's fault, and would fail the next one too
         log.warning("Dice not measurable: %s", error)
         return None, f"Dice not measurable: {' '.join(str(error).split())}"
 

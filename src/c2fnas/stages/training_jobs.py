@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from c2fnas.data.folds import Fold
+from c2fnas.data.folds import UNKNOWN, Fold
 from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.networks.designs import Design, design_from_json
@@ -112,9 +112,10 @@ def run_all(
 
 
 def is_to_be_scored(job: Job) -> bool:
-    """Return true if a training has ended without a score, and its last checkpoint is there."""
+    """Return true if a training has ended without the score that it could have, and its last checkpoint is there."""
     report = finished(job)
-    return report is not None and "unscored" in (report.value or {}) and has_checkpoint(job.folder)
+    reason = (report.value or {}).get("unscored", UNKNOWN) if report is not None else UNKNOWN
+    return reason != UNKNOWN and has_checkpoint(job.folder)
 
 
 def failure_of(outcome: Outcome) -> str | None:
