@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
+from c2fnas.files import write_json
 from c2fnas.planning.plan import LARGEST_PATCH, make_plan
 from c2fnas.planning.presets import draft, load_budget, requested
 from c2fnas.planning.request import request_for
@@ -221,11 +222,12 @@ def test_a_time_that_is_none_is_answered_with_the_forms_of_one(budget: str) -> N
     assert ("too short" in str(error.value)) == (budget in ("2s", "0h", "-1h", "0.5m"))
 
 
-def test_a_budget_replaces_the_hours_that_were_set_before(prepared: Run) -> None:
-    prepared.configure(prepared.config.model_copy(update={"overrides": {"hours": 2.0, "seed": 0}}))
-    assert request_for(prepared.folder, budget="6h").draft.hours == 6
-    assert request_for(prepared.folder).draft.hours == 2
-    assert request_for(prepared.folder, budget="6h", overrides={"hours": 3}).draft.hours == 3
+def test_a_budget_replaces_the_hours_that_were_set_before(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_json(folder.asked, {"budget": "hour", "hours": 2.0, "overrides": {"hours": 2.0}, "plan_sha256": ""})
+    assert request_for(folder).draft.hours == 2
+    assert request_for(folder, budget="6h").draft.hours == 6
+    assert request_for(folder, budget="6h", overrides={"hours": 3}).draft.hours == 3
 
 
 def test_no_fold_is_no_list_of_folds(tmp_path: Path) -> None:
