@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from c2fnas.bench import Budget, Entry, Row, TopologyTable, compare, difference, draw_worlds, rank_agreement, ratio
+from c2fnas.bench.simulation import simulate
+from c2fnas.errors import UserError
 from c2fnas.search.clusters import cluster_topologies
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
@@ -93,3 +95,15 @@ def test_agreement_of_two_tables_is_that_of_the_topologies_they_share() -> None:
     assert none.low < 0 < none.high
     with pytest.raises(ValueError, match="share 0 topologies"):
         rank_agreement(dict(list(short.items())[:10]), longer)
+
+
+def test_a_choice_by_the_posterior_is_made_from_the_first_network_on() -> None:
+    worlds = draw_worlds(table_of(TOPOLOGIES, noise=0.002), tables=2, draws=1)
+    budget = Budget(8, workers=2, repetitions=4, slow_repetitions=4, noise=0.0, tables=2)
+    found, *_ = compare(worlds, CLUSTERS, ["random+posterior"], budget).contenders
+    assert found.by_networks.mean[0] < 0.5
+
+
+def test_more_networks_than_a_search_has_are_refused() -> None:
+    with pytest.raises(UserError, match="random@80: a search here has 12 networks"):
+        simulate(TopologyTable.shipped(), ["random@80"], evaluations=12, repetitions=1)

@@ -70,11 +70,9 @@ def folds(count: int, seeds: float, difference: float = 0.0) -> Estimate:
 
 
 def answers(found: Estimate, count: int, over: str = "seeds", groups: int = CASES) -> list[Comparison]:
-    rows = zip(found.mean, found.se, found.spread, found.cases, strict=True)
-    return [
-        Comparison(float(m), float(se), found.df, float(s), float(c), (count, count), over, groups)  # type: ignore[arg-type]
-        for m, se, s, c in rows
-    ]
+    degrees = np.broadcast_to(found.df, found.mean.shape)
+    rows = zip(found.mean, found.se, degrees, found.spread, found.cases, strict=True)
+    return [Comparison(*map(float, row), (count, count), over, groups) for row in rows]  # type: ignore[arg-type]
 
 
 def share(found: list[Comparison], *words: str) -> float:
@@ -95,7 +93,7 @@ def test_two_seeds_of_one_network_are_seldom_told_apart(replicates: int, seeds: 
     assert share(found, "better", "worse") <= missing(found) <= 0.06
 
 
-@pytest.mark.parametrize("replicates", [2, 3, 5])
+@pytest.mark.parametrize("replicates", [2, 3, 5, 20])
 def test_few_cases_are_no_worse(replicates: int) -> None:
     found = answers(trainings(replicates, 0.004, of_networks=1.0, cases=8), replicates, groups=8)
     assert missing(found) <= 0.06

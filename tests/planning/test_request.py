@@ -19,6 +19,7 @@ from c2fnas.files import write_json
 from c2fnas.planning.plan import LARGEST_PATCH, make_plan
 from c2fnas.planning.presets import draft, load_budget, requested
 from c2fnas.planning.request import request_for
+from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.config import EarlyStopping, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import differences, parse_overrides, with_values
@@ -432,3 +433,13 @@ def test_a_patch_holds_the_median_case_at_the_spacing_that_is_given(cases: list,
         assert sum(ours != theirs for ours, theirs in zip(plan.patch_size, sides, strict=True)) <= 1
     assert all(side % 8 == 0 for side in plan.patch_size)
     assert plan.patch_size[0] * plan.patch_size[1] * plan.patch_size[2] <= LARGEST_PATCH
+
+
+def test_a_space_of_too_few_cells_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="4 cells cannot hold"):
+        request_for(RunFolder(tmp_path), budget="hour", overrides={"cells": 4})
+
+
+def test_a_space_smaller_than_its_clusters_has_one_of_each_topology() -> None:
+    config = draft(requested("hour", {"cells": 7}), "hour")
+    assert config.coarse.clusters > len(config.space.topologies()) == len(clusters_of(config))

@@ -1,6 +1,8 @@
 """Several runs side by side: what differs, what can be said of a pair, and a page that stands alone."""
 
+from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +13,13 @@ from c2fnas.api.reports import report
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, summarise
 from c2fnas.files import write_json
-from c2fnas.report.comparison import dice_interval, read_runs
+from c2fnas.report.comparison import ComparedRun, dice_interval, pair_sentences, read_runs
 
 
 def test_an_interval_over_cases_is_that_of_their_mean() -> None:
     """Of a large normal sample: 1.96 standard errors to each side, to a tenth of them."""
     dice = np.random.default_rng(0).normal(0.7, 0.05, 400)
-    found = dice_interval(summarise([CaseScores(str(n), {"organ": value}) for n, value in enumerate(dice)]), {})
+    found = dice_interval({0: summarise([CaseScores(str(n), {"organ": value}) for n, value in enumerate(dice)])}, {})
     assert found is not None
     assert found.low is not None
     assert found.high is not None
@@ -29,8 +31,8 @@ def test_an_interval_over_cases_is_that_of_their_mean() -> None:
 
 def test_groups_are_drawn_together() -> None:
     rows = [CaseScores(str(n), {"organ": 0.5 + 0.1 * (n % 4)}) for n in range(8)]
-    apart = dice_interval(summarise(rows), {})
-    together = dice_interval(summarise(rows), {str(n): str(n % 4) for n in range(8)})
+    apart = dice_interval({0: summarise(rows)}, {})
+    together = dice_interval({0: summarise(rows)}, {str(n): str(n % 4) for n in range(8)})
     assert apart is not None
     assert together is not None
     assert (apart.groups, together.groups) == (8, 4)
@@ -83,3 +85,23 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert report(runs[:2], folder=tmp_path / "there").parent == tmp_path / "there"
     with pytest.raises(UserError, match="--folder is for the page of several runs"):
         report(runs[0], folder=tmp_path / "there")
+
+
+def test_answers_of_several_pairs_are_corrected_together() -> None:
+    """Three of three runs: a difference that would stand alone does not among them."""
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0, 0.01, (3, 5, 8))
+
+    def run(number: int, dice: float) -> ComparedRun:
+        folds = {
+            fold: summarise([CaseScores(f"{fold}-{case}", {"organ": dice + value}) for case, value in enumerate(row)])
+            for fold, row in enumerate(noise[number])
+        }
+        config = SimpleNamespace(fingerprint_sha256="f")
+        summary = SimpleNamespace(config=config, groups={}, evaluations=folds)
+        return ComparedRun("abc"[number], summary, dice_interval(folds, {}), None)  # type: ignore[arg-type]
+
+    runs = [run(0, 0.7), run(1, 0.7), run(2, 0.7055)]
+    alone = [pair_sentences(list(pair))[0] for pair in combinations(runs, 2)]
+    together = pair_sentences(runs)
+    assert sum("is worse than" in sentence for sentence in alone) > sum("is worse than" in each for each in together)

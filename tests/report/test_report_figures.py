@@ -222,3 +222,13 @@ def test_text_stays_text() -> None:
     shown = picture("a", lambda figure: figure.subplots().set_xlabel("Dice"), caption="", alt="x")
     assert ">Dice</text>" in shown.svg
     assert shown.png.startswith(b"\x89PNG")
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    """Neither a formula nor, with an underscore in front, an entry that a legend leaves out."""
+    rows = tuple(CaseScores(name, {"a$_$": 0.5, "_tumour": 0.6}) for name in ("$x^$", "case$1_$2"))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(NARROW, by_case_height(len(rows), ("a$_$", "_tumour"))), layout="constrained")
+        draw_by_case(figure, rows)
+        figure.draw_without_rendering()
+    assert {text.get_text().lstrip("\u200b") for text in figure.legends[0].get_texts()} >= {"a$_$", "_tumour"}

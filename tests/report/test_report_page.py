@@ -20,6 +20,7 @@ from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import NO_VERDICT, tasks, verdict_basis
+from c2fnas.runs.config import FoldsConfig, Shares
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -143,13 +144,18 @@ def test_a_verdict_stands_at_the_top(tmp_path: Path) -> None:
 
 def test_a_verdict_says_on_which_cases_it_rests(tmp_path: Path) -> None:
     folder, given = planned_run(tmp_path), verdict()
+    write_json(folder.verdict_file, replace(given, folds=(0,)).to_json())
+    shared = "The search has chosen on some of these cases."  # fold 0 has one of fold 1, by which it chose
+    assert str(verdict_basis(read_report(folder.root))).endswith(shared)
+    folds = read_json(folder.folds)
+    folds[0]["validation"] = ["phantom_000", "phantom_003"]
+    write_json(folder.folds, folds)
     write_json(folder.verdict_file, given.to_json())
     expected = "It rests on 2 cases, of fold 1; each network was trained once. The search has chosen on some of these"
     assert str(verdict_basis(read_report(folder.root))).startswith(expected)
     write_json(folder.verdict_file, replace(given, folds=(0,), replicates=3).to_json())
     expected = "It rests on 2 cases, of fold 0; each network was trained 3 times. The search has not chosen on them."
     assert verdict_basis(read_report(folder.root)) == expected
-    folds = read_json(folder.folds)
     folds[0]["groups"] = dict.fromkeys(folds[0]["validation"], "1")
     write_json(folder.folds, folds)
     assert "2 cases of 1 group, of fold 0" in str(verdict_basis(read_report(folder.root)))
@@ -219,3 +225,34 @@ def test_the_sampler_is_named(tmp_path: Path, sampler: str) -> None:
     config.model_copy(update={"coarse": coarse}).save(folder.config)
     _, text = read(write_report(folder.root))
     assert ("Algorithm 1 of the paper" if sampler == "algorithm1" else "the sampler random") in text
+
+
+def test_no_folder_above_the_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People's folders are named after people: of paths the last part stays, however the run itself is named."""
+    changes = {
+        "budget": "/home/dr_smith/mine.yaml",
+        "folds": FoldsConfig(by="/data/smith_john/splits.json"),
+        "overrides": {"folds.by": "/data/smith_john/splits.json"},
+    }
+    folder = finished_run(tmp_path / "clinic" / "smith_john" / "run1", **changes)
+    monkeypatch.chdir(tmp_path)
+    page = write_report(folder.root.relative_to(tmp_path), overlays=False).read_text(encoding="utf-8")
+    assert "run1" in page
+    assert "smith_john" not in page
+    assert "dr_smith" not in page
+    whole = write_report(folder.root, overlays=False, keep_identifiers=True).read_text(encoding="utf-8")
+    assert str(folder.root) in whole
+
+
+def test_time_that_was_not_saved_is_not_said_to_be(tmp_path: Path) -> None:
+    for saved, hours in ((0.0, 1.0), (60.0, None), (60.0, 1.0)):
+        shares = None if hours is None else Shares(coarse=0.33, supernet=0.11, ranking=0.06, deployment=0.5)
+        folder = finished_run(tmp_path / f"{saved}-{hours}", hours=hours, shares=shares)
+        row = {"macs": 1, "scores": [0.5], "mean": 0.5, "deviation": 0.1}
+        known = dict.fromkeys(("margin", "doubt", "gain", "spread", "seed_noise"), 0.01)
+        codes = [list(trial.architecture.topology.code) for trial in read_report(folder.root).trials[:2]]
+        known |= {"answer": codes[0], "unused": 3, "saved": saved}
+        write_json(folder.posterior, known | {"topologies": [{**row, "code": code} for code in codes]})
+        page = write_report(folder.root, overlays=False).read_text(encoding="utf-8")
+        assert "3 trainings fewer were done" in page
+        assert ("their time went to the final network" in page) == bool(saved and hours)

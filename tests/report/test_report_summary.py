@@ -11,12 +11,12 @@ import pytest
 from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run, write_result
 
 from c2fnas.files import write_json
-from c2fnas.report import write_report
+from c2fnas.report import text, write_report
 from c2fnas.report.coarse import cluster_shares
 from c2fnas.report.fine import operation_effects
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tasks, warning
-from c2fnas.runs.config import DeploymentConfig
+from c2fnas.runs.config import DeploymentConfig, RunConfig
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
@@ -149,3 +149,18 @@ def test_effects_of_an_additive_dice_are_its_terms() -> None:
     for effect in effects:
         assert effect.mean == pytest.approx(effect.cell * (terms[effect.operation] - mean))
         assert effect.candidates == 3 ** (SPACE.cells - 1)
+
+
+@pytest.mark.parametrize("change", ["every-case", "extended", "judged"])
+def test_a_run_that_gives_no_verdict_is_finished_without_one(change: str, tmp_path: Path) -> None:
+    """None comes after an extension, or where no case is left to judge on."""
+    folder = finished_run(tmp_path, verdict=True)
+    config = RunConfig.load(folder.config)
+    deployment = {"every-case": {"folds": ("every-case",)}, "extended": {"extended": True}, "judged": {}}[change]
+    config.model_copy(update={"deployment": config.deployment.model_copy(update=deployment)}).save(folder.config)
+    if change == "every-case":
+        folder.final_fold(1).rename(folder.final_fold("every-case"))
+    run = read_report(folder.root)
+    assert ("verdict" in [each.name for each in run.stages]) == (change == "judged")
+    assert run.finished == (change != "judged")
+    assert (text.verdict(run) == text.NOT_YET) == (change == "judged")

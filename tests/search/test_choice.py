@@ -9,7 +9,7 @@ import pytest
 
 from c2fnas.errors import UserError
 from c2fnas.search import Proposal, RandomSearch, make_searcher
-from c2fnas.search.choice import check_sampler_name
+from c2fnas.search.choice import check_sampler_name, load_factory
 from c2fnas.search.testing import TOPOLOGIES, clusters, scores, search
 
 OWN = """
@@ -150,3 +150,8 @@ def test_ours_need_no_working_directory() -> None:
     before = [*sys.path]
     assert isinstance(made("random"), RandomSearch)
     assert sys.path == before
+
+
+def test_a_module_without_a_file_is_named() -> None:
+    with pytest.raises(UserError, match="sys has no class or function 'Mine'"):
+        load_factory("sys:Mine")

@@ -201,3 +201,18 @@ def test_what_no_score_leads_is_of_the_random_branch(name: str, drawn: int) -> N
 def test_draws_stay_random_until_there_are_scores() -> None:
     failing = proposals("tpe", lambda topology: None)
     assert {each.branch for each in failing} == {"random"}
+
+
+@pytest.mark.parametrize("first", [0.5, None])
+def test_a_topology_that_is_tried_again_is_one(first: float | None):
+    """Enqueued by hand, or by a callback that repeats what has failed."""
+    study = new_study()
+    trial = study.ask()
+    suggest_topology(trial, SPACE)
+    study.tell(trial, first, state=None if first else optuna.trial.TrialState.FAIL)
+    study.enqueue_trial(dict(trial.params))
+    again = study.ask()
+    assert suggest_topology(again, SPACE) == suggest_topology(trial, SPACE)
+    study.tell(again, 0.6)
+    study.optimize(objective, n_trials=6)
+    assert len({topology.code for topology in proposed(study)}) == 7

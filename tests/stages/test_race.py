@@ -16,6 +16,7 @@ from c2fnas.files import read_json, write_json
 from c2fnas.planning import affordable, choice
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime
@@ -46,8 +47,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Racer(Worker):
     """Keeps the jobs that it was given; ``best`` is the folder of the winner."""
 
-    def __init__(self, run: Run, clock: Clock, best: str) -> None:
-        super().__init__(run, clock, 1.0)
+    def __init__(self, run: Run, clock: Clock, best: str, slowness: float = 1.0) -> None:
+        super().__init__(run, clock, slowness)
         self.best, self.done = best, list[tuple[Job, float]]()
 
     def wait(self, timeout: float | None = None) -> Outcome | None:
@@ -61,7 +62,14 @@ class Raced:
     """A run that is prepared and raced."""
 
     def __init__(
-        self, dataset: Path, folder: Path, clock: Clock, best: str = "1", reporter: Silent | None = None, **values: Any
+        self,
+        dataset: Path,
+        folder: Path,
+        clock: Clock,
+        best: str = "1",
+        reporter: Silent | None = None,
+        slowness: float = 1.0,
+        **values: Any,
     ) -> None:
         run = Run(folder, reporter=reporter, time=ActiveTime(folder / "spent.json", clock))
         budget = None if (folder / "run.yaml").exists() else "hour"
@@ -69,7 +77,7 @@ class Raced:
             values = {} if budget is None else WIDTH | values
             request = request_for(run.folder, budget=budget, overrides=values, devices=("cpu",))
             preparation.prepare(run, dataset, request)
-            self.worker, self.begun = Racer(run, clock, best), clock.now
+            self.worker, self.begun = Racer(run, clock, best, slowness), clock.now
             self.entrants = race.entrants_of(run)
             self.run = race.race_plans(run.using(self.worker), dataset)
         self.seconds = clock.now - self.begun
@@ -107,6 +115,25 @@ def test_a_race_takes_a_tenth_with_the_preparation_that_was_foreseen(
     assert len(raced.choice["close"]) == 3
     assert len(raced.entrants) == len(raced.choice["race"]) == 2
     assert 0.8 * TENTH < raced.seconds <= ABOUT * TENTH
+
+
+@pytest.mark.parametrize(("slower", "raced"), [(2.0, True), (20.0, False)])
+def test_a_machine_that_has_become_busy_still_gives_a_race_a_tenth(
+    slower: float, raced: bool, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plans were weighed by steps that were faster than those that were timed last."""
+    prepare = preparation.prepare
+
+    def prepared(run: Run, *given: Any) -> Run:
+        found = prepare(run, *given)
+        known = read_json(run.folder.timings)
+        write_json(run.folder.timings, known | {"seconds": vars(Timings(**known["seconds"]).times(slower))})
+        return found
+
+    monkeypatch.setattr(preparation, "prepare", prepared)
+    busy = Raced(dataset, tmp_path / "run", clock, slowness=slower)
+    assert bool(busy.choice.get("race")) == raced
+    assert busy.seconds <= 1.1 * TENTH
 
 
 def test_a_race_whose_preparation_would_take_too_long_is_left_out(

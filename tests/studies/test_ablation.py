@@ -208,6 +208,10 @@ def test_names_of_what_was_found(prepared, run, tmp_path) -> None:
     ]
     with pytest.raises(UserError, match="it takes two"):
         contenders([second], {})
+    for stage, letters in (("fine.candidates", ["C"]), ("coarse.evaluations", ["F"])):
+        other = shutil.copytree(run, tmp_path / stage)
+        Run.open(other).configure(with_values(Run.open(other).config, {stage: 0}))
+        assert [name[0] for name in contenders([other], {"panc": OTHER})] == [*letters, "p"]
     with pytest.raises(UserError, match="another run is called first too"):
         contenders([run, run], {})
     with pytest.raises(UserError, match="F-Phantoms is the name of what a run has found"):

@@ -80,7 +80,7 @@ def choose_by_posterior(replayed: Replay, table: Table, model: TopologyModel) ->
     for place, (topology, score) in enumerate(zip(replayed.topologies, replayed.told.tolist(), strict=True)):
         if np.isfinite(score):
             known.append((topology, score))
-        if known and (place % EVERY == EVERY - 1 or place == last):
+        if known and (len(known) < EVERY or place % EVERY == EVERY - 1 or place == last):
             mean = model.given(known).mean
             best = max((each for each, _ in known), key=lambda each: mean[model.places[each]])
             regret = optimum - (table[best].score or 0.0)

@@ -209,6 +209,10 @@ def simulate(
         noise=(spread or 0.0) if noise else 0.0,
         tables=tables,
     )
+    beyond = [name for name in samplers if (Entry.parse(name).networks or 0) > budget.evaluations]
+    if beyond and tuple(samplers) != SAMPLERS:
+        raise UserError(f"--samplers {beyond[0]}: a search here has {budget.evaluations} networks. Ask for no more.")
+    samplers = [name for name in samplers if name not in beyond]
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
         worlds = draw_worlds(table, tables=tables, draws=max(1, min(DRAWS, repetitions // tables)), truth=truth)
         whole = cluster_topologies(space, clusters=len(clusters))

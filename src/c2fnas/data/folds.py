@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -92,6 +92,23 @@ def find_splits_final(dataset: Dataset, path: Path) -> Path | None:
     """Return nnU-Net's ``splits_final.json`` of a data set: the file, its folder, or nnU-Net's preprocessed data."""
     places = (path, path / SPLITS, path / dataset.root.resolve().name / SPLITS)
     return next((place for place in places if place.is_file()), None)
+
+
+def guided_folds(validation: Sequence[Sequence[str]], groups: Mapping[str, str]) -> frozenset[int]:
+    """Return the folds on whose cases a search chooses: the last, and those that share a case or a group with it.
+
+    Args:
+        validation: Cases that validate, fold by fold.
+        groups: The group of a case that has one.
+
+    >>> sorted(guided_folds([["a"], ["b", "c"], ["c", "d"]], {}))
+    [1, 2]
+    """
+    if not validation:
+        return frozenset()
+    chosen = {groups.get(case, case) for case in validation[-1]}
+    alike = {fold for fold, cases in enumerate(validation) if chosen & {groups.get(case, case) for case in cases}}
+    return frozenset({*alike, len(validation) - 1})
 
 
 def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:

@@ -80,8 +80,8 @@ def label_values(stored: np.ndarray) -> list[int]:
 
 def class_lookup(classes: Sequence[LabelClass]) -> np.ndarray:
     """Return a table from label values to class indices, uint8; wider only where there are too many to be trained."""
-    index = np.min_scalar_type(max(1, len(classes) - 1))
-    table = np.zeros(max(value for each in classes for value in each.values) + 1, dtype=index)
+    dtype = np.min_scalar_type(max(1, len(classes) - 1))
+    table = np.zeros(max(value for each in classes for value in each.values) + 1, dtype=dtype)
     for index, each in enumerate(classes):
         table[list(each.values)] = index
     return table

@@ -6,7 +6,8 @@ Communications in Statistics 24, 1995; with readers (here trainings) nested in t
 Marginal-Mean ANOVA Approach for Analyzing Multireader Multicase Radiological Imaging Data, Statistics in Medicine 33,
 2014. The variance of a difference is that of trainings about their network's mean, the same for both networks, and what
 a jackknife over groups of cases adds. The interval is Student's with the degrees of freedom of the trainings alone, as
-in 1995, which errs on the careful side where few trainings meet much noise of cases.
+in 1995, which errs on the careful side where few trainings meet much noise of cases, or with Satterthwaite's of both
+where these are fewer, as with many trainings on few groups.
 
 Trainings of several folds share no cases: seeds of a fold are averaged, and the differences of folds are a t test's.
 
@@ -47,7 +48,7 @@ class Estimate(NamedTuple):
 
     mean: Any
     se: Any
-    df: int
+    df: Any
     spread: Any
     cases: Any
 
@@ -71,7 +72,7 @@ class Comparison:
 
     mean: float
     se: float | None
-    df: int
+    df: float
     spread: float | None
     cases_variance: float
     trainings: tuple[int, int]
@@ -118,8 +119,12 @@ class Comparison:
         spread = SEED_NOISE * (math.sqrt(2) if self.over == "folds" else 1) if self.spread is None else self.spread
         now = min(self.trainings)
         for count in range(max(2, now + 1), MOST_TRAININGS + 1):
-            own, df = (1, count - 1) if self.over == "folds" else (2, 2 * count - 2)
-            se = math.sqrt(own * spread**2 / count + self.cases_variance)
+            own = 1 if self.over == "folds" else 2
+            df: float = own * (count - 1)
+            trainings, cases = own * spread**2 / count, self.cases_variance
+            se = math.sqrt(trainings + cases)
+            if cases and self.groups > 1:
+                df = min(df, float(_together(trainings, df, cases, self.groups - 1)))
             if scipy.stats.t.ppf((1 + self.level) / 2, df) * se < reach:
                 return count - now
         return None
@@ -192,8 +197,19 @@ def over_seeds(
     squares = sum(((each - each.mean(-1, keepdims=True)) ** 2).sum(-1) for each in (first, second))
     variance = squares / df
     cases = np.maximum(_shared(first_without, second_without), 0)
-    se = np.sqrt(variance * (1 / ours + 1 / theirs) + cases)
+    trainings = variance * (1 / ours + 1 / theirs)
+    se = np.sqrt(trainings + cases)
+    df = np.minimum(df, _together(trainings, df, cases, first_without.shape[-1] - 1))
     return Estimate(first.mean(-1) - second.mean(-1), se, df, np.sqrt(variance), cases)
+
+
+def _together(trainings: Any, df: float, cases: Any, groups: int) -> Any:
+    """Satterthwaite's degrees of freedom of a sum of two variances, that of trainings and that of groups of cases.
+
+    With many trainings it is the groups, mostly fewer, that say how well the standard error is known.
+    """
+    whole = trainings**2 / df + cases**2 / groups
+    return np.where(whole > 0, (trainings + cases) ** 2 / np.where(whole > 0, whole, 1.0), df)
 
 
 def over_folds(differences: np.ndarray) -> Estimate:
@@ -245,5 +261,6 @@ def _within(values: np.ndarray) -> np.ndarray:
     return ((values.sum(-2) ** 2).sum(-1) - (values**2).sum((-1, -2))) / (count * (count - 1))
 
 
-def _plain(found: Estimate) -> tuple[float, float, int, float, float]:
-    return float(found.mean), float(found.se), found.df, float(found.spread), float(found.cases)
+def _plain(found: Estimate) -> tuple[float, float, float, float, float]:
+    mean, se, df, spread, cases = map(float, found)
+    return mean, se, df, spread, cases

@@ -236,6 +236,8 @@ def _remedy(found: Comparison) -> str:
         return f"; {plural(found.groups, 'case or group', 'cases or groups')} can't tell, at least {LEAST_GROUPS} would"
     if found.further is None:
         return "; a hundred trainings of each would not tell, more cases might"
+    if found.over == "folds":
+        return f"; {plural(found.further, 'further fold')} would tell, or several seeds of one (`--replicates`)"
     guess = f" if seeds differ as on Hippocampus ({SEED_NOISE:g})" if found.spread is None else ""
     return f"; {plural(found.further, 'further training')} of each would tell{guess}"
 

@@ -77,10 +77,10 @@ def _cases_at(path: Path, channels: int) -> tuple[Case, ...]:
     if path.suffix.lower() in (".csv", ".tsv"):
         table = load_dataset(path)
         return tuple(replace(case, label=None) for case in (*table.training, *table.test))
-    match, files = CHANNEL_FILE.fullmatch(without_suffix(path)), {path}
-    if match:
-        files |= {each for each in path.parent.glob(f"{escape(match['case'])}_*") if suffix_of(each) == suffix_of(path)}
-    return tuple(each for each in _cases(sorted(files), channels) if path in each.images)
+    match = CHANNEL_FILE.fullmatch(without_suffix(path))
+    named = path.parent.glob(f"{escape(match['case'])}_*") if match else ()
+    siblings = {each for each in named if suffix_of(each) == suffix_of(path)}
+    return tuple(each for each in _cases(sorted({path, *siblings}), channels) if path in each.images)
 
 
 def _text_of(path: Path) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2fnas.files import read_json
+from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
-from c2fnas.search.clusters import TopologyCluster, cluster_topologies
+from c2fnas.search.clusters import TopologyCluster
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class PosteriorSummary:
         spread: standard deviation between topologies.
         seed_noise: standard deviation between trainings of a topology.
         unused: trainings that the stage has not needed.
+        saved: seconds that the stage has left to the final network.
         topologies: those trained, the best expected first.
     """
 
@@ -49,6 +51,7 @@ class PosteriorSummary:
     spread: float
     seed_noise: float
     unused: int
+    saved: float
     topologies: tuple[TrainedTopology, ...]
 
     @classmethod
@@ -62,7 +65,7 @@ class PosteriorSummary:
         return cls(
             answer=tuple(known["answer"]),
             topologies=tuple(sorted(topologies, key=lambda each: -each.mean)),
-            **{name: known[name] for name in ("margin", "doubt", "gain", "spread", "seed_noise", "unused")},
+            **{name: known[name] for name in ("margin", "doubt", "gain", "spread", "seed_noise", "unused", "saved")},
         )
 
 
@@ -103,8 +106,7 @@ def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig, folder: RunFo
     if not trials:
         return CoarseSummary((), ())
     posterior = PosteriorSummary.load(folder.posterior) if folder.posterior.exists() else None
-    topologies, count = config.space.topologies(), config.coarse.clusters
-    return CoarseSummary(trials, cluster_topologies(topologies, clusters=count, seed=config.seed), posterior)
+    return CoarseSummary(trials, clusters_of(config), posterior)
 
 
 def cluster_shares(clusters: Sequence[int], count: int) -> NDArray:

@@ -10,9 +10,9 @@ import yaml
 
 from c2fnas.data.folds import Fold
 from c2fnas.errors import UserError
-from c2fnas.evaluation.comparison import Difference, paired_bootstrap
+from c2fnas.evaluation.comparison import Difference, difference
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.pairs import paired
+from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary, read_report
 from c2fnas.space.cost import NetworkCost
@@ -78,8 +78,7 @@ def read_runs(
     for done, (name, folder) in enumerate(zip(names_of(folders), folders, strict=True), start=1):
         runs.append(_compared(name, read_report(folder, keep_identifiers=keep_identifiers)))
         progress(done, len(folders))
-    pairs = (sentence for one, other in combinations(runs, 2) for sentence in pair_sentences(one, other))
-    return RunsSummary(tuple(runs), run_differences([each.summary for each in runs]), tuple(pairs))
+    return RunsSummary(tuple(runs), run_differences([each.summary for each in runs]), pair_sentences(runs))
 
 
 def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -99,20 +98,25 @@ def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
 
 def _compared(name: str, run: ReportSummary) -> ComparedRun:
     cost = patch_cost(run.architecture, run.plan) if run.architecture is not None and run.plan is not None else None
-    return ComparedRun(name, run, dice_interval(run.evaluation, run.groups), cost)
+    return ComparedRun(name, run, dice_interval(_of_folds(run.evaluations), run.groups), cost)
 
 
-def dice_interval(evaluation: Evaluation | None, groups: Mapping[str, str]) -> Difference | None:
-    """Return a mean Dice with its 95 % interval over cases; groups of them are drawn together.
+def dice_interval(evaluations: Mapping[int, Evaluation], groups: Mapping[str, str]) -> Difference | None:
+    """Return the mean Dice of folds with its 95 % interval over cases; groups of them are drawn together.
 
-    It is the paired bootstrap of :mod:`c2fnas.evaluation.comparison` against a network that finds nothing.
+    It is the paired bootstrap of :mod:`c2fnas.evaluation.comparison` against a network that finds nothing. None where
+    no fold is scored yet.
     """
-    if evaluation is None:
-        return None
+    found = difference(evaluations, {fold: _nothing(each) for fold, each in evaluations.items()}, groups=groups)
+    return None if found is None else found.mean
+
+
+def _nothing(evaluation: Evaluation) -> Evaluation:
+    """The evaluation of a network that finds nothing."""
     rows = tuple(
         replace(row, dice={name: _zero(value) for name, value in row.dice.items()}) for row in evaluation.cases
     )
-    return paired_bootstrap(evaluation, replace(evaluation, cases=rows), groups=groups).mean
+    return replace(evaluation, cases=rows)
 
 
 def _zero(value: float | None) -> float | None:
@@ -160,23 +164,38 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def pair_sentences(one: ComparedRun, other: ComparedRun) -> tuple[str, ...]:
-    """Return what can be said of two runs: over trainings, and over cases of these two networks; or why nothing."""
+def pair_sentences(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    """Return what can be said of each two runs: over trainings, and over cases of the two networks; or why nothing.
+
+    The answers are corrected together, since several are given.
+    """
+    found = [_pair(one, other) for one, other in combinations(runs, 2)]
+    answers = iter(corrected([each for each in found if isinstance(each, Pair)]))
+    told = [next(answers).sentences if isinstance(each, Pair) else (each,) for each in found]
+    return tuple(sentence for sentences in told for sentence in sentences)
+
+
+def _pair(one: ComparedRun, other: ComparedRun) -> Pair | str:
+    """Two runs as a pair, or why they are none."""
     if one.dice is None or other.dice is None:
         lacking = one.name if one.dice is None else other.name
-        return (f"{one.name} and {other.name}: {lacking} has no Dice yet.",)
+        return f"{one.name} and {other.name}: {lacking} has no Dice yet."
     if one.summary.config.fingerprint_sha256 != other.summary.config.fingerprint_sha256:
-        return (f"{one.name} and {other.name}: they are of other data.",)
+        return f"{one.name} and {other.name}: they are of other data."
     try:
         groups = {**other.summary.groups, **one.summary.groups}
         trainings = ((each.name, _trainings(each.summary.evaluations)) for each in (one, other))
-        return paired(*trainings, groups=groups).sentences
+        return paired(*trainings, groups=groups)
     except UserError as error:
-        return (f"{one.name} and {other.name} can't be compared: {error}",)
+        return f"{one.name} and {other.name} can't be compared: {error}"
 
 
 def _trainings(evaluations: Mapping[Fold, Evaluation]) -> dict[tuple[int, int], Evaluation]:
-    return {(fold, 0): found for fold, found in evaluations.items() if isinstance(fold, int)}
+    return {(fold, 0): found for fold, found in _of_folds(evaluations).items()}
+
+
+def _of_folds(evaluations: Mapping[Fold, Evaluation]) -> dict[int, Evaluation]:
+    return {fold: found for fold, found in evaluations.items() if isinstance(fold, int)}
 
 
 def basis(run: ComparedRun) -> str:

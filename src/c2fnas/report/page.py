@@ -85,9 +85,10 @@ def write_report(
             each.save(figures)
     if summary.repeat is not None:
         write_text(summary.folder.report / repeat.FILE, summary.repeat.content)
-    html = render_page(summary, pictures, notes, view)
-    if not keep_identifiers:  # failures and notes name files, too
-        html = html.replace(str(escape(f"{summary.folder.root.absolute().parent}{os.sep}")), "")
+    root = summary.folder.root.absolute()
+    html = render_page(summary, pictures, notes, view, place=str(root) if keep_identifiers else root.name)
+    if not keep_identifiers and root.parent != Path(root.anchor):  # failures and notes name files, too
+        html = html.replace(str(escape(f"{root.parent}{os.sep}")), "")
     write_text(page, html)
     told.finish(STAGE, plural(sum(map(len, pictures.values())), "figure"))
     return page
@@ -97,7 +98,14 @@ def _tell_figures(reporter: Reporter, done: int, total: int) -> None:
     reporter.update(STAGE, SHOWN + (1 - SHOWN) * done / total, f"figure {done} of {total}")
 
 
-def render_page(run: ReportSummary, pictures: Pictures, notes: Sequence[str] = (), view: CaseView | None = None) -> str:
+def render_page(
+    run: ReportSummary,
+    pictures: Pictures,
+    notes: Sequence[str] = (),
+    view: CaseView | None = None,
+    *,
+    place: str | None = None,
+) -> str:
     """Return the page as HTML.
 
     Args:
@@ -105,10 +113,12 @@ def render_page(run: ReportSummary, pictures: Pictures, notes: Sequence[str] = (
         pictures: Its figures, by section.
         notes: Why something that a reader might look for is not there, a sentence each.
         view: A case to scroll through.
+        place: The run folder as it is named at the end; by default the last part of its path.
     """
     return render(
         TEMPLATE,
         run=run,
+        place=place or run.folder.root.absolute().name,
         pictures=pictures,
         notes=notes,
         view=view,

@@ -1,8 +1,10 @@
 """A run read into frozen values: everything that its report shows."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from c2fnas.data.folds import Fold
 from c2fnas.evaluation.verdict import counted
@@ -12,6 +14,7 @@ from c2fnas.report.data import DataSummary, ProblemGroup, read_problems, summari
 from c2fnas.report.final import FinalSummary, summarise_final
 from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.report.repeat import Repeat, read_repeat
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import Curve, read_curve, read_job
 from c2fnas.runs.summary import RunSummary, read_summary
@@ -69,8 +72,7 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
     """
     known = read_summary(run)
     if not keep_identifiers:
-        place = Path(known.config.dataset_path).name
-        known = replace(known, config=known.config.model_copy(update={"dataset_path": place}))
+        known = replace(known, config=_without_places(known.config))
     folder, config = known.folder, known.config
     coarse = summarise_coarse(known.trials, config, folder)
     folds = read_json(folder.folds) if folder.folds.exists() else []
@@ -94,6 +96,18 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         processes=processes,
         repeat=read_repeat(folder, config, workers, processes),
     )
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """The configuration with the last part alone of each path in it."""
+
+    def last(value: Any) -> Any:
+        return Path(value).name if isinstance(value, str) and os.sep in value else value
+
+    places = {name: last(getattr(config, name)) for name in ("dataset_path", "budget")}
+    overrides = {name: last(value) for name, value in config.overrides.items()}
+    folds = config.folds.model_copy(update={"by": last(config.folds.by)})
+    return config.model_copy(update={**places, "folds": folds, "overrides": overrides})
 
 
 def _ranked_on(folder: RunFolder) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
+from c2fnas.data.folds import EVERY_CASE, Fold, fold_order, guided_folds
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary
@@ -48,7 +48,7 @@ def verdict(run: ReportSummary) -> str | None:
         return run.verdict.sentence if run.verdict.references else None
     if not _searches(run):
         return None
-    return NOT_YET if run.config.verdict and not run.finished else NO_VERDICT
+    return NOT_YET if run.config.judges(_folds(run)) and not run.finished else NO_VERDICT
 
 
 def verdict_basis(run: ReportSummary) -> str | None:
@@ -56,7 +56,7 @@ def verdict_basis(run: ReportSummary) -> str | None:
     found = run.verdict
     if found is None or not found.references:
         return None
-    chosen = " The search has chosen on some of these cases." if _search_fold(run) in found.folds else ""
+    chosen = " The search has chosen on some of these cases." if _guided(run) & {*found.folds} else ""
     apart = "" if chosen else " The search has not chosen on them."
     count = found.replicates or len(found.folds)
     trained = "once" if count == 1 else f"{count} times"
@@ -98,7 +98,7 @@ def dice_basis(run: ReportSummary) -> str:
     """Return the cases that the mean Dice rests on: "8 cases of fold 4, which it was not trained on"."""
     folds = [fold for fold in run.evaluations if isinstance(fold, int)]
     cases = run.counted(row.case for row in run.evaluation.cases) if run.evaluation else "no case"
-    led = ", on some of which the search has chosen" if run.coarse.trials and _search_fold(run) in folds else ""
+    led = ", on some of which the search has chosen" if run.coarse.trials and _guided(run) & {*folds} else ""
     led = led.replace("some of ", "") if folds == [_search_fold(run)] else led
     return f"{cases} of {_named(folds)}, each predicted by a network that was not trained on it{led}"
 
@@ -111,6 +111,11 @@ def _named(folds: Iterable[Fold]) -> str:
 def _search_fold(run: ReportSummary) -> int:
     """The fold on whose validation cases the search scores and chooses: the last."""
     return len(run.folds) - 1
+
+
+def _guided(run: ReportSummary) -> frozenset[int]:
+    """The folds on whose cases the search has chosen."""
+    return guided_folds(run.validation, run.groups)
 
 
 def _folds(run: ReportSummary) -> list[Fold]:

@@ -1,5 +1,6 @@
 """The one configuration of a run: all that decides its result. A budget's YAML file is a part of it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -234,6 +235,18 @@ class RunConfig(Frozen):
         if (self.hours is None) != (self.shares is None):
             raise ValueError("a budget has both `hours` and `shares`, or neither")
         return self
+
+    @model_validator(mode="after")
+    def _space_holds_topologies(self) -> Self:
+        _ = self.space  # which refuses fewer cells than its levels take
+        return self
+
+    def judges(self, folds: Iterable[int | str]) -> bool:
+        """Return true if the run ends with a verdict on the final networks of ``folds``.
+
+        None comes after an extension, nor where a network of every case leaves no case to judge on.
+        """
+        return self.verdict and not self.deployment.extended and {*folds} != {"every-case"}
 
     @property
     def searches(self) -> bool:

@@ -100,7 +100,8 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
     stages += _on_request("widths", read_jobs(folder.scale), folder.scale_table)
     deployment = _deployment(run)
     stages.append(deployment)
-    if (run.config.verdict and run.config.searches) or any(folder.verdict.glob("*/fold-*")):
+    due = run.config.searches and run.config.judges(run.folds)
+    if due or any(folder.verdict.glob("*/fold-*")):
         stages.append(_verdict(run, deployment))
     return *stages, *_on_request("ablation", read_jobs(folder.ablation))
 

@@ -111,8 +111,9 @@ def load_factory(name: str) -> Callable[..., Searcher]:
         ) from error
     factory = getattr(imported, attribute, None)
     if not callable(factory):
+        place = getattr(imported, "__file__", None) or module
         raise UserError(
-            f"--sampler {name}: {imported.__file__} has no class or function {attribute!r}. Define it there, or "
+            f"--sampler {name}: {place} has no class or function {attribute!r}. Define it there, or "
             "correct the name after the colon."
         )
     return factory

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -90,13 +90,31 @@ def suggest_topology(trial: Trial, space: SearchSpace | None = None) -> Topology
 
 
 def _events(study: Study, *, other_than: FrozenTrial) -> Iterator[Asked | Told]:
-    """All proposals of the study, then all results in the order in which they came."""
+    """All proposals of the study, then all results in the order in which they came.
+
+    A topology that several trials have, one tried again or enqueued by hand, is one: its result is the first Dice, or a
+    failure once all of them have ended.
+    """
     trials = [trial for trial in study.get_trials(deepcopy=False) if _code(trial) and trial.number != other_than.number]
+    by_code: dict[tuple[int, ...], list[FrozenTrial]] = {}
     for trial in trials:
-        yield Asked(Topology(_code(trial)))
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    for trial in sorted(ended, key=lambda each: (each.datetime_complete or each.datetime_start, each.number)):
+        by_code.setdefault(_code(trial), []).append(trial)
+    for code in by_code:
+        yield Asked(Topology(code))
+    results = [result for each in by_code.values() if (result := _result(each)) is not None]
+    for trial in sorted(results, key=_end):
         yield Told(Topology(_code(trial)), _score(trial))
+
+
+def _result(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial that decides on a topology; None while one of them may still give it a Dice."""
+    ended = sorted((trial for trial in trials if trial.state.is_finished()), key=_end)
+    scored = [trial for trial in ended if _score(trial) is not None]
+    return scored[0] if scored else ended[-1] if len(ended) == len(trials) else None
+
+
+def _end(trial: FrozenTrial) -> tuple[Any, int]:
+    return trial.datetime_complete or trial.datetime_start, trial.number
 
 
 def _code(trial: FrozenTrial) -> tuple[int, ...]:

@@ -12,13 +12,13 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.default import default_topology
 from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
+from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.driver import drive
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import make_searcher
-from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
@@ -223,11 +223,10 @@ def new_searcher(run: Run) -> Searcher:
         UserError: an unknown sampler, or no topology is within the limits.
     """
     config, coarse = run.config, run.config.coarse
-    clusters = cluster_topologies(config.space.topologies(), clusters=coarse.clusters, seed=config.seed)
     try:
         return make_searcher(
             coarse.sampler,
-            feasible_clusters(run, clusters),
+            feasible_clusters(run, clusters_of(config)),
             seed=config.seed,
             evaluations=searching_evaluations(run),
             per_cluster=coarse.per_cluster,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from c2fnas.data.folds import EVERY_CASE
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
@@ -59,9 +58,7 @@ def run_pipeline(
     request = request_for(run.folder, budget=budget, overrides=overrides, devices=devices)
     with run.locked():
         prepare(run, dataset, request)
-        # A verdict comes before an extension.
-        scored = {*run.final_folds} != {EVERY_CASE}
-        judge = judge if run.config.verdict and scored and not run.config.deployment.extended else None
+        judge = judge if run.config.judges(run.final_folds) else None
         ranked = not run.config.fine.candidates or run.folder.ranking_file.exists()  # else `search fine` has begun
         done = is_deployed(run) and ranked and (judge is None or run.folder.verdict_file.exists())
         with executor(run.config.devices) as workers:

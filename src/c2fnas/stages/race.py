@@ -151,12 +151,12 @@ class _Track:
         length, precision = {"iterations": iterations}, self.run.config.deployment.recipe.precision
         return complete_recipe(self._part | length, "deployment", self.entrant.plan, precision)
 
-    def iterations(self, seconds: float, augmentation: float) -> int:
+    def iterations(self, seconds: float, pace: float, augmentation: float) -> int:
         """The iterations that the seconds pay, those of augmenting a patch counted where the recipe does it."""
 
         def cost(iterations: int) -> float:
             recipe = self.recipe(iterations)
-            patch = self.entrant.patch_seconds + (augmentation if recipe.warped else 0)
+            patch = pace * self.entrant.patch_seconds + (augmentation if recipe.warped else 0)
             return START_SECONDS + iterations * recipe.batch_size * patch
 
         return affordable_iterations(seconds, cost)
@@ -192,9 +192,10 @@ def _lengths(run: Run, tracks: Sequence[_Track]) -> list[tuple[_Track, int]]:
     if "iterations" not in choice:
         entrants = [track.entrant for track in tracks]
         left = choice["begun"] + _share(run) - run.time.seconds - sum(_scoring(run, each) for each in entrants)
-        augmentation = timings_for(run).augmentation / prod(run.plan.patch_size)
+        augmentation, pace = timings_for(run).augmentation / prod(run.plan.patch_size), _pace(run, entrants)
         choice["iterations"] = [
-            track.iterations(left / len(tracks), augmentation * prod(track.entrant.plan.patch_size)) for track in tracks
+            track.iterations(left / len(tracks), pace, augmentation * prod(track.entrant.plan.patch_size))
+            for track in tracks
         ]
         _note(run, iterations=choice["iterations"])
     return list(zip(tracks, choice["iterations"], strict=True))
@@ -264,8 +265,13 @@ def _voxel(plan: Plan) -> float:
 def _trainings(run: Run, entrants: Sequence[Candidate]) -> float:
     """The seconds of the shortest trainings by which plans can be told apart, of equal length, with their scoring."""
     views = max(TO_COMPARE.views, TO_COMPARE.passes * len(run.search_split.training))
-    one = START_SECONDS + views * max(each.view_seconds for each in entrants)
+    one = START_SECONDS + views * _pace(run, entrants) * max(each.view_seconds for each in entrants)
     return len(entrants) * one + sum(_scoring(run, each) for each in entrants)
+
+
+def _pace(run: Run, entrants: Sequence[Candidate]) -> float:
+    """The seconds of a step as timed last, in parts of those that plans were weighed with: a machine may be busier."""
+    return timings_for(run).patch / entrants[0].patch_seconds
 
 
 def _scoring(run: Run, entrant: Candidate) -> float:

@@ -150,9 +150,14 @@ def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
 
 
 def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
-    folder = RunFolder(root)
-    paths = (("C", folder.coarse_architecture), ("F", folder.fine_architecture))
-    return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in paths if path.exists()]
+    """What a run has found, the default networks of stages that it left out not among it."""
+    folder, config = RunFolder(root), Run.open(root).config
+    paths = (
+        ("C", folder.coarse_architecture, config.coarse.evaluations),
+        ("F", folder.fine_architecture, config.fine.candidates),
+    )
+    found = [(letter, path) for letter, path, tried in paths if config.kind == "search" and tried and path.exists()]
+    return [(f"{letter}-{label}", Architecture.load(path)) for letter, path in found]
 
 
 def _job(run: Run, architecture: Architecture, fold: int) -> Job:

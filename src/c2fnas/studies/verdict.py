@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
-from c2fnas.data.folds import Fold
+from c2fnas.data.folds import Fold, guided_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
@@ -118,12 +118,12 @@ def _cost(run: Run) -> Callable[[int], float]:
 def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
     """Return the fold and the seed, beyond the run's own, of each training of a network.
 
-    Folds on whose cases no score has guided the search come first: all but the last. With enough of them replicates are
-    folds, else seeds on the first. Where their number is left to the run, they are the folds that it deploys, in a time
-    budget the first alone.
+    Folds on whose cases no score has guided the search come first: mostly all but the last. With enough of them
+    replicates are folds, else seeds on the first. Where their number is left to the run, they are the folds that it
+    deploys, in a time budget the first alone.
     """
-    deployed = _folds(run)
-    fair = [fold for fold in deployed if fold != len(run.folds) - 1] or [*deployed]
+    deployed, guided = _folds(run), _guided(run)
+    fair = [fold for fold in deployed if fold not in guided] or [*deployed]
     if replicates is None:
         return tuple((fold, 0) for fold in (deployed if run.config.hours is None else fair[:1]))
     if replicates <= len(fair):
@@ -134,6 +134,10 @@ def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
 def _folds(run: Run) -> tuple[int, ...]:
     """The folds of the final networks that can be scored."""
     return tuple(fold for fold in run.final_folds if isinstance(fold, int))
+
+
+def _guided(run: Run) -> frozenset[int]:
+    return guided_folds([fold.validation for fold in run.folds], run.groups)
 
 
 def forecast(run: Run, jobs: Sequence[Job]) -> str:
@@ -278,11 +282,12 @@ def _training(run: Run) -> str:
 
 def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], count: int) -> tuple[str, ...]:
     """Limits of the comparison: what favours the found network, what could not be had."""
-    folds, last = sorted({fold for fold, _ in wanted}), len(run.folds) - 1
+    folds = sorted({fold for fold, _ in wanted})
     shown = plural(len(folds), "fold") if len(folds) > 1 else f"fold {folds[0]}"
     caveats = [f"No score on the cases of {shown} has guided the search, which may have trained on them."]
-    if last in folds:
-        caveats = [f"The search chose by scores on the cases of fold {last}, which favours what it found."]
+    if guided := sorted(_guided(run) & {*folds}):
+        shown = ", ".join(map(str, guided))
+        caveats = [f"The search chose by scores on cases of fold {shown}, which favours what it found."]
     if len(folds) > 1:
         caveats.append("Trainings of folds share most of their cases: the interval is about these data.")
     if further := run.config.references - count:

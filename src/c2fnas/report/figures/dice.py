@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from c2fnas.evaluation.metrics import CaseScores, Evaluation
-from c2fnas.report.figures.style import BLACK, EDGE, class_series, legend_columns
+from c2fnas.report.figures.style import BLACK, EDGE, class_series, legend_columns, legend_name
 from c2fnas.report.final import case_dice
 from c2fnas.text import score
 
@@ -47,7 +47,7 @@ def draw_by_case(figure: Figure, rows: Sequence[CaseScores]) -> None:
     for number, name in enumerate(rows[0].dice, start=1):
         known = [(dice, place) for place, row in enumerate(rows) if (dice := row.dice[name]) is not None]
         values, at = [dice for dice, _ in known], [place for _, place in known]
-        axes.scatter(values, at, s=20, alpha=0.8, label=name, **class_series(number), **EDGE)
+        axes.scatter(values, at, s=20, alpha=0.8, label=legend_name(name), **class_series(number), **EDGE)
     axes.set_yticks(places, [shortened(row.case) for row in rows])
     axes.set(xlabel="Dice", ylim=(len(rows) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)

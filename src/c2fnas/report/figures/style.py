@@ -39,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 10,
+    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
@@ -76,6 +77,11 @@ def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> i
 def series_look(index: int) -> dict[str, Any]:
     """Return colour and marker of a cluster or a run, from 0: the same in every figure."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def legend_name(name: str) -> str:
+    """Return a name as a legend has it: Matplotlib leaves out those that begin with an underscore."""
+    return f"\u200b{name}" if name.startswith("_") else name
 
 
 def class_series(index: int) -> dict[str, Any]:
