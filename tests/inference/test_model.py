@@ -14,11 +14,12 @@ import torch
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from small_models import ARCHITECTURE, PLAN, save_small_model, small_plan, write_image
 
+import c2fnas
 from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.export.archive import pack
 from c2fnas.inference.model import Model, load_model, predict_folder
-from c2fnas.inference.options import Options, parse_bytes, parse_stride
+from c2fnas.inference.options import Extras, Options, parse_bytes, parse_stride, stated_spacing
 from c2fnas.inference.package import load_package
 from c2fnas.inference.pretrained import model_folders
 
@@ -260,7 +261,16 @@ def test_what_a_model_says_of_itself(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"stride": 9}, {"stride": "4,4"}, {"max_memory": "much"}, {"device": "gpu"}, {"device": "cuda:99"}]
+    "options",
+    [
+        {"stride": 9},
+        {"stride": "4,4"},
+        {"max_memory": "much"},
+        {"device": "gpu"},
+        {"device": "cuda:99"},
+        {"precision": "fp8"},
+        {"vote": "Mean"},
+    ],
 )
 def test_a_wrong_option_is_named(model: Model, options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=str(next(iter(options.values())))):
@@ -308,7 +318,9 @@ def test_a_run_stands_for_its_folds_models(run: Path) -> None:
 
 def test_numbers_of_options() -> None:
     assert parse_stride(16) == parse_stride((16, 16, 16)) == parse_stride("16") == (16, 16, 16)
-    assert parse_stride("16, 16, 4") == (16, 16, 4)
+    assert parse_stride("16, 16, 4") == parse_stride([16, 16, 4]) == parse_stride(np.array([16, 16, 4])) == (16, 16, 4)
+    header = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.diag([1.25, 1.25, 8, 1])).header
+    assert stated_spacing(header.get_zooms()) == stated_spacing([1.25, 1.25, 8]) == (1.25, 1.25, 8.0)
     sizes = {"8G": 8 * 2**30, "512 MB": 2**29, "1.5GiB": 3 * 2**29, "1000": 1000, "2k": 2048}
     assert {text: parse_bytes(text) for text in sizes} == sizes
     assert parse_bytes(4096) == 4096
@@ -361,3 +373,14 @@ def test_labels_go_to_one_file(model: Model, tmp_path: Path, suffix: str) -> Non
     with pytest.raises(UserError, match="Name one file"):
         model.predict(tmp_path / "a.nii.gz", output=tmp_path / f"label{suffix}", **CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_what_is_no_image_is_a_sentence(model: Model) -> None:
+    with pytest.raises(UserError, match="empty list"):
+        model.predict([], **CPU)
+    with pytest.raises(UserError, match="needs affine="):
+        model.predict(np.ones((8, 8, 8)), affine=np.full((4, 4), "1"), **CPU)
+    with pytest.raises(UserError, match="--save-probabilities images: give image or network"):
+        Extras(probabilities="images")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="--format dicom: give image or dicom-seg"):
+        c2fnas.predict("hippocampus", input="nowhere", output="labels", format="dicom")  # type: ignore[arg-type]

@@ -100,10 +100,11 @@ def predict(
         ls scans/*.nii.gz | c2fnas predict hippocampus --input - --output predictions
     """
     from c2fnas.inference.model import predict_folder
-    from c2fnas.inference.options import Extras
+    from c2fnas.inference.options import Extras, refuse_other
     from c2fnas.runs.reporter import listening
     from c2fnas.text import plural
 
+    refuse_other("--format", format, ("image", "dicom-seg"))
     sources = [models] if isinstance(models, str | Path) else list(models)
     listener, started = listening(reporter), False
 

@@ -20,6 +20,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
 MIB = 2**20
 log = logging.getLogger(__name__)
+_CAPPED: set[torch.device] = set()
+"""GPUs whose memory this process has limited."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -182,7 +184,12 @@ class Forward:
 
 
 def _cap(device: torch.device, max_memory: int | None) -> None:
-    """Have the GPU's allocator refuse more than ``max_memory`` bytes, which starts the descent above."""
-    if device.type == "cuda" and max_memory is not None:
+    """Have the GPU's allocator refuse more than ``max_memory`` bytes, which starts the descent above.
+
+    Without a limit, one that an earlier prediction of this process has set is lifted.
+    """
+    if device.type == "cuda" and (max_memory is not None or device in _CAPPED):
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, max_memory / total), device)
+        share = 1.0 if max_memory is None else min(1.0, max_memory / total)
+        torch.cuda.set_per_process_memory_fraction(share, device)
+        _CAPPED.add(device)

@@ -54,6 +54,8 @@ class Image:
         if isinstance(image, str | os.PathLike):
             return _of_files(_only(find_cases([Path(image)], channels), image).images)
         if isinstance(image, list | tuple):
+            if not image:
+                raise UserError("An empty list of files: name a file for each channel.")
             return _of_files(tuple(map(Path, image)))
         return _of_array(np.asarray(image), affine)
 
@@ -108,7 +110,7 @@ def _of_nibabel(image: SpatialImage) -> Image:
 
 
 def _of_array(array: np.ndarray, affine: Any) -> Image:
-    if affine is None or np.shape(affine) != (4, 4):
+    if affine is None or np.shape(affine) != (4, 4) or np.asarray(affine).dtype.kind not in "iuf":
         raise UserError(
             "An array needs affine=, the 4×4 matrix from its voxel indices (i, j, k) to millimetres to the right, to "
             "the front and to the head, as nibabel's image.affine."

@@ -1,8 +1,9 @@
 """Options of a prediction, as numbers or as text, checked before torch is imported."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from c2fnas.data.geometry import parse_spacing
 from c2fnas.devices import refuse_unknown_device
@@ -11,6 +12,7 @@ from c2fnas.shapes import Size, Spacing
 
 Vote = Literal["majority", "mean"]
 Grid = Literal["image", "network"]
+AnyPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Extras:
     preview: bool = False
     dicom_seg: bool = False
     identifiers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.probabilities is not None:
+            refuse_other("--save-probabilities", self.probabilities, get_args(Grid))
 
 
 LABELS_ALONE = Extras()
@@ -58,7 +64,7 @@ class Options:
     mirror: bool | None = None
     stride: int | str | Size | None = None
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: AnyPrecision = "auto"
     max_memory: int | str | None = None
     spacing: str | Spacing | None = None
     keep_largest: bool | None = None
@@ -66,6 +72,8 @@ class Options:
 
     def __post_init__(self) -> None:
         refuse_unknown_device(self.device)
+        refuse_other("--vote", self.vote, get_args(Vote))
+        refuse_other("--precision", self.precision, get_args(AnyPrecision))
         _ = self.steps, self.bytes, self.stated
 
     @property
@@ -84,14 +92,31 @@ class Options:
         return None if self.spacing is None else stated_spacing(self.spacing)
 
 
+def refuse_other(option: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value that is none of those that are known.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if value not in known:
+        raise UserError(f"{option} {value}: give {', '.join(known[:-1])} or {known[-1]}.")
+
+
+def _listed(values: object) -> str:
+    """A number, a text or a sequence of numbers as a text with commas."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        return str(values)
+    return ",".join(map(str, values))
+
+
 def stated_spacing(spacing: str | Spacing) -> Spacing:
-    """Return the true spacing that an option states.
+    """Return the true spacing that an option states, as text or as a sequence of numbers.
 
     Raises:
         UserError: it is none.
     """
     try:
-        return parse_spacing(str(spacing))
+        return parse_spacing(_listed(spacing))
     except ValueError as error:
         raise UserError(
             f"--spacing {spacing}: give millimetres along the images' own axes, one number or three: 1.25,1.25,8."
@@ -99,12 +124,12 @@ def stated_spacing(spacing: str | Spacing) -> Spacing:
 
 
 def parse_stride(stride: str | int | Size) -> Size:
-    """Return a number of voxels per axis from 16, ``"16"``, ``"16,16,4"`` or ``(16, 16, 4)``.
+    """Return a number of voxels per axis from 16, ``"16"``, ``"16,16,4"`` or a sequence such as ``(16, 16, 4)``.
 
     Raises:
         UserError: it is none of these.
     """
-    parts = str(stride).strip("()").split(",")
+    parts = _listed(stride).split(",")
     if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise UserError(f"--stride {stride}: give one number of voxels or three, such as 16 or 16,16,4.")
     i, j, k = map(int, parts if len(parts) == 3 else parts * 3)
