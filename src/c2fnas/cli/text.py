@@ -39,9 +39,9 @@ def check(result: "Check") -> str:
     if result.folder is not None:
         lines += [f"corrected: {each.copy}: {each.fixed}" for each in result.fixed]
         count = len(result.fixed)
-        lines.append(
-            f"{result.folder} is a copy with {count} files corrected. `c2fnas check {result.folder}` tells the rest."
-        )
+        manifest = next((file.name for file in result.scan.files if file.name != "dataset.json"), "")
+        place = result.folder / manifest  # a folder may hold several tables
+        lines.append(f"{result.folder} is a copy with {count} files corrected. `c2fnas check {place}` tells the rest.")
     return "\n".join(lines)
 
 

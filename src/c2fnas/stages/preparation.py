@@ -61,7 +61,7 @@ def _prepare(run: Run, dataset: Path, request: Request) -> Run:
         run.folder.budget.unlink(missing_ok=True)
         if kept is None:
             run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
-        run.configure(kept or _configured(run, data, request))
+        run.configure(kept or _configured(run, dataset, data, request))
         run.folder.asked.unlink(missing_ok=True)
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
@@ -80,16 +80,16 @@ def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Pl
     forget_drawn(run.folder, request)
     if not run.folder.folds.exists():
         divided(data, request)  # what can't be divided is refused before it is read
-    _fingerprint(reading, run)
+    _fingerprint(reading, dataset, run)
     plan = _plan(run, data, request)
     keep_request(run.folder, request)
     return data, plan
 
 
-def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
+def _configured(run: Run, dataset: Path, data: Dataset, request: Request) -> RunConfig:
     fields = {
         "dataset": data.name,
-        "dataset_path": str(data.root),
+        "dataset_path": str(dataset),
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
     }
@@ -98,8 +98,8 @@ def _configured(run: Run, data: Dataset, request: Request) -> RunConfig:
     return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
 
 
-def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
-    """The data set's fingerprint; an unchanged data set is neither checked nor read again."""
+def _fingerprint(reading: Reading, place: Path, run: Run) -> Fingerprint:
+    """The fingerprint of the data set at ``place``; an unchanged data set is neither checked nor read again."""
     dataset, path = reading.dataset, run.folder.fingerprint
     if path.exists():
         known = run.fingerprint
@@ -109,12 +109,12 @@ def _fingerprint(reading: Reading, run: Run) -> Fingerprint:
             f"{run.folder.root}: this run folder belongs to another data set, {known.name!r} with {len(known.cases)} "
             f"training cases, or the files in {dataset.root} have changed since. Choose another run folder."
         )
-    found = _scan(reading, run).fingerprint
+    found = _scan(reading, place, run).fingerprint
     write_json(path, found.model_dump(mode="json"))
     return found
 
 
-def _scan(reading: Reading, run: Run) -> Scan:
+def _scan(reading: Reading, place: Path, run: Run) -> Scan:
     """Read every file once and refuse errors, other than in test cases, which no stage reads; the rest is kept."""
     dataset, reporter = reading.dataset, run.reporter
     reporter.start("check", len(dataset.training) + len(dataset.test))
@@ -124,26 +124,26 @@ def _scan(reading: Reading, run: Run) -> Scan:
     reporter.finish("check", f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}")
     hindering = _of("error", (*reading.problems, *(problem for each in found.training for problem in each.problems)))
     if hindering:
-        raise UserError(_refusal(dataset, hindering))
+        raise UserError(_refusal(place, hindering))
     if errors:
-        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(dataset)}")
+        reporter.say(f"The errors are all in test cases, which a run doesn't read. {_hint(place)}")
     of_cases = [problem for problem in warnings if problem.case]
     if of_cases:
-        reporter.say(f"{plural(len(of_cases), 'warning')} about single cases. {_hint(dataset)}")
+        reporter.say(f"{plural(len(of_cases), 'warning')} about single cases. {_hint(place)}")
     tell_warnings([problem for problem in warnings if not problem.case], reporter)
     write_json(run.folder.check, {"problems": [problem.to_json() for problem in problems]})
     return found
 
 
-def _refusal(dataset: Dataset, errors: list[Problem]) -> str:
+def _refusal(place: Path, errors: list[Problem]) -> str:
     told = [line.removeprefix("error: ") for line in lines(errors)]
     more = f" ... and {len(told) - SHOWN} more kinds." if len(told) > SHOWN else ""
     count = plural(len(errors), "error")
-    return f"{dataset.root}: {count} in the data set: {' '.join(told[:SHOWN])}{more} {_hint(dataset)}"
+    return f"{place}: {count} in the data set: {' '.join(told[:SHOWN])}{more} {_hint(place)}"
 
 
-def _hint(dataset: Dataset) -> str:
-    return f"`c2fnas check {dataset.root}` lists every one."
+def _hint(place: Path) -> str:
+    return f"`c2fnas check {place}` lists every one."
 
 
 def _of(severity: Severity, problems: Iterable[Problem]) -> list[Problem]:
