@@ -1,8 +1,13 @@
 """`c2fnas demo`: what it takes for devices."""
 
+from pathlib import Path
+
 import pytest
 
+import c2fnas
 from c2fnas.api.pipelines import side_by_side
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -21,3 +26,9 @@ def test_candidates_share_a_cpu_where_nobody_says_otherwise(
     monkeypatch.setattr("c2fnas.devices.DRIVERS", ("/",) if gpus else ())
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     assert side_by_side(devices) == expected
+
+
+def test_phantoms_that_are_there_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "Task00_Phantoms", cases=5, test_cases=0)
+    with pytest.raises(UserError, match="5 phantoms are there, not 8"):
+        c2fnas.demo(tmp_path, cases=8)

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from c2fnas.api.trainings import _refuse_absent_folds, train
 from c2fnas.data.phantoms import write_phantoms
+from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
+from c2fnas.runs.folder import RunFolder
 
 ARCHITECTURE = "0:3D 1:P3D 0:2D @0.0625"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -166,3 +169,14 @@ def test_a_user_error_is_one_paragraph(dataset, tmp_path, arguments, expected):
     assert said.returncode == 2
     assert expected in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_folds_that_are_asked_for_decide_which_there_are(tmp_path):
+    """Before anything is read: five by default, and as many as `--set folds.count` says."""
+    data = write_phantoms(tmp_path / "phantoms", cases=8, test_cases=0)
+    run, options = tmp_path / "run", {"architecture": ARCHITECTURE, "folds": "7", "iterations": 1, "devices": "cpu"}
+    with pytest.raises(UserError, match="numbers from 0 to 4"):
+        train(data, run, **options)
+    with pytest.raises(UserError, match="numbers from 0 to 5"):
+        train(data, run, set=["folds.count=6"], **options)
+    _refuse_absent_folds("7", data, RunFolder(run), {"folds.count": 8})
