@@ -10,12 +10,12 @@ from c2fnas.data.plan import load_plan, save_plan
 from c2fnas.errors import UserError
 from c2fnas.planning.presets import BUDGETS, requested
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.overrides import DERIVED, SECTIONS, fields, parse_overrides
+from c2fnas.runs.overrides import DERIVED, OPTIONS, SECTIONS, fields, parse_overrides
 
 FIELDS = [
     name
     for name, _ in fields(RunConfig)
-    if name.partition(".")[0] not in DERIVED and name not in SECTIONS and not name.endswith(".recipe")
+    if name.partition(".")[0] not in {*DERIVED, *OPTIONS} and name not in SECTIONS and not name.endswith(".recipe")
 ]
 LIBRARY = re.compile(r"Input should|valid (tuple|integer|number|boolean|string|list)|pydantic|Field required|unable to")
 

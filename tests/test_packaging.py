@@ -58,7 +58,7 @@ def test_what_the_image_copies_is_there_and_sent_to_docker() -> None:
         for source in copied.split()[:-1]:
             assert (ROOT / source).exists()
             assert f"!{source}" in sent
-    extras = re.search(r"\[([\w,]+)\]", values("RUN")[-2])
+    extras = re.search(r"\[([\w,]+)\$\{EXTRAS:\+,\$EXTRAS\}\]", values("RUN")[-2])
     assert extras is not None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(extras[1].split(",")) <= project["optional-dependencies"].keys()

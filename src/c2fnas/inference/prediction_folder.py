@@ -60,7 +60,7 @@ def save_probabilities(path: Path, values: np.ndarray, place: Geometry, plan: Pl
 
 @dataclass(frozen=True)
 class Record:
-    """What ``prediction.json`` tells of the labels in a folder.
+    """The record of the labels in a folder, ``prediction.json``.
 
     Attributes:
         maker: the models and options that made them; None where no record is there.

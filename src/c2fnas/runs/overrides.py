@@ -1,7 +1,7 @@
 """Overrides of a configuration: ``coarse.evaluations=20``, by the dotted name of the field."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import yaml
@@ -44,14 +44,15 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
                 f"--set {text}: {value!r} can't be read as a value. Quote a text, list with [ ]."
             ) from error
     refuse_unknown(overrides)
-    return dict(_leaves(overrides))
+    return dict(_leaves(overrides, {name for name, _ in fields(RunConfig)}))
 
 
-def _leaves(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _leaves(overrides: Mapping[str, Any], known: Collection[str]) -> Iterator[tuple[str, Any]]:
     """Fields one by one where a whole section is set: ``plan={spacing: [2, 2, 1]}``."""
     for name, value in overrides.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves({f"{name}.{key}": each for key, each in value.items()})
+        inner = {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, Mapping) else {}
+        if inner and all(each in known for each in inner):
+            yield from _leaves(inner, known)
         else:
             yield name, value
 

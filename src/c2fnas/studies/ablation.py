@@ -150,7 +150,7 @@ def write_table_3(columns: Sequence[Column], run: Path) -> dict[str, Any]:
 
 
 def _winners(root: Path, label: str) -> list[tuple[str, Architecture]]:
-    """What a run has found, the default networks of stages that it left out not among it."""
+    """The networks that a run has found, without the default ones of stages that it left out."""
     folder, config = RunFolder(root), Run.open(root).config
     paths = (
         ("C", folder.coarse_architecture, config.coarse.evaluations),
