@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 EXTRAS = ["SimpleITK", "ray", "pydicom", "highdicom", "onnx", "onnxruntime", "pandas", "itk"]
 BENCHMARKS = ("gpu_parts", "ranking_ct", "sliding_window")
@@ -31,6 +33,7 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+@pytest.mark.long
 def test_no_path_of_a_gpu_imports_an_extra() -> None:
     folders = {"benchmarks": str(ROOT / "benchmarks"), "support": str(ROOT / "tests" / "support")}
     code = USED.format(extras=EXTRAS, modules=", ".join(BENCHMARKS), **folders)

@@ -36,6 +36,7 @@ def python(source: Path, *arguments: str | Path, folder: Path | None = None) -> 
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
 
 
+@pytest.mark.long
 def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
     source = changed_copy("add-an-operation.md", tmp_path)
     code = (
@@ -47,6 +48,7 @@ def test_an_operation_is_added_in_four_places(tmp_path: Path) -> None:
     assert done.stdout.split() == ["0", str(examples)], done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_searcher_is_plugged_in(tmp_path: Path) -> None:
     """Its code is checked and compared as the page says; its commands run with those of the other pages."""
     page = PAGES / "plug-in-a-searcher.md"

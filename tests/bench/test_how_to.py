@@ -18,6 +18,7 @@ def test_its_python_gives_what_it_shows() -> None:
     assert found.attempted == PAGE.read_text(encoding="utf-8").count(">>> ")
 
 
+@pytest.mark.long
 def test_its_commands_run(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = commands(PAGE)

@@ -30,6 +30,7 @@ def coarse(run: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -> None:
     done = coarse(run, "--sampler", "random", "--evaluations", "2", "--early-stopping", "--max-memory", "8G", "-q")
     assert done.returncode == 0, done.stderr

@@ -74,6 +74,7 @@ def widths(monkeypatch: pytest.MonkeyPatch) -> QuickWidths:
     return quick
 
 
+@pytest.mark.long
 def test_ablate_two_runs(prepared: Path, run: Path, quick: QuickFolds, tmp_path: Path) -> None:
     """Every architecture on both data sets; a fine stage that kept the 3D operation is the same network."""
     second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=OTHER)
@@ -126,6 +127,7 @@ def test_a_run_that_can_be_no_column_is_refused_before_the_first_is_trained(
     assert quick.trained == []
 
 
+@pytest.mark.long
 def test_a_later_column_that_stops_leaves_the_table_of_those_before(
     prepared: Path, run: Path, quick: QuickFolds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

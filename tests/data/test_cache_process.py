@@ -58,6 +58,7 @@ cache.prepare_cases(cases, Plan.model_validate_json((root / "plan.json").read_te
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files on this system")
 def test_two_thousand_cases_need_no_more_files_than_a_few(tmp_path: Path) -> None:
     """The cases share one folder, yet each opens maps of its own; Linux has no more than 1,024 files by default."""

@@ -58,6 +58,7 @@ def runtime(model: Package) -> Runtime:
     return Runtime(path)
 
 
+@pytest.mark.long
 def test_each_phase_is_told_of_before_it_begins(model: Package, tmp_path: Path) -> None:
     heard: list[tuple[str, bool]] = []
     path = tmp_path / "model.onnx"
@@ -66,6 +67,7 @@ def test_each_phase_is_told_of_before_it_begins(model: Package, tmp_path: Path) 
     assert not any(written for _, written in heard)
 
 
+@pytest.mark.long
 def test_a_file_with_other_scores_is_not_written(
     model: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

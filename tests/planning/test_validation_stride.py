@@ -47,6 +47,7 @@ def test_it_is_the_finest_that_is_affordable(iterations: int, share: float) -> N
     assert affordable_stride(PLAN, SHAPES, recipe, share) == expected
 
 
+@pytest.mark.long
 def test_a_coarse_stride_really_validates_and_finalists_really_are_scored_again(tmp_path: Path) -> None:
     run = prepared_run(tmp_path, evaluations=3, per_cluster=1, clusters=2, finalists=2)
     patch = run.plan.patch_size

@@ -56,6 +56,7 @@ def killed_at(root: Path, steps: list[int]) -> None:
     check(root, finished)
 
 
+@pytest.mark.long
 def test_killed_between_any_two_writes_again_and_again(tmp_path: Path) -> None:
     """Before the job is submitted, before its result is entered, within the entry, and after it."""
     killed_at(tmp_path, [1, 5, 6, 7])

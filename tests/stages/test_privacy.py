@@ -17,6 +17,8 @@ import c2fnas
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.inference.model import load_model
 
+pytestmark = pytest.mark.long  # a whole run, looked through for what was planted in its data
+
 PLANTED = re.compile(
     rb"(?i)sampleton|pid-4711|acc-90210|19510203|20230405|study-0815|referrerson|plantedville|secretfolder|1\.2\.826\.0"
 )

@@ -105,6 +105,7 @@ def weights(folder: Path, dataset: Path) -> dict[str, torch.Tensor]:
     return load_package(found.models[0]).network.state_dict()
 
 
+@pytest.mark.long
 def test_disjoint_regions_train_as_classes_do(tmp_path: Path) -> None:
     """Regions of one value each: the same weights, bit for bit; with an ignore label that no voxel has, to rounding."""
     plain, lists, unused, nested = (

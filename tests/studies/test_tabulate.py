@@ -111,6 +111,7 @@ def test_a_training_without_a_dice_is_a_row_that_says_so(
     assert any("Dice not measurable: no case shows an organ" in text for text in listener.said)
 
 
+@pytest.mark.long
 def test_one_real_training_is_the_same_again(run: Run, tmp_path: Path) -> None:
     """Rungs and end are whole-volume Dice; what the row depends on is the seed, and it is told beside the table."""
     _, topology, _ = planned_trainings(SearchSpace(), per_cluster=1)[0]

@@ -296,6 +296,7 @@ def test_a_reference_without_a_dice_is_a_row_that_says_so(
     assert drawn.comparison is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("trainings", "references"), [(0.5, 1), (1.9, 1), (2.1, 2)])
 def test_an_allowance_trains_as_many_references_as_it_pays_for(
     judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: float, references: int
@@ -465,6 +466,7 @@ def test_only_what_the_search_has_found_is_judged(judged: tuple[Run, Verdict], t
     assert judge(again) == judged[1]
 
 
+@pytest.mark.long
 def test_the_random_network_has_the_found_networks_width(judged: tuple[Run, Verdict], tmp_path: Path) -> None:
     again = copied(judged[0], tmp_path)
     shutil.rmtree(again.folder.final)
