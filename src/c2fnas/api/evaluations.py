@@ -151,8 +151,8 @@ def _refuse_unstated(source: str | None, predictions: Path, pairs: "Sequence[Lab
     from c2fnas.inference.pretrained import is_package, model_folders, on_disk_or_pretrained
 
     record = Record.read(predictions)
-    stated = "spacing" in (record.maker or {})
-    lost = [pair.label for pair in pairs if stated or pair.prediction.name in record.spacings]
+    for_all = "spacing" in (record.maker or {})
+    lost = [pair.label for pair in pairs if for_all or pair.prediction.name in record.spacings]
     path = on_disk_or_pretrained(Path(source)) if source else Path("dataset.json")
     if (
         is_there(path)
