@@ -23,7 +23,7 @@ test: lint test-everyday test-exact test-long ## every check: lint, types, impor
 test-everyday: $(READY) ## the tests that take minutes together
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' --doctest-modules
 
-# A processor without AVX-512, made of a better one, which still says that it has it: hence a precision by name.
+# A processor without AVX-512, made of a better one.
 LESSER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 EXACT := $(BIN)/pytest -n 2 --dist loadfile -m 'exact and not long'
 

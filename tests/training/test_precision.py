@@ -1,5 +1,9 @@
 """Gradients in bf16 on a CPU, where inputs are smaller than kernels, against float32."""
 
+import os
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -84,3 +88,12 @@ def test_float32_is_not_rounded_to_tf32_on_a_gpu(begin):
         backend.allow_tf32 = True
     begin()
     assert not any(backend.allow_tf32 for backend in backends)
+
+
+def test_a_processor_that_is_made_a_lesser_one_computes_in_fp32():
+    """``ATEN_CPU_CAPABILITY`` makes PyTorch do without AVX-512, though the processor has it: bf16 would be emulated."""
+    code = "from c2fnas.training.precision import resolve_precision; print(resolve_precision('auto', 'cpu'))"
+    for capability in ("avx2", "default"):
+        environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "fp32" or platform.machine() not in ("x86_64", "AMD64")

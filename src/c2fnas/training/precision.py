@@ -1,5 +1,6 @@
 """The precision that a device computes in, Fabric's plugin for it, and right gradients in bf16 on a CPU."""
 
+import platform
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ def resolve_precision(precision: str, device: str) -> str:
     """Return ``precision``; ``auto`` becomes bf16 where the hardware multiplies it, else fp32 (CPU) or fp16 (GPU).
 
     A pure function of the machine, so that a run resolved twice there is the same run. On a CPU bf16 needs AVX-512
-    BF16, AMX or Arm's BF16: without them it is emulated and slower (docs/decisions/0013).
+    BF16, AMX or Arm's BF16: without them, or where ``ATEN_CPU_CAPABILITY`` has PyTorch do without, it is emulated and
+    slower (docs/decisions/0013).
 
     >>> resolve_precision("bf16", "cpu")
     'bf16'
@@ -74,6 +76,9 @@ class SmallConvolutions(TorchFunctionMode):
 
 
 def _cpu_multiplies_bf16() -> bool:
+    lesser = torch.backends.cpu.get_cpu_capability() in ("AVX2", "NO AVX", "DEFAULT")
+    if lesser and platform.machine() in ("x86_64", "AMD64"):
+        return False
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
 
