@@ -51,7 +51,6 @@ def test_a_run_that_ranks_nothing_says_which_operations_it_takes(tmp_path: Path)
     assert found_by(run, "--topology", TEXT)["architecture"] == Architecture.uniform(TOPOLOGY, width=0.0625).to_text()
 
 
-@pytest.mark.long
 def test_the_whole_way(finished: Run) -> None:
     run = finished.folder.root
     with pytest.raises(UserError, match="c2fnas search coarse"):
