@@ -8,7 +8,7 @@ from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
 from c2fnas.data.formats.dicom import segment_names
 from c2fnas.data.formats.dicom_seg import SUFFIX, is_segmentation
-from c2fnas.data.layouts.labels import LARGEST_VALUE
+from c2fnas.data.layouts.labels import LARGEST_VALUE, MOST_CLASSES
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
@@ -18,7 +18,6 @@ from c2fnas.evaluation.metrics import CaseScores, Evaluation, Options, score_cas
 from c2fnas.shapes import Spacing
 
 Progress = Callable[[int, int], None]
-MOST_CLASSES = 256
 
 
 @dataclass(frozen=True)

@@ -203,14 +203,14 @@ class SaveBest:
 
 def _items(cases: Sequence[Case], package: Package, spacing: str | Spacing | None) -> list[Item]:
     """The cases for :class:`Prepare`; headers by which the model was not trained are refused."""
-    refuse_alike(cases)
+    _refuse_alike(cases)
     stated = None if spacing is None else stated_spacing(spacing)
     known = [replace(case, spacing=case.spacing or stated) for case in cases]
     foresee(grids_of(known), package.plan, package.plan.seen)
     return [_item(case) for case in known]
 
 
-def refuse_alike(cases: Sequence[Case]) -> None:
+def _refuse_alike(cases: Sequence[Case]) -> None:
     """Refuse cases of one name, whose labels would be one file.
 
     Raises:
