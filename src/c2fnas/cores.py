@@ -1,10 +1,13 @@
 """The processor cores that this process may use: a container or an affinity mask allows fewer than the machine has."""
 
 import os
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+SPINS = 1000
+"""Rounds for which a thread of OpenMP waits awake: microseconds."""
 
 
 def usable_cores() -> int:
@@ -30,3 +33,13 @@ def container_cores(otherwise: int, path: Path = CPU_QUOTA) -> int:
         quota, period = path.read_text().split()
         return max(1, -(-int(quota) // int(period)))
     return otherwise
+
+
+def spin_briefly(environment: MutableMapping[str, str]) -> None:
+    """Have threads of OpenMP that are started with ``environment`` wait awake for microseconds, then asleep.
+
+    To sleep at once costs a quiet machine half its speed, to spin for long a busy one nearly all of it
+    (docs/decisions/0103). What the user has set is kept.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", str(SPINS))

@@ -206,3 +206,21 @@ def test_leaving_early_stops_the_workers(cache: Cache) -> None:
 def test_cases_without_a_label_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="label"):
         sampler_of([])
+
+
+@pytest.mark.parametrize(("lone", "expected"), [(True, 1), (False, 3)])
+def test_threads_that_make_patches_may_have_no_team_each(cache: Cache, lone: bool, expected: int) -> None:
+    """Beside a training's it would be more threads than cores, and libgomp has all of them sleep then."""
+    teams = set[int]()
+
+    def note(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        teams.add(torch.get_num_threads())
+        return image, label
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        list(prefetched(sampler_of(cache.cases.values(), augmentation=note), 0, 4, workers=2, lone=lone))
+        assert (teams, torch.get_num_threads()) == ({expected}, 3)
+    finally:
+        torch.set_num_threads(before)

@@ -27,14 +27,19 @@ def test_threads(
     assert environment.worker_environment(devices[0], len(devices))["OMP_NUM_THREADS"] == threads
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_asleep_unless_asked_otherwise(
-    monkeypatch: pytest.MonkeyPatch, asked: str | None, expected: str
+@pytest.mark.parametrize(
+    ("asked", "spins"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
+def test_threads_wait_awake_for_microseconds_unless_asked_otherwise(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], spins: str | None
 ) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if asked:
-        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
-    assert environment.worker_environment("cpu", 1)["OMP_WAIT_POLICY"] == expected
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    made = environment.worker_environment("cpu", 1)
+    assert (made.get("OMP_WAIT_POLICY"), made.get("GOMP_SPINCOUNT")) == (asked.get("OMP_WAIT_POLICY"), spins)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from c2fnas.cli.adapter import INTERRUPTED, MISTAKE, Command, adapt
 from c2fnas.cli.help import Context, HelpfulCommand, first_sentence
+from c2fnas.cores import spin_briefly
 from c2fnas.errors import Interrupted, UserError
 
 RUN = "c2fnas.api.runs:open_run"
@@ -119,7 +120,7 @@ def main() -> None:
 
     SIGTERM, with which schedulers such as Slurm end a job, is Ctrl-C.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see decision 0103
+    spin_briefly(os.environ)  # before torch is imported
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)

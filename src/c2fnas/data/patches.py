@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import floor
 from typing import Any, overload
 
@@ -159,12 +159,18 @@ def crop(array: Image, start: Sequence[int], size: Sequence[int]) -> Tensor | np
     return result
 
 
-def prefetched(sampler: PatchSampler, start: int, stop: int, *, workers: int = 1) -> Iterator[Batch]:
-    """Yield the batches of iterations ``start`` to ``stop``, in order, made ahead by so many threads, or by none."""
+def prefetched(
+    sampler: PatchSampler, start: int, stop: int, *, workers: int = 1, lone: bool = False
+) -> Iterator[Batch]:
+    """Yield the batches of iterations ``start`` to ``stop``, in order, made ahead by so many threads, or by none.
+
+    ``lone``: they have no OpenMP team each. Beside that of a training on the CPU these would be more threads than
+    cores, and then all of them wait asleep.
+    """
     if workers < 1:
         yield from (sampler.batch(iteration).arrived() for iteration in range(start, stop))
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    pool = ThreadPoolExecutor(workers, "patches", partial(torch.set_num_threads, 1) if lone else None)
     waiting: deque[Future[Batch]] = deque()
     try:
         for iteration in range(start, stop):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from c2fnas.cores import limited_threads, usable_cores
+from c2fnas.cores import limited_threads, spin_briefly, usable_cores
 from c2fnas.errors import UserError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -25,7 +25,7 @@ def limited_environment(threads: int) -> dict[str, str]:
     environment = dict(os.environ)
     for variable in THREAD_VARIABLES:
         environment[variable] = str(limited_threads(variable, threads))
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin wait for each other, see decision 0103
+    spin_briefly(environment)
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return environment
 

@@ -143,7 +143,7 @@ def train_on(
     ``macs`` is the network's cost on one patch: where a training of this cost has run out of memory, this one begins
     with the micro-batch that fitted, and what it finds itself is kept for the next.
     """
-    rank, world_size = ranks()
+    (rank, world_size), on_cpu = ranks(), device.startswith("cpu")
     sampler = PatchSampler(
         run.cases(ids),
         patch_size=run.plan.patch_size,
@@ -154,10 +154,10 @@ def train_on(
         augmentation=augmentation(recipe.augmentation, run.plan),
         rank=rank,
         world_size=world_size,
-        device=None if device.startswith("cpu") else torch.device(device),
+        device=None if on_cpu else torch.device(device),
         half=recipe.name != "paper",
     )
-    batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS)
+    batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS, lone=on_cpu)
     recipe = within_memory(run, recipe, macs, device).divided(divisor)
     result = train(
         network,
