@@ -117,6 +117,15 @@ def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
     assert recipe.momentum == modern_recipe(6000).momentum
 
 
+@pytest.mark.parametrize(("cases", "mirrored"), [(32, True), (160, False), (None, False)])
+def test_a_modern_recipe_knows_how_often_it_sees_each_case(cases: int | None, mirrored: bool) -> None:
+    """1,700 iterations of two patches are 106 passes over 32 cases, and 21 over 160."""
+    plan = PLAN.model_copy(update={"batch_size": 2})
+    part = {"name": "modern", "iterations": 1700}
+    assert complete_recipe(part, "deployment", plan, "fp32", cases).mirror == mirrored
+    assert not complete_recipe(part | {"mirror": False}, "deployment", plan, "fp32", cases).mirror
+
+
 @given(timings=TIMINGS, work=WORK, hours=st.floats(0.1, 2000), verdict=st.booleans(), spent=st.floats(0, 0.5))
 def test_what_is_scheduled_fits_what_is_left(
     timings: Timings, work: Workload, hours: float, verdict: bool, spent: float

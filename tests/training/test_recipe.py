@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from c2fnas.training.recipe import LONG, MIRRORED, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import LONG, MIRRORED, WORN, WORN_LENGTH, Recipe, modern_recipe, paper_recipe
 
 LAST_OF_WARMUP = 0.0025 + 0.0175 * 999 / 1000
 BOUNDARIES = {
@@ -94,6 +94,19 @@ def test_polynomial_rate_in_closed_form():
 def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, augmentation):
     recipe = modern_recipe(iterations)
     assert (recipe.optimiser, recipe.augmentation, recipe.mirror) == (optimiser, augmentation, augmentation == "modern")
+
+
+@pytest.mark.parametrize(
+    ("iterations", "passes", "mirrored"),
+    [
+        (WORN_LENGTH, WORN, True),
+        (WORN_LENGTH - 1, 10 * WORN, False),
+        (MIRRORED - 1, WORN - 0.1, False),
+        (MIRRORED, 0.0, True),
+    ],
+)
+def test_cases_that_would_be_learnt_by_heart_are_mirrored_earlier(iterations, passes, mirrored):
+    assert modern_recipe(iterations, passes).mirror == mirrored
 
 
 @given(st.integers(20, 10**6))

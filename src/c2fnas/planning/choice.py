@@ -27,6 +27,9 @@ ACROSS = 3.0
 """Voxels across a structure that have to remain, where the native grid has them."""
 FEW_SLICES = 3
 """An axis with so many times fewer voxels than the others is the one through the slices, whatever its spacing says."""
+HALF, BLURRED = 2, 0.25
+"""Voxels along an axis for each that the network's last layer computes, and the part of what a label loses there that a
+trained network lacks; measured, see docs/decisions/0173."""
 FLOOR, FLOOR_OF_A_DAY, SAME_CEILING = 0.90, 0.95, 0.01
 """The least ceiling of a class, that of a day's budget, and the gain of native spacing that excuses a lower one."""
 LACKING, FALLS = 5.0, 0.6
@@ -89,10 +92,15 @@ class Candidate:
 def spacings(native: Sequence[float], voxels: Sequence[float]) -> list[tuple[float, float, float]]:
     """Return the spacings to weigh, finest first: coarser within the slices, and through them where these are as fine.
 
+    Where slices are few, each also with twice as many: the network's last layer computes at half the resolution, and
+    so sees every slice.
+
     >>> spacings((0.5, 0.5, 3.0), (384, 384, 19))[:3]
     [(0.5, 0.5, 3.0), (0.75, 0.75, 3.0), (1.0, 1.0, 3.0)]
-    >>> spacings((1.0, 1.0, 1.0), (192, 192, 12))[2], spacings((0.6, 0.6, 0.6), (200, 150, 88))[2]
-    ((2.0, 2.0, 1.0), (1.2, 1.2, 1.2))
+    >>> spacings((1.0, 1.0, 1.0), (192, 192, 12))[2::6]
+    [(2.0, 2.0, 1.0), (2.0, 2.0, 0.5)]
+    >>> spacings((0.6, 0.6, 0.6), (200, 150, 88))[2]
+    (1.2, 1.2, 1.2)
     """
     i, j, k = native
     few = FEW_SLICES * voxels[2] <= min(voxels[0], voxels[1])
@@ -101,7 +109,7 @@ def spacings(native: Sequence[float], voxels: Sequence[float]) -> list[tuple[flo
     for factor in FACTORS:
         through = k if few and not thick else max(k, factor * max(i, j)) if thick else factor * k
         found.append((round(factor * i, 4), round(factor * j, 4), round(through, 4)))
-    return found
+    return found + [(i, j, round(k / HALF, 4)) for i, j, k in found] if few else found
 
 
 def weigh(
@@ -121,7 +129,7 @@ def weigh(
         plans: to weigh.
         samples: some labels.
         fingerprint: of the data set.
-        lost: the ceilings on each spacing.
+        lost: the ceilings on each spacing, and on each one's half resolution.
         pace: returns the seconds of a training step by voxel of a plan's patch.
         seconds: of the final network's training, if nothing is searched.
         training_cases: of a fold.
@@ -137,6 +145,7 @@ def weigh(
         view = patch / _seen(plan, samples, fingerprint)
         views = _paid(seconds / view, training_cases)
         lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
+        lacking += BLURRED * (1 - float(np.mean([*lost[halved(plan).spacing].values()])))
         expected = float(np.mean([*own.values()])) - lacking
         found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
     found.sort(key=lambda each: (not each.allowed, -each.expected))
@@ -145,6 +154,12 @@ def weigh(
     alike = [each for each in found if each.allowed and each.expected >= found[0].expected - ALIKE]
     first = max(alike, key=lambda each: each.views)
     return [first, *(each for each in found if each is not first)]
+
+
+def halved(plan: Plan) -> Plan:
+    """Return the plan of the grid on which the network's last layer computes (decision 0019), for its ceilings."""
+    i, j, k = (round(HALF * mm, 4) for mm in plan.spacing or (1.0, 1.0, 1.0))
+    return plan.model_copy(update={"spacing": (i, j, k)})
 
 
 def close_ones(found: Sequence[Candidate]) -> list[Candidate]:
@@ -233,7 +248,8 @@ def choose_plan(
             continue
         plans += [] if plan in plans else [plan]
 
-    lost = {spacing: ceilings(samples, plan) for spacing, plan in {plan.spacing: plan for plan in plans}.items()}
+    grids_of = {plan.spacing: plan for each in plans for plan in (each, halved(each))}
+    lost = {spacing: ceilings(samples, plan) for spacing, plan in grids_of.items()}
 
     # Steps of small patches take longer by voxel, so the pace of a plan is that of the nearest patch that was measured.
     paces: dict[int, float] = {}

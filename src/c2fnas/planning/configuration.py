@@ -120,7 +120,7 @@ class _Recipes:
     """The recipes of a request, of whatever length; in the run's own precision where it has one already."""
 
     def __init__(self, request: Request, prepared: Preparation) -> None:
-        self._request, self._plan = request, prepared.plan
+        self._request, self._plan, self._cases = request, prepared.plan, len(prepared.folds[-1].training)
         self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
         known, found = request.config, resolve_precision("auto", request.devices[0])
         self._precision = {
@@ -130,7 +130,7 @@ class _Recipes:
     def of(self, stage: PaperStage, iterations: int | None = None) -> Recipe:
         """The stage's recipe, of its own length or another one."""
         length = {} if iterations is None else {"iterations": iterations}
-        return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision[stage])
+        return complete_recipe(self._parts[stage] | length, stage, self._plan, self._precision[stage], self._cases)
 
     def in_place(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The derived values, a length as the recipe of that length."""

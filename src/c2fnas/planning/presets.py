@@ -6,6 +6,7 @@ What a part leaves open is filled in later; each recipe is completed from the on
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,10 +152,13 @@ def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
     return RunConfig.model_validate(whole)
 
 
-def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: "Plan", precision: str) -> Recipe:
+def complete_recipe(
+    part: Mapping[str, Any], stage: PaperStage, plan: "Plan", precision: str, training_cases: int | None = None
+) -> Recipe:
     """Return the recipe that ``part`` names: the paper's to the letter, or the modern one with the plan's batch.
 
     ``precision`` and what the plan says of the batch give way to values in ``part``, and to the paper's recipe.
+    ``training_cases`` are those of a fold, where they are known.
     """
     planned = {
         "volumes": plan.batch_size,
@@ -163,7 +167,8 @@ def complete_recipe(part: Mapping[str, Any], stage: PaperStage, plan: "Plan", pr
         "precision": precision,
     }
     own = ({} if part["name"] == "paper" else planned) | dict(part)
-    return Recipe.model_validate(_base(part, stage).model_dump() | own)
+    batch = own.get("volumes", 0) * own.get("patches_per_volume", 0)
+    return Recipe.model_validate(_base(part, stage, batch / (training_cases or inf)).model_dump() | own)
 
 
 def departures(config: RunConfig) -> list[str]:
@@ -180,10 +185,10 @@ def departures(config: RunConfig) -> list[str]:
     return found
 
 
-def _base(part: Mapping[str, Any], stage: PaperStage) -> Recipe:
-    """The named recipe in the part's length."""
+def _base(part: Mapping[str, Any], stage: PaperStage, share: float = 0.0) -> Recipe:
+    """The named recipe in the part's length; an iteration takes such a ``share`` of the training cases."""
     iterations = part.get("iterations")
     length = iterations if isinstance(iterations, int) and iterations > 0 else None
     if part["name"] == "modern":
-        return modern_recipe(length or OPEN_LENGTH)
+        return modern_recipe(length or OPEN_LENGTH, (length or 0) * share)
     return paper_recipe(stage) if length is None else paper_recipe(stage).with_iterations(length)

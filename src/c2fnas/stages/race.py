@@ -149,7 +149,8 @@ class _Track:
     def recipe(self, iterations: int) -> Recipe:
         """The final network's recipe at this length, which may be too short for what that one has."""
         length, precision = {"iterations": iterations}, self.run.config.deployment.recipe.precision
-        return complete_recipe(self._part | length, "deployment", self.entrant.plan, precision)
+        cases = len(self.run.search_split.training)
+        return complete_recipe(self._part | length, "deployment", self.entrant.plan, precision, cases)
 
     def iterations(self, seconds: float, pace: float, augmentation: float) -> int:
         """The iterations that the seconds pay, those of augmenting a patch counted where the recipe does it."""
@@ -217,7 +218,7 @@ def _settle(run: Run) -> bool:
             _move(own.own.folder.cache, folder.cache)
         _move(own.folder, folder.race_chosen)
     for left in folder.race.glob("*"):
-        if left != folder.race_chosen:
+        if left not in (folder.race_chosen, folder.measured):
             shutil.rmtree(left, ignore_errors=True)
     if best is not None:
         write_json(folder.choice, choice)

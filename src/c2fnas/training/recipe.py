@@ -27,6 +27,9 @@ WARMUP_SHARE = 20
 MIRRORED, LONG = 4_000, 20_000
 """Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
 
+WORN, WORN_LENGTH = 75, 1_500
+"""Passes over the training cases from which on it mirrors in fewer iterations too, and the fewest of these."""
+
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
 
@@ -140,14 +143,15 @@ def paper_recipe(stage: PaperStage) -> Recipe:
     )
 
 
-def modern_recipe(iterations: int) -> Recipe:
+def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
     """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
     (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
-    mirrored views (docs/decisions/0170).
+    mirrored views; unless in its ``passes`` over the training cases it would learn these by heart (docs/decisions/0170).
     """
-    mirrored, long = iterations >= MIRRORED, iterations >= LONG
+    long = iterations >= LONG
+    mirrored = iterations >= MIRRORED or (iterations >= WORN_LENGTH and passes >= WORN)
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
         {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
