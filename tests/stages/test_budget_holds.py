@@ -189,6 +189,38 @@ def test_a_cluster_s_timings_are_those_of_the_machine_that_prepared(
     assert schedule.timings_for(Run(folder, executor=executor)) == timed
 
 
+class SlowInPlane(Worker):
+    """A multiply-accumulate takes twice as long in a network that has other operations than 3D."""
+
+    def run_spec(self, payload: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
+        mixed = {*payload["design"].get("operations", ["3D"])} != {"3D"}
+        whole, self.slowness = self.slowness, self.slowness * (2 if mixed else 1)
+        try:
+            return super().run_spec(payload, folder)
+        finally:
+            self.slowness = whole
+
+
+def test_a_found_network_with_slower_operations_ends_with_its_budget(
+    dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    """Its own first steps are measured, since candidates of the coarse stage are 3D everywhere."""
+    run = through(
+        dataset,
+        tmp_path / "run",
+        clock,
+        1.0,
+        worker=lambda run: SlowInPlane(run, clock, 1.0),
+        budget="hour",
+        overrides={"width": 0.125},
+    )
+    assert run.folder.measured.exists() and not run.folder.race_chosen.exists()
+    assert "2D" in run.folder.found_architecture().to_text()
+    assert 0.8 * 3600 <= clock.now - 1000 <= 1.1 * 3600
+    verdict = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "verdict"]
+    assert verdict[0]["seconds"] > 0.15 * 3600, "the final network took the verdict's time"
+
+
 @pytest.mark.parametrize("stage", ["super-network", "deployment"])
 def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
     stage: str, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -354,7 +386,7 @@ def test_plans_that_are_close_are_raced(dataset: Path, tmp_path: Path, clock: Cl
     assert Run(folder).cache.plan_key == plans[1].preparation_key
     dice = [each["dice"] for each in kept["race"]]
     assert max(dice) == dice[1] == 0.9
-    assert [path.name for path in run.folder.race.iterdir()] == ["chosen"]
+    assert [path.name for path in run.folder.race.iterdir()] == ["chosen", "measured"]
     forecasts = [text for text in said.texts if "until now" in text]
     assert ["  race " in text for text in forecasts] == [True, False]
     first = read_json_lines(run.folder.schedule)

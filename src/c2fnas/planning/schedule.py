@@ -254,43 +254,56 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     timings = timings_of(run, config.devices, timed, timed_recipe(config))
     if run.slots.elsewhere:  # a job has the cores that it was given there
         timings = replace(timings, alone=1.0)
-    factor = _slowness(run, timed, timings)
+    factor = _slowness(run, timed, timings, design)
     if design is not None and design != timed:
         factor *= run.cost(design).macs / run.cost(timed).macs
     return timings.times(factor)
 
 
+def paced(run: Run, design: Design) -> bool:
+    """Return true if a training of this very network has told its pace."""
+    return any(_trained(read_job(folder)) == design for folder in _own_trainings(run))
+
+
 def _own_trainings(run: Run) -> list[Path]:
     """The folders of the trainings that tell the run's own pace."""
-    return [folder for folder in (*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen) if folder.exists()]
+    places = (*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen, run.folder.measured)
+    return [folder for folder in places if folder.exists()]
 
 
-def _slowness(run: Run, timed: Design, timings: Timings) -> float:
-    """The length of the run's own trainings in parts of what was timed; 1 before there are any on this machine."""
-    macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
-    own = [folder for folder in _own_trainings(run) if folder.name not in earlier]
-    known = [each for folder in own if (each := _of_timed(run, read_job(folder), timings, macs)) is not None]
-    return median(known) if known else 1.0
-
-
-def _of_timed(run: Run, job: JobRecord, timings: Timings, macs: int) -> float | None:
-    """The seconds of a job's training in parts of those that were to be expected."""
+def _trained(job: JobRecord) -> Design | None:
+    """The network of a training that has told its pace."""
     payload = read_payload(job.folder)
-    if not job.curve.done or not job.training_seconds or "design" not in payload:
-        return None
-    recipe = Recipe.model_validate(payload["recipe"])
-    design = design_from_json(payload["design"])
-    devices = len(run.config.devices)
-    expected = timings.beside(_beside(run) if job.folder == run.folder.race_chosen else devices, devices)
-    patch = expected.patch * run.cost(design).macs / macs
-    patch += expected.augmenting(recipe)
+    told = job.curve.done and job.training_seconds and "design" in payload
+    return design_from_json(payload["design"]) if told else None
+
+
+def _slowness(run: Run, timed: Design, timings: Timings, design: Design | None) -> float:
+    """The length of the run's own trainings in parts of what was timed; 1 before there are any on this machine.
+
+    Of those of ``design``, where there are any: how much time a multiply-accumulate takes depends on the operations.
+    """
+    macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
+    jobs = [read_job(folder) for folder in _own_trainings(run) if folder.name not in earlier]
+    known = [(trained, _of_timed(run, job, trained, timings, macs)) for job in jobs if (trained := _trained(job))]
+    own = [found for trained, found in known if trained == design]
+    return median(own or [found for _, found in known] or [1.0])
+
+
+def _of_timed(run: Run, job: JobRecord, design: Design, timings: Timings, macs: int) -> float:
+    """The seconds of a training of ``design`` in parts of those that were to be expected."""
+    recipe, devices = Recipe.model_validate(read_payload(job.folder)["recipe"]), len(run.config.devices)
+    jobs = devices if job.folder.parent == run.folder.coarse else _beside(run, job)
+    expected = timings.beside(jobs, devices)
+    patch = expected.patch * run.cost(design).macs / macs + expected.augmenting(recipe)
     return job.training_seconds / (job.curve.done * recipe.batch_size * patch)
 
 
-def _beside(run: Run) -> int:
-    """The jobs of the stage that has left the first training: entrants of a race, or the final networks."""
+def _beside(run: Run, job: JobRecord) -> int:
+    """The jobs of the stage that has left a training of another than the coarse stage."""
     choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
-    return len(choice.get("race") or run.final_folds)
+    raced = choice.get("race") if job.folder == run.folder.race_chosen else None
+    return len(raced or run.final_folds)
 
 
 def preparation_of(run: Run, hours: float | None = None) -> Preparation:

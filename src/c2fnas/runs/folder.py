@@ -64,9 +64,11 @@ class RunFolder:
     asked = _Place("asked.json")
     """The budget and values that the plan was made for, until ``run.yaml`` has them."""
     race = _Place("race")
-    """Short trainings on plans that were close, and the first measured steps of a run without a search."""
+    """Short trainings on plans that were close, and the measured steps of the network that is deployed."""
     race_chosen = _Place("race/chosen")
-    """The first measured training on the plan that was chosen."""
+    """The training of a race on the plan that was chosen."""
+    measured = _Place("race/measured")
+    """The first steps of the network that is deployed, where no training of the run has told its pace."""
     study = _Place("study.db")
     """The ledger: Optuna studies on SQLite, one per stage that trains candidates."""
     cache = _Place("cache")

@@ -8,12 +8,12 @@ from c2fnas.data.folds import EVERY_CASE, Fold
 from c2fnas.errors import UserError
 from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.execution.call import RESULT, finished
+from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, has_design, read_design
-from c2fnas.planning.schedule import derives, fix_counts, timings_for
+from c2fnas.planning.schedule import derives, fix_counts, paced, timings_for
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import with_values
@@ -64,13 +64,12 @@ def deploy(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
 
 
 def _measure_steps(run: Run, design: Design, folds: Sequence[Fold]) -> None:
-    """Train the network for a few seconds where a time budget has seen no training yet, to know how fast it really is.
+    """Train the network for a few seconds where a time budget has not trained it yet, to know how fast it really is.
 
-    Steps on noise were timed before, in a process of their own; here patches come from the cases. It has the cores that
-    each of the folds will have.
+    Multiply-accumulates do not tell: those of 2D and P3D operations take longer. Steps on noise were timed before, in a
+    process of their own; here patches come from the cases. It has the cores that each of the folds will have.
     """
-    known = (run.folder.race_chosen / RESULT).exists() or any(run.folder.coarse.glob("[0-9]*"))
-    if known or not derives(run, STAGE, design):
+    if paced(run, design) or not derives(run, STAGE, design):
         return
     assert run.config.hours is not None
     recipe = run.config.deployment.recipe
@@ -78,7 +77,7 @@ def _measure_steps(run: Run, design: Design, folds: Sequence[Fold]) -> None:
     timings = timings_for(run, design).beside(len(folds), run.executor.slots)
     until = max(EVERY, int(seconds / (recipe.batch_size * timings.patch)) // EVERY * EVERY)
     spec = TrainingSpec(design, recipe, fold=folds[0], seed=run.config.seed, until=until, cases=1)
-    run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.race_chosen, spec)], together=len(folds))
+    run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.measured, spec)], together=len(folds))
 
 
 def deployed(run: Run, design: Design, folds: Sequence[Fold]) -> Deployed:
