@@ -3,9 +3,9 @@
     python benchmarks/thread_waiting.py                                  # no, one and two busy processes beside
     python benchmarks/thread_waiting.py --busy 0 8 --spins 0 1000
 
-A step of two patches of 48×48×24 voxels, as in `c2fnas demo`: C2FNAS-Panc at width 0.25, fp32. Each row is measured in a
-process of its own with the threads of all usable cores, by the clock: what waits asleep takes no processor seconds. The
-last row has one thread. Results go to `benchmarks/results/thread_waiting.{json,md}`.
+A step of two patches of 48×48×24 voxels, as in `c2fnas demo`: C2FNAS-Panc at width 0.25, fp32. Each row is measured in
+a process of its own with the threads of all usable cores, by the clock: what waits asleep takes no processor seconds.
+The last row has one thread. Results go to `benchmarks/results/thread_waiting.{json,md}`.
 """
 
 import argparse

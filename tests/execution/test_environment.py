@@ -28,8 +28,7 @@ def test_threads(
 
 
 @pytest.mark.parametrize(
-    ("asked", "spins"),
-    [({}, "1000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")],
+    ("asked", "spins"), [({}, "1000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")]
 )
 def test_threads_wait_awake_for_microseconds_unless_asked_otherwise(
     monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], spins: str | None

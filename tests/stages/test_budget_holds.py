@@ -214,7 +214,8 @@ def test_a_found_network_with_slower_operations_ends_with_its_budget(
         budget="hour",
         overrides={"width": 0.125},
     )
-    assert run.folder.measured.exists() and not run.folder.race_chosen.exists()
+    assert run.folder.measured.exists()
+    assert not run.folder.race_chosen.exists()
     assert "2D" in run.folder.found_architecture().to_text()
     assert 0.8 * 3600 <= clock.now - 1000 <= 1.1 * 3600
     verdict = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "verdict"]

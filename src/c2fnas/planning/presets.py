@@ -160,15 +160,15 @@ def complete_recipe(
     ``precision`` and what the plan says of the batch give way to values in ``part``, and to the paper's recipe.
     ``training_cases`` are those of a fold, where they are known.
     """
-    planned = {
+    planned: dict[str, Any] = {
         "volumes": plan.batch_size,
         "patches_per_volume": 1,
         "foreground_rate": plan.foreground_rate,
         "precision": precision,
     }
     own = ({} if part["name"] == "paper" else planned) | dict(part)
-    batch = own.get("volumes", 0) * own.get("patches_per_volume", 0)
-    return Recipe.model_validate(_base(part, stage, batch / (training_cases or inf)).model_dump() | own)
+    share = own.get("volumes", 0) * own.get("patches_per_volume", 0) / (training_cases or inf)
+    return Recipe.model_validate(_base(part, stage, share).model_dump() | own)
 
 
 def departures(config: RunConfig) -> list[str]:

@@ -208,16 +208,16 @@ def _amended(
     changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole
     wanted = draft(part, known.budget)
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
-    if not changed:
-        return with_values(known, {"devices": changes.get("devices", [known.devices])[-1], "overrides": whole})
-    from c2fnas.data.folds import chosen_folds
-    from c2fnas.runs.run import load_folds  # imports torch: not before a mistake is answered
+    recipes = changed - values.keys()
+    if recipes or "deployment.folds" in values:
+        from c2fnas.data.folds import chosen_folds
+        from c2fnas.runs.run import load_folds  # imports torch: not before a mistake is answered
 
-    folds = load_folds(folder.folds)
-    if "deployment.folds" in values:
-        values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(folds))
-    for name in changed - values.keys():
-        section, recipe = name.partition(".")[0], value_at(known, name)
-        own = {"iterations": recipe.iterations, **part[section]["recipe"]}
-        values[name] = complete_recipe(own, STAGES[section], load_plan(folder.plan), recipe.precision, len(folds[-1].training))
+        folds = load_folds(folder.folds)
+        if "deployment.folds" in values:
+            values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(folds))
+        for name in recipes:
+            section, recipe = name.partition(".")[0], value_at(known, name)
+            own, plan = {"iterations": recipe.iterations, **part[section]["recipe"]}, load_plan(folder.plan)
+            values[name] = complete_recipe(own, STAGES[section], plan, recipe.precision, len(folds[-1].training))
     return with_values(known, values | {"devices": changes.get("devices", [known.devices])[-1], "overrides": whole})

@@ -148,7 +148,8 @@ def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
     (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
-    mirrored views; unless in its ``passes`` over the training cases it would learn these by heart (docs/decisions/0170).
+    mirrored views; unless the ``passes`` over the training cases are so many that it would learn these by heart
+    (docs/decisions/0170).
     """
     long = iterations >= LONG
     mirrored = iterations >= MIRRORED or (iterations >= WORN_LENGTH and passes >= WORN)
