@@ -49,11 +49,11 @@ def ray_alone() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fast_steps() -> Iterator[None]:
     """A machine whose steps take no time to speak of and are not measured: a time budget keeps the data's grid."""
-    from c2fnas.planning import schedule
+    from c2fnas.planning import run_timings
     from c2fnas.planning.timings import Timings
 
     with pytest.MonkeyPatch.context() as steps:
-        steps.setattr(schedule, "measure", lambda *_: Timings(patch=1e-5, window=1e-6))
+        steps.setattr(run_timings, "measure", lambda *_: Timings(patch=1e-5, window=1e-6))
         yield
 
 

@@ -14,7 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.planning import schedule
+from c2fnas.planning import run_timings, schedule
 from c2fnas.planning.request import request_for
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tiles
@@ -156,7 +156,7 @@ def test_a_forecast_is_made_for_the_room_of_the_cluster(tmp_path: Path, monkeypa
     values = {"width": 0.125, "coarse.evaluations": 16, "deployment.folds": "all"}
     run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
     run = prepare(run, dataset, request_for(run.folder, budget="paper", overrides=values, devices=("cpu",)))
-    monkeypatch.setattr(schedule, "measure", lambda *_: TIMED)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED)
     one = schedule.forecast_of(run)
     assert "on cpu" in one
     said, cluster = Sayings(), Cluster([8])

@@ -20,7 +20,7 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
-from c2fnas.planning import affordable, choice, configuration, schedule
+from c2fnas.planning import affordable, choice, configuration, run_timings, schedule
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import middle_network
@@ -138,7 +138,7 @@ def test_folds_that_share_a_processor_end_with_their_budget(
     folds: str, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is measured has the cores of what follows."""
-    monkeypatch.setattr(schedule, "measure", lambda *_: SHARED)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: SHARED)
     trained(dataset, tmp_path / "run", clock, lambda run: Worker(run, clock, 1.5, 2, SHARED), folds=folds, devices=2)
     assert 0.8 * 600 <= clock.now - 1000 <= 1.1 * 600
 
@@ -148,7 +148,7 @@ def test_a_search_that_shares_a_processor_ends_with_its_budget(
     slowness: float, dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The super-network and the final network have all the cores, and their time is used."""
-    monkeypatch.setattr(schedule, "measure", lambda *_: SHARED)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: SHARED)
     through(
         dataset,
         tmp_path / "run",
@@ -181,12 +181,12 @@ def test_a_cluster_s_timings_are_those_of_the_machine_that_prepared(
 ) -> None:
     """The driver may be on a machine without any accelerator, where nothing could be timed."""
     run, folder = prepared(dataset, tmp_path / "run", clock, "hour"), tmp_path / "run"
-    timed = schedule.timings_for(run)
-    monkeypatch.setattr(schedule.socket, "gethostname", lambda: "head")
-    monkeypatch.setattr(schedule, "measure", lambda *_: pytest.fail("timed on the driver's machine"))
+    timed = run_timings.timings_for(run)
+    monkeypatch.setattr(run_timings.socket, "gethostname", lambda: "head")
+    monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed on the driver's machine"))
     executor = Worker(run, clock, 1.0)
     executor.elsewhere = True
-    assert schedule.timings_for(Run(folder, executor=executor)) == timed
+    assert run_timings.timings_for(Run(folder, executor=executor)) == timed
 
 
 class SlowInPlane(Worker):
@@ -236,8 +236,8 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
     (folder / "schedule.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*row][:-1]))
     assert fixed[-1] == stage
     before = clock.now - 1000
-    monkeypatch.setattr(schedule.socket, "gethostname", lambda: "other")
-    monkeypatch.setattr(schedule, "measure", lambda *_: TIMED.times(10))
+    monkeypatch.setattr(run_timings.socket, "gethostname", lambda: "other")
+    monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED.times(10))
     through(dataset, folder, clock, 10.0)
     assert before < 0.95 * 3600
     assert clock.now - 1000 <= 1.15 * 3600
@@ -288,7 +288,7 @@ def test_the_budget_that_a_forecast_names_buys_the_search(
 ) -> None:
     """Even where it is a day or more, which deploys five folds."""
     slow = TIMED.times(patch / TIMED.patch)
-    monkeypatch.setattr(schedule, "measure", lambda *_: slow)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: slow)
     run = prepared(dataset, tmp_path / "run", clock, "hour" if patch > 1 else "demo")
     (text,) = schedule.left_out(run)
     hours = text.partition("`--budget ")[2].partition("h`")[0]
@@ -521,7 +521,7 @@ def test_a_race_that_did_not_start_makes_no_step_look_slow(
 ) -> None:
     """Steps that were measured beside those of other folds are compared with such."""
     shared = replace(TIMED, alone=0.55)
-    monkeypatch.setattr(schedule, "measure", lambda *_: shared)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: shared)
     options = {"coarse.evaluations": 0, "fine.candidates": 0, "deployment.folds": "all"}
     prepared(dataset, tmp_path / "run", clock, "1h", **options)
     path = tmp_path / "run" / "planning.json"
@@ -544,6 +544,6 @@ def test_steps_that_cannot_be_timed_are_a_sentence(
     def too_large(*_: object) -> None:
         raise MemoryError("timing: CUDA out of memory")
 
-    monkeypatch.setattr(schedule, "measure", too_large)
+    monkeypatch.setattr(run_timings, "measure", too_large)
     with pytest.raises(UserError, match=r"could not be timed.*out of memory.*smaller patches"):
         prepared(dataset, tmp_path / "run", clock, "1h")

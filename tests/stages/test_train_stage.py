@@ -18,7 +18,7 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.package import load_package
-from c2fnas.planning import schedule as schedule_module
+from c2fnas.planning import run_timings
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
@@ -363,7 +363,7 @@ def test_validation_draws_a_curve_and_changes_no_bit(dataset, begun, tmp_path):
 
 def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     """0.1 s a patch, 2 patches an iteration, 2 folds on one device: 0.97 h / 2, less start and evaluation."""
-    monkeypatch.setattr(schedule_module, "measure", lambda *_: Timings(patch=0.1, window=0.0))
+    monkeypatch.setattr(run_timings, "measure", lambda *_: Timings(patch=0.1, window=0.0))
     monkeypatch.setattr(ActiveTime, "seconds", 0.0)
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
@@ -374,7 +374,7 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
 
 def test_augmentation_is_counted(dataset, tmp_path, monkeypatch):
     timings = Timings(patch=0.1, window=0.0, augmentation=0.4)
-    monkeypatch.setattr(schedule_module, "measure", lambda *_: timings)
+    monkeypatch.setattr(run_timings, "measure", lambda *_: timings)
     monkeypatch.setattr(ActiveTime, "seconds", 0.0)
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")

@@ -13,7 +13,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import append_json_line, write_json
 from c2fnas.networks.designs import Design, design_from_json, read_design
-from c2fnas.planning import schedule
+from c2fnas.planning import run_timings, schedule
 from c2fnas.planning.budget import network_seconds, pair_seconds
 from c2fnas.planning.configuration import count_work
 from c2fnas.planning.timings import Timings, middle_network
@@ -148,5 +148,5 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock.now += PREPARATION
         return TIMED
 
-    monkeypatch.setattr(schedule, "measure", measure)
+    monkeypatch.setattr(run_timings, "measure", measure)
     return clock

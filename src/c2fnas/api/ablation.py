@@ -51,7 +51,7 @@ def ablate(
     further = _further(architectures)
     opened = [open_run(folder, reporter=reporter, **jobs) for folder in folders]
     from c2fnas.data.folds import scored_folds
-    from c2fnas.planning.schedule import timings_for
+    from c2fnas.planning.run_timings import timings_for
     from c2fnas.studies.ablation import ablate as train_candidates
     from c2fnas.studies.ablation import contenders, refuse_unfit, write_table_3
 

@@ -197,7 +197,7 @@ class Run(RunView):
         wanted = Architecture.load(architecture) if architecture else self._files.found_architecture()
         scaling_grid(wanted, widths)
         from c2fnas.api.results import Scaling
-        from c2fnas.planning.schedule import timings_for
+        from c2fnas.planning.run_timings import timings_for
         from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import neighbours, search_width
 

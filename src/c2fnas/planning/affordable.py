@@ -20,7 +20,7 @@ from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
 from c2fnas.planning.plan import LARGEST_PATCH, PLANNED_BATCH, make_plan
 from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
-from c2fnas.planning.schedule import timings_of
+from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.run import Run
 from c2fnas.training.precision import resolve_precision

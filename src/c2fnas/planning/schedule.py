@@ -1,31 +1,28 @@
 """The counts of a stage, derived when it starts, written down before its first job and fixed for it."""
 
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from c2fnas.data.cache import PreparedCase
-from c2fnas.data.plan import Plan
-from c2fnas.errors import UserError
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
+from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
-from c2fnas.planning.configuration import Preparation, configure, count_work, rescheduled, timed_recipe, with_counts
+from c2fnas.planning.configuration import Preparation, configure, count_work, rescheduled, with_counts
 from c2fnas.planning.counts import FEWEST_CASES
 from c2fnas.planning.forecast import forecast, memory_line
 from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
-from c2fnas.planning.timings import Timings, measure, middle_network
+from c2fnas.planning.run_timings import timings_for
+from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
-from c2fnas.runs.job_record import JobRecord, read_job, read_payload
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at, with_values
 from c2fnas.runs.run import Run
@@ -33,7 +30,6 @@ from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.runs.timing.pace import RunPace
 from c2fnas.shapes import Size
-from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural
 from c2fnas.training.recipe import Recipe
 
@@ -214,96 +210,6 @@ def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timing
     left = replace(prepared, left=3600 * hours - run.time.seconds)
     config = configure(longer, fields, left, lambda *_: timings)
     return {name: value_at(config, name) for name in SEARCHED}
-
-
-def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None) -> Timings:
-    """Return the seconds of steps and windows on the machine at hand, measured once for a plan, network and devices.
-
-    ``plan`` is one that may be chosen, instead of the run's.
-    """
-    path, plan = run.folder.timings, plan or run.plan
-    machine = {"host": socket.gethostname(), "devices": list(devices)}
-    what = {"patch": list(plan.patch_size), "network": design.to_text()}
-    kept = read_json(path) if path.exists() else {}
-    here = run.elsewhere or {name: kept.get(name) for name in machine} == machine
-    if here and {name: kept.get(name) for name in what} == what:
-        return Timings(**kept["seconds"])
-    run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)} ...")
-    try:
-        timings = measure(plan, design, recipe, devices)
-    except (MemoryError, RuntimeError) as error:
-        raise UserError(
-            f"{devices[0]}: training steps on patches of {by(plan.patch_size)} could not be timed ({error}). Free "
-            "memory, name another device, or ask for smaller patches (--set plan.patch_size=[64,64,64]) or a smaller "
-            "--set width=0.25."
-        ) from error
-    earlier = kept.get("earlier", []) if here else [folder.name for folder in _own_trainings(run)]
-    write_json(path, {**machine, **what, "seconds": vars(timings), "earlier": earlier})
-    return timings
-
-
-def timings_for(run: Run, design: Design | None = None) -> Timings:
-    """Return the seconds of ``design``: the timed network's, by their multiply-accumulates and the run's own pace.
-
-    The network of a training without a search is timed itself, else one in the middle of the space.
-    """
-    config = run.config
-    timed: Design = middle_network(config.space, run.width)
-    if config.kind == "training" and has_design(run.folder.final):
-        timed = read_design(run.folder.final)
-    timings = timings_of(run, config.devices, timed, timed_recipe(config))
-    if run.slots.elsewhere:  # a job has the cores that it was given there
-        timings = replace(timings, alone=1.0)
-    factor = _slowness(run, timed, timings, design)
-    if design is not None and design != timed:
-        factor *= run.cost(design).macs / run.cost(timed).macs
-    return timings.times(factor)
-
-
-def paced(run: Run, design: Design) -> bool:
-    """Return true if a training of this very network has told its pace."""
-    return any(_trained(read_job(folder)) == design for folder in _own_trainings(run))
-
-
-def _own_trainings(run: Run) -> list[Path]:
-    """The folders of the trainings that tell the run's own pace."""
-    places = (*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen, run.folder.measured)
-    return [folder for folder in places if folder.exists()]
-
-
-def _trained(job: JobRecord) -> Design | None:
-    """The network of a training that has told its pace."""
-    payload = read_payload(job.folder)
-    told = job.curve.done and job.training_seconds and "design" in payload
-    return design_from_json(payload["design"]) if told else None
-
-
-def _slowness(run: Run, timed: Design, timings: Timings, design: Design | None) -> float:
-    """The length of the run's own trainings in parts of what was timed; 1 before there are any on this machine.
-
-    Of those of ``design``, where there are any: how much time a multiply-accumulate takes depends on the operations.
-    """
-    macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
-    jobs = [read_job(folder) for folder in _own_trainings(run) if folder.name not in earlier]
-    known = [(trained, _of_timed(run, job, trained, timings, macs)) for job in jobs if (trained := _trained(job))]
-    own = [found for trained, found in known if trained == design]
-    return median(own or [found for _, found in known] or [1.0])
-
-
-def _of_timed(run: Run, job: JobRecord, design: Design, timings: Timings, macs: int) -> float:
-    """The seconds of a training of ``design`` in parts of those that were to be expected."""
-    recipe, devices = Recipe.model_validate(read_payload(job.folder)["recipe"]), len(run.config.devices)
-    jobs = devices if job.folder.parent == run.folder.coarse else _beside(run, job)
-    expected = timings.beside(jobs, devices)
-    patch = expected.patch * run.cost(design).macs / macs + expected.augmenting(recipe)
-    return job.training_seconds / (job.curve.done * recipe.batch_size * patch)
-
-
-def _beside(run: Run, job: JobRecord) -> int:
-    """The jobs of the stage that has left a training of another than the coarse stage."""
-    choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
-    raced = choice.get("race") if job.folder == run.folder.race_chosen else None
-    return len(raced or run.final_folds)
 
 
 def preparation_of(run: Run, hours: float | None = None) -> Preparation:

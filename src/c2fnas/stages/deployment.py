@@ -13,7 +13,8 @@ from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, has_design, read_design
-from c2fnas.planning.schedule import derives, fix_counts, paced, timings_for
+from c2fnas.planning.run_timings import paced, timings_for
+from c2fnas.planning.schedule import derives, fix_counts
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import with_values

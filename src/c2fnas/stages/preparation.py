@@ -22,7 +22,8 @@ from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request, keep_request
-from c2fnas.planning.schedule import preparation_of, timings_of
+from c2fnas.planning.run_timings import timings_of
+from c2fnas.planning.schedule import preparation_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
 from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, leave_out, tell_warnings

@@ -14,7 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
 from c2fnas.planning.request import request_for
-from c2fnas.planning.schedule import timings_for
+from c2fnas.planning.run_timings import timings_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
