@@ -162,6 +162,12 @@ def halved(plan: Plan) -> Plan:
     return plan.model_copy(update={"spacing": (i, j, k)})
 
 
+def _lost(plans: Sequence[Plan], samples: Sequence[SampledLabel]) -> dict[Any, dict[str, float]]:
+    """The ceilings on the grids of ``plans`` and on those of half their resolution, counted once for a spacing."""
+    grids = {grid.spacing: grid for plan in plans for grid in (plan, halved(plan))}
+    return {spacing: ceilings(samples, grid) for spacing, grid in grids.items()}
+
+
 def close_ones(found: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates that are as good as the best by all that is known, the best first."""
     near = [each for each in found if each.allowed and each.expected >= found[0].expected - CLOSE]
@@ -248,8 +254,7 @@ def choose_plan(
             continue
         plans += [] if plan in plans else [plan]
 
-    grids_of = {plan.spacing: plan for each in plans for plan in (each, halved(each))}
-    lost = {spacing: ceilings(samples, plan) for spacing, plan in grids_of.items()}
+    lost = _lost(plans, samples)
 
     # Steps of small patches take longer by voxel, so the pace of a plan is that of the nearest patch that was measured.
     paces: dict[int, float] = {}

@@ -63,7 +63,8 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
 
 def paced(run: Run, design: Design) -> bool:
     """Return true if a training of this very network has told its pace."""
-    return any(_trained(read_job(folder)) == design for folder in _own_trainings(run))
+    told = (_told(read_job(folder)) for folder in _own_trainings(run))
+    return any(trained == design for trained, _ in filter(None, told))
 
 
 def _own_trainings(run: Run) -> list[Path]:
@@ -72,11 +73,12 @@ def _own_trainings(run: Run) -> list[Path]:
     return [folder for folder in places if folder.exists()]
 
 
-def _trained(job: JobRecord) -> Design | None:
-    """The network of a training that has told its pace."""
+def _told(job: JobRecord) -> tuple[Design, Recipe] | None:
+    """The network and the recipe of a training, where it has told its pace."""
     payload = read_payload(job.folder)
-    told = job.curve.done and job.training_seconds and "design" in payload
-    return design_from_json(payload["design"]) if told else None
+    if not job.curve.done or not job.training_seconds or "design" not in payload:
+        return None
+    return design_from_json(payload["design"]), Recipe.model_validate(payload["recipe"])
 
 
 def _slowness(run: Run, timed: Design, timings: Timings, design: Design | None) -> float:
@@ -86,14 +88,14 @@ def _slowness(run: Run, timed: Design, timings: Timings, design: Design | None) 
     """
     macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
     jobs = [read_job(folder) for folder in _own_trainings(run) if folder.name not in earlier]
-    known = [(trained, _of_timed(run, job, trained, timings, macs)) for job in jobs if (trained := _trained(job))]
+    known = [(told[0], _of_timed(run, job, *told, timings, macs)) for job in jobs if (told := _told(job))]
     own = [found for trained, found in known if trained == design]
     return median(own or [found for _, found in known] or [1.0])
 
 
-def _of_timed(run: Run, job: JobRecord, design: Design, timings: Timings, macs: int) -> float:
+def _of_timed(run: Run, job: JobRecord, design: Design, recipe: Recipe, timings: Timings, macs: int) -> float:
     """The seconds of a training of ``design`` in parts of those that were to be expected."""
-    recipe, devices = Recipe.model_validate(read_payload(job.folder)["recipe"]), len(run.config.devices)
+    devices = len(run.config.devices)
     jobs = devices if job.folder.parent == run.folder.coarse else _beside(run, job)
     expected = timings.beside(jobs, devices)
     patch = expected.patch * run.cost(design).macs / macs + expected.augmenting(recipe)
