@@ -65,7 +65,13 @@ class Nnunet:
         )
         versions = json.loads(subprocess.check_output([self.python, "-c", code], text=True))
         plan = json.loads((folder / "nnUNetPlans.json").read_text())["configurations"]["3d_fullres"]
-        return {"versions": versions, "patch": plan["patch_size"][::-1], "batch": plan["batch_size"]}
+        return {
+            "versions": versions,
+            "spacing": plan["spacing"][::-1],
+            "patch": plan["patch_size"][::-1],
+            "batch": plan["batch_size"],
+            "precision": "fp32" if self.device == "cpu" else "amp",
+        }
 
     def call(self, *command: object) -> dict[str, float]:
         """Run a command in nnU-Net's environment; wall-clock and processor seconds, those of its processes included."""
