@@ -11,6 +11,8 @@ from torch import Tensor
 
 from c2fnas.data import augment as augment_module
 from c2fnas.data.augment import (
+    USUAL,
+    WIDE,
     Augmentation,
     Warp,
     augmentation,
@@ -62,7 +64,7 @@ def test_quarter_turns_need_equal_sides_and_spacings(
     assert set(turning_planes(patch, spacing)) == planes
 
 
-@pytest.mark.parametrize("name", ["paper", "modern"])
+@pytest.mark.parametrize("name", ["paper", "modern", "strong"])
 def test_image_and_label_move_together(name: str) -> None:
     """A bright blob is still where its label is."""
     augment = augmentation(name, plan_of(patch_size=(24, 24, 24)))
@@ -130,11 +132,44 @@ def test_a_warp_is_scipys_affine_transform(spacing: tuple[float, float, float]) 
 def test_thick_slices_turn_in_their_own_plane_alone() -> None:
     assert Warp((192, 192, 16), (1, 1, 1)).turned_about == (2,)
     assert Warp((64, 64, 32), (0.5, 0.5, 3)).turned_about == (2,)
+    assert Warp((64, 64, 24), (3, 3, 0.5)).turned_about == (2,)  # slices that were doubled: 192 to 12 mm
+    assert Warp((64, 64, 24), (1, 1, 2)).turned_about == (0, 1, 2)
     image = torch.zeros(1, 16, 16, 4)
     image[..., 2] = 1
     label = image[0].to(torch.uint8)
     warped, _ = Warp((16, 16, 4), (1, 1, 5)).apply(image, label, np.full(3, 0.4), 1.0)
     assert not warped[..., [0, 1, 3]].any()
+
+
+def test_thick_slices_grow_in_their_own_plane_alone() -> None:
+    image, label = cube_of(4)
+    _, whole = Warp((16, 16, 16), (1, 1, 1)).apply(image, label, np.zeros(3), 2.0)
+    _, within = Warp((16, 16, 16), (1, 1, 5)).apply(image, label, np.zeros(3), 2.0)
+    assert int(whole.sum()) == 8 * 8 * 8
+    assert int(within.sum()) == 8 * 8 * 4
+
+
+def test_strong_scales_three_times_as_often_and_by_more() -> None:
+    """Shares of 2,000 patches, of fixed seeds; of others, one in ten thousand calls would fail."""
+    label = cube_of(8)[1]
+    for name, scaling in (("modern", USUAL), ("strong", WIDE)):
+        warp = Warp((16, 16, 16), (1, 1, 1), scaling)
+        drawn: list[float] = []
+        warp.apply = lambda image, label, angles, scale: (drawn.append(scale), (image, label))[1]  # type: ignore[method-assign]
+        for seed in range(2000):
+            warp(label[None].float(), label, rng_of(seed))
+        scales = [scale for scale in drawn if scale != 1.0]
+        assert abs(len(scales) / 2000 - scaling.probability) < 4 * (0.25 / 2000) ** 0.5, name
+        assert scaling.least <= min(scales) < scaling.least + 0.02
+        assert scaling.most - 0.02 < max(scales) <= scaling.most
+
+
+def cube_of(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image and label of a cube in the middle of 16 voxels along each axis."""
+    label = torch.zeros(16, 16, 16, dtype=torch.uint8)
+    inside = slice(8 - side // 2, 8 + side // 2)
+    label[inside, inside, inside] = 1
+    return label[None].float(), label
 
 
 def test_identity_warp_changes_nothing() -> None:

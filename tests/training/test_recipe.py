@@ -97,16 +97,19 @@ def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, 
 
 
 @pytest.mark.parametrize(
-    ("iterations", "passes", "mirrored"),
+    ("iterations", "passes", "augmentation"),
     [
-        (WORN_LENGTH, WORN, True),
-        (WORN_LENGTH - 1, 10 * WORN, False),
-        (MIRRORED - 1, WORN - 0.1, False),
-        (MIRRORED, 0.0, True),
+        (WORN_LENGTH, WORN, "strong"),
+        (WORN_LENGTH - 1, 10 * WORN, "unmirrored"),
+        (MIRRORED - 1, WORN - 0.1, "unmirrored"),
+        (MIRRORED, WORN - 0.1, "modern"),
+        (LONG, WORN, "strong"),
     ],
 )
-def test_cases_that_would_be_learnt_by_heart_are_mirrored_earlier(iterations, passes, mirrored):
-    assert modern_recipe(iterations, passes).mirror == mirrored
+def test_cases_that_would_be_learnt_by_heart_are_mirrored_earlier_and_scaled_more(iterations, passes, augmentation):
+    recipe = modern_recipe(iterations, passes)
+    assert recipe.augmentation == augmentation
+    assert recipe.mirror == (augmentation != "unmirrored")
 
 
 @given(st.integers(20, 10**6))

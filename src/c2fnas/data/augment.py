@@ -6,7 +6,7 @@ but for rounding on a GPU.
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,16 +18,28 @@ from c2fnas.data.plan import Plan
 from c2fnas.shapes import Spacing
 
 ROTATION_PROBABILITY = 0.2
-SCALING_PROBABILITY = 0.2
 LARGEST_ANGLE = np.pi / 6
-SCALES = (0.7, 1.4)
 ANISOTROPY = 3.0
-"""Factor by which the last axis is coarser or shorter than the others where patches turn only within the slices."""
+"""Factor by which the last axis is coarser or shorter than the others where patches are warped only in the slices."""
 
 Change = Callable[[Tensor, np.random.Generator], Tensor]
 
 SPACE = (1, 2, 3)
 TINY = 1e-6
+
+
+class Scaling(NamedTuple):
+    """How often a patch is scaled, and by factors between which."""
+
+    probability: float
+    least: float
+    most: float
+
+
+USUAL = Scaling(0.2, 0.7, 1.4)
+"""nnU-Net's."""
+WIDE = Scaling(0.6, 0.6, 1.7)
+"""Of trainings that see each case many times; measured, see docs/decisions/0174."""
 
 
 class Augmentation(Protocol):
@@ -39,14 +51,16 @@ class Augmentation(Protocol):
         """The changed patch, of the same size; its tensors may be those that were given, changed in place."""
 
 
-Name = Literal["paper", "modern", "unmirrored", "none"]
+Name = Literal["paper", "modern", "strong", "unmirrored", "none"]
 
 
 def augmentation(name: Name, plan: Plan) -> Augmentation | None:
     """The augmentation that a recipe names."""
     if name == "none":
         return None
-    return paper_augmentation(plan) if name == "paper" else modern_augmentation(plan, mirrored=name == "modern")
+    if name == "paper":
+        return paper_augmentation(plan)
+    return modern_augmentation(plan, mirrored=name != "unmirrored", scaling=WIDE if name == "strong" else USUAL)
 
 
 def paper_augmentation(plan: Plan) -> Augmentation:
@@ -54,9 +68,9 @@ def paper_augmentation(plan: Plan) -> Augmentation:
     return TurnsAndFlips(turning_planes(plan.patch_size, plan.spacing))
 
 
-def modern_augmentation(plan: Plan, mirrored: bool = True) -> Augmentation:
+def modern_augmentation(plan: Plan, mirrored: bool = True, scaling: Scaling = USUAL) -> Augmentation:
     """Rotation, scaling and intensities, each with a probability of its own, and flips (after nnU-Net)."""
-    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0), mirrored)
+    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0), mirrored, scaling)
 
 
 def turning_planes(patch: Sequence[int], spacing: Sequence[float] | None) -> tuple[tuple[int, int], ...]:
@@ -91,8 +105,10 @@ class TurnsAndFlips:
 class Modern:
     """A warp of image and label, intensities of the image, flips of both where they are ``mirrored``."""
 
-    def __init__(self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True) -> None:
-        self.warp, self.flips = Warp(patch, spacing), TurnsAndFlips() if mirrored else None
+    def __init__(
+        self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True, scaling: Scaling = USUAL
+    ) -> None:
+        self.warp, self.flips = Warp(patch, spacing, scaling), TurnsAndFlips() if mirrored else None
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Warp, change and flip."""
@@ -102,31 +118,34 @@ class Modern:
 
 
 class Warp:
-    """With probability 0.2 a rotation by up to 30° about each axis, with probability 0.2 a scaling by 0.7 to 1.4.
+    """With probability 0.2 a rotation by up to 30° about each axis, and now and then a scaling.
 
-    Angles are true in millimetres. What comes from outside the patch is zero, and background.
+    Angles are true in millimetres. A patch of few or thick slices, or one that is flat in millimetres, turns and grows
+    within its slices alone, as nnU-Net's do. What comes from outside the patch is zero, and background.
     """
 
-    def __init__(self, patch: Sequence[int], spacing: Sequence[float]) -> None:
+    def __init__(self, patch: Sequence[int], spacing: Sequence[float], scaling: Scaling = USUAL) -> None:
         self._sides, self._spacing = np.array(patch, dtype=np.float64), np.array(spacing, dtype=np.float64)
-        flat = min(patch[:2]) > ANISOTROPY * patch[2] or spacing[2] > ANISOTROPY * max(spacing[:2])
-        self.turned_about = (2,) if flat else (0, 1, 2)
+        self._scaling = scaling
+        few, short = (min(i, j) > ANISOTROPY * k for i, j, k in (self._sides, self._sides * self._spacing))
+        self.flat = few or short or spacing[2] > ANISOTROPY * max(spacing[:2])
+        self.turned_about = (2,) if self.flat else (0, 1, 2)
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Warp image ``[c, i, j, k]`` linearly and label ``[i, j, k]`` by nearest neighbour, or leave both."""
-        turned, scaled = rng.random() < ROTATION_PROBABILITY, rng.random() < SCALING_PROBABILITY
+        turned, scaled = rng.random() < ROTATION_PROBABILITY, rng.random() < self._scaling.probability
         if not turned and not scaled:
             return image, label
         angles = rng.uniform(-LARGEST_ANGLE, LARGEST_ANGLE, 3) if turned else np.zeros(3)
-        scale = float(rng.uniform(*SCALES)) if scaled else 1.0
+        scale = float(rng.uniform(self._scaling.least, self._scaling.most)) if scaled else 1.0
         return self.apply(image, label, angles, scale)
 
     def apply(self, image: Tensor, label: Tensor, angles: np.ndarray, scale: float) -> tuple[Tensor, Tensor]:
-        """Turn by ``angles`` (radians, of those about the axes that may turn) and enlarge by ``scale``."""
+        """Turn by ``angles`` (radians, of those about the axes that may turn), enlarge by ``scale`` what may grow."""
         matrix = np.eye(3)
         for axis in self.turned_about:
             matrix = matrix @ rotation(axis, angles[axis])
-        matrix /= scale
+        matrix[: 2 if self.flat else 3] /= scale
         # From millimetres to voxels to the cube [-1, 1]^3, in which torch counts, with its axes in reverse (k, j, i).
         unit = self._spacing * self._sides
         theta = torch.tensor((matrix * unit[None, :] / unit[:, None])[::-1, ::-1].copy(), dtype=torch.float32)

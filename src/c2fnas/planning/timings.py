@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from c2fnas.cores import usable_threads
-from c2fnas.data.augment import modern_augmentation
+from c2fnas.data.augment import WIDE, modern_augmentation
 from c2fnas.data.plan import Plan
 from c2fnas.execution import Job, LocalProcessExecutor
 from c2fnas.execution.environment import is_cuda
@@ -162,7 +162,7 @@ def _time_window(network: torch.nn.Module, plan: Plan, recipe: Recipe, device: t
 
 def _time_augmentation(plan: Plan, device: str) -> float:
     """Seconds of one augmented patch: the mean, since each change comes with a probability of its own."""
-    augment, place = modern_augmentation(plan), torch.device(device)
+    augment, place = modern_augmentation(plan, scaling=WIDE), torch.device(device)
 
     def patch() -> tuple[torch.Tensor, torch.Tensor]:
         image = torch.randn(len(plan.channels), *plan.patch_size, device=place)

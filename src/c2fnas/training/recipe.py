@@ -28,7 +28,7 @@ MIRRORED, LONG = 4_000, 20_000
 """Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
 
 WORN, WORN_LENGTH = 75, 1_500
-"""Passes over the training cases from which on it mirrors in fewer iterations too, and the fewest of these."""
+"""Passes over the training cases from which on it mirrors in fewer iterations too, and scales more; the fewest of these."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     gradient_clip: PositiveFloat | None = None
     precision: Precision = "fp32"
     dice_smoothing: PositiveFloat = 1e-5
-    augmentation: Literal["paper", "modern", "unmirrored", "none"]
+    augmentation: Literal["paper", "modern", "strong", "unmirrored", "none"]
     foreground_rate: float = Field(default=0.0, ge=0, le=1)
     mirror: bool = False
 
@@ -113,7 +113,7 @@ class Recipe(BaseModel):
     @property
     def warped(self) -> bool:
         """True if patches are warped and their intensities changed, which takes a CPU's time."""
-        return self.augmentation in ("modern", "unmirrored")
+        return self.augmentation in ("modern", "strong", "unmirrored")
 
     def divided(self, divisor: int) -> Self:
         """Return the recipe with a smaller micro-batch, after an out-of-memory; the effective batch stays."""
@@ -149,10 +149,11 @@ def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
     (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
     mirrored views; unless the ``passes`` over the training cases are so many that it would learn these by heart
-    (docs/decisions/0170).
+    (docs/decisions/0170). Then they are scaled more often, and by more (docs/decisions/0174).
     """
     long = iterations >= LONG
-    mirrored = iterations >= MIRRORED or (iterations >= WORN_LENGTH and passes >= WORN)
+    worn = iterations >= WORN_LENGTH and passes >= WORN
+    mirrored = worn or iterations >= MIRRORED
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
         {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
@@ -169,7 +170,7 @@ def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)),
         schedule="polynomial",
         gradient_clip=12.0,
-        augmentation="modern" if mirrored else "unmirrored",
+        augmentation="strong" if worn else "modern" if mirrored else "unmirrored",
         foreground_rate=1 / 3,
         mirror=mirrored,
         **stepping,
