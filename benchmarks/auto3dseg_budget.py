@@ -5,8 +5,8 @@
 
 Everything but the schedule is the template's own: analysis of the data, spacing, patch, network, loss, augmentation,
 optimiser. The learning rate warms up and falls along the template's cosine, over the share of the time that is gone in
-place of the share of the epochs, step by step. Validations between epochs, which choose the weights there, are left out:
-all of the time is training, and the last weights are taken. The time includes the first reading of the cases.
+place of the share of the epochs, step by step. Validations between epochs, which choose the weights there, are left
+out: all of the time is training, and the last weights are taken. The time includes the first reading of the cases.
 """
 
 import json
@@ -36,7 +36,9 @@ def prepare(templates: str, work: str, device: str, folds: str) -> None:
     folder = Path(work)
     source = json.loads((folder / "input.json").read_text())
     statistics = str(folder / "datastats.yaml")
-    DataAnalyzer(source["datalist"], source["dataroot"], output_path=statistics, device=device, worker=0).get_all_case_stats()
+    DataAnalyzer(
+        source["datalist"], source["dataroot"], output_path=statistics, device=device, worker=0
+    ).get_all_case_stats()
     made = BundleGen(
         algo_path=work,
         algos=ALGORITHM,

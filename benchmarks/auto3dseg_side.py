@@ -1,4 +1,4 @@
-"""MONAI's side of `peers.py`: the SegResNet that Auto3DSeg makes from its template, in the environment of the caller."""
+"""MONAI's side of `peers.py`: the SegResNet that Auto3DSeg makes from its template, run by the caller's Python."""
 
 import json
 import os
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.data.folds import Split
-
 from nnunet_side import timed
 
 TEMPLATES = Path("auto3dseg") / "algorithm_templates"
@@ -37,9 +36,7 @@ class Auto3dseg:
         """Lay down the folds, analyse the cases and make a bundle of each fold, as Auto3DSeg does."""
         about = json.loads((dataset / "dataset.json").read_text())
         fold = {case: number for number, split in enumerate(splits) for case in split.validation}
-        cases = [
-            {**case, "fold": fold[Path(case["image"]).name.removesuffix(".nii.gz")]} for case in about["training"]
-        ]
+        cases = [{**case, "fold": fold[Path(case["image"]).name.removesuffix(".nii.gz")]} for case in about["training"]]
         (self.work / "datalist.json").write_text(json.dumps({"training": cases}))
         kind = "ct" if next(iter(about["modality"].values())).lower() == "ct" else "mri"
         source = {"modality": kind, "datalist": str(self.work / "datalist.json"), "dataroot": str(dataset)}

@@ -1,9 +1,10 @@
-"""c2fnas, nnU-Net, MONAI's SegResNet and other networks: the same cases, fold and metric, the same minutes of the same cores.
+"""c2fnas, nnU-Net, MONAI's SegResNet and others: the same cases, fold and metric, the same minutes of the same cores.
 
     taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides c2fnas --seeds 3
     taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides nnunet --nnunet-python PYTHON
     taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides auto3dseg --templates CLONE
-    taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides dynunet,segresnet,dints,c2fnas@nnunet,dynunet@nnunet
+    taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides dynunet,segresnet,dints
+    taskset -c 0 python benchmarks/peers.py DATASET --minutes 30 --sides c2fnas@nnunet,dynunet@nnunet
 
 Sides are
 
@@ -11,17 +12,17 @@ Sides are
 - `nnunet`: nnU-Net v2 by its own plan and recipe, its schedule ended by the clock (`nnunet_budget.py`);
 - `auto3dseg`: MONAI's SegResNet by the template of its Auto3DSeg, from a clone of Project-MONAI/research-contributions,
   its schedule ended by the clock (`auto3dseg_budget.py`);
-- `dynunet`, `segresnet`, `dints`: MONAI's networks, at the width that they come with, in c2fnas's loop with c2fnas's plan;
-- `c2fnas@nnunet`, `dynunet@nnunet`: the default network of c2fnas, and nnU-Net's, in c2fnas's loop with nnU-Net's spacing
-  and patch: with the sides above they tell what of a difference is plan, network or recipe.
+- `dynunet`, `segresnet`, `dints`: MONAI's networks, as wide as they come, in c2fnas's loop with c2fnas's plan;
+- `c2fnas@nnunet`, `dynunet@nnunet`: the network of `c2fnas`, and nnU-Net's, in c2fnas's loop with nnU-Net's spacing and
+  patch: with the sides above they tell what of a difference is plan, network or recipe.
 
 The last two kinds need the side that they take the plan from to be done first. A budget of c2fnas pays for its
-preparation and for the prediction of the validation cases; for the peers neither counts. Everybody's validation cases are
-predicted in their original grid and scored by the same code. Cores are those that the process may use (`taskset`), and
-`--precision` is c2fnas's: `fp32` where the peers compute in it.
+preparation and for the prediction of the validation cases; for the peers neither counts. Everybody's validation cases
+are predicted in their original grid and scored by the same code. Cores are those that the process may use (`taskset`),
+and `--precision` is c2fnas's: `fp32` where the peers compute in it.
 
-Each training is a file in `benchmarks/results/peers_NAME`, which a later call leaves as it is; `--remake` makes it again.
-The table of all goes to `benchmarks/results/peers_NAME.md`. `--work FOLDER` keeps what was prepared and trained.
+Each training is a file in `benchmarks/results/peers_NAME`, which a later call leaves as it is; `--remake` makes it
+again. The table of all goes to `benchmarks/results/peers_NAME.md`. `--work FOLDER` keeps what was prepared and trained.
 `--try-out` puts everything there, to try it with a minute or two.
 """
 
@@ -35,12 +36,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from auto3dseg_side import Auto3dseg
 from c2fnas.data.folds import FoldChoice, Split, make_folds
 from c2fnas.data.layouts import load_dataset
 from c2fnas.evaluation.label_files import evaluate_files, pair_files
 from c2fnas.evaluation.metrics import Evaluation
-
-from auto3dseg_side import Auto3dseg
 from nnunet_side import Nnunet
 from peers_ours import Ours
 from peers_report import read, table
@@ -210,7 +210,9 @@ class Study:
         kept = read(self.kept)
         for each in kept:
             if each["asked"] != self.asked:
-                sys.exit(f"{self.kept}: holds trainings of {each['asked']}, asked for {self.asked}. Choose another --name.")
+                sys.exit(
+                    f"{self.kept}: holds trainings of {each['asked']}, asked for {self.asked}. Choose another --name."
+                )
         text = table(kept) if kept else "No training is kept yet.\n"
         self.kept.with_suffix(".md").write_text(text)
         return text

@@ -12,7 +12,6 @@ from typing import Any
 from c2fnas.data.folds import Split
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.runs.run import Run
-
 from nnunet_side import timed
 
 ROOT = Path(__file__).resolve().parents[1]

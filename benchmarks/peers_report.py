@@ -48,7 +48,8 @@ def table(kept: Sequence[Mapping[str, Any]]) -> str:
         f"|---|---|{'---|' * len(classes)}---|",
         *(_dice(side, trainings) for side, trainings in sides),
         "",
-        "| | spacing in mm | patch | patches a step | precision | steps | minutes of training, of all | processor minutes |",
+        "| | spacing in mm | patch | patches a step | precision | steps | minutes of training, of all "
+        "| processor minutes |",
         "|---|---|---|---|---|---|---|---|",
         *(_plan(side, trainings) for side, trainings in sides),
         "",
@@ -122,9 +123,7 @@ def _answers(sides: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], groups: M
         sentence
         for side, trainings in found.items()
         if side != "c2fnas"
-        for sentence in paired(
-            (TITLES["c2fnas"], found["c2fnas"]), (TITLES[side], trainings), groups=groups
-        ).sentences
+        for sentence in paired((TITLES["c2fnas"], found["c2fnas"]), (TITLES[side], trainings), groups=groups).sentences
     ]
     return ["## Answers", "", *(f"- {sentence}" for sentence in sentences), ""] if sentences else []
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import torch
 from monai.optimizers.lr_scheduler import WarmupCosineSchedule
+from small_datasets import write_dataset
 
 from c2fnas.evaluation.metrics import CaseScores, summarise
-
-from small_datasets import write_dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from auto3dseg_budget import WARMUP_FROM, share_of_rate

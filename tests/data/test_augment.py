@@ -14,6 +14,7 @@ from c2fnas.data.augment import (
     USUAL,
     WIDE,
     Augmentation,
+    Scaling,
     Warp,
     augmentation,
     modern_augmentation,
@@ -149,19 +150,34 @@ def test_thick_slices_grow_in_their_own_plane_alone() -> None:
     assert int(within.sum()) == 8 * 8 * 4
 
 
-def test_strong_scales_three_times_as_often_and_by_more() -> None:
+@pytest.mark.parametrize("scaling", [USUAL, WIDE])
+def test_patches_are_scaled_as_often_and_as_much_as_is_asked(scaling: Scaling) -> None:
     """Shares of 2,000 patches, of fixed seeds; of others, one in ten thousand calls would fail."""
-    label = cube_of(8)[1]
-    for name, scaling in (("modern", USUAL), ("strong", WIDE)):
-        warp = Warp((16, 16, 16), (1, 1, 1), scaling)
-        drawn: list[float] = []
-        warp.apply = lambda image, label, angles, scale: (drawn.append(scale), (image, label))[1]  # type: ignore[method-assign]
-        for seed in range(2000):
-            warp(label[None].float(), label, rng_of(seed))
-        scales = [scale for scale in drawn if scale != 1.0]
-        assert abs(len(scales) / 2000 - scaling.probability) < 4 * (0.25 / 2000) ** 0.5, name
-        assert scaling.least <= min(scales) < scaling.least + 0.02
-        assert scaling.most - 0.02 < max(scales) <= scaling.most
+    image, label = cube_of(8)
+    warp = Warp((16, 16, 16), (1, 1, 1), scaling)
+    drawn: list[float] = []
+
+    def apply(image: Tensor, label: Tensor, angles: np.ndarray, scale: float) -> tuple[Tensor, Tensor]:
+        drawn.append(scale)
+        return image, label
+
+    warp.apply = apply  # type: ignore[method-assign]
+    for seed in range(2000):
+        warp(image, label, rng_of(seed))
+    scales = [scale for scale in drawn if scale != 1.0]
+    assert abs(len(scales) / 2000 - scaling.probability) < 4 * (0.25 / 2000) ** 0.5
+    assert scaling.least <= min(scales) < scaling.least + 0.02
+    assert scaling.most - 0.02 < max(scales) <= scaling.most
+
+
+def test_strong_is_modern_with_wide_scaling() -> None:
+    made = augmentation("strong", plan_of(patch_size=(9, 10, 11)))
+    other = modern_augmentation(plan_of(patch_size=(9, 10, 11)), scaling=WIDE)
+    assert made is not None
+    image, label = torch.randn(1, 9, 10, 11), torch.zeros(9, 10, 11, dtype=torch.uint8)
+    for seed in range(20):
+        one, two = (augment(image.clone(), label.clone(), rng_of(seed))[0] for augment in (made, other))
+        assert torch.equal(one, two)
 
 
 def cube_of(side: int) -> tuple[torch.Tensor, torch.Tensor]:

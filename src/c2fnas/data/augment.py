@@ -105,9 +105,7 @@ class TurnsAndFlips:
 class Modern:
     """A warp of image and label, intensities of the image, flips of both where they are ``mirrored``."""
 
-    def __init__(
-        self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True, scaling: Scaling = USUAL
-    ) -> None:
+    def __init__(self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True, scaling: Scaling = USUAL) -> None:
         self.warp, self.flips = Warp(patch, spacing, scaling), TurnsAndFlips() if mirrored else None
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,8 @@ MIRRORED, LONG = 4_000, 20_000
 """Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
 
 WORN, WORN_LENGTH = 75, 1_500
-"""Passes over the training cases from which on it mirrors in fewer iterations too, and scales more; the fewest of these."""
+"""Passes over the training cases from which on it mirrors in fewer iterations too, the fewest of these, and scales
+more."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
