@@ -258,7 +258,7 @@ def test_a_recipe_is_completed_again(begun: Callable[..., Run]) -> None:
     run = begun("coarse")
     before = run.config.fine.recipe
     longer = asked(run, "fine.recipe.iterations=5000").fine.recipe
-    assert (longer.iterations, longer.augmentation, longer.mirror) == (5000, "modern", True)
+    assert (longer.iterations, longer.augmentation, longer.mirror) == (5000, "strong", True)
     assert (longer.volumes, longer.precision) == (run.plan.batch_size, before.precision)
     run.configure(asked(run, "fine.recipe.iterations=5000"))
     steeper = asked(run, "fine.recipe.learning_rate=0.5").fine.recipe

@@ -173,7 +173,7 @@ def test_entrants_train_by_a_recipe_of_their_own_length(dataset: Path, tmp_path:
     cases = len(raced.run.search_split.training)
     for job, _ in raced.worker.done:
         recipe = job.payload["recipe"]
-        fitting = modern_recipe(recipe["iterations"], recipe["iterations"] * recipe["volumes"] / cases)
+        fitting = modern_recipe(recipe["iterations"], recipe["volumes"], cases)
         assert recipe["iterations"] < 4000
         assert [recipe[name] for name in ("augmentation", "optimiser", "mirror", "learning_rate")] == [
             fitting.augmentation,

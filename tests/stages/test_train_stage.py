@@ -379,7 +379,7 @@ def test_augmentation_is_counted(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
     train(dataset, tmp_path, design=SMALL, budget="hour", folds="0,1")
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
-    assert recipe.augmentation == "modern"
+    assert recipe.augmentation == "strong"
     assert recipe.iterations == pytest.approx((3600 * 0.97 / 2 - 8) / (0.5 * recipe.batch_size), abs=1)
 
 

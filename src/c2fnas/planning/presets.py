@@ -6,7 +6,6 @@ What a part leaves open is filled in later; each recipe is completed from the on
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,8 +166,8 @@ def complete_recipe(
         "precision": precision,
     }
     own = ({} if part["name"] == "paper" else planned) | dict(part)
-    share = own.get("volumes", 0) * own.get("patches_per_volume", 0) / (training_cases or inf)
-    return Recipe.model_validate(_base(part, stage, share).model_dump() | own)
+    patches = own.get("volumes", 0) * own.get("patches_per_volume", 0)
+    return Recipe.model_validate(_base(part, stage, patches, training_cases).model_dump() | own)
 
 
 def departures(config: RunConfig) -> list[str]:
@@ -185,10 +184,10 @@ def departures(config: RunConfig) -> list[str]:
     return found
 
 
-def _base(part: Mapping[str, Any], stage: PaperStage, share: float = 0.0) -> Recipe:
-    """The named recipe in the part's length; an iteration takes such a ``share`` of the training cases."""
+def _base(part: Mapping[str, Any], stage: PaperStage, patches: int = 0, cases: int | None = None) -> Recipe:
+    """The named recipe in the part's length; an iteration takes so many ``patches`` of the training ``cases``."""
     iterations = part.get("iterations")
     length = iterations if isinstance(iterations, int) and iterations > 0 else None
     if part["name"] == "modern":
-        return modern_recipe(length or OPEN_LENGTH, (length or 0) * share)
+        return modern_recipe(length or OPEN_LENGTH, patches, cases if length else None)
     return paper_recipe(stage) if length is None else paper_recipe(stage).with_iterations(length)

@@ -28,8 +28,10 @@ MIRRORED, LONG = 4_000, 20_000
 """Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
 
 WORN, WORN_LENGTH = 75, 1_500
-"""Passes over the training cases from which on it mirrors in fewer iterations too, the fewest of these, and scales
-more."""
+"""Passes over the training cases from which on it mirrors in fewer iterations too, and the fewest of these."""
+
+FEW_CASES = 100
+"""Training cases below which so many passes scale patches more, too."""
 
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
@@ -144,16 +146,22 @@ def paper_recipe(stage: PaperStage) -> Recipe:
     )
 
 
-def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
+def modern_recipe(iterations: int, patches: int = 2, cases: int | None = None) -> Recipe:
     """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
     (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
-    mirrored views; unless the ``passes`` over the training cases are so many that it would learn these by heart
-    (docs/decisions/0170). Then they are scaled more often, and by more (docs/decisions/0174).
+    mirrored views; unless it passes over the training cases so often that it would learn these by heart
+    (docs/decisions/0170). Few cases are then scaled more often, and by more (docs/decisions/0174).
+
+    Args:
+        iterations: of the training.
+        patches: of an iteration, by which passes are counted.
+        cases: to train on; None where that is not known yet.
     """
     long = iterations >= LONG
-    worn = iterations >= WORN_LENGTH and passes >= WORN
+    worn = cases is not None and iterations >= WORN_LENGTH and iterations * patches >= WORN * cases
+    scaled = worn and cases is not None and cases < FEW_CASES
     mirrored = worn or iterations >= MIRRORED
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
@@ -171,7 +179,7 @@ def modern_recipe(iterations: int, passes: float = 0.0) -> Recipe:
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)),
         schedule="polynomial",
         gradient_clip=12.0,
-        augmentation="strong" if worn else "modern" if mirrored else "unmirrored",
+        augmentation="strong" if scaled else "modern" if mirrored else "unmirrored",
         foreground_rate=1 / 3,
         mirror=mirrored,
         **stepping,
