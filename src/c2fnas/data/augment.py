@@ -29,7 +29,7 @@ TINY = 1e-6
 
 
 class Scaling(NamedTuple):
-    """How often a patch is scaled, and by factors between which."""
+    """The probability that a patch is scaled, and the least and the greatest factor."""
 
     probability: float
     least: float
