@@ -49,7 +49,8 @@ class Auto3dseg:
         """Train and validate a fold; returns the folder of its predictions, and what was done."""
         bundle = self.work / f"{ALGORITHM}_{fold}"
         spent = self._call("train", bundle, seconds, seed)
-        return bundle / "predictions" / "labelled", json.loads((bundle / "budget.json").read_text()) | {"whole": spent}
+        labelled = next((bundle / "predictions").rglob("*.nii.gz")).parent  # as deep as the images of the data set are
+        return labelled, json.loads((bundle / "budget.json").read_text()) | {"whole": spent}
 
     def _call(self, *command: object) -> dict[str, float]:
         environment = os.environ | {"MPLBACKEND": "agg"}

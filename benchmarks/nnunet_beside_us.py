@@ -149,7 +149,7 @@ def scored(predictions: Path, data: Path, cases: list[str]) -> Evaluation:
         sys.exit(
             f"{predictions}: holds {len(found)} cases, the fold has {len(cases)}. Remove the folder and try again."
         )
-    return evaluate_files(pairs, load_dataset(data).classes)
+    return evaluate_files(pairs, load_dataset(data).scheme)
 
 
 def train_ours(

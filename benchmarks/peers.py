@@ -191,7 +191,7 @@ class Study:
         expected = {*self.splits[self.arguments.fold].validation}
         if {pair.case for pair in pairs} != expected:
             sys.exit(f"{predictions}: expected the {len(expected)} cases of the fold, found {len(pairs)}.")
-        return evaluate_files(pairs, self.loaded.classes)
+        return evaluate_files(pairs, self.loaded.scheme)
 
     def command(self, side: str) -> str:
         """The command line of a training, with neutral names for folders."""
