@@ -150,4 +150,5 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    os.chdir(sys.argv[3] if sys.argv[1] == "prepare" else sys.argv[2])  # where the template leaves a runner.log
     {"prepare": prepare, "train": train}[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,7 @@
 """The schedule against the numbers that the paper prints."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,7 +109,7 @@ def test_what_a_modern_recipe_does_depends_on_its_length(iterations, optimiser, 
         (MIRRORED - 1, 2 * FEW_CASES, "unmirrored"),
         (MIRRORED, 2 * FEW_CASES, "modern"),
         (LONG, FEW_CASES - 1, "strong"),
-        (LONG, None, "modern"),
+        (LONG, math.inf, "modern"),
     ],
 )
 def test_cases_that_would_be_learnt_by_heart_are_mirrored_earlier_and_few_are_scaled_more(

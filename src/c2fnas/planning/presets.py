@@ -6,6 +6,7 @@ What a part leaves open is filled in later; each recipe is completed from the on
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,7 @@ def complete_recipe(
     }
     own = ({} if part["name"] == "paper" else planned) | dict(part)
     patches = own.get("volumes", 0) * own.get("patches_per_volume", 0)
-    return Recipe.model_validate(_base(part, stage, patches, training_cases).model_dump() | own)
+    return Recipe.model_validate(_base(part, stage, patches, training_cases or inf).model_dump() | own)
 
 
 def departures(config: RunConfig) -> list[str]:
@@ -184,10 +185,10 @@ def departures(config: RunConfig) -> list[str]:
     return found
 
 
-def _base(part: Mapping[str, Any], stage: PaperStage, patches: int = 0, cases: int | None = None) -> Recipe:
+def _base(part: Mapping[str, Any], stage: PaperStage, patches: int = 0, cases: float = inf) -> Recipe:
     """The named recipe in the part's length; an iteration takes so many ``patches`` of the training ``cases``."""
     iterations = part.get("iterations")
     length = iterations if isinstance(iterations, int) and iterations > 0 else None
     if part["name"] == "modern":
-        return modern_recipe(length or OPEN_LENGTH, patches, cases if length else None)
+        return modern_recipe(length or OPEN_LENGTH, patches, cases if length else inf)
     return paper_recipe(stage) if length is None else paper_recipe(stage).with_iterations(length)

@@ -1,6 +1,7 @@
 """Training recipes: the paper's to the letter, and a modern one (paper 4.1)."""
 
 from itertools import pairwise
+from math import inf
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -146,7 +147,7 @@ def paper_recipe(stage: PaperStage) -> Recipe:
     )
 
 
-def modern_recipe(iterations: int, patches: int = 2, cases: int | None = None) -> Recipe:
+def modern_recipe(iterations: int, patches: int = 2, cases: float = inf) -> Recipe:
     """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
@@ -157,11 +158,11 @@ def modern_recipe(iterations: int, patches: int = 2, cases: int | None = None) -
     Args:
         iterations: of the training.
         patches: of an iteration, by which passes are counted.
-        cases: to train on; None where that is not known yet.
+        cases: to train on; infinite where that is not known yet.
     """
     long = iterations >= LONG
-    worn = cases is not None and iterations >= WORN_LENGTH and iterations * patches >= WORN * cases
-    scaled = worn and cases is not None and cases < FEW_CASES
+    worn = iterations >= WORN_LENGTH and iterations * patches >= WORN * cases
+    scaled = worn and cases < FEW_CASES
     mirrored = worn or iterations >= MIRRORED
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
