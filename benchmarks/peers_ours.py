@@ -46,7 +46,9 @@ class Ours:
         options: list[object] = ["--set", f"deployment.folds=[{self.fold}]"]
         for part in ("coarse", "fine", "deployment") if self.precision else ():
             options += ["--set", f"{part}.recipe.precision={self.precision}"]
-        return self._called("run", f"c2fnas-{seed}", options, seed, splits)
+        evaluation, facts = self._called("run", f"c2fnas-{seed}", options, seed, splits)
+        found = self.work / f"c2fnas-{seed}" / "final" / "architecture.json"
+        return evaluation, facts | {"network": json.loads(found.read_text())}
 
     def train(
         self, name: str, network: str | dict[str, Any], plan: dict[str, Any], seed: int, splits: Sequence[Split]
@@ -62,7 +64,8 @@ class Ours:
             options += ["--architecture", self.work / f"{name}.json"]
         options += ["--set", f"plan.spacing={plan['spacing']}", "--set", f"plan.patch_size={patch}"]
         options += ["--precision", self.precision] if self.precision else []
-        return self._called("train", f"{name}-{seed}", options, seed, splits)
+        evaluation, facts = self._called("train", f"{name}-{seed}", options, seed, splits)
+        return evaluation, facts | {"network": network}
 
     def _called(
         self, command: str, name: str, options: Sequence[object], seed: int, splits: Sequence[Split]
@@ -82,7 +85,6 @@ class Ours:
         recipe = run.config.deployment.recipe
         facts = {
             "versions": run.config.versions,
-            "network": json.loads((place.parent / "architecture.json").read_text()),
             "spacing": list(run.plan.spacing or ()),
             "patch": list(run.plan.patch_size),
             "batch": recipe.batch_size,
