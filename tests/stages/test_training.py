@@ -18,6 +18,7 @@ from space_strategies import architectures
 from stand_in import Accelerator
 
 from c2fnas.data.dataset import evenly_spread
+from c2fnas.data.patches import Batch, PatchSampler
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
@@ -34,6 +35,7 @@ from c2fnas.stages import training, training_jobs
 from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training import WEIGHTS, train_and_score, train_network
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.training import device
 from c2fnas.training.checkpoint import has_checkpoint
 from c2fnas.training.losses import DiceCrossEntropy
 from c2fnas.training.recipe import modern_recipe, paper_recipe
@@ -252,6 +254,25 @@ def test_the_seed_fold_and_cases_are_the_specs(run: Run, straight: tuple[dict[st
     assert weights_sum(folder) != weights_sum(straight[1])
     assert other["dice"] == evaluation.mean
     assert run.config.seed == 0
+
+
+def test_threads_that_make_patches_have_no_team_beside_a_training_on_the_cpu(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would have one of as many threads as cores, and all of them, the training's included, would sleep then."""
+    teams, batch, before = set[int](), PatchSampler.batch, torch.get_num_threads()
+
+    def counted(sampler: PatchSampler, iteration: int) -> Batch:
+        teams.add(torch.get_num_threads())
+        return batch(sampler, iteration)
+
+    monkeypatch.setattr(PatchSampler, "batch", counted)
+    monkeypatch.setattr(device, "usable_threads", lambda: 3)
+    try:
+        train_and_score(run, SPEC, folder, "cpu")
+        assert (teams, torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("mirrors", [False, True])
