@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,18 @@ def test_what_the_command_line_asks_for(begun, tmp_path) -> None:
     assert _design(None, "vnet", 0.5, tmp_path) == Baseline("vnet", 0.5)
     assert _design(None, None, 0.5, begun) == Baseline("unet3d", 0.5)
     assert _design("0:3D 1:P3D 0:2D @1", None, 0.0625, begun) == SMALL
+
+
+def test_a_network_may_be_a_file(begun, tmp_path) -> None:
+    assert _design(None, str(begun / "final/fold-4/model/network.json"), None, tmp_path) == UNET
+    planned = Baseline("dynunet", levels=(((3, 3, 1), (1, 1, 1)), ((3, 3, 3), (2, 2, 1))))
+    (tmp_path / "planned.json").write_text(json.dumps(planned.to_json()))
+    assert _design(None, str(tmp_path / "planned.json"), 0.5, tmp_path) == replace(planned, width=0.5)
+    (tmp_path / "none.json").write_text(json.dumps({"levels": []}))
+    with pytest.raises(UserError, match=r'none\.json: a network is written {"network": NAME'):
+        _design(None, str(tmp_path / "none.json"), None, tmp_path)
+    with pytest.raises(UserError, match=r"missing\.json: cannot be read"):
+        _design(None, str(tmp_path / "missing.json"), None, tmp_path)
 
 
 @pytest.mark.parametrize(

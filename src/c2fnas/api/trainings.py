@@ -12,6 +12,7 @@ from c2fnas.api.repeating import like_training, repetition
 from c2fnas.api.runs import Run, refuse_other_version
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
+from c2fnas.files import read_json
 from c2fnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def train(
         run: The run folder: a new one, or that of a search on this data; of several, one for each in it.
         architecture: A name (`c2fnas-panc`), a JSON file, a run or model folder, or text.
         network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
-            segresnet or dints.
+            segresnet or dints; or a JSON file of one, such as the network.json of a model.
         width: Multiplies every filter count; default: as it is.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
             case, whose Dice is unknown.
@@ -223,20 +224,31 @@ def _design(text: str | None, network: str | None, width: float | None, run: Pat
 
 
 def asked_design(text: str | None, network: str | None, run: Path) -> "Design":
-    """Return the architecture of a text, the compared network of a name, or else the run's own."""
+    """Return the architecture of a text, the compared network of a name or file, or else the run's own."""
     from c2fnas.inference.pretrained import with_design
     from c2fnas.runs.folder import RunFolder
     from c2fnas.space.architecture import Architecture
 
     if text is not None:
         return Architecture.load(with_design(text))
-    from c2fnas.networks.baselines import Baseline
     from c2fnas.networks.designs import has_design, read_design
 
     if network is not None:
-        return Baseline(network)
+        return _compared(network)
     final = RunFolder(run).final
     return read_design(final) if has_design(final) else Architecture.load(run)
+
+
+def _compared(network: str) -> "Design":
+    """Return the network of a name, or of a JSON file."""
+    from c2fnas.networks.baselines import Baseline
+
+    if not network.endswith(".json"):
+        return Baseline(network)
+    try:
+        return Baseline.from_json(read_json(Path(network)))
+    except ValueError as error:
+        raise UserError(f"--network {network}: {error}.") from error
 
 
 def _package(path: str | Path | None) -> Path | None:
