@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from c2fnas.bench import Measurement, confidence_band, regret_at, replay
+from c2fnas.bench import Measurement, regret_at, replay
 from c2fnas.search.random_search import RandomSearch
 from c2fnas.search.searcher import Asked, Proposal, Told
 from c2fnas.space.search_space import SearchSpace
@@ -111,22 +111,6 @@ def test_noise_of_a_topology_does_not_depend_on_when_it_is_trained():
 def test_nothing_but_failures_leaves_the_regret_at_one():
     table = {topology: Measurement(None) for topology in TOPOLOGIES}
     assert set(replay(RandomSearch(TOPOLOGIES, seed=0, evaluations=5), table, workers=3).regret) == {1.0}
-
-
-def test_band_of_constant_curves_is_the_constant():
-    band = confidence_band(np.full((20, 3), 0.25))
-    for part in (band.mean, band.low, band.high):
-        assert part == pytest.approx([0.25] * 3)
-
-
-def test_band_covers_the_mean_of_the_population():
-    """Of 300 samples of a known distribution, a binomial share of about 0.95 covers; below 0.88 lies beyond 5 sigma."""
-    rng = np.random.default_rng(0)
-    covered = 0
-    for sample in rng.exponential(1.0, (300, 100, 1)):
-        band = confidence_band(sample, resamples=400)
-        covered += band.low[0] <= 1.0 <= band.high[0]
-    assert 0.88 <= covered / 300 <= 0.995
 
 
 def test_a_topology_that_the_table_lacks_is_named():

@@ -21,8 +21,9 @@ def contender(sampler: str, *, stopping: bool = False) -> Contender:
     return Contender(
         entry=Entry.parse(sampler),
         early_stopping=stopping,
-        final=np.full(3, 0.02),
-        cost=np.full(3, 5.0),
+        final=np.full((3, 1), 0.02),
+        cost=np.full((3, 1), 5.0),
+        price=np.ones((3, 1)),
         repetitions=3,
         by_networks=band,
         by_cost=band,

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
 
 SAMPLERS = (
-    "algorithm1,algorithm1+posterior,random,random+oracle,regularised-evolution,tpe,surrogate,bayesian@16,bayesian"
+    "algorithm1,algorithm1+posterior,random,random+oracle,regularised-evolution,tpe,surrogate,bayesian@16,bayesian,"
+    "bayesian+cheapest@16,bayesian+cheapest"
 )
 
 
@@ -21,9 +22,10 @@ def simulate(
     evaluations: int | None = None,
     workers: int = 8,
     repetitions: int = 1000,
-    slow_repetitions: int = 50,
+    slow_repetitions: int = 100,
     noise: bool = True,
     truth: str = "own",
+    prior: str | Path | None = None,
     figure: str | Path | None = None,
     reporter: "Reporter | None" = None,
 ) -> "Simulation":
@@ -37,7 +39,7 @@ def simulate(
     Args:
         table: A table of `c2fnas tabulate`; by default the one that comes with c2fnas.
         samplers: The searches to compare, with commas, each as SAMPLER[+RULE][@NETWORKS]: bayesian@16 trains sixteen
-            networks; rules of choice are observed, posterior and oracle.
+            networks; rules of choice are observed, posterior, cheapest (within the margin, as in a run) and oracle.
         evaluations: Networks of a search; by default 50, or half of the space.
         workers: Networks that are trained at the same time.
         repetitions: Searches of each sampler.
@@ -45,6 +47,8 @@ def simulate(
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: The model of the table that truths are drawn from: linear in the code, smooth beside that, or own, where
             every topology has a part of its own, too.
+        prior: A table, such as one of another data set, that the model of a Bayesian search begins with, as a run begins
+            with the one that comes with c2fnas.
         figure: Draw the figure into this file: PNG, SVG or PDF.
         reporter: Hears of the progress.
 
@@ -77,6 +81,7 @@ def simulate(
         slow_repetitions=slow_repetitions,
         noise=noise,
         truth=chosen,
+        prior=None if prior is None else TopologyTable.load(Path(prior)),
         on_contender=lambda name: say(f"{name} ..."),
     )
     if figure is not None:

@@ -7,7 +7,9 @@ __getattr__, __dir__, __all__ = attach(
     {
         "answers": ["Entry"],
         "comparison": ["Budget", "Comparison", "Contender", "compare", "difference", "ratio"],
-        "replays": ["Band", "Measurement", "Replay", "confidence_band", "regret_at", "replay"],
+        "intervals": ["Band", "over_tables", "ratio_over_tables"],
+        "replays": ["Measurement", "Replay", "regret_at", "replay"],
+        "run_replays": ["replay_run"],
         "rows": ["Row", "read_table", "write_table"],
         "selection": ["planned_trainings"],
         "simulation": ["Simulation", "simulate"],

@@ -1,18 +1,16 @@
 """Rules by which a replayed search chooses its network: the best observed, the posterior's, and an oracle's."""
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from c2fnas.bench.replays import Replay, Table
-from c2fnas.search.answer import settling_training, standing
+from c2fnas.bench.replays import Replay, Table, best_of
 from c2fnas.search.bayesian import TopologyModel
 from c2fnas.space.topology import Topology
 
-Rule = Literal["observed", "posterior", "oracle"]
-RULES: tuple[Rule, ...] = ("observed", "posterior", "oracle")
+Rule = Literal["observed", "posterior", "cheapest", "oracle"]
+RULES: tuple[Rule, ...] = ("observed", "posterior", "cheapest", "oracle")
 EVERY = 4
 """Between so many networks the posterior's choice is not asked for again: it takes milliseconds."""
 
@@ -24,6 +22,7 @@ class Entry:
     Attributes:
         sampler: see :data:`c2fnas.search.choice.SEARCHERS`.
         rule: of choice. By default a Bayesian sampler chooses by the posterior, and any other the best observed.
+            ``cheapest``, of a Bayesian one, is that of a run: within the margin of the posterior's best the cheapest.
         networks: of the search; None: as many as the comparison says.
 
     >>> Entry.parse("bayesian@16")
@@ -41,13 +40,15 @@ class Entry:
         """Read an entry.
 
         Raises:
-            ValueError: an unknown rule, or no number of networks.
+            ValueError: an unknown rule, one that the sampler does not have, or no number of networks.
         """
         name, at, number = text.partition("@")
         sampler, _, asked = name.partition("+")
         rule = asked or ("posterior" if sampler.startswith("bayesian") else "observed")
         if at and not (number.isdigit() and int(number) > 0):
             raise ValueError(f"{text}: after @ comes a number of networks")
+        if rule == "cheapest" and not sampler.startswith("bayesian"):
+            raise ValueError(f"{text}: cheapest is the rule of bayesian and bayesian-gp alone")
         for known in RULES:
             if rule == known:
                 return cls(sampler, known, int(number) if at else None)
@@ -60,23 +61,23 @@ class Entry:
         return self.sampler + ("" if plain else f"+{self.rule}") + (f"@{self.networks}" if self.networks else "")
 
     @property
-    def settles(self) -> bool:
-        """True if a share of the networks settles the answer, as in a run."""
-        return self.sampler.startswith("bayesian") and self.rule == "posterior"
+    def pools(self) -> bool:
+        """True if it is the search of a run by the posterior: pilot, early end, trainings that settle the answer."""
+        return self.sampler.startswith("bayesian") and self.rule in ("posterior", "cheapest")
 
 
 def choose_by_oracle(replayed: Replay, table: Table) -> Replay:
     """Return the search as one that takes the truly best of the networks that it has trained."""
-    optimum = max(entry.score or 0.0 for entry in table.values())
     true = [table[topology].score or 0.0 for topology in replayed.topologies]
-    return replace(replayed, regret=optimum - np.maximum.accumulate(true))
+    answer = replayed.topologies[int(np.argmax(true))] if true else None
+    return replace(replayed, regret=best_of(table) - np.maximum.accumulate(true), answer=answer)
 
 
 def choose_by_posterior(replayed: Replay, table: Table, model: TopologyModel) -> Replay:
     """Return the search as one that takes the highest posterior mean of the networks that it has trained."""
-    optimum = max(entry.score or 0.0 for entry in table.values())
+    optimum = best_of(table)
     known: list[tuple[Topology, float]] = []
-    regrets, regret, last = list[float](), 1.0, len(replayed.topologies) - 1
+    regrets, regret, last, best = list[float](), 1.0, len(replayed.topologies) - 1, None
     for place, (topology, score) in enumerate(zip(replayed.topologies, replayed.told.tolist(), strict=True)):
         if np.isfinite(score):
             known.append((topology, score))
@@ -85,45 +86,4 @@ def choose_by_posterior(replayed: Replay, table: Table, model: TopologyModel) ->
             best = max((each for each, _ in known), key=lambda each: mean[model.places[each]])
             regret = optimum - (table[best].score or 0.0)
         regrets.append(regret)
-    return replace(replayed, regret=np.array(regrets))
-
-
-def settle(replayed: Replay, table: Table, model: TopologyModel, *, networks: int, noise: float, seed: int) -> Replay:
-    """Return the search with the trainings that settle its answer, one after another, up to ``networks`` in all.
-
-    Margins of nothing: what is compared is Dice, not cost.
-    """
-    rng, costs = np.random.default_rng((seed, 1)), dict.fromkeys(model.topologies, 1.0)
-    told = zip(replayed.topologies, replayed.told.tolist(), strict=True)
-    known, failed = list[tuple[Topology, float]](), set[Topology]()
-    for topology, score in told:
-        if np.isfinite(score):
-            known.append((topology, score))
-        else:
-            failed.add(topology)
-    while len(known) < networks:
-        found = standing(model, known, costs, margin=0.0, seed=seed, failed=failed)
-        again = settling_training(found, Counter(each for each, _ in known))
-        if again is None:
-            break
-        true = table[again].score
-        if true is None:
-            failed.add(again)
-            continue
-        score = float(np.clip(true + noise * rng.standard_normal(), 0.0, 1.0))
-        known.append((again, score))
-        replayed = _longer(replayed, again, score, table)
-    return replayed
-
-
-def _longer(replayed: Replay, topology: Topology, score: float, table: Table) -> Replay:
-    cost = table[topology].cost
-    time, spent, successes, regret = replayed.time, replayed.cost, replayed.successes, replayed.regret
-    return Replay(
-        (*replayed.topologies, topology),
-        np.append(time, time[-1] + cost),
-        np.append(spent, spent[-1] + cost),
-        np.append(successes, successes[-1] + 1),
-        np.append(regret, regret[-1]),
-        np.append(replayed.told, score),
-    )
+    return replace(replayed, regret=np.array(regrets), answer=best)

@@ -1,24 +1,26 @@
 """Searchers against each other on worlds: regret against evaluated networks and against compute, with bands."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c2fnas.bench.answers import Entry, choose_by_oracle, choose_by_posterior, settle
-from c2fnas.bench.replays import Band, Replay, Table, confidence_band, regret_at, replay
+from c2fnas.bench.answers import Entry, choose_by_oracle, choose_by_posterior
+from c2fnas.bench.intervals import Band, Interval, over_tables, ratio_over_tables, single
+from c2fnas.bench.replays import Replay, Table, regret_at, replay
+from c2fnas.bench.run_replays import replay_run
 from c2fnas.search.bayesian import BayesianSearch, TopologyModel
 from c2fnas.search.choice import make_searcher
 from c2fnas.search.clusters import TopologyCluster
+from c2fnas.search.pooled import Size
+from c2fnas.search.posterior import MARGIN, Kind
 from c2fnas.search.searcher import Searcher
+from c2fnas.space.topology import Topology
 
 SLOW = ("surrogate", "optuna-random", "tpe", "gp", "bayesian", "bayesian-gp")
 """Samplers that take milliseconds to seconds a proposal, and are repeated less often; so is the posterior's choice."""
-
-SETTLING = 0.25
-"""The share of the networks by which a Bayesian search settles its answer, as in a run."""
 POINTS = 60
 
 
@@ -29,8 +31,9 @@ class Contender:
     Attributes:
         entry: the search.
         early_stopping: True if candidates are stopped at the table's rungs.
-        final: the regret at the end, by table: the mean of its repetitions; of one world alone, of every repetition.
+        final: the regret at the end, ``[tables, worlds]``.
         cost: the cost of all candidates together, likewise.
+        price: the cost of the network that is returned, in parts of the mean over all topologies, likewise.
         repetitions: how often the search was repeated.
         by_networks: mean regret with its band at 1, 2, ... evaluated networks.
         by_cost: the same at :attr:`Comparison.costs`.
@@ -40,15 +43,16 @@ class Contender:
     early_stopping: bool
     final: NDArray[np.float64]
     cost: NDArray[np.float64]
+    price: NDArray[np.float64]
     repetitions: int
     by_networks: Band
     by_cost: Band
 
     @cached_property
-    def regret(self) -> tuple[float, float, float]:
-        """Mean final regret and its 95 % interval."""
-        band = confidence_band(self.final[:, None])
-        return float(band.mean[0]), float(band.low[0]), float(band.high[0])
+    def regret(self) -> Interval:
+        """Mean final regret and its 95 % interval; no regret is below 0."""
+        mean, low, high = single(over_tables(self.final))
+        return mean, max(0.0, low), high
 
     @property
     def name(self) -> str:
@@ -73,10 +77,11 @@ class Budget:
         evaluations: networks of a search.
         workers: networks that are trained at the same time.
         repetitions: searches of each sampler.
-        slow_repetitions: searches of each sampler in :data:`SLOW`.
+        slow_repetitions: searches of each sampler in :data:`SLOW`, and of those that the posterior answers.
         noise: standard deviation between trainings, see :func:`c2fnas.bench.replay`.
         factor: of early stopping.
-        tables: resampled tables that the worlds are of, in turn; 1: worlds are no more than repetitions.
+        tables: resampled tables that the worlds are of, in turn.
+        margin: of the rule ``cheapest``.
     """
 
     evaluations: int
@@ -86,6 +91,7 @@ class Budget:
     noise: float = 0.0
     factor: int = 2
     tables: int = 1
+    margin: float = MARGIN
 
 
 def compare(
@@ -94,10 +100,12 @@ def compare(
     entries: Sequence[str],
     budget: Budget,
     on_contender: Callable[[str], None] = lambda name: None,
+    guess: Mapping[Topology, float] | None = None,
 ) -> Comparison:
     """Replay every search on the worlds in turn, the best observed with early stopping too where there are rungs.
 
-    ``on_contender`` is called with the name of every contender as it begins.
+    ``on_contender`` is called with the name of every contender as it begins. ``guess`` is what a Bayesian search and the
+    posterior begin with, see :class:`c2fnas.search.TopologyModel`.
 
     Raises:
         ValueError: an unknown sampler or rule.
@@ -113,42 +121,43 @@ def compare(
         plain = entry.rule == "observed" and entry.networks is None
         for early in (False, True) if has_rungs and plain else (False,):
             on_contender(f"{entry.text}{' + early stopping' if early else ''}")
-            runs = list(_Player(entry, early, worlds, clusters, budget).replays())
-            contenders.append(_contender(entry, early, runs, networks, costs, budget.tables))
+            runs = list(_Player(entry, early, worlds, clusters, budget, guess).replays())
+            contenders.append(_contender(entry, early, runs, networks, costs, worlds, budget.tables))
     return Comparison(tuple(contenders), networks, costs)
 
 
-def difference(one: Contender, other: Contender, *, resamples: int = 5000, seed: int = 0) -> tuple[float, float, float]:
-    """Return the mean final regret of ``one`` less ``other``'s, with its 95 % interval; below 0, ``one`` is better.
+def difference(one: Contender, other: Contender) -> Interval:
+    """Return the mean final regret of ``one`` less ``other``'s on the worlds of both, with its interval over tables.
 
-    The unit is the table, which both have in common; of one world alone it is the repetition.
+    Below 0, ``one`` is better.
     """
-    units = min(len(one.final), len(other.final))
-    apart = one.final[:units] - other.final[:units]
-    drawn = np.random.default_rng(seed).choice(apart, (resamples, units)).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(apart.mean()), float(low), float(high)
+    worlds = min(one.final.shape[1], other.final.shape[1])
+    return single(over_tables(one.final[:, :worlds] - other.final[:, :worlds]))
 
 
-def ratio(one: Contender, other: Contender, *, resamples: int = 5000, seed: int = 0) -> tuple[float, float, float]:
-    """Return the mean final regret of ``one`` in parts of ``other``'s, with its 95 % interval over tables."""
-    units = min(len(one.final), len(other.final))
-    drawn = np.random.default_rng(seed).integers(units, size=(resamples, units))
-    parts = one.final[drawn].mean(axis=1) / np.maximum(other.final[drawn].mean(axis=1), 1e-12)
-    low, high = np.quantile(parts, [0.025, 0.975])
-    return float(one.final[:units].mean() / max(other.final[:units].mean(), 1e-12)), float(low), float(high)
+def ratio(one: Contender, other: Contender) -> Interval:
+    """Return the mean final regret of ``one`` in parts of ``other``'s, likewise."""
+    worlds = min(one.final.shape[1], other.final.shape[1])
+    return ratio_over_tables(one.final[:, :worlds], other.final[:, :worlds])
 
 
 class _Player:
     """Plays the searches of one contender."""
 
     def __init__(
-        self, entry: Entry, early: bool, worlds: Sequence[Table], clusters: Sequence[TopologyCluster], budget: Budget
+        self,
+        entry: Entry,
+        early: bool,
+        worlds: Sequence[Table],
+        clusters: Sequence[TopologyCluster],
+        budget: Budget,
+        guess: Mapping[Topology, float] | None,
     ) -> None:
         self._entry, self._early, self._worlds, self._clusters, self._budget = entry, early, worlds, clusters, budget
         self._networks = min(entry.networks or budget.evaluations, budget.evaluations)
         topologies = sorted(topology for cluster in clusters for topology in cluster.topologies)
-        self._model = TopologyModel(topologies, "gp" if entry.sampler == "bayesian-gp" else "linear")
+        kind: Kind = "gp" if entry.sampler == "bayesian-gp" else "linear"
+        self._model = TopologyModel(topologies, kind, guess)
 
     def replays(self) -> Iterator[Replay]:
         budget, slow = self._budget, self._entry.sampler in SLOW or self._entry.rule == "posterior"
@@ -158,25 +167,28 @@ class _Player:
     def _chosen(self, world: Table, seed: int) -> Replay:
         """A search, and the choices of its rule."""
         budget, entry = self._budget, self._entry
-        found = replay(
-            self._searcher(seed),
-            world,
-            workers=budget.workers,
-            noise=budget.noise,
-            seed=seed,
-            factor=budget.factor if self._early else None,
-        )
+        searcher = self._searcher(seed)
+        if entry.pools:
+            return replay_run(
+                searcher,
+                self._model,
+                world,
+                Size(self._networks),
+                margin=budget.margin if entry.rule == "cheapest" else 0.0,
+                workers=budget.workers,
+                noise=budget.noise,
+                seed=seed,
+            )
+        factor = budget.factor if self._early else None
+        found = replay(searcher, world, workers=budget.workers, noise=budget.noise, seed=seed, factor=factor)
         if entry.rule == "oracle":
             return choose_by_oracle(found, world)
-        if entry.settles:
-            found = settle(found, world, self._model, networks=self._networks, noise=budget.noise, seed=seed)
         return choose_by_posterior(found, world, self._model) if entry.rule == "posterior" else found
 
     def _searcher(self, seed: int) -> Searcher:
-        networks = self._networks - (round(SETTLING * self._networks) if self._entry.settles else 0)
         first = 2 if self._networks >= 2 * len(self._clusters) else 1
         sampler = self._entry.sampler
-        made = make_searcher(sampler, self._clusters, seed=seed, evaluations=max(1, networks), per_cluster=first)
+        made = make_searcher(sampler, self._clusters, seed=seed, evaluations=self._networks, per_cluster=first)
         if isinstance(made, BayesianSearch):
             made.share(self._model)
         return made
@@ -188,20 +200,26 @@ def _contender(
     runs: Sequence[Replay],
     networks: NDArray[np.int64],
     costs: NDArray[np.float64],
+    worlds: Sequence[Table],
     tables: int,
 ) -> Contender:
-    def by_table(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        stacked = np.stack(values)
-        if tables == 1:
-            return stacked
-        return np.stack([stacked[table::tables].mean(axis=0) for table in range(min(tables, len(stacked)))])
+    tables = min(tables, len(runs))
+    each = len(runs) // tables
+    mean_cost = float(np.mean([entry.cost for entry in worlds[0].values()]))
 
+    def by_table(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """``[tables, worlds, ...]``: repetitions go through the tables in turn."""
+        stacked = np.stack(values[: each * tables])
+        return stacked.reshape(each, tables, *stacked.shape[1:]).swapaxes(0, 1)
+
+    price = [worlds[0][run.answer].cost / mean_cost if run.answer else np.nan for run in runs]
     return Contender(
         entry,
         early,
-        final=by_table([run.regret[-1:] for run in runs])[:, 0],
-        cost=by_table([run.cost[-1:] for run in runs])[:, 0],
+        final=by_table([run.regret[-1] for run in runs]),
+        cost=by_table([run.cost[-1] for run in runs]),
+        price=by_table([np.float64(value) for value in price]),
         repetitions=len(runs),
-        by_networks=confidence_band(by_table([regret_at(run, networks.tolist()) for run in runs])),
-        by_cost=confidence_band(by_table([regret_at(run, costs.tolist(), "cost") for run in runs])),
+        by_networks=over_tables(by_table([regret_at(run, networks.tolist()) for run in runs])),
+        by_cost=over_tables(by_table([regret_at(run, costs.tolist(), "cost") for run in runs])),
     )

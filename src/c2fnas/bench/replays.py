@@ -42,6 +42,7 @@ class Replay:
         successes: the number of those evaluated without a failure, stopped early or not.
         regret: the table's best score less the score of the network that would be returned then; 1 before any.
         told: the score that the searcher was told; not a number for a failure, and for one that was stopped early.
+        answer: the network that is returned at the end; None without one.
     """
 
     topologies: tuple[Topology, ...]
@@ -50,6 +51,7 @@ class Replay:
     successes: NDArray[np.int64]
     regret: NDArray[np.float64]
     told: NDArray[np.float64]
+    answer: Topology | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def replay(
     """
     if workers < 1:
         raise ValueError("a search needs at least one worker")
-    told, reached = _observed(table, noise, seed), dict[int, list[float]]()
+    told, reached = observed(table, noise, seed), dict[int, list[float]]()
     busy: list[tuple[float, int, int, Topology]] = []  # until when, its index, the rung it is at then
     finished: list[_Finished] = []
     now = 0.0
@@ -127,28 +129,8 @@ def regret_at(replayed: Replay, grid: Sequence[float], against: str = "successes
     return np.concatenate([[1.0], replayed.regret])[reached]
 
 
-@dataclass(frozen=True)
-class Band:
-    """A mean over repetitions with its confidence band, per point of the grid."""
-
-    mean: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def confidence_band(
-    curves: NDArray[np.float64], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Band:
-    """Return the mean of ``curves`` (``[repetitions, points]``) and its percentile bootstrap over repetitions."""
-    repetitions = len(curves)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(repetitions, np.full(repetitions, 1 / repetitions), size=resamples) / repetitions
-    low, high = np.quantile(weights @ curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return Band(curves.mean(axis=0), low, high)
-
-
-def _observed(table: Table, noise: float, seed: int) -> Told:
-    """The score that a training of each topology would give."""
+def observed(table: Table, noise: float, seed: int) -> Told:
+    """Return the score that the first training of each topology gives."""
     if not noise:
         return {topology: entry.score for topology, entry in table.items()}
     scores = np.array([np.nan if entry.score is None else entry.score for entry in table.values()])
@@ -160,23 +142,30 @@ def _observed(table: Table, noise: float, seed: int) -> Told:
 
 
 def _replay(finished: list[_Finished], table: Table, told: Told) -> Replay:
+    regret, answer = _returned(finished, table, told)
     return Replay(
         topologies=tuple(each.topology for each in finished),
         time=np.array([each.time for each in finished]),
         cost=np.cumsum([each.cost for each in finished]),
         successes=np.cumsum([not each.whole or told[each.topology] is not None for each in finished]),
-        regret=_regret(finished, table, told),
+        regret=regret,
         told=np.array([told[each.topology] if each.whole else None for each in finished], dtype=float),
+        answer=answer,
     )
 
 
-def _regret(finished: list[_Finished], table: Table, told: Told) -> NDArray[np.float64]:
-    """The regret of the network with the highest score told so far, among those that were trained to their end."""
-    optimum = max((entry.score for entry in table.values() if entry.score is not None), default=0.0)
-    regrets, best_told, regret = [], -1.0, 1.0
+def _returned(finished: list[_Finished], table: Table, told: Told) -> tuple[NDArray[np.float64], Topology | None]:
+    """The network with the highest score told so far, of those that were trained to their end: its regret, the last."""
+    optimum = best_of(table)
+    regrets, best_told, regret, answer = list[float](), -1.0, 1.0, None
     for each in finished:
         score, true = told[each.topology], table[each.topology].score
         if each.whole and score is not None and true is not None and score > best_told:
-            best_told, regret = score, optimum - true
+            best_told, regret, answer = score, optimum - true, each.topology
         regrets.append(regret)
-    return np.array(regrets)
+    return np.array(regrets), answer
+
+
+def best_of(table: Table) -> float:
+    """Return the highest true Dice; 0 where every training fails."""
+    return max((entry.score for entry in table.values() if entry.score is not None), default=0.0)

@@ -5,8 +5,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from c2fnas.bench.answers import Entry
 from c2fnas.bench.comparison import Budget, Comparison, Contender, compare, difference, ratio
+from c2fnas.bench.intervals import Interval
 from c2fnas.bench.statistics import Estimate, cluster_share, distance_correlation, seed_noise
 from c2fnas.bench.table import TopologyTable
 from c2fnas.bench.worlds import TRUTHS, Truth, draw_worlds, space_of
@@ -28,6 +31,8 @@ SAMPLERS = (
     "surrogate",
     "bayesian@16",
     "bayesian",
+    "bayesian+cheapest@16",
+    "bayesian+cheapest",
 )
 MOST = 50
 """Networks of a search, as in the paper."""
@@ -46,6 +51,7 @@ class Simulation:
         truth: the model of the table from which worlds were drawn.
         distance: correlation of the distance of two codes with the difference of their Dice.
         clusters: share of the variance of Dice between clusters.
+        prior: the name of the table that a Bayesian search begins with; None without.
     """
 
     scores: dict[Topology, float]
@@ -56,25 +62,33 @@ class Simulation:
     comparison: Comparison
     distance: Estimate
     clusters: Estimate
+    prior: str | None = None
 
     @cached_property
-    def less_than_random(self) -> dict[str, tuple[float, float, float]]:
+    def less_than_random(self) -> dict[str, Interval]:
         """Regret of each sampler less that of random search, with its 95 % interval; early stopping is left out."""
         plain = self._plain
         random = plain.pop("random", None)
         return {} if random is None else {name: difference(each, random) for name, each in plain.items()}
 
     @cached_property
-    def against_algorithm1(self) -> dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]:
+    def against_algorithm1(self) -> dict[str, tuple[Interval, Interval]]:
         """Regret of each search by the posterior, less that of Algorithm 1 and in parts of it; with 95 % intervals."""
         plain = self._plain
         paper = plain.pop("algorithm1", None)
-        mine = {name: each for name, each in plain.items() if each.entry.rule == "posterior"}
+        mine = {name: each for name, each in plain.items() if each.entry.rule in ("posterior", "cheapest")}
         return (
             {}
             if paper is None
             else {name: (difference(each, paper), ratio(each, paper)) for name, each in mine.items()}
         )
+
+    @property
+    def _asides(self) -> str:
+        """The margin of a run's rule and the prior, where there are such."""
+        rules = {each.entry.rule for each in self.comparison.contenders}
+        margin = f" cheapest: within {self.budget.margin:g}." if "cheapest" in rules else ""
+        return margin + (f" The model begins with {self.prior}." if self.prior else "")
 
     @property
     def _plain(self) -> dict[str, Contender]:
@@ -90,6 +104,7 @@ class Simulation:
             "dice": {"best": max(dice), "mean": sum(dice) / len(dice), "worst": min(dice)},
             "seed_noise": self.noise,
             "truth": self.truth,
+            "prior": self.prior,
             "distance_predicts_difference": asdict(self.distance),
             "variance_between_clusters": asdict(self.clusters),
             "networks": self.comparison.networks.tolist(),
@@ -101,6 +116,7 @@ class Simulation:
                     "regret": each.regret[0],
                     "interval": list(each.regret[1:]),
                     "compute": float(each.cost.mean()),
+                    "price": float(np.nanmean(each.price)),
                     "by_networks": {name: values.tolist() for name, values in asdict(each.by_networks).items()},
                     "by_cost": {name: values.tolist() for name, values in asdict(each.by_cost).items()},
                 }
@@ -122,15 +138,15 @@ class Simulation:
             f"{len(dice)} topologies, {self.trainings} trainings: Dice {min(dice):.4f} to {max(dice):.4f}, mean "
             f"{sum(dice) / len(dice):.4f}; between seeds {spread}.",
             f"Truth: drawn from a model of each of {budget.tables} resampled tables; {TRUTHS[self.truth]}.",
-            f"{budget.evaluations} networks a search, {budget.workers} workers, {seen}.",
+            f"{budget.evaluations} networks a search, {budget.workers} workers, {seen}.{self._asides}",
             "",
-            f"{'search':40} {'regret':>8} {'95 % interval':>18} {'compute':>9} {'searches':>9}",
+            f"{'search':36} {'regret':>8} {'95 % interval':>18} {'its cost':>9} {'compute':>9} {'searches':>9}",
         ]
         for each in self.comparison.contenders:
             mean, low, high = each.regret
             lines.append(
-                f"{each.name:40} {mean:8.4f} {f'{low:.4f} to {high:.4f}':>18} {each.cost.mean():8.0f}s "
-                f"{each.repetitions:9}"
+                f"{each.name:36} {mean:8.4f} {f'{low:.4f} to {high:.4f}':>18} {np.nanmean(each.price):9.2f} "
+                f"{each.cost.mean():8.0f}s {each.repetitions:9}"
             )
         lines.append("")
         if len(dice) < FEWEST:
@@ -155,10 +171,11 @@ def simulate(
     evaluations: int | None = None,
     workers: int = 8,
     repetitions: int = 1000,
-    slow_repetitions: int = 50,
+    slow_repetitions: int = 100,
     noise: bool = True,
     truth: Truth = "own",
     tables: int = TABLES,
+    prior: TopologyTable | None = None,
     on_contender: Callable[[str], None] = lambda name: None,
 ) -> Simulation:
     """Replay searches on truths that a table of trained topologies allows, in virtual time with asynchronous workers.
@@ -176,6 +193,8 @@ def simulate(
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: Model of the table from which worlds are drawn, see :func:`c2fnas.bench.draw_worlds`.
         tables: Resampled tables.
+        prior: Table, such as one of another data set, that the model of a Bayesian search begins with, see
+            :class:`c2fnas.search.TopologyModel`.
         on_contender: Called with the name of each sampler as it begins.
 
     Raises:
@@ -216,9 +235,11 @@ def simulate(
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
         worlds = draw_worlds(table, tables=tables, draws=max(1, min(DRAWS, repetitions // tables)), truth=truth)
         whole = cluster_topologies(space, clusters=len(clusters))
-        comparison = compare(worlds, whole, samplers, budget, on_contender)
+        guess = None if prior is None else prior.predicted(space)
+        comparison = compare(worlds, whole, samplers, budget, on_contender, guess)
         distance, share = distance_correlation(scores), cluster_share(scores, clusters)
-    return Simulation(scores, len(table.rows), spread, truth, budget, comparison, distance, share)
+    name = None if prior is None else prior.path.name
+    return Simulation(scores, len(table.rows), spread, truth, budget, comparison, distance, share, name)
 
 
 def _verdict(name: str, mean: float, low: float, high: float) -> str:

@@ -59,7 +59,7 @@ def draw_worlds(
     for number in range(tables):
         rng = np.random.default_rng((seed, number))
         known = model.given(_resampled(table, rng))
-        drawn = np.clip(known.draws(rng, draws, own=truth == "own"), 0.0, 1.0)
+        drawn = np.clip(known.draws(rng, draws, own="all" if truth == "own" else "none"), 0.0, 1.0)
         found.append([_world(table, topologies, dice, seconds, rng) for dice in drawn])
     return [world for turn in zip(*found, strict=True) for world in turn]
 

@@ -14,6 +14,8 @@ from c2fnas.space.topology import Topology
 DOUBT = 0.05
 """The probability of an error that counts as none."""
 DRAWS = 500
+Interval = tuple[float, float, float]
+"""A number that is expected, and the ends of its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -24,31 +26,36 @@ class Standing:
         answer: the topology to take: of those that are trained, the cheapest that is within the margin of the best;
             None while none is trained.
         wanted: the same among all topologies, trained or not.
-        doubt: probability that a topology, trained or not, is better than ``wanted`` by more than the margin.
-        gain: expected Dice of the best topology less that of ``wanted``.
-        spread: expected standard deviation between topologies.
-        seed_noise: expected standard deviation between trainings of a topology.
-        rival: the trained topology that is most likely better than the answer by more than the margin; None without.
+        leader: the trained topology with the highest mean; None while none is trained.
+        rival: the trained topology that is most likely better than the leader; None without another one.
         rivalry: the probability of it.
+        left: probability that a topology is better than ``wanted`` by more than the margin, one that is not trained by
+            what its code tells.
+        doubt: the same of ``answer``, or of ``wanted`` while there is none.
+        gain: expected Dice of the best topology less that of ``answer``, likewise.
+        spread: standard deviation between topologies: expected, and the ends of its 95 % interval.
+        seed_noise: standard deviation between trainings of a topology, likewise.
         mean: expected Dice of each topology.
         deviation: its standard deviation.
     """
 
     answer: Topology | None
     wanted: Topology
-    doubt: float
-    gain: float
-    spread: float
-    seed_noise: float
+    leader: Topology | None
     rival: Topology | None
     rivalry: float
+    left: float
+    doubt: float
+    gain: float
+    spread: Interval
+    seed_noise: Interval
     mean: dict[Topology, float]
     deviation: dict[Topology, float]
 
     @property
     def settled(self) -> bool:
         """True if the answer is what is wanted, and nothing above the margin is left to win."""
-        return self.answer == self.wanted and self.doubt <= DOUBT
+        return self.answer == self.wanted and self.left <= DOUBT
 
 
 def standing(
@@ -69,24 +76,29 @@ def standing(
         failed: topologies whose training failed; they are never the answer.
     """
     posterior, topologies = model.given(trainings), model.topologies
-    draws = posterior.draws(np.random.default_rng((seed, len(trainings))), DRAWS)
+    seeds = (seed, len(trainings))
+    draws = posterior.draws(np.random.default_rng(seeds), DRAWS)
+    told = posterior.draws(np.random.default_rng(seeds), DRAWS, own="known")  # the same draws, but for own parts
     usable = np.array([topology not in failed for topology in topologies])
     trained = {topology for topology, _ in trainings}
     cheap = np.array([costs[topology] for topology in topologies])
     among = np.array([topology in trained for topology in topologies])
     wanted = cheapest_within(posterior, draws, cheap, usable, margin)
-    answer = cheapest_within(posterior, draws, cheap, among, margin) if trained else None
-    best = draws[:, usable].max(axis=1) - draws[:, wanted]
-    rival, rivalry = _rival(draws, answer, among, margin)
+    answer = cheapest_within(posterior, draws, cheap, among, margin) if trained else wanted
+    leader = int(np.argmax(np.where(among, posterior.mean, -np.inf)))
+    rival, rivalry = _rival(draws, leader, among)
+    best = told[:, usable].max(axis=1)
     return Standing(
-        None if answer is None else topologies[answer],
+        topologies[answer] if trained else None,
         topologies[wanted],
-        doubt=float((best > margin).mean()),
-        gain=float(best.mean()),
-        spread=float(draws[:, usable].std(axis=1).mean()),
-        seed_noise=posterior.seed_noise,
+        topologies[leader] if trained else None,
         rival=None if rival is None else topologies[rival],
         rivalry=rivalry,
+        left=float((best - told[:, wanted] > margin).mean()),
+        doubt=float((best - told[:, answer] > margin).mean()),
+        gain=float((best - told[:, answer]).mean()),
+        spread=_interval(draws[:, usable].std(axis=1)),
+        seed_noise=_interval(posterior.noise_draws(np.random.default_rng((*seeds, 1)), DRAWS)),
         mean=dict(zip(topologies, posterior.mean.tolist(), strict=True)),
         deviation=dict(zip(topologies, draws.std(axis=0).tolist(), strict=True)),
     )
@@ -95,8 +107,9 @@ def standing(
 def settling_training(found: Standing, trained: Counter[Topology]) -> Topology | None:
     """Return the topology to train next, by which the answer is settled; None where nothing is to be told apart.
 
-    What is wanted is trained first, where it is not. Then the answer or its likeliest rival is trained again, whichever
-    was trained less often.
+    What is wanted is trained first, where it is not. Then the leader, its likeliest rival or the answer is trained
+    again, whichever was trained least often, until no rival is better than the leader with a probability above
+    :data:`DOUBT`.
 
     Args:
         found: the standing.
@@ -104,9 +117,11 @@ def settling_training(found: Standing, trained: Counter[Topology]) -> Topology |
     """
     if not trained[found.wanted]:
         return found.wanted
-    if found.rival is None or found.answer is None or found.rivalry <= DOUBT:
+    if found.leader is None or found.answer is None or found.settled:
         return None
-    return min((found.rival, found.answer), key=lambda topology: trained[topology])
+    rivals = [found.rival] if found.rival is not None and found.rivalry > DOUBT else []
+    finalists = dict.fromkeys([found.leader, *rivals, found.answer])
+    return min(finalists, key=lambda topology: trained[topology]) if len(finalists) > 1 else None
 
 
 def cheapest_within(posterior: Posterior, draws: Array, costs: Array, among: NDArray[np.bool_], margin: float) -> int:
@@ -126,10 +141,15 @@ def cheapest_within(posterior: Posterior, draws: Array, costs: Array, among: NDA
     return min(np.flatnonzero(near).tolist(), key=lambda place: (costs[place], -posterior.mean[place]))
 
 
-def _rival(draws: Array, answer: int | None, among: NDArray[np.bool_], margin: float) -> tuple[int | None, float]:
-    """The place of the likeliest rival, with the probability that it is better by more than the margin."""
-    others = np.flatnonzero(among & (np.arange(len(among)) != answer))
-    if answer is None or not len(others):
+def _rival(draws: Array, leader: int, among: NDArray[np.bool_]) -> tuple[int | None, float]:
+    """The place of the leader's likeliest rival, with the probability that it is better."""
+    others = np.flatnonzero(among & (np.arange(len(among)) != leader))
+    if not len(others):
         return None, 0.0
-    better = (draws[:, others] - draws[:, [answer]] > margin).mean(axis=0)
+    better = (draws[:, others] > draws[:, [leader]]).mean(axis=0)
     return int(others[np.argmax(better)]), float(better.max())
+
+
+def _interval(draws: Array) -> Interval:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(draws.mean()), float(low), float(high)

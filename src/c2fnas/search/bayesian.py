@@ -6,6 +6,7 @@ import numpy as np
 
 from c2fnas.search.base import AsynchronousSearcher, Choice
 from c2fnas.search.posterior import Kind, Posterior, ScoreModel
+from c2fnas.search.searcher import checked_score
 from c2fnas.space.topology import Topology
 
 
@@ -39,7 +40,8 @@ class BayesianSearch(AsynchronousSearcher):
     Thompson sampling: what is likely to be best is tried often, what is unknown sometimes, and asynchronous workers
     keep apart without waiting for one another (Kandasamy et al., 2018). All scores inform on all topologies by their
     codes; see :class:`c2fnas.search.posterior.ScoreModel`. What codes do not tell, a topology's own part, is not drawn:
-    for one that is not trained it is known to nobody.
+    for one that is not trained it is known to nobody. Scores of trainings that it has not proposed count too, once
+    :meth:`note` has them.
 
     >>> from c2fnas.space.search_space import SearchSpace
     >>> search = BayesianSearch(SearchSpace().topologies(), seed=0, evaluations=16)
@@ -59,6 +61,17 @@ class BayesianSearch(AsynchronousSearcher):
         """Search among ``topologies``; ``kind`` and ``guess`` are those of :class:`TopologyModel`."""
         super().__init__(topologies, seed=seed, evaluations=evaluations)
         self._model = TopologyModel(topologies, kind, guess)
+        self._noted: list[tuple[Topology, float]] = []
+
+    def note(self, topology: Topology, score: float) -> None:
+        """Learn the score of a training that was not proposed here, such as one with another seed.
+
+        Raises:
+            ValueError: the score is not in [0, 1], or the topology is not among those that are searched.
+        """
+        if topology not in self._model.places:
+            raise ValueError(f"the topology {topology.code} is not in the space that is searched")
+        self._noted.append((topology, checked_score(score)))
 
     def share(self, model: TopologyModel) -> None:
         """Take the model of another search of the same topologies: its matrices are the same."""
@@ -67,7 +80,7 @@ class BayesianSearch(AsynchronousSearcher):
     def choose(self, rng: np.random.Generator) -> Choice:
         """Return the untrained topology with the highest of the scores drawn."""
         scores = self.history.scores
-        (drawn,) = self._model.given(scores.items()).draws(rng, 1, own=False)
+        (drawn,) = self._model.given([*scores.items(), *self._noted]).draws(rng, 1, own="known")
         untrained = list(self.history.untrained)
         best = int(np.argmax(drawn[[self._model.places[topology] for topology in untrained]]))
         return untrained[best], None, "best" if scores else "initial"

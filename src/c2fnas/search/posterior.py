@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Kind = Literal["linear", "gp"]
+Own = Literal["all", "known", "none"]
+"""Whose own parts are drawn: of all candidates, of those that a score tells of, or of none."""
 
 NOISE, SHAPE = 0.006, 1.0
 """Standard deviation of Dice between seeds where no score says otherwise, and the shape of its inverse gamma prior: it
@@ -190,16 +192,23 @@ class Posterior:
         """Expected factor of the guess from elsewhere."""
         return float(sum(w * fit.factor for fit, w in zip(self._fits, self._weights, strict=True)))
 
-    def draws(self, rng: np.random.Generator, count: int, *, own: bool = True) -> Array:
+    def draws(self, rng: np.random.Generator, count: int, *, own: Own = "all") -> Array:
         """Return scores of all candidates drawn from the posterior together, ``[count, candidates]``.
 
-        Without ``own``, those of a candidate whose own part is nothing: what its features alone tell.
+        A candidate without its ``own`` part has what its features alone tell. Of one that no score tells of, nobody
+        can know more before it is trained.
         """
         numbers = rng.multinomial(count, self._weights)
         parts = [self._draws(fit, rng, number, own) for fit, number in zip(self._fits, numbers, strict=True) if number]
         return np.concatenate(parts)
 
-    def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: bool) -> Array:
+    def noise_draws(self, rng: np.random.Generator, count: int) -> Array:
+        """Return standard deviations between trainings of a candidate drawn from the posterior, ``[count]``."""
+        shape = SHAPE + len(self._candidates) / 2
+        variances = np.array([fit.variance for fit in self._fits])[rng.choice(len(self._fits), count, p=self._weights)]
+        return np.sqrt(variances * (shape - 0.5) / rng.gamma(shape, size=count))
+
+    def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: Own) -> Array:
         """Functions of the prior, corrected by what the scores say of them (Matheron's rule)."""
         told = self._candidates
         shape = SHAPE + len(told) / 2
@@ -207,9 +216,12 @@ class Posterior:
         shared, particular = self._model.prior_draws(fit.scales, rng, count)
         shared += math.sqrt(FLAT) * rng.standard_normal((count, 1))
         seen = (shared + particular)[:, told] + rng.standard_normal((count, len(told)))
-        scales = fit.scales if own else replace(fit.scales, own=0.0)
+        scales = replace(fit.scales, own=0.0) if own == "none" else fit.scales
         cross = self._model.covariance(scales, self._model.candidates, told)
-        found = sigma * (shared + particular if own else shared) + (fit.residual - sigma * seen) @ fit.inverse @ cross.T
+        has_own = np.full(len(self._model), own == "all")
+        has_own[told] = own != "none"
+        prior = shared + np.where(has_own, particular, 0.0)
+        found = sigma * prior + (fit.residual - sigma * seen) @ fit.inverse @ cross.T
         if not len(told):  # the level is unknown, and matters to nobody
             found -= found.mean(axis=1, keepdims=True)
         return found + self._level + self._model.guess(fit.factor)

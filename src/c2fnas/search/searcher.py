@@ -76,6 +76,14 @@ class Searcher(Protocol):
         """
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A searcher that learns also of trainings that it has not proposed."""
+
+    def note(self, topology: Topology, score: float) -> None:
+        """Learn the score of such a training; it may be of a topology under way, and come several times."""
+
+
 def checked_score(score: float) -> float:
     """Return ``score``, or raise ValueError unless it is in [0, 1]: NaN would win a sort, infinity any comparison."""
     if not math.isfinite(score) or not 0 <= score <= 1:

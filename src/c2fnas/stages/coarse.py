@@ -24,7 +24,7 @@ from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.finalists import best_finalist, forget_weights
-from c2fnas.stages.settling import AGAIN, WANTED, Settling, searching_evaluations, table_guess
+from c2fnas.stages.settling import Settling, is_proposal, table_guess
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 
@@ -63,12 +63,15 @@ class _CoarseSearch:
         self._rungs = _rungs(run)
         self._searcher = new_searcher(run)
         self._ledger = run.ledger(STAGE)
-        self._settling = Settling(run, self._ledger) if self._config.choice == "posterior" else None
+        self._settling = Settling(run, self._ledger, self._searcher) if self._config.choice == "posterior" else None
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
             forget_checkpoints(run.folder.coarse_trial(trial.number))
         self._finalists = forget_weights(run, self._ledger, self._ledger.completed())
         self._searcher.replay(_history(self._ledger))
+        if self._settling is not None:
+            for trial in self._ledger.completed():
+                self._settling.note(trial)
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
         self._in_a_row, self._most = 0, MOST_FAILURES
@@ -119,34 +122,25 @@ class _CoarseSearch:
         return self._ledger.restart(number) if trial.state == "interrupted" else trial
 
     def _next_rung(self, trial: Trial) -> int | None:
-        """The iteration at which it is judged next; None where it is trained to its end."""
+        """The iteration at which it is judged next; None where it is trained to its end, as all that settle are."""
+        if not is_proposal(trial):
+            return None
         passed = {result.iteration for result in trial.rungs}
         return next((iteration for iteration in self._rungs if iteration not in passed), None)
 
     def _start_next(self) -> Trial | None:
         if self._in_a_row >= self._most:
             return None
-        settling = self._settling
-        if settling is None:
-            proposal = self._searcher.ask()
-            return None if proposal is None else self._start(proposal.topology, _origin(proposal))
-        again = settling.pilot_repeat()
-        if again is not None:
-            return self._start(again, {"branch": AGAIN})
-        proposal = self._searcher.ask() if settling.left and not settling.nothing_left() else None
-        if proposal is not None:
-            return self._start(proposal.topology, _origin(proposal))
-        topology = settling.next()
-        if topology is None:
+        chosen = self._settling.next() if self._settling else self._searcher.ask()
+        if chosen is None:
             return None
-        known = any(trial.architecture.topology == topology for trial in self._ledger.trials())
-        return self._start(topology, {"branch": AGAIN if known else WANTED})
+        topology, origin = (chosen.topology, _origin(chosen)) if isinstance(chosen, Proposal) else (chosen, {})
+        entry = self._settling.entry_of(topology) if self._settling else {"seed": self._run.config.seed}
+        return self._start(topology, entry | origin)
 
-    def _start(self, topology: Topology, origin: dict[str, Any]) -> Trial:
-        seed = self._run.config.seed if self._settling is None else self._settling.seed_of(topology)
-        entry = {**origin, "seed": seed, **candidate_cost(self._run, topology)}
+    def _start(self, topology: Topology, entry: dict[str, Any]) -> Trial:
         architecture = Architecture.uniform(topology, width=self._run.width)
-        return self._ledger.trial(self._ledger.start(architecture, entry))
+        return self._ledger.trial(self._ledger.start(architecture, entry | candidate_cost(self._run, topology)))
 
     def _settle(self, outcome: Outcome) -> None:
         trial, failed = self._running.pop(outcome.job_id), failure_of(outcome) is not None
@@ -192,9 +186,11 @@ class _CoarseSearch:
         self._finalists = forget_weights(self._run, self._ledger, [*self._finalists, ended])
 
     def _tell(self, ended: Trial) -> None:
-        """Tell the searcher of what it has proposed."""
-        if _is_proposal(ended):
+        """Tell the searcher of what it has proposed, and let it note the rest."""
+        if is_proposal(ended):
             self._searcher.tell(ended.architecture.topology, ended.evidence)
+        elif self._settling is not None:
+            self._settling.note(ended)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
@@ -228,7 +224,7 @@ def new_searcher(run: Run) -> Searcher:
             coarse.sampler,
             feasible_clusters(run, clusters_of(config)),
             seed=config.seed,
-            evaluations=searching_evaluations(run),
+            evaluations=coarse.evaluations,
             per_cluster=coarse.per_cluster,
             random_share=coarse.random_share,
             guess=table_guess(run),
@@ -261,15 +257,10 @@ def _rungs(run: Run) -> tuple[int, ...]:
 def _history(ledger: Ledger) -> Iterator[Asked | Told]:
     """The ledger's events as a searcher knows them."""
     for kind, trial in ledger.events():
-        if not _is_proposal(trial):
+        if not is_proposal(trial):
             continue
         topology = trial.architecture.topology
         yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
-
-
-def _is_proposal(trial: Trial) -> bool:
-    """True if the searcher has proposed a candidate; it knows nothing of the trainings that settle the answer."""
-    return trial.extra.get("branch") not in (AGAIN, WANTED)
 
 
 def _origin(proposal: Proposal) -> dict[str, Any]:
