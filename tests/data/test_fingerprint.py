@@ -127,3 +127,21 @@ def test_contents_are_those_of_the_files_whenever_they_were_written(tmp_path: Pa
     later = scan_dataset(dataset).fingerprint
     assert (later == first, later.contents == first.contents) == (False, True)
     assert scan_dataset(dataset_of(tmp_path, (write_case(tmp_path, seed=7),))).fingerprint.contents != first.contents
+
+
+def test_a_case_is_known_again_in_other_files(tmp_path: Path) -> None:
+    """Renamed, turned, of another type and compressed anew; but not where a voxel of a structure differs."""
+    case = write_case(tmp_path)
+    assert case.label is not None
+    turned = {}
+    for path in (case.images[0], case.label):
+        loaded = nibabel.load(path)
+        moved = nibabel.as_closest_canonical(nibabel.Nifti1Image(np.asarray(loaded.dataobj)[::-1], loaded.affine))
+        turned[path] = tmp_path / f"renamed_{path.name.removesuffix('.gz')}"
+        nibabel.save(moved, turned[path])
+    again = replace(case, id="renamed", images=(turned[case.images[0]],), label=turned[case.label])
+    first, second = (scan_dataset(dataset_of(tmp_path, (each,))).fingerprint for each in (case, again))
+    assert first.contents != second.contents
+    assert first.signatures == second.signatures
+    other = write_case(tmp_path / "other", shape=(10, 11, 7))
+    assert scan_dataset(dataset_of(tmp_path, (other,))).fingerprint.signatures != first.signatures

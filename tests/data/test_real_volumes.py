@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from c2fnas.bench.table import TopologyTable
 from c2fnas.data.cache import PreparedCase, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.folds import FoldChoice, make_folds
@@ -98,3 +99,9 @@ def test_thick_slices_of_two_channels_are_planned_as_they_are(tmp_path: Path) ->
     assert plan.axes == (0, 1, 2)
     assert [channel.kind for channel in plan.channels] == ["mr", "mr"]
     assert plan.patch_size[2] == 24
+
+
+@pytest.mark.parametrize(("name", "known"), [("Task04_Hippocampus", True), ("LeftAtrium", False)])
+def test_the_shipped_table_knows_the_cases_that_it_was_made_on(name: str, known: bool) -> None:
+    """Some of them are enough, whatever else a folder holds."""
+    assert TopologyTable.shipped().knows(scan_dataset(dataset(name, 5)).fingerprint.signatures) is known

@@ -70,7 +70,7 @@ def sloped(topology: Topology) -> float:
 def test_every_budget_has_its_pilot_and_trains_what_the_model_wants(evaluations: int, workers: int) -> None:
     """Two topologies are trained twice, and still a training is left for the untrained maximum of the model."""
     for seed in range(4):
-        ended, search = searched(sloped, evaluations, seed=seed, workers=workers, margin=0.002)
+        ended, _ = searched(sloped, evaluations, seed=seed, workers=workers, margin=0.002)
         assert len(ended) == evaluations
         counted = Counter(each.topology for each in ended)
         assert sum(counted.values()) - len(counted) >= 2

@@ -7,7 +7,7 @@ import pytest
 from coarse_run import prepared_run
 from fine_run import Listener, phantoms
 
-from c2fnas.bench import Row, planned_trainings, read_table
+from c2fnas.bench import Row, TopologyTable, planned_trainings, read_table
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.job import Job, Outcome
@@ -61,6 +61,7 @@ def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_p
     assert {row.dice for row in rows if row.seed == 2} == {None}
     assert rows[0].rungs == {1: 0.1, 2: 0.2}
     assert rows[0].per_class == {"organ": 0.5}
+    assert TopologyTable.load(table).knows(run.fingerprint.signatures)
 
 
 def test_another_setting_or_data_set_is_refused(run: Run, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ class Run(RunView):
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
         return Scaling(rows, pairs)
 
-    def judge(self, *, replicates: int | None = None, margin: float = 0.01) -> "Verdict":
+    def judge(self, *, replicates: int | None = None, margin: float | None = None) -> "Verdict":
         """Say whether the searched network is better than networks that need no search, worse, as good, or neither.
 
         References are trained as the found network was: a U-Net of equal multiply-accumulates with the same stem, a
@@ -220,7 +220,7 @@ class Run(RunView):
         Args:
             replicates: Trainings of each network: the run's folds but the search's, or, where they are fewer, seeds on
                 the first. By default as many as the last verdict had.
-            margin: Differences in Dice within it do not matter.
+            margin: Differences in Dice within it do not matter; by default the run's, 0.01 unless it was set.
 
         Raises:
             UserError: the run was no search, or its final networks are not what it found.
@@ -230,7 +230,7 @@ class Run(RunView):
             c2fnas verdict runs/pancreas --replicates 5 --json
         """
         refuse_below(1, replicates=replicates)
-        if not 0 < margin < 1:
+        if margin is not None and not 0 < margin < 1:
             raise UserError(f"--margin {margin:g}: give a difference in Dice above 0 and below 1, such as 0.01.")
         from c2fnas.studies.verdict import judge
 

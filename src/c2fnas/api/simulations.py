@@ -47,7 +47,7 @@ def simulate(
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: The model of the table that truths are drawn from: linear in the code, smooth beside that, or own, where
             every topology has a part of its own, too.
-        prior: A table, such as one of another data set, that the model of a Bayesian search begins with, as a run begins
+        prior: A table, such as one of another data set, that the model of a Bayesian search begins with. A run begins
             with the one that comes with c2fnas.
         figure: Draw the figure into this file: PNG, SVG or PDF.
         reporter: Hears of the progress.

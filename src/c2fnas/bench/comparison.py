@@ -104,8 +104,8 @@ def compare(
 ) -> Comparison:
     """Replay every search on the worlds in turn, the best observed with early stopping too where there are rungs.
 
-    ``on_contender`` is called with the name of every contender as it begins. ``guess`` is what a Bayesian search and the
-    posterior begin with, see :class:`c2fnas.search.TopologyModel`.
+    ``on_contender`` is called with the name of every contender as it begins. ``guess`` is what a Bayesian search and
+    the posterior begin with, see :class:`c2fnas.search.TopologyModel`.
 
     Raises:
         ValueError: an unknown sampler or rule.
@@ -207,18 +207,18 @@ def _contender(
     each = len(runs) // tables
     mean_cost = float(np.mean([entry.cost for entry in worlds[0].values()]))
 
-    def by_table(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def by_table(values: Sequence[NDArray[np.float64] | float]) -> NDArray[np.float64]:
         """``[tables, worlds, ...]``: repetitions go through the tables in turn."""
-        stacked = np.stack(values[: each * tables])
+        stacked = np.stack([np.asarray(value) for value in values[: each * tables]])
         return stacked.reshape(each, tables, *stacked.shape[1:]).swapaxes(0, 1)
 
     price = [worlds[0][run.answer].cost / mean_cost if run.answer else np.nan for run in runs]
     return Contender(
         entry,
         early,
-        final=by_table([run.regret[-1] for run in runs]),
-        cost=by_table([run.cost[-1] for run in runs]),
-        price=by_table([np.float64(value) for value in price]),
+        final=by_table([float(run.regret[-1]) for run in runs]),
+        cost=by_table([float(run.cost[-1]) for run in runs]),
+        price=by_table(price),
         repetitions=len(runs),
         by_networks=over_tables(by_table([regret_at(run, networks.tolist()) for run in runs])),
         by_cost=over_tables(by_table([regret_at(run, costs.tolist(), "cost") for run in runs])),

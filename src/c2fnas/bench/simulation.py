@@ -238,8 +238,8 @@ def simulate(
         guess = None if prior is None else prior.predicted(space)
         comparison = compare(worlds, whole, samplers, budget, on_contender, guess)
         distance, share = distance_correlation(scores), cluster_share(scores, clusters)
-    name = None if prior is None else prior.path.name
-    return Simulation(scores, len(table.rows), spread, truth, budget, comparison, distance, share, name)
+    begins = None if prior is None else prior.path.name
+    return Simulation(scores, len(table.rows), spread, truth, budget, comparison, distance, share, begins)
 
 
 def _verdict(name: str, mean: float, low: float, high: float) -> str:

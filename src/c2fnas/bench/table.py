@@ -1,6 +1,6 @@
 """A table of topologies and its queries, in the manner of NAS-Bench."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +158,16 @@ class TopologyTable(Mapping[Topology, Result]):
                 f"{beside}: does not say how many iterations a training had ({error!r}). Copy it again along with the "
                 "table."
             ) from error
+
+    def knows(self, signatures: Iterable[str]) -> bool:
+        """Return true if it was made on such cases: at least two of its own are among these, or on all of these.
+
+        Args:
+            signatures: of cases, see :attr:`c2fnas.data.fingerprint.Fingerprint.signatures`; files may have been
+                renamed, converted or left out since.
+        """
+        asked, own = set(signatures), set(self.setting.get("cases", ()))
+        return bool(asked) and len(asked & own) >= min(2, len(asked))
 
     @property
     def scores(self) -> dict[Topology, float]:

@@ -120,6 +120,12 @@ class Fingerprint(_Frozen):
             read.append([self.regions_class_order, self.ignore])
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """A hash of each case's size and structures' volumes, by which it is known in whatever file it comes."""
+        known = [[sorted(case.shape), sorted(case.voxels[1:])] for case in self.cases]
+        return tuple(hashlib.sha256(json.dumps(each).encode()).hexdigest()[:12] for each in known)
+
     def describes(self, dataset: Dataset) -> bool:
         """True if ``dataset`` is the one that was read: the same cases, channels, label values and file contents.
 

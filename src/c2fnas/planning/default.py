@@ -17,7 +17,7 @@ def default_topology(run: Run) -> tuple[Topology, str]:
     """
     table, paper, possible = TopologyTable.shipped(), Architecture.named(PAPER).topology, run.config.space.topologies()
     best = table.predicted_best
-    if best in possible and table.setting["contents"] != run.fingerprint.contents:
+    if best in possible and not table.knows(run.fingerprint.signatures):
         return best, "the best of the shipped table of topologies, which were trained on other data"
     if paper in possible:
         return paper, "the paper's (C2FNAS-Panc), since the shipped table of topologies was made on these data"

@@ -15,6 +15,7 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.clusters import TopologyCluster
+from c2fnas.space.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class PosteriorSummary:
         answer: the code of the topology that was taken.
         doubt: probability that another topology is better by more than the margin.
         gain: Dice by which the best topology is expected to be better.
-        spread: standard deviation between topologies.
-        seed_noise: standard deviation between trainings of a topology.
+        spread: standard deviation between topologies: expected, and the ends of its 95 % interval.
+        seed_noise: standard deviation between trainings of a topology, likewise.
         unused: trainings that the stage has not needed.
         saved: seconds that the stage has left to the final network.
         topologies: those trained, the best expected first.
@@ -48,8 +49,8 @@ class PosteriorSummary:
     answer: tuple[int, ...]
     doubt: float
     gain: float
-    spread: float
-    seed_noise: float
+    spread: tuple[float, float, float]
+    seed_noise: tuple[float, float, float]
     unused: int
     saved: float
     topologies: tuple[TrainedTopology, ...]
@@ -65,8 +66,15 @@ class PosteriorSummary:
         return cls(
             answer=tuple(known["answer"]),
             topologies=tuple(sorted(topologies, key=lambda each: -each.mean)),
-            **{name: known[name] for name in ("margin", "doubt", "gain", "spread", "seed_noise", "unused", "saved")},
+            spread=tuple(known["spread"]),
+            seed_noise=tuple(known["seed_noise"]),
+            **{name: known[name] for name in ("margin", "doubt", "gain", "unused", "saved")},
         )
+
+    @property
+    def taken(self) -> TrainedTopology:
+        """The topology that was taken."""
+        return next(each for each in self.topologies if each.code == self.answer)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,13 @@ class CoarseSummary:
         """The candidate with the highest Dice of those trained to their end, the earliest among equals."""
         scored = [trial for trial in self.trials if trial.score is not None]
         return max(scored, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
+
+    @property
+    def ringed(self) -> tuple[str, Topology] | None:
+        """The topology to point at: the one that was taken by the posterior, else the best observed; None without."""
+        if self.posterior is not None:
+            return "taken", Topology(self.posterior.answer)
+        return None if self.best is None else ("best", self.best.architecture.topology)
 
     @property
     def failed(self) -> int:

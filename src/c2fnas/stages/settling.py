@@ -118,5 +118,5 @@ def _training(trial: Trial) -> Training:
 def table_guess(run: Run) -> Mapping[Topology, float] | None:
     """Return what the shipped table says of the run's topologies; None on the table's own data, or switched off."""
     table, topologies = TopologyTable.shipped(), run.config.space.topologies()
-    usable = run.config.coarse.table_prior and table.setting["contents"] != run.fingerprint.contents
+    usable = run.config.coarse.table_prior and not table.knows(run.fingerprint.signatures)
     return table.predicted(topologies) if usable and next(iter(table)) in topologies else None

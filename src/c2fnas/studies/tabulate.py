@@ -152,8 +152,8 @@ def _keep_provenance(run: Run, table: Path, config: TableConfig) -> Precision:
                 "choose another --table."
             )
     made = {"machine": platform.machine(), "processor": _processor(), "versions": versions()}
-    makers = known.get("made_with", [])
-    write_json(path, {**fixed, "made_with": makers if made in makers else [*makers, made]})
+    cases, makers = list(run.fingerprint.signatures), known.get("made_with", [])
+    write_json(path, {**fixed, "cases": cases, "made_with": makers if made in makers else [*makers, made]})
     return precision
 
 

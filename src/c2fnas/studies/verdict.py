@@ -12,7 +12,7 @@ from c2fnas.data.folds import Fold, guided_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
-from c2fnas.evaluation.replicates import MARGIN, Replicate, compare, holm
+from c2fnas.evaluation.replicates import Replicate, compare, holm
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
@@ -50,7 +50,7 @@ def judged_once(run: Run, allowance: float | None = None) -> Verdict:
 
 
 def judge(
-    run: Run, replicates: int | None = None, margin: float = MARGIN, *, allowance: float | None = None
+    run: Run, replicates: int | None = None, margin: float | None = None, *, allowance: float | None = None
 ) -> Verdict:
     """Train the references, compare, and leave ``verdict/verdict.json``.
 
@@ -60,13 +60,13 @@ def judge(
     Args:
         run: a search whose final networks are trained.
         replicates: trainings of each network; None for those of the last verdict, at first as :func:`asked` says.
-        margin: differences within it do not matter.
+        margin: differences within it do not matter; None: the run's, as for its search.
         allowance: seconds that it may take; later references are left out where it doesn't pay for them.
 
     Raises:
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
-    design = searched_design(run)
+    design, margin = searched_design(run), run.config.margin if margin is None else margin
     count = _paid(run, allowance)
     replicates = (replicates or _replicates_before(run)) if count else None
     wanted = asked(run, replicates)

@@ -141,7 +141,7 @@ def draw_cluster_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) 
 
 
 def draw_dice_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> None:
-    """Draw the evaluated topologies coloured by Dice, the best with a ring; all others are pale."""
+    """Draw the evaluated topologies coloured by Dice, the one taken, or else the best, with a ring; others are pale."""
     axes = figure.subplots()
     everything = [topology for cluster in coarse.clusters for topology in cluster.topologies]
     x, y = plane.places(everything).T
@@ -150,11 +150,12 @@ def draw_dice_map(figure: Figure, coarse: CoarseSummary, plane: TopologyMap) -> 
     x, y = plane.places([trial.architecture.topology for trial in known]).T
     dice = [trial.evidence or 0.0 for trial in known]
     dots = axes.scatter(x, y, s=58, c=dice, cmap=DICE_MAP, edgecolors=BLACK, linewidths=0.6, zorder=3)
-    if coarse.best is not None:
-        x, y = plane.places([coarse.best.architecture.topology])[0]
+    if coarse.ringed is not None:
+        name, topology = coarse.ringed
+        x, y = plane.places([topology])[0]
         axes.scatter(x, y, s=210, facecolors="none", edgecolors=VERMILION, linewidths=2.2, zorder=4)
         axes.annotate(
-            "best",
+            name,
             (x, y),
             xytext=(9, 9),
             textcoords="offset points",
