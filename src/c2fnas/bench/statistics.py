@@ -26,11 +26,15 @@ class Estimate:
 
 def seed_noise(rows: Sequence[Row]) -> float | None:
     """Return the standard deviation of Dice between trainings of a topology, or None if none was repeated."""
+    return pooled_sd(list(_by_topology(rows).values()))
+
+
+def _by_topology(rows: Sequence[Row]) -> dict[Topology, list[float]]:
     groups: dict[Topology, list[float]] = {}
     for row in rows:
         if row.dice is not None:
             groups.setdefault(row.topology, []).append(row.dice)
-    return pooled_sd(list(groups.values()))
+    return groups
 
 
 def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0) -> Estimate:
@@ -58,11 +62,13 @@ def rank_agreement(
 ) -> Estimate:
     """Estimate Spearman's correlation of two tables' Dice over the topologies that both have.
 
-    Tables may be of another length of training, or of another data set: how well the one ranks for the other. The
-    interval is a bootstrap of topologies; the p-value, one-sided, is of permutations.
+    Tables may be of another length of training, or of another data set: how well the one ranks for the other. Noise of
+    seeds lowers it; divided by the root of both tables' :func:`reliability` it is that of Dice without noise. The
+    interval is that of Bonett and Wright, Sample Size Requirements for Estimating Pearson, Kendall and Spearman
+    Correlations, Psychometrika 65, 2000; the p-value, one-sided, is of permutations.
 
     Raises:
-        ValueError: they share fewer than three topologies.
+        ValueError: they share fewer than four topologies.
 
     >>> from c2fnas.bench import TopologyTable
     >>> scores = TopologyTable.shipped().scores
@@ -72,20 +78,80 @@ def rank_agreement(
     from scipy.stats import spearmanr
 
     shared = sorted(one.keys() & other.keys())
-    if len(shared) < 3:
-        raise ValueError(f"the tables share {len(shared)} topologies with a Dice; three are the least")
+    if len(shared) < 4:
+        raise ValueError(f"the tables share {len(shared)} topologies with a Dice; four are the least")
     pairs = np.array([(one[topology], other[topology]) for topology in shared])
 
     def correlation(first: Array, second: Array) -> float:
         tied = np.ptp(first) == 0 or np.ptp(second) == 0
         return 0.0 if tied else float(spearmanr(first, second).statistic)
 
-    rng, count = np.random.default_rng(seed), len(shared)
-    value = correlation(*pairs.T)
-    again = [correlation(*pairs[rng.integers(count, size=count)].T) for _ in range(resamples)]
+    rng, value = np.random.default_rng(seed), correlation(*pairs.T)
     chance = [correlation(pairs[:, 0], rng.permutation(pairs[:, 1])) for _ in range(resamples)]
-    low, high = np.quantile(again, [0.025, 0.975])
+    return Estimate(value, *_correlation_interval(value, len(shared)), _p_value(value, chance))
+
+
+def _correlation_interval(value: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of Spearman's correlation; half a step of what so few ranks can show is taken off a value."""
+    inside = value * (1 - 6 / (count * (count**2 - 1)))
+    half = 1.96 * np.sqrt((1 + inside**2 / 2) / (count - 3))
+    return float(np.tanh(np.arctanh(inside) - half)), float(np.tanh(np.arctanh(inside) + half))
+
+
+def reliability(rows: Sequence[Row], noise: float | None = None) -> float | None:
+    """Return the share of the variance between topologies' mean Dice that is not noise of seeds, at least 0.
+
+    Args:
+        rows: of a table.
+        noise: between seeds; None: :func:`seed_noise` of the rows.
+
+    Returns:
+        The share, or None where no topology was repeated and no noise is given.
+    """
+    noise = seed_noise(rows) if noise is None else noise
+    if noise is None:
+        return None
+    groups = _by_topology(rows)
+    means = np.array([np.mean(group) for group in groups.values()])
+    of_seeds = noise**2 * float(np.mean([1 / len(group) for group in groups.values()]))
+    return max(0.0, 1 - of_seeds / float(means.var(ddof=1)))
+
+
+def common_seed_share(rows: Sequence[Row], *, resamples: int = 1000, seed: int = 0) -> Estimate:
+    """Estimate the share of the variance between seeds that a seed has in common over topologies.
+
+    With one seed, trainings of different topologies share the order of patches and the random numbers of their initial
+    weights. As far as that makes a seed lucky for all, differences between topologies of one seed have less noise. ω²,
+    whose mean by chance alone is 0; the interval is a bootstrap of topologies, the p-value a permutation of the seeds
+    of each.
+
+    Raises:
+        ValueError: fewer than two topologies were trained with every seed, or there is one seed.
+    """
+    seeds = {row.seed for row in rows}
+    found: dict[Topology, dict[int, float]] = {}
+    for row in rows:
+        if row.dice is not None:
+            found.setdefault(row.topology, {})[row.seed] = row.dice
+    whole = np.array([[own[each] for each in sorted(seeds)] for own in found.values() if own.keys() == seeds])
+    if len(whole) < 2 or len(seeds) < 2:
+        raise ValueError(
+            f"{len(whole)} topologies were trained with all of {len(seeds)} seeds; two of two are the least"
+        )
+    apart, rng = whole - whole.mean(axis=1, keepdims=True), np.random.default_rng(seed)
+    value = _common_share(apart)
+    drawn = [_common_share(apart[rng.integers(len(apart), size=len(apart))]) for _ in range(resamples)]
+    chance = [_common_share(rng.permuted(apart, axis=1)) for _ in range(resamples)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(value, float(low), float(high), _p_value(value, chance))
+
+
+def _common_share(apart: Array) -> float:
+    """ω² of the columns of ``[topology, seed]``, whose rows have a mean of 0."""
+    topologies, seeds = apart.shape
+    total, common = float((apart**2).sum()), topologies * float((apart.mean(axis=0) ** 2).sum())
+    noise = (total - common) / ((topologies - 1) * (seeds - 1))
+    return (common - (seeds - 1) * noise) / (total + noise) if total else 0.0
 
 
 def cluster_share(
