@@ -41,7 +41,7 @@ from c2fnas.data.folds import FoldChoice, Split, make_folds
 from c2fnas.data.layouts import load_dataset
 from c2fnas.evaluation.label_files import evaluate_files, pair_files
 from c2fnas.evaluation.metrics import Evaluation
-from nnunet_side import Nnunet
+from nnunet_side import Nnunet, install
 from peers_ours import Ours
 from peers_report import read, table
 from preprocessing import machine
@@ -169,7 +169,8 @@ class Study:
     def nnunet(self, side: str, seed: int) -> tuple[Evaluation, dict[str, Any]]:
         """nnU-Net, which draws its seed from the system."""
         workers = len(os.sched_getaffinity(0))
-        peer = Nnunet(self.arguments.nnunet_python, self.work / f"nnunet-{seed}", self.arguments.device, workers)
+        python = self.arguments.nnunet_python or install(self.work / "environment")
+        peer = Nnunet(python, self.work / f"nnunet-{seed}", self.arguments.device, workers)
         prepared = peer.prepare(
             self.dataset, [{"train": list(each.training), "val": list(each.validation)} for each in self.splits]
         )
