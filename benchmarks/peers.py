@@ -182,7 +182,8 @@ class Study:
         if self.arguments.templates is None:
             sys.exit("--templates: expected a clone of https://github.com/Project-MONAI/research-contributions.")
         peer = Auto3dseg(self.arguments.templates, self.work / f"auto3dseg-{seed}", self.arguments.device)
-        peer.prepare(self.dataset, self.splits)
+        peer.refuse_unready()
+        peer.prepare(self.dataset, self.splits, self.arguments.fold)
         predictions, facts = peer.train(self.arguments.fold, 60 * self.arguments.minutes, seed)
         return self.scored(predictions), facts
 
