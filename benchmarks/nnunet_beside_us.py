@@ -39,7 +39,7 @@ from c2fnas.evaluation.pairs import paired
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import BUILT_IN, Architecture
 from nnunet_report import table
-from nnunet_side import Nnunet, timed
+from nnunet_side import Nnunet, install, timed
 from preprocessing import machine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +114,8 @@ def compare(data: Path, work: Path, arguments: argparse.Namespace) -> dict[str, 
     splits = [{"train": list(s.training), "val": list(s.validation)} for s in make_folds(dataset)]
     if folds[-1] >= len(splits):
         sys.exit(f"--folds {arguments.folds}: there are {len(splits)} folds, from 0.")
-    nnunet = Nnunet(arguments.nnunet_python, work / "nnunet", arguments.device, arguments.workers)
+    python = arguments.nnunet_python or install(work / "nnunet" / "environment")
+    nnunet = Nnunet(python, work / "nnunet", arguments.device, arguments.workers)
     prepared = nnunet.prepare(data, splits)
     theirs, their_facts = {}, {}
     for fold in folds:

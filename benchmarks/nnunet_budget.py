@@ -1,4 +1,4 @@
-"""nnU-Net's training, ended by the clock: what `nnunet_beside_us.py` runs with the Python that has nnU-Net v2.
+"""nnU-Net's training, ended by the clock: what `nnunet_side.py` runs with the Python that has nnU-Net v2.
 
     NNUNET_PYTHON benchmarks/nnunet_budget.py DATASET_ID FOLD cpu|cuda SECONDS
 
@@ -38,7 +38,8 @@ class nnUNetTrainerBudget(nnUNetTrainer):
                 group["lr"] = self.initial_lr * (1 - gone) ** EXPONENT
             self.train_step(next(self.dataloader_train))
             iterations += 1
-        facts = {"iterations": iterations, "seconds": time.monotonic() - began}
+        views = 2 ** len(self.inference_allowed_mirroring_axes or ())
+        facts = {"iterations": iterations, "seconds": time.monotonic() - began, "views": views}
         self.print_to_log_file(f"The time is over: {facts}")
         self.on_train_end()
         Path(self.output_folder, "budget.json").write_text(json.dumps(facts))

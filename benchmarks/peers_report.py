@@ -1,26 +1,29 @@
 """The Markdown of `peers.py`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from c2fnas.data.dataset import Case
-from c2fnas.data.folds import group_cases
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.evaluation.pairs import paired
+from peers_answers import answers, groups_of
+from peers_conditions import VARIABLES
+from peers_sides import TITLES
 
-TITLES = {
-    "c2fnas": "c2fnas",
-    "nnunet": "nnU-Net",
-    "auto3dseg": "SegResNet by Auto3DSeg",
-    "dynunet": "DynUNet in our loop",
-    "segresnet": "SegResNet in our loop",
-    "dints": "DiNTS in our loop",
-    "c2fnas@nnunet": "our network, nnU-Net's spacing and patch, in our loop",
-    "dynunet@nnunet": "DynUNet, nnU-Net's spacing and patch, in our loop",
+Json = Mapping[str, Any]
+NOTHING_FOUND, UNSEEN = 0.05, 0.0005
+"""A mean Dice below the first is that of a network which has not learnt yet; a class below the second reads as 0."""
+MINUTES = (
+    "Minutes of training are those of the steps of the network that is scored; where c2fnas searches, the search is in "
+    "the minutes of all. A budget of c2fnas pays for its preparation and for the prediction of the validation cases. "
+    "For the other tools preparation counts nowhere, and the minutes of all are training and prediction."
+)
+NOTES = {
+    "segresnet": "SegResNet in our loop is MONAI's SegResNet, not the deeply supervised one of Auto3DSeg.",
+    "auto3dseg-dints": "DiNTS by Auto3DSeg trains by its own schedule, whatever time that takes; its minutes of "
+    "training hold its validations.",
 }
 
 
@@ -31,32 +34,29 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return sorted(kept, key=lambda each: (order[each["side"]], each["seed"]))
 
 
-def table(kept: Sequence[Mapping[str, Any]]) -> str:
+def table(kept: Sequence[Json]) -> str:
     """Return the trainings of a data set as a page: Dice by class, what was planned, answers."""
     sides = [(side, list(each)) for side, each in groupby(kept, lambda each: each["side"])]
-    asked = kept[0]["asked"]
     classes = list(kept[0]["evaluation"]["per_class"])
     lines = [
-        f"# {asked['data_set']}: peers in the same time",
+        f"# {kept[0]['asked']['data_set']}: peers in the same time",
         "",
-        f"{asked['minutes']:g} minutes of {_cores(kept)} for each training, fold {asked['fold']}"
-        + (f", cases grouped by `{asked['group_by']}`" if asked["group_by"] else "")
-        + f"; {len(kept[0]['evaluation']['cases'])} cases validate. Dice in per cent; ± is the standard deviation over "
-        "trainings.",
+        f"{_terms(kept)} Dice in per cent; ± is the standard deviation over trainings.",
         "",
         f"| | trainings | {' | '.join(classes)} | mean |",
         f"|---|---|{'---|' * len(classes)}---|",
         *(_dice(side, trainings) for side, trainings in sides),
         "",
-        "| | spacing in mm | patch | patches a step | precision | steps | minutes of training, of all "
-        "| processor minutes |",
-        "|---|---|---|---|---|---|---|---|",
+        *_listed(f"- {each}" for side, trainings in sides for each in _nothing_found(side, trainings)),
+        "| | spacing in mm | patch | patches a step | precision | views | steps | minutes of preparation | of training "
+        "| of all | processor minutes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(_plan(side, trainings) for side, trainings in sides),
         "",
-        "A budget of c2fnas pays for its preparation and for the prediction of the validation cases. For nnU-Net and "
-        "Auto3DSeg preparation counts nowhere, and the prediction in the minutes of all.",
+        MINUTES,
         "",
-        *_answers(sides, _groups(kept[0])),
+        *_listed(f"- {NOTES[side]}" for side, _ in sides if side in NOTES),
+        *answers(kept),
         "## Commands",
         "",
         "```sh",
@@ -64,18 +64,32 @@ def table(kept: Sequence[Mapping[str, Any]]) -> str:
         "```",
         "",
         *dict.fromkeys(f"- {', '.join(sorted(found))}: {about}" for about, found in _machines(kept).items()),
+        *_changed(kept),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _cores(kept: Sequence[Mapping[str, Any]]) -> str:
-    if kept[0]["asked"]["device"] != "cpu":
+def _terms(kept: Sequence[Json]) -> str:
+    """The conditions that all trainings share, in a sentence."""
+    asked, groups = kept[0]["asked"], groups_of(kept[0])
+    cases = [each["case"] for each in kept[0]["evaluation"]["cases"]]
+    held = f"{len(cases)} cases" + (f" of {len({*groups.values()})} groups" if groups else "")
+    parts = [
+        f"{asked['minutes']:g} minutes of {_cores(asked)} for each training, fold {asked['fold']} of "
+        f"{asked['fold_count']}",
+        *(["drawn at random"] if asked["drawn"] else []),
+        *([f"cases grouped by `{asked['group_by']}`"] if asked["group_by"] else []),
+    ]
+    return f"{', '.join(parts)}; {held} validate."
+
+
+def _cores(asked: Json) -> str:
+    if asked["device"] != "cpu":
         return "a GPU"
-    counts = sorted({each["cores"] for each in kept})
-    return " or ".join("one core" if count == 1 else f"{count} cores" for count in counts)
+    return "one core" if asked["cores"] == 1 else f"{asked['cores']} cores"
 
 
-def _dice(side: str, trainings: Sequence[Mapping[str, Any]]) -> str:
+def _dice(side: str, trainings: Sequence[Json]) -> str:
     found = [Evaluation.from_json(each["evaluation"]) for each in trainings]
     rows = [(*each.per_class.values(), each.mean) for each in found]
     cells = [_spread(values) for values in zip(*rows, strict=True)]
@@ -89,48 +103,73 @@ def _spread(values: Sequence[float | None]) -> str:
     return f"{mean(known):.1f}" + (f" ± {stdev(known):.1f}" if len(known) > 1 else "")
 
 
-def _plan(side: str, trainings: Sequence[Mapping[str, Any]]) -> str:
+def _nothing_found(side: str, trainings: Sequence[Json]) -> list[str]:
+    """A sentence on a side that has not learnt a class yet, or none at all."""
+    found = [Evaluation.from_json(each["evaluation"]) for each in trainings]
+    title, whole = TITLES[side], mean(each.mean for each in found)
+    if whole < NOTHING_FOUND:
+        return [f"{title} found no structure in this time: its mean Dice is {100 * whole:.1f} %."]
+    classes = {name: [each.per_class[name] for each in found] for name in found[0].per_class}
+    never = [name for name, dice in classes.items() if all(each is not None and each < UNSEEN for each in dice)]
+    return [f"{title} found no structure in this time of the class {name}: its Dice is 0." for name in never]
+
+
+def _plan(side: str, trainings: Sequence[Json]) -> str:
     facts = [each["facts"] for each in trainings]
-    spacing = _each("×".join(f"{mm:g}" for mm in each["spacing"]) if each["spacing"] else "as it is" for each in facts)
-    patch = _each("×".join(map(str, each["patch"])) for each in facts)
-    steps = ", ".join(f"{each['iterations']:,}" for each in facts)
-    minutes = ", ".join(f"{each['seconds'] / 60:.1f}, {each['whole']['wall'] / 60:.1f}" for each in facts[:1])
-    cpu = _each(f"{each['whole']['cpu'] / 60:.0f}" for each in facts)
-    batch, precision = (_each(str(each.get(name)) for each in facts) for name in ("batch", "precision"))
-    return f"| {TITLES[side]} | {spacing} | {patch} | {batch} | {precision} | {steps} | {minutes} | {cpu} |"
+    cells = [
+        TITLES[side],
+        _each("×".join(f"{mm:g}" for mm in each["spacing"]) if each["spacing"] else "as it is" for each in facts),
+        _each("×".join(map(str, each["patch"])) for each in facts),
+        *(_each(str(each.get(name, "–")) for each in facts) for name in ("batch", "precision", "views")),
+        ", ".join(f"{each['iterations']:,}" for each in facts),
+        _minutes(each.get("preparation", {}).get("wall") for each in facts),
+        _minutes(each["seconds"] for each in facts),
+        _minutes(each["whole"]["wall"] for each in facts),
+        _minutes(each["whole"]["cpu"] for each in facts),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
-def _groups(training: Mapping[str, Any]) -> dict[str, str]:
-    """The group of each case that was scored, where cases are grouped."""
-    pattern = training["asked"]["group_by"]
-    cases = [Case(each["case"], (), None) for each in training["evaluation"]["cases"]]
-    return {case.id: str(case.group) for case in group_cases(cases, pattern)} if pattern else {}
+def _minutes(seconds: Iterable[float | None]) -> str:
+    """The mean over trainings."""
+    known = [each / 60 for each in seconds if each is not None]
+    return f"{mean(known):.1f}" if known else "–"
 
 
-def _each(values: Any) -> str:
+def _each(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
 
 
-def _answers(sides: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], groups: Mapping[str, str]) -> list[str]:
-    """c2fnas beside each other side, trainings as the unit of evidence."""
-    found = {
-        side: {(each["asked"]["fold"], each["seed"]): Evaluation.from_json(each["evaluation"]) for each in trainings}
-        for side, trainings in sides
-    }
-    if "c2fnas" not in found:
-        return []
-    sentences = [
-        sentence
-        for side, trainings in found.items()
-        if side != "c2fnas"
-        for sentence in paired((TITLES["c2fnas"], found["c2fnas"]), (TITLES[side], trainings), groups=groups).sentences
-    ]
-    return ["## Answers", "", *(f"- {sentence}" for sentence in sentences), ""] if sentences else []
+def _listed(lines: Iterable[str]) -> list[str]:
+    """Lines with an empty one after them, where there are any."""
+    found = [*lines]
+    return [*found, ""] if found else []
 
 
-def _machines(kept: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
+def _machines(kept: Sequence[Json]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for each in kept:
-        capability = "" if each["capability"] == "all" else f"; as on {each['capability'].upper()}"
-        found.setdefault(f"{each['machine']}{capability}", set()).add(TITLES[each["side"]])
+        variables = [(name, each["asked"][name.lower()]) for name in VARIABLES]
+        chosen = [f"{name}={value}" for name, value in variables if value]
+        about = "; ".join([each["machine"], *chosen, *_own_code(each["facts"])])
+        found.setdefault(about, set()).add(TITLES[each["side"]])
     return found
+
+
+def _own_code(facts: Json) -> list[str]:
+    """The code of a peer that the machine's line does not name: its environment, or its templates."""
+    versions, templates = facts.get("versions", {}), facts.get("templates")
+    own = [f"{name} {versions[name]}" for name in ("nnunetv2", "torch")] if "nnunetv2" in versions else []
+    if templates:
+        own.append(f"templates of {templates['commit'] or 'no commit'}, SHA-256 {templates['sha256'][:12]}")
+    return [", ".join(own)] if own else []
+
+
+def _changed(kept: Sequence[Json]) -> list[str]:
+    """A warning for each training in whose time the code became another commit's."""
+    return [
+        f"- Warning: {TITLES[each['side']]}, seed {each['seed']}: began with commit {each['commit']['began']}, and the "
+        f"code was that of {each['commit']['ended']} at its end."
+        for each in kept
+        if each["commit"]["began"] != each["commit"]["ended"]
+    ]
