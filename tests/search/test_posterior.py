@@ -189,3 +189,25 @@ def test_first_rungs_inform_the_finalists() -> None:
         with_them, without = (path_posterior(finalists, scores.tolist(), each).mean for each in (first, None))
         gains.append(np.corrcoef(with_them, true[places])[0, 1] - np.corrcoef(without, true[places])[0, 1])
     assert np.mean(gains) > 0.05
+
+
+def test_own_parts_of_untrained_candidates_may_be_left_out_of_the_same_draws() -> None:
+    posterior = ScoreModel(codes()).posterior([0, 5, 5, 30], [0.70, 0.90, 0.91, 0.72])
+    every, known = posterior.paired_draws(np.random.default_rng(0), 300)
+    for own, expected in (("all", every), ("known", known)):
+        assert (posterior.draws(np.random.default_rng(0), 300, own=own) == expected).all()  # type: ignore[arg-type]
+    same = (every == known).all(axis=0)
+    assert np.flatnonzero(same).tolist() == [0, 5, 30]
+    assert (known.std(axis=0) <= every.std(axis=0) + 1e-4).all()
+    none = posterior.draws(np.random.default_rng(0), 300, own="none")
+    assert not np.isclose(none[:, 5], known[:, 5]).all()
+
+
+def test_the_noise_of_seeds_is_drawn_around_what_is_expected_of_it() -> None:
+    rng = np.random.default_rng(0)
+    scores = [0.8 + 0.004 * float(rng.standard_normal()) for _ in range(60)]
+    posterior = ScoreModel(codes()).posterior([*range(20)] * 3, scores)
+    drawn = posterior.noise_draws(rng, 4000)
+    assert np.mean(drawn) == pytest.approx(posterior.seed_noise, rel=0.03)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert low < 0.004 < high

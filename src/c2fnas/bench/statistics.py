@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from c2fnas.bench.rows import Row
 from c2fnas.search.clusters import TopologyCluster
+from c2fnas.search.posterior import tempered
 from c2fnas.search.ranks import pooled_sd
 from c2fnas.space.topology import Topology
 
@@ -25,16 +26,26 @@ class Estimate:
 
 
 def seed_noise(rows: Sequence[Row]) -> float | None:
-    """Return the standard deviation of Dice between trainings of a topology, or None if none was repeated."""
+    """Return the standard deviation of Dice between trainings of a topology, or None if none was repeated.
+
+    A collapsed training counts as in the model of a search, see :func:`c2fnas.search.posterior.tempered`: its own Dice
+    would be most of the noise.
+    """
     return pooled_sd(list(_by_topology(rows).values()))
 
 
 def _by_topology(rows: Sequence[Row]) -> dict[Topology, list[float]]:
     groups: dict[Topology, list[float]] = {}
-    for row in rows:
-        if row.dice is not None:
-            groups.setdefault(row.topology, []).append(row.dice)
+    for row, dice in _scored(rows):
+        groups.setdefault(row.topology, []).append(dice)
     return groups
+
+
+def _scored(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+    """The rows that have a Dice, with it, collapsed ones raised."""
+    known = [(row, row.dice) for row in rows if row.dice is not None]
+    dice = tempered(np.array([dice for _, dice in known], dtype=float)).tolist()
+    return [(row, value) for (row, _), value in zip(known, dice, strict=True)]
 
 
 def distance_correlation(scores: Mapping[Topology, float], *, resamples: int = 1000, seed: int = 0) -> Estimate:
@@ -130,9 +141,8 @@ def common_seed_share(rows: Sequence[Row], *, resamples: int = 1000, seed: int =
     """
     seeds = {row.seed for row in rows}
     found: dict[Topology, dict[int, float]] = {}
-    for row in rows:
-        if row.dice is not None:
-            found.setdefault(row.topology, {})[row.seed] = row.dice
+    for row, dice in _scored(rows):
+        found.setdefault(row.topology, {})[row.seed] = dice
     whole = np.array([[own[each] for each in sorted(seeds)] for own in found.values() if own.keys() == seeds])
     if len(whole) < 2 or len(seeds) < 2:
         raise ValueError(

@@ -77,8 +77,7 @@ def standing(
     """
     posterior, topologies = model.given(trainings), model.topologies
     seeds = (seed, len(trainings))
-    draws = posterior.draws(np.random.default_rng(seeds), DRAWS)
-    told = posterior.draws(np.random.default_rng(seeds), DRAWS, own="known")  # the same draws, but for own parts
+    draws, told = posterior.paired_draws(np.random.default_rng(seeds), DRAWS)
     usable = np.array([topology not in failed for topology in topologies])
     trained = {topology for topology, _ in trainings}
     cheap = np.array([costs[topology] for topology in topologies])

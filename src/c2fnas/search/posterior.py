@@ -198,9 +198,13 @@ class Posterior:
         A candidate without its ``own`` part has what its features alone tell. Of one that no score tells of, nobody
         can know more before it is trained.
         """
-        numbers = rng.multinomial(count, self._weights)
-        parts = [self._draws(fit, rng, number, own) for fit, number in zip(self._fits, numbers, strict=True) if number]
-        return np.concatenate(parts)
+        known, rest = self._drawn(rng, count, own != "none")
+        return known + rest if own == "all" else known
+
+    def paired_draws(self, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+        """Return :meth:`draws` with the own parts of all, and the same with those of the known alone."""
+        known, rest = self._drawn(rng, count, own=True)
+        return known + rest, known
 
     def noise_draws(self, rng: np.random.Generator, count: int) -> Array:
         """Return standard deviations between trainings of a candidate drawn from the posterior, ``[count]``."""
@@ -208,7 +212,14 @@ class Posterior:
         variances = np.array([fit.variance for fit in self._fits])[rng.choice(len(self._fits), count, p=self._weights)]
         return np.sqrt(variances * (shape - 0.5) / rng.gamma(shape, size=count))
 
-    def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: Own) -> Array:
+    def _drawn(self, rng: np.random.Generator, count: int, own: bool) -> tuple[Array, Array]:
+        """Draws without the own parts of those that no score tells of, and these parts."""
+        numbers = rng.multinomial(count, self._weights)
+        parts = [self._draws(fit, rng, number, own) for fit, number in zip(self._fits, numbers, strict=True) if number]
+        known, rest = zip(*parts, strict=True)
+        return np.concatenate(known), np.concatenate(rest)
+
+    def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: bool) -> tuple[Array, Array]:
         """Functions of the prior, corrected by what the scores say of them (Matheron's rule)."""
         told = self._candidates
         shape = SHAPE + len(told) / 2
@@ -216,15 +227,16 @@ class Posterior:
         shared, particular = self._model.prior_draws(fit.scales, rng, count)
         shared += math.sqrt(FLAT) * rng.standard_normal((count, 1))
         seen = (shared + particular)[:, told] + rng.standard_normal((count, len(told)))
-        scales = replace(fit.scales, own=0.0) if own == "none" else fit.scales
+        scales = fit.scales if own else replace(fit.scales, own=0.0)
         cross = self._model.covariance(scales, self._model.candidates, told)
-        has_own = np.full(len(self._model), own == "all")
-        has_own[told] = own != "none"
-        prior = shared + np.where(has_own, particular, 0.0)
-        found = sigma * prior + (fit.residual - sigma * seen) @ fit.inverse @ cross.T
+        rest = sigma * particular
+        found = sigma * shared + (fit.residual - sigma * seen) @ fit.inverse @ cross.T
+        if own:
+            found[:, told] += rest[:, told]  # the same for one that is told of twice
+        rest[:, told if own else slice(None)] = 0.0
         if not len(told):  # the level is unknown, and matters to nobody
             found -= found.mean(axis=1, keepdims=True)
-        return found + self._level + self._model.guess(fit.factor)
+        return found + self._level + self._model.guess(fit.factor), rest
 
     def _fitted(self, centred: Array) -> list[_Fit]:
         """The fits under all variances and factors of the guess."""
