@@ -267,10 +267,12 @@ def test_the_text_and_the_json_of_a_simulation_agree() -> None:
     assert value["budget"]["evaluations"] == min(50, len(TOPOLOGIES) // 2)
 
 
-def test_the_best_by_a_linear_model_is_that_of_scikit_learn() -> None:
-    from sklearn.linear_model import Ridge
-
-    table = TopologyTable.shipped()
-    codes, dice = [topology.code for topology in table], [result.dice for result in table.values()]
-    predicted = Ridge(alpha=1.0).fit(codes, dice).predict(codes)
-    assert table.predicted_best == [*table][int(predicted.argmax())]
+def test_the_best_is_the_models_whatever_one_training_says() -> None:
+    """Where the code says all, one of the truly best, though one training of it collapsed and another's was lucky."""
+    true = {each: 0.8 + 0.01 * (each.code[0] - each.code[-3]) for each in TOPOLOGIES}
+    best = [each for each in TOPOLOGIES if true[each] == max(true.values())]
+    rng = np.random.default_rng(0)
+    dice = {(each, seed): true[each] + 0.006 * float(rng.standard_normal()) for each in TOPOLOGIES for seed in range(3)}
+    dice[best[0], 1], dice[TOPOLOGIES[7], 0] = 0.1, 0.9
+    assert TOPOLOGIES[7] not in best
+    assert table_of([row(each, value, seed=seed) for (each, seed), value in dice.items()]).predicted_best in best

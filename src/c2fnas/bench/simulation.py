@@ -12,7 +12,7 @@ from c2fnas.bench.comparison import Budget, Comparison, Contender, compare, diff
 from c2fnas.bench.intervals import Interval
 from c2fnas.bench.statistics import Estimate, cluster_share, distance_correlation, seed_noise
 from c2fnas.bench.table import TopologyTable
-from c2fnas.bench.worlds import TRUTHS, Truth, draw_worlds, space_of
+from c2fnas.bench.worlds import TRUTHS, Truth, draw_worlds
 from c2fnas.errors import UserError
 from c2fnas.search.choice import make_searcher
 from c2fnas.search.clusters import cluster_topologies
@@ -219,7 +219,7 @@ def simulate(
             make_searcher(Entry.parse(name).sampler, clusters, seed=0)
         except ValueError as error:
             raise UserError(f"--samplers {error}.") from error
-    spread, space = seed_noise(table.rows), space_of(table)
+    spread, space = seed_noise(table.rows), table.space
     budget = Budget(
         evaluations=min(evaluations or max(1, min(MOST, len(space) // 2)), len(space)),
         workers=workers,

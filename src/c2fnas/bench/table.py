@@ -14,6 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.clusters import TopologyCluster
+from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 
 
@@ -118,16 +119,19 @@ class TopologyTable(Mapping[Topology, Result]):
         return [columns(row) for row in self.rows]
 
     @cached_property
+    def space(self) -> tuple[Topology, ...]:
+        """All topologies of the space that the table is of, trained or not."""
+        one = next(iter(self))
+        return SearchSpace(cells=one.cells, downsamplings=one.downsamplings).topologies()
+
+    @cached_property
     def predicted_best(self) -> Topology:
-        """The topology of the table that a ridge regression on codes calls best.
+        """The topology of the table of which :meth:`predicted` expects most.
 
         A single training's Dice is mostly noise; the model knows all of them (docs/decisions/0102).
         """
-        codes = np.array([topology.code for topology in self], dtype=float)
-        dice = np.array([result.dice or 0.0 for result in self.values()])
-        centred = codes - codes.mean(0)
-        weights = np.linalg.solve(centred.T @ centred + np.eye(codes.shape[1]), centred.T @ (dice - dice.mean()))
-        return list(self)[int(np.argmax(codes @ weights))]
+        expected = self.predicted(self.space)
+        return max(self, key=lambda topology: expected[topology])
 
     def predicted(self, topologies: Sequence[Topology]) -> dict[Topology, float]:
         """Return the Dice that a Bayesian linear model of all trainings expects of ``topologies``, in the table or not.

@@ -10,7 +10,6 @@ from c2fnas.bench.replays import Measurement
 from c2fnas.bench.rows import Row
 from c2fnas.bench.table import TopologyTable
 from c2fnas.search.bayesian import TopologyModel
-from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 
 World = dict[Topology, Measurement]
@@ -23,12 +22,6 @@ TRUTHS: dict[Truth, str] = {
 """Models of a table from which its worlds may be drawn."""
 KEPT = 0.75
 """The share of a table's topologies that a resampled one has, with all their seeds."""
-
-
-def space_of(table: TopologyTable) -> tuple[Topology, ...]:
-    """Return all topologies of the space that a table is of."""
-    one = next(iter(table))
-    return tuple(SearchSpace(cells=one.cells, downsamplings=one.downsamplings).topologies())
 
 
 def draw_worlds(
@@ -53,7 +46,7 @@ def draw_worlds(
     Returns:
         The first world of every table, then the second ones, and so on.
     """
-    topologies, seconds = space_of(table), _seconds(table.rows, space_of(table))
+    topologies, seconds = table.space, _seconds(table.rows, table.space)
     model = TopologyModel(topologies, "linear" if truth == "linear" else "gp")
     found: list[list[World]] = []
     for number in range(tables):
