@@ -30,7 +30,7 @@ def test_an_interval_holds_the_mean_of_all_tables() -> None:
     for _ in range(300):
         table = rng.exponential(1.0, 96)
         kept = [rng.permutation(table)[: round(KEPT * 96)].mean() for _ in range(50)]
-        values = np.array(kept)[:, None] + rng.normal(0, 0.2, (50, 6))
+        values = np.array(kept)[:, None] + rng.normal(0, 0.1, (50, 6))
         band = over_tables(values)
         held += bool(band.low <= 1.0 <= band.high)
     assert 0.88 <= held / 300 <= 0.995
@@ -44,3 +44,13 @@ def test_a_ratio_is_that_of_the_means() -> None:
     value, low, high = ratio_over_tables(0.5 * other + rng.normal(0, 0.1, other.shape), other)
     assert low < value < high
     assert 0.4 < low < 0.5 < high < 0.6
+
+
+def test_luck_of_searches_alone_is_no_difference_of_tables() -> None:
+    """Worlds differ, tables do not: with more worlds the interval closes, and its middle half is never far too wide."""
+    rng = np.random.default_rng(3)
+    for worlds, most in ((2, 0.5), (20, 0.16), (200, 0.05)):
+        halves = [
+            float(band.high - band.mean) for band in (over_tables(rng.normal(0, 1, (50, worlds))) for _ in range(40))
+        ]
+        assert np.median(halves) < most

@@ -127,6 +127,26 @@ def test_a_choice_by_the_posterior_is_made_from_the_first_network_on() -> None:
     assert found.by_networks.mean[0] < 0.5
 
 
+def test_tables_are_as_many_as_every_sampler_has_two_searches_of() -> None:
+    table = table_of(TOPOLOGIES[::2], noise=0.002)
+    found = simulate(table, ["random", "bayesian@8"], evaluations=10, repetitions=60, slow_repetitions=6)
+    assert found.budget.tables == 3
+    assert found.against_algorithm1 == {}
+    mean, low, high = found.less_than_random["bayesian@8"]
+    assert low < mean < high
+    worlds = draw_worlds(table, tables=4, draws=1)
+    with pytest.raises(ValueError, match="2 searches are fewer than 4 tables"):
+        compare(worlds, CLUSTERS, ["bayesian"], Budget(8, repetitions=8, slow_repetitions=2, tables=4))
+
+
+def test_a_prior_of_another_space_is_refused() -> None:
+    table = table_of(TOPOLOGIES[::2], noise=0.002)
+    with pytest.raises(UserError, match=r"hippocampus\.csv: shares no topology with the space of table\.csv"):
+        simulate(table, ["random"], prior=TopologyTable.shipped(), repetitions=4)
+    own = simulate(table, ["bayesian@8"], prior=table, evaluations=8, slow_repetitions=4)
+    assert "The model begins with table.csv." in own.text()
+
+
 def test_more_networks_than_a_search_has_are_refused() -> None:
     with pytest.raises(UserError, match="random@80: a search here has 12 networks"):
         simulate(TopologyTable.shipped(), ["random@80"], evaluations=12, repetitions=1)

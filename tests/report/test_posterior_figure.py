@@ -18,7 +18,7 @@ def posterior(tmp_path: Path) -> PosteriorSummary:
         {"code": [1, 1, 0], "macs": 9, "scores": [0.82, 0.84], "mean": 0.82, "deviation": 0.005},
         {"code": [1, 0, 0], "macs": 4, "scores": [0.81], "mean": 0.815, "deviation": 0.006},
     ]
-    known = {"margin": 0.01, "answer": [1, 0, 0], "doubt": 0.2, "gain": 0.004}
+    known = {"margin": 0.01, "answer": [1, 0, 0], "left": 0.1, "doubt": 0.2, "gain": 0.004}
     known |= {"spread": [0.01, 0.005, 0.02], "seed_noise": [0.006, 0.004, 0.009], "unused": 0, "saved": 0.0}
     write_json(tmp_path / "posterior.json", known | {"topologies": topologies})
     return PosteriorSummary.load(tmp_path / "posterior.json")

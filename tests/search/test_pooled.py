@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +37,12 @@ def searched(
     workers: int = 2,
     margin: float = 0.01,
     make: Callable[[int, int], Searcher] = bayesian,
+    model: TopologyModel = MODEL,
+    stopping: bool = False,
 ) -> tuple[list[Training], PooledSearch]:
-    """Drive a search to its end; the first to start is the first to end."""
+    """Drive a search to its end; the first to start is the first to end. ``stopping`` ends bad proposals early."""
     searcher, rng = make(seed, evaluations), np.random.default_rng(seed)
-    search = PooledSearch(searcher, MODEL, COSTS, Size(evaluations), margin=margin, seed=seed)
+    search = PooledSearch(searcher, model, COSTS, Size(evaluations), margin=margin, seed=seed)
     ended, running = list[Training](), list[Training]()
     while True:
         while len(running) < workers and (chosen := search.next([*ended, *running])) is not None:
@@ -50,11 +53,11 @@ def searched(
         topology, proposed = running[0].topology, running.pop(0).proposed
         true = truth(topology)
         score = None if true is None else float(np.clip(true + NOISE * rng.standard_normal(), 0, 1))
-        if proposed:
-            searcher.tell(topology, score)
-        elif score is not None and isinstance(searcher, Noting):
-            searcher.note(topology, score)
-        ended.append(Training(topology, proposed, "failed" if score is None else "succeeded", score))
+        state: Any = "failed" if score is None else "succeeded"
+        if stopping and proposed and score is not None and score < 0.8:
+            state = "stopped"
+        ended.append(Training(topology, proposed, state, score))
+        search.tell(ended[-1])
 
 
 def flat(topology: Topology) -> float:
@@ -94,7 +97,7 @@ def test_where_nothing_is_to_be_found_most_searches_end_early_at_the_noise_of_re
 
 
 def test_where_much_is_to_be_found_it_goes_on() -> None:
-    """Differences of seven times the margin: early ends before 12 trainings would be luck."""
+    """Topologies differ by up to twenty times the margin: no search of 24 trainings is content with fewer."""
     assert all(len(searched(sloped, 24, seed=seed, margin=0.002)[0]) == 24 for seed in range(4))
 
 
@@ -136,6 +139,53 @@ def test_failures_are_replaced_and_never_the_answer() -> None:
     ended, search = searched(lambda t: None if t in failing else sloped(t), 16, margin=0.002)
     assert sum(each.counts for each in ended) == 16
     assert search.standing(ended).answer not in failing
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_space_smaller_than_the_pilot_has_its_repeats_too(count: int) -> None:
+    """Two trainings of a topology, or of two, tell seeds from topologies; then what is close is trained again."""
+    few = TOPOLOGIES[::14][:count]
+    ended, search = searched(
+        sloped,
+        16,
+        make=lambda seed, n: RandomSearch(few, seed=seed, evaluations=n),
+        model=TopologyModel(few),
+        margin=0.002,
+    )
+    counted = Counter(each.topology for each in ended)
+    assert set(counted) == set(few)
+    assert sum(counted.values()) - count >= min(2, count)
+    assert search.standing(ended).answer in few
+
+
+def test_fewer_trainings_than_a_pilot_are_all_done() -> None:
+    for evaluations in range(1, 8):
+        ended, search = searched(sloped, evaluations, margin=0.002)
+        assert len(ended) == evaluations
+        assert search.standing(ended).answer is not None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_with_early_stopping_the_pilot_repeats_what_was_trained_to_its_end(workers: int) -> None:
+    for seed in range(6):
+        ended, _ = searched(sloped, 16, seed=seed, workers=workers, margin=0.002, stopping=True)
+        assert any(each.state == "stopped" for each in ended)
+        whole = Counter(each.topology for each in ended if each.whole)
+        assert whole.total() - len(whole) >= 2
+
+
+def test_a_searcher_that_waits_is_waited_for() -> None:
+    """One that proposes in generations has no proposal while a generation is under way."""
+
+    class Generations(RandomSearch):
+        def ask(self) -> Proposal | None:
+            waits = self.history.running and len(self.history.proposed) % 4 == 0
+            return None if waits else super().ask()
+
+    ended, _ = searched(
+        sloped, 24, workers=4, margin=0.002, make=lambda seed, n: Generations(TOPOLOGIES, seed=seed, evaluations=n)
+    )
+    assert sum(each.proposed for each in ended) >= Size(24).searched
 
 
 def test_any_searcher_is_answered_by_the_posterior() -> None:

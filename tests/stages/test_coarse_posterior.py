@@ -12,15 +12,19 @@ import pytest
 from coarse_run import Oracle, prepared_run
 from fine_run import Listener, phantoms
 
-from c2fnas.bench import TopologyTable
+from c2fnas.bench import Measurement, TopologyTable, replay_run
 from c2fnas.execution.job import Job
 from c2fnas.planning.schedule import saved_seconds
+from c2fnas.runs.config import EarlyStopping
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
+from c2fnas.search.bayesian import TopologyModel
+from c2fnas.search.pooled import Size
 from c2fnas.space.architecture import Architecture
+from c2fnas.space.topology import Topology
 from c2fnas.stages import settling
-from c2fnas.stages.coarse import search_topology
+from c2fnas.stages.coarse import new_searcher, search_topology
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +140,44 @@ def test_the_table_is_asked_but_on_its_own_data_or_where_it_is_switched_off(conf
     same = configured()
     same.__dict__["fingerprint"] = SimpleNamespace(signatures=["another", *cases[:40]])
     assert settling.table_guess(same) is None
+
+
+def test_a_replay_on_a_table_is_the_search_of_a_run(configured: Callable[..., Run]) -> None:
+    """One worker, no noise: the stage trains what the replay trains, in its order, and takes the same topology."""
+    run = configured(evaluations=16, table_prior=False)
+
+    def noiseless(job: Job) -> float:
+        return float(np.random.default_rng(tuple(job.payload["design"]["code"])).uniform(0.78, 0.82))
+
+    def dice(topology: Topology) -> float:
+        return float(np.random.default_rng(topology.code).uniform(0.78, 0.82))
+
+    found = search(run, Oracle(noiseless))
+    topologies = run.config.space.topologies()
+    macs = {each: run.cost(Architecture.uniform(each, width=run.width)).macs for each in topologies}
+    replayed = replay_run(
+        new_searcher(run),
+        TopologyModel(topologies),
+        {each: Measurement(dice(each), macs[each]) for each in topologies},
+        Size(16),
+        margin=run.config.margin,
+        seed=run.config.seed,
+    )
+    assert [topology for topology, *_ in entries(run)] == list(replayed.topologies)
+    assert found == replayed.answer
+
+
+def test_with_early_stopping_what_settles_the_answer_is_trained_to_its_end(configured: Callable[..., Run]) -> None:
+    run = configured(evaluations=16, early_stopping=EarlyStopping())
+    found = search(run, Oracle(differing))
+    trials = Ledger(run.folder.study, "coarse", read_only=True).trials()
+    settling = [trial for trial in trials if trial.extra["branch"] in ("again", "wanted")]
+    assert settling
+    assert all(trial.state == "succeeded" and not trial.rungs for trial in settling)
+    assert any(trial.state == "stopped" for trial in trials)
+    scored = [trial.architecture.topology for trial in trials if trial.score is not None]
+    assert len(scored) - len(set(scored)) >= 2
+    assert found in scored
 
 
 def test_any_sampler_may_be_answered_by_the_posterior(configured: Callable[..., Run]) -> None:

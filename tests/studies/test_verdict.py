@@ -29,6 +29,7 @@ from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.reporter import Silent
+from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import cost_of_references
 from c2fnas.space.architecture import Architecture
@@ -258,6 +259,16 @@ def test_cases_of_two_folds_are_paired_within_each_and_groups_are_drawn(
         assert reference.networks is None
     assert found.cases == 4
     assert judge(run, 1).references[0].networks is not None, "of one fold alone"
+
+
+def test_the_margin_is_the_runs_unless_another_is_asked_for(
+    judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
+    run.configure(with_values(run.config, {"margin": 0.003}))
+    for asked, expected in ((None, 0.003), (0.02, 0.02)):
+        found = judge(run, margin=asked)
+        assert {each.comparison.margin for each in found.references if each.comparison} == {expected}
 
 
 def test_a_fold_on_which_the_found_network_has_no_dice_is_left_out(

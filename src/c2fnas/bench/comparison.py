@@ -93,6 +93,11 @@ class Budget:
     tables: int = 1
     margin: float = MARGIN
 
+    def searches(self, entry: Entry) -> int:
+        """Return how often a search is repeated."""
+        slow = entry.sampler in SLOW or entry.rule in ("posterior", "cheapest")
+        return self.slow_repetitions if slow else self.repetitions
+
 
 def compare(
     worlds: Sequence[Table],
@@ -108,8 +113,11 @@ def compare(
     the posterior begin with, see :class:`c2fnas.search.TopologyModel`.
 
     Raises:
-        ValueError: an unknown sampler or rule.
+        ValueError: an unknown sampler or rule, or fewer searches than tables.
     """
+    least = min(budget.searches(Entry.parse(entry)) for entry in entries)
+    if least < budget.tables:
+        raise ValueError(f"{least} searches are fewer than {budget.tables} tables")
     networks = np.arange(1, budget.evaluations + 1)
     some = worlds[0].values()
     most = budget.evaluations * max(entry.cost for entry in some)
@@ -160,8 +168,7 @@ class _Player:
         self._model = TopologyModel(topologies, kind, guess)
 
     def replays(self) -> Iterator[Replay]:
-        budget, slow = self._budget, self._entry.sampler in SLOW or self._entry.rule == "posterior"
-        for seed in range(budget.slow_repetitions if slow else budget.repetitions):
+        for seed in range(self._budget.searches(self._entry)):
             yield self._chosen(self._worlds[seed % len(self._worlds)], seed)
 
     def _chosen(self, world: Table, seed: int) -> Replay:
@@ -203,7 +210,6 @@ def _contender(
     worlds: Sequence[Table],
     tables: int,
 ) -> Contender:
-    tables = min(tables, len(runs))
     each = len(runs) // tables
     mean_cost = float(np.mean([entry.cost for entry in worlds[0].values()]))
 

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2fnas.bench.worlds import KEPT
+from c2fnas.search.answer import Interval
 
 Array = NDArray[np.float64]
-Interval = tuple[float, float, float]
-"""A mean and the ends of its 95 % interval."""
 NORMAL = 1.96
 
 
@@ -29,7 +28,8 @@ def over_tables(values: Array, kept: float = KEPT) -> Band:
     A General Theory for Jackknife Variance Estimation, Annals of Statistics 17, 1989), the variance between them times
     kept to left out is that of another table. What differs within a table, by its worlds and the luck of searches, is
     taken off it, and counts as much as the number of worlds leaves of it. More worlds narrow the second part alone.
-    The variance between tables is taken a standard error larger than it looks, since it is not known well.
+    The variance between tables is taken a standard error larger than it looks, since it is not known well; with one
+    world of each table it cannot be told from luck.
 
     Args:
         values: ``[tables, worlds, ...]``; of one table, worlds alone differ.
@@ -45,7 +45,7 @@ def over_tables(values: Array, kept: float = KEPT) -> Band:
     within = values.var(axis=1, ddof=1).mean(axis=0) if worlds > 1 else np.zeros_like(mean)
     between = values.mean(axis=1).var(axis=0, ddof=1) if tables > 1 else np.zeros_like(mean)
     careful = 1 + np.sqrt(2 / max(1, tables - 1))
-    of_tables = np.maximum(careful * between - within / worlds, 0.0) * kept / (1 - kept)
+    of_tables = careful * np.maximum(between - within / worlds, 0.0) * kept / (1 - kept)
     half = NORMAL * np.sqrt(of_tables + within / (worlds * tables))
     return Band(mean, mean - half, mean + half)
 

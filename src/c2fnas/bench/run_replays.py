@@ -9,7 +9,7 @@ from c2fnas.bench.answers import EVERY
 from c2fnas.bench.replays import Replay, Table, best_of, observed
 from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.pooled import PooledSearch, Size, Training
-from c2fnas.search.searcher import Noting, Proposal, Searcher
+from c2fnas.search.searcher import Proposal, Searcher
 from c2fnas.space.topology import Topology
 
 
@@ -35,10 +35,15 @@ def replay_run(
         workers: networks that are trained at the same time.
         noise: standard deviation between trainings of one topology; each further one of a topology has its own.
         seed: of the noise and of the posterior's draws.
+
+    Raises:
+        ValueError: no worker.
     """
+    if workers < 1:
+        raise ValueError("a search needs at least one worker")
     costs = {topology: entry.cost for topology, entry in table.items()}
     search = PooledSearch(searcher, model, costs, size, margin=margin, seed=seed)
-    stage = _Stage(search, searcher, table, workers, noise, seed)
+    stage = _Stage(search, table, workers, noise, seed)
     while stage.start() or stage.end():
         pass
     return stage.replay()
@@ -47,10 +52,8 @@ def replay_run(
 class _Stage:
     """What is under way, and what has ended in its order."""
 
-    def __init__(
-        self, search: PooledSearch, searcher: Searcher, table: Table, workers: int, noise: float, seed: int
-    ) -> None:
-        self._search, self._searcher, self._table, self._workers = search, searcher, table, workers
+    def __init__(self, search: PooledSearch, table: Table, workers: int, noise: float, seed: int) -> None:
+        self._search, self._table, self._workers = search, table, workers
         self._first, self._noise, self._seed = observed(table, noise, seed), noise, seed
         self._begun = Counter[Topology]()
         self._busy: list[tuple[float, int]] = []
@@ -85,10 +88,7 @@ class _Stage:
             return False
         self._now, number = heappop(self._busy)
         _, training = self._running.pop(number)
-        if training.proposed:
-            self._searcher.tell(training.topology, training.score)
-        elif training.score is not None and isinstance(self._searcher, Noting):
-            self._searcher.note(training.topology, training.score)
+        self._search.tell(training)
         self._ended.append(training)
         self._times.append(self._now)
         if len(self._ended) < EVERY or len(self._ended) % EVERY == 0:

@@ -1,7 +1,7 @@
 """A whole simulation: searchers compared on a table, and how well distance of codes tells difference of Dice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,8 @@ MOST = 50
 """Networks of a search, as in the paper."""
 TABLES, DRAWS = 50, 20
 """Resampled tables, and worlds of each."""
+WORLDS = 2
+"""The fewest searches of a table: with one, luck cannot be told from what tables differ by."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def simulate(
         slow_repetitions: Searches of those that think longer, such as bayesian and tpe.
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: Model of the table from which worlds are drawn, see :func:`c2fnas.bench.draw_worlds`.
-        tables: Resampled tables.
+        tables: Resampled tables; fewer where some sampler has not two searches of each.
         prior: Table, such as one of another data set, that the model of a Bayesian search begins with, see
             :class:`c2fnas.search.TopologyModel`.
         on_contender: Called with the name of each sampler as it begins.
@@ -220,20 +222,24 @@ def simulate(
         except ValueError as error:
             raise UserError(f"--samplers {error}.") from error
     spread, space = seed_noise(table.rows), table.space
+    if prior is not None and not set(space) & set(prior):
+        raise UserError(f"{prior.path}: shares no topology with the space of {table.path}. Give a table of that space.")
     budget = Budget(
         evaluations=min(evaluations or max(1, min(MOST, len(space) // 2)), len(space)),
         workers=workers,
         repetitions=repetitions,
         slow_repetitions=slow_repetitions,
         noise=(spread or 0.0) if noise else 0.0,
-        tables=tables,
     )
+    least = min(budget.searches(Entry.parse(name)) for name in samplers)
+    budget = replace(budget, tables=max(1, min(tables, least // WORLDS)))
     beyond = [name for name in samplers if (Entry.parse(name).networks or 0) > budget.evaluations]
     if beyond and tuple(samplers) != SAMPLERS:
         raise UserError(f"--samplers {beyond[0]}: a search here has {budget.evaluations} networks. Ask for no more.")
     samplers = [name for name in samplers if name not in beyond]
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
-        worlds = draw_worlds(table, tables=tables, draws=max(1, min(DRAWS, repetitions // tables)), truth=truth)
+        draws = max(1, min(DRAWS, repetitions // budget.tables))
+        worlds = draw_worlds(table, tables=budget.tables, draws=draws, truth=truth)
         whole = cluster_topologies(space, clusters=len(clusters))
         guess = None if prior is None else prior.predicted(space)
         comparison = compare(worlds, whole, samplers, budget, on_contender, guess)

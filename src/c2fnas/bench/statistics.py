@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from c2fnas.bench.intervals import NORMAL
 from c2fnas.bench.rows import Row
 from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.posterior import tempered
@@ -74,7 +75,7 @@ def rank_agreement(
     """Estimate Spearman's correlation of two tables' Dice over the topologies that both have.
 
     Tables may be of another length of training, or of another data set: how well the one ranks for the other. Noise of
-    seeds lowers it; divided by the root of both tables' :func:`reliability` it is that of Dice without noise. The
+    seeds lowers it; divided by the root of the product of both :func:`reliability` it is that of Dice without it. The
     interval is that of Bonett and Wright, Sample Size Requirements for Estimating Pearson, Kendall and Spearman
     Correlations, Psychometrika 65, 2000; the p-value, one-sided, is of permutations.
 
@@ -105,7 +106,7 @@ def rank_agreement(
 def _correlation_interval(value: float, count: int) -> tuple[float, float]:
     """The 95 % interval of Spearman's correlation; half a step of what so few ranks can show is taken off a value."""
     inside = value * (1 - 6 / (count * (count**2 - 1)))
-    half = 1.96 * np.sqrt((1 + inside**2 / 2) / (count - 3))
+    half = NORMAL * np.sqrt((1 + inside**2 / 2) / (count - 3))
     return float(np.tanh(np.arctanh(inside) - half)), float(np.tanh(np.arctanh(inside) + half))
 
 
@@ -117,15 +118,18 @@ def reliability(rows: Sequence[Row], noise: float | None = None) -> float | None
         noise: between seeds; None: :func:`seed_noise` of the rows.
 
     Returns:
-        The share, or None where no topology was repeated and no noise is given.
+        The share, or None of fewer than two topologies, or where none was repeated and no noise is given.
     """
     noise = seed_noise(rows) if noise is None else noise
     if noise is None:
         return None
     groups = _by_topology(rows)
+    if len(groups) < 2:
+        return None
     means = np.array([np.mean(group) for group in groups.values()])
     of_seeds = noise**2 * float(np.mean([1 / len(group) for group in groups.values()]))
-    return max(0.0, 1 - of_seeds / float(means.var(ddof=1)))
+    spread = float(means.var(ddof=1))
+    return max(0.0, 1 - of_seeds / spread) if spread else 0.0
 
 
 def common_seed_share(rows: Sequence[Row], *, resamples: int = 1000, seed: int = 0) -> Estimate:

@@ -131,7 +131,7 @@ class TopologyTable(Mapping[Topology, Result]):
         A single training's Dice is mostly noise; the model knows all of them (docs/decisions/0102).
         """
         expected = self.predicted(self.space)
-        return max(self, key=lambda topology: expected[topology])
+        return max(self.scores, key=lambda topology: expected[topology])
 
     def predicted(self, topologies: Sequence[Topology]) -> dict[Topology, float]:
         """Return the Dice that a Bayesian linear model of all trainings expects of ``topologies``, in the table or not.

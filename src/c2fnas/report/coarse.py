@@ -36,7 +36,8 @@ class PosteriorSummary:
     Attributes:
         margin: a difference in Dice that does not matter.
         answer: the code of the topology that was taken.
-        doubt: probability that another topology is better by more than the margin.
+        left: probability that a topology is better by more than the margin than the one that the model wants.
+        doubt: the same of the one that was taken.
         gain: Dice by which the best topology is expected to be better.
         spread: standard deviation between topologies: expected, and the ends of its 95 % interval.
         seed_noise: standard deviation between trainings of a topology, likewise.
@@ -47,6 +48,7 @@ class PosteriorSummary:
 
     margin: float
     answer: tuple[int, ...]
+    left: float
     doubt: float
     gain: float
     spread: tuple[float, float, float]
@@ -68,8 +70,13 @@ class PosteriorSummary:
             topologies=tuple(sorted(topologies, key=lambda each: -each.mean)),
             spread=tuple(known["spread"]),
             seed_noise=tuple(known["seed_noise"]),
-            **{name: known[name] for name in ("margin", "doubt", "gain", "unused", "saved")},
+            **{name: known[name] for name in ("margin", "left", "doubt", "gain", "unused", "saved")},
         )
+
+    @property
+    def trainings(self) -> int:
+        """Trainings that have a Dice."""
+        return sum(len(each.scores) for each in self.topologies)
 
     @property
     def taken(self) -> TrainedTopology:

@@ -19,6 +19,7 @@ from pydantic import (
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
+from c2fnas.search.pooled import PILOT, SHARE
 from c2fnas.search.posterior import MARGIN
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
@@ -130,8 +131,8 @@ class CoarseConfig(Frozen):
     stride: Sides | None = None
     finalists: PositiveInt = 5
     choice: Choice = "observed"
-    settling: float = Field(default=0.25, ge=0, lt=1)
-    pilot: PositiveInt = 8
+    settling: float = Field(default=SHARE, ge=0, lt=1)
+    pilot: PositiveInt = PILOT
     table_prior: bool = True
 
     @field_validator("early_stopping", mode="before")

@@ -86,7 +86,7 @@ def standing(
     answer = cheapest_within(posterior, draws, cheap, among, margin) if trained else wanted
     leader = int(np.argmax(np.where(among, posterior.mean, -np.inf)))
     rival, rivalry = _rival(draws, leader, among)
-    best = told[:, usable].max(axis=1)
+    best = told[:, usable].max(axis=1, initial=0.0)
     return Standing(
         topologies[answer] if trained else None,
         topologies[wanted],
@@ -96,7 +96,7 @@ def standing(
         left=float((best - told[:, wanted] > margin).mean()),
         doubt=float((best - told[:, answer] > margin).mean()),
         gain=float((best - told[:, answer]).mean()),
-        spread=_interval(draws[:, usable].std(axis=1)),
+        spread=_interval(draws[:, usable].std(axis=1) if usable.any() else np.zeros(1)),
         seed_noise=_interval(posterior.noise_draws(np.random.default_rng((*seeds, 1)), DRAWS)),
         mean=dict(zip(topologies, posterior.mean.tolist(), strict=True)),
         deviation=dict(zip(topologies, draws.std(axis=0).tolist(), strict=True)),
@@ -106,9 +106,9 @@ def standing(
 def settling_training(found: Standing, trained: Counter[Topology]) -> Topology | None:
     """Return the topology to train next, by which the answer is settled; None where nothing is to be told apart.
 
-    What is wanted is trained first, where it is not. Then the leader, its likeliest rival or the answer is trained
-    again, whichever was trained least often, until no rival is better than the leader with a probability above
-    :data:`DOUBT`.
+    What is wanted is trained first, where it is not. Then, while a rival is better than the leader with a probability
+    above :data:`DOUBT`, the leader, the likeliest rival or the answer is trained again, whichever was trained least
+    often.
 
     Args:
         found: the standing.
@@ -116,11 +116,10 @@ def settling_training(found: Standing, trained: Counter[Topology]) -> Topology |
     """
     if not trained[found.wanted]:
         return found.wanted
-    if found.leader is None or found.answer is None or found.settled:
+    if found.rivalry <= DOUBT:
         return None
-    rivals = [found.rival] if found.rival is not None and found.rivalry > DOUBT else []
-    finalists = dict.fromkeys([found.leader, *rivals, found.answer])
-    return min(finalists, key=lambda topology: trained[topology]) if len(finalists) > 1 else None
+    finalists = [each for each in (found.leader, found.rival, found.answer) if each is not None]
+    return min(finalists, key=lambda topology: trained[topology])
 
 
 def cheapest_within(posterior: Posterior, draws: Array, costs: Array, among: NDArray[np.bool_], margin: float) -> int:

@@ -81,6 +81,7 @@ class BayesianSearch(AsynchronousSearcher):
         """Return the untrained topology with the highest of the scores drawn."""
         scores = self.history.scores
         (drawn,) = self._model.given([*scores.items(), *self._noted]).draws(rng, 1, own="known")
-        untrained = list(self.history.untrained)
+        noted = {topology for topology, _ in self._noted}
+        untrained = [each for each in self.history.untrained if each not in noted] or list(self.history.untrained)
         best = int(np.argmax(drawn[[self._model.places[topology] for topology in untrained]]))
         return untrained[best], None, "best" if scores else "initial"

@@ -16,7 +16,7 @@ from c2fnas.search.optuna_search import OptunaSearch, optuna_sampler
 from c2fnas.search.posterior import Kind
 from c2fnas.search.random_search import RandomSearch
 from c2fnas.search.regularised_evolution import RegularisedEvolution
-from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
+from c2fnas.search.searcher import Asked, Noting, Proposal, Searcher, Told
 from c2fnas.search.surrogate_evolution import SurrogateEvolution
 from c2fnas.space.topology import Topology
 
@@ -181,6 +181,10 @@ class _CheckedSearcher:
     def tell(self, topology: Topology, score: float | None) -> None:
         self._history.tell(topology, score)
         self._searcher.tell(topology, score)
+
+    def note(self, topology: Topology, score: float) -> None:
+        if isinstance(self._searcher, Noting):
+            self._searcher.note(topology, score)
 
     def replay(self, events: Iterable[Asked | Told]) -> None:
         listed = list(events)

@@ -11,13 +11,15 @@ from typing import Literal
 
 from c2fnas.search.answer import DOUBT, Standing, settling_training, standing
 from c2fnas.search.bayesian import TopologyModel
-from c2fnas.search.searcher import Proposal, Searcher
+from c2fnas.search.searcher import Noting, Proposal, Searcher
 from c2fnas.space.topology import Topology
 
 AGAIN, WANTED = "again", "wanted"
 """Origins of trainings that no searcher has proposed: of a topology with another seed, and of what the model wants."""
-PILOT_REPEATS = 2
-"""Topologies of the pilot that are trained twice: without them nothing tells seeds from topologies."""
+PILOT, PILOT_REPEATS = 8, 2
+"""Trainings of a pilot, and the topologies in it that are trained twice: nothing else tells seeds from topologies."""
+SHARE = 0.25
+"""The share of the trainings that is kept for those that settle the answer."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,18 @@ class Training:
     Attributes:
         proposed: false for one :data:`AGAIN` or :data:`WANTED`.
         state: ``stopped`` is one that early stopping has ended.
-        score: its Dice, where it succeeded.
+        score: its Dice where it succeeded; of one that was stopped, what the searcher is told.
     """
 
     topology: Topology
     proposed: bool
     state: Literal["running", "succeeded", "stopped", "failed"]
     score: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """True if it was trained to its end."""
+        return self.state == "succeeded"
 
     @property
     def counts(self) -> bool:
@@ -58,8 +65,8 @@ class Size:
     """
 
     evaluations: int
-    pilot: int = 8
-    share: float = 0.25
+    pilot: int = PILOT
+    share: float = SHARE
 
     @property
     def has_pilot(self) -> bool:
@@ -106,32 +113,45 @@ class PooledSearch:
         Args:
             trainings: of the search: those that have ended in order of their ends, and then those under way.
         """
-        counted = Counter(each.topology for each in trainings if each.counts)
-        if counted.total() >= self._size.evaluations:
+        counted = [each for each in trainings if each.counts]
+        if len(counted) >= self._size.evaluations:
             return None
-        proposed = sum(each.proposed and each.counts for each in trainings)
-        again = self._pilot_repeat(trainings, counted, proposed)
-        if again is not None:
-            return again
+        proposed = sum(each.proposed for each in counted)
+        repeat = self._pilot_repeat(counted)
+        if repeat is not None and proposed >= min(self._size.pilot - PILOT_REPEATS, self._size.searched):
+            return repeat
         ends = self.nothing_left(trainings)
-        if proposed < self._size.searched and not ends and (proposal := self._searcher.ask()) is not None:
-            return proposal
-        if not any(each.state == "succeeded" for each in trainings):
+        if proposed < self._size.searched and not ends:
+            proposal = self._searcher.ask()
+            if proposal is not None or any(each.proposed and each.state == "running" for each in counted):
+                return proposal  # a searcher without one may wait for what is under way
+            if repeat is not None:
+                return repeat  # it has no more: the space is smaller than the pilot
+        if not any(each.whole for each in trainings):
             return None
-        whole = Counter(each.topology for each in trainings if each.counts and each.state != "stopped")
-        settling = settling_training(self.standing(trainings), whole)
+        found = self.standing(trainings)
+        if ends and found.settled:
+            return None
+        settling = settling_training(found, Counter(each.topology for each in counted if each.state != "stopped"))
         return self._searcher.ask() if settling is None and not ends else settling
+
+    def tell(self, training: Training) -> None:
+        """Tell the searcher of a training that has ended, or let it note one that it has not proposed, if it can."""
+        if training.proposed:
+            self._searcher.tell(training.topology, training.score)
+        elif training.score is not None and isinstance(self._searcher, Noting):
+            self._searcher.note(training.topology, training.score)
 
     def nothing_left(self, trainings: Sequence[Training]) -> bool:
         """True if, after the pilot, nothing above the margin is left to win."""
-        ended = sum(each.state in ("succeeded", "stopped") for each in trainings)
-        return ended >= self._size.pilot and self.standing(trainings).left <= DOUBT
+        succeeded = sum(each.whole for each in trainings)
+        return succeeded >= self._size.pilot and self.standing(trainings).left <= DOUBT
 
     def standing(self, trainings: Sequence[Training]) -> Standing:
         """Return what the trainings that have ended say."""
         ended = sum(each.state != "running" for each in trainings)
         if self._known is None or self._known[0] != ended:
-            scored = [(each.topology, each.score) for each in trainings if each.score is not None]
+            scored = [(each.topology, each.score) for each in trainings if each.whole and each.score is not None]
             failed = {each.topology for each in trainings if each.state == "failed"}
             found = standing(
                 self._model,
@@ -144,13 +164,10 @@ class PooledSearch:
             self._known = ended, found
         return self._known[1]
 
-    def _pilot_repeat(
-        self, trainings: Sequence[Training], counted: Counter[Topology], proposed: int
-    ) -> Topology | None:
-        """The topology that the pilot trains again now, or None."""
-        size, repeats = self._size, counted.total() - len(counted)
-        enough = size.has_pilot and proposed >= min(size.pilot - PILOT_REPEATS, size.searched)
-        if not enough or repeats >= PILOT_REPEATS:
+    def _pilot_repeat(self, counted: Sequence[Training]) -> Topology | None:
+        """The topology that the pilot trains again; None without a pilot, or where it has its repeats."""
+        whole = Counter(each.topology for each in counted if each.state != "stopped")
+        if not self._size.has_pilot or whole.total() - len(whole) >= PILOT_REPEATS:
             return None
-        ended = (each.topology for each in trainings if each.state in ("succeeded", "stopped"))
-        return next((topology for topology in ended if counted[topology] == 1), None)
+        ended = (each.topology for each in counted if each.whole)
+        return next((topology for topology in ended if whole[topology] == 1), None)

@@ -71,7 +71,8 @@ class _CoarseSearch:
         self._searcher.replay(_history(self._ledger))
         if self._settling is not None:
             for trial in self._ledger.completed():
-                self._settling.note(trial)
+                if not is_proposal(trial):
+                    self._settling.tell(trial)
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
         self._in_a_row, self._most = 0, MOST_FAILURES
@@ -186,11 +187,10 @@ class _CoarseSearch:
         self._finalists = forget_weights(self._run, self._ledger, [*self._finalists, ended])
 
     def _tell(self, ended: Trial) -> None:
-        """Tell the searcher of what it has proposed, and let it note the rest."""
-        if is_proposal(ended):
+        if self._settling is None:
             self._searcher.tell(ended.architecture.topology, ended.evidence)
-        elif self._settling is not None:
-            self._settling.note(ended)
+        else:
+            self._settling.tell(ended)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""

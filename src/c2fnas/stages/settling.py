@@ -17,7 +17,7 @@ from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.pooled import AGAIN, WANTED, PooledSearch, Size, Training
 from c2fnas.search.posterior import Kind
-from c2fnas.search.searcher import Noting, Proposal, Searcher
+from c2fnas.search.searcher import Proposal, Searcher
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 
@@ -27,7 +27,6 @@ class Settling:
 
     def __init__(self, run: Run, ledger: Ledger, searcher: Searcher) -> None:
         self._run, self._ledger, self._config = run, ledger, run.config.coarse
-        self._searcher = searcher
         whole = TopologyCluster(0, tuple(sorted(run.config.space.topologies())))
         topologies = [each for cluster in feasible_clusters(run, [whole]) for each in cluster.topologies]
         kind: Kind = "gp" if self._config.sampler == "bayesian-gp" else "linear"
@@ -49,10 +48,9 @@ class Settling:
         """Return what is known now."""
         return self._search.standing(self._trainings())
 
-    def note(self, trial: Trial) -> None:
-        """Let the searcher learn of a training that it has not proposed, if it can."""
-        if isinstance(self._searcher, Noting) and not is_proposal(trial) and trial.score is not None:
-            self._searcher.note(trial.architecture.topology, trial.score)
+    def tell(self, trial: Trial) -> None:
+        """Tell the searcher of a training that has ended."""
+        self._search.tell(_training(trial))
 
     def entry_of(self, topology: Topology) -> dict[str, Any]:
         """Return the ledger's entry of a training of a topology: its seed, the run's at first, and its origin."""
@@ -81,6 +79,7 @@ class Settling:
         return {
             "margin": self._run.config.margin,
             "answer": list(answer.code),
+            "left": found.left,
             "doubt": found.doubt,
             "gain": found.gain,
             "spread": list(found.spread),
@@ -112,7 +111,7 @@ def is_proposal(trial: Trial) -> bool:
 
 def _training(trial: Trial) -> Training:
     state = "running" if trial.state == "interrupted" else trial.state
-    return Training(trial.architecture.topology, is_proposal(trial), state, trial.score)
+    return Training(trial.architecture.topology, is_proposal(trial), state, trial.evidence)
 
 
 def table_guess(run: Run) -> Mapping[Topology, float] | None:
