@@ -29,7 +29,6 @@ from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.reporter import Silent
-from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import cost_of_references
 from c2fnas.space.architecture import Architecture
@@ -266,8 +265,8 @@ def test_the_margin_is_the_runs_unless_another_is_asked_for(
 ) -> None:
     run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
     run.configure(with_values(run.config, {"margin": 0.003}))
-    for asked, expected in ((None, 0.003), (0.02, 0.02)):
-        found = judge(run, margin=asked)
+    for margin, expected in ((None, 0.003), (0.02, 0.02)):
+        found = judge(run, margin=margin)
         assert {each.comparison.margin for each in found.references if each.comparison} == {expected}
 
 
