@@ -235,8 +235,9 @@ def test_an_unknown_topology_names_the_nearest_and_an_unknown_seed_those_there_a
 def test_the_shipped_table_is_whole() -> None:
     """Rows and costs are as decision 0023 says, and each topology lies in its cluster of the whole space."""
     table = TopologyTable.shipped()
-    planned = planned_trainings(SearchSpace(), per_cluster=12)
-    assert {(each.cluster, *each.key) for each in table.rows} == set(planned)
+    thrice = planned_trainings(SearchSpace(), per_cluster=12, repeated=12, seeds=3)
+    twice = planned_trainings(SearchSpace(), per_cluster=24, repeated=24, seeds=2)
+    assert {(each.cluster, *each.key) for each in table.rows} == {*thrice, *twice}
     assert table.iterations == 100
     for topology, result in table.items():
         cost = network_cost(
@@ -267,12 +268,14 @@ def test_the_text_and_the_json_of_a_simulation_agree() -> None:
     assert value["budget"]["evaluations"] == min(50, len(TOPOLOGIES) // 2)
 
 
-def test_the_best_is_the_models_whatever_one_training_says() -> None:
-    """Where the code says all, one of the truly best, though one training of it collapsed and another's was lucky."""
+def test_a_model_of_all_trainings_knows_the_best_whatever_one_training_says() -> None:
+    """Where the code says all, though one training of it collapsed and another's was lucky."""
     true = {each: 0.8 + 0.01 * (each.code[0] - each.code[-3]) for each in TOPOLOGIES}
     best = [each for each in TOPOLOGIES if true[each] == max(true.values())]
     rng = np.random.default_rng(0)
     dice = {(each, seed): true[each] + 0.006 * float(rng.standard_normal()) for each in TOPOLOGIES for seed in range(3)}
     dice[best[0], 1], dice[TOPOLOGIES[7], 0] = 0.1, 0.9
+    table = table_of([row(each, value, seed=seed) for (each, seed), value in dice.items()])
+    expected = table.predicted(table.space)
     assert TOPOLOGIES[7] not in best
-    assert table_of([row(each, value, seed=seed) for (each, seed), value in dice.items()]).predicted_best in best
+    assert max(expected, key=lambda each: expected[each]) in best

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from c2fnas.bench.table import TopologyTable
-from c2fnas.planning.default import default_operations, default_topology
+from c2fnas.planning.default import BEST, default_operations, default_topology
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
@@ -19,8 +19,8 @@ def run(*cases: str, space: SearchSpace = SearchSpace()) -> SimpleNamespace:
 def test_it_is_the_tables_but_on_the_tables_own_data() -> None:
     table = TopologyTable.shipped()
     own = table.setting["cases"]
-    assert default_topology(run("other", "data"))[0] == table.predicted_best
-    assert default_topology(run("other", "data", own[0]))[0] == table.predicted_best, "one alike may be chance"
+    assert default_topology(run("other", "data"))[0] == BEST
+    assert default_topology(run("other", "data", own[0]))[0] == BEST, "one alike may be chance"
     for some in (own, own[:5], ("other", *own[3:5])):
         topology, source = default_topology(run(*some))
         assert topology == PAPER.topology
@@ -35,5 +35,11 @@ def test_of_another_space_it_is_the_middle_one() -> None:
 
 def test_the_papers_topology_has_the_papers_operations() -> None:
     assert default_operations(PAPER.topology) == PAPER.operations
-    other = TopologyTable.shipped().predicted_best
-    assert set(default_operations(other)) == {Operation.CONV3D}
+    assert set(default_operations(BEST)) == {Operation.CONV3D}
+
+
+def test_of_the_default_the_table_expects_as_much_as_of_any_other() -> None:
+    table = TopologyTable.shipped()
+    expected = table.predicted(table.space)
+    assert expected[BEST] > max(expected[each] for each in table) - 0.001
+    assert expected[BEST] > max(expected.values()) - 0.002

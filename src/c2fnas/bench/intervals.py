@@ -37,7 +37,7 @@ def over_tables(values: Array, kept: float = KEPT) -> Band:
 
     >>> rng = np.random.default_rng(0)
     >>> band = over_tables(rng.normal(1.0, 0.1, (40, 1)) + rng.normal(0.0, 0.3, (40, 500)))
-    >>> 0.1 * 3**0.5 < float(band.high - band.mean) / 1.96 < 0.25
+    >>> 0.1 < float(band.high - band.mean) / 1.96 < 0.3
     True
     """
     tables, worlds = values.shape[:2]
