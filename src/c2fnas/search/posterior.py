@@ -140,13 +140,43 @@ class ScoreModel:
 
 
 @dataclass(frozen=True)
+class _Told:
+    """Scores, gathered by candidate: their means say all that they say, with the noise that is within candidates.
+
+    Attributes:
+        candidates: each once.
+        counts: its scores.
+        means: of them.
+        within: sum of squares about the means.
+    """
+
+    candidates: NDArray[np.int64]
+    counts: Array
+    means: Array
+    within: float
+
+    @classmethod
+    def of(cls, candidates: NDArray[np.int64], scores: Array) -> "_Told":
+        """Gather ``scores`` of ``candidates``, which may repeat."""
+        unique, places = np.unique(candidates, return_inverse=True)
+        counts = np.bincount(places, minlength=len(unique)).astype(float)
+        means = np.bincount(places, scores, len(unique)) / counts
+        return cls(unique, counts, means, float(((scores - means[places]) ** 2).sum()))
+
+    @property
+    def shape(self) -> float:
+        """Of the inverse gamma posterior of the noise's variance."""
+        return SHAPE + float(self.counts.sum()) / 2
+
+
+@dataclass(frozen=True)
 class _Fit:
     """The posterior under given variances and factor of the guess.
 
     Attributes:
         evidence: logarithm of the marginal likelihood and of the prior weight.
-        residual: scores less level and guess.
-        inverse: of the covariance of the scores, in parts of the noise's variance.
+        residual: means of scores less level and guess.
+        inverse: of the covariance of the means, in parts of the noise's variance.
         variance: expected of the noise.
     """
 
@@ -166,9 +196,9 @@ class Posterior:
     """
 
     def __init__(self, model: ScoreModel, candidates: NDArray[np.int64], scores: Array) -> None:
-        self._model, self._candidates = model, candidates
-        self._level = float(scores.mean()) if len(scores) else 0.5
-        self._fits = self._fitted(scores - self._level)
+        self._model, self._level = model, float(scores.mean()) if len(scores) else 0.5
+        self._told = _Told.of(candidates, scores)
+        self._fits = self._fitted()
         evidence = np.array([fit.evidence for fit in self._fits])
         weights = np.exp(evidence - evidence.max())
         self._weights = weights / weights.sum()
@@ -178,7 +208,7 @@ class Posterior:
         """Expected score of each candidate."""
         found = np.full(len(self._model), self._level)
         for fit, weight in zip(self._fits, self._weights, strict=True):
-            cross = self._model.covariance(fit.scales, self._model.candidates, self._candidates)
+            cross = self._model.covariance(fit.scales, self._model.candidates, self._told.candidates)
             found += weight * (self._model.guess(fit.factor) + cross @ (fit.inverse @ fit.residual))
         return found
 
@@ -208,7 +238,7 @@ class Posterior:
 
     def noise_draws(self, rng: np.random.Generator, count: int) -> Array:
         """Return standard deviations between trainings of a candidate drawn from the posterior, ``[count]``."""
-        shape = SHAPE + len(self._candidates) / 2
+        shape = self._told.shape
         variances = np.array([fit.variance for fit in self._fits])[rng.choice(len(self._fits), count, p=self._weights)]
         return np.sqrt(variances * (shape - 0.5) / rng.gamma(shape, size=count))
 
@@ -221,35 +251,34 @@ class Posterior:
 
     def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: bool) -> tuple[Array, Array]:
         """Functions of the prior, corrected by what the scores say of them (Matheron's rule)."""
-        told = self._candidates
-        shape = SHAPE + len(told) / 2
+        told, shape = self._told.candidates, self._told.shape
         sigma = np.sqrt(fit.variance * (shape - 0.5) / rng.gamma(shape, size=(count, 1)))
         shared, particular = self._model.prior_draws(fit.scales, rng, count)
         shared += math.sqrt(FLAT) * rng.standard_normal((count, 1))
-        seen = (shared + particular)[:, told] + rng.standard_normal((count, len(told)))
+        seen = (shared + particular)[:, told] + rng.standard_normal((count, len(told))) / np.sqrt(self._told.counts)
         scales = fit.scales if own else replace(fit.scales, own=0.0)
         cross = self._model.covariance(scales, self._model.candidates, told)
         rest = sigma * particular
         found = sigma * shared + (fit.residual - sigma * seen) @ fit.inverse @ cross.T
         if own:
-            found[:, told] += rest[:, told]  # the same for one that is told of twice
+            found[:, told] += rest[:, told]
         rest[:, told if own else slice(None)] = 0.0
         if not len(told):  # the level is unknown, and matters to nobody
             found -= found.mean(axis=1, keepdims=True)
         return found + self._level + self._model.guess(fit.factor), rest
 
-    def _fitted(self, centred: Array) -> list[_Fit]:
+    def _fitted(self) -> list[_Fit]:
         """The fits under all variances and factors of the guess."""
-        model, told, count = self._model, self._candidates, len(self._candidates)
-        matrices = np.stack([np.eye(count) + model.covariance(scales, told, told) for scales in model.scales])
+        model, told, fits = self._model, self._told, list[_Fit]()
+        own = np.diag(1 / told.counts)
+        matrices = np.stack([own + model.covariance(each, told.candidates, told.candidates) for each in model.scales])
         inverses, determinants = np.linalg.inv(matrices), np.linalg.slogdet(matrices)[1]
-        shape, fits = SHAPE + count / 2, []
         for factor, weight in model.guesses:
-            residual = centred - model.guess(factor)[told]
-            rates = SHAPE * NOISE**2 + inverses @ residual @ residual / 2
-            evidence = math.log(weight) - determinants / 2 - shape * np.log(rates)
+            residual = told.means - self._level - model.guess(factor)[told.candidates]
+            rates = SHAPE * NOISE**2 + (told.within + inverses @ residual @ residual) / 2
+            evidence = math.log(weight) - determinants / 2 - told.shape * np.log(rates)
             fits += [
-                _Fit(scales, factor, float(known), residual, inverse, float(rate) / (shape - 0.5))
+                _Fit(scales, factor, float(known), residual, inverse, float(rate) / (told.shape - 0.5))
                 for scales, known, inverse, rate in zip(model.scales, evidence, inverses, rates, strict=True)
             ]
         return fits
