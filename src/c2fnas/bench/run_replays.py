@@ -50,7 +50,7 @@ def replay_run(
 
 
 class _Stage:
-    """What is under way, and what has ended in its order."""
+    """The trainings of a stage that are under way, and those that have ended in their order."""
 
     def __init__(self, search: PooledSearch, table: Table, workers: int, noise: float, seed: int) -> None:
         self._search, self._table, self._workers = search, table, workers
