@@ -210,3 +210,16 @@ def test_the_noise_of_seeds_is_drawn_around_what_is_expected_of_it() -> None:
     assert np.mean(drawn) == pytest.approx(posterior.seed_noise, rel=0.03)
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert low < 0.004 < high
+
+
+@pytest.mark.parametrize("part", ["none", "own", "smooth"])
+def test_three_seeds_of_each_tell_what_scores_are_made_of(part: str) -> None:
+    """Of a truth linear in the code, with parts of candidates' own, or bent; apart by as much as seeds."""
+    rng = np.random.default_rng(5)
+    standard = (codes() - codes().mean(axis=0)) / np.where(codes().std(axis=0) > 0, codes().std(axis=0), 1)
+    bent = standard[:, 3] * standard[:, 4]
+    truth = 0.8 + 0.004 * standard[:, 1] + {"none": 0.0, "own": rng.normal(0, 0.006, 70), "smooth": 0.006 * bent}[part]
+    told = [*range(70)] * 3
+    found = ScoreModel(codes(), "gp").posterior(told, truth[told] + rng.normal(0, 0.006, 210))
+    assert (found.probability("own") > 0.5) == (part == "own")
+    assert (found.probability("smooth") > 0.9) == (part == "smooth")

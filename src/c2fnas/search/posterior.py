@@ -217,6 +217,11 @@ class Posterior:
         """Expected standard deviation between trainings of a candidate."""
         return float(sum(w * math.sqrt(fit.variance) for fit, w in zip(self._fits, self._weights, strict=True)))
 
+    def probability(self, part: Literal["smooth", "own"]) -> float:
+        """Return the probability that scores have such a part, each model of the grid being as likely before."""
+        has = [getattr(fit.scales, part) > 0 for fit in self._fits]
+        return float(self._weights @ np.array(has, dtype=float))
+
     @property
     def guess_weight(self) -> float:
         """Expected factor of the guess from elsewhere."""
