@@ -127,9 +127,9 @@ def test_a_choice_by_the_posterior_is_made_from_the_first_network_on() -> None:
     assert found.by_networks.mean[0] < 0.5
 
 
-def test_tables_are_as_many_as_every_sampler_has_two_searches_of() -> None:
+def test_tables_are_as_many_as_every_sampler_has_five_searches_of() -> None:
     table = table_of(TOPOLOGIES[::2], noise=0.002)
-    found = simulate(table, ["random", "bayesian@8"], evaluations=10, repetitions=60, slow_repetitions=6)
+    found = simulate(table, ["random", "bayesian@8"], evaluations=10, repetitions=60, slow_repetitions=15)
     assert found.budget.tables == 3
     assert found.against_algorithm1 == {}
     mean, low, high = found.less_than_random["bayesian@8"]

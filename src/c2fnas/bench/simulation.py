@@ -38,8 +38,8 @@ MOST = 50
 """Networks of a search, as in the paper."""
 TABLES, DRAWS = 50, 20
 """Resampled tables, and worlds of each."""
-WORLDS = 2
-"""The fewest searches of a table: with one, luck cannot be told from what tables differ by."""
+WORLDS = 5
+"""The fewest searches of a table: with one, luck cannot be told from what tables differ by, with two hardly."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def simulate(
         slow_repetitions: Searches of those that think longer, such as bayesian and tpe.
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: Model of the table from which worlds are drawn, see :func:`c2fnas.bench.draw_worlds`.
-        tables: Resampled tables; fewer where some sampler has not two searches of each.
+        tables: Resampled tables; fewer where some sampler has not five searches of each.
         prior: Table, such as one of another data set, that the model of a Bayesian search begins with, see
             :class:`c2fnas.search.TopologyModel`.
         on_contender: Called with the name of each sampler as it begins.
