@@ -180,6 +180,10 @@ def test_with_early_stopping_what_settles_the_answer_is_trained_to_its_end(confi
     assert found in scored
 
 
+def test_a_sampler_is_checked_where_the_time_pays_for_no_search(configured: Callable[..., Run]) -> None:
+    assert new_searcher(configured(evaluations=0)).ask() is not None
+
+
 def test_any_sampler_may_be_answered_by_the_posterior(configured: Callable[..., Run]) -> None:
     run = configured(evaluations=10, sampler="random")
     found = search(run, Oracle(differing))

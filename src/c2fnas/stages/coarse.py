@@ -224,7 +224,7 @@ def new_searcher(run: Run) -> Searcher:
             coarse.sampler,
             feasible_clusters(run, clusters_of(config)),
             seed=config.seed,
-            evaluations=coarse.evaluations,
+            evaluations=max(1, coarse.evaluations),  # of a run whose time pays for no search it is made for its check
             per_cluster=coarse.per_cluster,
             random_share=coarse.random_share,
             guess=table_guess(run),
