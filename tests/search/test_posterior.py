@@ -8,8 +8,9 @@ import pytest
 
 from c2fnas.search.answer import settling_training, standing
 from c2fnas.search.bayesian import BayesianSearch, TopologyModel
+from c2fnas.search.collapsed import NOISE
 from c2fnas.search.operation_effects import path_posterior, take_path
-from c2fnas.search.posterior import FLAT, NOISE, SHAPE, Kind, ScoreModel
+from c2fnas.search.posterior import FLAT, SHAPE, Kind, ScoreModel
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 

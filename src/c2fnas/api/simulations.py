@@ -4,21 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c2fnas.api.options import refuse_below, refuse_figure
+from c2fnas.bench.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from c2fnas.bench import Simulation
     from c2fnas.runs.reporter import Reporter
 
-SAMPLERS = (
-    "algorithm1,algorithm1+posterior,random,random+oracle,regularised-evolution,tpe,surrogate,bayesian@16,bayesian,"
-    "bayesian+cheapest@16,bayesian+cheapest"
-)
-
 
 def simulate(
     table: str | Path | None = None,
     *,
-    samplers: str = SAMPLERS,
+    samplers: str = ",".join(SAMPLERS),
     evaluations: int | None = None,
     workers: int = 8,
     repetitions: int = 1000,

@@ -211,14 +211,13 @@ def _contender(
     tables: int,
 ) -> Contender:
     each = len(runs) // tables
-    mean_cost = float(np.mean([entry.cost for entry in worlds[0].values()]))
 
     def by_table(values: Sequence[NDArray[np.float64] | float]) -> NDArray[np.float64]:
         """``[tables, worlds, ...]``: repetitions go through the tables in turn."""
         stacked = np.stack([np.asarray(value) for value in values[: each * tables]])
         return stacked.reshape(each, tables, *stacked.shape[1:]).swapaxes(0, 1)
 
-    price = [worlds[0][run.answer].cost / mean_cost if run.answer else np.nan for run in runs]
+    price = [_price(run, worlds[place % len(worlds)]) for place, run in enumerate(runs)]
     return Contender(
         entry,
         early,
@@ -229,3 +228,9 @@ def _contender(
         by_networks=over_tables(by_table([regret_at(run, networks.tolist()) for run in runs])),
         by_cost=over_tables(by_table([regret_at(run, costs.tolist(), "cost") for run in runs])),
     )
+
+
+def _price(run: Replay, world: Table) -> float:
+    """The cost of the network that a search returns, in parts of the mean; not a number where it returns none."""
+    mean = float(np.mean([entry.cost for entry in world.values()]))
+    return np.nan if run.answer is None else world[run.answer].cost / mean

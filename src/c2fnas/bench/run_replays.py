@@ -55,6 +55,8 @@ class _Stage:
     def __init__(self, search: PooledSearch, table: Table, workers: int, noise: float, seed: int) -> None:
         self._search, self._table, self._workers = search, table, workers
         self._first, self._noise, self._seed = observed(table, noise, seed), noise, seed
+        self._places = {topology: place for place, topology in enumerate(sorted(table))}
+        self._optimum = best_of(table)
         self._begun = Counter[Topology]()
         self._busy: list[tuple[float, int]] = []
         self._running: dict[int, tuple[Training, Training]] = {}
@@ -115,10 +117,9 @@ class _Stage:
         true, before = self._table[topology].score, self._begun[topology]
         if true is None or not before:
             return self._first[topology]
-        place = sorted(self._first).index(topology)
-        rng = np.random.default_rng((self._seed, before, place))
+        rng = np.random.default_rng((self._seed, before, self._places[topology]))
         return float(np.clip(true + self._noise * rng.standard_normal(), 0.0, 1.0))
 
     def _regret(self) -> float:
         true = None if self._answer is None else self._table[self._answer].score
-        return 1.0 if true is None else best_of(self._table) - true
+        return 1.0 if true is None else self._optimum - true

@@ -10,6 +10,7 @@ import numpy as np
 from c2fnas.bench.answers import Entry
 from c2fnas.bench.comparison import Budget, Comparison, Contender, compare, difference, ratio
 from c2fnas.bench.intervals import Interval
+from c2fnas.bench.samplers import SAMPLERS
 from c2fnas.bench.statistics import Estimate, cluster_share, distance_correlation, seed_noise
 from c2fnas.bench.table import TopologyTable
 from c2fnas.bench.worlds import TRUTHS, Truth, draw_worlds
@@ -21,19 +22,6 @@ from c2fnas.space.topology import Topology
 FEWEST = 48
 """Topologies below which a table says nothing about searchers."""
 
-SAMPLERS = (
-    "algorithm1",
-    "algorithm1+posterior",
-    "random",
-    "random+oracle",
-    "regularised-evolution",
-    "tpe",
-    "surrogate",
-    "bayesian@16",
-    "bayesian",
-    "bayesian+cheapest@16",
-    "bayesian+cheapest",
-)
 MOST = 50
 """Networks of a search, as in the paper."""
 TABLES, DRAWS = 50, 20

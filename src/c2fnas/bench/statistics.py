@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from c2fnas.bench.intervals import NORMAL
 from c2fnas.bench.rows import Row
 from c2fnas.search.clusters import TopologyCluster
-from c2fnas.search.posterior import tempered
+from c2fnas.search.collapsed import tempered
 from c2fnas.search.ranks import pooled_sd
 from c2fnas.space.topology import Topology
 
@@ -29,7 +29,7 @@ class Estimate:
 def seed_noise(rows: Sequence[Row]) -> float | None:
     """Return the standard deviation of Dice between trainings of a topology, or None if none was repeated.
 
-    A collapsed training counts as in the model of a search, see :func:`c2fnas.search.posterior.tempered`: its own Dice
+    A collapsed training counts as in the model of a search, see :func:`c2fnas.search.collapsed.tempered`: its own Dice
     would be most of the noise.
     """
     return pooled_sd(list(_by_topology(rows).values()))

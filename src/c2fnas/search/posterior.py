@@ -20,14 +20,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from c2fnas.search.collapsed import NOISE, tempered
+
 Array = NDArray[np.float64]
 Kind = Literal["linear", "gp"]
 Own = Literal["all", "known", "none"]
 """Whose own parts are drawn: of all candidates, of those that a score tells of, or of none."""
 
-NOISE, SHAPE = 0.006, 1.0
-"""Standard deviation of Dice between seeds where no score says otherwise, and the shape of its inverse gamma prior: it
-counts as two scores."""
+SHAPE = 1.0
+"""Of the noise's inverse gamma prior: it counts as two scores, whose standard deviation is :data:`NOISE`."""
 LINEAR = (0.01, 0.1, 0.4, 1.6, 6.4, 25.6)
 SMOOTH, LENGTHS = (0.1, 0.4, 1.6), (1.5, 4.0)
 OWN = (0.0, 0.25, 1.0)
@@ -37,8 +38,6 @@ MARGIN = 0.01
 """Dice within which two networks are as good as each other, if nobody says otherwise."""
 FLAT = 1e4
 """Variance of the mean: what the scores' level is, nobody knows before."""
-OUTLYING = 5.0
-"""Scores further below the median than so many robust standard deviations count as if they were there."""
 
 
 @dataclass(frozen=True)
@@ -287,16 +286,3 @@ class Posterior:
                 for scales, known, inverse, rate in zip(model.scales, evidence, inverses, rates, strict=True)
             ]
         return fits
-
-
-def tempered(scores: Array) -> Array:
-    """Return ``scores`` with outlying low ones raised, so that a collapsed training is one bad score, not a slope.
-
-    >>> tempered(np.array([0.80, 0.81, 0.82, 0.81, 0.10])).round(3).tolist()
-    [0.8, 0.81, 0.82, 0.81, 0.736]
-    """
-    if len(scores) < 4:
-        return scores
-    median = float(np.median(scores))
-    deviation = max(1.4826 * float(np.median(np.abs(scores - median))), NOISE / 2)
-    return np.maximum(scores, median - OUTLYING * deviation)
