@@ -1,4 +1,4 @@
-"""The how-to of the table does what it says: its Python and its commands run, where nothing but c2fnas is at hand."""
+"""The pages of the table do what they say: Python gives what it shows, and commands run with nothing but c2fnas."""
 
 import doctest
 import os
@@ -12,10 +12,12 @@ from documents import DOCS, commands
 PAGE = DOCS / "how-to" / "query-the-table.md"
 
 
-def test_its_python_gives_what_it_shows() -> None:
-    found = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS)
+@pytest.mark.parametrize("page", [PAGE, DOCS / "results" / "simulation.md"], ids=lambda page: page.stem)
+def test_its_python_gives_what_it_shows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    found = doctest.testfile(str(page), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS)
     assert found.failed == 0
-    assert found.attempted == PAGE.read_text(encoding="utf-8").count(">>> ")
+    assert found.attempted == page.read_text(encoding="utf-8").count(">>> ")
 
 
 @pytest.mark.long
