@@ -30,7 +30,8 @@ def test_its_commands_run(tmp_path: Path) -> None:
     assert (tmp_path / "simulation.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("name", ["hippocampus.csv", "hippocampus.json"])
-def test_the_measured_files_are_those_that_are_shipped(name: str) -> None:
-    measured = DOCS.parent / "benchmarks" / "results" / name.replace("hippocampus", "topology_table")
-    assert measured.resolve() == DOCS.parent / "src" / "c2fnas" / "bench" / name
+@pytest.mark.parametrize(("measured", "name"), [("topology_table", "hippocampus"), ("heart_table", "heart")])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_the_measured_files_are_those_that_are_shipped(measured: str, name: str, suffix: str) -> None:
+    beside = DOCS.parent / "benchmarks" / "results" / f"{measured}{suffix}"
+    assert beside.resolve() == DOCS.parent / "src" / "c2fnas" / "bench" / f"{name}{suffix}"

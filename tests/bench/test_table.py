@@ -25,6 +25,7 @@ from c2fnas.bench import (
     simulate,
     write_table,
 )
+from c2fnas.bench.selection import Training
 from c2fnas.errors import UserError
 from c2fnas.search.clusters import cluster_topologies
 from c2fnas.space.architecture import Architecture
@@ -232,18 +233,30 @@ def test_an_unknown_topology_names_the_nearest_and_an_unknown_seed_those_there_a
         table.query((0, 2, 0))
 
 
-def test_the_shipped_table_is_whole() -> None:
-    """Rows and costs are as decision 0023 says, and each topology lies in its cluster of the whole space."""
-    table = TopologyTable.shipped()
-    thrice = planned_trainings(SearchSpace(), per_cluster=12, repeated=12, seeds=3)
-    twice = planned_trainings(SearchSpace(), per_cluster=24, repeated=24, seeds=2)
-    assert {(each.cluster, *each.key) for each in table.rows} == {*thrice, *twice}
-    assert table.iterations == 100
+THRICE = planned_trainings(SearchSpace(), per_cluster=12, repeated=12, seeds=3)
+TWICE = planned_trainings(SearchSpace(), per_cluster=24, repeated=24, seeds=2)
+OF_THE_HEART = planned_trainings(SearchSpace(), per_cluster=6, repeated=6, seeds=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "trainings", "iterations", "classes"),
+    [("hippocampus", {*THRICE, *TWICE}, 100, 3), ("heart", {*OF_THE_HEART}, 300, 4)],
+)
+def test_the_shipped_tables_are_whole(name: str, trainings: set[Training], iterations: int, classes: int) -> None:
+    """Rows and costs are as they were planned, and each topology lies in its cluster of the whole space."""
+    table = TopologyTable.shipped(name)
+    assert {(each.cluster, *each.key) for each in table.rows} == trainings
+    assert table.iterations == iterations
+    patch = tuple(table.setting["patch_size"])
     for topology, result in table.items():
-        cost = network_cost(
-            Architecture.uniform(topology, width=0.25), in_channels=1, classes=3, input_size=(40, 56, 40)
-        )
+        network = Architecture.uniform(topology, width=0.25)
+        cost = network_cost(network, in_channels=1, classes=classes, input_size=patch)
         assert (result.parameters, result.macs) == (cost.parameters, cost.macs)
+
+
+def test_an_unknown_table_is_no_shipped_one() -> None:
+    with pytest.raises(ValueError, match="no table liver, only hippocampus and heart"):
+        TopologyTable.shipped("liver")
 
 
 def test_a_table_without_its_setting_is_queried_but_not_simulated(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from coarse_run import Oracle, prepared_run
 from fine_run import Listener, phantoms
 
 from c2fnas.bench import Measurement, TopologyTable, replay_run
+from c2fnas.bench.table import TABLES
 from c2fnas.execution.job import Job
 from c2fnas.planning.schedule import saved_seconds
 from c2fnas.runs.config import EarlyStopping
@@ -130,15 +131,18 @@ def test_failures_are_replaced_and_never_the_answer(configured: Callable[..., Ru
     assert sum(score is not None for *_, score in entries(run)) == 10
 
 
-def test_the_table_is_asked_but_on_its_own_data_or_where_it_is_switched_off(configured: Callable[..., Run]) -> None:
+def test_the_tables_are_asked_but_not_on_their_own_data_or_where_it_is_switched_off(
+    configured: Callable[..., Run],
+) -> None:
     run = configured()
     guess = settling.table_guess(run)
     assert guess is not None
     assert {*guess} == {*run.config.space.topologies()}
     assert settling.table_guess(configured(table_prior=False)) is None
-    cases = TopologyTable.shipped().setting["cases"]
-    same = configured()
-    same.__dict__["fingerprint"] = SimpleNamespace(signatures=["another", *cases[:40]])
+    same, cases = configured(), [TopologyTable.shipped(name).setting["cases"] for name in TABLES]
+    same.__dict__["fingerprint"] = SimpleNamespace(signatures=["another", *cases[0][:40]])
+    assert settling.table_guess(same) not in (None, guess)
+    same.__dict__["fingerprint"] = SimpleNamespace(signatures=[*cases[0], *cases[1]])
     assert settling.table_guess(same) is None
 
 

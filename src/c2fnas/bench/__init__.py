@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "run_replays": ["replay_run"],
         "rows": ["Row", "read_table", "write_table"],
         "selection": ["planned_trainings"],
+        "shipped": ["expected_elsewhere"],
         "simulation": ["Simulation", "simulate"],
         "statistics": [
             "Estimate",

@@ -17,6 +17,9 @@ from c2fnas.search.clusters import TopologyCluster
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.space.topology import Topology
 
+TABLES = ("hippocampus", "heart")
+"""The tables that come with c2fnas."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -85,9 +88,19 @@ class TopologyTable(Mapping[Topology, Result]):
         return cls(read_table(path), read_json(beside) if beside.exists() else {}, path)
 
     @classmethod
-    def shipped(cls) -> Self:
-        """Read the table that comes with c2fnas: 192 topologies on the Decathlon's hippocampus, 480 trainings."""
-        return cls.load(Path(__file__).with_name("hippocampus.csv"))
+    def shipped(cls, name: str = "hippocampus") -> Self:
+        """Read a table that comes with c2fnas.
+
+        Args:
+            name: ``hippocampus`` of the Decathlon, 192 topologies and 480 trainings of 100 iterations; or ``heart``,
+                the short axis of the M&Ms challenge, 48 topologies and 96 trainings of 300 iterations.
+
+        Raises:
+            ValueError: none has that name.
+        """
+        if name not in TABLES:
+            raise ValueError(f"there is no table {name}, only {' and '.join(TABLES)}")
+        return cls.load(Path(__file__).with_name(f"{name}.csv"))
 
     def query(self, topology: Topology | Sequence[int], seed: int | None = None) -> Result:
         """Return the result of a topology or its code, over all its trainings or of the one with ``seed``.

@@ -116,7 +116,7 @@ class CoarseConfig(Frozen):
     ``choice`` is the rule by which a topology is taken. By the posterior (`search.answer`), ``settling`` is the share
     of the evaluations by which the answer is settled, with other seeds; the stage ends early where after ``pilot``
     trainings nothing is left to win; and finalists are not scored again. ``table_prior`` lets the model begin with what
-    the shipped table says, on data other than the table's.
+    the shipped tables say that were made on other data.
     """
 
     clusters: int = Field(default=8, ge=1, le=SearchSpace().topology_count)

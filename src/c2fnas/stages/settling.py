@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from c2fnas.bench.table import TopologyTable
+from c2fnas.bench.shipped import expected_elsewhere
 from c2fnas.files import write_json
 from c2fnas.planning.feasible import feasible_clusters
 from c2fnas.planning.saved import saved_by_an_early_end
@@ -115,7 +115,7 @@ def _training(trial: Trial) -> Training:
 
 
 def table_guess(run: Run) -> Mapping[Topology, float] | None:
-    """Return what the shipped table says of the run's topologies; None on the table's own data, or switched off."""
-    table, topologies = TopologyTable.shipped(), run.config.space.topologies()
-    usable = run.config.coarse.table_prior and not table.knows(run.fingerprint.signatures)
-    return table.predicted(topologies) if usable and next(iter(table)) in topologies else None
+    """Return what the shipped tables of other data say of the run's topologies; None without one, or switched off."""
+    if not run.config.coarse.table_prior:
+        return None
+    return expected_elsewhere(run.config.space.topologies(), run.fingerprint.signatures)
