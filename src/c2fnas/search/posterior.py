@@ -32,7 +32,7 @@ SHAPE = 1.0
 LINEAR = (0.01, 0.1, 0.4, 1.6, 6.4, 25.6)
 SMOOTH, LENGTHS = (0.1, 0.4, 1.6), (1.5, 4.0)
 OWN = (0.0, 0.25, 1.0)
-GUESSES = ((0.0, 0.5), (0.25, 1 / 6), (0.5, 1 / 6), (1.0, 1 / 6))
+GUESSES = ((0.0, 0.5), (0.5, 1 / 6), (1.0, 1 / 6), (2.0, 1 / 6))
 """Factors of a guess from elsewhere, and their prior weights: that it is worth nothing counts a half."""
 MARGIN = 0.01
 """Dice within which two networks are as good as each other, if nobody says otherwise."""
