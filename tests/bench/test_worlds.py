@@ -97,10 +97,13 @@ def test_a_runs_own_rule_takes_cheaper_networks_for_some_regret() -> None:
 
 
 def test_the_right_prior_helps_a_search() -> None:
-    """Where codes tell all and noise is as large as what they tell, eight networks with the truth's own guess."""
+    """Where codes tell all and noise is as large as what they tell, three networks with the truth's own guess.
+
+    Of a hundred searches the mean difference is five standard errors: by another seed one in a million would fail.
+    """
     table = table_of(TOPOLOGIES, noise=0.0)
-    worlds = draw_worlds(table, tables=6, draws=1, truth="linear")
-    budget = Budget(8, workers=2, repetitions=12, slow_repetitions=12, noise=0.03, tables=6)
+    worlds = draw_worlds(table, tables=20, draws=1, truth="linear")
+    budget = Budget(3, workers=2, repetitions=100, slow_repetitions=100, noise=0.03, tables=20)
     (without,) = compare(worlds, CLUSTERS, ["bayesian"], budget).contenders
     guess = table.predicted(TOPOLOGIES)
     (with_it,) = compare(worlds, CLUSTERS, ["bayesian"], budget, guess=guess).contenders
