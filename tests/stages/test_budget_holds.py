@@ -308,6 +308,15 @@ def test_what_is_not_searched_is_named(dataset: Path, tmp_path: Path, clock: Clo
     assert 60 * int(hours) + int(minutes) <= 10
 
 
+@pytest.mark.parametrize("count", [100, 1_000_000])
+def test_a_forecast_says_that_counts_which_were_set_are_longer_than_the_budget(
+    count: int, dataset: Path, tmp_path: Path, clock: Clock
+) -> None:
+    run = prepared(dataset, tmp_path / "run", clock, "hour", **{"deployment.recipe.iterations": count})
+    text = schedule.forecast_of(run)
+    assert ("times the budget of 1 h 0 min: deployment.recipe.iterations was set" in text) == (count > 100)
+
+
 def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(
     dataset: Path, tmp_path: Path, clock: Clock
 ) -> None:

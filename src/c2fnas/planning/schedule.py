@@ -30,7 +30,7 @@ from c2fnas.runs.stage_summary import RunFiles, summarise_stages
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.runs.timing.pace import RunPace
 from c2fnas.shapes import Size
-from c2fnas.text import duration, plural
+from c2fnas.text import duration, plural, some
 from c2fnas.training.recipe import Recipe
 
 FIRST_FIELD = {
@@ -46,6 +46,8 @@ UNSEARCHED = {
     "coarse.evaluations": "The topology is not searched, and the default one is taken",
     "fine.candidates": "Operations are not searched, and every cell keeps the default's",
 }
+TOLERATED = 1.15
+"""The part of its budget that a forecast may come to without a word."""
 OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256")
 """Fields of a configuration that only preparation knows."""
 
@@ -131,7 +133,8 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = forecast(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
     filters = middle_network(run.config.space, run.width).stem_filters[0]
-    return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *left_out(run)])
+    own = too_long(run, run.time.seconds + sum(seconds.values()))
+    return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *own, *left_out(run)])
 
 
 def _known_design(run: Run) -> Design | None:
@@ -172,6 +175,21 @@ def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
     length = recipe.model_copy(update={"iterations": payload["until"] or recipe.iterations})
     timings = timings_for(run, design).times(payload["patch_factor"] ** 3).beside(jobs, work.devices)
     return network_seconds(length, timings, work, "deployment" if payload["mirror"] else "coarse")
+
+
+def too_long(run: Run, seconds: float) -> Iterator[str]:
+    """Yield a sentence where counts that were set make a run of so many ``seconds``, longer than its budget."""
+    hours = run.config.hours
+    if hours is None or seconds <= TOLERATED * 3600 * hours:
+        return
+    request = request_for(run.folder)
+    fixed = [name for name in COUNTS if not request.free(name)]
+    if fixed:
+        yield (
+            f"That is {seconds / (3600 * hours):.1f} times the budget of {duration(3600 * hours)}: {some(fixed)} "
+            f"{'was' if len(fixed) == 1 else 'were'} set. What isn't set follows from the time; coarser voxels, such as "
+            "`--set plan.spacing=[2,2,2]`, make all of it faster."
+        )
 
 
 def left_out(run: Run) -> Iterator[str]:
