@@ -14,7 +14,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
-from c2fnas.planning import run_timings, schedule
+from c2fnas.planning import forecast, run_timings
 from c2fnas.planning.request import request_for
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tiles
@@ -157,7 +157,7 @@ def test_a_forecast_is_made_for_the_room_of_the_cluster(tmp_path: Path, monkeypa
     run = Run(folder, time=ActiveTime(folder / "spent.json", clock))
     run = prepare(run, dataset, request_for(run.folder, budget="paper", overrides=values, devices=("cpu",)))
     monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED)
-    one = schedule.forecast_of(run)
+    one = forecast.forecast_of(run)
     assert "on cpu" in one
     said, cluster = Sayings(), Cluster([8])
 

@@ -20,7 +20,7 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
-from c2fnas.planning import affordable, choice, configuration, run_timings, schedule
+from c2fnas.planning import affordable, choice, configuration, forecast, run_timings, schedule
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import middle_network
@@ -290,7 +290,7 @@ def test_the_budget_that_a_forecast_names_buys_the_search(
     slow = TIMED.times(patch / TIMED.patch)
     monkeypatch.setattr(run_timings, "measure", lambda *_: slow)
     run = prepared(dataset, tmp_path / "run", clock, "hour" if patch > 1 else "demo")
-    (text,) = schedule.left_out(run)
+    (text,) = forecast.left_out(run)
     hours = text.partition("`--budget ")[2].partition("h`")[0]
     longer = prepared(dataset, tmp_path / "longer", clock, f"{hours}h", **{"plan.spacing": run.plan.spacing})
     assert longer.config.coarse.evaluations >= 8
@@ -301,8 +301,8 @@ def test_the_budget_that_a_forecast_names_buys_the_search(
 def test_what_is_not_searched_is_named(dataset: Path, tmp_path: Path, clock: Clock) -> None:
     """The topology, where the operations were asked for all the same."""
     run = prepared(dataset, tmp_path / "run", clock, "demo", **{"fine.candidates": 50})
-    assert [text.partition(",")[0] for text in schedule.left_out(run)] == ["The topology is not searched"]
-    text = schedule.forecast_of(run)
+    assert [text.partition(",")[0] for text in forecast.left_out(run)] == ["The topology is not searched"]
+    text = forecast.forecast_of(run)
     assert "  ranking" in text
     hours, minutes, _ = next(line for line in text.splitlines() if "together" in line).split()[2].split(":")
     assert 60 * int(hours) + int(minutes) <= 10
@@ -313,7 +313,7 @@ def test_a_forecast_says_that_counts_which_were_set_are_longer_than_the_budget(
     count: int, dataset: Path, tmp_path: Path, clock: Clock
 ) -> None:
     run = prepared(dataset, tmp_path / "run", clock, "hour", **{"deployment.recipe.iterations": count})
-    text = schedule.forecast_of(run)
+    text = forecast.forecast_of(run)
     assert ("times the budget of 1 h 0 min: deployment.recipe.iterations was set" in text) == (count > 100)
 
 

@@ -13,7 +13,8 @@ __getattr__, __dir__, __all__ = attach(
         "plan": ["make_plan"],
         "presets": ["BUDGETS", "load_budget"],
         "request": ["Request", "request_for"],
-        "schedule": ["fix_counts", "forecast_of"],
+        "forecast": ["forecast_of"],
+        "schedule": ["fix_counts"],
         "timings": ["Timings", "measure"],
     },
 )

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
+from c2fnas.planning.forecast import forecast_of
 from c2fnas.planning.request import request_for
-from c2fnas.planning.schedule import forecast_of, verdict_seconds
+from c2fnas.planning.schedule import verdict_seconds
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology

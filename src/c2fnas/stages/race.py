@@ -18,10 +18,10 @@ from c2fnas.files import read_json, write_json
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.planning.budget import CASE_OVERHEAD, START_SECONDS, TO_COMPARE, affordable_iterations
 from c2fnas.planning.choice import Candidate, typical_shape
+from c2fnas.planning.forecast import forecast_of
 from c2fnas.planning.presets import Part, complete_recipe
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import timings_for
-from c2fnas.planning.schedule import forecast_of
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.job_record import read_job
