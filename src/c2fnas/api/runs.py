@@ -45,13 +45,13 @@ class Run(RunView):
         early_stopping: bool | None = None,
         set: Sequence[str] = (),
     ) -> "Architecture":
-        """Search the topology with Algorithm 1 (paper 3.3). Resumable; finished, it returns what it found.
+        """Search the topology (paper 3.3). Resumable; finished, it returns what it found.
 
         Options are written to run.yaml before the stage begins, and fixed from then on. Until then `inf` lifts a limit.
 
         Args:
-            sampler: algorithm1 (the paper), surrogate, random, regularised-evolution, Optuna's optuna-random, tpe, gp,
-                or your own as module:name.
+            sampler: bayesian (a time budget's), bayesian-gp, algorithm1 (the paper's), surrogate, random,
+                regularised-evolution, Optuna's optuna-random, tpe, gp, or your own as module:name.
             evaluations: How many topologies to train; the paper's 50.
             max_parameters: Parameters that a candidate may have, e.g. 20e6.
             max_macs: Multiply-accumulates of one patch that it may take, e.g. 5e9.

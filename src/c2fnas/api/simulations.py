@@ -33,7 +33,7 @@ def simulate(
     the same with a table in memory.
 
     Args:
-        table: A table of `c2fnas tabulate`; by default the one that comes with c2fnas.
+        table: A table of `c2fnas tabulate`; by default Hippocampus', the larger of the two that come with c2fnas.
         samplers: The searches to compare, with commas, each as SAMPLER[+RULE][@NETWORKS]: bayesian@16 trains sixteen
             networks; rules of choice are observed, posterior, cheapest (within the margin, as in a run) and oracle.
         evaluations: Networks of a search; by default 50, or half of the space.
@@ -43,8 +43,8 @@ def simulate(
         noise: Let searches see Dice with the noise between the table's seeds.
         truth: The model of the table that truths are drawn from: linear in the code, smooth beside that, or own, where
             every topology has a part of its own, too.
-        prior: A table, such as one of another data set, that the model of a Bayesian search begins with. A run begins
-            with the one that comes with c2fnas.
+        prior: A table, such as one of another data set, that the model of a Bayesian search begins with; by default
+            nothing. A run begins with those of the two that were made on other data.
         figure: Draw the figure into this file: PNG, SVG or PDF.
         reporter: Hears of the progress.
 
