@@ -1,8 +1,10 @@
-"""Files of lines: what a crash has torn costs no line after it."""
+"""Files and folders: what a crash has torn costs nothing else."""
 
 from pathlib import Path
 
-from c2fnas.files import append_json_line, is_there, read_json_lines
+import pytest
+
+from c2fnas.files import append_json_line, is_there, new_folder, read_json_lines
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
@@ -18,3 +20,23 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
 def test_a_text_too_long_for_a_path_is_nothings(tmp_path: Path) -> None:
     assert is_there(tmp_path)
     assert not is_there(Path("liver," * 100))
+
+
+def test_a_folder_that_steps_aside_comes_back_where_ctrl_c_falls_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two renames by which a folder is replaced."""
+    folder, rename = tmp_path / "model", Path.rename
+    folder.mkdir()
+    (folder / "weights").write_text("old")
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target == folder and (self / "weights").read_text() == "new":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_folder(folder, replace=True) as fresh:
+        (fresh / "weights").write_text("new")
+    assert (folder / "weights").read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]

@@ -73,9 +73,11 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         if folder.exists():  # no system exchanges two folders everywhere, so the old one steps aside
             folder.rename(old)
         unfinished.rename(folder)
-    except OSError as error:
+    except BaseException as error:
         if old.exists() and not folder.exists():
             old.rename(folder)
+        if not isinstance(error, OSError):
+            raise
         kept = "the folder that was there is intact" if replace else "nothing is left of what was begun"
         raise cannot_be_written(folder, error, kept) from error
     finally:

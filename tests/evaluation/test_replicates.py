@@ -259,6 +259,14 @@ def test_so_many_further_trainings_would_tell_and_no_fewer(mean: float, spread: 
     assert told[1] != "cannot tell"
 
 
+def test_no_more_folds_are_advised_than_there_are() -> None:
+    few, many = (Comparison(0.004, 0.006, 3, spread, 0.0, (4, 4), "folds", 200) for spread in (0.0015, 0.012))
+    assert "; 1 further fold would tell, or several seeds of one" in in_words(few)
+    assert many.further is not None
+    assert many.further > 1
+    assert "; 5 folds would not tell, several seeds of one might" in in_words(many)
+
+
 def test_cases_may_keep_it_untold_for_ever() -> None:
     found = of(0.001, 0.01, cases_variance=0.01**2)
     assert found.further is None

@@ -81,6 +81,35 @@ def test_a_job_counts_by_its_units_while_it_runs(tmp_path: Path) -> None:
     assert reporter.shown == [150.0, 300.0]
 
 
+class Slow(InlineExecutor):
+    """Two jobs at a time, each of which is waited for five times."""
+
+    waits = 0
+
+    @property
+    def idle(self) -> int:
+        return 2 - len(self.running)
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        self.waits += 1
+        return super().wait(timeout) if self.waits % 5 == 0 else None
+
+
+def test_who_has_no_job_now_is_asked_again_after_the_next_result_alone(tmp_path: Path) -> None:
+    """A searcher may draw at random before it declines: asked by the clock, it would not repeat itself."""
+    asked, ended = list[bool](), list[Outcome]()
+    waiting = [Job(name, "c2fnas.execution.call:echo", {}, tmp_path / name) for name in "ab"]
+
+    def propose() -> Job | None:
+        job = waiting.pop() if waiting and len(asked) % 2 == 0 else None
+        asked.append(job is not None)
+        return job
+
+    drive(Run(tmp_path, executor=Slow()), "stage", propose, ended.append, finished=lambda: float(len(ended)))
+    assert asked == [True, False, True, False, False]
+    assert len(ended) == 2
+
+
 def answers(name: str, folder: Path, value: dict) -> Job:
     return Job(name, "c2fnas.execution.call:echo", value, folder / name)
 

@@ -36,6 +36,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.stages import preparation, race, run_folds
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.stages.train import TrainOptions, train_architecture
+from c2fnas.stages.training_jobs import TrainingSpec, training_job
 
 TRUE = (1.0, 1.0, 2.5)
 """The spacing that is stated where headers have lost it."""
@@ -309,12 +310,26 @@ def test_what_is_not_searched_is_named(dataset: Path, tmp_path: Path, clock: Clo
 
 
 @pytest.mark.parametrize("count", [100, 1_000_000])
-def test_a_forecast_says_that_counts_which_were_set_are_longer_than_the_budget(
+def test_a_forecast_says_that_counts_which_are_fixed_are_longer_than_the_budget(
     count: int, dataset: Path, tmp_path: Path, clock: Clock
 ) -> None:
-    run = prepared(dataset, tmp_path / "run", clock, "hour", **{"deployment.recipe.iterations": count})
-    text = forecast.forecast_of(run)
-    assert ("times the budget of 1 h 0 min: deployment.recipe.iterations was set" in text) == (count > 100)
+    fixed = {"deployment.recipe.iterations": count, "coarse.evaluations": 0}
+    run = prepared(dataset, tmp_path / "run", clock, "hour", **fixed)
+    said = "times the budget of 1 h 0 min, for deployment.recipe.iterations is fixed"
+    assert (said in forecast.forecast_of(run)) == (count > 100)
+    (run.folder.final / "fold-0").mkdir(parents=True)
+    assert said not in forecast.forecast_of(run), "late it may be for other reasons, once it has begun"
+
+
+def test_a_training_is_forecast_with_the_cases_that_score_it(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    run = prepared(dataset, tmp_path / "run", clock, "demo")
+    design = middle_network(run.config.space, run.width)
+
+    def told(cases: int | None) -> str | None:
+        spec = TrainingSpec(design, run.config.deployment.recipe.with_iterations(10), cases=cases)
+        return forecast.forecast_trainings(run, "steps", [training_job(run, "steps", run.folder.measured, spec)])
+
+    assert told(1) != told(None) == told(1000)
 
 
 def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(

@@ -15,6 +15,7 @@ from fine_run import Listener, phantoms
 from c2fnas.bench import Measurement, TopologyTable, replay_run
 from c2fnas.bench.table import TABLES
 from c2fnas.execution.job import Job
+from c2fnas.files import append_json_line
 from c2fnas.planning.schedule import saved_seconds
 from c2fnas.runs.config import EarlyStopping
 from c2fnas.runs.ledger import Ledger
@@ -24,8 +25,10 @@ from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.pooled import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages import settling
+from c2fnas.stages import coarse, ledger_search
 from c2fnas.stages.coarse import new_searcher, search_topology
+from c2fnas.stages.pipeline import coarse_stage
+from c2fnas.training.metrics_log import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,55 @@ def test_a_search_whose_driver_dies_goes_on_as_if_it_had_not(configured: Callabl
     assert entries(cut) == entries(whole)
 
 
+def test_what_was_found_stands_whatever_a_later_version_would_choose(
+    configured: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other tables come along with it, by which another topology is expected to be the best, or taken by default."""
+    run, unsearched = configured(evaluations=10), configured(evaluations=0)
+    oracle = Oracle(differing)
+    found = coarse_stage(run.using(oracle, Listener()))
+    default = coarse_stage(unsearched.using(oracle, Listener()))
+    posterior = run.folder.posterior.read_bytes()
+    worst = min(run.config.space.topologies(), key=lambda topology: topology.code == found.topology.code)
+    monkeypatch.setattr(coarse, "table_guess", lambda run: {each: float(each == worst) for each in _space(run)})
+    monkeypatch.setattr(coarse, "default_topology", lambda run: (worst, "another"))
+    assert coarse_stage(run.using(oracle, Listener())) == found
+    assert run.folder.posterior.read_bytes() == posterior
+    assert len(oracle.jobs) == 10
+    assert coarse_stage(unsearched.using(oracle, Listener())).topology == worst, "nothing was trained with it yet"
+    (unsearched.folder.supernet / "training").mkdir(parents=True)
+    monkeypatch.setattr(coarse, "default_topology", lambda run: (default.topology, "the first"))
+    assert coarse_stage(unsearched.using(oracle, Listener())).topology == worst
+
+
+def test_a_search_that_is_asked_for_after_a_default_is_made(configured: Callable[..., Run]) -> None:
+    """Also where its driver dies in the middle, with the default's file there."""
+    run = configured(evaluations=0)
+    coarse_stage(run.using(Oracle(differing), Listener()))
+    run.configure(with_values(run.config, {"coarse.evaluations": 10}))
+    with pytest.raises(KeyboardInterrupt):
+        coarse_stage(run.using(Oracle(differing, dies_after=4), Listener()))
+    found = coarse_stage(run.using(Oracle(differing), Listener()))
+    assert len(entries(run)) == 10
+    assert found.topology in {topology for topology, *_ in entries(run)}
+
+
+def test_a_candidate_that_was_interrupted_counts_the_time_of_all_its_sessions(configured: Callable[..., Run]) -> None:
+    run = configured(evaluations=8)
+
+    def trained_before(job: Job) -> float:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        append_json_line(job.folder / METRICS, {"iteration": 400, "seconds_per_iteration": 2.5})
+        return differing(job)
+
+    search(run, Oracle(trained_before))
+    assert {trial.seconds for trial in Ledger(run.folder.study, "coarse", read_only=True).trials()} == {1000.0}
+
+
+def _space(run: Run) -> tuple[Topology, ...]:
+    return tuple(run.config.space.topologies())
+
+
 def finished(run: Run) -> list[Any]:
     if not run.folder.study.exists():
         return []
@@ -135,15 +187,15 @@ def test_the_tables_are_asked_but_not_on_their_own_data_or_where_it_is_switched_
     configured: Callable[..., Run],
 ) -> None:
     run = configured()
-    guess = settling.table_guess(run)
+    guess = ledger_search.table_guess(run)
     assert guess is not None
     assert {*guess} == {*run.config.space.topologies()}
-    assert settling.table_guess(configured(table_prior=False)) is None
+    assert ledger_search.table_guess(configured(table_prior=False)) is None
     same, cases = configured(), [TopologyTable.shipped(name).setting["cases"] for name in TABLES]
     same.__dict__["fingerprint"] = SimpleNamespace(signatures=["another", *cases[0][:40]])
-    assert settling.table_guess(same) not in (None, guess)
+    assert ledger_search.table_guess(same) not in (None, guess)
     same.__dict__["fingerprint"] = SimpleNamespace(signatures=[*cases[0], *cases[1]])
-    assert settling.table_guess(same) is None
+    assert ledger_search.table_guess(same) is None
 
 
 def test_a_replay_on_a_table_is_the_search_of_a_run(configured: Callable[..., Run]) -> None:

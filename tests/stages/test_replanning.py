@@ -98,6 +98,38 @@ def test_the_same_budget_again_keeps_everything(dataset: Path, tmp_path: Path, c
     assert few == pytest.approx([1 / 6], abs=1e-6)
 
 
+def test_where_the_time_is_spent_the_fastest_plan_is_chosen(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """By an earlier session that read the data for longer than the budget has."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_json(folder / "spent.json", {"seconds": 700.0})
+    prepared(dataset, folder, clock, "demo", **WIDTH)
+    choice = read_json(folder / "planning.json")
+    assert all(each["views"] > 0 for each in choice["close"])
+    assert not any(" -" in each["text"] for each in choice["weighed"])
+
+
+def test_ctrl_c_while_steps_are_timed_leaves_the_budget_that_was_written_down(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which later stages go, also where the user has edited his own file since; one that is missing comes back."""
+    folder = tmp_path / "run"
+    prepared(dataset, folder, clock, "demo", **WIDTH)
+    written = (folder / "budget.yaml").read_bytes()
+
+    def stopped(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(preparation, "_configured", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(dataset, folder, clock, None, width=0.0625)
+    assert (folder / "budget.yaml").read_bytes() == written
+    (folder / "budget.yaml").unlink()
+    prepared(dataset, folder, clock)
+    assert (folder / "budget.yaml").read_bytes() == written
+
+
 def test_an_edited_plan_stays_for_another_budget_and_the_cases_are_drawn_again(
     dataset: Path, tmp_path: Path, clock: Clock, few: list[float]
 ) -> None:

@@ -394,6 +394,33 @@ def test_replicates_of_seeds_are_trained_and_forecast(
     assert len(trained) == 8
 
 
+def test_a_training_of_the_found_network_that_fails_is_not_passed_over(
+    judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a reference is not: what is left of three would be the better ones."""
+    scores = {0: {f"c{number}": 0.7 + 0.01 * number for number in range(9)}, 1: {"d": 0.5}}
+    run, broken = of_two_folds(judged[0], tmp_path, monkeypatch, scores), [True]
+
+    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> dict[str, Any]:
+        if broken and folder.parts[-2:] == ("searched", "fold-0-seed-1"):
+            raise ValueError("the loss is not finite")
+        shift = 0.1 * isinstance(spec.design, Baseline) + 0.001 * spec.seed
+        evaluation = summarise([CaseScores(case, {"organ": dice - shift}) for case, dice in scores[0].items()])
+        write_json(folder / "evaluation.json", evaluation.to_json())
+        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+
+    monkeypatch.setattr(training, "train_and_score", train_and_score)
+    run = otherwise(run, {"deployment.folds": (0,)})
+    found = judge(run, 3)
+    for reference in found.references:
+        assert reference.comparison is None
+        assert "the searched network could not be trained; fold 0, seed 1" in reference.sentence(found.searched)
+    broken.clear()
+    comparison = judge(run, 3).references[0].comparison
+    assert comparison is not None
+    assert comparison.trainings == (3, 3)
+
+
 def test_secondary_references_are_corrected_together(judged: tuple[Run, Verdict]) -> None:
     pair = [Comparison(mean, 0.001, 8, 0.001, 0.0, (5, 5), "seeds", 40) for mean in (0.02, 0.03)]
     corrected = [replace(judged[1].references[1], comparison=each) for each in holm(pair)]

@@ -116,7 +116,7 @@ class Comparison:
         Where one of the two was trained once, seeds are taken to differ as :data:`SEED_NOISE`.
         """
         reach = max(abs(self.mean), self.margin - abs(self.mean))
-        spread = SEED_NOISE * (math.sqrt(2) if self.over == "folds" else 1) if self.spread is None else self.spread
+        spread = SEED_NOISE if self.spread is None else self.spread
         now = min(self.trainings)
         for count in range(max(2, now + 1), MOST_TRAININGS + 1):
             own = 1 if self.over == "folds" else 2

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from c2fnas.data.folds import FOLDS
 from c2fnas.evaluation.comparison import LEAST_GROUPS, PairedDifference
 from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.evaluation.replicates import LEVEL, SEED_NOISE, Comparison
@@ -237,7 +238,9 @@ def _remedy(found: Comparison) -> str:
     if found.further is None:
         return "; a hundred trainings of each would not tell, more cases might"
     if found.over == "folds":
-        return f"; {plural(found.further, 'further fold')} would tell, or several seeds of one (`--replicates`)"
+        if min(found.trainings) + found.further <= FOLDS:
+            return f"; {plural(found.further, 'further fold')} would tell, or several seeds of one (`--replicates`)"
+        return f"; {FOLDS} folds would not tell, several seeds of one might (`--replicates`)"
     guess = f" if seeds differ as on Hippocampus ({SEED_NOISE:g})" if found.spread is None else ""
     return f"; {plural(found.further, 'further training')} of each would tell{guess}"
 

@@ -23,6 +23,7 @@ from c2fnas.planning.request import Request
 from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.allowance import least_of_a_budget
 from c2fnas.training.precision import resolve_precision
 
 PREPARATION_SHARE = 0.25
@@ -50,7 +51,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
         recipe = complete_recipe(part, "coarse", plan, precision)
         return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
 
-    given = config.plan.given
+    given, budget = config.plan.given, 3600 * config.hours
     networks = len(chosen_folds(config.deployment.folds, len(folds)))
     samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
     if not samples:
@@ -60,7 +61,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
         pace,
         samples,
         fingerprint,
-        seconds=(3600 * config.hours - run.time.seconds) / -(-networks // len(devices)),
+        seconds=max(budget - run.time.seconds, least_of_a_budget(budget)) / -(-networks // len(devices)),
         training_cases=len(folds[-1].training),
         floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
         given=given,

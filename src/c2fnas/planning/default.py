@@ -15,8 +15,9 @@ So little is no reason to change what recorded runs have trained."""
 def default_topology(run: Run) -> tuple[Topology, str]:
     """Return the topology of a run that does not search one, and where it comes from, as text.
 
-    :data:`BEST`; the paper's where the shipped table was made on the run's own data, by which nothing may be chosen
-    twice; the middle of the space where that is another one.
+    :data:`BEST`; the paper's where Hippocampus' table was made on the run's own data, by which nothing may be chosen
+    twice; the middle of the space where that is another one. The heart's table, which came later and by which a search
+    begins too, has no part in it: what recorded runs have trained by default stays.
     """
     paper, possible = Architecture.named(PAPER).topology, run.config.space.topologies()
     if BEST in possible and not TopologyTable.shipped().knows(run.fingerprint.signatures):

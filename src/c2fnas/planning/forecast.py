@@ -22,6 +22,7 @@ from c2fnas.planning.run_timings import timings_for
 from c2fnas.planning.schedule import SEARCHED, preparation_of
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at
@@ -55,7 +56,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = stage_lines(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
     filters = middle_network(run.config.space, run.width).stem_filters[0]
-    own = too_long(run, run.time.seconds + sum(seconds.values()))
+    own = () if begun_stages(run.folder) else too_long(run, run.time.seconds + sum(seconds.values()))
     return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *own, *left_out(run)])
 
 
@@ -119,17 +120,17 @@ def line(stage: str, seconds: float, task: str) -> str:
 
 
 def too_long(run: Run, seconds: float) -> Iterator[str]:
-    """Yield a sentence where counts that were set make a run of so many ``seconds``, longer than its budget."""
+    """Yield a sentence where counts that are fixed make a run of so many ``seconds``, longer than its budget."""
     hours = run.config.hours
     if hours is None or seconds <= TOLERATED * 3600 * hours:
         return
     request = request_for(run.folder)
-    fixed = [name for name in COUNTS if not request.free(name)]
+    fixed = [name for name in COUNTS if not request.free(name) and value_at(run.config, name)]
     if fixed:
         yield (
-            f"That is {seconds / (3600 * hours):.1f} times the budget of {duration(3600 * hours)}: {some(fixed)} "
-            f"{'was' if len(fixed) == 1 else 'were'} set. What isn't set follows from the time; coarser voxels, such "
-            "as `--set plan.spacing=[2,2,2]`, make all of it faster."
+            f"That is {seconds / (3600 * hours):.1f} times the budget of {duration(3600 * hours)}, for {some(fixed)} "
+            f"{'is' if len(fixed) == 1 else 'are'} fixed. Counts that are not follow from the time; coarser voxels "
+            "(plan.spacing) make all of it faster."
         )
 
 
@@ -192,7 +193,8 @@ def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
     recipe, design = Recipe.model_validate(payload["recipe"]), design_from_json(payload["design"])
     length = recipe.model_copy(update={"iterations": payload["until"] or recipe.iterations})
     timings = timings_for(run, design).times(payload["patch_factor"] ** 3).beside(jobs, work.devices)
-    return network_seconds(length, timings, work, "deployment" if payload["mirror"] else "coarse")
+    scored = replace(work, validation_cases=min(payload["cases"] or work.validation_cases, work.validation_cases))
+    return network_seconds(length, timings, scored, "deployment" if payload["mirror"] else "coarse")
 
 
 def _known_design(run: Run) -> Design | None:

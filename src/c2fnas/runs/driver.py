@@ -31,7 +31,8 @@ def drive(
         run: its executor runs the jobs, its reporter hears of the progress. A file ``stop`` in its folder ends the
             loop, and the executor has its jobs save when it is closed.
         stage: the name under which progress is shown.
-        propose: gives the next job, or None where there is none now (asked again after every result).
+        propose: gives the next job, or None where there is none now; it is asked again after the next result, and where
+            a cluster has got more room.
         settle: receives every outcome, failures included.
         finished: counts the units of work that are settled; running jobs add the share that they have done.
         so_far: the best result so far as text; empty where there is none.
@@ -43,12 +44,16 @@ def drive(
     """
     executor, log = run.executor, WarningLog()
     executor.stage_jobs = jobs
+    declined = -1
     while True:
         run.refuse_stop()
         run.keep_slots()
-        while executor.idle and (job := propose()) is not None:
-            log.start(job)
-            executor.submit(job)
+        while executor.idle and executor.slots != declined:
+            if (job := propose()) is None:
+                declined = executor.slots
+            else:
+                log.start(job)
+                executor.submit(job)
         if not executor.running:
             return
         waited_for = executor.running
@@ -57,6 +62,7 @@ def drive(
             run.reporter.say(warning)
         if outcome is not None:
             settle(outcome)
+            declined = -1
         running = executor.running
         notes = [so_far(), *map(note_on, running)]
         under_way = sum(units(job) * share_done(job) for job in running)

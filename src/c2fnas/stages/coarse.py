@@ -14,6 +14,8 @@ from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.driver import drive
+from c2fnas.runs.freeze import begun_stages
+from c2fnas.runs.job_record import read_curve
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import evaluated_trials
@@ -24,7 +26,7 @@ from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.finalists import best_finalist, forget_weights
-from c2fnas.stages.settling import Settling, is_proposal, table_guess
+from c2fnas.stages.ledger_search import Guess, LedgerSearch, is_proposal, table_guess
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 
@@ -36,23 +38,35 @@ MOST_FAILURES, MOST_IN_A_ROW = 5, 10
 def search_topology(run: Run) -> Topology:
     """Search the topology with the run's sampler, such as Algorithm 1, and return the best one found (paper Eq. 5).
 
-    The best is the one with the highest score, as in the paper, or that of the posterior, see :mod:`.settling`.
+    The best is the one with the highest score, as in the paper, or that of the posterior, see :mod:`.ledger_search`.
 
     Resumes from the ledger: what it holds is replayed to the searcher, and candidates that a dead driver left running
     are taken up again under their own number. With early stopping, a candidate that is not let on at a rung counts as
     one of the evaluations, and the searcher is told the Dice it had there.
 
-    Without evaluations the stage is left out, and the default topology is returned.
+    Without evaluations the stage is left out, and the default topology is returned. What a stage that has ended has
+    found stands, whatever a later version would choose.
 
     Raises:
         UserError: every candidate failed, or no topology is within the run's limits.
     """
     fix_counts(run, STAGE)
+    if (found := _found_before(run)) is not None:
+        return found
     if run.config.coarse.evaluations:
+        run.folder.coarse_architecture.unlink(missing_ok=True)  # the default, of before a search was asked for
         return _CoarseSearch(run).search()
     topology, source = default_topology(run)
     run.reporter.say(f"No topology is searched. The default is {source}: {' '.join(map(str, topology.code))}.")
     return topology
+
+
+def _found_before(run: Run) -> Topology | None:
+    """The topology of a stage that has ended; a default one's, once anything was trained with it."""
+    begun = begun_stages(run.folder)
+    ended = STAGE in begun if run.config.coarse.evaluations else bool(begun)
+    found = run.folder.coarse_architecture
+    return Architecture.load(found).topology if ended and found.exists() else None
 
 
 class _CoarseSearch:
@@ -61,18 +75,20 @@ class _CoarseSearch:
     def __init__(self, run: Run) -> None:
         self._run, self._config = run, run.config.coarse
         self._rungs = _rungs(run)
-        self._searcher = new_searcher(run)
+        guess = table_guess(run)
+        self._searcher = new_searcher(run, guess)
         self._ledger = run.ledger(STAGE)
-        self._settling = Settling(run, self._ledger, self._searcher) if self._config.choice == "posterior" else None
+        pools = self._config.choice == "posterior"
+        self._pooled = LedgerSearch(run, self._ledger, self._searcher, guess) if pools else None
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
             forget_checkpoints(run.folder.coarse_trial(trial.number))
         self._finalists = forget_weights(run, self._ledger, self._ledger.completed())
         self._searcher.replay(_history(self._ledger))
-        if self._settling is not None:
+        if self._pooled is not None:
             for trial in self._ledger.completed():
                 if not is_proposal(trial):
-                    self._settling.tell(trial)
+                    self._pooled.tell(trial)
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
         self._in_a_row, self._most = 0, MOST_FAILURES
@@ -89,16 +105,16 @@ class _CoarseSearch:
         )
         if self._in_a_row >= self._most:
             raise UserError(self._none_left())
-        best = self._settling.answer() if self._settling else best_finalist(self._run, self._ledger)
+        best = self._pooled.answer() if self._pooled else best_finalist(self._run, self._ledger)
         if best is None:
             raise UserError(self._none_left())
         self._run.reporter.finish(STAGE, self._told_of(best))
         return best.architecture.topology
 
     def _told_of(self, best: Trial) -> str:
-        if self._settling is None:
+        if self._pooled is None:
             return f"best of {self._searcher.successes}: Dice {best.score:.4f}"
-        found, margin = self._settling.standing(), self._run.config.margin
+        found, margin = self._pooled.standing(), self._run.config.margin
         return (
             f"expected Dice {found.mean[best.architecture.topology]:.4f} of {len(self._ledger.completed())} trainings; "
             f"by more than {margin:g} another topology is better with a probability of {found.doubt:.2f}"
@@ -132,11 +148,11 @@ class _CoarseSearch:
     def _start_next(self) -> Trial | None:
         if self._in_a_row >= self._most:
             return None
-        chosen = self._settling.next() if self._settling else self._searcher.ask()
+        chosen = self._pooled.next() if self._pooled else self._searcher.ask()
         if chosen is None:
             return None
         topology, origin = (chosen.topology, _origin(chosen)) if isinstance(chosen, Proposal) else (chosen, {})
-        entry = self._settling.entry_of(topology) if self._settling else {"seed": self._run.config.seed}
+        entry = self._pooled.entry_of(topology) if self._pooled else {"seed": self._run.config.seed}
         return self._start(topology, entry | origin)
 
     def _start(self, topology: Topology, entry: dict[str, Any]) -> Trial:
@@ -161,7 +177,7 @@ class _CoarseSearch:
         ]
         assert self._config.early_stopping is not None
         result = judge_at_rung(iteration, outcome.value["dice"], others, self._config.early_stopping.factor)
-        reached = self._ledger.enter_rung(trial.number, result, _ending(trial, outcome))
+        reached = self._ledger.enter_rung(trial.number, result, self._ending(trial, outcome))
         if result.promoted:
             self._waiting.insert(0, trial.number)
             return
@@ -170,7 +186,7 @@ class _CoarseSearch:
         self._forget(stopped)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
-        extra, failure = _ending(trial, outcome), failure_of(outcome)
+        extra, failure = self._ending(trial, outcome), failure_of(outcome)
         if failure is not None:
             ended = self._ledger.fail(trial.number, failure, extra)
         else:
@@ -182,15 +198,21 @@ class _CoarseSearch:
             self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
         self._forget(ended)
 
+    def _ending(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
+        """The device, and the seconds of all rungs together; of one that was interrupted, those of all its sessions."""
+        rungs = trial.extra.get("seconds", 0.0) + outcome.seconds
+        trained = read_curve(self._run.folder.coarse_trial(trial.number)).seconds
+        return {"device": outcome.device, "seconds": max(rungs, trained)}
+
     def _forget(self, ended: Trial) -> None:
         forget_checkpoints(self._run.folder.coarse_trial(ended.number))
         self._finalists = forget_weights(self._run, self._ledger, [*self._finalists, ended])
 
     def _tell(self, ended: Trial) -> None:
-        if self._settling is None:
+        if self._pooled is None:
             self._searcher.tell(ended.architecture.topology, ended.evidence)
         else:
-            self._settling.tell(ended)
+            self._pooled.tell(ended)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
@@ -212,8 +234,12 @@ class _CoarseSearch:
         )
 
 
-def new_searcher(run: Run) -> Searcher:
+def new_searcher(run: Run, guess: Guess = None) -> Searcher:
     """Return the run's searcher at its beginning, among the topologies within the run's limits.
+
+    Args:
+        run: with its limits.
+        guess: what a searcher with a model expects before the first training.
 
     Raises:
         UserError: an unknown sampler, or no topology is within the limits.
@@ -227,7 +253,7 @@ def new_searcher(run: Run) -> Searcher:
             evaluations=max(1, coarse.evaluations),  # of a run whose time pays for no search it is made for its check
             per_cluster=coarse.per_cluster,
             random_share=coarse.random_share,
-            guess=table_guess(run),
+            guess=guess,
         )
     except ValueError as error:
         raise UserError(f"{run.folder.config}: coarse.sampler {error}.") from error
@@ -265,8 +291,3 @@ def _history(ledger: Ledger) -> Iterator[Asked | Told]:
 
 def _origin(proposal: Proposal) -> dict[str, Any]:
     return {"cluster": proposal.cluster, "branch": proposal.branch, "index": proposal.index}
-
-
-def _ending(trial: Trial, outcome: Outcome) -> dict[str, Any]:
-    """The device, and the seconds of all rungs together."""
-    return {"device": outcome.device, "seconds": trial.extra.get("seconds", 0.0) + outcome.seconds}

@@ -58,11 +58,13 @@ def _prepare(run: Run, dataset: Path, request: Request) -> Run:
         leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)
     kept = None if redivided else request.config
-    if kept is None or kept != run.config:
+    unfinished = not run.folder.budget.exists()  # a driver has died before it wrote the budget down
+    if kept is None or kept != run.config or unfinished:
+        config = kept or _configured(run, dataset, data, request)
         run.folder.budget.unlink(missing_ok=True)
         if kept is None:
             run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
-        run.configure(kept or _configured(run, dataset, data, request))
+        run.configure(config)
         run.folder.asked.unlink(missing_ok=True)
         if run.config.plan.style == "paper" and (others := departures(run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")

@@ -28,6 +28,7 @@ from c2fnas.runs.job_record import read_job
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.text import duration, plural
 from c2fnas.training.recipe import Recipe
 
 STAGE = "race"
@@ -93,7 +94,9 @@ def _race(run: Run, dataset: Path, entrants: Sequence[Candidate]) -> None:
     if len(tracks) < 2:
         run.reporter.say("No race: preparing the cases for another plan takes too much of the time.")
         return _note(run, race=[])
-    outcomes = run_all(run, STAGE, [track.job(count) for track, count in _lengths(run, tracks)])
+    jobs = [track.job(count) for track, count in _lengths(run, tracks)]
+    told = f"Race: {plural(len(jobs), 'training')}, with what was prepared at most {duration(_share(run))}."
+    outcomes = run_all(run, STAGE, jobs, forecast=told)
     dice = [-1.0 if failure_of(each) else (each.value or {})["dice"] for each in outcomes]
     for track, found in zip(tracks, dice, strict=True):
         run.reporter.say(f"Race: {track.entrant.text}: Dice {'–' if found < 0 else f'{found:.4f}'}.")

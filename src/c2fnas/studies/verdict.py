@@ -242,8 +242,8 @@ def _judged(
     own, theirs, network = scores[SEARCHED], scores[rival.name], networks[rival.name]
     if network is None:
         return Reference(rival.name, None, rival.note, None, None, rival.note)
-    mine = {at: outcome for (name, at), outcome in outcomes.items() if name == rival.name}
-    if reason := _failure(run, mine) if own else UNSCORED:
+    reasons = (_failure(run, name, outcomes) for name in (SEARCHED, rival.name))
+    if reason := next(filter(None, reasons), None) if own else UNSCORED:
         unscored = replace(network, dice=None, per_class=None)
         return Reference(rival.name, unscored, rival.note, None, None, reason)
     found = compare(own, theirs, groups=run.groups, margin=margin)
@@ -251,15 +251,17 @@ def _judged(
     return Reference(rival.name, network, rival.note, found, networks_alone)
 
 
-def _failure(run: Run, outcomes: Mapping[Replicate, Outcome]) -> str | None:
-    """The reason for a reference having no Dice on some fold."""
+def _failure(run: Run, name: str, outcomes: Mapping[tuple[str, Replicate], Outcome]) -> str | None:
+    """The reason for a contestant having no Dice of some training."""
+    mine = {at: outcome for (each, at), outcome in outcomes.items() if each == name}
     reasons = [
         f"fold {fold}{f', seed {run.config.seed + further}' if further else ''}: {reason}"
-        for (fold, further), outcome in outcomes.items()
+        for (fold, further), outcome in mine.items()
         if (reason := failure_of(outcome))
     ]
-    trained = all(outcome.value is not None for outcome in outcomes.values())
-    what = "it was trained but not scored" if trained else "it could not be trained"
+    who = "the searched network" if name == SEARCHED else "it"
+    trained = all(outcome.value is not None for outcome in mine.values())
+    what = f"{who} was trained but not scored" if trained else f"{who} could not be trained"
     return f"{what}; {'; '.join(reasons)}" if reasons else None
 
 
@@ -301,6 +303,4 @@ def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], 
         )
     if unscored := sorted({fold for fold, _ in wanted} - {fold for fold, _ in own}):
         caveats.append(f"Left out, since its Dice was not measurable there: fold {', '.join(map(str, unscored))}.")
-    if failed := [at for at in wanted if at not in own and at[0] not in unscored]:
-        caveats.append(f"Left out, since they failed: {plural(len(failed), 'training')} of the searched network.")
     return tuple(caveats)

@@ -21,11 +21,15 @@ from c2fnas.search.searcher import Proposal, Searcher
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 
+Guess = Mapping[Topology, float] | None
+"""The Dice that is expected of each topology, up to a constant; None where nothing is known."""
 
-class Settling:
+
+class LedgerSearch:
     """A pooled search whose trainings are those of the ledger, so that a resumed run goes on."""
 
-    def __init__(self, run: Run, ledger: Ledger, searcher: Searcher) -> None:
+    def __init__(self, run: Run, ledger: Ledger, searcher: Searcher, guess: Guess) -> None:
+        """Search on; ``guess`` is what is expected before the first training, see :func:`table_guess`."""
         self._run, self._ledger, self._config = run, ledger, run.config.coarse
         whole = TopologyCluster(0, tuple(sorted(run.config.space.topologies())))
         topologies = [each for cluster in feasible_clusters(run, [whole]) for each in cluster.topologies]
@@ -33,7 +37,7 @@ class Settling:
         self._costs = {each: run.cost(Architecture.uniform(each, width=run.width)).macs for each in topologies}
         self._search = PooledSearch(
             searcher,
-            TopologyModel(topologies, kind, table_guess(run)),
+            TopologyModel(topologies, kind, guess),
             self._costs,
             Size(self._config.evaluations, self._config.pilot, self._config.settling),
             margin=run.config.margin,
@@ -63,9 +67,7 @@ class Settling:
         found = self.standing() if trials else None
         if found is None or found.answer is None:
             return None
-        folder = self._run.folder
-        if not (folder.posterior.exists() and folder.coarse_architecture.exists()):  # the time saved was saved once
-            write_json(folder.posterior, self._to_json(found, found.answer))
+        write_json(self._run.folder.posterior, self._to_json(found, found.answer))
         own = [each for each in trials if each.architecture.topology == found.answer]
         return max(own, key=lambda trial: (trial.score, -trial.number))
 
@@ -114,7 +116,7 @@ def _training(trial: Trial) -> Training:
     return Training(trial.architecture.topology, is_proposal(trial), state, trial.evidence)
 
 
-def table_guess(run: Run) -> Mapping[Topology, float] | None:
+def table_guess(run: Run) -> Guess:
     """Return what the shipped tables of other data say of the run's topologies; None without one, or switched off."""
     if not run.config.coarse.table_prior:
         return None
