@@ -1,11 +1,13 @@
 """The processor cores that this process may use: a container or an affinity mask allows fewer than the machine has."""
 
 import os
+import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CPU_TIMES = Path("/proc/stat")
 SPINS = 1000
 """Rounds for which a thread of OpenMP waits awake: microseconds."""
 
@@ -33,6 +35,26 @@ def container_cores(otherwise: int, path: Path = CPU_QUOTA) -> int:
         quota, period = path.read_text().split()
         return max(1, -(-int(quota) // int(period)))
     return otherwise
+
+
+def busy_cores(seconds: float = 0.3, path: Path = CPU_TIMES) -> float:
+    """Return how many of the cores of the affinity mask are busy, while this process sleeps for so many seconds.
+
+    0 where the system does not say.
+    """
+    with suppress(OSError, ValueError):
+        before = _ticks(path)
+        time.sleep(seconds)
+        spans = [(busy - before[core][0], whole - before[core][1]) for core, (busy, whole) in _ticks(path).items()]
+        return sum(busy / whole for busy, whole in spans if whole > 0)
+    return 0.0
+
+
+def _ticks(path: Path) -> dict[int, tuple[int, int]]:
+    """The ticks that each core of the affinity mask was busy for, and all of its ticks, since the system began."""
+    rows = (line.split() for line in path.read_text().splitlines() if line.startswith("cpu"))
+    times = {int(name[3:]): [int(each) for each in ticks[:8]] for name, *ticks in rows if name != "cpu"}
+    return {core: (sum(times[core]) - sum(times[core][3:5]), sum(times[core])) for core in os.sched_getaffinity(0)}
 
 
 def spin_briefly(environment: MutableMapping[str, str]) -> None:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from c2fnas.cores import busy_cores, usable_cores, usable_threads
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
+from c2fnas.execution.environment import is_cuda
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
 from c2fnas.planning.configuration import timed_recipe
@@ -29,6 +31,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     here = run.elsewhere or {name: kept.get(name) for name in machine} == machine
     if here and {name: kept.get(name) for name in what} == what:
         return Timings(**kept["seconds"])
+    if others := beside_others(devices):
+        run.reporter.say(others)
     run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)} ...")
     try:
         timings = measure(plan, design, recipe, devices)
@@ -41,6 +45,24 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     earlier = kept.get("earlier", []) if here else [folder.name for folder in _own_trainings(run)]
     write_json(path, {**machine, **what, "seconds": vars(timings), "earlier": earlier})
     return timings
+
+
+def beside_others(devices: tuple[str, ...]) -> str | None:
+    """Return what to do about other work on the cores that train networks, as text; None where there is little.
+
+    Threads of a job wait for one another at every layer, and so for a core that another process has
+    (docs/decisions/0103).
+    """
+    cores, threads = usable_cores(), usable_threads()
+    busy = 0.0 if threads == 1 or is_cuda(devices[0]) else busy_cores()
+    free = max(1, round(cores - busy))
+    if free >= threads:
+        return None
+    return (
+        f"Other work keeps {busy:.1f} of {cores} cores busy. A job with {threads} threads would wait for them at "
+        f"every layer, and may take several times as long: `OMP_NUM_THREADS={free}` before the command is faster here. "
+        "Times are foreseen for the machine as it is now."
+    )
 
 
 def timings_for(run: Run, design: Design | None = None) -> Timings:
