@@ -49,6 +49,8 @@ def test_cores_that_others_keep_busy_are_counted(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     assert cores.busy_cores(0.3, stat) == pytest.approx(0.5)
     assert cores.busy_cores(0.0, tmp_path / "none") == 0.0
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: {7}, raising=False)
+    assert cores.busy_cores(0.3, stat) == 0.0, "a core that the file does not have"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def busy_cores(seconds: float = 0.3, path: Path = CPU_TIMES) -> float:
 
     0 where the system does not say.
     """
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, LookupError):  # a container may count its cores otherwise than its mask
         before = _ticks(path)
         time.sleep(seconds)
         spans = [(busy - before[core][0], whole - before[core][1]) for core, (busy, whole) in _ticks(path).items()]
