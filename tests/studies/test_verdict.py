@@ -415,6 +415,8 @@ def test_a_training_of_the_found_network_that_fails_is_not_passed_over(
     for reference in found.references:
         assert reference.comparison is None
         assert "the searched network could not be trained; fold 0, seed 1" in reference.sentence(found.searched)
+        assert reference.network is not None
+        assert reference.network.dice is not None, "only the comparison can't be had"
     broken.clear()
     comparison = judge(run, 3).references[0].comparison
     assert comparison is not None

@@ -58,9 +58,9 @@ class Reference:
         name: A word for programs.
         network: What it is; None where there is none of the kind.
         note: How it was chosen, without a full stop.
-        comparison: Of the searched network minus this one, over trainings; None where this one has no Dice.
+        comparison: Of the searched network minus this one, over trainings; None where one of the two lacks a Dice.
         networks: Of the two trained networks, over cases, where each was trained once; else None.
-        reason: Why it has no Dice, else None.
+        reason: Why there is no comparison, else None.
     """
 
     name: str

@@ -242,10 +242,10 @@ def _judged(
     own, theirs, network = scores[SEARCHED], scores[rival.name], networks[rival.name]
     if network is None:
         return Reference(rival.name, None, rival.note, None, None, rival.note)
-    reasons = (_failure(run, name, outcomes) for name in (SEARCHED, rival.name))
-    if reason := next(filter(None, reasons), None) if own else UNSCORED:
-        unscored = replace(network, dice=None, per_class=None)
-        return Reference(rival.name, unscored, rival.note, None, None, reason)
+    failed = _failure(run, rival.name, outcomes)
+    if reason := (_failure(run, SEARCHED, outcomes) or failed) if own else UNSCORED:
+        shown = replace(network, dice=None, per_class=None) if failed else network
+        return Reference(rival.name, shown, rival.note, None, None, reason)
     found = compare(own, theirs, groups=run.groups, margin=margin)
     networks_alone = of_networks(own, theirs, found, run.groups, run.config.seed)
     return Reference(rival.name, network, rival.note, found, networks_alone)
