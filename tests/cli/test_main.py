@@ -127,6 +127,8 @@ MISTAKES = [
     "search coarse {runs}/begun --evaluations 7",
     "search coarse {runs}/begun --sampler some",
     "search fine {runs}/begun --rungs 0",
+    "search fine {runs}/begun --max-latency nan",
+    "train {runs} runs/a --like {runs}/begun",
     "search scale {runs}/begun",
     "search scale {runs}/begun -a c2fnas-panc --widths 0.01",
     "search coarse runs/a",

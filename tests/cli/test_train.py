@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from c2fnas.api.trainings import _refuse_absent_folds, train
+from c2fnas.api.trainings import _design, _refuse_absent_folds, train
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.inference.package import load_package
 from c2fnas.runs.folder import RunFolder
+from c2fnas.space.architecture import Architecture
 
 ARCHITECTURE = "0:3D 1:P3D 0:2D @0.0625"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -169,6 +171,15 @@ def test_a_user_error_is_one_paragraph(dataset, tmp_path, arguments, expected):
     assert said.returncode == 2
     assert expected in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_width_is_of_the_network_that_is_repeated(tmp_path):
+    """Where --like gives the network, its width may be another; a named network comes before it."""
+    like = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
+    assert _design(None, None, None, tmp_path, like) == like
+    assert _design(None, None, 0.25, tmp_path, like) == replace(like, width=0.25)
+    assert _design("0:3D 0:3D @1", None, 0.25, tmp_path, like) == Architecture.from_text("0:3D 0:3D @0.25")
+    assert _design(None, None, None, tmp_path, None) is None
 
 
 def test_folds_that_are_asked_for_decide_which_there_are(tmp_path):

@@ -35,7 +35,7 @@ def expected(stage: str) -> set[str]:
     trained = {name for name in of["fine"] if name.startswith("fine.recipe")} | {"fine.sampling"}
     own = {
         "coarse": of["coarse"] | {"verdict"},
-        "super-network": trained,
+        "super-network": trained | of["coarse"],
         "ranking": of["fine"] - trained,
         "final": of["coarse"] | {"verdict"} | deployment,
     } | dict.fromkeys(("verification", "scale", "ablation", "verdict"), deployment)
@@ -65,10 +65,11 @@ def test_every_field_is_frozen_by_some_stage_or_free_on_purpose(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("stage", ["coarse", "final"])
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "from", ".4711-from"])
 def test_a_stage_that_only_names_a_network_has_not_begun(tmp_path: Path, stage: str, name: str) -> None:
     folder = begun(tmp_path, stage)
-    (tmp_path / PLACES[stage] / name).touch()
+    for present in ("architecture.json", name):
+        (tmp_path / PLACES[stage] / present).touch()
     assert begun_stages(folder) == {}
     (tmp_path / PLACES[stage] / "0001").mkdir()
     assert [*begun_stages(folder)] == [stage]

@@ -17,6 +17,7 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
+from c2fnas.files import read_json_lines
 from c2fnas.inference.package import load_package
 from c2fnas.planning import run_timings
 from c2fnas.planning.request import request_for
@@ -25,6 +26,7 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.runs.state import read_state
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import train as train_module
@@ -235,6 +237,23 @@ def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):
         assert sums(copy) == once
 
 
+def test_a_training_that_is_extended_is_not_finished(dataset, copy, monkeypatch):
+    """Neither to whoever watches, nor after a loss of power."""
+    seen = []
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        seen.append(read_state(copy))
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(Interrupted):
+        train(dataset, copy, extend=2000)
+    for state in (*seen, read_state(copy)):
+        assert not state.finished
+        assert [(stage.name, stage.done) for stage in state.summary.stages] == [("deployment", 0)]
+    assert (copy / "final/fold-4/model").is_dir(), "the shorter training's model stays until the longer one's is there"
+
+
 def test_extending_without_a_checkpoint_is_refused(dataset, copy):
     forget_checkpoints(copy / "final/fold-4")
     config = (copy / "run.yaml").read_text()
@@ -307,6 +326,19 @@ def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weigh
         train(dataset, tmp_path / "moved", start=tmp_path / "moved/final/fold-3/model")
 
 
+def test_until_a_network_is_trained_another_model_may_be_given(dataset, begun, tmp_path, monkeypatch):
+    train(dataset, tmp_path / "other", design=SMALL, iterations=1, seed=1)
+    first, second = begun / "final/fold-4/model", tmp_path / "other/final/fold-4/model"
+    monkeypatch.setattr(train_module, "deploy", lambda *_: None)
+    for model, iterations in ((first, 10), (second, 20)):
+        train(dataset, tmp_path / "run", start=model, iterations=iterations)
+    config = RunConfig.load(tmp_path / "run/run.yaml").deployment
+    copied = load_package(tmp_path / "run/final/from")
+    assert copied.checksum == load_package(second).checksum == config.start
+    assert config.recipe.iterations == 20
+    assert {each.name for each in (tmp_path / "run/final").iterdir()} == {"architecture.json", "from"}
+
+
 def test_a_run_from_scratch_takes_no_model(dataset, begun, copy):
     with pytest.raises(UserError, match=r"another --from \(none, now [0-9a-f]+\)"):
         train(dataset, copy, start=begun / "final/fold-4/model")
@@ -370,6 +402,19 @@ def test_a_budget_of_time_goes_to_the_folds(dataset, tmp_path, monkeypatch):
     recipe = RunConfig.load(tmp_path / "run.yaml").deployment.recipe
     expected = (3600 * 0.97 / 2 - 8) / (0.1 * recipe.batch_size)
     assert recipe.iterations == pytest.approx(expected, abs=1)
+
+
+def test_a_model_to_start_from_takes_nothing_off_that_time(dataset, begun, tmp_path, monkeypatch):
+    """Its copy in the run folder is no training that has begun."""
+    monkeypatch.setattr(run_timings, "measure", lambda *_: Timings(patch=0.1, window=0.0))
+    monkeypatch.setattr(ActiveTime, "seconds", 0.0)
+    monkeypatch.setattr(training, "train", lambda *_, **__: SimpleNamespace(micro_batch=None))
+    train(dataset, tmp_path, start=begun / "final/fold-4/model", budget="hour", folds="0,1")
+    config = RunConfig.load(tmp_path / "run.yaml")
+    recipe = config.deployment.recipe
+    assert recipe.iterations == pytest.approx((3600 * 0.97 / 2 - 8) / (0.1 * recipe.batch_size), abs=1)
+    assert config.deployment.folds == (0, 1)
+    assert [row["stage"] for row in read_json_lines(tmp_path / "schedule.jsonl")] == ["deployment"]
 
 
 def test_augmentation_is_counted(dataset, tmp_path, monkeypatch):

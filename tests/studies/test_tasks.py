@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from fine_run import Listener
 
+import c2fnas
+from c2fnas.api import trainings
 from c2fnas.data.layouts import datasets_in
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
@@ -16,9 +18,11 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json
 from c2fnas.inference.package import load_package
+from c2fnas.runs.overrides import with_values
 from c2fnas.runs.reporter import Reporter, Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
+from c2fnas.stages import train as train_module
 from c2fnas.stages import training
 from c2fnas.stages.deployment import STAGE as DEPLOYMENT
 from c2fnas.stages.train import TrainOptions, train_architecture
@@ -206,6 +210,28 @@ def test_folds_that_an_extension_left_behind_have_no_vote(collection, trained, t
     train(alone, run, label_tests=True, folds="4", overrides={}, extend=2)
     (voter,) = read_json(run / "Task01/predictions/prediction.json")["models"]
     assert voter == load_package(run / "Task01/final/fold-4/model").checksum
+
+
+def test_data_sets_keep_the_devices_that_they_were_begun_with(collection, tmp_path, monkeypatch) -> None:
+    """Of several data sets as of one, where none are named any more."""
+    alone = tmp_path / "alone"
+    shutil.copytree(collection / "Task01", alone / "Task01")
+    monkeypatch.setattr(train_module, "deploy", interrupted)
+    for named in ({"devices": "cpu:0,cpu:1"}, {}):
+        with pytest.raises(Interrupted):
+            trainings.train(alone, tmp_path / "run", architecture=SMALL.to_text(), iterations=1, **named)
+        assert Run.open(tmp_path / "run/Task01").config.devices == ("cpu:0", "cpu:1")
+
+
+def interrupted(*_: Any) -> None:
+    raise Interrupted("stopped")
+
+
+def test_a_data_set_that_was_given_as_a_dot_has_a_name(trained, tmp_path) -> None:
+    run = Run.open(shutil.copytree(trained / "Task03", tmp_path / "run"))
+    assert c2fnas.open_run(run.folder.root).scores.name == "Task03"
+    run.configure(with_values(run.config, {"dataset_path": "."}))
+    assert c2fnas.open_run(run.folder.root).scores.name == run.config.dataset
 
 
 def test_one_data_set_of_several_folds_is_a_row_too(collection, trained, tmp_path) -> None:

@@ -20,15 +20,21 @@ def given(**values: Any) -> dict[str, Any]:
     return {name.replace("__", "."): value for name, value in values.items() if value is not None}
 
 
-def whole_or_none(limit: float) -> int | None:
-    """Return a limit as a whole number; None, which is no limit, for infinity.
+def limit_or_none(limit: float) -> float | None:
+    """Return a limit; None, which is no limit, for infinity.
 
     Raises:
         UserError: it is no number.
     """
     if math.isnan(limit):
         raise UserError("A limit of nan: give a number, or inf for none.")
-    return None if limit == math.inf else round(limit)
+    return None if limit == math.inf else limit
+
+
+def whole_or_none(limit: float) -> int | None:
+    """Return a limit as a whole number; None as :func:`limit_or_none`, which it raises as."""
+    found = limit_or_none(limit)
+    return None if found is None else round(found)
 
 
 def refuse_below(least: int, **values: int | None) -> None:

@@ -70,8 +70,9 @@ class RunView:
         from c2fnas.runs.config import RunConfig
         from c2fnas.studies.tasks import TaskScores
 
-        begun = self._files.config.exists()
-        name = Path(RunConfig.load(self._files.config).dataset_path).name if begun else self.folder.name
+        config = RunConfig.load(self._files.config) if self._files.config.exists() else None
+        place = Path(config.dataset_path).name if config else self.folder.name
+        name = config.dataset if config and place in ("", "..") else place  # given as the folder that one was in
         scored = {fold: each for fold, each in self.evaluation.items() if each is not None and isinstance(fold, int)}
         return TaskScores(name, cross_validated(scored) if scored else None)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below, refuse_figure, whole_or_none
+from c2fnas.api.options import given, limit_or_none, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
@@ -136,6 +136,8 @@ class Run(RunView):
         from c2fnas.runs.overrides import parse_overrides
         from c2fnas.space.architecture import Architecture
 
+        asked = given(max_macs=max_macs, max_latency=max_latency)
+        most = {name: limit_or_none(limit) for name, limit in asked.items()}
         wanted = Architecture.load(topology).topology if topology else None
         choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
         overrides = parse_overrides(set) | choices
@@ -147,9 +149,7 @@ class Run(RunView):
         from c2fnas.studies.verification import verify_ranking
         from c2fnas.training.device import ranks
 
-        limits = None
-        if max_macs is not None or max_latency is not None:
-            limits = Limits(*(None if limit == math.inf else limit for limit in (max_macs, max_latency)))
+        limits = Limits(**most) if most else None
         if ranks()[1] > 1:
             train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
             done = f"The super-network is trained, by {ranks()[1]} processes."

@@ -126,6 +126,8 @@ def train(
     from c2fnas.runs.overrides import parse_overrides
 
     several = datasets_in(Path(dataset))
+    if several and like is not None:
+        raise UserError(f"{dataset}: several data sets, and --like repeats a run on its own. Name one of them.")
     fields = given(
         deployment__recipe__name=recipe,
         deployment__recipe__precision=precision,
@@ -138,13 +140,13 @@ def train(
     own: Design | None = None
     if known := repetition(like, run):
         own, folds, start = like_training(known, str(like), Path(run), folds, start)
+    refuse_other_version(run)
+    design, package = _design(architecture, network, width, Path(run), own), _package(start)
+    if known:
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
         _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)), overrides)
-    refuse_other_version(run)
-    design = _design(architecture, network, width, Path(run)) or own
-    package = _package(start)
     if extend is not None and not several:
         RunFolder(Path(run)).refuse_unbegun()
     if design is None and package is None and not several:
@@ -205,20 +207,21 @@ def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", la
     if ranks()[1] > 1:
         raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
     named = run.jobs.get("devices")
-    devices = find_devices(named or "auto")
+    devices = find_devices(named) if named else None
     rows = train_all(datasets, run.core, options, run.executor, devices=devices, label_tests=label_tests)
     return TaskTable(run.folder, rows)
 
 
-def _design(text: str | None, network: str | None, width: float | None, run: Path) -> "Design | None":
-    """Return the network that is asked for; with a width alone, the run's own in that width."""
-    if text is None and network is None and width is None:
-        return None
+def _design(
+    text: str | None, network: str | None, width: float | None, run: Path, like: "Design | None"
+) -> "Design | None":
+    """Return the network that is asked for, else that of --like; a width alone is for that one or the run's own."""
     if text is not None and network is not None:
         raise UserError("Give --architecture or --network, one of the two.")
+    named = text is not None or network is not None
     try:
-        design = asked_design(text, network, run)
-        return design if width is None else replace(design, width=width)
+        design = like if not named and (like or width is None) else asked_design(text, network, run)
+        return design if design is None or width is None else replace(design, width=width)
     except ValueError as error:
         raise UserError(f"train: {error}.") from error
 

@@ -12,7 +12,8 @@ ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "
 
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("devices", "deployment.validate_every", "deployment.folds", "references", "overrides", "versions"), ()),
-    (("coarse", "verdict"), ("coarse", "final")),
+    (("verdict",), ("coarse", "final")),
+    (("coarse",), ("coarse", "super-network", "final")),
     (("fine.recipe", "fine.sampling"), ("super-network",)),
     (("fine",), ("ranking",)),
     (("deployment.recipe.name", "deployment.recipe.precision"), ALL),  # of every validation's window
@@ -49,7 +50,7 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
     """Return the folders of the stages that have begun, by stage.
 
     Where a folder only says which network it is about, nothing has been trained: a coarse stage that was left out says
-    the default topology, and `c2fnas train` the network that it was given.
+    the default topology, and `c2fnas train` the network that it was given, and the model to start from.
     """
     places = {
         "coarse": folder.coarse,
@@ -62,12 +63,14 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
         "verdict": folder.verdict,
         "table": folder.table,
     }
-    return {stage: place for stage, place in places.items() if place.exists() and not _names_a_network_only(place)}
+    networks = {*FILES, folder.start_model.name}
+    return {stage: place for stage, place in places.items() if place.exists() and not _holds_only(networks, place)}
 
 
-def _names_a_network_only(place: Path) -> bool:
-    files = {each.name for each in place.iterdir()}
-    return bool(files) and files <= FILES.keys()
+def _holds_only(names: set[str], place: Path) -> bool:
+    """True if a folder holds some of ``names`` and nothing else; what is being written, or was, has a hidden name."""
+    found = {each.name for each in place.iterdir() if not each.name.startswith(".")}
+    return bool(found) and found <= names
 
 
 def frozen_by(field: str, folder: RunFolder) -> str | None:

@@ -11,6 +11,8 @@ import torch
 
 from c2fnas.data.folds import EVERY_CASE, Fold, chosen_folds
 from c2fnas.errors import UserError
+from c2fnas.execution.call import RESULT
+from c2fnas.files import new_folder
 from c2fnas.inference.package import load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
 from c2fnas.planning.request import request_for
@@ -116,12 +118,15 @@ def extend(run: Run, iterations: int) -> None:
             f"--extend {iterations}: the networks of this run train for {recipe.iterations} iterations already. Give "
             "the number of iterations in all, a larger one."
         )
-    for path in sorted(run.folder.final.glob("fold-*")):
-        if (path / "result.json").exists() and not has_checkpoint(path):
+    ended = sorted(run.folder.final.glob(f"fold-*/{RESULT}"))
+    for path in (each.parent for each in ended):
+        if not has_checkpoint(path):
             raise UserError(
                 f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
                 f"run instead: --from {path / 'model'}."
             )
+    for each in ended:
+        each.unlink()  # before the configuration says so: whoever looks then sees a training that has not ended
     values = {"deployment.recipe": recipe.with_iterations(iterations), "deployment.extended": True}
     run.configure(with_values(run.config, values))
 
@@ -156,14 +161,15 @@ def _folds_field(text: str) -> Any:
 
 
 def claim_start(run: Run, start: Path) -> None:
-    """Copy the model package ``start`` into the run folder, which then holds all that the run needs."""
+    """Copy the model package ``start`` into the run folder, which then holds all that the run needs.
+
+    The copy of another one, given before any network was trained, makes way.
+    """
     folder = run.folder.start_model
-    if folder.exists():
+    if folder.exists() and load_package(folder).checksum == run.config.deployment.start:
         return
-    unfinished = folder.with_name(".from")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(start, unfinished)
-    unfinished.rename(folder)
+    with new_folder(folder, replace=True) as unfinished:
+        shutil.copytree(start, unfinished, dirs_exist_ok=True)
 
 
 def transfer_report(run: Run, design: Design) -> str:

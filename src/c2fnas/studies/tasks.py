@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from c2fnas.data.folds import EVERY_CASE
+from c2fnas.devices import find_devices
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated
 from c2fnas.evaluation.metrics import average
@@ -60,7 +61,7 @@ def train_all(
         run: the folder of the runs, each of which is one that :func:`train_architecture` makes, and the reporter.
         options: what is asked of each; the time of a budget is each one's own.
         executor: makes what runs the jobs.
-        devices: where folds are trained.
+        devices: where folds are trained; None for those that a run has, of a new one those of ``auto``.
         label_tests: label each data set's test images by majority vote of its folds' models.
 
     Returns:
@@ -121,8 +122,9 @@ def _row(
     own = Run(run.folder.root / dataset.name, reporter=run.reporter)
 
     def trained() -> Deployed:
+        found = devices or (None if own.folder.config.exists() else find_devices("auto"))
         with polling(lambda: hand_on_stop(run.folder, own.folder.stop)):
-            return train_architecture(own, dataset, options, executor, devices)
+            return train_architecture(own, dataset, options, executor, found)
 
     deployed, failure = _tried(trained, own.folder.root)
     if deployed is None:
