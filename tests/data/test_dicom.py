@@ -21,6 +21,7 @@ from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import header_findings
 from c2fnas.data.formats.dicom import find_series, is_dicom, read_header
 from c2fnas.data.formats.dicom_seg import DEFAULT, write_segments
+from c2fnas.data.layouts import load_dataset
 from c2fnas.data.problem import CaseError
 from c2fnas.data.volume import read_image, read_label
 from c2fnas.errors import UserError
@@ -57,6 +58,20 @@ def test_itk_reads_the_same_series_the_same_way(tmp_path: Path) -> None:
     matrix[:3, 3] = image.GetOrigin()
     assert np.allclose(np.diag([-1, -1, 1, 1]) @ matrix, ours.geometry.matrix, atol=1e-4)
     assert np.array_equal(itk.array_from_image(image).T, ours.array[0])
+
+
+@pytest.mark.parametrize("step", [0.625, 2 / 3, 0.8333])
+def test_positions_of_few_digits_do_not_add_up(tmp_path: Path, step: float) -> None:
+    """Over 120 slices a step that is rounded as one of them is would be a slice off; ITK takes the mean of all."""
+    origin = (-20.0, -30.0, 40.0)
+
+    def rounded(dataset: Dataset, index: int) -> None:
+        dataset.ImagePositionPatient = [f"{value:.2f}" for value in (*origin[:2], origin[2] + step * index)]
+
+    write_series(tmp_path / "scan", random((3, 2, 120)), spacing=(0.8, 0.9, step), change=rounded)
+    header = read_header(tmp_path / "scan")
+    assert header_findings(header) == ()
+    assert np.allclose(header.affine @ (0, 0, 119, 1), (20, 30, round(40 + 119 * step, 2), 1), atol=1e-6)
 
 
 def test_every_slice_has_its_own_rescaling(tmp_path: Path) -> None:
@@ -382,3 +397,25 @@ def test_check_reads_every_series_of_a_folder(tmp_path: Path) -> None:
     found = c2fnas.check(tmp_path / "in")
     assert [(each.case, each.severity) for each in found.problems] == [("gap", "error")]
     assert "A slice is missing" in found.problems[0].fix
+
+
+def test_a_copy_of_a_folder_of_series_needs_no_manifest(tmp_path: Path) -> None:
+    write_series(tmp_path / "in" / "P1", random())
+    c2fnas.check(tmp_path / "in", fix=tmp_path / "copy")
+    assert [each.name for each in (tmp_path / "copy").iterdir()] == ["P1"]
+    assert np.array_equal(read_image([tmp_path / "copy" / "P1"]).array, read_image([tmp_path / "in" / "P1"]).array)
+
+
+def test_a_folder_that_may_not_be_listed_holds_no_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "in" / "P1", random())
+    (tmp_path / "in" / "lost+found").mkdir()
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Any:
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [name for name, _ in find_series(tmp_path / "in")] == ["P1"]
+    assert [case.id for case in load_dataset(tmp_path / "in").test] == ["P1"]

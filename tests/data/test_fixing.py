@@ -304,6 +304,14 @@ def test_series_and_segmentations_are_copied_whole(one_file: bool, tmp_path: Pat
     assert len([*(tmp_path / "fixed" / "a").iterdir()]) == 4
 
 
+def test_the_space_that_a_copy_takes_counts_every_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_series(tmp_path / "data" / "P1", np.zeros((6, 5, 4), np.int16))
+    needed = sum(file.stat().st_size for file in files)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(UserError, match=f"{needed - 1:,} bytes free, but the copies take {needed:,}"):
+        fix_dataset(scan_dataset(tmp_path / "data"), tmp_path / "fixed")
+
+
 @pytest.mark.parametrize("fill", ["nan", "1e39", "inf"])
 def test_what_no_voxel_can_hold_fills_nothing(fill: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--fill"):

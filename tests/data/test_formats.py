@@ -175,6 +175,21 @@ def test_voxels_beside_the_header(suffix: str, tmp_path: Path) -> None:
         path.write_text(path.read_text().replace(name, beside.name))
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
+def test_an_nrrd_that_packs_well_is_read_and_one_that_lies_is_not(encoding: str, tmp_path: Path) -> None:
+    """A label of hardly anything: bzip2 packs it far beyond what deflate can."""
+    nrrd = pytest.importorskip("nrrd")
+    label, path = np.zeros((200, 200, 100), np.uint8), tmp_path / "a.nrrd"
+    label[:20, :20, :10] = 1
+    nrrd.write(str(path), label, {"encoding": encoding, "space": "RAS", "space directions": np.eye(3)})
+    assert np.array_equal(read_image([path]).array[0], label)
+    content = path.read_bytes()
+    assert content.count(b"sizes: 200 200 100") == 1
+    path.write_bytes(content.replace(b"sizes: 200 200 100", b"sizes: 2000 2000 100"))
+    with pytest.raises(CaseError, match=r"packed bytes|cut short"):
+        read_image([path])
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_a_file_cut_short_is_noticed(suffix: str, share: float, tmp_path: Path) -> None:

@@ -271,6 +271,21 @@ def test_a_folder_per_patient_tells_files_of_one_name_apart(tmp_path: Path) -> N
     assert [case.id for case in load_dataset(msd(tmp_path, entries)).training] == ["p1_image", "p2_image"]
 
 
+def test_as_many_folders_as_it_takes_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+    """As BIDS has them; the same file twice stays an error, and so do two of one name in one folder."""
+    names = ["p1/anat/t1.nii.gz", "p2/anat/t1.nii.gz", "p3/anat/t1.nii.gz", "p3/anat/t1.nrrd"]
+    entries = [{"image": name, "label": name.replace("t1", "label")} for name in names]
+    assert [case.id for case in load_dataset(msd(tmp_path, entries[:3])).training] == [
+        "p1_anat_t1",
+        "p2_anat_t1",
+        "p3_anat_t1",
+    ]
+    twice = read_dataset(msd(tmp_path, [*entries[:2], entries[1]]))
+    assert [problem.found for problem in twice.problems] == ["the case p2_anat_t1 twice"]
+    (problem,) = read_dataset(msd(tmp_path, entries[2:])).problems
+    assert problem.found == "the case anat_t1 twice"
+
+
 def test_a_wrong_count_is_a_warning(tmp_path: Path) -> None:
     assert [each.severity for each in read_dataset(msd(tmp_path, numTraining=2)).problems] == ["warning"]
 
@@ -448,6 +463,12 @@ def test_a_table_without_images(text: str, tmp_path: Path) -> None:
 def test_ids_that_no_file_can_have(tmp_path: Path) -> None:
     path = table(tmp_path, "id,image,label\n../x,a.nii.gz,l.nii.gz\nb,b.nii.gz,m.nii.gz\n", {"labels": {"a": 1}})
     assert [problem.case for problem in read_dataset(path).problems] == ["../x"]
+
+
+def test_what_macos_leaves_beside_a_table_is_none(tmp_path: Path) -> None:
+    path = table(tmp_path, "image,label\na.nii.gz,l.nii.gz\n", {"labels": {"a": 1}})
+    (tmp_path / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert load_dataset(tmp_path) == load_dataset(path)
 
 
 def test_two_tables_in_a_folder_are_not_guessed_between(tmp_path: Path) -> None:

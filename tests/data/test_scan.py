@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import tracemalloc
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from small_datasets import IDS, LABELS, checked, reheader, resave, write_dataset
 from typer.testing import CliRunner
 
 from c2fnas.cli import app
+from c2fnas.data.case_scan import CaseReading, CaseScan
 from c2fnas.data.formats import header as header_module
 from c2fnas.data.formats import nifti
 from c2fnas.data.layouts import load_dataset
@@ -401,6 +403,25 @@ def test_every_file_is_read_once_for_problems_and_fingerprint(tmp_path: Path, mo
     scan = scan_dataset(write_dataset(tmp_path), workers=3)
     assert (scan.problems, len(scan.fingerprint.cases)) == ((), len(IDS))
     assert read == {f"{name}{part}.nii.gz": 1 for name in IDS for part in ("", "_label")}
+
+
+def test_no_voxel_of_a_case_is_kept_once_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte for each of all cases is tens of gigabytes of a large CT data set."""
+    kept: list[int] = []
+    masks: list[weakref.ref[np.ndarray]] = []
+    real = CaseReading.run
+
+    def run(reading: CaseReading) -> CaseScan:
+        kept.append(sum(mask() is not None for mask in masks))
+        found = real(reading)
+        assert reading.filled is not None
+        masks.append(weakref.ref(reading.filled))
+        return found
+
+    monkeypatch.setattr(CaseReading, "run", run)
+    scan_dataset(write_dataset(tmp_path))
+    assert len(kept) == len(IDS)
+    assert max(kept) <= 1, "the one that has just been read"
 
 
 def test_test_cases_and_warnings_have_no_say_in_the_fingerprint(tmp_path: Path) -> None:

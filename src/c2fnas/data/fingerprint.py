@@ -16,7 +16,9 @@ from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
 from c2fnas.shapes import Size, Spacing
 
-CT_NAME = re.compile(r"(?<![a-z])(ce|cb)?cta?(?![a-z])|computed tomography")
+CT_NAME = re.compile(
+    r"(?<![a-z])((nc|ce|cb|hr|ld|de|c)?ct(a|pa|ac)?|hu)(?![a-z])|hounsfield|computed tomography"  # not CTP: its maps
+)
 
 
 class _Frozen(BaseModel):
@@ -162,6 +164,8 @@ def channel_kind(name: str) -> Literal["ct", "mr"]:
 
     >>> [channel_kind(name) for name in ("CT", "ceCT", "CT venous", "T1ct", "cine-MRI", "ADC")]
     ['ct', 'ct', 'ct', 'mr', 'mr', 'mr']
+    >>> [channel_kind(name) for name in ("NCCT", "HRCT", "CTPA", "CCTA", "HU", "CTP CBF", "hump", "DCE")]
+    ['ct', 'ct', 'ct', 'ct', 'ct', 'mr', 'mr', 'mr']
     """
     return "ct" if CT_NAME.search(name.lower()) and not re.match(r"t[12]", name.lower()) else "mr"
 

@@ -60,7 +60,7 @@ def fix_dataset(
         fixed += _fix_case(case, scan.dataset.root, folder, fill, places)
         if progress is not None:
             progress(done, len(cases))
-    for file in scan.files:
+    for file in filter(Path.is_file, scan.files):  # series have no manifest
         _copy_manifest(file, folder / file.name, places)
     return tuple(fixed)
 
@@ -74,7 +74,8 @@ def _refuse_unfit(folder: Path, scan: Scan) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: not an empty folder. Name a new one for the corrected copies.")
     cases = (*scan.dataset.training, *scan.dataset.test)
-    needed = sum(path.stat().st_size for case in cases for path in case.files if path.is_file())
+    sources = {each for case in cases for path in case.files if path.exists() for each in volume_files(path)}
+    needed = sum(path.stat().st_size for path in sources if path.is_file())
     free = shutil.disk_usage(next(parent for parent in (target, *target.parents) if parent.exists())).free
     if needed > free:
         raise UserError(

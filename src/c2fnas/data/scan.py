@@ -152,8 +152,11 @@ def scan_dataset(
     known = reading.dataset.with_spacing(spacing)
     count, cases = len(known.training), (*known.training, *known.test)
     fitting = bounded_workers(cases, workers, _voxels)
-    scans = [CaseReading(case, known, number < count) for number, case in enumerate(cases)]
-    found = list(in_order(CaseReading.run, scans, fitting, progress))
+
+    def read(number: int) -> CaseScan:  # one that is read holds a mask of its voxels, and so is not kept
+        return CaseReading(cases[number], known, number < count).run()
+
+    found = list(in_order(read, range(len(cases)), fitting, progress))
     return Scan(known, reading.problems, tuple(found[:count]), tuple(found[count:]), reading.files)
 
 

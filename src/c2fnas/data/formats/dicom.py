@@ -30,10 +30,13 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def is_dicom(path: Path) -> bool:
-    """True if a file has DICOM's preamble or suffix, or a folder holds such a file; DICOMDIR is an index, no image."""
-    if path.is_dir():
-        return any(is_dicom(file) for file in _files(path))
+    """True if a file has DICOM's preamble or suffix, or a folder holds such a file; DICOMDIR is an index, no image.
+
+    What can't be read holds none.
+    """
     try:
+        if path.is_dir():
+            return any(is_dicom(file) for file in _files(path))
         with path.open("rb") as file:
             told = path.suffix.lower() in SUFFIXES or file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
             return told and path.name.upper() != "DICOMDIR"

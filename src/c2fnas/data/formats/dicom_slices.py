@@ -121,7 +121,8 @@ def series_affine(slices: Sequence[Slice]) -> np.ndarray:
     The way through the slices is their normal: a series where it is not has a finding.
     """
     first, affine = slices[0], np.eye(4)
-    step = _usual_step(slices) if len(slices) > 1 else first.thickness or 1.0
+    between = len(slices) - 1  # the mean of steps: positions of few digits would add up
+    step = (slices[-1].depth - first.depth) / between if between else first.thickness or 1.0
     affine[:3, 0] = np.multiply(first.across, first.spacing[0])
     affine[:3, 1] = np.multiply(first.down, first.spacing[1])
     affine[:3, 2] = first.normal * step

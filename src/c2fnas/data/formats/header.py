@@ -28,6 +28,8 @@ AGAIN = "Copy or download the file again, or export it from its source again."
 
 DEFLATE_RATIO = 1032
 """No deflate stream (gzip, zlib) unpacks to more than this many times its size."""
+BZIP2_RATIO = 2_400_000
+"""Nor any of bzip2: a block of 900,000 bytes stands for 259 of each five, and takes 20 bytes or more."""
 
 SHEAR = 1e-3
 """Largest cosine between two axes of a grid that counts as rectangular."""
@@ -132,21 +134,22 @@ def _affine_findings(affine: np.ndarray) -> Iterator[Finding]:
         yield Finding(f"a sheared affine (two axes {apart:.2f}° apart)", "axes at right angles", fix)
 
 
-def extent_findings(data: Path, start: int, size: int, *, packed: bool) -> list[Finding]:
+def extent_findings(data: Path, start: int, size: int, *, ratio: int | None = None) -> list[Finding]:
     """Return a finding if a data file can't hold ``size`` bytes of voxels from byte ``start`` on.
 
-    So a header that lies is found before memory is taken for its voxels.
+    So a header that lies is found before memory is taken for its voxels. ``ratio`` is the most that a packed file
+    unpacks to; None: it is not packed.
     """
     if not data.exists():
         return [Finding(f"no data file {data.name}", "the voxels' file beside the header", "Copy it there.")]
     length = data.stat().st_size
-    if packed and start + size > length * DEFLATE_RATIO:
+    if ratio and start + size > length * ratio:
         found, expected = (
             f"{size:,} bytes of voxels in {length:,} packed bytes",
-            f"at most {DEFLATE_RATIO} times the packed size",
+            f"at most {ratio} times the packed size",
         )
         return [Finding(found, expected, AGAIN)]
-    if not packed and start + size > length:
+    if not ratio and start + size > length:
         fix = f"The file is cut short, or its data offset is wrong. {AGAIN}"
         return [Finding(f"{length:,} bytes", f"{start + size:,} bytes, as the header says", fix)]
     return []

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from c2fnas.data.formats.header import AGAIN, Header, cut_short, detached, extent_findings, unreadable
+from c2fnas.data.formats.header import AGAIN, DEFLATE_RATIO, Header, cut_short, detached, extent_findings, unreadable
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
@@ -45,7 +45,7 @@ def read_header(path: Path) -> Header:
     if not findings and all(size > 0 for size in shape):
         data, first = _data(path, start)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        findings = extent_findings(data, first, size, packed=_flag(fields, "CompressedData"))
+        findings = extent_findings(data, first, size, ratio=DEFLATE_RATIO if _flag(fields, "CompressedData") else None)
     big_endian = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
     return Header(path, shape, dtype.newbyteorder(">" if big_endian else "<"), affine, tuple(findings))
 

@@ -18,7 +18,15 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import array_from_file
 
-from c2fnas.data.formats.header import AGAIN, LARGEST_VOXELS, Header, cut_short, extent_findings, unreadable
+from c2fnas.data.formats.header import (
+    AGAIN,
+    DEFLATE_RATIO,
+    LARGEST_VOXELS,
+    Header,
+    cut_short,
+    extent_findings,
+    unreadable,
+)
 from c2fnas.data.geometry import AFFINE_TOLERANCE
 from c2fnas.data.problem import CaseError, Finding
 
@@ -220,7 +228,7 @@ def _extent_findings(path: Path, raw: nibabel.Nifti1Header, size: int) -> list[F
     offset = float(raw["vox_offset"])
     if not np.isfinite(offset) or offset < raw.sizeof_hdr or offset != int(offset):
         return [Finding(f"voxels at byte {offset:g}", f"an offset of at least {raw.single_vox_offset}", AGAIN)]
-    return extent_findings(path, int(offset), size, packed=is_packed(path))
+    return extent_findings(path, int(offset), size, ratio=DEFLATE_RATIO if is_packed(path) else None)
 
 
 def _scaling(raw: nibabel.Nifti1Header) -> tuple[float, float] | None:

@@ -7,7 +7,16 @@ from typing import Any, cast
 
 import numpy as np
 
-from c2fnas.data.formats.header import AGAIN, Header, cut_short, detached, extent_findings, unreadable
+from c2fnas.data.formats.header import (
+    AGAIN,
+    BZIP2_RATIO,
+    DEFLATE_RATIO,
+    Header,
+    cut_short,
+    detached,
+    extent_findings,
+    unreadable,
+)
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.errors import UserError
 
@@ -15,7 +24,7 @@ ABBREVIATIONS = {"RAS": "right-anterior-superior", "LAS": "left-anterior-superio
 CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color", "time", "point")
 DIRECTIONS = {"right": 1, "left": -1, "anterior": 1, "posterior": -1, "superior": 1, "inferior": -1}
 AXES = (("right", "left"), ("anterior", "posterior"), ("superior", "inferior"))
-PACKED = ("gzip", "gz", "bzip2", "bz2")
+PACKED = {"gzip": DEFLATE_RATIO, "gz": DEFLATE_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
 
 
 def read_header(path: Path) -> Header:
@@ -157,4 +166,4 @@ def _extent(path: Path, fields: dict[str, Any], start: int, size: int) -> list[F
     encoding = str(fields.get("encoding", "raw"))
     if encoding in ("ascii", "text", "txt", "hex"):
         return []
-    return extent_findings(beside or path, 0 if beside else start, size, packed=encoding in PACKED)
+    return extent_findings(beside or path, 0 if beside else start, size, ratio=PACKED.get(encoding))

@@ -81,7 +81,8 @@ class TableLayout(Layout):
 def _csv(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix.lower() in (".csv", ".tsv") else None
-    tables = sorted(path.glob("*.csv")) if path.is_dir() else []
+    found = sorted(path.glob("*.csv")) if path.is_dir() else []
+    tables = [each for each in found if not each.name.startswith(".")]  # such as macOS leaves beside a file
     return tables[0] if len(tables) == 1 else None
 
 

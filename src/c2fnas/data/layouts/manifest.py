@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
@@ -136,15 +136,29 @@ def name_of(images: Sequence[Path]) -> str:
 
 
 def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """The cases, those of the same name with their folder's name before it."""
+    """The cases, those of the same name with the names of folders before it, as many as tell them apart.
+
+    >>> files = [Path("a/anat/t1.nii.gz"), Path("b/anat/t1.nii.gz"), Path("c/t2.nii.gz")]
+    >>> [case.id for case in told_apart([Case(name_of([file]), (file,), None) for file in files])]
+    ['a_anat_t1', 'b_anat_t1', 't2']
+    """
     files: dict[str, set[Path]] = {}
     for case in cases:
         files.setdefault(case.id, set()).add(case.images[0])
+    folders = {name: _folders_that_tell(same) for name, same in files.items()}
 
-    def with_folder(case: Case) -> Case:
-        return replace(case, id=f"{case.images[0].parent.name}_{case.id}")
+    def with_folders(case: Case) -> Case:
+        above = case.images[0].parent.parts
+        return replace(case, id="_".join((*above[len(above) - folders[case.id] :], case.id)))
 
-    return tuple(with_folder(case) if len(files[case.id]) > 1 else case for case in cases)
+    return tuple(with_folders(case) if folders[case.id] else case for case in cases)
+
+
+def _folders_that_tell(files: Collection[Path]) -> int:
+    """The fewest folders above by whose names files are told apart; those of one folder are not."""
+    most = max(len(file.parent.parts) for file in files)
+    apart = (count for count in range(1, most) if len({file.parent.parts[-count:] for file in files}) == len(files))
+    return 0 if len(files) == 1 else next(apart, 1)
 
 
 def _values(label: Path) -> list[int]:
