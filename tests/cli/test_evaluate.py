@@ -85,6 +85,26 @@ def test_every_figure_says_what_it_rests_on(
         )
 
 
+def test_single_files_are_of_the_case_of_their_label_whatever_their_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "one.nii.gz", [1, 0, 2, 0])
+    write(root / "other.nii.gz", [1, 1, 0, 0])
+    label, found = root / "labels" / "a.nii.gz", root / "found.json"
+    against = "--against", root / "other.nii.gz"
+    assert call(monkeypatch, root / "one.nii.gz", label, *against, "--output", found, "-q") == 0
+    assert [row["case"] for row in json.loads(found.read_text())["cases"]] == ["a"]
+
+
+def test_a_value_that_no_class_has_is_told_with_what_can_be_done(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no manifest here that could be at fault."""
+    assert call(monkeypatch, root / "predictions", root / "labels", "--classes", "organ") == 2
+    said = capsys.readouterr().err
+    assert "found label 2, expected only 0, 1, the values of the classes. Name the value among the classes" in said
+
+
 def test_two_folders_are_compared_as_two_trained_networks(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,17 @@ def test_dice_of_regions_is_that_of_their_masks_without_ignored_voxels(
         assert (name in row.false_positive) == (ours.any() and not theirs.any())
 
 
+def test_what_is_found_among_ignored_voxels_alone_is_missed() -> None:
+    """As Dice and distances have it."""
+    classes = LabelScheme.of("background", "a", ignore=9)
+    truth, prediction = np.zeros((4, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)
+    truth[0], truth[3], prediction[3] = 1, classes.ignored, 1
+    row = score_case("a", prediction, truth, classes)
+    assert (row.dice, row.missed) == ({"a": 0.0}, ("a",))
+    prediction[1] = 1
+    assert score_case("a", prediction, truth, classes).missed == ()
+
+
 def test_distances_of_regions_pass_over_what_is_ignored() -> None:
     truth, prediction = 2 * cube(2), cube(2)  # the core is missed, the whole exact
     prediction[12:] = 1

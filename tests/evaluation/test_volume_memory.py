@@ -9,7 +9,7 @@ import pytest
 
 from c2fnas.data.fingerprint import CaseFingerprint
 from c2fnas.data.resample import SLAB_VOXELS
-from c2fnas.evaluation.volume_memory import DISTANCE_BYTES, distance_memory, volume_memory
+from c2fnas.evaluation.volume_memory import COMPONENT_BYTES, DISTANCE_BYTES, distance_memory, volume_memory
 from c2fnas.planning.forecast import memory_line
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "whole_volume.py"
@@ -22,6 +22,14 @@ def test_parts_are_those_that_are_allocated() -> None:
     assert memory.labels == 2 * 100 * 40 * 30
     assert memory.work >= 4 * 3 * (16 * 48 * 16 + SLAB_VOXELS)
     assert memory.total == memory.image + memory.sums + memory.labels + memory.work
+
+
+def test_components_come_after_the_windows() -> None:
+    """What is more counts: on a large volume of few classes the components are."""
+    shape, own = (400, 400, 300), {"channels": 1, "outputs": 2, "patch": (32, 32, 32), "filters": 4}
+    without, memory = (volume_memory((40, 40, 30), shape, components=each, **own) for each in (False, True))
+    assert memory.components == COMPONENT_BYTES * 400 * 400 * 300 > without.sums + without.work
+    assert memory.total == memory.image + memory.labels + memory.components > without.total
 
 
 def test_distances_take_masks_or_the_box_of_a_structure() -> None:

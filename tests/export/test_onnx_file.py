@@ -203,8 +203,18 @@ def test_the_preparation_is_said_in_words(tmp_path: Path) -> None:
         "8 × 8 × 8 voxels, 4 × 4 × 4 apart",
     ):
         assert words in before
-    for words in ("eight mirrorings", "equal weights", "0 background (0), 1 organ (2), 2 lesion (5)"):
+    for words in (
+        "eight mirrorings",
+        "equal weights",
+        "linearly, but by nearest neighbour along an axis that was resampled so, to the image's own grid",
+        "0 background (0), 1 organ (2), 2 lesion (5)",
+        "Outside of the box that was cropped to, labels are 0.",
+    ):
         assert words in after
+    save_small_model(tmp_path / "plain")
+    after = metadata(load_package(tmp_path / "plain"))["c2fnas.postprocessing"]
+    assert "scores linearly to the image's own grid" in after
+    assert "cropped" not in after
     assert said["c2fnas.size"] == "any"
 
 

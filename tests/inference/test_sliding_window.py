@@ -166,6 +166,21 @@ def test_it_goes_on_with_the_cpu_where_the_device_holds_no_window(caplog: pytest
     ]
 
 
+def test_what_was_a_batch_there_is_not_one_on_the_cpu() -> None:
+    """The pass under way goes on window by window: a GPU's batch may not fit the main memory."""
+    passes: list[int] = []
+
+    class Noting(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            found = super().forward(x)
+            passes.append(len(x))
+            return found
+
+    under_way = forward.Forward(Noting(), "meta", size=16)
+    assert under_way(np.zeros((5, 1, 4, 4, 4), np.float32)).shape == (5, 2, 4, 4, 4)
+    assert passes == [1, 1, 1, 1, 1]
+
+
 class Elsewhere(Tensor):
     """A tensor that says it is on a GPU."""
 

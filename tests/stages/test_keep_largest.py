@@ -116,6 +116,8 @@ def test_a_class_that_gains_is_stored_with_every_model_and_prediction_keeps_to_i
     assert predictor.largest == (1,)
     assert ((kept != plain) <= (kept == 0)).all()
     checksums = [each.checksum for each in models]
+    card, notes = models[0].folder / "README.md", "## Notes\n\nNot for scans of children."
+    card.write_text(f"{card.read_text()}\n{notes}\n")
     choose_components(run)  # again: nothing changes
     assert [load_package(run.folder.final_model(fold)).checksum for fold in range(3)] == checksums
     gain(run, name, -0.05)
@@ -123,6 +125,7 @@ def test_a_class_that_gains_is_stored_with_every_model_and_prediction_keeps_to_i
     for fold in range(3):
         assert load_package(run.folder.final_model(fold)).plan.keep_largest == ()
         assert "Largest components" not in read_card(run.folder.final_model(fold))
+    assert read_card(models[0].folder).endswith(f"\n\n{notes}"), "what people add stays"
 
 
 def test_the_gain_stands_beside_the_dice(run: Run) -> None:

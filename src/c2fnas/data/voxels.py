@@ -40,8 +40,8 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass], scaling: S
     if not unknown:
         return []
     shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
-    fix = "Add the value to the manifest's labels, or correct the label file."
-    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, as the manifest says", fix)]
+    fix = "Name the value among the classes, as the manifest's labels do, or correct the file."
+    return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, the values of the classes", fix)]
 
 
 def storage_findings(shape: Sequence[int], dtype: np.dtype, scaling: Scaling = None) -> list[Finding]:

@@ -38,7 +38,7 @@ def pair_files(predictions: Path, labels: Path) -> tuple[tuple[Pair, ...], tuple
         UserError: a prediction has no label, or there is nothing to pair.
     """
     if predictions.is_file() and labels.is_file():
-        return (Pair(_case(predictions), predictions, labels),), ()
+        return (Pair(_case(labels), predictions, labels),), ()
     ours, theirs = _volumes(predictions), _volumes(labels)
     alone = sorted(ours.keys() - theirs.keys())
     if alone:

@@ -202,7 +202,8 @@ def scores_of(case: str, table: np.ndarray, scheme: LabelScheme) -> CaseScores:
     """Return the Dice of a case by the voxels ``[truth, prediction]`` of each pair of parts, see :func:`confusion`."""
     dice = dict(zip(scheme.names, _dice(table, scheme), strict=True))
     apart = [(name, list(scheme.regions[number])) for number, name in enumerate(dice) if dice[name] == 0]
-    shown = {name: (table[parts].sum(), table[:, parts].sum()) for name, parts in apart}
+    counted = table[: scheme.ignored]
+    shown = {name: (table[parts].sum(), counted[:, parts].sum()) for name, parts in apart}
     return CaseScores(
         case,
         dice,

@@ -34,17 +34,22 @@ def interpretation(plan: ModelPlan) -> tuple[str, ...]:
 
 def _labels(plan: ModelPlan) -> tuple[str, ...]:
     """The steps from blended scores to labels."""
+    nearest = ", but by nearest neighbour along an axis that was resampled so," if plan.nearest_beyond else ""
+    way = f"linearly{nearest}"
+    outside = ("Outside of the box that was cropped to, labels are 0.",) if plan.crop_nonzero else ()
     if plan.regions_class_order is None:
         classes = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.classes))
         return (
-            "Resample each class's scores linearly to the image's own grid, and take the class of the highest there.",
+            f"Resample each class's scores {way} to the image's own grid, and take the class of the highest there.",
             f"Classes, with the values that label files have for them: {classes}.",
+            *outside,
         )
     regions = ", ".join(f"{index} {each.name} ({each.values[0]})" for index, each in enumerate(plan.scheme.written[1:]))
     return (
-        "Resample each region's scores linearly to the image's own grid; a region is where its score is above 0, a "
+        f"Resample each region's scores {way} to the image's own grid; a region is where its score is above 0, a "
         "sigmoid of one half. Regions may overlap.",
         f"Begin with 0 and write the regions one over the other, each with its value: {regions}.",
+        *outside,
     )
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from c2fnas.data.restoration import box_of
+
 CONNECTIVITY: Literal[26] = 26
 """Neighbours of a voxel: those that share a corner count, as nnU-Net has it."""
 
@@ -19,6 +21,8 @@ def keep_largest(labels: np.ndarray, classes: Iterable[int]) -> None:
     for index in classes:
         import cc3d
 
-        own: np.ndarray = labels == index
-        if own.any():
-            labels[own & (cc3d.largest_k(own, k=1, connectivity=CONNECTIVITY) == 0)] = 0
+        whole: np.ndarray = labels == index
+        if whole.any():
+            i, j, k = (slice(*side) for side in box_of(whole))
+            own = np.ascontiguousarray(whole[i, j, k])
+            labels[i, j, k][own & (cc3d.largest_k(own, k=1, connectivity=CONNECTIVITY) == 0)] = 0

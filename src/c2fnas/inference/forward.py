@@ -90,8 +90,9 @@ class Forward:
         Raises:
             UserError: a single window doesn't fit, not even on the CPU.
         """
-        parts, size = [], self.size(batch[:1])
+        parts = []
         while len(batch):
+            size = self.size(batch[:1])  # another one once the CPU goes on
             part = batch[: min(self._limit, size)]
             whole = filled(part, size) if size <= self._limit else part
             logits = self._measured(batch) if self._unmeasured else self._try(whole)

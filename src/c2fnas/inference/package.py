@@ -143,14 +143,16 @@ def store_keep_largest(folder: Path, classes: Sequence[str], remark: str) -> Non
     if plan.keep_largest == tuple(classes):
         return
     sums, card = _sums(folder), read_card(folder)
-    before = card.partition(f"\n\n{LARGEST}")
+    before, _, rest = card.partition(f"\n\n{LARGEST}")
+    told = [f"{LARGEST} {remark}"] if classes else []
+    paragraphs = [before, *told, rest.partition("\n\n")[2]]  # whatever people have added after it stays
     with new_folder(folder, replace=True) as unfinished:
         copy_package(folder, unfinished)
         changed = plan.model_copy(update={"keep_largest": tuple(classes)})
         write_json(unfinished / PLAN, changed.model_dump(mode="json"))
         sums[PLAN] = sha256(unfinished / PLAN)
         write_text(unfinished / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
-        write_text(unfinished / CARD, f"{before[0]}\n\n{LARGEST} {remark}\n" if classes else f"{before[0]}\n")
+        write_text(unfinished / CARD, "\n\n".join(filter(None, paragraphs)).rstrip() + "\n")
 
 
 def load_package(folder: Path) -> Package:

@@ -57,7 +57,8 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     text = stage_lines(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
     filters = middle_network(run.config.space, run.width).stem_filters[0]
     own = () if begun_stages(run.folder) else too_long(run, run.time.seconds + sum(seconds.values()))
-    return "\n".join([text, memory_line(run.fingerprint.cases, run.plan, filters), *own, *left_out(run)])
+    memory = memory_line(run.fingerprint.cases, run.plan, filters, run.config.deployment.keep_largest)
+    return "\n".join([text, memory, *own, *left_out(run)])
 
 
 def stage_lines(
@@ -85,13 +86,14 @@ def stage_lines(
     return "\n".join([head, *(line(*row) for row in rows)])
 
 
-def memory_line(cases: Iterable[CaseFingerprint], plan: Plan, filters: int) -> str:
+def memory_line(cases: Iterable[CaseFingerprint], plan: Plan, filters: int, components: bool = False) -> str:
     """Return the row on the memory that the most demanding case takes when it is labelled and scored as a whole.
 
     Args:
         cases: of the data set.
         plan: of the run.
         filters: of a network at full resolution.
+        components: whether the largest component alone is scored, too.
     """
     needs = []
     for case in cases:
@@ -104,6 +106,7 @@ def memory_line(cases: Iterable[CaseFingerprint], plan: Plan, filters: int) -> s
             outputs=plan.outputs,
             patch=plan.patch_size,
             filters=filters,
+            components=components and plan.regions_class_order is None,
         )
         needs.append((memory.total, case.shape))
     most, shape = max(needs)
