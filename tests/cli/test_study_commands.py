@@ -171,6 +171,13 @@ def test_table_4_prints_what_the_rows_hold() -> None:
     assert line == ["0.25", "96×96×96", "79.24", "–", "59.63", "1.10", "9.90"]
 
 
+def test_table_4_tells_how_seeds_differ_where_there_are_several() -> None:
+    row = Scaled(0.25, (96, 96, 96), 1_100_000, 9_900_000_000, 0.59, {"pancreas": 0.59}, trainings=3, spread=0.012)
+    head, line = text_studies.scaling(Scaling((row,))).splitlines()
+    assert "mean  ± seeds  seeds  params (M)" in head
+    assert line.split() == ["0.25", "96×96×96", "59.00", "59.00", "1.20", "3", "1.10", "9.90"]
+
+
 def test_table_4_tells_why_a_width_has_no_dice(run: Path, widths: QuickWidths) -> None:
     widths.failing.add(0.5)
     opened = Run.open(run).using(inline())

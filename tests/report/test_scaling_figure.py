@@ -1,9 +1,10 @@
 """Dice against multiply-accumulates: what is drawn is what the rows hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from c2fnas.api.runs import Run
@@ -20,6 +21,7 @@ class Row:
     dice: float | None
     per_class: dict[str, float | None] | None
     patch: tuple[int, int, int] = PATCH
+    spread: float | None = None
 
 
 ROWS = (
@@ -55,6 +57,14 @@ def test_each_patch_has_its_line() -> None:
     lines = drawn(Row(0.5, 4000, 0.7, {"organ": 0.7}), larger)
     assert lines["mean, 64×64×64"][:2] == ([32_000], pytest.approx([0.75]))
     assert lines["mean, 32×32×32"][2] != lines["mean, 64×64×64"][2]
+
+
+def test_bars_are_as_long_as_trainings_differ() -> None:
+    figure = Figure()
+    draw_scaling(figure, [replace(ROWS[0], spread=0.05), *ROWS[1:]])
+    (bars,) = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+    (bar,) = bars.get_segments()
+    assert bar.tolist() == [[4000, pytest.approx(0.65)], [4000, pytest.approx(0.75)]]
 
 
 def test_lines_differ_by_more_than_colour() -> None:

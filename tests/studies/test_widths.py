@@ -17,7 +17,7 @@ from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS, scaling_grid
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.studies.widths import STAGE, neighbours, patch_factors, search_width
+from c2fnas.studies.widths import STAGE, Scaled, neighbours, patch_factors, search_width
 
 SMALL = Architecture.from_text("0:3D 1:P3D 0:2D @0.5")
 TINY_WIDTHS = (0.03125, 0.0625)
@@ -238,6 +238,41 @@ def test_a_width_costs_about_its_square() -> None:
     costs = [network_cost(each, in_channels=1, classes=3, input_size=(96, 96, 96)).macs for each in scaled]
     assert costs[7] / costs[3] == pytest.approx(4, rel=0.05)
     assert costs == sorted(costs)
+
+
+def test_each_width_has_as_many_seeds_as_are_asked_for(run, quick) -> None:
+    first = scaled(run, widths=(0.25, 0.5))
+    assert [(row.trainings, row.spread) for row in first] == [(1, None)] * 2
+    rows = scaled(run, widths=(0.25, 0.5), replicates=3)
+    assert [width for width, _ in quick.trained] == [0.25, 0.5] * 3, "what is trained counts, all widths before more"
+    for row in rows:
+        assert (row.trainings, row.reason) == (3, None)
+        assert (row.dice, row.spread) == (pytest.approx(row.width / 4 + 0.01), pytest.approx(0.01))
+        assert row.per_class == {"organ": pytest.approx(row.dice), "lesion": None}
+    assert scaled(run, widths=(0.25,)) == rows, "as many as the table has"
+    assert len(run.ledger(STAGE).trials()) == len(quick.trained) == 6
+    (pair,) = neighbours(run)
+    assert pair.comparison is not None
+    assert (pair.comparison.trainings, pair.comparison.mean) == ((3, 3), pytest.approx(0.0625))
+    assert Scaled.from_json(json.loads(run.folder.scale_table.read_text())[0]) == rows[0]
+
+
+def test_a_seed_that_fails_is_not_passed_over(run, quick) -> None:
+    """What is left would be the better ones."""
+    quick.failing_seeds.add((0.25, 1))
+    rows = scaled(run, widths=(0.25, 0.5), replicates=2)
+    assert [row.dice for row in rows] == [None, pytest.approx(0.13)]
+    assert (rows[0].reason or "").startswith("seed 1: ")
+    assert "the loss is nan" in (rows[0].reason or "")
+    assert neighbours(run) == ()
+    quick.failing_seeds.clear()
+    assert [row.dice for row in scaled(run, widths=(0.25,))] == [pytest.approx(0.0675), pytest.approx(0.13)]
+
+
+def test_a_table_of_an_earlier_version_has_one_training_each(run, quick) -> None:
+    (row,) = scaled(run, widths=(0.25,))
+    old = {name: value for name, value in row.to_json().items() if name not in ("trainings", "spread")}
+    assert Scaled.from_json(old) == row
 
 
 @pytest.mark.long

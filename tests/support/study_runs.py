@@ -36,17 +36,19 @@ SCORES = (("initial", 0.9), ("random", 0.4), ("best", 0.8), ("random", 0.6), ("r
 
 @dataclass
 class QuickWidths:
-    """Training and evaluation left out: a width's Dice is a quarter of the width."""
+    """Training and evaluation left out: a width's Dice is a quarter of the width, with a seed 0.01 more for each."""
 
     trained: list[tuple[float, tuple[int, int, int]]] = field(default_factory=list)
     failing: set[float] = field(default_factory=set)
+    failing_seeds: set[tuple[float, int]] = field(default_factory=set)
     stopping: set[float] = field(default_factory=set)
     unscored: set[float] = field(default_factory=set)
+    seed: int = 0
 
     def train(self, run, network, ids, recipe, folder, device, **options) -> None:
         """Notes the width and its patch; leaves the metrics' last line."""
-        width = network.architecture.width
-        if width in self.failing:
+        width, self.seed = network.architecture.width, run.config.seed
+        if width in self.failing or (width, self.seed) in self.failing_seeds:
             raise ArithmeticError("the loss is nan")
         if width in self.stopping:
             raise Interrupted("stopped")
@@ -57,7 +59,8 @@ class QuickWidths:
         """Of one case."""
         if network.architecture.width in self.unscored:
             raise UserError("no case shows an organ")
-        return summarise([CaseScores("a", {"organ": network.architecture.width / 4, "lesion": None})])
+        dice = network.architecture.width / 4 + 0.01 * self.seed
+        return summarise([CaseScores("a", {"organ": dice, "lesion": None})])
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of training and evaluation."""

@@ -168,18 +168,21 @@ class Run(RunView):
         architecture: str | None = None,
         widths: Sequence[float] = WIDTHS,
         patches: Sequence[float] = (1.0,),
+        replicates: int | None = None,
         figure: str | Path | None = None,
     ) -> "Scaling":
         """Train the found architecture at every width under the settings of the final network (paper 5.3).
 
         Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a
-        patch, and draws them. Resumable; further widths join those that are there: the table, scale/table.json and the
-        figure have every width that this run has trained so far.
+        patch, with an answer on each width and the next, and draws them. A width that is trained once, as in the
+        paper, can't be told from another one. Resumable; further widths join those that are there: the table,
+        scale/table.json and the figure have every width that this run has trained so far.
 
         Args:
             architecture: The architecture to scale; by default the one that the fine stage found.
             widths: Multipliers of the paper's filter counts; the run's own width does not matter.
             patches: Compound scaling: factors of the patch's sides, each with every width.
+            replicates: Trainings of each width, with several seeds; by default as many as the table has, at first one.
             figure: Draw Dice against multiply-accumulates into this file: PNG, SVG or PDF; by default
                 report/scaling.svg in the run.
 
@@ -188,8 +191,10 @@ class Run(RunView):
 
         Examples:
             c2fnas search scale runs/pancreas --devices cuda:0,cuda:1
+            c2fnas search scale runs/hippocampus --widths 0.125,0.25,0.5 --replicates 3
             c2fnas search scale runs/hippocampus --widths 0.125,0.25,0.5 --patches 0.75,1 --json
         """
+        refuse_below(1, replicates=replicates)
         refuse_figure(figure)
         refuse_factors(patches)
         from c2fnas.space.architecture import Architecture
@@ -203,7 +208,9 @@ class Run(RunView):
 
         with self.working() as run:
             timings_for(run)
-            rows = search_width(run, widths=tuple(widths), patches=tuple(patches), architecture=wanted)
+            rows = search_width(
+                run, widths=tuple(widths), patches=tuple(patches), architecture=wanted, replicates=replicates
+            )
             pairs = neighbours(run)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
         return Scaling(rows, pairs)

@@ -134,15 +134,17 @@ def scaling(result: "Scaling") -> str:
     """Return Table 4: a line for each width, then what has failed."""
     rows = result.rows
     classes = next((list(row.per_class) for row in rows if row.per_class is not None), [])
-    head = ["width", "patch", *classes, "mean", "params (M)", "MACs (G)"]
-    lines = [head, *(_scaled(row, classes) for row in rows)]
+    several = any(row.trainings > 1 for row in rows)
+    head = ["width", "patch", *classes, "mean", *(["± seeds", "seeds"] if several else []), "params (M)", "MACs (G)"]
+    lines = [head, *(_scaled(row, classes, several) for row in rows)]
     failures = [f"width {row.width:g}, patch {_sides(row)}, failed: {row.reason}" for row in rows if row.dice is None]
     return "\n".join([aligned(lines), *(sentence for each in result.pairs for sentence in each.sentences), *failures])
 
 
-def _scaled(row: "Scaled", classes: list[str]) -> list[str]:
+def _scaled(row: "Scaled", classes: list[str], several: bool) -> list[str]:
     scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
-    return [f"{row.width:g}", _sides(row), *map(percent, scores), *_costs(row)]
+    trainings = [percent(row.spread), str(row.trainings)] if several else []
+    return [f"{row.width:g}", _sides(row), *map(percent, scores), *trainings, *_costs(row)]
 
 
 def _sides(row: "Scaled") -> str:

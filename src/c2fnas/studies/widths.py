@@ -1,12 +1,16 @@
-"""Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings."""
+"""Third stage (paper 5.3): the found architecture at every width of a grid, trained under the same settings.
+
+The paper trains each width once, which says nothing of widths; with replicates each has several seeds.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from statistics import mean, stdev
 from typing import Any, Self
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.metrics import ByClass
+from c2fnas.evaluation.metrics import ByClass, average
 from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.evaluation.replicates import Trainings
 from c2fnas.execution.job import Job, Outcome
@@ -27,6 +31,8 @@ SAME_PATCH = (1.0,)
 
 Point = tuple[float, Size]
 """A width and a patch."""
+Training = tuple[Point, int]
+"""One of its trainings, by its seed beyond the run's own."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,11 @@ class Scaled:
         patch: voxels that it was trained on.
         parameters: learnable numbers.
         macs: multiply-accumulates of one patch.
-        dice: mean over cases, then over classes; None where its training failed.
+        dice: mean over cases, then over classes, then over trainings; None where one has failed.
         per_class: by class name, or None.
         reason: the failure, else None.
+        trainings: with as many seeds.
+        spread: standard deviation of Dice between them; None of one.
     """
 
     width: float
@@ -50,6 +58,8 @@ class Scaled:
     dice: float | None
     per_class: ByClass | None
     reason: str | None = None
+    trainings: int = 1
+    spread: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON."""
@@ -68,6 +78,7 @@ def search_width(
     widths: Sequence[float] = WIDTHS,
     patches: Sequence[float] = SAME_PATCH,
     architecture: Architecture | None = None,
+    replicates: int | None = None,
 ) -> tuple[Scaled, ...]:
     """Train ``architecture`` at every width, with every factor of the patch, and leave ``scale/table.json``.
 
@@ -78,6 +89,7 @@ def search_width(
         widths: multipliers of the paper's filter counts, not of the run's width.
         patches: with more than 1.0, compound scaling: every width with every one.
         architecture: None for that of the run's fine stage.
+        replicates: trainings of each width, with the run's seed and those after it; None for as many as the table has.
 
     Returns:
         The rows of this call and of earlier ones, by patch, then by width.
@@ -92,32 +104,41 @@ def search_width(
     _refuse_another(run, architecture)
     refuse_another_length(run, STAGE)
     factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
-    jobs = {point: scaled_job(run, each, factors[point[1]]) for point, each in points.items()}
-    names = {job.id: point for point, job in jobs.items()}
+    rows = {(row.width, row.patch): row for row in scaled_rows(run)}
+    seeds = range(max([replicates or 1, *(row.trainings for point, row in rows.items() if point in points)]))
+    jobs = {
+        (point, further): scaled_job(run, each, factors[point[1]], further)
+        for further in seeds  # every width once before any twice
+        for point, each in points.items()
+    }
+    names = {job.id: training for training, job in jobs.items()}
 
     def settle(outcome: Outcome) -> None:
-        point = names[outcome.job_id]
-        record(run, STAGE, points[point], outcome, {"patch_factor": factors[point[1]], "patch": list(point[1])})
+        point, further = names[outcome.job_id]
+        facts = {"patch_factor": factors[point[1]], "patch": list(point[1]), "further_seed": further or None}
+        record(run, STAGE, points[point], outcome, facts)
         if reason := failure_of(outcome):
-            run.reporter.say(f"{_name(point)}, failed and is left out: {reason}")
+            run.reporter.say(f"{_name(point)}{_seed(run, further)}, failed and is left out: {reason}")
 
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
-    rows = {(row.width, row.patch): row for row in scaled_rows(run)}
-    rows |= {point: _row(run, points[point], point[1], outcome) for point, outcome in outcomes.items()}
+    for point, each in points.items():
+        rows[point] = _row(run, each, point[1], [outcomes[point, further] for further in seeds])
     ordered = tuple(rows[point] for point in sorted(rows, key=lambda point: (point[1], point[0])))
     write_json(run.folder.scale_table, [row.to_json() for row in ordered])
     return ordered
 
 
 def neighbours(run: Run) -> tuple[Pair, ...]:
-    """Return each width of the table against the next narrower one of the same patch; each was trained once."""
+    """Return each width of the table against the next narrower one of the same patch."""
     factors, pairs = _earlier_factors(run), []
     last: dict[Size, tuple[str, Trainings]] = {}
     for row in scaled_rows(run):
-        evaluation = evaluation_in(run.folder.scale / _folder(row.width, factors[row.patch]))
-        if row.dice is None or evaluation is None:
+        folders = [run.folder.scale / _folder(row.width, factors[row.patch], each) for each in range(row.trainings)]
+        evaluations = [evaluation_in(folder) for folder in folders]
+        scored = {(len(run.folds) - 1, seed): each for seed, each in enumerate(evaluations) if each is not None}
+        if row.dice is None or len(scored) < row.trainings:
             continue
-        own: tuple[str, Trainings] = (_name((row.width, row.patch)), {(len(run.folds) - 1, 0): evaluation})
+        own: tuple[str, Trainings] = (_name((row.width, row.patch)), scored)
         if row.patch in last:
             pairs.append(paired(own, last[row.patch], groups=run.groups, seed=run.config.seed))
         last[row.patch] = own
@@ -148,15 +169,16 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
     return factors
 
 
-def scaled_job(run: Run, architecture: Architecture, factor: float) -> Job:
-    """Return the job that trains and scores one width."""
-    spec = TrainingSpec(architecture, run.config.deployment.recipe, seed=run.config.seed, patch_factor=factor)
-    name = _folder(architecture.width, factor)
+def scaled_job(run: Run, architecture: Architecture, factor: float, further: int = 0) -> Job:
+    """Return the job that trains and scores one width, with a ``further`` seed than the run's own."""
+    seed = run.config.seed + further
+    spec = TrainingSpec(architecture, run.config.deployment.recipe, seed=seed, patch_factor=factor)
+    name = _folder(architecture.width, factor, further)
     return training_job(run, name, run.folder.scale / name, spec)
 
 
-def _folder(width: float, factor: float) -> str:
-    return f"width-{width:g}-patch-{factor:g}"
+def _folder(width: float, factor: float, further: int) -> str:
+    return f"width-{width:g}-patch-{factor:g}{f'-seed-{further}' if further else ''}"
 
 
 def _refuse_another(run: Run, architecture: Architecture) -> None:
@@ -176,11 +198,22 @@ def _earlier_factors(run: Run) -> dict[Size, float]:
     return {tuple(trial.extra["patch"]): trial.extra["patch_factor"] for trial in reversed(trials)}
 
 
-def _row(run: Run, architecture: Architecture, patch: Size, outcome: Outcome) -> Scaled:
+def _row(run: Run, architecture: Architecture, patch: Size, outcomes: Sequence[Outcome]) -> Scaled:
+    """A row of all trainings of a width; none that has failed is passed over."""
     cost = network_cost(architecture, in_channels=run.in_channels, classes=run.classes, input_size=patch)
-    value, reason = outcome.value or {}, failure_of(outcome)
-    per_class = value.get("per_class") if reason is None else None
-    return Scaled(architecture.width, patch, cost.parameters, cost.macs, value.get("dice"), per_class, reason)
+    row = Scaled(architecture.width, patch, cost.parameters, cost.macs, None, None, trainings=len(outcomes))
+    reasons = {further: reason for further, outcome in enumerate(outcomes) if (reason := failure_of(outcome))}
+    if reasons:
+        told = [f"seed {run.config.seed + further}: {each}" if further else each for further, each in reasons.items()]
+        return replace(row, reason="; ".join(told))
+    values = [outcome.value for outcome in outcomes if outcome.value is not None]
+    dice, names = [value["dice"] for value in values], values[0]["per_class"]
+    per_class = {name: average([value["per_class"][name] for value in values]) for name in names}
+    return replace(row, dice=mean(dice), per_class=per_class, spread=stdev(dice) if len(dice) > 1 else None)
+
+
+def _seed(run: Run, further: int) -> str:
+    return f", seed {run.config.seed + further}" if further else ""
 
 
 def _name(point: Point) -> str:

@@ -67,7 +67,8 @@ def width_rows(rows: Sequence[Scaled]) -> Rows:
     return [
         {
             **{"width": row.width, "patch": by(row.patch), "parameters": row.parameters, "macs": row.macs},
-            **{"dice": row.dice, **(row.per_class or {}), "reason": row.reason},
+            **{"dice": row.dice, "spread": row.spread, "trainings": row.trainings},
+            **{**(row.per_class or {}), "reason": row.reason},
         }
         for row in rows
     ]

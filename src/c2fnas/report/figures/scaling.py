@@ -24,7 +24,10 @@ def save_scaling(rows: Sequence[Scaled], path: Path) -> None:
 
 
 def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
-    """Draw a line for the mean and, of several classes, for each; each size of patch has a line style."""
+    """Draw a line for the mean and, of several classes, for each; each size of patch has a line style.
+
+    Bars are a standard deviation between trainings to either side of their mean, where a width has several.
+    """
     axes = figure.subplots()
     scored = sorted((row for row in rows if row.dice is not None), key=lambda row: row.macs)
     patches = list(dict.fromkeys(row.patch for row in rows))
@@ -33,6 +36,7 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
         own = [row for row in scored if row.patch == patch]
         size = f", {by(patch)}" if len(patches) > 1 else ""
         _line(axes, own, [row.dice for row in own], {**MEAN, "label": f"mean{size}", "linestyle": dash})
+        _bars(axes, own)
         for index, name in enumerate(names if len(names) > 1 else [], start=1):
             look = {
                 **class_series(index),
@@ -53,6 +57,12 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
 def _line(axes: Axes, rows: Sequence[Scaled], dice: Sequence[float | None], look: dict[str, object]) -> None:
     points = [(row.macs, value) for row, value in zip(rows, dice, strict=True) if value is not None]
     axes.plot([x for x, _ in points], [y for _, y in points], markersize=5, **look)  # type: ignore[arg-type]
+
+
+def _bars(axes: Axes, rows: Sequence[Scaled]) -> None:
+    for row in rows:
+        if row.dice is not None and row.spread is not None:
+            axes.errorbar(row.macs, row.dice, yerr=row.spread, fmt="none", ecolor=BLACK, elinewidth=1)
 
 
 def _widths(axes: Axes, rows: Sequence[Scaled]) -> None:
