@@ -1,6 +1,7 @@
 """Worlds drawn from a table, and searches that choose on them by several rules."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,23 @@ def test_worlds_hold_the_whole_space_and_what_the_table_knows() -> None:
             ((share, dice),) = entry.rungs
             assert share == 0.5
             assert dice == pytest.approx((entry.score or 0) - 0.2)
+
+
+def test_a_training_that_failed_says_nothing_of_the_time_that_one_takes() -> None:
+    table = table_of(TOPOLOGIES[::2], noise=0.001, failing=3)
+    rows = [row if row.dice is not None else replace(row, seconds=0.0) for row in table.rows]
+    (world,) = draw_worlds(TopologyTable(tuple(rows), table.setting, table.path), tables=1, draws=1)
+    for topology, entry in world.items():
+        assert entry.cost == pytest.approx(10 + topology.code[0], rel=0.1)
+
+
+def test_a_topology_costs_what_its_ended_trainings_took() -> None:
+    rows = table_of(TOPOLOGIES[:1], noise=0.001, seeds=2).rows
+    cut = (rows[0], replace(rows[1], dice=None, seconds=0.1))
+    assert (
+        TopologyTable(cut, {"setting": {"iterations": 100}}, Path("table.csv"))[TOPOLOGIES[0]].seconds
+        == rows[0].seconds
+    )
 
 
 def test_noise_of_seeds_is_no_truth() -> None:

@@ -27,6 +27,10 @@ def evolved(candidates: int, seed: int, failing: Operation | None = None) -> dic
     return told
 
 
+def test_a_single_candidate_is_one() -> None:
+    assert len(evolved(1, seed=0)) == 1
+
+
 def hypervolume(results: list[tuple[float, float]]) -> float:
     """The area that the front dominates, towards Dice 0 and the dearest network."""
     points = sorted(

@@ -55,6 +55,27 @@ def test_the_prior_covariance_is_that_of_scikit_learns_kernels() -> None:
     assert model.covariance(scales, everything, everything) == pytest.approx(expected, rel=1e-9)
 
 
+def test_any_part_of_the_draws_is_as_good_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws in the order of the grid's models would be linear first; whoever takes some would take those.
+
+    Halves of 4,000 draws whose value is their model's place differ by less than 5 standard errors: a false alarm in a
+    million runs.
+    """
+    rng = np.random.default_rng(0)
+    posterior = ScoreModel(codes(), "gp").posterior(rng.integers(0, 70, 12), 0.8 + 0.01 * rng.standard_normal(12))
+    places = {id(fit): place for place, fit in enumerate(posterior._fits)}
+
+    def place(fit: object, rng: np.random.Generator, count: int, own: bool) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((count, 1), float(places[id(fit)])), np.zeros((count, 1))
+
+    monkeypatch.setattr(posterior, "_draws", place)
+    drawn = posterior.draws(rng, 4000)[:, 0]
+    assert drawn.std() > 1
+    assert abs(drawn[:2000].mean() - drawn[2000:].mean()) < 5 * drawn.std() * np.sqrt(2 / 2000)
+    known, rest = posterior.paired_draws(rng, 50)
+    assert len(known) == len(rest) == 50
+
+
 @pytest.mark.parametrize("kind", ["linear", "gp"])
 def test_draws_have_the_posteriors_mean(kind: Kind) -> None:
     """Means of 4,000 draws lie within 5 standard errors of the mean: a false alarm in 10,000 runs of 70 candidates."""

@@ -47,6 +47,17 @@ def test_proposes_what_the_scores_promise():
     assert np.mean(scores) > np.quantile([sum(topology.code) for topology in topologies], 0.9)
 
 
+def test_one_function_is_drawn_without_the_noise_of_trainings():
+    """It has one value at one code: noise would let luck decide which topology is highest."""
+    rng, topologies = np.random.default_rng(0), SearchSpace(cells=8, downsamplings=2).topologies()
+    searcher = SurrogateEvolution([TopologyCluster(0, topologies)], seed=0)
+    events = [(topology, 0.8 + 0.05 * rng.standard_normal()) for topology in topologies[::4]]
+    searcher.replay([event for each, score in events for event in (Asked(each), Told(each, score))])
+    same = np.array([topologies[1].code] * 3 + [topologies[2].code])
+    drawn = searcher._posterior_sample(same, rng)
+    assert drawn[:3] == pytest.approx([drawn[0]] * 3, abs=1e-4)
+
+
 def test_equal_scores_are_no_trouble():
     searcher = SurrogateEvolution(CLUSTERS, seed=0, evaluations=30)
     while (proposal := searcher.ask()) is not None:

@@ -136,3 +136,9 @@ def test_one_real_training_is_the_same_again(run: Run, tmp_path: Path) -> None:
 
 def _results(row: Row) -> tuple:
     return row.dice, row.rungs, row.per_class
+
+
+def test_a_space_of_few_topologies_has_a_table_too() -> None:
+    space = SearchSpace(cells=3, downsamplings=1)
+    plan = planned_trainings(space, per_cluster=2, seeds=1)
+    assert {topology for _, topology, _ in plan} == {*space.topologies()}

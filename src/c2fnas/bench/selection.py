@@ -19,7 +19,8 @@ def planned_trainings(
     that a table cut short is balanced.
     """
     ordered: list[tuple[tuple[int, int, int], Training]] = []
-    for cluster in cluster_topologies(space.topologies(), clusters=clusters, seed=0):
+    topologies = space.topologies()
+    for cluster in cluster_topologies(topologies, clusters=min(clusters, len(topologies)), seed=0):
         for place, topology in enumerate(_shuffled(cluster)[:per_cluster]):
             for seed in range(seeds if place < repeated else 1):
                 ordered.append(((place + 4 * seed, seed, cluster.index), (cluster.index, topology, seed)))

@@ -31,7 +31,7 @@ class Result:
         spread: standard deviation of Dice between seeds; None with fewer than two.
         rungs: mean Dice after so many iterations, where every training was scored.
         per_class: mean Dice by class.
-        seconds: mean processor time of a training.
+        seconds: mean processor time of a training, of those that ended where one did.
         parameters: of the network.
         macs: multiply-accumulates of a patch.
     """
@@ -226,7 +226,7 @@ def _result(rows: Sequence[Row]) -> Result:
         spread=float(np.std(dice, ddof=1)) if len(dice) > 1 else None,
         rungs=dict(sorted(_means([row.rungs for row in scored]).items())),
         per_class=_means([row.per_class for row in scored]),
-        seconds=float(np.mean([row.seconds for row in rows])),
+        seconds=float(np.mean([row.seconds for row in scored or rows])),
         parameters=first.parameters,
         macs=first.macs,
     )

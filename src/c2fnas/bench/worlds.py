@@ -65,9 +65,10 @@ def _resampled(table: TopologyTable, rng: np.random.Generator) -> list[tuple[Top
 
 
 def _seconds(rows: Sequence[Row], topologies: Sequence[Topology]) -> NDArray[np.float64]:
-    """The seconds of a training of each topology: the logarithm is linear in the code."""
-    known = np.array([(1, *row.topology.code) for row in rows], dtype=float)
-    weights = np.linalg.lstsq(known, np.log([max(row.seconds, 1e-6) for row in rows]), rcond=None)[0]
+    """The seconds of a training of each topology, by those that ended: the logarithm is linear in the code."""
+    ended = [row for row in rows if row.dice is not None]
+    known = np.array([(1, *row.topology.code) for row in ended], dtype=float)
+    weights = np.linalg.lstsq(known, np.log([max(row.seconds, 1e-6) for row in ended]), rcond=None)[0]
     return np.exp(np.array([(1, *each.code) for each in topologies], dtype=float) @ weights)
 
 

@@ -131,7 +131,7 @@ class PathEvolution:
         self.population = min(candidates, max(LEAST_POPULATION, candidates // GENERATIONS))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
+            sampler = optuna.samplers.NSGAIISampler(population_size=max(2, self.population), seed=seed)
         self._study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         self._asked: list[tuple[Trial, OperationPath]] = []
         self._known: dict[OperationPath, tuple[float, float] | None] = {}

@@ -250,8 +250,9 @@ class Posterior:
         """Draws without the own parts of those that no score tells of, and these parts."""
         numbers = rng.multinomial(count, self._weights)
         parts = [self._draws(fit, rng, number, own) for fit, number in zip(self._fits, numbers, strict=True) if number]
-        known, rest = zip(*parts, strict=True)
-        return np.concatenate(known), np.concatenate(rest)
+        known, rest = (np.concatenate(each) for each in zip(*parts, strict=True))
+        order = rng.permutation(count) if count > 1 else [0]  # else draws of one fit would stand together
+        return known[order], rest[order]
 
     def _draws(self, fit: _Fit, rng: np.random.Generator, count: int, own: bool) -> tuple[Array, Array]:
         """Functions of the prior, corrected by what the scores say of them (Matheron's rule)."""

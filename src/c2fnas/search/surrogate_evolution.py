@@ -9,6 +9,8 @@ from c2fnas.search.base import Choice
 
 LEAST_SUCCESSES = 4
 """Fewer scores than this say nothing about the length scale of the process."""
+NO_NOISE = 1e-10
+"""In parts of the scores' variance."""
 
 
 class SurrogateEvolution(ClusterEvolution):
@@ -39,4 +41,5 @@ class SurrogateEvolution(ClusterEvolution):
             warnings.simplefilter("ignore")  # a length scale at its bound is an answer, not a fault
             process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
             process.fit(np.array([topology.code for topology in scores]), np.array(list(scores.values())))
+        process.kernel_.k2.noise_level = NO_NOISE  # of the function, not of trainings
         return process.sample_y(codes, random_state=int(rng.integers(2**31)))[:, 0]
