@@ -133,6 +133,8 @@ MISTAKES = [
     "search scale {runs}/begun -a c2fnas-panc --widths 0.01",
     "search coarse runs/a",
     "search fine runs/a --verify-iterations 3",
+    "search fine {runs}/begun --verify 5 --verify-iterations 0",
+    "search fine {runs}/begun --verify 2",
     "search scale runs/a --widths 1",
     "verdict runs/a",
     "ablate runs/a",

@@ -311,5 +311,11 @@ def test_test_images_that_could_not_be_labelled_are_told_of(trained: Path) -> No
     )
 
 
+def test_a_network_of_every_case_has_not_failed() -> None:
+    row = next(line for line in text_studies.table_1([TaskScores("a", None)]).splitlines() if line.startswith("a "))
+    assert "failed" not in row
+    assert "no case left to score" in row
+
+
 def _percent(*values: float) -> list[str]:
     return [f"{100 * value:.2f}" for value in values]

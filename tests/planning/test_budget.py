@@ -18,7 +18,7 @@ from c2fnas.planning.budget import (
     network_seconds,
     ranking_pairs,
 )
-from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
+from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, MIRROR, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
@@ -155,10 +155,31 @@ def test_the_time_is_used(timings: Timings, work: Workload) -> None:
     planned = counted(config, scheduled(config, timings, work, resolve, left))
     if planned.searches:
         return
-    longer = resolve("deployment", planned.deployment.recipe.iterations + 1)
+    own = planned.deployment.recipe
+    longer = resolve("deployment", own.iterations + 1).model_copy(update={"mirror": own.mirror})
     rounds = -(-work.folds // work.devices)
     kept = min(END_SHARE * left, END_SECONDS)
     assert rounds * network_seconds(longer, timings, work, "deployment") > left - kept - 1e-6
+
+
+@pytest.mark.parametrize("windows", [1.0, 8.0, 64.0])
+@pytest.mark.parametrize("hours", [0.4, 1, 5, 8, 12])
+def test_time_is_used_where_mirrored_views_do_not_fit(windows: float, hours: float) -> None:
+    """From some length on trainings are mirrored, and validated over eight views: what these take may not be there."""
+    config = preset("day").model_copy(update={"hours": hours, "kind": "training", "verdict": False})
+    work, timings = Workload(42, windows, windows, 1, training_cases=168), Timings(0.5, 0.15)
+    values = scheduled(config, timings, work, resolve, 3600 * hours)
+    planned = counted(config, values)
+    (seconds,) = estimate(planned, timings, work, 3600 * hours).values()
+    if seconds <= 3600 * hours:  # else not even one iteration fits
+        assert seconds > 0.95 * 3600 * hours
+    mirrored = resolve("deployment", planned.deployment.recipe.iterations)
+    assert planned.deployment.recipe.mirror in (mirrored.mirror, False)
+    if not planned.deployment.recipe.mirror and mirrored.mirror:
+        with_views = network_seconds(mirrored, timings, work, "deployment")
+        assert with_views > 3600 * hours * (1 - END_SHARE)
+    fixed = scheduled(config, timings, work, resolve, 3600 * hours, free=lambda field: field != MIRROR)
+    assert MIRROR not in fixed
 
 
 def test_the_final_network_comes_first() -> None:
@@ -280,12 +301,13 @@ def test_without_a_search_the_folds_have_all_of_the_time(
 ) -> None:
     config = preset("hour").model_copy(update={"kind": "training", "verdict": False})
     work = Workload(cases, 3.0, 2.0, devices, folds)
-    (length,) = scheduled(config, timings, work, resolve, 3600).values()
+    found = scheduled(config, timings, work, resolve, 3600)
+    length, views_fit = found["deployment.recipe.iterations"], MIRROR not in found
     timings = timings.beside(folds, devices)
 
     def spent(iterations: int) -> float:
         recipe = resolve("deployment", iterations)
-        views = 8 if recipe.mirror else 1
+        views = 8 if recipe.mirror and views_fit else 1
         evaluation = cases * (3.0 * views * timings.window + CASE_OVERHEAD)
         patch = timings.patch + (timings.augmentation if recipe.warped else 0)
         return -(-folds // devices) * (START_SECONDS + evaluation + iterations * 2 * patch)

@@ -3,6 +3,7 @@
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from report_runs import begun_run, evaluation, finished_run
 from test_report_page import read
 
 from c2fnas.api.reports import report
+from c2fnas.data.phantoms import write_phantoms
+from c2fnas.data.scan import scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores, summarise
+from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import write_json
 from c2fnas.report.comparison import ComparedRun, dice_interval, pair_sentences, read_runs
+from c2fnas.runs.folder import RunFolder
 
 
 def test_an_interval_over_cases_is_that_of_their_mean() -> None:
@@ -54,6 +59,36 @@ def test_a_pair_is_answered_as_the_verdict_would(tmp_path: Path) -> None:
     assert networks.startswith("a less b, these two trained networks alone, over cases: Dice +0.0500")
 
 
+@pytest.fixture(scope="module")
+def fingerprint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    data = write_phantoms(tmp_path_factory.mktemp("data") / "phantoms", cases=2, test_cases=0)
+    return scan_dataset(data).fingerprint.model_dump(mode="json")
+
+
+def changed(fingerprint: dict[str, Any], **values: object) -> dict[str, Any]:
+    """A fingerprint with other values of its first case."""
+    return fingerprint | {"cases": [fingerprint["cases"][0] | values, *fingerprint["cases"][1:]]}
+
+
+def test_data_that_were_copied_are_the_same(tmp_path: Path, fingerprint: dict[str, Any]) -> None:
+    """Names and times of files are in a fingerprint's file, and say nothing of what was read."""
+    first, second = finished_run(tmp_path / "a"), finished_run(tmp_path / "b", fingerprint_sha256="e" * 64)
+    write_json(first.fingerprint, fingerprint)
+    write_json(second.fingerprint, changed(fingerprint, files=[["other.nii.gz", 1, 2]]))
+    found = read_runs([first.root, second.root])
+    assert "data" not in found.differences
+    assert found.pairs[0].startswith("a cannot be told from b")
+
+
+def test_data_with_another_content_are_others(tmp_path: Path, fingerprint: dict[str, Any]) -> None:
+    first, second = finished_run(tmp_path / "a"), finished_run(tmp_path / "b")
+    write_json(first.fingerprint, fingerprint)
+    write_json(second.fingerprint, changed(fingerprint, sha256="e" * 64))
+    found = read_runs([first.root, second.root])
+    assert "data" in found.differences
+    assert found.pairs == ("a and b: they are of other data.",)
+
+
 def test_what_can_not_be_compared_is_said(tmp_path: Path) -> None:
     first, begun = finished_run(tmp_path / "a").root, begun_run(tmp_path / "b").root
     other = finished_run(tmp_path / "c", fingerprint_sha256="e" * 64)
@@ -87,6 +122,17 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
         report(runs[0], folder=tmp_path / "there")
 
 
+def test_the_page_names_no_folder_above_its_runs(tmp_path: Path) -> None:
+    """Folders are named after people, and reasons of failures name files."""
+    runs = [finished_run(tmp_path / "smith_john" / name, verdict=True).root for name in "ab"]
+    network = Contestant("U-Net", "x", 1, 1, None, None)
+    for run in runs:
+        failed = Reference("unet_macs", network, "", None, None, f"fold 0: {run}/cache/a: damaged")
+        write_json(RunFolder(run).verdict_file, Verdict(network, (failed,), 0, (1,), "", ()).to_json())
+    assert "smith_john" not in report(runs).read_text(encoding="utf-8")
+    assert "smith_john" in report(runs, keep_identifiers=True).read_text(encoding="utf-8")
+
+
 def test_answers_of_several_pairs_are_corrected_together() -> None:
     """Three of three runs: a difference that would stand alone does not among them."""
     rng = np.random.default_rng(4)
@@ -98,7 +144,7 @@ def test_answers_of_several_pairs_are_corrected_together() -> None:
             for fold, row in enumerate(noise[number])
         }
         config = SimpleNamespace(fingerprint_sha256="f")
-        summary = SimpleNamespace(config=config, groups={}, evaluations=folds)
+        summary = SimpleNamespace(config=config, data=None, groups={}, evaluations=folds)
         return ComparedRun("abc"[number], summary, dice_interval(folds, {}), None)  # type: ignore[arg-type]
 
     runs = [run(0, 0.7), run(1, 0.7), run(2, 0.7055)]

@@ -23,6 +23,7 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import read_json, sha256, write_json
 from c2fnas.planning.presets import load_budget
 from c2fnas.report import write_report
+from c2fnas.report.repeat import _further
 from c2fnas.report.summary import read_report
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
@@ -209,7 +210,14 @@ def test_before_there_is_a_plan_nothing_repeats(tmp_path: Path) -> None:
 def test_what_was_asked_for_beside_it_is_named(tmp_path: Path) -> None:
     folder = finished_run(tmp_path)
     write_json(folder.scale / "table.json", [])
+    folder.verification.mkdir()
+    write_json(folder.verification_file, {"candidates": [{}] * 12})
+    assert [*_further(folder)] == [
+        "`c2fnas search fine NEW --verify 12` repeats what stands under verification.",
+        "`c2fnas search scale NEW` repeats what stands under scale.",
+    ]
+    folder.verification.rmdir()
+    folder.verification_file.unlink()
     repeat = read_report(folder.root).repeat
     assert repeat is not None
-    assert repeat.further == ("`c2fnas search scale NEW` repeats what stands under scale.",)
     assert json.loads(repeat.content)["repeats"]["dataset"] == "Phantoms & <others>"

@@ -35,7 +35,7 @@ def expected(stage: str) -> set[str]:
     trained = {name for name in of["fine"] if name.startswith("fine.recipe")} | {"fine.sampling"}
     own = {
         "coarse": of["coarse"] | {"verdict"},
-        "super-network": trained | of["coarse"],
+        "super-network": trained | {"coarse.evaluations"},
         "ranking": of["fine"] - trained,
         "final": of["coarse"] | {"verdict"} | deployment,
     } | dict.fromkeys(("verification", "scale", "ablation", "verdict"), deployment)

@@ -9,6 +9,8 @@ import pytest
 from report_runs import finished_run, searching_run, write_training
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.verdict import Contestant, Verdict
+from c2fnas.files import write_json
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.state import STALE, read_state
 
@@ -52,6 +54,24 @@ def test_a_finished_run_is_finished_once_its_driver_has_left(tmp_path: Path) -> 
         assert not read_state(tmp_path).finished
     assert read_state(tmp_path).finished
     assert read_state(tmp_path).text == "The run is finished."
+
+
+def test_a_verdict_that_goes_on_is_not_finished(tmp_path: Path) -> None:
+    """Further trainings of `verdict --replicates` come after a verdict was written."""
+    folder = finished_run(tmp_path, verdict=True)
+    verdict = Verdict(Contestant("searched network", "x", 1, 1, None, None), (), 0, (1,), "", ()).to_json()
+    write_json(folder.verdict_file, verdict)
+    with RunLock(tmp_path):
+        assert read_state(tmp_path).text.startswith("All that was asked for before is done. Driven from ")
+    place = folder.reference("unet_macs", 0, 1)
+    write_training(place, pace=0.5, until=10)
+    after = folder.verdict_file.stat().st_mtime + 10
+    os.utime(place / "metrics.jsonl", (after, after))
+    with RunLock(tmp_path):
+        assert "is finished" not in read_state(tmp_path).text
+    assert not read_state(tmp_path).finished
+    os.utime(folder.verdict_file, (after + 10, after + 10))
+    assert read_state(tmp_path).finished
 
 
 def test_before_there_is_a_configuration_the_data_are_prepared(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_what_networks_take_is_measured_and_kept(judged: tuple[Run, Verdict]) ->
         assert network is not None
         assert (network.memory, network.latency) == (kept[network.design]["memory"], kept[network.design]["window"])
         assert network.latency > 0  # type: ignore[operator]
+    memory = [each["memory"] for each in kept.values()]
+    assert max(memory) < 20 * min(memory), "each in a process of its own: none reuses what another has freed"
 
 
 def test_cards_say_what_a_search_has_found(judged: tuple[Run, Verdict]) -> None:

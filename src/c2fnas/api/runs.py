@@ -131,6 +131,8 @@ class Run(RunView):
             c2fnas search fine runs/hippocampus --verify 12 --verify-iterations 300 --json
             torchrun --nproc-per-node 8 -m -- c2fnas search fine runs/pancreas
         """
+        refuse_below(3, verify=verify)
+        refuse_below(1, verify_iterations=verify_iterations)
         if verify is None and verify_iterations is not None:
             raise UserError("--verify-iterations says how long --verify N retrains: give --verify as well.")
         from c2fnas.runs.overrides import parse_overrides

@@ -82,7 +82,7 @@ def table_1(rows: "Sequence[TaskScores]") -> str:
 
 def _task(row: "TaskScores") -> list[list[str]]:
     if row.scores is None:
-        return [[row.name, "failed", "–", "", "", ""]]
+        return [[row.name, "failed" if row.failure is not None else "no case left to score", "–", "", "", ""]]
     cases, classes = str(row.scores.cases), list(row.scores.per_class.items())
     if len(classes) > 1:
         classes.append(("mean", row.scores.mean))

@@ -12,7 +12,7 @@ from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, coverage, workload
-from c2fnas.planning.counts import scheduled
+from c2fnas.planning.counts import MIRROR, scheduled
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
 from c2fnas.planning.timings import Timings, middle_network
@@ -86,8 +86,8 @@ def rescheduled(
 
 def with_counts(config: RunConfig, request: Request, prepared: Preparation, counts: Mapping[str, Any]) -> RunConfig:
     """Return the configuration with counts that were derived before, but for what a user has set since."""
-    recipes = _Recipes(request, prepared)
-    return with_values(config, recipes.in_place({name: counts[name] for name in COUNTS if request.free(name)}))
+    recipes, names = _Recipes(request, prepared), [name for name in (*COUNTS, MIRROR) if name in counts]
+    return with_values(config, recipes.in_place({name: counts[name] for name in names if request.free(name)}))
 
 
 def count_work(config: RunConfig, prepared: Preparation) -> Workload:

@@ -42,6 +42,8 @@ RecipeOf = Callable[[PaperStage, int], Recipe]
 Part = Literal["coarse", "supernet", "ranking"]
 PARTS: tuple[Part, ...] = ("coarse", "supernet", "ranking")
 """Stages of the search that have a share of the time."""
+LENGTH, MIRROR = "deployment.recipe.iterations", "deployment.recipe.mirror"
+"""Fields of the final network."""
 ASKED_BY: dict[Part, str] = {
     "coarse": "coarse.evaluations",
     "supernet": "fine.candidates",
@@ -189,7 +191,17 @@ class _Schedule:
         return cost(affordable_references(self._config.references, self._rounds, cost)) / self._rounds
 
     def _final(self, seconds: float) -> dict[str, Any]:
-        return {"deployment.recipe.iterations": self._fitted("deployment", seconds / self._rounds)}
+        """The length of the final networks; one that would mirror does so without mirrored views where these don't fit.
+
+        Validation over eight views begins with the length at which patches are mirrored. Where there is no time for it,
+        a shorter, unmirrored training would leave the rest of the time unused.
+        """
+        each = seconds / self._rounds
+        length = self._fitted("deployment", each)
+        now, more = (self._recipe_of("deployment", count) for count in (length, length + 1))
+        if now.mirror or not more.mirror or not self._free(LENGTH):
+            return {LENGTH: length}
+        return {LENGTH: affordable_iterations(each, partial(self._seconds, "deployment", views=False)), MIRROR: False}
 
     @property
     def _rounds(self) -> int:
@@ -254,11 +266,12 @@ class _Schedule:
     def _enough(self, stage: PaperStage, enough: Enough) -> int:
         return enough.iterations(self._work, self._recipe_of(stage, 1).batch_size)
 
-    def _seconds(self, stage: PaperStage, iterations: int) -> float:
-        """The seconds of a network, one of as many at a time as the stage has."""
+    def _seconds(self, stage: PaperStage, iterations: int, views: bool = True) -> float:
+        """The seconds of a network, one of as many at a time as the stage has; perhaps without mirrored views."""
         jobs = {"coarse": self._work.devices, "supernet": 1, "deployment": self._work.networks}[stage]
-        timings = self._timings.beside(jobs, self._work.devices)
-        return network_seconds(self._recipe_of(stage, iterations), timings, self._work, stage)
+        timings, recipe = self._timings.beside(jobs, self._work.devices), self._recipe_of(stage, iterations)
+        recipe = recipe if views else recipe.model_copy(update={"mirror": False})
+        return network_seconds(recipe, timings, self._work, stage)
 
     def _fitted(self, stage: PaperStage, seconds: float) -> int:
         return affordable_iterations(seconds, partial(self._seconds, stage))

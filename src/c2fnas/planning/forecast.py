@@ -15,7 +15,7 @@ from c2fnas.execution.job import Job
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work
-from c2fnas.planning.counts import FEWEST_CASES
+from c2fnas.planning.counts import FEWEST_CASES, LENGTH, MIRROR
 from c2fnas.planning.presets import load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.run_timings import timings_for
@@ -35,11 +35,14 @@ from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural, some
 from c2fnas.training.recipe import Recipe
+from c2fnas.training.shortness import too_few
 
 UNSEARCHED = {
     "coarse.evaluations": "The topology is not searched, and the default one is taken",
     "fine.candidates": "Operations are not searched, and every cell keeps the default's",
 }
+MIRRORING = ("modern", "strong")
+"""Augmentations of a recipe with mirrored views."""
 TOLERATED = 1.15
 """The part of its budget that a forecast may come to without a word."""
 OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256")
@@ -58,7 +61,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
     filters = middle_network(run.config.space, run.width).stem_filters[0]
     own = () if begun_stages(run.folder) else too_long(run, run.time.seconds + sum(seconds.values()))
     memory = memory_line(run.fingerprint.cases, run.plan, filters, run.config.deployment.keep_largest)
-    return "\n".join([text, memory, *own, *left_out(run)])
+    return "\n".join([text, memory, *own, *left_out(run), *_final_network(run)])
 
 
 def stage_lines(
@@ -162,6 +165,23 @@ def left_out(run: Run) -> Iterator[str]:
         f"{what}: {duration(3600 * config.hours)} do not pay for a well trained network and, beside it, for trainings "
         f"long enough to tell candidates apart.{buys}"
     )
+
+
+def _final_network(run: Run) -> Iterator[str]:
+    """Yield what the time does not pay for of a final network whose length follows from it: patches, mirrored views."""
+    deployment, request = run.config.deployment, request_for(run.folder)
+    recipe = deployment.recipe
+    if run.config.hours is None or not request.free(LENGTH):
+        return
+    few = too_few(recipe, min(len(fold.training) for fold in run.folds))
+    if few and not deployment.start:
+        seen, least = few
+        yield (
+            f"The final network will see {plural(seen, 'patch', 'patches')}, where {least:,} are the least to tell "
+            "anything by. A longer budget mends that, and so do coarser voxels (plan.spacing)."
+        )
+    if recipe.augmentation in MIRRORING and not recipe.mirror and request.free(MIRROR):
+        yield "The final network is not averaged over mirrored views, for whose validation there is no time."
 
 
 def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timings, hours: float) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     ``plan`` is one that may be chosen, instead of the run's.
     """
     path, plan = run.folder.timings, plan or run.plan
-    machine = {"host": socket.gethostname(), "devices": list(devices)}
-    what = {"patch": list(plan.patch_size), "network": design.to_text()}
+    machine = {"host": socket.gethostname(), "devices": list(devices), "threads": usable_threads()}
+    what = {"patch": list(plan.patch_size), "network": design.to_text(), "precision": recipe.precision}
     kept = read_json(path) if path.exists() else {}
     here = run.elsewhere or {name: kept.get(name) for name in machine} == machine
     if here and {name: kept.get(name) for name in what} == what:

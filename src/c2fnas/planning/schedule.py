@@ -6,6 +6,7 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configuration import Preparation, rescheduled, with_counts
+from c2fnas.planning.counts import MIRROR
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.runs.config import RunConfig
@@ -51,7 +52,7 @@ def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
         timings = timings_for(run, design)
         fixed = rescheduled(_open_again(run, request, stage), request, prepared, timings, stage)
         row = {"stage": stage, "spent": round(run.time.seconds, 1), "left": round(run.seconds_left, 1)}
-        counts = {name: value_at(fixed, name) for name in COUNTS}
+        counts = {name: value_at(fixed, name) for name in (*COUNTS, MIRROR)}
         append_json_line(run.folder.schedule, {**row, "timings": vars(timings), "counts": counts})
         _tell_what_is_spent(run, stage)
     if fixed != run.config:

@@ -132,13 +132,19 @@ def run_differences(runs: Sequence[ReportSummary]) -> dict[str, tuple[str, ...]]
 
 
 def _facts(run: ReportSummary) -> Iterator[tuple[str, str]]:
-    yield "data", run.config.fingerprint_sha256[:12] or "–"
+    yield "data", _data(run)[:12] or "–"
     yield "folds", (run.folds_checksum or "–")[:12]
     plan = yaml.safe_load(run.folder.plan.read_text(encoding="utf-8")) if run.folder.plan.exists() else {}
     yield from ((f"plan.{name}", value) for name, value in _leaves(plan))
     config = run.config.model_dump(mode="json", exclude=set(NOT_COMPARED))
     yield from _leaves(config)
     yield from ((f"version of {name}", version) for name, version in run.config.versions.items())
+
+
+def _data(run: ReportSummary) -> str:
+    """A checksum of what was read of the data, wherever it lies; of the fingerprint's file where there is none."""
+    fingerprint = run.data.fingerprint if run.data else None
+    return fingerprint.contents if fingerprint else run.config.fingerprint_sha256
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -180,7 +186,7 @@ def _pair(one: ComparedRun, other: ComparedRun) -> Pair | str:
     if one.dice is None or other.dice is None:
         lacking = one.name if one.dice is None else other.name
         return f"{one.name} and {other.name}: {lacking} has no Dice yet."
-    if one.summary.config.fingerprint_sha256 != other.summary.config.fingerprint_sha256:
+    if _data(one.summary) != _data(other.summary):
         return f"{one.name} and {other.name}: they are of other data."
     try:
         groups = {**other.summary.groups, **one.summary.groups}

@@ -4,7 +4,7 @@ import base64
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
@@ -87,11 +87,17 @@ def write_report(
         write_text(summary.folder.report / repeat.FILE, summary.repeat.content)
     root = summary.folder.root.absolute()
     html = render_page(summary, pictures, notes, view, place=str(root) if keep_identifiers else root.name)
-    if not keep_identifiers and root.parent != Path(root.anchor):  # failures and notes name files, too
-        html = html.replace(str(escape(f"{root.parent}{os.sep}")), "")
-    write_text(page, html)
+    write_text(page, html if keep_identifiers else without_folders(html, [root]))
     told.finish(STAGE, plural(sum(map(len, pictures.values())), "figure"))
     return page
+
+
+def without_folders(html: str, runs: Iterable[Path]) -> str:
+    """Return a page without the folders above its runs, which failures and notes name, too."""
+    for above in {run.absolute().parent for run in runs}:
+        if above != Path(above.anchor):
+            html = html.replace(str(escape(f"{above}{os.sep}")), "")
+    return html
 
 
 def _tell_figures(reporter: Reporter, done: int, total: int) -> None:

@@ -99,7 +99,10 @@ def _further(folder: RunFolder) -> Iterator[str]:
     """Yield the commands of further work that was done in the run folder."""
     if folder.verdict_file.exists() and (count := read_json(folder.verdict_file).get("replicates")):
         yield f"`c2fnas verdict NEW --replicates {count}` repeats the verdict."
-    asked = {"verification": "search fine NEW --verify", "scale": "search scale NEW", "ablation": "ablate NEW"}
+    asked = {"scale": "search scale NEW", "ablation": "ablate NEW"}
+    if folder.verification_file.exists():
+        count = len(read_json(folder.verification_file)["candidates"])
+        asked = {"verification": f"search fine NEW --verify {count}"} | asked
     for name, command in asked.items():
         if getattr(folder, name).exists():
             yield f"`c2fnas {command}` repeats what stands under {name}."

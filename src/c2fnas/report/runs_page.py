@@ -8,7 +8,7 @@ from pathlib import Path
 from c2fnas.files import write_text
 from c2fnas.report.comparison import basis, read_runs
 from c2fnas.report.figures.runs import draw_runs
-from c2fnas.report.page import FIGURES, PAGE, STAGE, render
+from c2fnas.report.page import FIGURES, PAGE, STAGE, render, without_folders
 from c2fnas.runs.reporter import Reporter, listening
 from c2fnas.text import plural
 
@@ -47,7 +47,8 @@ def write_comparison(
     for each in pictures:
         each.save(place / FIGURES)
     stages = dict.fromkeys(each.name for run in found.runs for each in run.summary.stages)
-    write_text(place / PAGE, render("runs.html.j2", runs=found, pictures=pictures, stages=[*stages], basis=basis))
+    html = render("runs.html.j2", runs=found, pictures=pictures, stages=[*stages], basis=basis)
+    write_text(place / PAGE, html if keep_identifiers else without_folders(html, runs))
     told.finish(STAGE, plural(len(runs), "run"))
     return place / PAGE
 

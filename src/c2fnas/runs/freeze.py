@@ -12,8 +12,8 @@ ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "
 
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("devices", "deployment.validate_every", "deployment.folds", "references", "overrides", "versions"), ()),
-    (("verdict",), ("coarse", "final")),
-    (("coarse",), ("coarse", "super-network", "final")),
+    (("coarse.evaluations",), ("coarse", "super-network", "final")),  # which topology the super-network is of
+    (("coarse", "verdict"), ("coarse", "final")),
     (("fine.recipe", "fine.sampling"), ("super-network",)),
     (("fine",), ("ranking",)),
     (("deployment.recipe.name", "deployment.recipe.precision"), ALL),  # of every validation's window

@@ -21,6 +21,7 @@ RECIPES = ("coarse", "fine", "deployment")
 FIXED = (
     *("seed", "width", "verdict", "coarse.evaluations", "coarse.stride", "fine.candidates", "fine.cases"),
     *(f"{section}.recipe.{field}" for section in RECIPES for field in ("name", "iterations", "precision")),
+    "deployment.recipe.mirror",
 )
 """The fields that a budget or the machine has decided, which would be others elsewhere."""
 

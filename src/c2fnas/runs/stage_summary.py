@@ -204,7 +204,8 @@ def _training_left(job: JobRecord, recipe: Recipe, pace: RunPace) -> float | Non
 
 def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
     """Return the verdict: each reference is trained on each fold, and takes about as long as the found network."""
-    jobs, finished = read_jobs(run.folder.verdict), run.folder.verdict_file.exists()
+    jobs, written = read_jobs(run.folder.verdict), _written(run.folder.verdict_file)
+    finished = written > 0 and all(_settled(job, written) for job in jobs)  # further ones may be under way
     done = sum(job.done for job in jobs)
     total = len(jobs) if finished else max(len(jobs), _trainings_of_verdict(run, deployment))
     left = None
@@ -241,11 +242,21 @@ def _on_request(name: str, jobs: list[JobRecord], result: Path | None = None) ->
     """
     if not jobs:
         return []
-    written = result.stat().st_mtime if result and result.exists() else 0.0
-    done = sum(job.done or job.failed or job.ended <= written for job in jobs)
+    written = _written(result) if result else 0.0
+    done = sum(_settled(job, written) for job in jobs)
     finished = done == len(jobs) and (result is None or written > 0)
     left = 0.0 if finished else None
     return [StageSummary(name, done, len(jobs), "jobs", finished, left, 1, **_spent(jobs))]
+
+
+def _written(path: Path) -> float:
+    """When a file was written, in seconds since the epoch; 0 before it was."""
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _settled(job: JobRecord, written: float) -> bool:
+    """True of a job that has ended, or that a result which was ``written`` since has left out."""
+    return job.done or job.failed or job.ended <= written
 
 
 def _spent(jobs: Iterable[JobRecord]) -> dict[str, Any]:

@@ -49,13 +49,14 @@ class RunState:
         if self.summary is None:
             return f"The data are being prepared on {self.driver}."
         said = self.summary.text
-        if self.summary.finished:
+        if self.finished:
             return said
         if self.driver is None:
             return f"{said} Nobody drives it now."
         written = "" if self.quiet is None else f", last written {duration(self.quiet)} ago"
         doubt = " If its process has ended, the same command carries on." if (self.quiet or 0) > STALE else ""
         stands = said.removesuffix(" The command that started it carries on.")
+        stands = "All that was asked for before is done." if self.summary.finished else stands
         jobs = f", {slots} jobs at a time" if (slots := self.summary.slots.jobs) > 1 else ""
         return f"{stands} Driven from {self.driver}{jobs}{written}.{doubt}"
 

@@ -31,7 +31,7 @@ multiples of 1/2048 show every width there is, and never one where a half would 
 DRAW = 1729
 """A part of the seed of the random reference, whose draw is its own and no stage's."""
 
-COSTS = "costs.json"
+COSTS, MEASURE = "costs.json", "c2fnas.studies.references:measure_design"
 
 
 @dataclass(frozen=True)
@@ -103,29 +103,21 @@ def measured(run: Run, designs: Sequence[Design]) -> dict[Design, Measured]:
     """
     path = run.folder.verdict / COSTS
     known: dict[str, Any] = read_json(path) if path.exists() else {}
-    missing = [each for each in designs if each.to_text() not in known]
-    if missing:
-        payload = {
-            "run": str(run.folder.root.resolve()),
-            "designs": [each.to_json() for each in missing],
-            "recipe": run.config.deployment.recipe.model_dump(mode="json"),
-        }
-        with suppress(MemoryError, RuntimeError):
-            known |= run_once("costs", "c2fnas.studies.references:measure_designs", payload, run.config.devices)
+    common = {"run": str(run.folder.root.resolve()), "recipe": run.config.deployment.recipe.model_dump(mode="json")}
+    for design in (each for each in designs if each.to_text() not in known):
+        with suppress(MemoryError, RuntimeError):  # in a process of its own: a second one reuses what the first freed
+            taken = run_once("costs", MEASURE, common | {"design": design.to_json()}, run.config.devices)
+            known[design.to_text()] = taken
             write_json(path, known)
     return {each: Measured(**known[each.to_text()]) for each in designs if each.to_text() in known}
 
 
-def measure_designs(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
-    """Time designs and see how far memory grows; the job of :func:`measured`."""
+def measure_design(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
+    """Time a design and see how far memory grows; the job of :func:`measured`."""
     plan, recipe = Run.open(Path(payload["run"])).plan, Recipe.model_validate(payload["recipe"])
-    costs = {}
-    for design in map(design_from_json, payload["designs"]):
-        with suppress(RuntimeError):  # out of memory, say
-            timings, memory = memory_of(partial(time_network, plan, design, recipe, device), device)
-            taken = Measured(timings.patch + timings.augmenting(recipe), timings.window, memory)
-            costs[design.to_text()] = asdict(taken)
-    return costs
+    design = design_from_json(payload["design"])
+    timings, memory = memory_of(partial(time_network, plan, design, recipe, device), device)
+    return asdict(Measured(timings.patch + timings.augmenting(recipe), timings.window, memory))
 
 
 def _equal_macs(run: Run, searched: Architecture) -> Rival:

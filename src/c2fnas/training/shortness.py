@@ -19,13 +19,20 @@ def shortness(recipe: Recipe, cases: int) -> str | None:
     >>> shortness(modern_recipe(1000), cases=8) is None
     True
     """
-    seen, least = recipe.iterations * recipe.batch_size, max(LEAST_VIEWS, LEAST_PASSES * cases)
-    if seen >= least:
+    few = too_few(recipe, cases)
+    if few is None:
         return None
+    seen, least = few
     return (
         f"It has seen {plural(seen, 'patch', 'patches')}, where {least:,} are the least to tell anything by: its "
         "labels are hardly worth using, and more time or iterations mend that."
     )
+
+
+def too_few(recipe: Recipe, cases: int) -> tuple[int, int] | None:
+    """Return the patches that a training sees and the least to tell anything by, where the former are fewer."""
+    seen, least = recipe.iterations * recipe.batch_size, max(LEAST_VIEWS, LEAST_PASSES * cases)
+    return (seen, least) if seen < least else None
 
 
 def card_line(recipe: Recipe, cases: int) -> str:
