@@ -84,7 +84,6 @@ def test_a_device_that_computes_nothing_and_a_driver_without_a_gpu_are_faults(mo
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**9, 2 * 10**9))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     cpu, gpu = machine.devices()
     assert cpu.fault == ""
     assert gpu.value == "Some GPU, compute capability 9.0, 2.0 GB, 1.0 GB of it free, precision bf16"

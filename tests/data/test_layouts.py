@@ -271,7 +271,9 @@ def test_a_folder_per_patient_tells_files_of_one_name_apart(tmp_path: Path) -> N
     assert [case.id for case in load_dataset(msd(tmp_path, entries)).training] == ["p1_image", "p2_image"]
 
 
-def test_as_many_folders_as_it_takes_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+def test_as_many_folders_as_it_takes_tell_files_of_one_name_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As BIDS has them; the same file twice stays an error, and so do two of one name in one folder."""
     names = ["p1/anat/t1.nii.gz", "p2/anat/t1.nii.gz", "p3/anat/t1.nii.gz", "p3/anat/t1.nrrd"]
     entries = [{"image": name, "label": name.replace("t1", "label")} for name in names]
@@ -280,6 +282,8 @@ def test_as_many_folders_as_it_takes_tell_files_of_one_name_apart(tmp_path: Path
         "p2_anat_t1",
         "p3_anat_t1",
     ]
+    monkeypatch.chdir(tmp_path)  # a relative path has no root above it that could tell
+    assert [case.id for case in load_dataset(Path()).training] == ["p1_anat_t1", "p2_anat_t1", "p3_anat_t1"]
     twice = read_dataset(msd(tmp_path, [*entries[:2], entries[1]]))
     assert [problem.found for problem in twice.problems] == ["the case p2_anat_t1 twice"]
     (problem,) = read_dataset(msd(tmp_path, entries[2:])).problems

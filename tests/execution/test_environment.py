@@ -63,3 +63,19 @@ def test_a_worker_sees_its_own_gpu_alone(
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=5,7 shows 2 GPUs"):
         environment.visible_device("cuda:2", "5,7")
+
+
+def test_a_worker_is_none_of_the_processes_that_torchrun_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for the others for ever."""
+    of_torchrun = {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_PORT": "29500",
+        "TORCHELASTIC_RUN_ID": "x",
+    }
+    for name, value in (of_torchrun | {"ROLE_NAME": "default", "RANKING": "kept"}).items():
+        monkeypatch.setenv(name, value)
+    made = environment.worker_environment("cpu", 1)
+    assert not {*of_torchrun, "ROLE_NAME"} & {*made}
+    assert made["RANKING"] == "kept"

@@ -192,8 +192,13 @@ class Elsewhere(Tensor):
         return self.as_subclass(Tensor)
 
 
-def test_sums_are_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("free", "tries"), [(10**9, 1), (4 * 2 * 3 * 4**3, 0)])
+def test_sums_are_in_main_memory_where_the_device_has_no_room(
+    free: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for them and as much again, which restoring takes: then it is not even tried."""
     plain, refused = torch.zeros, list[object]()
+    monkeypatch.setattr(windows, "free_memory", lambda _: free)
 
     def zeros(*arguments: object, device: object = "cpu", **options: object) -> Tensor:
         if torch.device(device).type == "cuda":  # type: ignore[arg-type]
@@ -207,7 +212,7 @@ def test_sums_are_in_main_memory_where_the_device_has_no_room(monkeypatch: pytes
     for start in (0, 2):
         blend.add((start, 0, 0), torch.full((2, 4, 4, 4), float(start)).as_subclass(Elsewhere))
     blend.close()
-    assert len(refused) == 1
+    assert len(refused) == tries
     assert torch.equal(sink.scores[:, [0, 5]], torch.tensor([0.0, 2.0])[:, None, None].expand(2, 2, 4, 4))
 
 

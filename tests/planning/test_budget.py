@@ -18,11 +18,12 @@ from c2fnas.planning.budget import (
     network_seconds,
     ranking_pairs,
 )
-from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, MIRROR, scheduled
+from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.repetition import MIRROR
 from c2fnas.runs.timing.allowance import (
     END_SECONDS,
     END_SHARE,

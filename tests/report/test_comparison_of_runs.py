@@ -18,6 +18,7 @@ from c2fnas.evaluation.metrics import CaseScores, summarise
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.files import write_json
 from c2fnas.report.comparison import ComparedRun, dice_interval, pair_sentences, read_runs
+from c2fnas.report.page import without_folders
 from c2fnas.runs.folder import RunFolder
 
 
@@ -130,6 +131,9 @@ def test_the_page_names_no_folder_above_its_runs(tmp_path: Path) -> None:
         failed = Reference("unet_macs", network, "", None, None, f"fold 0: {run}/cache/a: damaged")
         write_json(RunFolder(run).verdict_file, Verdict(network, (failed,), 0, (1,), "", ()).to_json())
     assert "smith_john" not in report(runs).read_text(encoding="utf-8")
+    page = f"<p>{tmp_path}/smith_john/a/cache and {tmp_path}/b</p>"
+    for order in ([runs[0], tmp_path / "b"], [tmp_path / "b", runs[0]]):
+        assert without_folders(page, order) == "<p>a/cache and b</p>", "the innermost first"
     assert "smith_john" in report(runs, keep_identifiers=True).read_text(encoding="utf-8")
 
 

@@ -27,7 +27,7 @@ from c2fnas.report.repeat import _further
 from c2fnas.report.summary import read_report
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.overrides import differences
+from c2fnas.runs.overrides import differences, with_values
 from c2fnas.runs.repetition import Repetition
 
 SMALL = ("cells=4", "downsamplings=1", "width=0.0625", "coarse.evaluations=2", "coarse.recipe.iterations=2")
@@ -120,6 +120,23 @@ def test_what_is_given_comes_on_top(tmp_path: Path) -> None:
     assert overrides["plan.spacing"] == [2.0, 2.0, 4.0], "of the plan, not of what was first asked for"
 
 
+def test_views_that_a_time_was_too_short_for_are_repeated_with_the_length_alone(tmp_path: Path) -> None:
+    """Another length mirrors by its own rule: views that a network was not trained on would spoil its labels."""
+    folder = finished_run(tmp_path / "run")
+    config = RunConfig.load(folder.config)
+    mirror = "deployment.recipe.mirror"
+    assert mirror not in Repetition.of(folder).overrides
+    recipe = config.deployment.recipe.model_copy(update={"augmentation": "modern", "mirror": False})
+    with_values(config, {"deployment.recipe": recipe}).save(folder.config)
+    known = Repetition.of(folder)
+    assert known.overrides[mirror] is False
+    for given, kept in (({}, True), ({"seed": 1}, True), ({"deployment.recipe.iterations": 300}, False)):
+        _, overrides = begun_with(known, folder.root, None, given)
+        assert (mirror in overrides) == kept
+    assert mirror not in begun_with(known, folder.root, "3h", {})[1]
+    assert begun_with(known, folder.root, None, {"deployment.recipe.iterations": 9, mirror: True})[1][mirror] is True
+
+
 def test_other_data_and_other_plans_are_refused(tmp_path: Path) -> None:
     known = Repetition.of(planned_run(tmp_path / "run"))
     with pytest.raises(UserError, match="its folds have the case phantom_002, which this data set has not"):
@@ -209,15 +226,14 @@ def test_before_there_is_a_plan_nothing_repeats(tmp_path: Path) -> None:
 
 def test_what_was_asked_for_beside_it_is_named(tmp_path: Path) -> None:
     folder = finished_run(tmp_path)
-    write_json(folder.scale / "table.json", [])
-    folder.verification.mkdir()
-    write_json(folder.verification_file, {"candidates": [{}] * 12})
+    write_json(folder.scale / "table.json", [{"width": 0.5, "trainings": 3}, {"width": 0.25}])
+    write_json(folder.verification_file, {"candidates": [{}] * 12, "iterations": 300})
     assert [*_further(folder)] == [
-        "`c2fnas search fine NEW --verify 12` repeats what stands under verification.",
-        "`c2fnas search scale NEW` repeats what stands under scale.",
+        "`c2fnas search fine NEW --verify 12 --verify-iterations 300` repeats what stands under verification.",
+        "`c2fnas search scale NEW --widths 0.25,0.5 --replicates 3` repeats what stands under scale.",
     ]
-    folder.verification.rmdir()
     folder.verification_file.unlink()
+    write_json(folder.scale / "table.json", [])
     repeat = read_report(folder.root).repeat
     assert repeat is not None
     assert json.loads(repeat.content)["repeats"]["dataset"] == "Phantoms & <others>"

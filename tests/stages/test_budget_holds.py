@@ -21,12 +21,13 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
 from c2fnas.planning import affordable, choice, configuration, forecast, run_timings, schedule
+from c2fnas.planning import request as requests
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.overrides import value_at
+from c2fnas.runs.overrides import value_at, with_values
 from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
@@ -242,6 +243,34 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
     through(dataset, folder, clock, 10.0)
     assert before < 0.95 * 3600
     assert clock.now - 1000 <= 1.15 * 3600
+
+
+def test_steps_are_timed_again_for_another_number_of_threads_or_precision(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a file of an earlier version, which noted neither."""
+    run = prepared(dataset, tmp_path / "run", clock, "hour")
+    first, kept = run_timings.timings_for(run), read_json(run.folder.timings)
+    write_json(run.folder.timings, {name: kept[name] for name in kept if name not in ("threads", "precision")})
+    monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed again"))
+    assert run_timings.timings_for(run) == first
+    for changed in ({"threads": kept["threads"] + 1}, {"precision": "fp16"}):
+        write_json(run.folder.timings, kept | changed)
+        monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED.times(3))
+        assert run_timings.timings_for(run) == TIMED.times(3)
+
+
+def test_recorded_views_are_those_of_the_recorded_length(dataset: Path, tmp_path: Path, clock: Clock) -> None:
+    """A length that the user has set since mirrors by its own rule."""
+    run, prepare_of = prepared(dataset, tmp_path / "run", clock, "hour"), schedule.preparation_of
+    counts = {name: value_at(run.config, name) for name in requests.COUNTS} | {"deployment.recipe.mirror": False}
+    counts["deployment.recipe.iterations"] = 9000
+    kept = configuration.with_counts(run.config, request_for(run.folder), prepare_of(run), counts).deployment.recipe
+    assert (kept.iterations, kept.mirror) == (9000, False)
+    since = request_for(run.folder, overrides={"deployment.recipe.iterations": 8000})
+    config = with_values(run.config, {"deployment.recipe.iterations": 8000, "deployment.recipe.mirror": True})
+    own = configuration.with_counts(config, since, prepare_of(run), counts).deployment.recipe
+    assert (own.iterations, own.mirror) == (8000, True)
 
 
 def test_a_forecast_of_a_resumed_run_counts_nothing_twice(dataset: Path, tmp_path: Path, clock: Clock) -> None:

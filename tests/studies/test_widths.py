@@ -257,6 +257,15 @@ def test_each_width_has_as_many_seeds_as_are_asked_for(run, quick) -> None:
     assert Scaled.from_json(json.loads(run.folder.scale_table.read_text())[0]) == rows[0]
 
 
+def test_further_widths_have_as_many_seeds_as_the_table_and_lose_none(run, quick) -> None:
+    scaled(run, widths=(0.25,), replicates=2)
+    assert [row.trainings for row in scaled(run, widths=(0.5,))] == [2, 2]
+    assert [row.trainings for row in scaled(run, widths=(0.25, 1.0), replicates=1)] == [2, 2, 1]
+    (run.folder.scale_table).unlink()  # as where the first call was killed before it wrote one
+    assert [row.trainings for row in scaled(run, widths=(0.25, 0.5))] == [2, 2]
+    assert len(quick.trained) == 5
+
+
 def test_a_seed_that_fails_is_not_passed_over(run, quick) -> None:
     """What is left would be the better ones."""
     quick.failing_seeds.add((0.25, 1))

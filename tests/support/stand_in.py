@@ -246,6 +246,7 @@ class _Stream:
 class _Properties:
     name: str = "stand-in"
     total_memory: int = FREE
+    major: int = 7
 
 
 def _cuda() -> dict[str, Callable]:

@@ -17,7 +17,7 @@ from c2fnas.inference.forward import computing
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.device import make_fabric
-from c2fnas.training.precision import SmallConvolutions
+from c2fnas.training.precision import SmallConvolutions, resolve_precision
 from c2fnas.training.step import Stepper
 
 SIDES = st.integers(1, 5)
@@ -97,3 +97,11 @@ def test_a_processor_that_is_made_a_lesser_one_computes_in_fp32():
         environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "fp32" or platform.machine() not in ("x86_64", "AMD64")
+
+
+def test_a_gpu_is_asked_for_its_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first one for all: an A100 beside a T4."""
+    monkeypatch.setattr(torch.version, "hip", None)
+    majors = {"cuda:0": 8, "cuda:1": 7}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=majors[device]))
+    assert [resolve_precision("auto", device) for device in majors] == ["bf16", "fp16"]

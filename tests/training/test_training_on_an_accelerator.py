@@ -1,6 +1,8 @@
 """Training on a stand-in for a GPU: the results of a CPU, no tensor of the host among them, and no waiting for it."""
 
+import gc
 import math
+import weakref
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,6 +155,37 @@ class HostWeight(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.operation(self.network(x), self.weight)
+
+
+def test_a_validation_that_goes_on_with_the_cpu_leaves_the_network_on_the_gpu(
+    tmp_path: Path, accelerator: Accelerator
+) -> None:
+    """Where no window fits beside the training: its Dice decides nothing, and the next step finds its weights."""
+    seen = []
+
+    def validate(network: nn.Module) -> float:
+        network.to("cpu")
+        seen.append(all(on_host(each) for each in network.parameters()))
+        return 0.5
+
+    trained(tmp_path, recipe(6), validate=validate, validate_every=3)  # with all weights there at the end
+    assert seen == [True, True]
+
+
+def test_volumes_leave_the_device_with_their_sampler(tmp_path: Path) -> None:
+    """The next training of the process finds room for its own; nobody waits for a collection of garbage."""
+    cases = list(prepared(tmp_path).cases.values())
+    gc.collect()
+    gc.disable()
+    try:
+        sampler = PatchSampler(cases, patch_size=(4, 4, 4), volumes=2, patches_per_volume=1, seed=0, device="cpu")
+        assert sampler._resident is not None
+        volume = weakref.ref(sampler._resident[0][0])
+        list(prefetched(sampler, 0, 2))
+        del sampler
+        assert volume() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

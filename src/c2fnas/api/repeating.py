@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from c2fnas.runs.repetition import Repetition
 
 
+LENGTHS = tuple(f"deployment.recipe.{field}" for field in ("name", "iterations", "volumes", "patches_per_volume"))
+"""Fields by which the length of a final training is another one."""
+
+
 def repetition(like: str | Path | None, run: str | Path) -> "Repetition | None":
     """Return the run that ``like`` names: its folder, or the repeat.json of its report; None where there is none.
 
@@ -52,7 +56,8 @@ def begun_with(
         named = known.base == load_budget(known.budget)  # a budget of that name may have had other values then
     file = RunFolder(place).budget if place.is_dir() else place
     planned = known.planned if _plans(overrides) else {}
-    own = known.without_counts if budget else known.overrides
+    otherwise = any(name.startswith("plan") or name in LENGTHS for name in overrides)
+    own = known.without_counts if budget else known.with_views if otherwise else known.overrides
     return budget or (known.budget if named else str(file)), own | planned | dict(overrides)
 
 

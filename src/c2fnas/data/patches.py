@@ -15,7 +15,7 @@ from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.transfer import Batch, Transfer
-from c2fnas.memory import free_memory
+from c2fnas.memory import free_memory, release_memory
 from c2fnas.shapes import Size
 
 Image = Tensor | np.ndarray | NormalisedImage
@@ -82,7 +82,6 @@ class PatchSampler:
         place = None if device is None else torch.device(device)
         self._resident = _resident(self._cases, place, half)
         self._transfer = Transfer(place)
-        self._order = lru_cache(maxsize=4)(self._permutation)
 
     @property
     def resident(self) -> bool:
@@ -119,10 +118,7 @@ class PatchSampler:
     def _volume(self, count: int) -> int:
         """The case that comes after ``count`` volumes."""
         epoch, place = divmod(count, len(self._cases))
-        return int(self._order(epoch)[place])
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, ORDER, epoch)).permutation(len(self._cases))
+        return int(_permutation(self._seed, epoch, len(self._cases))[place])
 
     def _start(self, case: PreparedCase, shape: Sequence[int], rng: np.random.Generator, foreground: bool) -> Size:
         """First voxel of a patch; below zero where the volume is smaller than the patch."""
@@ -183,6 +179,12 @@ def prefetched(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@lru_cache(maxsize=8)
+def _permutation(seed: int, epoch: int, cases: int) -> np.ndarray:
+    """The order of cases in an epoch; no sampler holds it, which would keep its volumes on a GPU for longer."""
+    return np.random.default_rng((seed, ORDER, epoch)).permutation(cases)
+
+
 def _is_nth(number: int, rate: float) -> bool:
     """True if ``number`` is one of the patches, evenly spread, that make up ``rate`` of all.
 
@@ -198,7 +200,9 @@ def _resident(
     """Images and labels on ``device``, or None where they don't fit."""
     if device is None:
         return None
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if device.type == "cuda":
+        release_memory()  # what an earlier training or a validation has left there
+    free = free_memory(device)
     half = half and device.type != "cpu"
     if sum(_bytes(case, half) for case in cases) > RESIDENT_SHARE * free:
         return None

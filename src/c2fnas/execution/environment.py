@@ -6,6 +6,9 @@ import sys
 from c2fnas.cores import limited_threads, spin_briefly, usable_cores
 from c2fnas.errors import UserError
 
+TOGETHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
+"""Variables of torchrun, besides those with the prefixes of :data:`TOGETHER_PREFIXES`."""
+TOGETHER_PREFIXES = ("TORCHELASTIC_", "ROLE_", "MASTER_")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -21,8 +24,15 @@ def worker_environment(device: str, workers: int) -> dict[str, str]:
 
 
 def limited_environment(threads: int) -> dict[str, str]:
-    """Return this process's environment and modules, for a worker of at most so many threads."""
-    environment = dict(os.environ)
+    """Return this process's environment and modules, for a worker of at most so many threads.
+
+    Under torchrun a worker is none of the processes that train together, and would wait for them for ever.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in TOGETHER and not name.startswith(TOGETHER_PREFIXES)
+    }
     for variable in THREAD_VARIABLES:
         environment[variable] = str(limited_threads(variable, threads))
     spin_briefly(environment)

@@ -26,8 +26,13 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device that ``"auto"`` stands for: the first GPU, else the CPU; any other name is itself."""
-    return torch.device(find_device(device) if device == "auto" else device)
+    """Return the device that ``"auto"`` stands for: the first GPU, else the CPU; any other name is itself.
+
+    "cuda" is the current GPU, by its number.
+    """
+    found = torch.device(find_device(device) if device == "auto" else device)
+    unnumbered = found.type == "cuda" and found.index is None
+    return torch.device("cuda", torch.cuda.current_device()) if unnumbered else found
 
 
 @contextmanager

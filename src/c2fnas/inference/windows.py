@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Literal, Protocol
 
 import torch
@@ -23,6 +24,8 @@ CPU_VOXELS, MOST_ON_A_CPU = 2**19, 2
 MEMORY_SHARE = 0.5
 """The part of a GPU's free memory that windows may take; sums of logits lie there too."""
 
+FLOAT = 4
+"""Bytes of a number in 32 bits."""
 PAGES = 2**28
 """Bytes of a file with sums that are in memory at a time."""
 
@@ -156,20 +159,22 @@ class Blend:
     def _allocate(self, logits: Tensor) -> None:
         """The ring and the sum of weights, as one more class, on the logits' device.
 
-        Where that has no room they are in main memory, or else in a temporary file.
+        Where that has no room they are in main memory, or else in a temporary file. Restoring a slab may take as much
+        again, and the next windows what these took.
         """
         padded = tuple(max(size, side) for size, side in zip(self._shape, self._patch, strict=True))
-        size = (self._patch[0], *padded[1:])
-        if logits.device.type != "cpu":
+        shape = (len(logits) + 1, self._patch[0], *padded[1:])
+        wanted = 2 * FLOAT * prod(shape) + logits.nbytes
+        if logits.device.type != "cpu" and (logits.device.type != "cuda" or wanted <= free_memory(logits.device)):
             try:
-                self._take(torch.zeros((len(logits) + 1, *size), dtype=torch.float32, device=logits.device))
+                self._take(torch.zeros(shape, dtype=torch.float32, device=logits.device))
                 return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             release_memory()
         room = self._room()
-        zeros, drop = allocate((len(logits) + 1, *size), room, exact=True)
+        zeros, drop = allocate(shape, room, exact=True)
         self._take(zeros)
         self._drop = drop
 

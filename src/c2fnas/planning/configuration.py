@@ -12,13 +12,14 @@ from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, coverage, workload
-from c2fnas.planning.counts import MIRROR, scheduled
+from c2fnas.planning.counts import LENGTH, scheduled
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.planning.validation_stride import affordable_stride
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.repetition import MIRROR
 from c2fnas.shapes import Size
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import PaperStage, Recipe
@@ -86,7 +87,9 @@ def rescheduled(
 
 def with_counts(config: RunConfig, request: Request, prepared: Preparation, counts: Mapping[str, Any]) -> RunConfig:
     """Return the configuration with counts that were derived before, but for what a user has set since."""
-    recipes, names = _Recipes(request, prepared), [name for name in (*COUNTS, MIRROR) if name in counts]
+    recipes, names = _Recipes(request, prepared), list(COUNTS)
+    if MIRROR in counts and request.free(LENGTH):
+        names.append(MIRROR)
     return with_values(config, recipes.in_place({name: counts[name] for name in names if request.free(name)}))
 
 

@@ -22,6 +22,7 @@ from c2fnas.planning.budget import (
 from c2fnas.planning.presets import STAGES
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.repetition import MIRROR
 from c2fnas.runs.timing.allowance import (
     VERDICT_SHARE,
     affordable_references,
@@ -42,8 +43,7 @@ RecipeOf = Callable[[PaperStage, int], Recipe]
 Part = Literal["coarse", "supernet", "ranking"]
 PARTS: tuple[Part, ...] = ("coarse", "supernet", "ranking")
 """Stages of the search that have a share of the time."""
-LENGTH, MIRROR = "deployment.recipe.iterations", "deployment.recipe.mirror"
-"""Fields of the final network."""
+LENGTH = "deployment.recipe.iterations"
 ASKED_BY: dict[Part, str] = {
     "coarse": "coarse.evaluations",
     "supernet": "fine.candidates",

@@ -15,14 +15,14 @@ from c2fnas.execution.job import Job
 from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work
-from c2fnas.planning.counts import FEWEST_CASES, LENGTH, MIRROR
-from c2fnas.planning.presets import load_budget, requested
+from c2fnas.planning.counts import FEWEST_CASES, LENGTH
+from c2fnas.planning.presets import complete_recipe, load_budget, requested
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.planning.schedule import SEARCHED, preparation_of
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.freeze import begun_stages
+from c2fnas.runs.freeze import begun_stages, frozen_by
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at
@@ -41,8 +41,6 @@ UNSEARCHED = {
     "coarse.evaluations": "The topology is not searched, and the default one is taken",
     "fine.candidates": "Operations are not searched, and every cell keeps the default's",
 }
-MIRRORING = ("modern", "strong")
-"""Augmentations of a recipe with mirrored views."""
 TOLERATED = 1.15
 """The part of its budget that a forecast may come to without a word."""
 OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256")
@@ -171,7 +169,7 @@ def _final_network(run: Run) -> Iterator[str]:
     """Yield what the time does not pay for of a final network whose length follows from it: patches, mirrored views."""
     deployment, request = run.config.deployment, request_for(run.folder)
     recipe = deployment.recipe
-    if run.config.hours is None or not request.free(LENGTH):
+    if run.config.hours is None or not request.free(LENGTH) or frozen_by(LENGTH, run.folder):
         return
     few = too_few(recipe, min(len(fold.training) for fold in run.folds))
     if few and not deployment.start:
@@ -180,7 +178,8 @@ def _final_network(run: Run) -> Iterator[str]:
             f"The final network will see {plural(seen, 'patch', 'patches')}, where {least:,} are the least to tell "
             "anything by. A longer budget mends that, and so do coarser voxels (plan.spacing)."
         )
-    if recipe.augmentation in MIRRORING and not recipe.mirror and request.free(MIRROR):
+    part, cases = request.part["deployment"]["recipe"] | {"iterations": recipe.iterations}, len(run.folds[-1].training)
+    if complete_recipe(part, "deployment", run.plan, recipe.precision, cases).mirror and not recipe.mirror:
         yield "The final network is not averaged over mirrored views, for whose validation there is no time."
 
 

@@ -4,6 +4,7 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from c2fnas.cores import busy_cores, usable_cores, usable_threads
 from c2fnas.data.plan import Plan
@@ -27,7 +28,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     path, plan = run.folder.timings, plan or run.plan
     machine = {"host": socket.gethostname(), "devices": list(devices), "threads": usable_threads()}
     what = {"patch": list(plan.patch_size), "network": design.to_text(), "precision": recipe.precision}
-    kept = read_json(path) if path.exists() else {}
+    unnoted = {"threads": machine["threads"], "precision": recipe.precision}  # by earlier versions
+    kept: dict[str, Any] = unnoted | read_json(path) if path.exists() else {}
     here = run.elsewhere or {name: kept.get(name) for name in machine} == machine
     if here and {name: kept.get(name) for name in what} == what:
         return Timings(**kept["seconds"])
@@ -84,8 +86,8 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
 
 
 def paced(run: Run, design: Design) -> bool:
-    """Return true if a training of this very network has told its pace."""
-    told = (_told(read_job(folder)) for folder in _own_trainings(run))
+    """Return true if a training of this very network has told its pace, on the machine as it is."""
+    told = (_told(read_job(folder)) for folder in _here(run))
     return any(trained == design for trained, _ in filter(None, told))
 
 
@@ -93,6 +95,12 @@ def _own_trainings(run: Run) -> list[Path]:
     """The folders of the trainings that tell the run's own pace."""
     places = (*run.folder.coarse.glob("[0-9]*"), run.folder.race_chosen, run.folder.measured)
     return [folder for folder in places if folder.exists()]
+
+
+def _here(run: Run) -> list[Path]:
+    """Those of them that were made since steps were timed on this machine, with this number of threads."""
+    earlier = read_json(run.folder.timings).get("earlier", []) if run.folder.timings.exists() else []
+    return [folder for folder in _own_trainings(run) if folder.name not in earlier]
 
 
 def _told(job: JobRecord) -> tuple[Design, Recipe] | None:
@@ -108,8 +116,7 @@ def _slowness(run: Run, timed: Design, timings: Timings, design: Design | None) 
 
     Of those of ``design``, where there are any: how much time a multiply-accumulate takes depends on the operations.
     """
-    macs, earlier = run.cost(timed).macs, read_json(run.folder.timings).get("earlier", [])
-    jobs = [read_job(folder) for folder in _own_trainings(run) if folder.name not in earlier]
+    macs, jobs = run.cost(timed).macs, [read_job(folder) for folder in _here(run)]
     known = [(told[0], _of_timed(run, job, *told, timings, macs)) for job in jobs if (told := _told(job))]
     own = [found for trained, found in known if trained == design]
     return median(own or [found for _, found in known] or [1.0])

@@ -6,12 +6,12 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design
 from c2fnas.planning.configuration import Preparation, rescheduled, with_counts
-from c2fnas.planning.counts import MIRROR
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import value_at, with_values
+from c2fnas.runs.repetition import MIRROR
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.shapes import Size

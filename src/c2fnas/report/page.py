@@ -94,7 +94,7 @@ def write_report(
 
 def without_folders(html: str, runs: Iterable[Path]) -> str:
     """Return a page without the folders above its runs, which failures and notes name, too."""
-    for above in {run.absolute().parent for run in runs}:
+    for above in sorted({run.absolute().parent for run in runs}, key=lambda path: len(path.parts), reverse=True):
         if above != Path(above.anchor):
             html = html.replace(str(escape(f"{above}{os.sep}")), "")
     return html

@@ -99,10 +99,15 @@ def _further(folder: RunFolder) -> Iterator[str]:
     """Yield the commands of further work that was done in the run folder."""
     if folder.verdict_file.exists() and (count := read_json(folder.verdict_file).get("replicates")):
         yield f"`c2fnas verdict NEW --replicates {count}` repeats the verdict."
-    asked = {"scale": "search scale NEW", "ablation": "ablate NEW"}
     if folder.verification_file.exists():
-        count = len(read_json(folder.verification_file)["candidates"])
-        asked = {"verification": f"search fine NEW --verify {count}"} | asked
-    for name, command in asked.items():
-        if getattr(folder, name).exists():
-            yield f"`c2fnas {command}` repeats what stands under {name}."
+        known = read_json(folder.verification_file)
+        command = f"search fine NEW --verify {len(known['candidates'])} --verify-iterations {known['iterations']}"
+        yield f"`c2fnas {command}` repeats what stands under verification."
+    if folder.scale_table.exists():
+        rows = read_json(folder.scale_table)
+        widths, most = sorted({row["width"] for row in rows}), max((row.get("trainings", 1) for row in rows), default=1)
+        options = [f"--widths {','.join(f'{width:g}' for width in widths)}"] if rows else []
+        options += [f"--replicates {most}"] if most > 1 else []
+        yield f"`c2fnas {' '.join(['search scale NEW', *options])}` repeats what stands under scale."
+    if folder.ablation.exists():
+        yield "`c2fnas ablate NEW` repeats what stands under ablation."

@@ -21,9 +21,11 @@ RECIPES = ("coarse", "fine", "deployment")
 FIXED = (
     *("seed", "width", "verdict", "coarse.evaluations", "coarse.stride", "fine.candidates", "fine.cases"),
     *(f"{section}.recipe.{field}" for section in RECIPES for field in ("name", "iterations", "precision")),
-    "deployment.recipe.mirror",
 )
 """The fields that a budget or the machine has decided, which would be others elsewhere."""
+
+MIRROR, MIRRORING = "deployment.recipe.mirror", ("modern", "strong")
+"""A network of these augmentations is averaged over mirrored views, unless its time was too short to validate them."""
 
 PLANNED = ("spacing", "resize", "patch_size", "stride", "ranking_stride", "batch_size", "foreground_rate")
 """The values of a plan that a configuration can hold too."""
@@ -75,6 +77,9 @@ class Repetition:
         own = {name: value for name, value in config.overrides.items() if not name.startswith(ELSEWHERE)}
         fixed = {name: value_at(config, name) for name in FIXED}
         folds = {*(config.deployment.folds if not isinstance(config.deployment.folds, str) else ())}
+        recipe = config.deployment.recipe
+        if recipe.augmentation in MIRRORING and not recipe.mirror:
+            fixed[MIRROR] = False
         fixed["deployment.folds"] = sorted({*folds, *folder.begun_folds}, key=_order)
         if folder.verdict_file.exists():
             fixed |= {"verdict": True, "references": max(1, len(read_json(folder.verdict_file)["references"]))}
@@ -154,7 +159,14 @@ class Repetition:
     @property
     def without_counts(self) -> dict[str, Any]:
         """The overrides but for what another budget derives for itself."""
-        return {name: value for name, value in self.overrides.items() if name not in FIXED or name in ("seed", "width")}
+        return {
+            name: value for name, value in self.with_views.items() if name not in FIXED or name in ("seed", "width")
+        }
+
+    @property
+    def with_views(self) -> dict[str, Any]:
+        """The overrides, mirrored views as the length of a training has them."""
+        return {name: value for name, value in self.overrides.items() if (name, value) != (MIRROR, False)}
 
     @property
     def planned(self) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def search_width(
         widths: multipliers of the paper's filter counts, not of the run's width.
         patches: with more than 1.0, compound scaling: every width with every one.
         architecture: None for that of the run's fine stage.
-        replicates: trainings of each width, with the run's seed and those after it; None for as many as the table has.
+        replicates: trainings of each width, with the run's seed and those after it; None for as many as the table has
+            of one, or was to have. A width keeps those that it has.
 
     Returns:
         The rows of this call and of earlier ones, by patch, then by width.
@@ -105,11 +106,13 @@ def search_width(
     refuse_another_length(run, STAGE)
     factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
     rows = {(row.width, row.patch): row for row in scaled_rows(run)}
-    seeds = range(max([replicates or 1, *(row.trainings for point, row in rows.items() if point in points)]))
+    least = replicates or _replicates_before(run)
+    counts = {point: max(least, rows[point].trainings if point in rows else 1) for point in points}
     jobs = {
         (point, further): scaled_job(run, each, factors[point[1]], further)
-        for further in seeds  # every width once before any twice
+        for further in range(max(counts.values()))  # every width once before any twice
         for point, each in points.items()
+        if further < counts[point]
     }
     names = {job.id: training for training, job in jobs.items()}
 
@@ -122,7 +125,7 @@ def search_width(
 
     outcomes = dict(zip(jobs, run_all(run, STAGE, [*jobs.values()], settle), strict=True))
     for point, each in points.items():
-        rows[point] = _row(run, each, point[1], [outcomes[point, further] for further in seeds])
+        rows[point] = _row(run, each, point[1], [outcomes[point, further] for further in range(counts[point])])
     ordered = tuple(rows[point] for point in sorted(rows, key=lambda point: (point[1], point[0])))
     write_json(run.folder.scale_table, [row.to_json() for row in ordered])
     return ordered
@@ -143,6 +146,11 @@ def neighbours(run: Run) -> tuple[Pair, ...]:
             pairs.append(paired(own, last[row.patch], groups=run.groups, seed=run.config.seed))
         last[row.patch] = own
     return corrected(pairs)
+
+
+def _replicates_before(run: Run) -> int:
+    """The trainings of a width that an earlier call has asked for, though it may not have come to its table."""
+    return 1 + max((trial.extra.get("further_seed") or 0 for trial in run.ledger(STAGE).trials()), default=0)
 
 
 def scaled_rows(run: Run) -> tuple[Scaled, ...]:

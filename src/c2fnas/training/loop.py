@@ -239,8 +239,16 @@ class _Session:
         self.stepper.network.eval()
         with torch.no_grad():
             score = self.validate(self.stepper.network)
+        self._return_to_device()
         self.stepper.network.train()
         log.validation(iteration, self.recipe.iterations, score)
+
+    def _return_to_device(self) -> None:
+        """A validation that was short of memory has gone on with the CPU, and left the network there."""
+        network, device = self.stepper.network, self.stepper.fabric.device
+        if any(each.device.type != device.type for each in network.parameters()):
+            release_memory()
+            network.to(device)
 
     def _save(self, iteration: int) -> None:
         self._read_losses()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # a prediction needs no Fabric, whose import takes as long as
     from lightning_fabric.plugins import Precision
 
 
+AMPERE = 8
+"""The compute capability from which on NVIDIA's GPUs multiply bf16."""
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """Return ``precision``; ``auto`` becomes bf16 where the hardware multiplies it, else fp32 (CPU) or fp16 (GPU).
 
@@ -27,7 +31,7 @@ def resolve_precision(precision: str, device: str) -> str:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if _gpu_multiplies_bf16(device) else "fp16"
     return "bf16" if device.startswith("cpu") and _cpu_multiplies_bf16() else "fp32"
 
 
@@ -73,6 +77,11 @@ class SmallConvolutions(TorchFunctionMode):
             return func(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
             return func(*map(_float32, args), **{name: _float32(value) for name, value in kwargs.items()})
+
+
+def _gpu_multiplies_bf16(device: str) -> bool:
+    """PyTorch's own answer is about the current GPU, which need not be the one that is named."""
+    return torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= AMPERE
 
 
 def _cpu_multiplies_bf16() -> bool:

@@ -148,7 +148,7 @@ def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
     folders = {name: _folders_that_tell(same) for name, same in files.items()}
 
     def with_folders(case: Case) -> Case:
-        above = case.images[0].parent.parts
+        above = _above(case.images[0])
         return replace(case, id="_".join((*above[len(above) - folders[case.id] :], case.id)))
 
     return tuple(with_folders(case) if folders[case.id] else case for case in cases)
@@ -156,9 +156,15 @@ def told_apart(cases: Sequence[Case]) -> tuple[Case, ...]:
 
 def _folders_that_tell(files: Collection[Path]) -> int:
     """The fewest folders above by whose names files are told apart; those of one folder are not."""
-    most = max(len(file.parent.parts) for file in files)
-    apart = (count for count in range(1, most) if len({file.parent.parts[-count:] for file in files}) == len(files))
+    above = [_above(file) for file in files]
+    counts = range(1, max(map(len, above)) + 1)
+    apart = (count for count in counts if len({names[-count:] for names in above}) == len(files))
     return 0 if len(files) == 1 else next(apart, 1)
+
+
+def _above(file: Path) -> tuple[str, ...]:
+    """The names of the folders above a file, without a root or a drive."""
+    return tuple(part for part in file.parent.parts if part != file.anchor)
 
 
 def _values(label: Path) -> list[int]:
