@@ -190,7 +190,7 @@ def test_a_query_tells_mean_and_spread_over_seeds_or_one_training() -> None:
     assert both.spread == pytest.approx(math.sqrt(0.02))
     assert both.rungs == pytest.approx({25: 0.125, 50: 0.25})
     assert both.per_class == pytest.approx({"organ": 0.5})
-    assert (both.seeds, both.seconds, both.parameters, both.macs) == ((0, 1, 2), 20.0, 1000, 5000)
+    assert (both.seeds, both.seconds, both.parameters, both.macs) == ((0, 1, 2), 15.0, 1000, 5000)
     one = table.query(TOPOLOGIES[0].code, seed=1)
     assert (one.seeds, one.dice, one.spread, one.seconds) == ((1,), 0.6, None, 20.0)
     failed = table.query(TOPOLOGIES[1])

@@ -102,5 +102,5 @@ def test_options_that_come_too_late_or_alone(finished: Run) -> None:
         search(run, "--verify-iterations", "5")
     with pytest.raises(UserError, match="not an architecture"):
         search(run, "--topology", "nonsense")
-    with pytest.raises(UserError, match="--verify 2: at least 3 candidates"):
+    with pytest.raises(UserError, match="--verify 2: give 3 or more"):
         search(run, "--verify", "2")

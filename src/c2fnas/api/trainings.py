@@ -213,7 +213,7 @@ def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", la
 
 
 def _design(
-    text: str | None, network: str | None, width: float | None, run: Path, like: "Design | None"
+    text: str | None, network: str | None, width: float | None, run: Path, like: "Design | None" = None
 ) -> "Design | None":
     """Return the network that is asked for, else that of --like; a width alone is for that one or the run's own."""
     if text is not None and network is not None:

@@ -250,7 +250,7 @@ def _on_request(name: str, jobs: list[JobRecord], result: Path | None = None) ->
 
 
 def _written(path: Path) -> float:
-    """When a file was written, in seconds since the epoch; 0 before it was."""
+    """The time at which a file was written, in seconds since the epoch; 0 before it was."""
     return path.stat().st_mtime if path.exists() else 0.0
 
 
