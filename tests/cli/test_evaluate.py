@@ -102,7 +102,7 @@ def test_a_value_that_no_class_has_is_told_with_what_can_be_done(
     """There is no manifest here that could be at fault."""
     assert call(monkeypatch, root / "predictions", root / "labels", "--classes", "organ") == 2
     said = capsys.readouterr().err
-    assert "found label 2, expected only 0, 1, the values of the classes. Name the value among the classes" in said
+    assert "found label 2, expected only 0, 1, the values of the classes. Add the value to the classes" in said
 
 
 def test_two_folders_are_compared_as_two_trained_networks(

@@ -40,7 +40,7 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass], scaling: S
     if not unknown:
         return []
     shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
-    fix = "Name the value among the classes, as the manifest's labels do, or correct the file."
+    fix = "Add the value to the classes, such as the manifest's labels, or correct the file."
     return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, the values of the classes", fix)]
 
 

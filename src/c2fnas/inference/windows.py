@@ -24,8 +24,6 @@ CPU_VOXELS, MOST_ON_A_CPU = 2**19, 2
 MEMORY_SHARE = 0.5
 """The part of a GPU's free memory that windows may take; sums of logits lie there too."""
 
-FLOAT = 4
-"""Bytes of a number in 32 bits."""
 PAGES = 2**28
 """Bytes of a file with sums that are in memory at a time."""
 
@@ -164,8 +162,8 @@ class Blend:
         """
         padded = tuple(max(size, side) for size, side in zip(self._shape, self._patch, strict=True))
         shape = (len(logits) + 1, self._patch[0], *padded[1:])
-        wanted = 2 * FLOAT * prod(shape) + logits.nbytes
-        if logits.device.type != "cpu" and (logits.device.type != "cuda" or wanted <= free_memory(logits.device)):
+        wanted = 2 * torch.float32.itemsize * prod(shape) + logits.nbytes
+        if logits.device.type != "cpu" and wanted <= free_memory(logits.device):
             try:
                 self._take(torch.zeros(shape, dtype=torch.float32, device=logits.device))
                 return

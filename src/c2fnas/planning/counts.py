@@ -44,6 +44,7 @@ Part = Literal["coarse", "supernet", "ranking"]
 PARTS: tuple[Part, ...] = ("coarse", "supernet", "ranking")
 """Stages of the search that have a share of the time."""
 LENGTH = "deployment.recipe.iterations"
+"""The field of the final network's length, which says with MIRROR what its time pays for."""
 ASKED_BY: dict[Part, str] = {
     "coarse": "coarse.evaluations",
     "supernet": "fine.candidates",

@@ -1,6 +1,5 @@
 """Training any architecture on any data set (the paper's transfer), each fold a job of its own."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from c2fnas.data.folds import EVERY_CASE, Fold, chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.execution.call import RESULT
 from c2fnas.files import new_folder
-from c2fnas.inference.package import load_package
+from c2fnas.inference.package import copy_package, load_package
 from c2fnas.networks.designs import Design, build_design, has_design, read_design
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import timings_for
@@ -169,7 +168,7 @@ def claim_start(run: Run, start: Path) -> None:
     if folder.exists() and load_package(folder).checksum == run.config.deployment.start:
         return
     with new_folder(folder, replace=True) as unfinished:
-        shutil.copytree(start, unfinished, dirs_exist_ok=True)
+        copy_package(start, unfinished)
 
 
 def transfer_report(run: Run, design: Design) -> str:

@@ -31,8 +31,6 @@ SAME_PATCH = (1.0,)
 
 Point = tuple[float, Size]
 """A width and a patch."""
-Training = tuple[Point, int]
-"""One of its trainings, by its seed beyond the run's own."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def search_width(
     counts = {point: max(least, rows[point].trainings if point in rows else 1) for point in points}
     jobs = {
         (point, further): scaled_job(run, each, factors[point[1]], further)
-        for further in range(max(counts.values()))  # every width once before any twice
+        for further in range(max(counts.values()))  # seeds beyond the run's own: every width once before any twice
         for point, each in points.items()
         if further < counts[point]
     }
