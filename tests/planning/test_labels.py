@@ -172,3 +172,50 @@ def test_the_box_of_a_sample_is_that_of_the_foreground_without_what_is_ignored(t
     assert [*np.unique(sample.label)] == [0, 3, 4]
     (stated,) = sample_labels(data.with_spacing((0.5, 3.0, 1.0)), (0, 1, 2))
     assert (stated.box, stated.spacing) == ((1, 12, 1), (0.5, 3.0, 1.0))
+
+
+@pytest.mark.parametrize("longest", range(3))
+def test_of_a_large_label_planes_are_kept_of_each_case_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    """Cubes of three classes along the longest axis, a class each third of it, in three equal cases."""
+    shape, axes = [60, 60, 60], [0, 1, 2]
+    shape[longest] = 300
+    label = np.zeros(shape, np.uint8)
+    for place in range(10, 300, 20):
+        corner = [slice(20, 40)] * 3
+        corner[longest] = slice(place - 5, place + 5)
+        label[tuple(corner)] = (1, 2, 7)[place // 100]
+    cases = [write_case(tmp_path, name, tuple(shape), np.eye(4)) for name in "abc"]
+    for case in cases:
+        assert case.label
+        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), case.label)
+    apart = LabelScheme.of("background", "head", "trunk", "legs", values=((0,), (1,), (2,), (7,)))
+    data = Dataset("Tall", tmp_path, ("MRI",), apart.classes, tuple(cases), (), apart.order, apart.ignore)
+    whole = sample_labels(data, (0, 1, 2))
+    most = 36 * 36 * 100
+    monkeypatch.setattr("c2fnas.planning.labels.MOST_VOXELS", most)
+    kept = sample_labels(data, (0, 1, 2))
+    assert [each.box for each in kept] == [each.box for each in whole]
+    assert all(each.label.size <= most for each in kept)
+    assert [each.label.shape[axis] for each in kept for axis in axes if axis != longest] == [36] * 6
+    assert [sorted(map(int, np.unique(each.label)))[:3] for each in kept] == [[0, 1], [0, 2], [0, 3]]
+    for mm in (2.0, 3.0):
+        at = plan(*[mm] * 3, scheme=apart)
+        assert ceilings(kept, at) == pytest.approx(ceilings(whole, at), abs=0.02)
+    assert chords(kept, apart) == pytest.approx(chords(whole, apart), rel=0.1)
+
+
+def test_planes_that_are_kept_show_the_foreground_where_little_of_it_is_far_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = write_case(tmp_path, "sparse", (30, 30, 200), np.eye(4))
+    label = np.zeros((30, 30, 200), np.uint8)
+    label[5:25, 5:25, 2:6], label[5:25, 5:25, 190:194] = 1, 7
+    assert case.label
+    nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), case.label)
+    monkeypatch.setattr("c2fnas.planning.labels.MOST_VOXELS", 30 * 30 * 40)
+    data = Dataset("Few", tmp_path, ("MRI",), REGIONS.classes, (case,), (), REGIONS.order, REGIONS.ignore)
+    (sample,) = sample_labels(data, (0, 1, 2))
+    assert sample.label.any()
+    assert sample.label.shape == (30, 30, 40)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -20,13 +21,16 @@ SAMPLED = 6
 MARGIN = 8
 """Voxels around the foreground that are kept: the rest of a volume loses nothing."""
 
+MOST_VOXELS = 1 << 22
+"""Of a label that are kept. Of a larger one some planes are, other ones of each case: time and memory stay bounded."""
+
 
 @dataclass(frozen=True)
 class SampledLabel:
     """The label of a case around its foreground, in the axes of a plan.
 
     Attributes:
-        label: indices of the label scheme's parts, uint8 ``[i, j, k]``.
+        label: indices of the label scheme's parts, uint8 ``[i, j, k]``; at most about :data:`MOST_VOXELS`.
         spacing: millimetres between voxels.
         box: sides in millimetres of the box that holds the foreground.
     """
@@ -39,11 +43,13 @@ class SampledLabel:
 def sample_labels(dataset: Dataset, axes: tuple[int, int, int], count: int = SAMPLED) -> tuple[SampledLabel, ...]:
     """Read the labels of some training cases, spread evenly; those without any foreground are left out."""
     by_id = {case.id: case for case in dataset.training if case.label is not None}
-    found = [_sampled(by_id[case], dataset, axes) for case in evenly_spread(tuple(by_id), count)]
+    cases = evenly_spread(tuple(by_id), count)
+    parts = [(number + 0.5) / len(cases) for number in range(len(cases))]
+    found = [_sampled(by_id[case], dataset, axes, part) for case, part in zip(cases, parts, strict=True)]
     return tuple(each for each in found if each is not None)
 
 
-def _sampled(case: Case, dataset: Dataset, axes: tuple[int, int, int]) -> SampledLabel | None:
+def _sampled(case: Case, dataset: Dataset, axes: tuple[int, int, int], part: float) -> SampledLabel | None:
     assert case.label is not None
     labels, geometry = read_label(case.label, dataset.scheme.parts, case.id, case.images[0])
     way = Restoration.to_axes(geometry.with_spacing(case.spacing), axes)
@@ -52,9 +58,23 @@ def _sampled(case: Case, dataset: Dataset, axes: tuple[int, int, int]) -> Sample
     if not foreground.any():
         return None
     box = box_of(foreground)
-    kept = tuple(slice(max(0, first - MARGIN), last + MARGIN) for first, last in box)
+    kept = _bounded(foreground, [(max(0, first - MARGIN), last + MARGIN) for first, last in box], part)
     i, j, k = ((last - first) * mm for (first, last), mm in zip(box, way.spacing, strict=True))
     return SampledLabel(np.ascontiguousarray(label[kept]), way.spacing, (i, j, k))
+
+
+def _bounded(foreground: np.ndarray, sides: list[tuple[int, int]], part: float) -> tuple[slice, ...]:
+    """Return what is kept: all within ``sides``, or the planes about ``part`` (0 to 1) of the foreground's extent."""
+    kept = [slice(first, min(last, size)) for (first, last), size in zip(sides, foreground.shape, strict=True)]
+    extents = [each.stop - each.start for each in kept]
+    if prod(extents) > MOST_VOXELS:
+        axis = int(np.argmax(extents))
+        thick = max(2 * MARGIN, MOST_VOXELS * extents[axis] // prod(extents))
+        shown = np.flatnonzero(foreground.any(tuple({0, 1, 2} - {axis})))
+        start = int(shown[int(part * len(shown))]) - thick // 2
+        start = max(kept[axis].start, min(start, kept[axis].stop - thick))
+        kept[axis] = slice(start, start + thick)
+    return tuple(kept)
 
 
 def ceilings(samples: Sequence[SampledLabel], plan: Plan) -> dict[str, float]:
