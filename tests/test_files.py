@@ -1,10 +1,12 @@
 """Files and folders: what a crash has torn costs nothing else."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from c2fnas.files import append_json_line, is_there, new_folder, read_json_lines
+from c2fnas.errors import UserError
+from c2fnas.files import append_json_line, is_there, new_folder, read_json, read_json_lines, write_text
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
@@ -40,3 +42,27 @@ def test_a_folder_that_steps_aside_comes_back_where_ctrl_c_falls_between(
         (fresh / "weights").write_text("new")
     assert (folder / "weights").read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_link_stays_one_and_a_device_is_written_to(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_text(link, "new")
+    assert (link.is_symlink(), real.read_text()) == (True, "new")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert (os.read(reader, 100), pipe.is_fifo()) == (b"through", True)
+    os.close(reader)
+    write_text(Path(os.devnull), "nowhere")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_json_of_windows_is_read_and_one_that_nests_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_json(path) == {"a": 1}
+    path.write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"a\.json: cannot be read as JSON"):
+        read_json(path)

@@ -16,11 +16,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it into place.
 
     A crash at any moment leaves either the old file or the new one. The temporary name keeps the suffix of ``path``,
-    since many writers choose their format by it.
+    since many writers choose their format by it. Where ``path`` is a link, the file that it leads to is written; a
+    device such as ``/dev/stdout`` or a pipe is written to.
 
     Raises:
         UserError: the disk is full or the folder can't be written; the old file is untouched.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        write(path)
+        return
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +107,8 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
 
 

@@ -144,6 +144,17 @@ def test_classes_come_from_the_manifest_beside_the_labels(root: Path, monkeypatc
     assert found["per_class"] == pytest.approx({"organ": (2 * 2 / 5 + 2 * 2 / 5 + 1) / 3})
 
 
+def test_a_manifest_of_windows_is_read_and_one_without_labels_says_nothing_of_classes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notepad begins with a byte order mark; MONAI's data lists have no labels."""
+    classes = {"labels": {"0": "background", "1": "organ", "2": "lesion"}}
+    (root / "dataset.json").write_text(json.dumps(classes), encoding="utf-8-sig")
+    assert set(scores(root, monkeypatch)["per_class"]) == {"organ", "lesion"}
+    (root / "dataset.json").write_text(json.dumps({"training": []}))
+    assert set(scores(root, monkeypatch)["per_class"]) == {"1", "2"}
+
+
 def test_cases_of_a_patient_count_as_one_in_the_interval(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two identical scans of each patient say no more than one: the interval is that of a single scan of each."""
     rng = np.random.default_rng(0)

@@ -314,6 +314,20 @@ def test_a_fourth_axis_of_an_nrrd_that_may_be_space_is_refused(more: dict, tmp_p
         read_geometry(tmp_path / "a.nrrd")
 
 
+@pytest.mark.parametrize("lost", [None, np.full(3, np.nan)])
+def test_an_nrrd_with_an_axis_of_no_direction_is_refused(lost: Any, tmp_path: Path) -> None:
+    """Spacing and orientation would be made up."""
+    directions = np.array([[0.8, 0, 0], [0, 0.8, 0], np.full(3, np.nan) if lost is not None else np.zeros(3)])
+    header = {"space": "left-posterior-superior", "space directions": directions, "space origin": [0, 0, 0]}
+    nrrd.write(str(tmp_path / "a.nrrd"), LABEL, header, index_order="F")
+    if lost is None:
+        content = (tmp_path / "a.nrrd").read_bytes()
+        assert b" (0,0,0)\n" in content
+        (tmp_path / "a.nrrd").write_bytes(content.replace(b" (0,0,0)\n", b" none\n", 1))
+    with pytest.raises(CaseError, match=r"2 axes in space, the others without a direction"):
+        read_geometry(tmp_path / "a.nrrd")
+
+
 @pytest.mark.parametrize("space", ["ras", "Right-Anterior-Superior", "RAS"])
 def test_the_space_of_an_nrrd_is_known_in_any_case(space: str, tmp_path: Path) -> None:
     header = {"space": "right-anterior-superior", "space directions": np.diag([2.0, 1, 1]), "space origin": [5, 0, 0]}

@@ -242,6 +242,22 @@ def test_an_entry_that_is_none_is_listed_and_left_out(entry: Any, tmp_path: Path
         load_dataset(tmp_path)
 
 
+def test_paths_that_no_file_can_have_are_listed(tmp_path: Path) -> None:
+    long = {"image": f"{'a' * 300}.nii.gz", "label": "l.nii.gz"}
+    good = {"image": "b.nii.gz", "label": "bl.nii.gz"}
+    assert [case.id for case in read_dataset(msd(tmp_path, [long, good])).dataset.training] == ["a" * 300, "b"]
+    path = table(tmp_path / "table", "image,label\n/x\0.nii.gz,l.nii.gz\n/y.nii.gz,m.nii.gz\n", {"labels": {"a": 1}})
+    reading = read_dataset(path)
+    assert [case.id for case in reading.dataset.training] == ["y"]
+    assert len(reading.problems) == 1
+
+
+def test_a_manifest_that_nests_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text("[" * 100_000)
+    with pytest.raises(CaseError, match=r"dataset\.json: found unreadable JSON"):
+        load_dataset(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("fold", "expected"), [(2, 2), ("2", 2), (2.0, 2), ("2.0", 2), (0, 0), (None, None), ("", None)]
 )

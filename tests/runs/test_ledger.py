@@ -287,11 +287,11 @@ def test_a_reader_meets_no_ledger_without_tables(tmp_path: Path, monkeypatch: py
     real = optuna.storages.RDBStorage
 
     def storage(url: str, **options: Any) -> optuna.storages.RDBStorage:
-        whole = Path(url.removeprefix("sqlite:///")).exists()
-        if not whole:
+        new = not [*tmp_path.iterdir()]
+        if new:
             met.append(database.exists())
         made = real(url, **options)
-        if not whole:
+        if new:
             met.append(database.exists())
         return made
 
@@ -300,3 +300,13 @@ def test_a_reader_meets_no_ledger_without_tables(tmp_path: Path, monkeypatch: py
     assert met == [False, False]
     assert Ledger(database, "coarse", read_only=True).trials() == ()
     assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a{b}", "a{0}c", "a{{b", "a%20b", "a#b", "a@b:c", "a;b", "ä é"])
+def test_a_folder_of_any_name_has_its_own_ledger(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL of a data base would take some of these for something else."""
+    monkeypatch.chdir(tmp_path)
+    database = tmp_path / name / "study.db"
+    number = Ledger(database, "coarse").start(UNIFORM)
+    assert [trial.number for trial in Ledger(database, "coarse", read_only=True).trials()] == [number]
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "study.db"]

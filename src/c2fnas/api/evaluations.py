@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2fnas.api.options import stated
 from c2fnas.errors import UserError
-from c2fnas.files import is_there
+from c2fnas.files import is_there, read_json
 
 if TYPE_CHECKING:
     from c2fnas.data.scheme import LabelScheme
@@ -181,7 +181,7 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
     manifests = (folder / "dataset.json", folder.parent / "dataset.json")
     if source is None:
         manifest = next((path for path in manifests if path.is_file()), None)
-        return found_classes(pairs) if manifest is None else _of_manifest(manifest)
+        return found_classes(pairs) if manifest is None or _names_no_labels(manifest) else _of_manifest(manifest)
     path = on_disk_or_pretrained(Path(source))
     if not is_there(path):
         return _of_names(source)
@@ -192,9 +192,14 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
     return _of_manifest(path)
 
 
+def _names_no_labels(manifest: Path) -> bool:
+    """True of a data list such as MONAI's, whose classes are the values that its labels hold."""
+    content = read_json(manifest)
+    return isinstance(content, dict) and "labels" not in content
+
+
 def _of_manifest(path: Path) -> "LabelScheme":
     from c2fnas.data.layouts.labels import parse_labels
-    from c2fnas.files import read_json
 
     manifest = path / "dataset.json" if path.is_dir() else path
     content = read_json(manifest)

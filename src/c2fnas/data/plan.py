@@ -19,8 +19,7 @@ from pydantic import (
 )
 
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.layouts.labels import LARGEST_VALUE
-from c2fnas.data.scheme import LabelClass, LabelScheme
+from c2fnas.data.scheme import LARGEST_VALUE, LabelClass, LabelScheme
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text

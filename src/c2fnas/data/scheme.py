@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Labels = TypeVar("Labels", np.ndarray, "Tensor")
 FIX = "Correct the labels in the manifest."
 IGNORE = "ignore"
+MOST_CLASSES = 256  # class indices are kept as uint8
+LARGEST_VALUE = 2**16 - 1  # tables of values stay small
 
 
 @dataclass(frozen=True)

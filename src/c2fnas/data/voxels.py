@@ -6,6 +6,7 @@ import numpy as np
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.problem import Finding
+from c2fnas.data.scheme import LARGEST_VALUE
 
 WHOLE = 1e-4
 """Largest distance of a stored label from a whole number, which scaled integers miss by rounding."""
@@ -24,7 +25,10 @@ def image_findings(array: np.ndarray) -> list[Finding]:
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if not bad:
         return []
-    fix = "Correct the export, or fill them: `c2fnas check DATASET --fix DIR --fill 0` writes filled copies."
+    fix = (
+        "Correct the export. Of a data set, `c2fnas check DATASET --fix DIR --fill 0` writes filled copies. DICOM, "
+        "voxels in a file beside their header, and several channels in a NRRD or MetaImage: convert to NIfTI first."
+    )
     return [Finding(f"{bad:,} voxels that are NaN, infinite or beyond the range of float32", "finite voxels", fix)]
 
 
@@ -40,13 +44,18 @@ def label_findings(stored: np.ndarray, classes: Sequence[LabelClass], scaling: S
     if not unknown:
         return []
     shown = ", ".join(map(str, unknown[:SHOWN_VALUES])) + (", ..." if len(unknown) > SHOWN_VALUES else "")
-    fix = "Add the value to the classes, such as the manifest's labels, or correct the file."
+    fix = f"Correct the file: a class has values from 0 to {LARGEST_VALUE}."
+    if min(unknown) >= 0 and max(unknown) <= LARGEST_VALUE:
+        fix = "Add the value to the classes, such as the manifest's labels, or correct the file."
     return [Finding(f"label {shown}", f"only {', '.join(map(str, sorted(known)))}, the values of the classes", fix)]
 
 
 def storage_findings(shape: Sequence[int], dtype: np.dtype, scaling: Scaling = None) -> list[Finding]:
     """Return ways of storing labels that not every program reads: a fourth axis of one voxel, real numbers, a slope."""
-    fix = "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads."
+    fix = (
+        "It is read as it is meant. `c2fnas check DATASET --fix DIR` writes a copy that every program reads, unless "
+        "its voxels are in a file beside the header."
+    )
     findings = []
     if len(shape) > 3:
         findings.append(Finding(f"a label of size {'×'.join(map(str, shape))}", "three axes", fix, "warning"))

@@ -8,9 +8,8 @@ from c2fnas.data.fingerprint import alike
 from c2fnas.data.formats import suffix_of, without_suffix
 from c2fnas.data.formats.dicom import segment_names
 from c2fnas.data.formats.dicom_seg import SUFFIX, is_segmentation
-from c2fnas.data.layouts.labels import LARGEST_VALUE, MOST_CLASSES
 from c2fnas.data.problem import CaseError
-from c2fnas.data.scheme import LabelClass, LabelScheme
+from c2fnas.data.scheme import LARGEST_VALUE, MOST_CLASSES, LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
 from c2fnas.data.voxels import fraction_finding, label_values
 from c2fnas.errors import UserError

@@ -1,6 +1,7 @@
 """Every trained candidate of a run: an Optuna study per stage on SQLite, written by the driver alone."""
 
 import math
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -234,7 +235,10 @@ def _create(database: Path) -> None:
 
 
 def _storage(database: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(f"sqlite:///{database}", engine_kwargs={"connect_args": {"timeout": 60}})
+    def connect() -> sqlite3.Connection:  # in a URL, a path with `?`, `%` or a brace would be another one
+        return sqlite3.connect(database, timeout=60, check_same_thread=False)
+
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 def _is_score(score: float) -> bool:

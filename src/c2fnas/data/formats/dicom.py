@@ -105,8 +105,9 @@ def read_voxels(header: Header) -> np.ndarray:
             if frame.shape != array.shape[1:]:
                 raise cut_short(header, f"{path.name}: pixels of size {frame.shape}")
             array[place] = frame
-            array[place] *= own.slope
-            array[place] += own.intercept
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the voxels
+                array[place] *= own.slope
+                array[place] += own.intercept
     return array.transpose(2, 1, 0)
 
 

@@ -140,9 +140,12 @@ def _dtype(fields: dict[str, Any]) -> np.dtype:
 def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding]) -> np.ndarray:
     affine = np.eye(4)
     if len(spatial) != 3:
-        if len(spatial) > 3:  # of fewer, the number of axes is a finding of its own
+        if len(spatial) > 3:
             fix = "Give the channels' axis the kind `list`, and `none` among the space directions."
             findings.append(Finding(f"{len(spatial)} axes in space", "three, and channels marked as such", fix))
+        elif len(fields["sizes"]) > 2:  # of two, the number of axes is a finding of its own
+            fix = "Give every axis in space a direction without NaN and a kind such as `domain`, or convert it again."
+            findings.append(Finding(f"{len(spatial)} axes in space, the others without a direction", "three", fix))
         return affine
     directions = fields.get("space directions")
     if directions is None:

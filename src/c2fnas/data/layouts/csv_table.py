@@ -139,4 +139,4 @@ def _case(row: Row, columns: Sequence[str], root: Path, split: str) -> Case:
 
 
 def _path(root: Path, text: str) -> Path:
-    return Path(text) if Path(text).is_absolute() else inside(root, text)
+    return Path(text) if Path(text).is_absolute() and "\0" not in text else inside(root, text)

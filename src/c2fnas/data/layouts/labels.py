@@ -5,10 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from c2fnas.data.problem import Finding
-from c2fnas.data.scheme import FIX, IGNORE, LabelClass, LabelScheme, suggested_order
-
-MOST_CLASSES = 256  # class indices are kept as uint8
-LARGEST_VALUE = 2**16 - 1  # tables of values stay small
+from c2fnas.data.scheme import FIX, IGNORE, LARGEST_VALUE, MOST_CLASSES, LabelClass, LabelScheme, suggested_order
 
 
 def parse_labels(labels: Any, order: Any = None) -> tuple[LabelScheme, tuple[Finding, ...]]:

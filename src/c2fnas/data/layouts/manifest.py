@@ -52,7 +52,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise CaseError("", path, f"no {MANIFEST}", "a manifest", fix)
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         refuse_exhaustion(manifest, error)
         raise CaseError("", manifest, f"unreadable JSON ({error})", "JSON in UTF-8", "Correct the file.") from error
     if not isinstance(content, dict):

@@ -24,6 +24,7 @@ from c2fnas.data.layouts.manifest import (
     told_apart,
 )
 from c2fnas.data.problem import Finding
+from c2fnas.files import is_there
 from c2fnas.text import plural
 
 LISTS = ("training", "validation", "test", "testing")
@@ -95,8 +96,8 @@ def _list(value: Any) -> bool:
 
 def _split_files(images: tuple[Path, ...], channels: int) -> tuple[Path, ...]:
     """nnU-Net v1 lists ``case.nii.gz`` and means ``case_0000.nii.gz``, ``case_0001.nii.gz`` ..."""
-    if len(images) > 1 or images[0].exists():
+    if len(images) > 1 or is_there(images[0]):
         return images
     image, suffix = images[0], suffix_of(images[0])
     files = [image.with_name(f"{without_suffix(image)}_{index:04d}{suffix}") for index in range(max(1, channels))]
-    return tuple(files) if files[0].exists() else images
+    return tuple(files) if is_there(files[0]) else images
