@@ -11,7 +11,8 @@ ENV PATH=/opt/c2fnas/bin:$PATH
 COPY constraints.txt ./
 # PyTorch of PyPI brings CUDA along, several gigabytes; its own index has a build without.
 RUN if [ "$DEVICE" = cuda ]; then pip install --constraint constraints.txt torch; \
-    else pip install --constraint constraints.txt --index-url "$CPU_INDEX" torch; fi
+    else pip install --constraint constraints.txt --index-url "$CPU_INDEX" \
+      --extra-index-url https://pypi.org/simple torch; fi
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN pip install --constraint constraints.txt ".[formats,dicom,onnx,bundle${EXTRAS:+,$EXTRAS}]"

@@ -6,18 +6,8 @@ from pathlib import Path
 import pytest
 
 from c2fnas import cores
-from c2fnas.cores import container_cores, limited_threads, usable_cores, usable_threads
+from c2fnas.cores import limited_threads, usable_cores, usable_threads
 from c2fnas.planning import run_timings
-
-
-@pytest.mark.parametrize(
-    ("quota", "expected"),
-    [("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1), ("max 100000", 99), ("", 99), (None, 99)],
-)
-def test_a_containers_quota_is_rounded_up(quota: str | None, expected: int, tmp_path: Path) -> None:
-    if quota is not None:
-        (tmp_path / "cpu.max").write_text(quota)
-    assert container_cores(99, tmp_path / "cpu.max") == expected
 
 
 @pytest.mark.parametrize(("affinity", "container"), [(8, 3), (2, 6)])

@@ -1,10 +1,12 @@
 """Names of devices: known ones, what ``auto`` stands for on any machine, and GPUs that a machine lacks."""
 
+import socket
+
 import pytest
 import torch
 
 from c2fnas import devices as devices_module
-from c2fnas.devices import find_device, find_devices, list_devices
+from c2fnas.devices import find_device, find_devices, hardware_name, list_devices, processor_name
 from c2fnas.errors import UserError
 
 
@@ -45,3 +47,14 @@ def test_without_a_driver_a_gpu_is_refused_and_torch_is_not_asked(monkeypatch: p
     assert find_devices("auto") == ("cpu",)
     with pytest.raises(UserError, match="cuda:1: this machine shows 0 GPUs"):
         list_devices("cpu,cuda:1")
+
+
+def test_hardware_is_named_alike_in_every_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = hardware_name("cpu")
+    assert processor_name() in found
+    monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")
+    assert hardware_name("cpu:1") == found
+    assert hardware_name("cuda:0") == found, "a driver of a cluster without a GPU"
+    monkeypatch.setattr(devices_module, "DRIVERS", ("/",))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
+    assert hardware_name("cuda:1") == "GPU cuda:1"

@@ -66,3 +66,15 @@ def test_json_of_windows_is_read_and_one_that_nests_without_end_is_refused(tmp_p
     path.write_text("[" * 100_000)
     with pytest.raises(UserError, match=r"a\.json: cannot be read as JSON"):
         read_json(path)
+
+
+def test_a_folder_is_replaced_after_a_process_of_the_same_number_was_killed(tmp_path: Path) -> None:
+    """In a container every process may have the number 1."""
+    folder = tmp_path / "model"
+    for number in range(2):
+        with new_folder(folder, replace=True) as fresh:
+            (fresh / "weights").write_text(str(number))
+        left = tmp_path / f".{os.getpid()}-model-old"
+        left.mkdir()
+        (left / "weights").write_text("older")
+    assert (folder / "weights").read_text() == "1"

@@ -15,35 +15,10 @@ from small_cases import write_case
 from c2fnas import memory
 from c2fnas.data import parallel
 from c2fnas.data.scan import _voxels
-from c2fnas.memory import (
-    UNLIMITED,
-    container_memory,
-    free_memory,
-    is_out_of_memory,
-    kernel_kills,
-    peak_memory,
-    used_memory,
-)
+from c2fnas.memory import free_memory, is_out_of_memory, kernel_kills, peak_memory, used_memory
 
 
-@pytest.mark.parametrize(
-    ("limit", "stat", "expected"),
-    [
-        ("1000", "anon 300\nfile 600", 700),
-        ("1000", "anon 3000", 0),
-        ("max", "anon 300", UNLIMITED),
-        ("1000", "", UNLIMITED),
-        (None, "", UNLIMITED),
-    ],
-)
-def test_a_containers_limit(limit: str | None, stat: str, expected: int, tmp_path: Path) -> None:
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-        (tmp_path / "memory.stat").write_text(stat)
-    assert container_memory(tmp_path) == expected
-
-
-@pytest.mark.parametrize("container", [700, UNLIMITED])
+@pytest.mark.parametrize("container", [700, 1 << 62])
 def test_the_smaller_one_counts(container: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
     monkeypatch.setattr(memory, "container_memory", lambda: container)
@@ -72,7 +47,15 @@ def test_a_measurement_sees_what_is_given_back_at_once() -> None:
     assert result == 2**26
     if sys.platform == "linux":
         assert 0.95 * 2**26 <= grown <= 1.2 * 2**26
+    assert grown >= 0.95 * 2**26
     assert used > 2**20
+
+
+def test_without_proc_the_peak_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on macOS, where it can't be reset; it is never too low."""
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    assert peak_memory() >= used_memory() * 0.9
+    assert peak_memory() >= 2**26
 
 
 def accelerator_error(code: int) -> torch.AcceleratorError:

@@ -6,7 +6,8 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+from c2fnas.cgroups import container_cores
+
 CPU_TIMES = Path("/proc/stat")
 SPINS = 1000
 """Rounds for which a thread of OpenMP waits awake: microseconds."""
@@ -27,14 +28,6 @@ def limited_threads(variable: str, threads: int) -> int:
     """Return ``threads``, or the number in the environment variable where that is lower; all else is ignored."""
     text = os.environ.get(variable, "")
     return min(threads, int(text)) if text.isdecimal() and int(text) > 0 else threads
-
-
-def container_cores(otherwise: int, path: Path = CPU_QUOTA) -> int:
-    """Return the cores of a container's quota, rounded up; ``otherwise`` where there is none."""
-    with suppress(OSError, ValueError):
-        quota, period = path.read_text().split()
-        return max(1, -(-int(quota) // int(period)))
-    return otherwise
 
 
 def busy_cores(seconds: float = 0.3, path: Path = CPU_TIMES) -> float:

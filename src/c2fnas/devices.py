@@ -1,7 +1,11 @@
 """Devices by name: those that ``auto`` stands for, and names that no machine has. torch is imported only if needed."""
 
+import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from c2fnas.errors import UserError
 
@@ -90,3 +94,24 @@ def refuse_absent(device: str, option: str) -> str:
                 f"{option} {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there."
             )
     return device
+
+
+def hardware_name(device: str) -> str:
+    """Return the GPU's name, or the processor's with the machine's memory.
+
+    Unlike a host's name, which every container has anew, it says what a measurement holds for.
+    """
+    if device.startswith("cuda") and has_driver():
+        import torch
+
+        with suppress(RuntimeError, AssertionError):  # the driver of a cluster may have no GPU
+            return str(torch.cuda.get_device_name(device))
+    return f"{processor_name()}, {round(psutil.virtual_memory().total / 2**30)} GiB"
+
+
+def processor_name() -> str:
+    """Return the processor's model, or its architecture where the system tells no more."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()

@@ -76,6 +76,7 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         unfinished.mkdir(parents=True)
         yield unfinished
         if folder.exists():  # no system exchanges two folders everywhere, so the old one steps aside
+            shutil.rmtree(old, ignore_errors=True)  # left by a process of this number; in containers all are 1
             folder.rename(old)
         unfinished.rename(folder)
     except BaseException as error:

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import gc
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,9 +12,9 @@ from typing import TypeVar
 
 import psutil
 
+from c2fnas.cgroups import container_memory
+
 Result = TypeVar("Result")
-CGROUP = Path("/sys/fs/cgroup")
-UNLIMITED = 1 << 62
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1
@@ -51,16 +52,6 @@ def free_memory(device: object = "cpu") -> int:
     return min(psutil.virtual_memory().available, container_memory())
 
 
-def container_memory(folder: Path = CGROUP) -> int:
-    """Return the bytes that a container's processes may still take; `UNLIMITED` without a limit."""
-    try:
-        limit = int((folder / "memory.max").read_text())
-        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return max(0, limit - int(fields["anon"]))
-    except (OSError, ValueError, KeyError):
-        return UNLIMITED
-
-
 def used_memory(device: object = "cpu") -> int:
     """Return the bytes that this process holds: of a GPU what PyTorch has reserved there, else its resident memory.
 
@@ -78,7 +69,7 @@ def used_memory(device: object = "cpu") -> int:
 
 
 def peak_memory(device: object = "cpu") -> int:
-    """Return the most bytes that this process has held on ``device``, or holds now if that is unknown."""
+    """Return the most bytes that this process has held on ``device``, ever on a system without ``/proc``."""
     if _is_cuda(device):
         import torch
 
@@ -87,7 +78,8 @@ def peak_memory(device: object = "cpu") -> int:
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return used_memory()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def measured(work: Callable[[], Result], device: object = "cpu") -> tuple[Result, int]:

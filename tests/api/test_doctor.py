@@ -97,3 +97,11 @@ def test_paths_and_names_in_messages_are_left_out(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("USER", "gudrun")
     fact = impersonal(Fact("x", "no /data/people/gudrun/a, see gudrun", "at /opt/own/lib.so (and 1/2)"))
     assert fact == Fact("x", "no ~/a, see ~", "at (a path) (and 1/2)")
+
+
+def test_a_user_without_a_home_is_told_of_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run as a number that no user has."""
+    for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
+    assert machine._matplotlib_cache().name == "matplotlib"

@@ -1,5 +1,6 @@
 """The command line as a whole: help at once, user errors in one paragraph, exit codes."""
 
+import os
 import re
 import subprocess
 import sys
@@ -199,3 +200,11 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     assert "Input should" not in done.stderr
     assert not re.findall(r"[^.][.?!,;:][.,;:?!](?=\s|$)", done.stderr), "doubled punctuation"
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_terminal_that_lacks_letters_loses_no_result() -> None:
+    """A run of a day would end in a traceback over the drawing of its network."""
+    call = [sys.executable, "-m", "c2fnas", "describe", "c2fnas-panc"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(call, env=environment, capture_output=True, check=True)
+    assert b"17.60 M parameters" in done.stdout

@@ -1,5 +1,7 @@
 """One driver at a time."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -85,3 +87,14 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be locked"):
         RunLock(tmp_path / "file").acquire()
+
+
+def test_a_disk_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that merely says that it is a lock would stay for ever where its process is killed."""
+
+    def lacking(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    with pytest.raises(UserError, match=r"cannot be locked.*supports file locks"):
+        RunLock(tmp_path).acquire()

@@ -184,7 +184,7 @@ def test_a_cluster_s_timings_are_those_of_the_machine_that_prepared(
     """The driver may be on a machine without any accelerator, where nothing could be timed."""
     run, folder = prepared(dataset, tmp_path / "run", clock, "hour"), tmp_path / "run"
     timed = run_timings.timings_for(run)
-    monkeypatch.setattr(run_timings.socket, "gethostname", lambda: "head")
+    monkeypatch.setattr(run_timings, "hardware_name", lambda device: "head")
     monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed on the driver's machine"))
     executor = Worker(run, clock, 1.0)
     executor.elsewhere = True
@@ -238,7 +238,7 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
     (folder / "schedule.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*row][:-1]))
     assert fixed[-1] == stage
     before = clock.now - 1000
-    monkeypatch.setattr(run_timings.socket, "gethostname", lambda: "other")
+    monkeypatch.setattr(run_timings, "hardware_name", lambda device: "other")
     monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED.times(10))
     through(dataset, folder, clock, 10.0)
     assert before < 0.95 * 3600

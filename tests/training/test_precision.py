@@ -105,3 +105,15 @@ def test_a_gpu_is_asked_for_its_own_precision(monkeypatch: pytest.MonkeyPatch) -
     majors = {"cuda:0": 8, "cuda:1": 7}
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=majors[device]))
     assert [resolve_precision("auto", device) for device in majors] == ["bf16", "fp16"]
+
+
+def test_a_processor_computes_in_fp32_where_pytorch_is_built_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for macOS: an M2 says that it multiplies bf16, and PyTorch does so several times slower than fp32 there."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True}, raising=False)
+    found = []
+    for built in (True, False):
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda built=built: built)
+        found.append(resolve_precision("auto", "cpu"))
+    assert found == ["bf16", "fp32"]

@@ -1,7 +1,6 @@
 """The hardware, limits and folders of this machine, as ``c2fnas doctor`` tells of them."""
 
 import os
-import platform
 import resource
 import shutil
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 import psutil
 
 from c2fnas.api.doctor import Fact
+from c2fnas.cgroups import UNLIMITED, container_memory
 from c2fnas.cores import usable_cores, usable_threads
-from c2fnas.devices import has_driver
-from c2fnas.memory import UNLIMITED, container_memory, free_memory
+from c2fnas.devices import has_driver, processor_name
+from c2fnas.memory import free_memory
 
 GB, LEAST_FREE = 1e9, 2e9
 LEAST_FILES = 256
@@ -33,7 +33,7 @@ def processor() -> list[Fact]:
     low = free_memory() < LEAST_FREE
     fault = "little memory is free. Close other programs, or give the container more." if low else ""
     return [
-        Fact("model", _processor_name()),
+        Fact("model", processor_name()),
         Fact("cores", f"{usable_cores()} of {os.cpu_count()} may be used, {usable_threads()} threads compute"),
         Fact("instructions", torch.backends.cpu.get_cpu_capability()),
         Fact("memory", free + limited, fault),
@@ -103,14 +103,6 @@ def environment() -> list[Fact]:
     return told + [Fact(name, "is set") for name in PERSONAL if name in os.environ]
 
 
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def _precision(device: str) -> str:
     from c2fnas.training.precision import resolve_precision
 
@@ -153,7 +145,10 @@ def _runs(folder: Path) -> Fact:
     if found.fault:
         return found
     try:
-        with tempfile.TemporaryDirectory(dir=folder) as place, FileLock(Path(place) / "lock", timeout=10):
+        with (
+            tempfile.TemporaryDirectory(dir=folder) as place,
+            FileLock(Path(place) / "lock", timeout=10, fallback_to_soft=False),
+        ):
             return Fact(found.name, f"{found.value}; files can be locked")
     except (OSError, Timeout, NotImplementedError) as error:
         fault = f"files cannot be locked there ({type(error).__name__}). Choose a folder on a disk with file locks."
@@ -176,7 +171,7 @@ def _folder(name: str, folder: Path, remedy: str) -> Fact:
 def _matplotlib_cache() -> Path:
     """Return the folder that Matplotlib takes, which is not imported: where it can't be written, it takes another."""
     configured = os.environ.get("MPLCONFIGDIR")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # a user may have no home
     return Path(configured) if configured else cache / "matplotlib"
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections import UserDict
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -121,6 +122,9 @@ def main() -> None:
     SIGTERM, with which schedulers such as Slurm end a job, is Ctrl-C.
     """
     spin_briefly(os.environ)  # before torch is imported
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows `?`, and nothing is lost
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(app(prog_name="c2fnas", standalone_mode=False) or 0)

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background processes ignore it
     threading.Thread(target=_leave_with_the_driver, args=(job.folder, grace), daemon=True).start()
     try:
-        with FileLock(job.folder / LOCK_FILE, timeout=2 * grace + 10):
+        with FileLock(job.folder / LOCK_FILE, timeout=2 * grace + 10, fallback_to_soft=False):
             _work(job, request["payload"], request["device"])
     except UserError:
         traceback.print_exc()

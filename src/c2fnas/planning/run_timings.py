@@ -1,6 +1,5 @@
 """The seconds of steps on the machine at hand: a few that are timed, corrected by what the run's own trainings took."""
 
-import socket
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -8,6 +7,7 @@ from typing import Any
 
 from c2fnas.cores import busy_cores, usable_cores, usable_threads
 from c2fnas.data.plan import Plan
+from c2fnas.devices import hardware_name
 from c2fnas.errors import UserError
 from c2fnas.execution.environment import is_cuda
 from c2fnas.files import read_json, write_json
@@ -26,7 +26,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
     ``plan`` is one that may be chosen, instead of the run's.
     """
     path, plan = run.folder.timings, plan or run.plan
-    machine = {"host": socket.gethostname(), "devices": list(devices), "threads": usable_threads()}
+    hardware = [*dict.fromkeys(map(hardware_name, devices))]
+    machine = {"hardware": hardware, "devices": list(devices), "threads": usable_threads()}
     what = {"patch": list(plan.patch_size), "network": design.to_text(), "precision": recipe.precision}
     unnoted = {"threads": machine["threads"], "precision": recipe.precision}  # by earlier versions
     kept: dict[str, Any] = unnoted | read_json(path) if path.exists() else {}

@@ -34,7 +34,7 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
-        self._lock = FileLock(self._folder / ".lock")
+        self._lock = FileLock(self._folder / ".lock", fallback_to_soft=False)
 
     @property
     def held(self) -> bool:
@@ -56,7 +56,7 @@ class RunLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UserError(self._refusal()) from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
             raise UserError(
                 f"{self._folder}: the run folder cannot be locked ({error}). Choose a folder on a disk "
                 "that you may write to and that supports file locks."

@@ -1,10 +1,8 @@
 """Micro-batches found where memory ran out, kept in the run folder: later trainings of that cost do not fail first."""
 
-import socket
 from typing import Any
 
-import torch
-
+from c2fnas.devices import hardware_name
 from c2fnas.files import append_json_line, read_json_lines
 from c2fnas.runs.run import Run
 from c2fnas.training.recipe import Recipe
@@ -43,5 +41,4 @@ def _whole(recipe: Recipe) -> int:
 
 def _place(run: Run, recipe: Recipe, device: str) -> dict[str, Any]:
     """Everything besides the network that a patch's memory depends on."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else socket.gethostname()
-    return {"device": name, "patch": list(run.plan.patch_size), "precision": recipe.precision}
+    return {"device": hardware_name(device), "patch": list(run.plan.patch_size), "precision": recipe.precision}

@@ -85,6 +85,8 @@ def _gpu_multiplies_bf16(device: str) -> bool:
 
 
 def _cpu_multiplies_bf16() -> bool:
+    if not torch.backends.mkldnn.is_available():  # macOS: without oneDNN, bf16 is slower than fp32
+        return False
     lesser = torch.backends.cpu.get_cpu_capability() in ("AVX2", "NO AVX", "DEFAULT")
     if lesser and platform.machine() in ("x86_64", "AMD64"):
         return False
