@@ -5,6 +5,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from c2fnas.api.exports import Source
 from c2fnas.api.options import given
 from c2fnas.api.runs import Run
 from c2fnas.errors import UserError
+from c2fnas.runs.overrides import parse_overrides
 
 LIGHT = [module.name for module in pkgutil.iter_modules(c2fnas.api.__path__)]
 
@@ -74,3 +76,21 @@ def test_what_is_left_out_is_no_override() -> None:
 def test_a_format_that_there_is_not_is_refused_by_its_name(tmp_path) -> None:
     with pytest.raises(UserError, match="--format tensorrt: no such format"):
         Source(tmp_path).export("tensorrt", tmp_path / "out")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("start", [c2fnas.run, c2fnas.prepare, c2fnas.train, c2fnas.demo, c2fnas.open_run])
+def test_a_misspelt_option_is_refused_before_anything_begins(start: Any, tmp_path: Path) -> None:
+    places = {c2fnas.demo: (), c2fnas.open_run: (tmp_path / "run",)}.get(start, (tmp_path / "data", tmp_path / "run"))
+    with pytest.raises(TypeError, match=r"'device'. Did you mean 'devices'"):
+        start(*places, device="cpu")
+    with pytest.raises(TypeError, match=r"'nonsense'. There are .*devices"):
+        start(*places, nonsense=3)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_fields_are_set_by_a_mapping_as_by_texts() -> None:
+    by_texts = parse_overrides(["plan.spacing=[2,2,1]", "coarse.evaluations=20", "plan={batch_size: 3}"])
+    by_mapping = {"plan.spacing": [2, 2, 1], "coarse.evaluations": 20, "plan": {"batch_size": 3}}
+    assert parse_overrides(by_mapping) == by_texts
+    with pytest.raises(UserError, match=r"coarse\.evaluations"):
+        parse_overrides({"coarse.evaluation": 20})

@@ -242,6 +242,21 @@ def test_an_entry_that_is_none_is_listed_and_left_out(entry: Any, tmp_path: Path
         load_dataset(tmp_path)
 
 
+def test_columns_and_keys_that_nothing_reads_are_told_of(tmp_path: Path) -> None:
+    text = "id,image,seg,label,patient_id,age,\na,i.nii.gz,,l.nii.gz,p1,43,\n"
+    reading = read_dataset(table(tmp_path / "table", text, {"labels": {"a": 1}, "chanels": ["CT"]}))
+    assert reading.dataset.training[0].group == "p1"
+    assert [(each.severity, each.found) for each in reading.problems] == [
+        ("warning", "the key 'chanels'"),
+        ("warning", "columns seg, age"),
+    ]
+    (tmp_path / "msd").mkdir()
+    reading = read_dataset(msd(tmp_path / "msd", licence="CC", regions_class_ordr=[1]))
+    assert [(each.severity, each.found) for each in reading.problems] == [("warning", "the key 'regions_class_ordr'")]
+    reading = read_dataset(nnunet(tmp_path / "nnunet", PAIR, region_class_order=[1]))
+    assert [each.found for each in reading.problems] == ["the key 'region_class_order'"]
+
+
 def test_paths_that_no_file_can_have_are_listed(tmp_path: Path) -> None:
     long = {"image": f"{'a' * 300}.nii.gz", "label": "l.nii.gz"}
     good = {"image": "b.nii.gz", "label": "bl.nii.gz"}

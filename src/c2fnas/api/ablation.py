@@ -34,7 +34,8 @@ def ablate(
         architectures: A further one to compare: a name, a JSON file, a run folder or text; may be repeated.
         folds: `all`, `last`, or numbers such as `0,2`.
         reporter: Hears of the progress.
-        jobs: Where jobs are done.
+        jobs: Where jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs`
+            says.
 
     Returns:
         Table 3: for each data set the rows, and the differences of each two.

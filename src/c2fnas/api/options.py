@@ -2,8 +2,10 @@
 
 import math
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from c2fnas.errors import UserError
 
@@ -35,6 +37,20 @@ def whole_or_none(limit: float) -> int | None:
     """Return a limit as a whole number; None as :func:`limit_or_none`, which it raises as."""
     found = limit_or_none(limit)
     return None if found is None else round(found)
+
+
+def refuse_other_options(options: Mapping[str, Any], *kinds: Any) -> None:
+    """Refuse keywords that a function's typed dictionaries of options do not have, as Python refuses others.
+
+    Raises:
+        TypeError: there is one; the message names those that are near it.
+    """
+    known = [name for kind in kinds for name in get_type_hints(kind)]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
+            raise TypeError(f"unexpected keyword argument {name!r}. {meant}")
 
 
 def refuse_below(least: int, **values: int | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below, stated
+from c2fnas.api.options import given, refuse_below, refuse_other_options, stated
 from c2fnas.api.repeating import begin_like, begun_with, repetition
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
@@ -45,7 +45,7 @@ class RunOptions(Devices, total=False):
     group_by: str
     spacing: str
     like: str
-    set: Sequence[str]
+    set: Sequence[str] | Mapping[str, Any]
 
 
 class NewRun(RunOptions, Jobs, total=False):
@@ -72,9 +72,11 @@ def prepare(
         seed: Seed of everything random; by default 0.
         plan_only: Stop after plan.yaml, to edit it before the run.
         reporter: Hears of the progress.
-        options: Folds and devices.
+        options: `folds`, `fold_count`, `group_by`, `spacing`, `like`, `set` and `devices`, as :class:`RunOptions` says;
+            `set` takes a mapping, `{"plan.spacing": [2, 2, 1]}`, too.
 
     Raises:
+        TypeError: there is no such option.
         UserError: the data set has errors, or the folder is another run's.
 
     Examples:
@@ -82,6 +84,7 @@ def prepare(
         c2fnas prepare Task04_Hippocampus runs/hippocampus --plan-only
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
+    refuse_other_options(options, RunOptions)
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
     if known := repetition(options.get("like"), run):
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
@@ -135,9 +138,12 @@ def run(
         seed: Seed of everything random; by default 0.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.
-        options: Folds, and where jobs are done.
+        options: `folds`, `fold_count`, `group_by`, `spacing`, `like` and `set`, as :class:`RunOptions` says, and where
+            jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs` does.
+            `set` takes a mapping, `{"coarse.evaluations": 20}`, too.
 
     Raises:
+        TypeError: there is no such option.
         UserError: the data set has errors, or the folder is another run's.
         Interrupted: stopped on request.
 
@@ -147,6 +153,7 @@ def run(
         c2fnas run Task07_Pancreas runs/pancreas-1 --like runs/pancreas --seed 1
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
+    refuse_other_options(options, NewRun)
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
     if known := repetition(options.get("like"), run):
         if known.kind == "training":
@@ -192,7 +199,8 @@ def demo(
         seed: Seed of the phantoms and of the run.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.
-        jobs: Where jobs are done.
+        jobs: Where jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs`
+            says.
 
     Examples:
         c2fnas demo --output /tmp/c2fnas-demo

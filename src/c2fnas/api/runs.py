@@ -1,7 +1,7 @@
 """A run: opened, and carried on stage by stage."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -43,7 +43,7 @@ class Run(RunView):
         max_macs: float | None = None,
         max_memory: str | None = None,
         early_stopping: bool | None = None,
-        set: Sequence[str] = (),
+        set: Sequence[str] | Mapping[str, Any] = (),
     ) -> "Architecture":
         """Search the topology (paper 3.3). Resumable; finished, it returns what it found.
 
@@ -99,7 +99,7 @@ class Run(RunView):
         max_latency: float | None = None,
         verify: int | None = None,
         verify_iterations: int | None = None,
-        set: Sequence[str] = (),
+        set: Sequence[str] | Mapping[str, Any] = (),
     ) -> "Ranking | None":
         """Search the operations with a super-network (paper 3.4), for the topology that the coarse stage found.
 
@@ -320,7 +320,8 @@ def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unp
     Args:
         run: The run folder.
         reporter: Hears of the progress.
-        jobs: Where jobs are done.
+        jobs: Where jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs`
+            says.
 
     Raises:
         UserError: the folder is no run, or an option is wrong.

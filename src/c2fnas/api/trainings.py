@@ -60,7 +60,7 @@ def train(
     label_tests: bool = False,
     spacing: str | None = None,
     like: str | Path | None = None,
-    set: Sequence[str] = (),
+    set: Sequence[str] | Mapping[str, Any] = (),
     reporter: "Reporter | None" = None,
     **jobs: Unpack[Jobs],
 ) -> Run | TaskTable | None:
@@ -101,7 +101,8 @@ def train(
             the repeat.json of its report. Other options come on top.
         set: FIELD=VALUE: any other field of the configuration, such as plan.patch_size=[96,96,96]; may be repeated.
         reporter: Hears of the progress.
-        jobs: Where jobs are done.
+        jobs: Where jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs`
+            says.
 
     Returns:
         The run; of several data sets their table; None in a process of torchrun other than the first.

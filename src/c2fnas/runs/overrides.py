@@ -22,8 +22,8 @@ SECTIONS = frozenset({"coarse", "fine", "deployment"})
 SHOWN = 3
 
 
-def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """Return the values of ``--set FIELD=VALUE`` by field; a value is read as YAML.
+def parse_overrides(texts: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``--set FIELD=VALUE`` by field; a value is read as YAML, those of a mapping are as they are.
 
     Raises:
         UserError: there is no ``=``, the value is no YAML, or no such field.
@@ -31,6 +31,12 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     >>> parse_overrides(["coarse.evaluations=20", "plan.spacing=[2,2,1]", "coarse.limits.macs=2e9"])
     {'coarse.evaluations': 20, 'plan.spacing': [2, 2, 1], 'coarse.limits.macs': 2000000000.0}
     """
+    overrides = dict(texts) if isinstance(texts, Mapping) else _parsed(texts)
+    refuse_unknown(overrides)
+    return dict(_leaves(overrides, {name for name, _ in fields(RunConfig)}))
+
+
+def _parsed(texts: Iterable[str]) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -43,8 +49,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
             raise UserError(
                 f"--set {text}: {value!r} can't be read as a value. Quote a text, list with [ ]."
             ) from error
-    refuse_unknown(overrides)
-    return dict(_leaves(overrides, {name for name, _ in fields(RunConfig)}))
+    return overrides
 
 
 def _leaves(overrides: Mapping[str, Any], known: Collection[str]) -> Iterator[tuple[str, Any]]:

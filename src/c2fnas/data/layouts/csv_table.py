@@ -1,11 +1,11 @@
 """A CSV with a row per case.
 
 Columns: ``image``, or a column per channel (``image_0``, ``image_1`` or ``image_T2``, ``image_ADC``); ``label``;
-optionally ``id``, ``group`` (or ``patient``), ``fold``, ``split`` (``training``, ``validation`` or ``test``) and
-``spacing``, the true one where the headers have lost it (``1.25 1.25 8``: millimetres along the image's own axes).
-Relative paths start at the CSV's folder and stay below it; absolute ones are taken as they are. A file of the CSV's
-name with the suffix ``.json`` may name ``labels``, ``regions_class_order`` and ``channels``; without it, labels are
-found by reading the label files.
+optionally ``id``, ``group`` (or ``patient``, ``patient_id``, ``subject``, ``subject_id``), ``fold``, ``split``
+(``training``, ``validation`` or ``test``) and ``spacing``, the true one where the headers have lost it, as ``1.25 1.25
+8``: millimetres along the image's own axes. Relative paths start at the CSV's folder and stay below it; absolute ones
+are taken as they are. A file of the CSV's name with the suffix ``.json`` may name ``labels``, ``regions_class_order``
+and ``channels``; without it, labels are found by reading the label files.
 """
 
 import csv
@@ -18,6 +18,7 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.geometry import parse_spacing
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
+    UNREAD,
     Draft,
     EntryError,
     fold_number,
@@ -35,7 +36,9 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
-GROUPS = ("group", "patient", "subject")
+GROUPS = ("group", "patient", "subject", "patient_id", "subject_id")
+COLUMNS = ("id", "label", *GROUPS, "fold", "split", "spacing")
+"""Besides those of images."""
 Row = dict[str, str]
 
 
@@ -55,6 +58,9 @@ class TableLayout(Layout):
         rows, draft, known = _rows(file), Draft(file), file.with_suffix(".json")
         columns = _image_columns(tuple(rows.values()), file)
         named = read_manifest(known) if known.is_file() else {}
+        draft.note_misspelt(named, known)
+        if unread := [name for name in next(iter(rows.values())) if name not in ("", *columns, *COLUMNS)]:
+            draft.note(Finding(f"columns {', '.join(unread)}", ", ".join(("image", *COLUMNS)), UNREAD, "warning"))
         cases: dict[str, list[Case]] = {"training": [], "test": []}
         for line, row in rows.items():
             name, split = row.get("id") or f"line {line}", SPLITS.get(row.get("split", "").lower())

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ from c2fnas.errors import refuse_exhaustion
 MANIFEST = "dataset.json"
 SCAN_WORKERS = 4
 SEPARATOR = re.compile(r"([_\-. ])")
+UNREAD = "Nothing reads it: correct its name if it is meant for one of these."
+MANIFEST_KEYS = (
+    *("name", "labels", "regions_class_order", "channel_names", "channels", "modality", "modalities"),
+    *("file_ending", "numTraining", "numTest", "dataset"),
+)
+NEARLY = 0.8
+"""Likeness of two names, of 1, from which one is taken for the other misspelt."""
 SAFE_ID = re.compile(r"[^/\\\0.:][^/\\\0:]*")
 
 
@@ -184,6 +192,14 @@ class Draft:
     def note(self, finding: Finding, entry: str = "", file: Path | None = None) -> None:
         """Add something wrong with an entry, or with the whole, of the manifest or of another file."""
         self.problems.append(Problem.of(finding, entry, file or self.manifest))
+
+    def note_misspelt(self, manifest: Mapping[str, Any], file: Path | None = None) -> None:
+        """Note keys of a manifest that are nearly those that are read; others may be meant for other programs."""
+        missing = [key for key in MANIFEST_KEYS if key not in manifest]
+        for key in manifest:
+            near = get_close_matches(key, missing, 1, NEARLY) if key not in MANIFEST_KEYS else []
+            if near:
+                self.note(Finding(f"the key {key!r}", f"{near[0]!r}", UNREAD, "warning"), file=file)
 
     def scheme(self, manifest: Mapping[str, Any], file: Path | None = None) -> LabelScheme:
         """Return the classes or regions that a manifest's labels describe, see :func:`parse_labels`."""

@@ -13,6 +13,7 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.formats import suffix_of, without_suffix
 from c2fnas.data.layouts.layout import Layout, Reading
 from c2fnas.data.layouts.manifest import (
+    UNREAD,
     Draft,
     fold_number,
     image_paths,
@@ -86,8 +87,8 @@ def _note_unknown(content: dict[str, Any], draft: Draft) -> None:
     keys = Counter(key for name in LISTS for each in lists.get(name, ()) for key in each if key not in KEYS)
     unknown = [(f"the key {key!r} in {plural(count, 'entry', 'entries')}", KEYS) for key, count in keys.items()]
     for found, known in unread + unknown:
-        fix = "Nothing reads it: correct its name if it is meant for one of these."
-        draft.note(Finding(found, ", ".join(known), fix, "warning"))
+        draft.note(Finding(found, ", ".join(known), UNREAD, "warning"))
+    draft.note_misspelt(content)
 
 
 def _list(value: Any) -> bool:

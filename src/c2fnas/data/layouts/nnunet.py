@@ -35,6 +35,7 @@ class NnunetLayout(Layout):
         """Read ``dataset.json`` and list the folders."""
         content, draft = read_manifest(path), Draft(manifest_path(path) or path)
         root, listed = draft.manifest.parent, content.get("dataset")
+        draft.note_misspelt(content)
         scheme = draft.scheme(content)
         ending = str(content.get("file_ending") or _ending(root))
         if f".{ending.lower()}" in FORMATS:
