@@ -152,7 +152,7 @@ def test_a_verdict_says_on_which_cases_it_rests(tmp_path: Path) -> None:
     folds[0]["validation"] = ["phantom_000", "phantom_003"]
     write_json(folder.folds, folds)
     write_json(folder.verdict_file, given.to_json())
-    expected = "It rests on 2 cases, of fold 1; each network was trained once. The search has chosen on some of these"
+    expected = "It rests on 2 cases, of fold 1; each network was trained once. The search has chosen on these cases."
     assert str(verdict_basis(read_report(folder.root))).startswith(expected)
     write_json(folder.verdict_file, replace(given, folds=(0,), replicates=3).to_json())
     expected = "It rests on 2 cases, of fold 0; each network was trained 3 times. The search has not chosen on them."

@@ -72,6 +72,9 @@ def test_preparation_and_measured_steps_are_in_the_cost(tmp_path: Path) -> None:
     assert (run.stages[0].name, run.stages[0].seconds, run.preparation) == ("measured steps", 11.0, 30.0)
     assert run.seconds == pytest.approx(before.seconds + 30 + 11)
     assert run.to_json()["seconds"] == run.seconds
+    (folder.race / "cut-short").mkdir(parents=True)  # a run that was stopped there, and has trained since
+    write_json(folder.race / "cut-short" / "job.json", {"job": {}, "payload": {}})
+    assert read_report(folder.root).finished
     page = write_report(folder.root, overlays=False).read_text(encoding="utf-8")
     cells = re.findall(r'<td class="n">([^<]*)</td>', page.split("<thead><tr><th>stage</th>")[1].split("</table>")[0])
     assert cells == [device_time(each) for each in (30.0, *(stage.seconds for stage in run.stages))]

@@ -41,3 +41,22 @@ def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
     with ActiveTime(tmp_path / "spent.json", lambda: 7.0).running():
         pass
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_study_that_is_asked_for_costs_the_budget_nothing(tmp_path: Path) -> None:
+    (tmp_path / "fingerprint.json").touch()
+    now = [0.0]
+    spent = ActiveTime(tmp_path / "spent.json", lambda: now[0])
+    with spent.running():
+        now[0] += 5
+        with spent.stopped():
+            now[0] += 100
+            assert spent.seconds == 5
+            with spent.stopped():
+                now[0] += 1
+        now[0] += 2
+        assert spent.seconds == 7
+    assert ActiveTime(tmp_path / "spent.json").seconds == 7
+    with spent.stopped():  # of a run that is not at work there is nothing to stop
+        now[0] += 3
+    assert spent.seconds == 7

@@ -124,6 +124,15 @@ def test_outcomes_come_in_the_order_of_the_jobs_and_each_counts(tmp_path: Path) 
     assert reporter.notes[-1] == "best Dice 0.5000 of 2"
 
 
+def test_jobs_that_take_longer_count_for_more(tmp_path: Path) -> None:
+    """Widths of a study differ in cost up to 64-fold, and so would an ETA by jobs."""
+    reporter = Listening()
+    jobs = [answers(name, tmp_path, {}) for name in ("narrow", "wide")]
+    run = Run(tmp_path, executor=InlineExecutor(), reporter=reporter)
+    run_jobs(run, "scale", jobs, units={"narrow": 10.0, "wide": 640.0})
+    assert reporter.shown == [10, 650]
+
+
 def test_a_lone_job_has_every_core_also_where_it_is_resumed_and_the_next_stage_shares(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

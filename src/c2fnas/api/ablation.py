@@ -64,7 +64,8 @@ def ablate(
             chosen = scored_folds(folds, len(run.folds))
             run.reporter.say(f"{run.config.dataset}: {len(candidates)} architectures on {len(chosen)} folds")
             timings_for(run)
-            columns.append(train_candidates(run, candidates, chosen))
+            with run.time.stopped():
+                columns.append(train_candidates(run, candidates, chosen))
         table = write_table_3(columns, folders[0])  # after each, so that a later one can't lose it
     return table
 

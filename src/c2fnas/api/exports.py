@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from c2fnas.errors import UserError
 from c2fnas.files import refuse_taken
-from c2fnas.inference.pretrained import model_folders, with_design
+from c2fnas.inference.pretrained import model_folders, short_name, with_design
 
 if TYPE_CHECKING:
     from c2fnas.runs.reporter import Reporter
@@ -94,7 +94,7 @@ class Exportable:
             return Exported(path, _nnunet(self._searched(), path))
         folders = self._folders()
         if format not in ("model", "zip") and len(folders) > 1:
-            raise UserError(f"{len(folders)} models lie here. Name one of them, such as {folders[0]}.")
+            raise UserError(f"{len(folders)} models lie here. Name one of them, such as {short_name(folders[0])}.")
         refuse_taken(path)
         listener = listening(reporter)
         with ticking(listener, format, DOING[format]) as tell:

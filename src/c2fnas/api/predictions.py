@@ -82,7 +82,8 @@ def predict(
             gained by it in cross-validation. Not for regions, which overlap.
         stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
-        precision: `auto`: what the device computes fast.
+        precision: `auto`: what the device computes fast. Labels that are there already stay as they were computed;
+            `--overwrite` computes them again.
         max_memory: What to compute in, such as `8G`: the GPU's memory, or on the CPU all of this process's, in which
             windows and sums are fitted beside the image (whose preparation takes about five times its size).
         spacing: State the true spacing, `1.25,1.25,8`, in mm along the images' own axes, where headers have lost it;

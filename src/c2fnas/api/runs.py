@@ -210,9 +210,10 @@ class Run(RunView):
 
         with self.working() as run:
             timings_for(run)
-            rows = search_width(
-                run, widths=tuple(widths), patches=tuple(patches), architecture=wanted, replicates=replicates
-            )
+            with run.time.stopped():
+                rows = search_width(
+                    run, widths=tuple(widths), patches=tuple(patches), architecture=wanted, replicates=replicates
+                )
             pairs = neighbours(run)
         save_scaling(rows, Path(figure) if figure else self._files.report / "scaling.svg")
         return Scaling(rows, pairs)
@@ -278,7 +279,7 @@ class Run(RunView):
         refuse_below(0, repeated=repeated)
         from c2fnas.api.results import tabulated
 
-        with self.working() as run:
+        with self.working() as run, run.time.stopped():
             return tabulated(run, Path(table), (per_cluster, repeated, seeds), most, iterations)
 
     def _refuse_changes(self, overrides: dict[str, Any]) -> None:

@@ -116,7 +116,8 @@ class Scan:
             found = f"a spacing of exactly 1 mm along every axis in {number}, such as one of {by(lost[0])}"
             fix = (
                 "It looks lost, which would spoil resampling, patches and distances. State the true one by `--spacing "
-                "I,J,K` in mm (each command takes it) or a column `spacing` in a CSV; files stay as they are."
+                "I,J,K` in mm (`check`, `prepare`, `run`, `train`, `predict` and `evaluate` take it) or a column "
+                "`spacing` in a CSV; files stay as they are."
             )
             yield Problem("", str(self.dataset.root), found, "the scanner's spacing", fix, "warning")
 

@@ -17,7 +17,8 @@ from c2fnas.errors import UserError
 from c2fnas.inference.prediction_files import find_cases
 
 ImageLike = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | SpatialImage | np.ndarray
-"""A volume file, a file per channel, a nibabel image, or an array ``[i, j, k]`` or ``[channels, i, j, k]``."""
+"""A volume file or a DICOM folder, a file per channel, a nibabel image, or ``[i, j, k]`` or ``[channels, i, j, k]``: an
+array, a tensor, or MONAI's ``MetaTensor``, whose affine is its own."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Image:
             if not image:
                 raise UserError("An empty list of files: name a file for each channel.")
             return _of_files(tuple(map(Path, image)))
-        return _of_array(np.asarray(image), affine)
+        return _of_array(np.asarray(image), getattr(image, "affine", None) if affine is None else affine)
 
     def labels(self, indices: np.ndarray, classes: Sequence[LabelClass]) -> Any:
         """Return class indices ``[i, j, k]`` as label values: an array, or else a nibabel image."""

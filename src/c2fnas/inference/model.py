@@ -98,9 +98,10 @@ class Model:
 
         Args:
             image: A volume file (``CASE_0000``, ``CASE_0001`` ... are one case's channels), a list of a file per
-                channel, a nibabel image (channels last), an array ``[i, j, k]`` or ``[channels, i, j, k]``, or a
-                folder of volume files.
-            affine: Of an array: 4×4, from voxel indices to mm to the right, to the front and to the head.
+                channel, a DICOM folder, a nibabel image (channels last), an array or a tensor ``[i, j, k]`` or
+                ``[channels, i, j, k]``, or a folder of volume files.
+            affine: Of an array: 4×4, from voxel indices to mm to the right, to the front and to the head; MONAI's
+                ``MetaTensor`` has its own.
             output: A label file to write, of any format, or a folder; a folder of images needs one.
             probabilities: Return class probabilities too, the mean of several models'. They take four bytes for
                 every voxel and class.

@@ -10,8 +10,8 @@ from c2fnas.files import is_there
 PLACE = Path(str(resources.files("c2fnas.pretrained")))
 """A folder per name, with a card and a package per fold."""
 SUMS, WEIGHTS = "SHA256SUMS", "weights.safetensors"
-PACKAGE_PLACES = ("model", "fold-*", "fold-*/model", "final/fold-*/model")
-"""Places of packages in the folder of a fold, of models that vote, of a run's final networks and of a run."""
+PACKAGE_PLACES = ("model", "fold-*", "fold-*/model", "final/fold-*/model", "models")
+"""Places of packages in the folder of a fold, of models that vote, of a run's final networks, a run, a bundle."""
 
 
 def pretrained_names() -> tuple[str, ...]:
@@ -28,6 +28,15 @@ def on_disk_or_pretrained(path: Path) -> Path:
     """Return ``path`` where something is there, else the folder that it names; itself where it is neither."""
     named = pretrained(path)
     return path if named is None or is_there(path) else named
+
+
+def short_name(folder: Path) -> str:
+    """Return what a user calls a folder: the name of one that comes with c2fnas, else its path.
+
+    >>> short_name(PLACE / "hippocampus" / "fold-0")
+    'hippocampus/fold-0'
+    """
+    return folder.relative_to(PLACE).as_posix() if folder.is_relative_to(PLACE) else str(folder)
 
 
 def with_design(text: str) -> str:

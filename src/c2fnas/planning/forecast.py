@@ -199,14 +199,22 @@ def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], together: int 
 
     Each has as many cores as if there were ``together`` of them.
     """
-    waiting = [job for job in jobs if "design" in job.payload and not finished(job)]
-    if not waiting or not run.folder.timings.exists():
+    each = seconds_of_trainings(run, jobs, together)
+    waiting = [each[job.id] for job in jobs if job.id in each and not finished(job)]
+    if not waiting:
         return None
-    work = count_work(run.config, preparation_of(run))
-    seconds = sum(_seconds_of(run, job, work, together or len(jobs)) for job in waiting)
-    seconds /= min(work.devices, len(waiting))
+    seconds = sum(waiting) / min(count_work(run.config, preparation_of(run)).devices, len(waiting))
     where = run.slots.text(run.config.devices)
     return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(seconds)} on {where}."
+
+
+def seconds_of_trainings(run: Run, jobs: Sequence[Job], together: int | None = None) -> dict[str, float]:
+    """Return the seconds that each of a stage's trainings takes, by its job; nothing where no steps were timed."""
+    trainings = [job for job in jobs if "design" in job.payload]
+    if not trainings or not run.folder.timings.exists():
+        return {}
+    work = count_work(run.config, preparation_of(run))
+    return {job.id: _seconds_of(run, job, work, together or len(jobs)) for job in trainings}
 
 
 def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:

@@ -57,6 +57,7 @@ def verdict_basis(run: ReportSummary) -> str | None:
     if found is None or not found.references:
         return None
     chosen = " The search has chosen on some of these cases." if _guided(run) & {*found.folds} else ""
+    chosen = chosen.replace("some of ", "") if [*found.folds] == [_search_fold(run)] else chosen
     apart = "" if chosen else " The search has not chosen on them."
     count = found.replicates or len(found.folds)
     trained = "once" if count == 1 else f"{count} times"

@@ -2,7 +2,8 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.log import WarningLog
@@ -76,11 +77,13 @@ def run_jobs(
     *,
     settle: Callable[[Outcome], None] = lambda outcome: None,
     together: int | None = None,
+    units: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Outcome]:
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
     A job whose folder already holds its result answers at once, so a repeated call carries on where the last stopped.
     ``settle`` hears of every outcome as it comes. Each job has as many cores as if there were ``together`` of them.
+    Progress counts jobs alike, or by their ``units``, such as the seconds that each is expected to take.
     """
     waiting = deque(jobs)
     outcomes: dict[str, Outcome] = {}
@@ -89,14 +92,19 @@ def run_jobs(
         outcomes[outcome.job_id] = outcome
         settle(outcome)
 
-    run.reporter.start(stage, len(jobs))
+    def units_of(job: Job) -> float:
+        return units.get(job.id, 1.0)
+
+    known = {job.id: units_of(job) for job in jobs}
+    run.reporter.start(stage, sum(known.values()))
     drive(
         run,
         stage,
         lambda: waiting.popleft() if waiting else None,
         keep,
-        finished=lambda: len(outcomes),
+        finished=lambda: sum(known[job] for job in outcomes),
         so_far=lambda: _best(outcomes),
+        units=units_of,
         jobs=together or len(jobs),
     )
     run.reporter.finish(stage)

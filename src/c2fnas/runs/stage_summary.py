@@ -108,7 +108,10 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
 
 def _measured(folder: RunFolder) -> list[StageSummary]:
     """Return the trainings that measured the run's pace or raced its plans; those that lost are gone but cost time."""
-    stages = _on_request("measured steps", read_jobs(folder.race))
+    jobs = read_jobs(folder.race)
+    if folder.begun_folds:  # what was cut short before a final network began is not needed any more
+        jobs = [job for job in jobs if job.done or job.failed]
+    stages = _on_request("measured steps", jobs)
     lost = read_json(folder.choice).get("lost_seconds", 0.0) if folder.choice.exists() else 0.0
     return [replace(each, seconds=each.seconds + lost) for each in stages]
 

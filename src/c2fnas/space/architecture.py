@@ -1,6 +1,7 @@
 """A candidate architecture: topology, one operation per cell and a width multiplier, with its JSON and text forms."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -160,6 +161,11 @@ def _missing(text: str) -> str | None:
         return "no architecture.json in this folder. A run has one once its coarse stage has finished."
     if text.endswith(".json") or "/" in text or "\\" in text:
         return "no such file or folder. Correct the path."
+    if re.fullmatch(r"[\w.-]*[^\W\d_][\w.-]*", text):  # a word, and no text form
+        return (
+            f"no such name, file, run or model. Give a name ({', '.join(BUILT_IN)}), a JSON file, a run or model "
+            "folder, or text such as '0:3D 1:2D 0:3D @1'."
+        )
     return None
 
 

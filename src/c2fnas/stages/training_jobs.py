@@ -13,7 +13,7 @@ from c2fnas.data.folds import UNKNOWN, Fold
 from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.networks.designs import Design, design_from_json
-from c2fnas.planning.forecast import forecast_trainings
+from c2fnas.planning.forecast import forecast_trainings, seconds_of_trainings
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
 from c2fnas.training.checkpoint import forget_checkpoints, has_checkpoint
@@ -108,7 +108,9 @@ def run_all(
 
     for job in filter(is_to_be_scored, jobs):
         (job.folder / RESULT).unlink()
-    return run_jobs(run, stage, jobs, settle=forget, together=together)
+    seconds = seconds_of_trainings(run, jobs, together)
+    units = seconds if len(seconds) == len(jobs) else {}
+    return run_jobs(run, stage, jobs, settle=forget, together=together, units=units)
 
 
 def is_to_be_scored(job: Job) -> bool:

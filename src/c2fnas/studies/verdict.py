@@ -68,6 +68,11 @@ def judge(
     """
     design, margin = searched_design(run), run.config.margin if margin is None else margin
     count = _paid(run, allowance)
+    if replicates and not count and allowance is None:
+        raise UserError(
+            f"{run.folder.root}: nothing was searched, so there is nothing to judge by {replicates} trainings. A run "
+            "with a longer budget searches; the forecast of this one names it."
+        )
     replicates = (replicates or _replicates_before(run)) if count else None
     wanted = asked(run, replicates)
     searched = Rival(SEARCHED, "searched network" if count else "default network", design, "")

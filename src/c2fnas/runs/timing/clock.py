@@ -39,13 +39,15 @@ class ActiveTime:
         self._path, self.now = path, now
         self._before = self._preparation = 0.0
         self._began: float | None = None
+        self._stopped: float | None = None
 
     @property
     def seconds(self) -> float:
         """The sum so far, that of the session at work included."""
         if self._began is None:
             return self._read()[0]
-        return self._before + self.now() - self._began
+        now = self.now() if self._stopped is None else self._stopped
+        return self._before + now - self._began
 
     @property
     def preparation(self) -> float:
@@ -60,6 +62,19 @@ class ActiveTime:
             yield
         finally:
             self._preparation = kept + self.seconds - before
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leave out the time of a session's part: a study besides the run costs its budget nothing."""
+        if self._began is None or self._stopped is not None:
+            yield
+            return
+        self._stopped = self.now()
+        try:
+            yield
+        finally:
+            self._began += self.now() - self._stopped
+            self._stopped = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
