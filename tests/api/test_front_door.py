@@ -2,12 +2,14 @@
 
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_datasets import write_dataset
 
 import c2fnas
 import c2fnas.api
@@ -94,3 +96,12 @@ def test_fields_are_set_by_a_mapping_as_by_texts() -> None:
     assert parse_overrides(by_mapping) == by_texts
     with pytest.raises(UserError, match=r"coarse\.evaluations"):
         parse_overrides({"coarse.evaluation": 20})
+
+
+def test_a_check_is_shown_in_a_line_a_problem(tmp_path: Path) -> None:
+    """And not with every case and its intensities, by print or in a notebook."""
+    found = c2fnas.check(write_dataset(tmp_path))
+    assert re.fullmatch(
+        r"Small: \d+ training and \d+ test cases, 0 errors, \d+ warnings?\.", str(found).splitlines()[-1]
+    )
+    assert "fingerprint" not in repr(found)

@@ -108,3 +108,10 @@ def test_what_is_no_architecture(architecture: str) -> None:
 def test_sizes_are_at_least_one_voxel(size: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, ["describe", "c2fnas-panc", "--input", *size])
     assert result.exit_code == 2 or isinstance(result.exception, UserError)
+
+
+def test_a_name_that_nothing_has_is_no_fault_of_a_text_form() -> None:
+    with pytest.raises(UserError, match=r"spleenrun: not an architecture: no such name, file, run or model"):
+        described("spleenrun")
+    with pytest.raises(UserError, match=r"cell 1: '3D' is not of the form"):
+        described("3D 0:3D")

@@ -1,6 +1,7 @@
 """A model as users hold it: files, images and arrays agree, in every orientation; names, runs and zip files load."""
 
 import os
+import shutil
 import subprocess
 import sys
 from itertools import permutations, product
@@ -11,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from small_models import ARCHITECTURE, PLAN, save_small_model, small_plan, write_image
 
@@ -70,6 +72,22 @@ def test_file_image_and_array_get_the_same_labels_each_of_its_kind(model: Model,
             assert np.array_equal(other.header[field], label.header[field])
     assert np.array_equal(of_array, array_of(label))
     assert of_array.dtype == array_of(label).dtype
+
+
+def test_monais_tensor_has_its_own_affine(model: Model, tmp_path: Path) -> None:
+    """With a channel first, as MONAI loads it; another affine that is given goes before."""
+    array = write_image(tmp_path / "scan.nii.gz", affine=TURNED)
+    tensor = MetaTensor(torch.from_numpy(array.astype(np.float32))[None], affine=torch.from_numpy(TURNED))
+    label = model.predict(array.astype(np.float32), affine=TURNED, **CPU)
+    assert np.array_equal(model.predict(tensor, **CPU), label)
+    assert np.array_equal(
+        model.predict(tensor, affine=np.eye(4), **CPU), model.predict(array.astype(np.float32), affine=np.eye(4), **CPU)
+    )
+
+
+def test_a_bundles_folder_is_a_models_place(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "final/fold-0/model", tmp_path / "Bundle/models")
+    assert load_model(tmp_path / "Bundle").classes == load_model(run / "final/fold-0").classes
 
 
 def test_the_array_given_is_left_as_it_was(model: Model, tmp_path: Path) -> None:

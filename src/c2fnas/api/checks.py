@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.api.options import refuse_below, stated
 from c2fnas.errors import UserError
+from c2fnas.text import plural
 
 if TYPE_CHECKING:
     from c2fnas.data.fixing import Fixed
@@ -30,7 +31,7 @@ class Check:
     """
 
     problems: tuple["Problem", ...]
-    scan: "Scan | None" = None
+    scan: "Scan | None" = field(default=None, repr=False)
     folder: Path | None = None
     fixed: tuple["Fixed", ...] = ()
 
@@ -55,6 +56,17 @@ class Check:
                 for each in self.problems
             )
         )
+
+    def __str__(self) -> str:
+        """The problems, those that many cases share once with the files' names, and the counts."""
+        from c2fnas.data.problem import lines
+
+        told = lines(self.problems)
+        if self.scan is not None:
+            data, warnings = self.scan.dataset, len(self.problems) - self.errors
+            cases = f"{len(data.training)} training and {len(data.test)} test cases"
+            told.append(f"{data.name}: {cases}, {plural(self.errors, 'error')}, {plural(warnings, 'warning')}.")
+        return "\n".join(told)
 
     def to_json(self) -> dict[str, Any]:
         """The problems, the files that were fixed, and the data set in numbers."""

@@ -190,7 +190,8 @@ def demo(
     """Run the whole pipeline on generated phantoms: ten minutes, no download.
 
     Phantoms are anatomy-like shapes of two foreground classes with anisotropic voxels, noise, a bias field, varying
-    sizes and orientations. The search, the training and the evaluation are the real ones at small numbers.
+    sizes and orientations. The search, the training and the evaluation are the real ones at small numbers. It searches
+    to show the method; `c2fnas run DATASET RUN --budget demo` spends the ten minutes on one network.
     Interrupted, the same command carries on.
 
     Args:

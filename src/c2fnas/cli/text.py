@@ -30,12 +30,7 @@ def check(result: "Check") -> str:
     """Return the problems, those that many cases share once with the files' names, and the counts."""
     if result.scan is None:
         return ""
-    from c2fnas.data.problem import lines as told
-
-    lines = told(result.problems)
-    data, warnings = result.scan.dataset, len(result.problems) - result.errors
-    cases = f"{len(data.training)} training and {len(data.test)} test cases"
-    lines.append(f"{data.name}: {cases}, {plural(result.errors, 'error')}, {plural(warnings, 'warning')}.")
+    lines = [str(result)]
     if result.folder is not None:
         lines += [f"corrected: {each.copy}: {each.fixed}" for each in result.fixed]
         count = len(result.fixed)
