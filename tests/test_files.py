@@ -57,6 +57,9 @@ def test_a_link_stays_one_and_a_device_is_written_to(tmp_path: Path) -> None:
     os.close(reader)
     write_text(Path(os.devnull), "nowhere")
     assert Path(os.devnull).is_char_device()
+    for place in (tmp_path / ("long" * 70), *filter(Path.exists, [Path("/dev/full")])):
+        with pytest.raises(UserError, match="cannot be written"):
+            write_text(place, "no")
 
 
 def test_json_of_windows_is_read_and_one_that_nests_without_end_is_refused(tmp_path: Path) -> None:

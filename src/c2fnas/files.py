@@ -22,12 +22,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: the disk is full or the folder can't be written; the old file is untouched.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        write(path)
-        return
-    path = path.resolve() if path.is_symlink() else path
+    path = Path(os.path.realpath(path)) if os.path.islink(path) and not is_device(path) else path
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
+        if is_device(path):
+            write(path)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with temporary.open("rb") as file:
@@ -39,6 +39,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def is_device(path: Path) -> bool:
+    """Return true of what is written to and never replaced: a device, a pipe, a socket, or a link to one."""
+    return is_there(path) and not path.is_file() and not path.is_dir()
 
 
 def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:

@@ -333,7 +333,9 @@ def test_where_nothing_was_searched_there_is_nothing_to_judge(
 ) -> None:
     run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
     run = otherwise(run, {"coarse.evaluations": 0, "fine.candidates": 0})
-    found = judge(run.using(reporter=(listener := Listener())), 3)
+    with pytest.raises(UserError, match="nothing was searched, so there is nothing to judge by 3 trainings"):
+        judge(run, 3)
+    found = judge(run.using(reporter=(listener := Listener())))
     assert (found.references, found.sentence, found.caveats) == ((), NOT_JUDGED, ())
     assert (found.searched.title, found.searched.dice) == ("default network", pytest.approx(0.625))
     assert Verdict.from_json(read_json(run.folder.verdict_file)) == found
