@@ -356,9 +356,24 @@ def test_a_training_is_forecast_with_the_cases_that_score_it(dataset: Path, tmp_
 
     def told(cases: int | None) -> str | None:
         spec = TrainingSpec(design, run.config.deployment.recipe.with_iterations(10), cases=cases)
-        return forecast.forecast_trainings(run, "steps", [training_job(run, "steps", run.folder.measured, spec)])
+        jobs = [training_job(run, "steps", run.folder.measured, spec)]
+        return forecast.forecast_trainings(run, "steps", jobs, forecast.seconds_of_trainings(run, jobs))
 
     assert told(1) != told(None) == told(1000)
+
+
+def test_trainings_that_are_all_done_time_no_steps_for_their_forecast(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished stage is asked again on another machine, where nothing is known of steps."""
+    run = prepared(dataset, tmp_path / "run", clock, "demo")
+    spec = TrainingSpec(middle_network(run.config.space, run.width), run.config.deployment.recipe.with_iterations(10))
+    job = training_job(run, "steps", run.folder.measured, spec)
+    assert set(forecast.seconds_of_trainings(run, [job])) == {"steps"}
+    monkeypatch.setattr(run_timings, "hardware_name", lambda device: "another")
+    monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed for nothing"))
+    monkeypatch.setattr(forecast, "finished", lambda _: True)
+    assert forecast.seconds_of_trainings(run, [job]) == {}
 
 
 def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(

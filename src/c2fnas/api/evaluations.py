@@ -181,7 +181,9 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
     manifests = (folder / "dataset.json", folder.parent / "dataset.json")
     if source is None:
         manifest = next((path for path in manifests if path.is_file()), None)
-        return found_classes(pairs) if manifest is None or _names_no_labels(manifest) else _of_manifest(manifest)
+        content = {} if manifest is None else read_json(manifest)
+        nameless = isinstance(content, dict) and "labels" not in content  # as data lists of MONAI are
+        return found_classes(pairs) if manifest is None or nameless else _of_manifest(content, manifest)
     path = on_disk_or_pretrained(Path(source))
     if not is_there(path):
         return _of_names(source)
@@ -189,20 +191,13 @@ def label_classes(source: str | None, labels: Path, pairs: "Sequence[LabelFiles]
         from c2fnas.inference.package import load_package
 
         return load_package(model_folders([path])[0]).plan.scheme
-    return _of_manifest(path)
+    manifest = path / "dataset.json" if path.is_dir() else path
+    return _of_manifest(read_json(manifest), manifest)
 
 
-def _names_no_labels(manifest: Path) -> bool:
-    """True of a data list such as MONAI's, whose classes are the values that its labels hold."""
-    content = read_json(manifest)
-    return isinstance(content, dict) and "labels" not in content
-
-
-def _of_manifest(path: Path) -> "LabelScheme":
+def _of_manifest(content: Any, manifest: Path) -> "LabelScheme":
     from c2fnas.data.layouts.labels import parse_labels
 
-    manifest = path / "dataset.json" if path.is_dir() else path
-    content = read_json(manifest)
     manifest_labels = content if isinstance(content, dict) else {}
     scheme, findings = parse_labels(manifest_labels.get("labels"), manifest_labels.get("regions_class_order"))
     for finding in findings:

@@ -39,13 +39,13 @@ def whole_or_none(limit: float) -> int | None:
     return None if found is None else round(found)
 
 
-def refuse_other_options(options: Mapping[str, Any], *kinds: Any) -> None:
-    """Refuse keywords that a function's typed dictionaries of options do not have, as Python refuses others.
+def refuse_other_options(options: Mapping[str, Any], kind: Any) -> None:
+    """Refuse keywords that a function's typed dictionary of options does not have, as Python refuses others.
 
     Raises:
         TypeError: there is one; the message names those that are near it.
     """
-    known = [name for kind in kinds for name in get_type_hints(kind)]
+    known = [*get_type_hints(kind)]
     for name in options:
         if name not in known:
             near = get_close_matches(name, known, 1)

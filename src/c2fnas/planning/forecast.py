@@ -194,27 +194,26 @@ def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timing
     return {name: value_at(config, name) for name in SEARCHED}
 
 
-def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], together: int | None = None) -> str | None:
-    """Return how long a stage's trainings that are not done will take; None where no steps were timed.
-
-    Each has as many cores as if there were ``together`` of them.
-    """
-    each = seconds_of_trainings(run, jobs, together)
-    waiting = [each[job.id] for job in jobs if job.id in each and not finished(job)]
-    if not waiting:
-        return None
-    seconds = sum(waiting) / min(count_work(run.config, preparation_of(run)).devices, len(waiting))
-    where = run.slots.text(run.config.devices)
-    return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(seconds)} on {where}."
-
-
 def seconds_of_trainings(run: Run, jobs: Sequence[Job], together: int | None = None) -> dict[str, float]:
-    """Return the seconds that each of a stage's trainings takes, by its job; nothing where no steps were timed."""
+    """Return the seconds that each of a stage's trainings takes, by its job, done ones included.
+
+    Nothing where none is left to do, or no steps were timed. Each has as many cores as if there were ``together``.
+    """
     trainings = [job for job in jobs if "design" in job.payload]
-    if not trainings or not run.folder.timings.exists():
+    if all(map(finished, trainings)) or not run.folder.timings.exists():
         return {}
     work = count_work(run.config, preparation_of(run))
     return {job.id: _seconds_of(run, job, work, together or len(jobs)) for job in trainings}
+
+
+def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], seconds: Mapping[str, float]) -> str | None:
+    """Return how long a stage's trainings that are not done will take by their ``seconds``; None if there are none."""
+    waiting = [seconds[job.id] for job in jobs if job.id in seconds and not finished(job)]
+    if not waiting:
+        return None
+    together = sum(waiting) / min(count_work(run.config, preparation_of(run)).devices, len(waiting))
+    where = run.slots.text(run.config.devices)
+    return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(together)} on {where}."
 
 
 def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:

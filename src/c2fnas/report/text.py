@@ -56,13 +56,12 @@ def verdict_basis(run: ReportSummary) -> str | None:
     found = run.verdict
     if found is None or not found.references:
         return None
-    chosen = " The search has chosen on some of these cases." if _guided(run) & {*found.folds} else ""
-    chosen = chosen.replace("some of ", "") if [*found.folds] == [_search_fold(run)] else chosen
-    apart = "" if chosen else " The search has not chosen on them."
+    some = _some_of(run, found.folds)
+    chosen = "The search has not chosen on them." if some is None else f"The search has chosen on {some}these cases."
     count = found.replicates or len(found.folds)
     trained = "once" if count == 1 else f"{count} times"
     cases = run.cases_of(found.folds) if run.validation else plural(found.cases, "case")
-    return f"It rests on {cases}, of {_named(found.folds)}; each network was trained {trained}.{chosen or apart}"
+    return f"It rests on {cases}, of {_named(found.folds)}; each network was trained {trained}. {chosen}"
 
 
 def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
@@ -99,8 +98,8 @@ def dice_basis(run: ReportSummary) -> str:
     """Return the cases that the mean Dice rests on: "8 cases of fold 4, which it was not trained on"."""
     folds = [fold for fold in run.evaluations if isinstance(fold, int)]
     cases = run.counted(row.case for row in run.evaluation.cases) if run.evaluation else "no case"
-    led = ", on some of which the search has chosen" if run.coarse.trials and _guided(run) & {*folds} else ""
-    led = led.replace("some of ", "") if folds == [_search_fold(run)] else led
+    some = _some_of(run, folds) if run.coarse.trials else None
+    led = "" if some is None else f", on {some}which the search has chosen"
     return f"{cases} of {_named(folds)}, each predicted by a network that was not trained on it{led}"
 
 
@@ -117,6 +116,13 @@ def _search_fold(run: ReportSummary) -> int:
 def _guided(run: ReportSummary) -> frozenset[int]:
     """The folds on whose cases the search has chosen."""
     return guided_folds(run.validation, run.groups)
+
+
+def _some_of(run: ReportSummary, folds: Iterable[Fold]) -> str | None:
+    """Return "some of " where the search has chosen on a part of the folds' cases, "" where on all, None if on none."""
+    if not _guided(run) & {*folds}:
+        return None
+    return "" if [*folds] == [_search_fold(run)] else "some of "
 
 
 def _folds(run: ReportSummary) -> list[Fold]:

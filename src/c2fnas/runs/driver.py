@@ -3,7 +3,6 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.log import WarningLog
@@ -77,7 +76,7 @@ def run_jobs(
     *,
     settle: Callable[[Outcome], None] = lambda outcome: None,
     together: int | None = None,
-    units: Mapping[str, float] = MappingProxyType({}),
+    units: Mapping[str, float] | None = None,
 ) -> list[Outcome]:
     """Run independent jobs, as many at a time as there are devices; outcomes come in the order of ``jobs``.
 
@@ -92,19 +91,16 @@ def run_jobs(
         outcomes[outcome.job_id] = outcome
         settle(outcome)
 
-    def units_of(job: Job) -> float:
-        return units.get(job.id, 1.0)
-
-    known = {job.id: units_of(job) for job in jobs}
-    run.reporter.start(stage, sum(known.values()))
+    sizes = units or {job.id: 1.0 for job in jobs}
+    run.reporter.start(stage, sum(sizes.values()))
     drive(
         run,
         stage,
         lambda: waiting.popleft() if waiting else None,
         keep,
-        finished=lambda: sum(known[job] for job in outcomes),
+        finished=lambda: sum(sizes[job] for job in outcomes),
         so_far=lambda: _best(outcomes),
-        units=units_of,
+        units=lambda job: sizes[job.id],
         jobs=together or len(jobs),
     )
     run.reporter.finish(stage)

@@ -96,7 +96,8 @@ def run_all(
     ``forecast``, else where steps were timed. Each has as many cores as if there were ``together`` of them.
     """
     by_id = {job.id: job for job in jobs}
-    if text := forecast or forecast_trainings(run, stage, jobs, together):
+    seconds = seconds_of_trainings(run, jobs, together)
+    if text := forecast or forecast_trainings(run, stage, jobs, seconds):
         run.reporter.say(text)
 
     def forget(outcome: Outcome) -> None:
@@ -108,8 +109,7 @@ def run_all(
 
     for job in filter(is_to_be_scored, jobs):
         (job.folder / RESULT).unlink()
-    seconds = seconds_of_trainings(run, jobs, together)
-    units = seconds if len(seconds) == len(jobs) else {}
+    units = seconds if len(seconds) == len(jobs) else None
     return run_jobs(run, stage, jobs, settle=forget, together=together, units=units)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from c2fnas.bench import Row, read_table, write_table
 from c2fnas.bench.selection import Training
 from c2fnas.data.dataset import evenly_spread
+from c2fnas.devices import processor_name
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
@@ -151,7 +152,7 @@ def _keep_provenance(run: Run, table: Path, config: TableConfig) -> Precision:
                 f"{table}: was made with another {key} ({known.get(key)}, here {value}). One table has one setting: "
                 "choose another --table."
             )
-    made = {"machine": platform.machine(), "processor": _processor(), "versions": versions()}
+    made = {"machine": platform.machine(), "processor": processor_name(), "versions": versions()}
     cases, makers = list(run.fingerprint.signatures), known.get("made_with", [])
     write_json(path, {**fixed, "cases": cases, "made_with": makers if made in makers else [*makers, made]})
     return precision
@@ -167,11 +168,3 @@ def _fixed(run: Run, config: TableConfig, precision: Precision) -> Iterator[tupl
     yield "setting", config.model_dump(mode="json")
     yield "training_cases", len(run.search_split.training)
     yield "validation_cases", list(evenly_spread(run.search_split.validation, config.cases))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
