@@ -87,6 +87,9 @@ def test_a_misspelt_option_is_refused_before_anything_begins(start: Any, tmp_pat
         start(*places, device="cpu")
     with pytest.raises(TypeError, match=r"'nonsense'. There are .*devices"):
         start(*places, nonsense=3)
+    if "budget" in inspect.signature(start).parameters:
+        with pytest.raises(TypeError, match=r"'budgte'. Did you mean 'budget'"):
+            start(*places, budgte="demo")
     assert not [*tmp_path.iterdir()]
 
 

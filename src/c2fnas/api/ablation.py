@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Jobs
+from c2fnas.api.options import known_options
 from c2fnas.api.runs import open_run
 from c2fnas.errors import UserError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from c2fnas.space.architecture import Architecture
 
 
+@known_options
 def ablate(
     runs: str | Path | Sequence[str | Path],
     *,

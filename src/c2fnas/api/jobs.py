@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from c2fnas.api.options import refuse_below, refuse_other_options
+from c2fnas.api.options import refuse_below
 from c2fnas.devices import find_devices, list_devices
 from c2fnas.errors import UserError
 
@@ -41,10 +41,8 @@ def executor_factory(jobs: Jobs) -> "ExecutorFactory":
     """Return the function that makes an executor for the devices of a run.
 
     Raises:
-        TypeError: there is no such option.
         UserError: options contradict each other, or a device has no name that there is.
     """
-    refuse_other_options(jobs, Jobs)
     devices, address, cpus = jobs.get("devices"), jobs.get("address"), jobs.get("cpus_per_job", 1)
     refuse_below(1, cpus_per_job=cpus)
     if jobs.get("backend", "local") == "local":

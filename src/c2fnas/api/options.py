@@ -1,16 +1,21 @@
 """Checks of options that several functions make before anything heavy is loaded."""
 
+import inspect
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 from c2fnas.errors import UserError
 
 if TYPE_CHECKING:
     from c2fnas.shapes import Spacing
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -39,18 +44,26 @@ def whole_or_none(limit: float) -> int | None:
     return None if found is None else round(found)
 
 
-def refuse_other_options(options: Mapping[str, Any], kind: Any) -> None:
-    """Refuse keywords that a function's typed dictionary of options does not have, as Python refuses others.
+def known_options(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Have a function refuse keywords that neither it nor its typed dictionary of options has, as Python does.
 
-    Raises:
-        TypeError: there is one; the message names those that are near it.
+    The ``TypeError`` names those that are near it.
     """
-    known = [*get_type_hints(kind)]
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
-            raise TypeError(f"unexpected keyword argument {name!r}. {meant}")
+    known: list[str] = []
+    for name, each in inspect.signature(function).parameters.items():
+        group = get_args(each.annotation)[0] if each.kind is inspect.Parameter.VAR_KEYWORD else None
+        known += [name] if group is None else sorted(group.__optional_keys__)
+
+    @wraps(function)
+    def checked(*args: Given.args, **options: Given.kwargs) -> Result:
+        for name in options:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}. {meant}")
+        return function(*args, **options)
+
+    return checked
 
 
 def refuse_below(least: int, **values: int | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from c2fnas.api.jobs import Devices, Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below, refuse_other_options, stated
+from c2fnas.api.options import given, known_options, refuse_below, stated
 from c2fnas.api.repeating import begin_like, begun_with, repetition
 from c2fnas.api.runs import Run
 from c2fnas.devices import find_devices
@@ -52,6 +52,7 @@ class NewRun(RunOptions, Jobs, total=False):
     """Options of a new run, and where its jobs are done."""
 
 
+@known_options
 def prepare(
     dataset: str | Path,
     run: str | Path,
@@ -84,7 +85,6 @@ def prepare(
         c2fnas prepare Task04_Hippocampus runs/hippocampus --plan-only
         c2fnas prepare CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
-    refuse_other_options(options, RunOptions)
     jobs, overrides = _jobs(options), _overrides(options, seed=seed)
     if known := repetition(options.get("like"), run):
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
@@ -107,6 +107,7 @@ def prepare(
     return result
 
 
+@known_options
 def run(
     dataset: str | Path,
     run: str | Path,
@@ -153,7 +154,6 @@ def run(
         c2fnas run Task07_Pancreas runs/pancreas-1 --like runs/pancreas --seed 1
         c2fnas run CardiacShortAxis runs/cardiac --folds random --group-by '(.+)_E[DS]'
     """
-    refuse_other_options(options, NewRun)
     jobs, overrides = _jobs(options), _overrides(options, seed=seed, verdict=verdict)
     if known := repetition(options.get("like"), run):
         if known.kind == "training":
@@ -178,6 +178,7 @@ def run(
     return Run(Path(run), jobs, reporter, result.core.final_folds)
 
 
+@known_options
 def demo(
     output: str | Path = "c2fnas-demo",
     *,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
-from c2fnas.api.options import given, limit_or_none, refuse_below, refuse_figure, whole_or_none
+from c2fnas.api.options import given, known_options, limit_or_none, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
@@ -315,6 +315,7 @@ class Run(RunView):
         return self.core.working(self.executor)
 
 
+@known_options
 def open_run(run: str | Path, *, reporter: "Reporter | None" = None, **jobs: Unpack[Jobs]) -> Run:
     """Open a run that was prepared, searched or trained.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory
-from c2fnas.api.options import given, refuse_below, stated
+from c2fnas.api.options import given, known_options, refuse_below, stated
 from c2fnas.api.pipelines import begun_like, refuse_early, tell_what_is_read
 from c2fnas.api.repeating import like_training, repetition
 from c2fnas.api.runs import Run, refuse_other_version
@@ -41,6 +41,7 @@ class TaskTable:
         return table_1(self.rows)
 
 
+@known_options
 def train(
     dataset: str | Path,
     run: str | Path,
