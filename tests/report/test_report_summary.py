@@ -1,8 +1,10 @@
 """What a report reads from a run folder, by closed forms and by counting."""
 
+import os
 import re
 import shutil
 import statistics
+import time
 from datetime import UTC
 from itertools import product
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, planned_run, searching_run, write_result
 
-from c2fnas.files import write_json
+from c2fnas.files import append_json_line, write_json
 from c2fnas.report import text, write_report
 from c2fnas.report.coarse import cluster_shares
 from c2fnas.report.fine import operation_effects
@@ -21,6 +23,7 @@ from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.text import device_time
+from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import modern_recipe
 
 
@@ -72,13 +75,24 @@ def test_preparation_and_measured_steps_are_in_the_cost(tmp_path: Path) -> None:
     assert (run.stages[0].name, run.stages[0].seconds, run.preparation) == ("measured steps", 11.0, 30.0)
     assert run.seconds == pytest.approx(before.seconds + 30 + 11)
     assert run.to_json()["seconds"] == run.seconds
-    (folder.race / "cut-short").mkdir(parents=True)  # a run that was stopped there, and has trained since
-    write_json(folder.race / "cut-short" / "job.json", {"job": {}, "payload": {}})
-    assert read_report(folder.root).finished
     page = write_report(folder.root, overlays=False).read_text(encoding="utf-8")
     cells = re.findall(r'<td class="n">([^<]*)</td>', page.split("<thead><tr><th>stage</th>")[1].split("</table>")[0])
     assert cells == [device_time(each) for each in (30.0, *(stage.seconds for stage in run.stages))]
     assert f'<th class="n">{device_time(run.seconds)}</th>' in page
+
+
+def test_measured_steps_that_were_cut_short_are_not_waited_for_once_a_final_network_trains(tmp_path: Path) -> None:
+    """A run that was stopped there, and knew its pace from elsewhere when it went on."""
+    folder = finished_run(tmp_path)
+    line = {"iteration": 1, "loss": 0.5, "seconds_per_iteration": 9.0}
+    append_json_line(folder.race / "cut-short" / METRICS, line)
+    assert not read_report(folder.root).finished
+    for fold in folder.begun_folds:
+        append_json_line(folder.final_fold(fold) / METRICS, line)
+        os.utime(folder.final_fold(fold) / METRICS, (time.time() + 5,) * 2)
+    run = read_report(folder.root)
+    assert run.finished
+    assert (run.stages[0].name, run.stages[0].seconds, run.stages[0].done) == ("measured steps", 9.0, 1)
 
 
 def test_a_network_that_was_hardly_trained_is_warned_of(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from c2fnas.runs.timing.progress import remaining
 from c2fnas.runs.timing.slots import Slots
 from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
+from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 
 
@@ -108,10 +109,9 @@ def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:
 
 def _measured(folder: RunFolder) -> list[StageSummary]:
     """Return the trainings that measured the run's pace or raced its plans; those that lost are gone but cost time."""
-    jobs = read_jobs(folder.race)
-    if folder.begun_folds:  # what was cut short before a final network began is not needed any more
-        jobs = [job for job in jobs if job.done or job.failed]
-    stages = _on_request("measured steps", jobs)
+    trained = (folder.final_fold(fold) / METRICS for fold in folder.begun_folds)
+    begun = next(filter(Path.exists, trained), None)  # what was cut short before is not needed any more
+    stages = _on_request("measured steps", read_jobs(folder.race), begun)
     lost = read_json(folder.choice).get("lost_seconds", 0.0) if folder.choice.exists() else 0.0
     return [replace(each, seconds=each.seconds + lost) for each in stages]
 
