@@ -12,7 +12,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image as Picture
@@ -271,8 +271,19 @@ def test_a_picture_that_fails_costs_its_case_alone(
     assert not (tmp_path / "out" / "a.nii.gz").exists()
 
 
+def voxels_apart(*shape: int) -> np.ndarray:
+    """As many components of one voxel as a box holds."""
+    labels = np.zeros(shape, np.uint8)
+    labels[::2, ::2, ::2] = 1
+    return labels
+
+
 @settings(deadline=None, max_examples=50)
 @given(labels=arrays(np.uint8, (5, 4, 6), elements=st.integers(0, 2)), classes=st.sets(st.integers(1, 2)))
+@example(voxels_apart(3, 1, 1), {1})
+@example(voxels_apart(1, 1, 9), {1})
+@example(voxels_apart(7, 1, 3), {1})
+@example(voxels_apart(5, 5, 5), {1})
 def test_the_largest_component_stays(labels: np.ndarray, classes: set[int]) -> None:
     found = labels.copy()
     keep_largest(found, classes)
