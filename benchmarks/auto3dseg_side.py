@@ -78,7 +78,7 @@ class Auto3dseg:
         }
 
     def _call(self, script: str, *options: object) -> dict[str, float]:
-        environment = os.environ | {"MPLBACKEND": "agg"}
+        environment = os.environ | {"MPLBACKEND": "agg", "MLFLOW_ALLOW_FILE_STORE": "true"}  # where they log to
         environment.pop("PYTHONPATH", None)
         call = [sys.executable, Path(__file__).with_name(script), *options]
         return timed([str(part) for part in call], environment, self.work / "log.txt")
