@@ -150,6 +150,15 @@ def test_thick_slices_grow_in_their_own_plane_alone() -> None:
     assert int(within.sum()) == 8 * 8 * 4
 
 
+def test_what_comes_from_outside_is_of_the_class_that_is_named() -> None:
+    image, label = cube_of(16)
+    _, background = Warp((16, 16, 16), (1, 1, 1)).apply(image, label, np.zeros(3), 0.5)
+    _, ignored = Warp((16, 16, 16), (1, 1, 1), outside=7).apply(image, label, np.zeros(3), 0.5)
+    assert np.bincount(ignored.ravel(), minlength=8).tolist() == [0, 512, 0, 0, 0, 0, 0, 16**3 - 512]
+    assert torch.equal(ignored == 1, background == 1)
+    assert ignored.dtype == label.dtype
+
+
 @pytest.mark.parametrize("scaling", [USUAL, WIDE])
 def test_patches_are_scaled_as_often_and_as_much_as_is_asked(scaling: Scaling) -> None:
     """Shares of 2,000 patches, of fixed seeds; of others, one in ten thousand calls would fail."""

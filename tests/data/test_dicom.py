@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 
 import c2fnas
 from c2fnas.data.dataset import LabelClass
+from c2fnas.data.fingerprint import channel_kind
 from c2fnas.data.formats import header_findings
 from c2fnas.data.formats.dicom import find_series, is_dicom, read_header
 from c2fnas.data.formats.dicom_seg import DEFAULT, write_segments
@@ -43,6 +44,15 @@ def test_a_series_is_its_array_in_its_place(tmp_path: Path, turn: Any) -> None:
     assert np.array_equal(volume.array[0], array)
     assert np.allclose(volume.geometry.matrix, affine_of(turn=turn), atol=1e-5)
     assert volume.geometry.spacing == pytest.approx(SPACING)
+
+
+def test_ct_is_ct_whatever_the_channel_is_called(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", random())
+    write_series(tmp_path / "mr", random(), change=lambda dataset, index: setattr(dataset, "Modality", "MR"))
+    for name, channel, kind in (("ct", "channel 0 (CT)", "ct"), ("mr", "channel 0", "mr")):
+        (tmp_path / f"{name}.csv").write_text(f"id,image\na,{name}\n")
+        assert load_dataset(tmp_path / f"{name}.csv").channels == (channel,)
+        assert channel_kind(channel) == kind
 
 
 def test_itk_reads_the_same_series_the_same_way(tmp_path: Path) -> None:

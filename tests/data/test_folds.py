@@ -217,12 +217,12 @@ def test_classes_by_the_dozen_are_one_line() -> None:
 def test_names_that_look_like_one_patient_are_told_with_the_option_that_mends_it(ids: list[str], patients: int) -> None:
     """The option, taken from the message as it stands, makes a group of each patient."""
     cases = tuple(map(case, ids))
-    problem = alike_names(cases)
+    (problem,) = alike_names(cases, "")
     assert problem is not None
     assert problem.severity == "warning"
     pattern = problem.fix.partition("--group-by '")[2].partition("'")[0]
     assert len(units(group_cases(cases, pattern))) == patients
-    assert alike_names(group_cases(cases, pattern)) is None
+    assert alike_names(group_cases(cases, pattern), "") == ()
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_names_that_look_like_one_patient_are_told_with_the_option_that_mends_it
     ],
 )
 def test_names_of_other_patients_are_not_told(ids: list[str]) -> None:
-    assert alike_names(tuple(map(case, ids))) is None
+    assert alike_names(tuple(map(case, ids)), "") == ()
 
 
 def test_groups_that_the_data_set_names_are_not_told() -> None:
-    assert alike_names(tuple(case(f"p{n}_{phase}", f"p{n}") for n in range(3) for phase in ("ED", "ES"))) is None
+    assert alike_names(tuple(case(f"p{n}_{phase}", f"p{n}") for n in range(3) for phase in ("ED", "ES")), "") == ()
 
 
 SITES = [f"{site}_{n:02d}" for site, count in (("A", 22), ("B", 18)) for n in range(count)]

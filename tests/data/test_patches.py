@@ -13,7 +13,9 @@ from small_cases import plan_of, prepared
 from c2fnas.data import patches
 from c2fnas.data.augment import Augmentation, augmentation
 from c2fnas.data.cache import Cache
+from c2fnas.data.centres import MOST_CENTRES, patch_centres
 from c2fnas.data.patches import Batch, PatchSampler, crop, prefetched
+from c2fnas.data.scheme import LabelScheme
 
 IGNORED = 9
 
@@ -224,3 +226,15 @@ def test_threads_that_make_patches_may_have_no_team_each(cache: Cache, lone: boo
         assert (teams, torch.get_num_threads()) == ({expected}, 3)
     finally:
         torch.set_num_threads(before)
+
+
+def test_every_labelled_slice_is_a_centre_where_most_voxels_are_ignored() -> None:
+    """Whole slices at even distances along k, of which a step through the voxels would meet every other one."""
+    scheme = LabelScheme.of("background", "organ", values=[(0,), (1,)], ignore=2)
+    label = np.full((512, 128, 64), scheme.ignored, np.uint8)
+    label[:, :, ::2] = 0
+    _, (known,) = patch_centres(label, scheme)
+    assert len(known) == MOST_CENTRES
+    assert {*known[:, 2].tolist()} == {*range(0, 64, 2)}
+    assert len(np.unique(known, axis=0)) == MOST_CENTRES
+    assert not label[tuple(known.T)].any()

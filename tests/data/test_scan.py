@@ -28,6 +28,21 @@ from c2fnas.data.volume import read_image, read_label, write_label
 from c2fnas.errors import UserError
 
 Spoil = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(("name", "low", "told"), [("T2", -1000, True), ("T2", -20, False), ("CT", -1000, False)])
+def test_hounsfield_units_of_a_channel_that_does_not_say_so_are_told(
+    tmp_path: Path, name: str, low: int, told: bool
+) -> None:
+    write_dataset(tmp_path / "data", modality={"0": name})
+    for each in IDS[:3]:
+        path = tmp_path / "data" / f"{each}.nii.gz"
+        resave(path, setting(lambda array: array.__setitem__((0, 0, 0), low), np.int16))
+    found = [each.found for each in scan_dataset(tmp_path / "data").problems if "down to" in each.found]
+    expected = [f"the channel {name!r}, down to {low} in 3 of {len(IDS)} training images"]
+    assert found == (expected if told else [])
+
+
 FIELDS = {"case", "file", "found", "expected", "fix", "severity"}
 
 

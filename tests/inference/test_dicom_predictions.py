@@ -179,6 +179,10 @@ def test_series_train_as_their_nifti_does(tmp_path: Path) -> None:
     scan = scan_dataset(csv)
     before = scan.fingerprint
     assert before.describes(load_dataset(csv))
+    (channel,) = before.channels
+    assert (channel.name, channel.kind) == ("channel 0 (CT)", "ct")
+    unnamed = before.model_copy(update={"channels": (channel.model_copy(update={"name": "channel 0"}),)})
+    assert unnamed.describes(load_dataset(csv))  # as a run of before has it
     cached = prepare_cases(load_dataset(csv).training, PLAN, tmp_path / "cache")
     csv.write_text(re.sub(r",([abc]),", r",\1.nii.gz,", csv.read_text()))
     plain = prepare_cases(load_dataset(csv).training, PLAN, tmp_path / "other")

@@ -16,7 +16,7 @@ import yaml
 from c2fnas.data.folds import FoldChoice
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan
-from c2fnas.errors import UserError
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.planning import affordable
 from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
@@ -341,6 +341,49 @@ def test_a_tables_groups_stay_together(work: Path) -> None:
         again(work, folds=FoldChoice(group_by="(phantom)"))
 
 
+def test_scans_of_one_patient_on_both_sides_of_a_fold_are_told_until_they_are_together(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    ids = [f"{patient}_{phase}" for patient in "abc" for phase in ("ED", "ES")]
+    rows = [f"{name},{each['image']},{each['label']}" for name, each in zip(ids, manifest["training"], strict=True)]
+    (work / "data" / "cases.csv").write_text("\n".join(["id,image,label", *rows]))
+    (work / "data" / "dataset.json").unlink()
+    apart, together = Listener(), Listener()
+    again(work, reporter=apart)
+    assert any("groups of like names, such as a_ED, a_ES" in said and "--group-by" in said for said in apart.said)
+    assert "like names" in (work / "run" / "check.json").read_text()
+    again(work, folds=FoldChoice(group_by="(.)_E[DS]"), reporter=together)
+    assert not any("like names" in said for said in together.said)
+    assert "like names" not in (work / "run" / "check.json").read_text()
+
+
+def test_folds_of_the_data_set_are_not_the_papers_to_the_letter(work: Path) -> None:
+    shutil.rmtree(work / "run")
+    manifest = json.loads((work / "data" / "dataset.json").read_text())
+    for number, each in enumerate(manifest["training"]):
+        each["fold"] = number % 3
+    (work / "data" / "dataset.json").write_text(json.dumps(manifest))
+    named, sequential = Listener(), Listener()
+    again(work, budget="paper", reporter=named)
+    assert any("folds are those that the data set names, not sequential" in said for said in named.said)
+    again(work, budget="paper", folds=FoldChoice("sequential", 3), reporter=sequential)
+    assert not any("that the data set names" in said for said in sequential.said)
+
+
+def test_a_request_to_stop_is_heard_while_cases_are_read(work: Path) -> None:
+    shutil.rmtree(work / "run")
+
+    class Asks(Listener):
+        def update(self, stage: str, done: float, note: str = "") -> None:
+            (work / "run").mkdir(exist_ok=True)
+            (work / "run" / "stop").touch()
+
+    with pytest.raises(Interrupted, match="carry on"):
+        again(work, reporter=Asks())
+    (work / "run" / "stop").unlink()
+    assert Run.open(again(work).folder.root).config.dataset
+
+
 FOUR_AND_TWO = FoldChoice("random", 2, group_by="phantom_(00[45]?)")
 
 
@@ -355,7 +398,7 @@ def test_groups_are_kept_with_the_folds(work: Path) -> None:
     assert again(work, folds=FOUR_AND_TWO).groups == four
     assert (work / "run" / "folds.json").read_bytes() == before
     three = FoldChoice("random", 2, group_by="phantom_(00[345]?)")
-    with pytest.raises(UserError, match="another --folds, --fold-count and --group-by"):
+    with pytest.raises(UserError, match=r"another --folds \(of train: --divide\), --fold-count and --group-by"):
         again(work, folds=three)
 
 
@@ -367,7 +410,7 @@ def test_a_run_that_has_begun_without_groups_takes_none(work: Path) -> None:
     kept = json.loads(path.read_text())
     path.write_text(json.dumps([{side: fold[side] for side in ("training", "validation")} for fold in kept]))
     assert again(work).groups == {}
-    with pytest.raises(UserError, match="another --folds, --fold-count and --group-by"):
+    with pytest.raises(UserError, match=r"another --folds \(of train: --divide\), --fold-count and --group-by"):
         again(work, folds=FOUR_AND_TWO)
     assert again(work).groups == {}
     (work / "run" / "coarse").rmdir()

@@ -38,7 +38,7 @@ def truths(channels: int = 2) -> tuple[Truth, ...]:
 def _truth(name: str, number: int, channels: int) -> Truth:
     rng = np.random.default_rng(number)
     shape = (9 + number, 8, 7)
-    image = rng.integers(-900, 900, (*shape, channels)).astype(np.float32)
+    image = rng.integers(0, 1800, (*shape, channels)).astype(np.float32)
     label = rng.choice(np.array([0, 1, 2, 4], np.uint8), shape)
     turn = np.eye(3)[:, [(0, 1, 2), (1, 0, 2), (2, 0, 1)][number % 3]]
     angle = 0.1 * number

@@ -50,6 +50,9 @@ def train(
     network: str | None = None,
     width: float | None = None,
     folds: str = "last",
+    divide: str | None = None,
+    fold_count: int | None = None,
+    group_by: str | None = None,
     budget: str | None = None,
     recipe: Literal["paper", "modern"] | None = None,
     precision: Literal["fp32", "bf16", "fp16"] | None = None,
@@ -85,6 +88,10 @@ def train(
         width: Multiplies every filter count; default: as it is.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
             case, whose Dice is unknown.
+        divide: How cases are divided into folds, as `c2fnas run --folds` takes it: sequential, random, column, or the
+            path of nnU-Net's splits_final.json.
+        fold_count: Sequential or random folds; by default five.
+        group_by: Keep cases of a group (a patient, say) in one fold: `(.+)_E[DS]` names it in the case's id.
         budget: demo, hour (the default), day, a time such as 3h, paper, or a YAML file; it goes to these folds alone.
         recipe: Instead of the budget's recipe.
         precision: Instead of what the device computes fast.
@@ -118,6 +125,7 @@ def train(
         c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-4/model --iterations 2000
         c2fnas train Task09_Spleen runs/spleen --folds all --extend 4000
         c2fnas train Task09_Spleen runs/spleen --folds every-case
+        c2fnas train CardiacShortAxis runs/heart --folds all --divide random --group-by '(.+)_E[DS]'
         c2fnas train Decathlon runs/decathlon -a c2fnas-panc --folds all --label-tests
         torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
     """
@@ -137,6 +145,9 @@ def train(
         deployment__validate_every=validate_every,
         seed=seed,
         stated_spacing=stated(spacing),
+        folds__by=divide,
+        folds__count=fold_count,
+        folds__group_by=group_by,
     )
     overrides = parse_overrides(set) | fields
     own: Design | None = None

@@ -70,7 +70,7 @@ def paper_augmentation(plan: Plan) -> Augmentation:
 
 def modern_augmentation(plan: Plan, mirrored: bool = True, scaling: Scaling = USUAL) -> Augmentation:
     """Rotation, scaling and intensities, each with a probability of its own, and flips (after nnU-Net)."""
-    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0), mirrored, scaling)
+    return Modern(plan.patch_size, plan.spacing or (1.0, 1.0, 1.0), mirrored, scaling, plan.scheme.outside)
 
 
 def turning_planes(patch: Sequence[int], spacing: Sequence[float] | None) -> tuple[tuple[int, int], ...]:
@@ -105,8 +105,10 @@ class TurnsAndFlips:
 class Modern:
     """A warp of image and label, intensities of the image, flips of both where they are ``mirrored``."""
 
-    def __init__(self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True, scaling: Scaling = USUAL) -> None:
-        self.warp, self.flips = Warp(patch, spacing, scaling), TurnsAndFlips() if mirrored else None
+    def __init__(
+        self, patch: Sequence[int], spacing: Spacing, mirrored: bool = True, scaling: Scaling = USUAL, outside: int = 0
+    ) -> None:
+        self.warp, self.flips = Warp(patch, spacing, scaling, outside), TurnsAndFlips() if mirrored else None
 
     def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Warp, change and flip."""
@@ -119,12 +121,14 @@ class Warp:
     """With probability 0.2 a rotation by up to 30° about each axis, and now and then a scaling.
 
     Angles are true in millimetres. A patch of few or thick slices, or one that is flat in millimetres, turns and grows
-    within its slices alone, as nnU-Net's do. What comes from outside the patch is zero, and background.
+    within its slices alone, as nnU-Net's do. What comes from outside the patch is zero, and of the class ``outside``.
     """
 
-    def __init__(self, patch: Sequence[int], spacing: Sequence[float], scaling: Scaling = USUAL) -> None:
+    def __init__(
+        self, patch: Sequence[int], spacing: Sequence[float], scaling: Scaling = USUAL, outside: int = 0
+    ) -> None:
         self._sides, self._spacing = np.array(patch, dtype=np.float64), np.array(spacing, dtype=np.float64)
-        self._scaling = scaling
+        self._scaling, self._outside = scaling, outside
         few, short = (min(i, j) > ANISOTROPY * k for i, j, k in (self._sides, self._sides * self._spacing))
         self.flat = few or short or spacing[2] > ANISOTROPY * max(spacing[:2])
         self.turned_about = (2,) if self.flat else (0, 1, 2)
@@ -150,7 +154,8 @@ class Warp:
         affine = torch.cat([theta, torch.zeros(3, 1)], dim=1)[None].to(image.device)
         grid = functional.affine_grid(affine, [1, 1, *label.shape], align_corners=False)
         warped = functional.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
-        classes = functional.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=False)
+        inside = label[None, None].float() - self._outside  # torch fills with zeros
+        classes = functional.grid_sample(inside, grid, mode="nearest", align_corners=False) + self._outside
         return warped, classes[0, 0].to(label.dtype)
 
 

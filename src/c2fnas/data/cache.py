@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -16,6 +16,7 @@ from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
 from c2fnas.data.arrays import read_array
+from c2fnas.data.centres import MOST_CENTRES, patch_centres
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import CaseFingerprint, content_hash
 from c2fnas.data.normalisation import SAMPLES_PER_CASE, Moments, NormalisedImage, with_statistics
@@ -23,7 +24,6 @@ from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.plan import ChannelPlan, Plan
 from c2fnas.data.preprocess import prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
-from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import read_json, write_atomically, write_json
@@ -31,8 +31,6 @@ from c2fnas.shapes import Spacing
 
 INDEX = "index.json"
 UNFINISHED = ".unfinished-"
-MOST_FOREGROUND = 50_000
-"""Voxels of a class that are kept to centre patches on; of more, as many at even distances."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +143,20 @@ class Cache:
 
 
 def prepare_cases(
-    cases: Sequence[Case], plan: Plan, folder: Path, *, workers: int = 1, progress: Progress | None = None
+    cases: Sequence[Case],
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    hashes: Mapping[str, str] | None = None,
 ) -> Cache:
     """Prepare ``cases`` into ``folder``; those already there, for the same file contents and plan, are kept.
 
     Interrupted anywhere, the same call carries on: a case's folder gets its name when it is whole. Workers are as many
     as fit the memory, ``workers`` at most. Arrays of other plans or files are removed at the end.
+
+    ``hashes`` are known :func:`content_hash` es by case; the files of any other case are read for its own.
 
     Raises:
         CaseError: a case can't be prepared.
@@ -162,7 +168,8 @@ def prepare_cases(
     workers = preparing_workers(cases, plan, workers)
     # Workers share the cores already; a BLAS that starts its own threads in each of them would only get in the way.
     with threadpool_limits(1 if workers > 1 else None, user_api="blas"):
-        keys = in_order(lambda case: _prepared(case, plan, folder), cases, workers, progress)
+        known = hashes or {}
+        keys = in_order(lambda case: _prepared(case, plan, folder, known.get(case.id)), cases, workers, progress)
         found = dict(zip((case.id for case in cases), keys, strict=True))
     write_json(folder / INDEX, {"plan": plan.preparation_key, "cases": found})
     for stale in {entry.name for entry in folder.iterdir() if entry.is_dir()} - set(found.values()):
@@ -189,7 +196,7 @@ def _bytes(case: CaseFingerprint, plan: Plan) -> int:
     own, (i, j, k) = case.nonzero_shape if plan.crop_nonzero else case.shape, plan.axes
     prepared = prod(prepared_shape((own[i], own[j], own[k]), [case.spacing[axis] for axis in plan.axes], plan))
     channels, foreground = len(plan.channels), case.voxels[1:]
-    places = sum(min(voxels * prepared // prod(own), MOST_FOREGROUND) for voxels in foreground)
+    places = sum(min(voxels * prepared // prod(own), MOST_CENTRES) for voxels in foreground)
     sample = min(sum(foreground), SAMPLES_PER_CASE)
     return (4 * channels + 1) * prepared + prod(case.shape) + 12 * places + 4 * channels * sample
 
@@ -200,9 +207,9 @@ def _name(plan: Plan, content: str, spacing: Spacing | None) -> str:
     return hashlib.sha256(f"{plan.preparation_key} {content}{stated}".encode()).hexdigest()[:32]
 
 
-def _prepared(case: Case, plan: Plan, folder: Path) -> str:
-    """The name of a case's folder, once it is there."""
-    key = _name(plan, content_hash(case), case.spacing)
+def _prepared(case: Case, plan: Plan, folder: Path, known: str | None) -> str:
+    """The name of a case's folder, once it is there; ``known`` is its hash, where it is."""
+    key = _name(plan, known or content_hash(case), case.spacing)
     if (folder / key).is_dir():
         return key
     try:
@@ -231,7 +238,7 @@ def _write(case: Case, plan: Plan, folder: Path) -> None:
         return maps[name]
 
     done = prepare_case(case, plan, allocate)
-    places, known = _places(maps["label"], plan.scheme) if "label" in maps else ([], [])
+    places, known = patch_centres(maps["label"], plan.scheme) if "label" in maps else ([], [])
     if places:
         write_atomically(
             folder / "foreground.npy", lambda temporary: np.save(temporary, np.concatenate([*places, *known]))
@@ -255,20 +262,6 @@ def _claim(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _places(label: np.ndarray, scheme: LabelScheme) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Voxels of each class or region; and, where some are ignored, of all that are not."""
-    array = np.asarray(label)
-    ignored = array == scheme.ignored if scheme.ignored is not None else np.zeros(1, bool)
-    known = [_some(~ignored)] if ignored.any() and not ignored.all() else []
-    return [_some(scheme.mask(array, number)) for number in range(len(scheme.names))], known
-
-
-def _some(inside: np.ndarray) -> np.ndarray:
-    flat = np.flatnonzero(inside)
-    flat = flat[:: max(1, -(-len(flat) // MOST_FOREGROUND))]
-    return np.stack(np.unravel_index(flat, inside.shape), axis=1).astype(np.int32)
 
 
 def _rename(unfinished: Path, finished: Path) -> None:

@@ -34,6 +34,7 @@ class CaseScan:
         values: that its label holds.
         fingerprint: of a training case without errors, else None.
         sample: foreground voxels of it, ``[channels, n]``, at even distances.
+        lowest: value of each channel.
     """
 
     case: Case
@@ -43,6 +44,7 @@ class CaseScan:
     values: frozenset[int] = frozenset()
     fingerprint: CaseFingerprint | None = None
     sample: np.ndarray | None = None
+    lowest: tuple[float, ...] = ()
 
 
 @dataclass
@@ -56,6 +58,7 @@ class CaseReading:
     filled: np.ndarray | None = None
     places: np.ndarray | None = None
     samples: list[np.ndarray] = field(default_factory=list)
+    lowest: list[float] = field(default_factory=list)
 
     def run(self) -> CaseScan:
         """Read the case's files."""
@@ -92,7 +95,8 @@ class CaseReading:
             stated=case.spacing,
             header=geometry.spacing if case.spacing else None,
         )
-        return CaseScan(case, tuple(self.problems), geometry, voxels, values, fingerprint, np.stack(self.samples))
+        sample, lowest = np.stack(self.samples), tuple(self.lowest)
+        return CaseScan(case, tuple(self.problems), geometry, voxels, values, fingerprint, sample, lowest)
 
     def _label(self, geometry: Geometry | None) -> tuple[int, ...] | None:
         """Voxels of each part of the labels; None where there is no sound label."""
@@ -152,8 +156,9 @@ class CaseReading:
             return image_findings(stored.astype(np.float32, copy=False))
 
     def _look(self, channels: np.ndarray) -> None:
-        """Note the voxels other than zero and the foreground's values of each channel ``[i, j, k, channels]``."""
+        """Note the voxels other than zero, the lowest and the foreground's values of ``[i, j, k, channels]``."""
         for channel in np.moveaxis(channels, -1, 0):
+            self.lowest.append(float(channel.min()))
             if self.filled is None or self.filled.shape == channel.shape:
                 self.filled = channel != 0 if self.filled is None else self.filled | (channel != 0)
             if self.places is not None and self.places.max(initial=0) < channel.size:

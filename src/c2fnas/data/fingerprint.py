@@ -123,6 +123,11 @@ class Fingerprint(_Frozen):
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """The hash of each case's files, see :func:`content_hash`, by its id."""
+        return {case.id: case.sha256 for case in self.cases}
+
+    @property
     def signatures(self) -> tuple[str, ...]:
         """A hash of each case's size and structures' volumes, by which it is known in whatever file it comes."""
         known = [[sorted(case.shape), sorted(case.voxels[1:])] for case in self.cases]
@@ -135,11 +140,16 @@ class Fingerprint(_Frozen):
         """
         return (
             tuple(case.id for case in self.cases) == tuple(case.id for case in dataset.training)
-            and tuple(channel.name for channel in self.channels) == dataset.channels
+            and self._has(dataset.channels)
             and [each.values for each in self.classes] == [each.values for each in dataset.classes]
             and (self.regions_class_order, self.ignore) == (dataset.regions_class_order, dataset.ignore)
             and all(_unchanged(case, known) for case, known in zip(dataset.training, self.cases, strict=True))
         )
+
+    def _has(self, channels: tuple[str, ...]) -> bool:
+        """True if these are the channels; a series of CT had no name of its own before it was asked for its kind."""
+        names = tuple(channel.name for channel in self.channels)
+        return names in (channels, tuple(name.removesuffix(" (CT)") for name in channels))
 
 
 def alike(spacing: Spacing) -> Spacing:

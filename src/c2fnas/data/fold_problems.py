@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from c2fnas.data.dataset import Case, Dataset, LabelClass
 from c2fnas.data.folds import Split, make_folds
@@ -14,6 +14,7 @@ from c2fnas.text import plural, some
 SHOWN_CLASSES = 5
 PATIENTS = (r"(.+)[-_. ]", r"[^-_. ]+[-_. ](.*[^\d].*)", r"(.+?)(?:[-_. ][^-_. ]+)?$")
 """Parts of an id that may name a patient: all but its last, all but its first, or all but a last that some ids have."""
+RANDOM = "`--folds random` (of `train`: `--divide random`)"
 LARGEST_GROUP = 8
 """Cases of like names that may be one patient's; more are a site's, or a numbering."""
 
@@ -33,8 +34,7 @@ def fold_problems(dataset: Dataset, present: Mapping[str, Iterable[int]], file: 
     """
     if not dataset.training:
         return ()
-    alike = alike_names(dataset.training)
-    names: tuple[Problem, ...] = (replace(alike, file=str(file)),) if alike else ()
+    names = alike_names(dataset.training, file)
     try:
         folds = make_folds(dataset)
     except UserError as error:
@@ -89,10 +89,8 @@ def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass]
             lacking.append(f"no {each.name!r} in {' and '.join(sides)} (in {plural(max(map(sum, held)), 'case')})")
     if not lacking:
         return ()
-    fix = (
-        "Choose other folds (`--folds random` with another `--seed`, fewer with `--fold-count`, a column `fold`), or "
-        "add cases."
-    )
+    others = f"{RANDOM} with another `--seed`, fewer with `--fold-count`, a column `fold`"
+    fix = f"Choose other folds ({others}), or add cases."
     expected = "every class on both sides of every fold"
     return (Problem("", str(file), some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix, "warning"),)
 
@@ -116,7 +114,10 @@ def one_site(splits: Sequence[Split], file: object) -> tuple[Problem, ...]:
     (first, count), *others = sorted(sites.items())
     named = some([f"{first!r} ({count} cases)", *(f"{site!r} ({n})" for site, n in others)], SHOWN_CLASSES, " or ")
     found = f"names that begin with {named}, and all of one kind in the validation of fold {', '.join(alone)}"
-    fix = "If names begin with the site or the scanner, spread these over the folds: `--folds random`, by a `--seed`."
+    fix = (
+        f"If names begin with the site or the scanner, spread these over the folds: {RANDOM}, by a `--seed`; with "
+        "`--group-by` where cases share a patient."
+    )
     return (Problem("", str(file), found, "every kind in the validation of every fold", fix, "warning"),)
 
 
@@ -124,22 +125,35 @@ def _beginning(case: str) -> str:
     return re.split(r"[-_. ]", case, maxsplit=1)[0]
 
 
-def alike_names(cases: Sequence[Case]) -> Problem | None:
+def alike_names(cases: Sequence[Case], file: object, folds: Sequence[Split] | None = None) -> tuple[Problem, ...]:
     """Return a warning where ids come in pairs or so, which differ in one end alone, as a patient's scans do.
 
-    >>> print(alike_names([Case(f"{patient}_{phase}", (), None) for patient in "abc" for phase in ("ED", "ES")]).found)
+    ``file`` is what it names. With ``folds``, only where cases of one such group are on both sides of a fold.
+
+    >>> scans = [Case(f"{patient}_{phase}", (), None) for patient in "abc" for phase in ("ED", "ES")]
+    >>> print(alike_names(scans, "")[0].found)
     6 of 6 cases in groups of like names, such as a_ED, a_ES
-    >>> alike_names([Case(f"liver_{number}", (), None) for number in range(6)])
+    >>> alike_names(scans, "", [Split(("a_ED", "a_ES", "b_ED", "b_ES"), ("c_ED", "c_ES"))])
+    ()
+    >>> alike_names([Case(f"liver_{number}", (), None) for number in range(6)], "")
+    ()
     """
-    if len({case.group for case in cases} | {case.fold for case in cases}) > 1:
-        return None  # the data set says itself what belongs together
+    by_data = {case.group for case in cases} | ({case.fold for case in cases} if folds is None else set())
+    if len(by_data) > 1:
+        return ()  # the data set says itself what belongs together
     found = [(groups, pattern) for pattern in PATIENTS if (groups := _like(cases, pattern))]
     if not found:
-        return None
+        return ()
     groups, pattern = max(found, key=lambda each: len(each[0]))  # patients are many
+    if folds is not None and not any(_is_divided(group, folds) for group in groups):
+        return ()
     text = f"{sum(map(len, groups))} of {len(cases)} cases in groups of like names, such as {', '.join(groups[0])}"
     fix = f"If a group is one patient, keep it in one fold: `--group-by '{pattern}'`, or by a CSV's column `group`."
-    return Problem("", "", text, "cases of different patients", fix, "warning")
+    return (Problem("", str(file), text, "cases of different patients", fix, "warning"),)
+
+
+def _is_divided(group: Sequence[str], folds: Sequence[Split]) -> bool:
+    return any({*group} & {*split.training} and {*group} & {*split.validation} for split in folds)
 
 
 def _like(cases: Sequence[Case], pattern: str) -> list[list[str]]:

@@ -38,7 +38,7 @@ class PatchSampler:
     Volumes come in a new random order every epoch. Of the patches, one in ``1 / foreground_rate`` is centred, as far as
     its volume reaches, on a voxel of a foreground class, drawn evenly among those present in the volume. Where some
     voxels of a volume are ignored, the other patches are centred likewise on a voxel that is not. Where a volume is
-    smaller than the patch it lies anywhere in it, among zeros and background.
+    smaller than the patch it lies anywhere in it, among zeros of the class ``outside``.
 
     Args:
         cases: what to sample from; every one with a label.
@@ -53,6 +53,7 @@ class PatchSampler:
         device: where patches go. Volumes are moved there once if they fit, and patches are made there; otherwise, and
             by default, patches are cut from the files, on the CPU.
         half: keep the images of moved volumes in half precision; patches are float32 in any case.
+        outside: index in labels of what lies beyond a volume.
 
     Raises:
         ValueError: there are no cases, or one without a label.
@@ -72,12 +73,13 @@ class PatchSampler:
         world_size: int = 1,
         device: str | torch.device | None = None,
         half: bool = False,
+        outside: int = 0,
     ) -> None:
         self._cases = tuple(cases)
         if not self._cases or any(case.label is None for case in self._cases):
             raise ValueError("patches need at least one case, and a label for every one")
         self._patch, self._volumes, self._per_volume = patch_size, volumes, patches_per_volume
-        self._seed, self._rate, self._augment = seed, foreground_rate, augmentation
+        self._seed, self._rate, self._augment, self._outside = seed, foreground_rate, augmentation, outside
         self._slots = range(volumes * patches_per_volume)[rank::world_size]
         place = None if device is None else torch.device(device)
         self._resident = _resident(self._cases, place, half)
@@ -103,8 +105,8 @@ class PatchSampler:
         patch = iteration * self._volumes * self._per_volume + slot
         image, label = self._pair(number)
         start = self._start(self._cases[number], label.shape, rng, foreground=_is_nth(patch, self._rate))
-        patch_image, patch_label = (torch.as_tensor(crop(each, start, self._patch)) for each in (image, label))
-        patch_image = patch_image.float()
+        patch_image = torch.as_tensor(crop(image, start, self._patch)).float()
+        patch_label = torch.as_tensor(crop(label, start, self._patch, fill=self._outside))
         return self._augment(patch_image, patch_label, rng) if self._augment else (patch_image, patch_label)
 
     def _pair(self, number: int) -> tuple[Image, Tensor | np.ndarray]:
@@ -137,20 +139,22 @@ class PatchSampler:
 
 
 @overload
-def crop(array: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor: ...
+def crop(array: Tensor, start: Sequence[int], size: Sequence[int], fill: int = 0) -> Tensor: ...
 
 
 @overload
-def crop(array: np.ndarray | NormalisedImage, start: Sequence[int], size: Sequence[int]) -> np.ndarray: ...
+def crop(
+    array: np.ndarray | NormalisedImage, start: Sequence[int], size: Sequence[int], fill: int = 0
+) -> np.ndarray: ...
 
 
-def crop(array: Image, start: Sequence[int], size: Sequence[int]) -> Tensor | np.ndarray:
-    """Return a copy of a box of the last three axes, zero where it lies outside the array."""
+def crop(array: Image, start: Sequence[int], size: Sequence[int], fill: int = 0) -> Tensor | np.ndarray:
+    """Return a copy of a box of the last three axes, ``fill`` where it lies outside the array."""
     low = [max(0, first) for first in start]
     high = [min(length, first + side) for length, first, side in zip(array.shape[-3:], start, size, strict=True)]
     shape, (i0, j0, k0), (i1, j1, k1) = (*array.shape[:-3], *size), low, high
     i, j, k = (slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))
-    result: Any = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
+    result: Any = array.new_full(shape, fill) if isinstance(array, Tensor) else np.full(shape, fill, array.dtype)
     result[..., i, j, k] = array[..., i0:i1, j0:j1, k0:k1]
     return result
 

@@ -25,6 +25,11 @@ believed."""
 
 SHOWN_CLASSES = 5
 
+BELOW_TISSUE = -500.0
+"""Values so low are air or lung in Hounsfield units; those of MR are hardly ever below zero."""
+OTHERWISE_SCALED = ("nonorm", "rescale_to_0_1", "rgb_to_0_1")
+"""Names of channels by which nnU-Net scales in other ways than by their mean and standard deviation."""
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -43,7 +48,7 @@ class Scan:
     def problems(self) -> tuple[Problem, ...]:
         """Every problem: of the manifest, of the classes as a whole, then case by case."""
         cases = [problem for each in (*self.training, *self.test) for problem in each.problems]
-        return (*self.manifest, *self._absent_classes(), *self._lost_spacing(), *cases)
+        return (*self.manifest, *self._absent_classes(), *self._lost_spacing(), *self._unlikely_kinds(), *cases)
 
     @property
     def present(self) -> dict[str, frozenset[int]]:
@@ -120,6 +125,27 @@ class Scan:
                 "`spacing` in a CSV; files stay as they are."
             )
             yield Problem("", str(self.dataset.root), found, "the scanner's spacing", fix, "warning")
+
+    def _unlikely_kinds(self) -> Iterator[Problem]:
+        """Channels that hold Hounsfield units and do not say so, and those that nnU-Net would scale in another way."""
+        read = [each.lowest for each in self.training if each.fingerprint is not None]
+        for index, name in enumerate(self.dataset.channels):
+            if channel_kind(name) == "ct":
+                continue
+            low = [lowest[index] for lowest in read if lowest[index] <= BELOW_TISSUE]
+            if low and 2 * len(low) >= len(read):
+                found = f"the channel {name!r}, down to {min(low):g} in {len(low)} of {len(read)} training images"
+                fix = (
+                    "It looks like Hounsfield units. A channel of CT has CT in its name, such as a CSV's column "
+                    "`image_CT`, or in dataset.json's `channel_names`: its values are then clipped and standardised "
+                    "over all cases. By any other name each image is standardised on its own, like MR."
+                )
+                yield Problem("", str(self.dataset.root), found, "a name that says CT, or values of MR", fix, "warning")
+            elif name.lower() in OTHERWISE_SCALED:
+                fix = "Nothing is lost where intensities have no unit; scale them beforehand if they have one."
+                found = f"the channel {name!r}, by nnU-Net a way to scale it that is not known here"
+                expected = "CT, or a name of any other kind, which is standardised image by image"
+                yield Problem("", str(self.dataset.root), found, expected, fix, "warning")
 
 
 def _is_unlike_1_mm(shape: Size) -> bool:

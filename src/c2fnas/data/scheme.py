@@ -90,6 +90,11 @@ class LabelScheme:
         """The index of ignored voxels, or None."""
         return None if self.ignore is None else len(self.parts) - 1
 
+    @property
+    def outside(self) -> int:
+        """The index of voxels beyond an image: ignored ones where there are such, else background."""
+        return self.ignored or 0
+
     @cached_property
     def members(self) -> np.ndarray:
         """The parts of every class or region, bool ``[classes, parts]``; the ignored part is in none and left out."""

@@ -1,5 +1,6 @@
 """From a fingerprint to a plan: spacing, axes, patch and strides, in the paper's way or fitted to the data."""
 
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any, Literal
@@ -23,6 +24,9 @@ from c2fnas.space.geometry import by
 from c2fnas.text import some
 
 Style = Literal["paper", "planned"]
+
+TASK_NUMBER = re.compile(r"^(task|dataset)\d+[-_ ]")
+"""Before the name of a task in folders of the Decathlon and of nnU-Net."""
 
 LARGEST_PATCH = 96**3
 PLANNED_BATCH = 2
@@ -72,7 +76,7 @@ def make_plan(
 
 
 def _paper_plan(fingerprint: Fingerprint, batch_size: int) -> dict[str, Any]:
-    names = f"{fingerprint.name} {fingerprint.folder}".lower()
+    names = {TASK_NUMBER.sub("", name.lower()) for name in (fingerprint.name, fingerprint.folder)}
     sides: dict[str, Any] = {"patch_size": (96, 96, 96), "stride": (16, 16, 16), "ranking_stride": (48, 48, 48)}
     grid: dict[str, Any] = {"spacing": (1.0, 1.0, 1.0)}
     if "hippocampus" in names:
@@ -117,10 +121,11 @@ def _channels_and_classes(fingerprint: Fingerprint) -> dict[str, Any]:
     return {"channels": tuple(channels), "classes": tuple(classes), **labels}
 
 
-def small_classes(fingerprint: Fingerprint, file: object) -> tuple[Problem, ...]:
-    """Return a warning about the classes that are next to nothing at the spacing which would be planned."""
-    plan = make_plan(fingerprint, style="planned")
-    assert plan.spacing is not None
+def small_classes(fingerprint: Fingerprint, file: object, plan: Plan | None = None) -> tuple[Problem, ...]:
+    """Return a warning about the classes that are next to nothing at a plan's spacing, by default the likely one."""
+    plan = plan or make_plan(fingerprint, style="planned")
+    if plan.spacing is None:
+        return ()
     found, least = [], float("inf")
     for index, each in list(enumerate(fingerprint.classes))[1:]:
         held = [(case.voxels[index], case) for case in fingerprint.cases if case.voxels[index]]

@@ -11,6 +11,7 @@ from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.layouts import Reading, read_dataset
+from c2fnas.data.parallel import Progress
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
 from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
@@ -19,14 +20,14 @@ from c2fnas.files import read_json, sha256, write_json, write_text
 from c2fnas.planning.affordable import affordable_plan, memory_fit
 from c2fnas.planning.configuration import configure
 from c2fnas.planning.patch_size import NothingFits
-from c2fnas.planning.plan import make_plan
+from c2fnas.planning.plan import make_plan, small_classes
 from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request, keep_request
 from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
-from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, leave_out, tell_warnings
+from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
 SHOWN = 5
@@ -66,10 +67,16 @@ def _prepare(run: Run, dataset: Path, request: Request) -> Run:
             run.folder.schedule.unlink(missing_ok=True)  # no stage has begun with its counts
         run.configure(config)
         run.folder.asked.unlink(missing_ok=True)
-        if run.config.plan.style == "paper" and (others := departures(run.config)):
+        if run.config.plan.style == "paper" and (others := _departures(data, run.config)):
             run.reporter.say(f"Warning: not the paper's to the letter: {'; '.join(others)}.")
         write_text(run.folder.budget, yaml.safe_dump(request.base, sort_keys=False))
     return run
+
+
+def _departures(data: Dataset, config: RunConfig) -> list[str]:
+    """What the user, or the data set, has otherwise than the paper."""
+    named = config.folds.by is None and any(case.fold is not None for case in data.training)
+    return [*(["folds are those that the data set names, not sequential"] if named else []), *departures(config)]
 
 
 def prepare_plan(run: Run, dataset: Path, request: Request) -> tuple[Dataset, Plan]:
@@ -121,7 +128,7 @@ def _scan(reading: Reading, place: Path, run: Run) -> Scan:
     """Read every file once and refuse errors, other than in test cases, which no stage reads; the rest is kept."""
     dataset, reporter = reading.dataset, run.reporter
     reporter.start("check", len(dataset.training) + len(dataset.test))
-    found = scan_dataset(dataset, workers=usable_cores(), progress=lambda done, total: reporter.update("check", done))
+    found = scan_dataset(dataset, workers=usable_cores(), progress=_progress(run, "check"))
     problems = (*reading.problems, *found.problems)
     errors, warnings = _of("error", problems), _of("warning", problems)
     reporter.finish("check", f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}")
@@ -178,6 +185,10 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
         save_plan(plan, folder.plan)
     plan = load_plan(folder.plan)
     refuse_unfit(plan, fingerprint, folder.plan)
+    if not made:
+        small = small_classes(fingerprint, folder.plan.name, plan)
+        tell_warnings(small, run.reporter)
+        keep_warnings(folder, folder.plan.name, small)
     if made and request.config is None and config.plan.style == "paper":
         _tell_departures(plan, run)
     return plan
@@ -202,12 +213,23 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
         plan,
         run.folder.cache,
         workers=usable_cores(),
-        progress=lambda done, total: run.reporter.update("prepare cases", done),
+        progress=_progress(run, "prepare cases"),
+        hashes=run.fingerprint.hashes,  # of this very data set, as was seen to
     )
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
     if count and run.folder.choice.exists():
         seconds = (run.time.now() - begun) / count  # a race prepares them for other plans
         write_json(run.folder.choice, {**read_json(run.folder.choice), "case_seconds": seconds})
+
+
+def _progress(run: Run, stage: str) -> Progress:
+    """Tell of the cases that are done; a file ``stop`` ends the stage before the next ones."""
+
+    def tell(done: int, total: int) -> None:
+        run.reporter.update(stage, done)
+        run.refuse_stop()
+
+    return tell
 
 
 def _forecast_disk(plan: Plan, run: Run, ids: Collection[str]) -> int:

@@ -139,11 +139,13 @@ class _Track:
 
         def progress(done: int, total: int) -> None:
             reporter.update(stage, done)
+            self.run.refuse_stop()
             if self.run.time.seconds > until:
                 raise _TooLong
 
         reporter.start(stage, len(cases))
-        prepare_cases(cases, plan, own.folder.cache, workers=usable_cores(), progress=progress)
+        hashes = self.run.fingerprint.hashes
+        prepare_cases(cases, plan, own.folder.cache, workers=usable_cores(), progress=progress, hashes=hashes)
         reporter.finish(stage)
 
     @property

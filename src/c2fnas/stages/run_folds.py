@@ -6,7 +6,7 @@ from typing import Any
 from c2fnas.data.cache import disk_needed
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
-from c2fnas.data.fold_problems import ClassCounts, class_counts, missing_classes, one_site, unmeasurable
+from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, missing_classes, one_site, unmeasurable
 from c2fnas.data.folds import FoldChoice, Split, chosen_groups, make_folds, refuse_undivided
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import Problem
@@ -134,24 +134,25 @@ def _tell_missing(
     counts = class_counts(folds, present, len(dataset.classes))
     name = folder.folds.name
     if folds[0].validation:
-        warnings = (*missing_classes(counts, dataset.classes, name), *one_site(folds, name))
+        alike = alike_names(dataset.training, name, folds)
+        warnings = (*alike, *missing_classes(counts, dataset.classes, name), *one_site(folds, name))
     else:
         warnings = (unmeasurable(dataset, name),)
     tell_warnings(warnings, reporter)
-    _keep_warnings(dataset, folder, warnings, counts)
+    keep_warnings(folder, name, warnings, cases_per_class=_by_class(dataset, counts))
 
 
-def _keep_warnings(
-    dataset: Dataset, folder: RunFolder, warnings: tuple[Problem, ...], counts: tuple[ClassCounts, ...]
-) -> None:
-    """Add the warnings to those of the check, in place of those about earlier folds."""
+def keep_warnings(folder: RunFolder, name: str, warnings: Iterable[Problem], **more: Any) -> None:
+    """Add warnings about the run's file ``name`` to those of the check, in place of earlier ones about it."""
     content = read_json(folder.check) if folder.check.exists() else {"problems": []}
-    others = [problem for problem in content["problems"] if problem["file"] != folder.folds.name]
+    others = [problem for problem in content["problems"] if problem["file"] != name]
+    write_json(folder.check, content | {"problems": others + [warning.to_json() for warning in warnings]} | more)
+
+
+def _by_class(dataset: Dataset, counts: tuple[ClassCounts, ...]) -> list[dict[str, dict[str, int]]]:
+    """Of each fold, the cases that hold each class on either side."""
     names = [each.name for each in dataset.classes]
-    table = [
+    return [
         {side: dict(zip(names, getattr(count, side), strict=True)) for side in ("training", "validation")}
         for count in counts
     ]
-    write_json(
-        folder.check, {"problems": others + [warning.to_json() for warning in warnings], "cases_per_class": table}
-    )

@@ -83,7 +83,8 @@ def read_header(path: Path) -> Header:
         return _annotation_header(path, dataset)
     slices = _series_at(path)
     affine, size = series_affine(slices), (slices[0].columns, slices[0].rows, len(slices))
-    return Header(path, size, slices[0].dtype, affine, tuple(series_findings(slices)))
+    findings = tuple(series_findings(slices))
+    return Header(path, size, slices[0].dtype, affine, findings, modality=slices[0].modality)
 
 
 def read_voxels(header: Header) -> np.ndarray:

@@ -39,6 +39,7 @@ class Slice:
         thickness: millimetres; None where it is not said.
         dtype: of the stored pixels.
         channels: values of a pixel: three of a colour image.
+        modality: such as CT or MR; empty where it is not said.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Slice:
     thickness: float | None
     dtype: np.dtype
     channels: int
+    modality: str = ""
 
     @property
     def normal(self) -> np.ndarray:
@@ -112,6 +114,7 @@ def slices_of(dataset: "Dataset", path: Path) -> Iterator[Slice]:
             float(thickness) if thickness else None,
             np.dtype(f"{'i' if dataset.get('PixelRepresentation') else 'u'}{max(1, dataset.BitsAllocated // 8)}"),
             int(dataset.get("SamplesPerPixel", 1)),
+            str(dataset.get("Modality") or ""),
         )
 
 

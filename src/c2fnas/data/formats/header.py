@@ -41,7 +41,7 @@ class Header:
 
     ``shape`` holds the spatial axes (i, j, k), then the channels where the file has any. ``affine`` maps voxel indices
     to millimetres (right, anterior, superior). ``findings`` are the format's own. ``scaling``, slope and intercept, is
-    there where the file holds integers that stand for other values.
+    there where the file holds integers that stand for other values. ``modality`` is DICOM's, such as CT; else empty.
     """
 
     path: Path
@@ -50,6 +50,7 @@ class Header:
     affine: np.ndarray
     findings: tuple[Finding, ...] = ()
     scaling: tuple[float, float] | None = None
+    modality: str = ""
 
     @property
     def voxels(self) -> int:

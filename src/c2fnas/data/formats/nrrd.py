@@ -94,7 +94,7 @@ def need(package: str, path: Path) -> Any:
         return import_module(package)
     except ImportError as error:
         raise UserError(
-            f"{path}: {path.suffix} files need the package {package}. Install it with `pip install c2fnas[formats]`."
+            f"{path}: {path.suffix} files need the package {package}. Install it with `pip install 'c2fnas[formats]'`."
         ) from error
 
 

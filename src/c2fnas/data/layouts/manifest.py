@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -286,11 +287,12 @@ class Draft:
 
 
 def _numbered_channels(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Names of the channels of the first readable image; those of DICOM's CT say so, since they are scaled by it."""
     for case in cases:
         try:
             headers = [read_header(path) for path in case.images]
         except CaseError:
             continue
-        count = sum(header.shape[3] if len(header.shape) > 3 else 1 for header in headers)
-        return tuple(f"channel {index}" for index in range(count))
+        kinds = [header.modality for header in headers for _ in range(prod(header.shape[3:]))]
+        return tuple(f"channel {index}{' (CT)' if kind == 'CT' else ''}" for index, kind in enumerate(kinds))
     return ("channel 0",)
