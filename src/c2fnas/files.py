@@ -1,5 +1,6 @@
 """Files that are whole or absent: written to a temporary path, flushed, renamed."""
 
+import glob
 import hashlib
 import json
 import os
@@ -94,6 +95,13 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(folder: Path) -> None:
+    """Give a folder its name back that stood aside for a new one in :func:`new_folder`, which was killed then."""
+    aside = folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}-old")
+    if not folder.exists() and (found := sorted(aside, key=lambda path: path.stat().st_mtime)):
+        found[-1].rename(folder)
 
 
 def write_text(path: Path, text: str) -> None:

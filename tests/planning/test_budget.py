@@ -112,6 +112,18 @@ def test_a_budget_is_a_time(budget: str, hours: float) -> None:
     assert preset(budget).hours == pytest.approx(hours, rel=1e-6)
 
 
+@pytest.mark.parametrize(("augmentation", "mirror"), [("none", False), ("unmirrored", False), ("strong", True)])
+def test_views_are_not_mirrored_where_flips_were_not_trained(augmentation: str, mirror: bool) -> None:
+    part = {"name": "modern", "iterations": 6000}
+    assert resolve("deployment", 6000).mirror
+    asked = complete_recipe(part | {"augmentation": augmentation}, "deployment", PLAN, "fp32")
+    assert (asked.augmentation, asked.mirror) == (augmentation, mirror)
+    stated = complete_recipe(part | {"augmentation": augmentation, "mirror": True}, "deployment", PLAN, "fp32")
+    assert stated.mirror
+    drafted = draft(requested("day", {"deployment.recipe.augmentation": augmentation}), "day")
+    assert not drafted.deployment.recipe.mirror or mirror
+
+
 def test_the_modern_recipe_takes_batch_and_foreground_from_the_plan() -> None:
     recipe = complete_recipe({"name": "modern", "iterations": 6000}, "coarse", PLAN, "bf16")
     assert (recipe.batch_size, recipe.foreground_rate, recipe.precision) == (4, 0.5, "bf16")
@@ -335,6 +347,9 @@ def test_departures_from_the_paper_are_those_asked_for() -> None:
     assert departures(draft(requested("paper", asked), "paper")) == [
         "coarse.recipe.precision is bf16, not fp32",
         "deployment.recipe.momentum is 0.8, not 0.9",
+    ]
+    assert departures(draft(requested("paper", {"folds.by": "random"}), "paper")) == [
+        "folds.by is random, not sequential"
     ]
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from c2fnas.bench.table import TopologyTable
 from c2fnas.planning.default import BEST, default_operations, default_topology
+from c2fnas.runs.config import CoarseLimits
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
@@ -13,7 +14,8 @@ PAPER = Architecture.named("c2fnas-panc")
 
 def run(*cases: str, space: SearchSpace = SearchSpace()) -> SimpleNamespace:
     """A run on cases of these signatures."""
-    return SimpleNamespace(config=SimpleNamespace(space=space), fingerprint=SimpleNamespace(signatures=cases))
+    config = SimpleNamespace(space=space, coarse=SimpleNamespace(limits=CoarseLimits()))
+    return SimpleNamespace(config=config, fingerprint=SimpleNamespace(signatures=cases))
 
 
 def test_it_is_the_tables_but_on_the_tables_own_data() -> None:

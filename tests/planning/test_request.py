@@ -157,7 +157,6 @@ def test_before_a_stage_begins_a_run_is_made_again_from_all_that_was_asked_for(k
         (["final"], "deployment.folds=[0, 2]"),
         (["final"], "deployment.validate_every=1"),
         (["ranking", "verdict"], "coarse.evaluations=9"),
-        (["supernet"], "coarse.limits.macs=1000000"),
         (["supernet"], "coarse.early_stopping.factor=3"),
         (["supernet"], "verdict=false"),
     ],

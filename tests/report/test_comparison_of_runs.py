@@ -147,7 +147,7 @@ def test_answers_of_several_pairs_are_corrected_together() -> None:
             fold: summarise([CaseScores(f"{fold}-{case}", {"organ": dice + value}) for case, value in enumerate(row)])
             for fold, row in enumerate(noise[number])
         }
-        config = SimpleNamespace(fingerprint_sha256="f")
+        config = SimpleNamespace(fingerprint_sha256="f", margin=0.01)
         summary = SimpleNamespace(config=config, data=None, groups={}, evaluations=folds)
         return ComparedRun("abc"[number], summary, dice_interval(folds, {}), None)  # type: ignore[arg-type]
 

@@ -137,6 +137,15 @@ def test_views_that_a_time_was_too_short_for_are_repeated_with_the_length_alone(
     assert begun_with(known, folder.root, None, {"deployment.recipe.iterations": 9, mirror: True})[1][mirror] is True
 
 
+def test_views_that_a_length_would_not_have_are_repeated(tmp_path: Path) -> None:
+    """As a run of before has them, or one that asked for them."""
+    folder = finished_run(tmp_path / "run")
+    config = RunConfig.load(folder.config)
+    recipe = config.deployment.recipe.model_copy(update={"augmentation": "none", "mirror": True})
+    with_values(config, {"deployment.recipe": recipe}).save(folder.config)
+    assert Repetition.of(folder).overrides["deployment.recipe.mirror"] is True
+
+
 def test_other_data_and_other_plans_are_refused(tmp_path: Path) -> None:
     known = Repetition.of(planned_run(tmp_path / "run"))
     with pytest.raises(UserError, match="its folds have the case phantom_002, which this data set has not"):

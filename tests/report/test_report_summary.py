@@ -15,7 +15,9 @@ from report_runs import COARSE, SPACE, begun_run, evaluation, finished_run, plan
 from c2fnas.files import append_json_line, write_json
 from c2fnas.report import text, write_report
 from c2fnas.report.coarse import cluster_shares
+from c2fnas.report.figures.sections import SECTIONS
 from c2fnas.report.fine import operation_effects
+from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tasks, warning
 from c2fnas.runs.config import DeploymentConfig, RunConfig
@@ -36,6 +38,15 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     assert [each.name for each in run.stages] == ["coarse", "super-network", "ranking", "deployment"]
     assert not any(each.finished for each in run.stages)
     assert run.changed.tzinfo is UTC
+
+
+def test_the_hardware_is_that_of_the_jobs(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    assert read_report(tmp_path).hardware == ()  # of jobs of before
+    write_result(folder.supernet, {}, seconds=5.0, hardware="a GPU")
+    write_result(folder.final_fold(0), {"dice": 0.6, "per_class": {}}, seconds=5.0, hardware="a processor, 8 GiB")
+    assert read_report(tmp_path).hardware == ("a GPU", "a processor, 8 GiB")
+    assert "a GPU; a processor, 8 GiB" in render_page(read_report(tmp_path), dict.fromkeys(SECTIONS, ()))
 
 
 def test_a_search_under_way(tmp_path: Path) -> None:

@@ -33,9 +33,10 @@ def expected(stage: str) -> set[str]:
     of = {section: {name for name in FIELDS if name.split(".")[0] == section} for section in ("coarse", "fine")}
     deployment = {name for name in FIELDS if name.split(".")[0] == "deployment"} - FREE
     trained = {name for name in of["fine"] if name.startswith("fine.recipe")} | {"fine.sampling"}
+    found = {"coarse.evaluations"} | {name for name in of["coarse"] if name.startswith("coarse.limits")}
     own = {
         "coarse": of["coarse"] | {"verdict"},
-        "super-network": trained | {"coarse.evaluations"},
+        "super-network": trained | found,
         "ranking": of["fine"] - trained,
         "final": of["coarse"] | {"verdict"} | deployment,
     } | dict.fromkeys(("verification", "scale", "ablation", "verdict"), deployment)
@@ -106,7 +107,7 @@ def test_what_is_not_a_field_is_frozen_with_all(tmp_path: Path) -> None:
         ("deployment.recipe.iterations", "verdict", "or choose another run folder."),
         ("deployment.recipe.iterations", "final", "or choose another run folder, or train on with --extend."),
         ("plan.yaml", "table", "another plan.yaml: its table stage has begun with it"),
-        ("folds", "ranking", "another --folds, --fold-count and --group-by: its ranking stage"),
+        ("folds", "ranking", "another --folds (of train: --divide), --fold-count and --group-by: its ranking stage"),
     ],
 )
 def test_a_refusal_names_the_option_both_values_and_the_stage(

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from report_runs import write_result, write_training
 from timed_runs import PREPARATION, TIMED, Clock, Sayings, Worker, started
 
 from c2fnas.data.cache import Cache
@@ -243,6 +244,28 @@ def test_a_run_that_moves_to_a_slower_machine_ends_with_its_budget(
     through(dataset, folder, clock, 10.0)
     assert before < 0.95 * 3600
     assert clock.now - 1000 <= 1.15 * 3600
+
+
+def test_steps_that_were_cut_short_or_made_elsewhere_tell_no_pace(
+    dataset: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first iterations take many times as long; what was measured elsewhere keeps its cost."""
+    run = prepared(dataset, tmp_path / "run", clock, "hour")
+    run_timings.timings_for(run)
+    design, folder = middle_network(run.config.space, run.width), run.folder.measured
+    spec = TrainingSpec(design, run.config.deployment.recipe.with_iterations(200))
+    write_json(folder / "job.json", {"payload": training_job(run, "steps", folder, spec).payload})
+    for until, told in ((10, False), (40, False), (50, True)):
+        write_training(folder, pace=2.0, until=until)
+        assert run_timings.paced(run, design) == told
+    write_training(folder, pace=2.0, until=10)
+    write_result(folder, {}, seconds=20.0)
+    assert run_timings.paced(run, design), "to the end that was asked for"
+    monkeypatch.setattr(run_timings, "hardware_name", lambda device: "other")
+    monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED)
+    run_timings.timings_for(run)
+    assert not run_timings.paced(run, design)
+    assert [place.name for place in run.folder.race.iterdir()] == ["measured-0"]
 
 
 def test_steps_are_timed_again_for_another_number_of_threads_or_precision(

@@ -15,6 +15,7 @@ from fine_run import Listener, inline, phantoms
 
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
+from c2fnas.planning.default import default_topology
 from c2fnas.planning.feasible import candidate_cost
 from c2fnas.runs.config import CoarseLimits, EarlyStopping
 from c2fnas.runs.ledger import Ledger
@@ -145,6 +146,21 @@ def test_a_limit_below_all_says_what_the_least_is(
     with pytest.raises(UserError, match=refusal):
         search(configured(limits=CoarseLimits(**limit)), oracle)
     assert not oracle.jobs
+
+
+def test_limits_hold_for_the_topology_that_is_not_searched(configured: Callable[..., Run], prepared: Run) -> None:
+    wanted, _ = default_topology(prepared)
+    costs = {each: candidate_cost(prepared, each)["macs"] for each in prepared.config.space.topologies()}
+    limit = costs[wanted] - 1
+    run, listener = configured(evaluations=0, limits=CoarseLimits(macs=limit)), Listener()
+    found = search(run, Oracle(quality), listener)
+    assert costs[found] == max(cost for cost in costs.values() if cost <= limit)
+    assert any("beyond the run's limits" in said for said in listener.said)
+
+
+def test_a_limit_below_all_is_refused_where_nothing_is_searched(configured: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="No topology is within --max-macs 1000: the least that one takes is"):
+        search(configured(evaluations=0, limits=CoarseLimits(macs=1000)), Oracle(quality))
 
 
 def test_a_limit_that_leaves_few_topologies_ends_with_these(configured: Callable[..., Run], prepared: Run) -> None:

@@ -14,6 +14,7 @@ from c2fnas.evaluation import path_ranking
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.execution import InlineExecutor
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
+from c2fnas.files import write_json
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
@@ -185,6 +186,31 @@ def test_the_best_is_picked_and_limits_are_remembered(finished: Run, tmp_path: P
         search(run, limits=Limits(max_macs=1))
     assert search(run) == found  # what nothing meets is not kept
     assert search(run, limits=Limits()) == best.architecture
+
+
+def test_once_networks_of_it_train_the_choice_stands(finished: Run, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path)
+    found, *others = sorted((each for each in candidates(run) if each.cases == 3), key=lambda each: each.macs)
+    write_json(run.folder.final / "architecture.json", found.architecture.to_json())
+    (run.folder.final / "fold-0").mkdir(parents=True)
+    assert max(others, key=lambda each: each.dice or 0).dice > found.dice  # it would choose another one now
+    assert search(run) == found.architecture
+    with pytest.raises(UserError, match="its choice stands"):
+        search(run, limits=Limits())
+    assert search(run, limits=Limits(max_macs=found.macs)) == found.architecture
+    assert search(run) == found.architecture
+
+
+def test_a_search_after_networks_of_default_operations_is_refused_before_it_trains(
+    finished: Run, tmp_path: Path
+) -> None:
+    run = copy_of(finished, tmp_path)
+    shutil.rmtree(run.folder.fine)
+    write_json(run.folder.fine_architecture, candidates(finished)[0].architecture.to_json())
+    (run.folder.final / "fold-0").mkdir(parents=True)
+    with pytest.raises(UserError, match="operations that were not searched"):
+        search(Run.open(run.folder.root))
+    assert not run.folder.supernet.exists()
 
 
 def test_a_finished_stage_is_not_run_again(finished: Run) -> None:
@@ -393,18 +419,34 @@ def test_a_job_that_fails_costs_its_candidates(finished: Run, tmp_path: Path, mo
     whole, listener = ranking.score_by_case, Listener()
     first = sorted(random_paths(run.config.space, 32, seed=0))[:16]
 
-    def fails_once(supernet, cases, paths, window, **options):
+    def fails(supernet, cases, paths, window, **options):
         if list(paths) == first:
             raise ValueError("a disk has gone")
         return whole(supernet, cases, paths, window, **options)
 
-    monkeypatch.setattr(ranking, "score_by_case", fails_once)
+    monkeypatch.setattr(ranking, "score_by_case", fails)
     search(run, listener)
     assert any("16 candidates could not be ranked" in text and "a disk has gone" in text for text in listener.said)
     failed = [each.architecture.operations for each in candidates(run) if each.dice is None]
     assert sorted(failed) == first
     assert len(candidates(run)) == 32
     assert all("a disk has gone" in (each.reason or "") for each in candidates(run) if each.dice is None)
+
+
+def test_a_job_that_fails_is_tried_once_more(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = configured(unranked(copy_of(finished, tmp_path)), devices=("cpu", "cpu"), candidates=32, audit=0)
+    whole, listener, failures = ranking.score_by_case, Listener(), iter([True])
+
+    def fails_once(supernet, cases, paths, window, **options):
+        if next(failures, False):
+            raise ValueError("a device was lost for a moment")
+        return whole(supernet, cases, paths, window, **options)
+
+    monkeypatch.setattr(ranking, "score_by_case", fails_once)
+    search(run, listener)
+    assert any("16 candidates could not be ranked, and are ranked once more" in text for text in listener.said)
+    assert len(candidates(run)) == 32
+    assert all(each.dice is not None for each in candidates(run))
 
 
 def test_without_foreground_in_validation_there_is_no_ranking(finished: Run, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.folder import PACKAGE
 from c2fnas.runs.run import Run
+from c2fnas.runs.scored_cases import SCORES, ScoredCases
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training, training_jobs
 from c2fnas.stages.deployment import evaluation_in
@@ -379,6 +380,7 @@ KILLS: list[tuple[Any, str, int]] = [
     *((training, "train", number) for number in (1, 2)),
     *((training, "save_package", number) for number in (1, 2)),
     (training, "evaluate_network", 1),
+    (ScoredCases, "add", 1),
     (training, "write_json", 1),
     (training_jobs, "forget_checkpoints", 1),
 ]
@@ -424,6 +426,36 @@ def test_killed_anywhere_it_carries_on_to_the_same_bits(
     assert model_sums(folder) == model_sums(straight[1])
     (repeated,) = call()
     assert repeated.value == outcome.value
+
+
+def test_a_scoring_that_was_cut_short_goes_on_with_the_next_case(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, keep, kept = training_job(run, "one", folder, SPEC), training.keep_prediction, list[str]()
+
+    def dies(folder: Path, case: Any, labels: Any) -> None:
+        if len(kept) == 1:
+            raise KeyboardInterrupt
+        kept.append(case.id)
+        keep(folder, case, labels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "keep_prediction", dies)
+        with pytest.raises(KeyboardInterrupt), inline() as executor:
+            run_all(run.using(executor), "one", [job])
+    monkeypatch.setattr(training, "keep_prediction", lambda folder, case, labels: kept.append(case.id))
+    with inline() as executor:
+        (outcome,) = run_all(run.using(executor), "one", [job])
+    assert sorted(kept) == sorted(run.split(-1).validation)
+    assert not (folder / SCORES).exists()
+    assert outcome.value is not None
+    other = run.build(SMALL)
+    scored = ScoredCases(folder, SPEC.to_json(), other)
+    scored.add(evaluation_in(folder).cases[0])  # type: ignore[union-attr]
+    assert len(ScoredCases(folder, SPEC.to_json(), other).known) == 1
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert not ScoredCases(folder, SPEC.to_json(), other).known  # of other weights
 
 
 @pytest.mark.exact

@@ -15,6 +15,8 @@ from c2fnas.networks.count import count_network
 from c2fnas.planning.feasible import candidate_cost
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
+from c2fnas.space.architecture import Architecture
+from c2fnas.studies import references
 from c2fnas.studies.references import FINEST, UNET, random_architecture, unet_of_equal
 
 
@@ -71,6 +73,13 @@ def test_levels_are_those_of_nnunets_plans(patch, spacing, kernels: str, strides
     levels = planned_levels(patch, spacing)
     assert " ".join("".join(map(str, kernel)) for kernel, _ in levels) == kernels
     assert " ".join("".join(map(str, stride)) for _, stride in levels) == strides
+
+
+def test_a_patch_that_nnunets_rules_halve_along_no_axis_costs_the_row_alone(run: Run) -> None:
+    flat = run.varied(plan=run.plan.model_copy(update={"patch_size": (96, 96, 8), "spacing": (2.0, 2.0, 1.0)}))
+    assert len(planned_levels((96, 96, 8), (2.0, 2.0, 1.0))) == 1
+    found = references._planned(flat, Architecture.uniform(run.config.space.topologies()[0], width=run.width))
+    assert (found.design, "halve no axis of a patch of 96×96×8" in found.note) == (None, True)
 
 
 def test_planned_networks_are_built_counted_and_read_back() -> None:

@@ -15,7 +15,7 @@ from c2fnas.files import read_json, write_json
 from c2fnas.runs.run import Run
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.stages import training
-from c2fnas.studies.tabulate import TableConfig, tabulate
+from c2fnas.studies.tabulate import TableConfig, _name, tabulate
 from c2fnas.training.recipe import paper_recipe
 
 SMALL = TableConfig(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
@@ -48,7 +48,10 @@ def _value(job: Job) -> dict | None:
 
 
 def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_path: Path) -> None:
-    table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=2)
+    table, plan = (
+        tmp_path / "table.csv",
+        sorted(planned_trainings(SearchSpace(), per_cluster=2), key=lambda each: each[1]),
+    )
     first, second, third = Answers(), Answers(), Answers()
     tabulate(run.using(first), table, plan[:5], SMALL)
     rows = tabulate(run.using(second), table, plan, SMALL)
@@ -62,6 +65,26 @@ def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_p
     assert rows[0].rungs == {1: 0.1, 2: 0.2}
     assert rows[0].per_class == {"organ": 0.5}
     assert TopologyTable.load(table).knows(run.fingerprint.signatures)
+
+
+class Gone(Answers):
+    """A device that fails every job from the second on."""
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        answer = super().wait(timeout)
+        assert answer is not None
+        return answer if len(self.asked) == 1 else Outcome(answer.job_id, None, "CUDA error", "failed", 0.1, "cuda:0")
+
+
+def test_a_device_that_is_gone_leaves_no_rows(run: Run, tmp_path: Path) -> None:
+    table, gone, back = tmp_path / "table.csv", Gone(), Answers()
+    plan = [each for each in planned_trainings(SearchSpace(), per_cluster=2) if each[2] == 0]
+    with pytest.raises(UserError, match=r"the last 10 trainings failed .* CUDA error Fix the cause"):
+        tabulate(run.using(gone), table, plan, SMALL)
+    assert (len(gone.asked), len(read_table(table))) == (11, 1)
+    rows = tabulate(run.using(back), table, plan, SMALL)
+    assert {row.dice for row in rows} == {0.5}
+    assert set(back.asked) == set(map(_name, plan)) - {gone.asked[0]}
 
 
 def test_another_setting_or_data_set_is_refused(run: Run, tmp_path: Path) -> None:

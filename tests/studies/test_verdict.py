@@ -246,7 +246,7 @@ def of_two_folds(
 TWO_FOLDS = {0: {"a": 0.9, "b": 0.5}, 1: {"a": 0.5, "c": 0.6}}
 
 
-def test_cases_of_two_folds_are_paired_within_each_and_groups_are_drawn(
+def test_folds_that_share_a_case_are_no_two_trainings(
     judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All networks are alike, and the case that validates two folds has another Dice in each."""
@@ -255,7 +255,7 @@ def test_cases_of_two_folds_are_paired_within_each_and_groups_are_drawn(
     for reference in found.references:
         assert reference.comparison is not None
         mean = reference.comparison
-        assert (mean.mean, mean.interval, mean.groups, mean.trainings, mean.over) == (0, (0, 0), 2, (2, 2), "folds")
+        assert (mean.mean, mean.interval, mean.groups, mean.trainings, mean.over) == (0, None, 2, (1, 1), "seeds")
         assert "2 cases or groups can't tell" in reference.sentence(found.searched)
         assert reference.networks is None
     assert found.cases == 4

@@ -161,8 +161,10 @@ class Run(RunView):
             amend(run, overrides)
             found = fine_stage(run, limits=limits, topology=wanted)
             count, iterations = verify, verify_iterations
-            verified = None if count is None else verify_ranking(run, count=count, iterations=iterations)
-            return ranking(run, found, verified)
+            if count is None:
+                return ranking(run, found, None)
+            with run.time.stopped():
+                return ranking(run, found, verify_ranking(run, count=count, iterations=iterations))
 
     def scale(
         self,

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from c2fnas.devices import hardware_name
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.job import Job, Kind, Outcome
 from c2fnas.files import write_text
@@ -25,7 +26,8 @@ Target = Callable[[dict[str, Any], Path, str], dict[str, Any]]
 class Report:
     """The end of one try, as written to ``result.json``.
 
-    ``processes`` is how many did it together, each on a device of its own; ``seconds`` are by the clock.
+    ``processes`` is how many did it together, each on a device of its own; ``seconds`` are by the clock; ``hardware``
+    names the processor or GPU.
     """
 
     kind: Kind | Literal["interrupted", "user_error"]
@@ -33,6 +35,7 @@ class Report:
     failure: str | None
     seconds: float
     processes: int = 1
+    hardware: str = ""
 
     def outcome(self, job: Job, device: str, seconds: float | None = None) -> Outcome:
         """Return the outcome of ``job``.
@@ -63,7 +66,7 @@ def make_call(job: Job, payload: dict[str, Any], device: str, processes: int = 1
         report = Report("done", _through_json(value), None, time.monotonic() - start)
     except (Exception, SystemExit) as error:
         report = _report_of(error, job, time.monotonic() - start)
-    report = replace(report, processes=processes)
+    report = replace(report, processes=processes, hardware=hardware_name(device))
     write_report(job, report)
     return report
 

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from c2fnas.execution.call import STOP, Report, read_report
@@ -50,7 +51,8 @@ class WorkerProcess:
     def ask_to_stop(self) -> None:
         """Leave a stop file for loops that look for one, and end the pipe for all others."""
         if not self.ended and self._process.stdin is not None:
-            (self.current.job.folder / STOP).touch()
+            with suppress(OSError):  # a full disk: its input ends all the same
+                (self.current.job.folder / STOP).touch()
             self._process.stdin.close()
 
     def end(self) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
-from c2fnas.files import new_folder, read_json, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, restore_folder, sha256, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.quality import Seen
@@ -122,7 +122,8 @@ def save_package(
     Raises:
         UserError: the disk is full or the folder can't be written; a package that was there is intact.
     """
-    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}"):
+    restore_folder(folder)
+    for left_over in folder.parent.glob(f".[0-9]*-{glob.escape(folder.name)}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     with new_folder(folder, replace=True) as unfinished:
         write_json(unfinished / design_file(design), design.to_json())
@@ -139,6 +140,7 @@ def store_keep_largest(folder: Path, classes: Sequence[str], remark: str) -> Non
     Raises:
         UserError: it is no package, or can't be written; the one that was there is intact.
     """
+    restore_folder(folder)
     plan = read_plan(folder / PLAN)
     if plan.keep_largest == tuple(classes):
         return

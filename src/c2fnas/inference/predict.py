@@ -10,7 +10,7 @@ from typing import Any
 from c2fnas.data.dataset import Case
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
-from c2fnas.errors import UserError
+from c2fnas.errors import Interrupted, UserError
 from c2fnas.inference.prediction_folder import PredictionFolder
 from c2fnas.inference.predictor import Image, Predictor, Prepared
 from c2fnas.inference.quality import foresee, grids_of
@@ -112,7 +112,7 @@ class _Work:
             )
             for sink in sinks:
                 self._write(*under_way.popleft(), sink)
-        except (UserError, KeyboardInterrupt):
+        except (UserError, Interrupted, KeyboardInterrupt):
             raise  # concerns every case: a full disk, no room for a single window
         except Exception as error:
             if not under_way:

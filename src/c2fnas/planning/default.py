@@ -1,6 +1,9 @@
 """The architecture of a run that has no time to search one: by the shipped table of topologies, or the paper's."""
 
+from collections.abc import Sequence
+
 from c2fnas.bench.table import TopologyTable
+from c2fnas.planning.feasible import feasible_topologies, is_within_limits
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation, OperationPath
@@ -17,14 +20,33 @@ def default_topology(run: Run) -> tuple[Topology, str]:
 
     :data:`BEST`; the paper's where Hippocampus' table was made on the run's own data, by which nothing may be chosen
     twice; the middle of the space where that is another one. The heart's table, which came later and by which a search
-    begins too, has no part in it: what recorded runs have trained by default stays.
+    begins too, has no part in it: what recorded runs have trained by default stays. Where the run has limits that this
+    one is beyond, the one within them whose multiply-accumulates are nearest to its.
+
+    Raises:
+        UserError: no topology is within the run's limits.
     """
-    paper, possible = Architecture.named(PAPER).topology, run.config.space.topologies()
+    possible = run.config.space.topologies()
+    wanted, source = _without_limits(run, possible)
+    if is_within_limits(run, wanted):
+        return wanted, source
+    macs = {topology: _macs(run, topology) for topology in (wanted, *feasible_topologies(run, possible))}
+    others = [topology for topology in macs if topology != wanted]
+    nearest = min(others, key=lambda topology: abs(macs[topology] - macs[wanted]))
+    return nearest, f"the nearest in multiply-accumulates to {source}, which is beyond the run's limits"
+
+
+def _without_limits(run: Run, possible: Sequence[Topology]) -> tuple[Topology, str]:
+    paper = Architecture.named(PAPER).topology
     if BEST in possible and not TopologyTable.shipped().knows(run.fingerprint.signatures):
         return BEST, "one of the best by Hippocampus' shipped table of topologies"
     if paper in possible:
         return paper, "the paper's (C2FNAS-Panc), since Hippocampus' shipped table was made on these data"
     return possible[len(possible) // 2], "the middle one of this space, which is not the paper's"
+
+
+def _macs(run: Run, topology: Topology) -> int:
+    return run.cost(Architecture.uniform(topology, width=run.width)).macs
 
 
 def default_operations(topology: Topology) -> OperationPath:

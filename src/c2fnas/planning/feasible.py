@@ -30,6 +30,22 @@ def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
     return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory.of(patches)}
 
 
+def feasible_topologies(run: Run, topologies: Iterable[Topology]) -> tuple[Topology, ...]:
+    """Return the topologies within the run's limits, in their order.
+
+    Raises:
+        UserError: none is; the message says what the least would be.
+    """
+    topologies, limits = tuple(topologies), run.config.coarse.limits
+    if limits == CoarseLimits():
+        return topologies
+    costs = {topology: candidate_cost(run, topology) for topology in topologies}
+    admitted = tuple(topology for topology, cost in costs.items() if _within(cost, limits))
+    if not admitted:
+        raise UserError(_refusal(run, limits, costs.values()))
+    return admitted
+
+
 def feasible_clusters(run: Run, clusters: Iterable[TopologyCluster]) -> tuple[TopologyCluster, ...]:
     """Return the clusters with none but topologies within the run's limits.
 
@@ -37,14 +53,8 @@ def feasible_clusters(run: Run, clusters: Iterable[TopologyCluster]) -> tuple[To
         UserError: no topology is; the message says what the least would be.
     """
     clusters = tuple(clusters)
-    limits = run.config.coarse.limits
-    if limits == CoarseLimits():
-        return clusters
-    costs = {topology: candidate_cost(run, topology) for cluster in clusters for topology in cluster.topologies}
-    admitted = {topology for topology, cost in costs.items() if _within(cost, limits)}
-    if not admitted:
-        raise UserError(_refusal(run, limits, costs.values()))
-    return restrict_clusters(clusters, admitted)
+    admitted = feasible_topologies(run, (topology for each in clusters for topology in each.topologies))
+    return restrict_clusters(clusters, {*admitted})
 
 
 def is_within_limits(run: Run, topology: Topology) -> bool:

@@ -17,7 +17,7 @@ from c2fnas.errors import UserError
 from c2fnas.faults import Fault, faults, faults_in_a_line, shown
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
-from c2fnas.training.recipe import RESULT_FREE, PaperStage, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import FLIPPING, RESULT_FREE, PaperStage, Recipe, modern_recipe, paper_recipe
 
 if TYPE_CHECKING:
     from c2fnas.data.plan import Plan  # which imports torch, and a wrong --budget is to be refused at once
@@ -148,7 +148,7 @@ def draft(part: Mapping[str, Any], budget: str) -> RunConfig:
     for name, stage in STAGES.items():
         recipe = (whole.get(name) or {}).get("recipe") if isinstance(whole.get(name), Mapping) else None
         if isinstance(recipe, Mapping) and recipe.get("name") in ("paper", "modern"):
-            whole[name] = {**whole[name], "recipe": _base(recipe, stage).model_dump() | dict(recipe)}
+            whole[name] = {**whole[name], "recipe": _with_own(_base(recipe, stage), recipe)}
     return RunConfig.model_validate(whole)
 
 
@@ -168,7 +168,7 @@ def complete_recipe(
     }
     own = ({} if part["name"] == "paper" else planned) | dict(part)
     patches = own.get("volumes", 0) * own.get("patches_per_volume", 0)
-    return Recipe.model_validate(_base(part, stage, patches, training_cases or inf).model_dump() | own)
+    return Recipe.model_validate(_with_own(_base(part, stage, patches, training_cases or inf), own))
 
 
 def departures(config: RunConfig) -> list[str]:
@@ -177,12 +177,19 @@ def departures(config: RunConfig) -> list[str]:
     >>> departures(draft(requested("paper", {"fine.recipe.precision": "bf16"}), "paper"))
     ['fine.recipe.precision is bf16, not fp32']
     """
-    found = []
+    by = config.folds.by
+    found = [] if by in (None, "sequential") else [f"folds.by is {by}, not sequential"]
     for section, stage in STAGES.items():
         own, paper = (each.model_dump() for each in (getattr(config, section).recipe, paper_recipe(stage)))
         changed = [name for name in paper if name not in RESULT_FREE and own[name] != paper[name]]
         found += [f"{section}.recipe.{name} is {own[name]}, not {paper[name]}" for name in changed]
     return found
+
+
+def _with_own(base: Recipe, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a named recipe with others in their place; no mirrored views of what will have seen no flips."""
+    found = base.model_dump() | dict(own)
+    return found if "mirror" in own else found | {"mirror": base.mirror and found["augmentation"] in FLIPPING}
 
 
 def _base(part: Mapping[str, Any], stage: PaperStage, patches: int = 0, cases: float = inf) -> Recipe:

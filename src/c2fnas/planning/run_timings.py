@@ -19,6 +19,9 @@ from c2fnas.runs.run import Run
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
+TELLING = 50
+"""Iterations of a training under way that tell its pace: the first ones take many times as long."""
+
 
 def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None) -> Timings:
     """Return the seconds of steps and windows on the machine at hand, measured once for a plan, network and devices.
@@ -45,6 +48,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
             "memory, name another device, or ask for smaller patches (--set plan.patch_size=[64,64,64]) or a smaller "
             "--set width=0.25."
         ) from error
+    if not here:
+        _set_aside(run.folder.measured)
     earlier = kept.get("earlier", []) if here else [folder.name for folder in _own_trainings(run)]
     write_json(path, {**machine, **what, "seconds": vars(timings), "earlier": earlier})
     return timings
@@ -98,6 +103,12 @@ def _own_trainings(run: Run) -> list[Path]:
     return [folder for folder in places if folder.exists()]
 
 
+def _set_aside(measured: Path) -> None:
+    """Keep the measured steps of another machine for what they cost; they are to be measured on this one."""
+    if measured.exists():
+        measured.rename(measured.with_name(f"{measured.name}-{len([*measured.parent.glob(f'{measured.name}-*')])}"))
+
+
 def _here(run: Run) -> list[Path]:
     """Those of them that were made since steps were timed on this machine, with this number of threads."""
     earlier = read_json(run.folder.timings).get("earlier", []) if run.folder.timings.exists() else []
@@ -105,9 +116,9 @@ def _here(run: Run) -> list[Path]:
 
 
 def _told(job: JobRecord) -> tuple[Design, Recipe] | None:
-    """The network and the recipe of a training, where it has told its pace."""
-    payload = read_payload(job.folder)
-    if not job.curve.done or not job.training_seconds or "design" not in payload:
+    """The network and the recipe of a training that has told its pace: to its end, or for more than a beginning."""
+    payload, enough = read_payload(job.folder), job.done or job.curve.done >= TELLING
+    if not enough or not job.curve.done or not job.training_seconds or "design" not in payload:
         return None
     return design_from_json(payload["design"]), Recipe.model_validate(payload["recipe"])
 

@@ -191,7 +191,8 @@ def _pair(one: ComparedRun, other: ComparedRun) -> Pair | str:
     try:
         groups = {**other.summary.groups, **one.summary.groups}
         trainings = ((each.name, _trainings(each.summary.evaluations)) for each in (one, other))
-        return paired(*trainings, groups=groups)
+        margin = min(each.summary.config.margin for each in (one, other))
+        return paired(*trainings, groups=groups, margin=margin)
     except UserError as error:
         return f"{one.name} and {other.name} can't be compared: {error}"
 

@@ -16,7 +16,7 @@ from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.report.repeat import Repeat, read_repeat
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import Curve, read_curve, read_job
+from c2fnas.runs.job_record import Curve, read_curve, read_job, read_jobs
 from c2fnas.runs.summary import RunSummary, read_summary
 from c2fnas.studies.widths import Scaled
 
@@ -34,6 +34,7 @@ class ReportSummary(RunSummary):
         widths: the rows of Table 4.
         workers: devices that worked at the search at a time, its own or a cluster's.
         processes: the most that trained one network together, as torchrun starts them; 1 where none did.
+        hardware: the processors and GPUs that did its jobs.
         repeat: how to repeat it; None before it has a plan.
     """
 
@@ -50,6 +51,7 @@ class ReportSummary(RunSummary):
     final: FinalSummary
     workers: int
     processes: int
+    hardware: tuple[str, ...]
     repeat: Repeat | None
 
     def cases_of(self, folds: Iterable[Fold]) -> str:
@@ -94,6 +96,7 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         final=summarise_final(folder, known.evaluations),
         workers=workers,
         processes=processes,
+        hardware=tuple(sorted({job.hardware for job in read_jobs(folder.root)} - {""})),
         repeat=read_repeat(folder, config, workers, processes),
     )
 

@@ -12,7 +12,8 @@ ALL = ("coarse", "super-network", "ranking", "verification", "final", "scale", "
 
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("devices", "deployment.validate_every", "deployment.folds", "references", "overrides", "versions"), ()),
-    (("coarse.evaluations",), ("coarse", "super-network", "final")),  # which topology the super-network is of
+    # By these the topology is found that the super-network is of.
+    (("coarse.evaluations", "coarse.limits"), ("coarse", "super-network", "final")),
     (("coarse", "verdict"), ("coarse", "final")),
     (("fine.recipe", "fine.sampling"), ("super-network",)),
     (("fine",), ("ranking",)),
@@ -39,7 +40,7 @@ OPTIONS = {
     "deployment.recipe.name": "--recipe",
     "deployment.recipe.iterations": "--iterations",
     "stated_spacing": "--spacing",
-    "folds": "--folds, --fold-count and --group-by",
+    "folds": "--folds (of train: --divide), --fold-count and --group-by",
     "deployment.recipe.precision": "--precision",
     "deployment.start": "--from",
 }

@@ -48,6 +48,7 @@ class JobRecord:
         session: seconds of its last session; 0 before one has ended.
         curve: its training; an empty one before it has begun.
         ended: when its folder was last written, in seconds since the epoch; 0 before it has begun.
+        hardware: the processor or GPU that did it; empty before one session has ended.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class JobRecord:
     session: float
     curve: Curve
     ended: float
+    hardware: str = ""
 
     @property
     def done(self) -> bool:
@@ -92,6 +94,7 @@ def read_job(folder: Path) -> JobRecord:
         session=float(report.get("seconds", 0.0)),
         curve=read_curve(folder),
         ended=max((file.stat().st_mtime for file in files if file.exists()), default=0.0),
+        hardware=report.get("hardware", ""),
     )
 
 

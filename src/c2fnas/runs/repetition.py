@@ -78,8 +78,8 @@ class Repetition:
         fixed = {name: value_at(config, name) for name in FIXED}
         folds = {*(config.deployment.folds if not isinstance(config.deployment.folds, str) else ())}
         recipe = config.deployment.recipe
-        if recipe.augmentation in MIRRORING and not recipe.mirror:
-            fixed[MIRROR] = False
+        if recipe.mirror != (recipe.augmentation in MIRRORING):
+            fixed[MIRROR] = recipe.mirror
         fixed["deployment.folds"] = sorted({*folds, *folder.begun_folds}, key=_order)
         if folder.verdict_file.exists():
             fixed |= {"verdict": True, "references": max(1, len(read_json(folder.verdict_file)["references"]))}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.default import default_topology
 from c2fnas.planning.feasible import candidate_cost, feasible_clusters
@@ -48,12 +49,14 @@ def search_topology(run: Run) -> Topology:
     found stands, whatever a later version would choose.
 
     Raises:
-        UserError: every candidate failed, or no topology is within the run's limits.
+        UserError: every candidate failed, no topology is within the run's limits, or no validation case of the search
+            shows any foreground, so that nothing could be compared.
     """
     fix_counts(run, STAGE)
     if (found := _found_before(run)) is not None:
         return found
     if run.config.coarse.evaluations:
+        refuse_without_foreground([run.cache[case] for case in run.search_split.validation])
         run.folder.coarse_architecture.unlink(missing_ok=True)  # the default, of before a search was asked for
         return _CoarseSearch(run).search()
     topology, source = default_topology(run)

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from c2fnas.errors import UserError
+from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
+from c2fnas.networks.designs import has_design, read_design
 from c2fnas.planning.default import default_operations
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
+from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.operation_effects import take_path
@@ -43,17 +46,28 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
 
     Raises:
         UserError: the super-network could not be trained, no candidate could be scored, or none is within the limits;
-            or the stage has begun with another topology.
+            or the stage has begun with another topology; or limits are given where nothing is searched, or another
+            network has begun to train.
     """
     fix_counts(run, SUPERNET)
     if not run.config.fine.candidates:
+        if limits is not None and limits != Limits():
+            raise UserError(
+                f"{run.folder.config}: no operations are searched in this run (fine.candidates is 0), so that "
+                "--max-macs and --max-latency have none to pick from. Give --candidates N as well, or leave them out."
+            )
         return Architecture(topology, default_operations(topology), run.width)
     claim_topology(run, topology)
+    if not ranking_is_whole(run.folder):
+        refuse_without_foreground([run.cache[case] for case in run.search_split.validation])
     sampling = train_supernet(run, topology)
     fix_counts(run, RANKING)
     if not ranking_is_whole(run.folder):
         rank_candidates(run, topology, sampling)
-    return choose(run, read_ranked(run.folder), limits).architecture
+    candidates = read_ranked(run.folder)
+    if limits is None and (found := _deployed(run, candidates)) is not None:
+        return found
+    return choose(run, candidates, limits).architecture
 
 
 def topology_begun(run: Run) -> Topology | None:
@@ -66,8 +80,10 @@ def claim_topology(run: Run, topology: Topology) -> None:
     """Begin the fine stage with ``topology``, for good.
 
     Raises:
-        UserError: it has begun with another one, or this one has not as many cells as the run searches.
+        UserError: it has begun with another one, this one has not as many cells as the run searches, or networks of
+            operations that were not searched are trained already.
     """
+    _refuse_unsearched(run)
     if topology.cells != run.config.cells:
         raise UserError(
             f"{run.folder.config}: this run searches the operations of {run.config.cells} cells, and topology "
@@ -172,16 +188,45 @@ def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) ->
     Limits that nothing meets are not kept. The best has the highest Dice, as in the paper, or is that of the posterior.
 
     Raises:
-        UserError: see :func:`admit`.
+        UserError: see :func:`admit`; or the final network has begun to train, and is another one.
     """
     path = run.folder.fine / CHOICE
     kept = Limits(**read_json(path)) if limits is None and path.exists() else limits or Limits()
     admitted = admit(candidates, kept)
-    if limits is not None:
-        write_json(path, asdict(limits))
     if run.config.fine.choice == "observed":
-        return max(admitted, key=lambda each: (each.dice, -each.number))
-    return _expected_best(run, candidates, admitted)
+        best = max(admitted, key=lambda each: (each.dice, -each.number))
+    else:
+        best = _expected_best(run, candidates, admitted)
+    if limits is not None:
+        _refuse_deployed(run, candidates, best)
+        write_json(path, asdict(limits))
+    return best
+
+
+def _deployed(run: Run, candidates: Sequence[RankedPath]) -> Architecture | None:
+    """The candidate of which final networks are trained: it stands, whatever is asked now."""
+    begun = "final" in begun_stages(run.folder) and has_design(run.folder.final)
+    design = read_design(run.folder.final) if begun else None
+    return next((each.architecture for each in candidates if each.architecture == design), None)
+
+
+def _refuse_deployed(run: Run, candidates: Sequence[RankedPath], best: RankedPath) -> None:
+    if _deployed(run, candidates) not in (None, best.architecture):
+        raise UserError(
+            f"{run.folder.root}: the final network of this run has begun to train, so its choice stands. Within these "
+            f"limits it would be {best.architecture.to_text()}: train that one in another run folder, by `c2fnas train "
+            "DATASET RUN --architecture` and this text."
+        )
+
+
+def _refuse_unsearched(run: Run) -> None:
+    """Refuse a search that comes after networks of the run's default operations have begun to train."""
+    left_out = run.folder.fine_architecture.exists() and topology_begun(run) is None
+    if left_out and "final" in begun_stages(run.folder):
+        raise UserError(
+            f"{run.folder.root}: the final network of this run has begun to train, with operations that were not "
+            "searched. Search in another run folder: `c2fnas run DATASET RUN --like` and this one."
+        )
 
 
 def _expected_best(run: Run, candidates: Sequence[RankedPath], admitted: Sequence[RankedPath]) -> RankedPath:

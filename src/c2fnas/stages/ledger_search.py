@@ -7,14 +7,13 @@ from typing import Any
 
 from c2fnas.bench.shipped import expected_elsewhere
 from c2fnas.files import write_json
-from c2fnas.planning.feasible import feasible_clusters
+from c2fnas.planning.feasible import feasible_topologies
 from c2fnas.planning.saved import saved_by_an_early_end
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.search.answer import Standing
 from c2fnas.search.bayesian import TopologyModel
-from c2fnas.search.clusters import TopologyCluster
 from c2fnas.search.pooled import AGAIN, WANTED, PooledSearch, Size, Training
 from c2fnas.search.posterior import Kind
 from c2fnas.search.searcher import Proposal, Searcher
@@ -31,8 +30,7 @@ class LedgerSearch:
     def __init__(self, run: Run, ledger: Ledger, searcher: Searcher, guess: Guess) -> None:
         """Search on; ``guess`` is what is expected before the first training, see :func:`table_guess`."""
         self._run, self._ledger, self._config = run, ledger, run.config.coarse
-        whole = TopologyCluster(0, tuple(sorted(run.config.space.topologies())))
-        topologies = [each for cluster in feasible_clusters(run, [whole]) for each in cluster.topologies]
+        topologies = feasible_topologies(run, sorted(run.config.space.topologies()))
         kind: Kind = "gp" if self._config.sampler == "bayesian-gp" else "linear"
         self._costs = {each: run.cost(Architecture.uniform(each, width=run.width)).macs for each in topologies}
         self._search = PooledSearch(

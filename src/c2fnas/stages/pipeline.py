@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from c2fnas.errors import UserError
-from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.files import write_json
 from c2fnas.planning.forecast import forecast_of
 from c2fnas.planning.request import request_for
@@ -93,9 +92,8 @@ def coarse_stage(run: Run) -> Architecture:
     """Search the topology and leave ``coarse/architecture.json``: the 3D operation in every cell (paper 3.3).
 
     Raises:
-        UserError: no validation case of the search shows any foreground, so that nothing could be compared.
+        UserError: see :func:`c2fnas.stages.coarse.search_topology`.
     """
-    refuse_without_foreground([run.cache[case] for case in run.search_split.validation])
     topology = search_topology(run)
     return _keep(Architecture.uniform(topology, width=run.width), run.folder.coarse)
 

@@ -38,6 +38,9 @@ TIMED = 5
 
 Json = dict[str, Any]
 
+_Part = tuple[Job, list[OperationPath], tuple[str, ...]]
+"""A job, and the paths and cases that it scores."""
+
 
 def rank_paths(payload: Json, folder: Path, device: str) -> Json:
     """Score paths on validation cases with the super-network's weights (paper Eq. 7); a row per path and case.
@@ -177,28 +180,52 @@ class Ranking:
         """End the display."""
         self._run.reporter.finish(STAGE, note)
 
-    def _score_all(self, jobs: Sequence[tuple[Job, list[OperationPath], tuple[str, ...]]]) -> None:
-        waiting = list(reversed(jobs))
-        of = {job.id: (chunk, cases) for job, chunk, cases in jobs}
+    def _score_all(self, parts: Sequence[_Part]) -> None:
+        """Do the jobs; those that fail are done once more at the end, since each holds many candidates."""
+        of = {job.id: (job, paths, cases) for job, paths, cases in parts}
+        failed = self._drive(parts)
+        for outcome in failed:
+            said = f"{len(of[outcome.job_id][1])} candidates could not be ranked, and are ranked once more"
+            self._run.reporter.say(f"{said}: {outcome.failure}")
+        for outcome in self._drive([of[each.job_id] for each in failed]):
+            self._leave_out(outcome, *of[outcome.job_id][1:])
+
+    def _drive(self, parts: Sequence[_Part]) -> list[Outcome]:
+        """Do the jobs, keep the rows of those that are done, and return the others' outcomes."""
+        of, waiting, failed = {part[0].id: part for part in parts}, list(reversed(parts)), list[Outcome]()
+
+        def settle(outcome: Outcome) -> None:
+            if outcome.value is None:
+                failed.append(outcome)
+            else:
+                self._keep(outcome, *of[outcome.job_id][1:])
+
         drive(
             self._run,
             STAGE,
             lambda: waiting.pop()[0] if waiting else None,
-            lambda outcome: self._settle(outcome, *of[outcome.job_id]),
+            settle,
             finished=lambda: self._asked,
             so_far=lambda: self._so_far,
-            units=lambda job: len(of[job.id][0]) * len(of[job.id][1]),
+            units=lambda job: len(of[job.id][1]) * len(of[job.id][2]),
         )
+        return failed
 
-    def _settle(self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...]) -> None:
-        """Keep the rows of a job; where it has failed, all of its paths have."""
-        if outcome.value is None:
-            self._run.reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
-            self._failures |= dict.fromkeys(paths, outcome.failure or outcome.kind)
-        if outcome.value is not None:
-            self.macs_naive += outcome.value.get("macs_naive", 0)
-            self.macs_tree += outcome.value.get("macs_tree", 0)
-        rows = outcome.value["rows"] if outcome.value else [[None] * len(cases)] * len(paths)
+    def _keep(self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...]) -> None:
+        assert outcome.value is not None
+        self.macs_naive += outcome.value.get("macs_naive", 0)
+        self.macs_tree += outcome.value.get("macs_tree", 0)
+        self._enter(outcome, paths, cases, outcome.value["rows"])
+
+    def _leave_out(self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...]) -> None:
+        """Give a job up that has failed twice: all of its paths have."""
+        self._run.reporter.say(f"{len(paths)} candidates could not be ranked and are left out: {outcome.failure}")
+        self._failures |= dict.fromkeys(paths, outcome.failure or outcome.kind)
+        self._enter(outcome, paths, cases, [[None] * len(cases)] * len(paths))
+
+    def _enter(
+        self, outcome: Outcome, paths: list[OperationPath], cases: tuple[str, ...], rows: Sequence[Sequence[Row]]
+    ) -> None:
         for path, own in zip(paths, rows, strict=True):
             self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))
             self._devices[path] = outcome.device

@@ -86,6 +86,10 @@ def train_supernet_together(run: Run, overrides: Mapping[str, Any], *, topology:
     with _together(run, kind) as processes:
         if processes.first:
             amend(run, overrides)
+            if not run.config.fine.candidates:
+                raise UserError(
+                    f"{run.folder.config}: no operations are searched in this run. Give --candidates N as well."
+                )
             claim_topology(run, topology_to_search(run, topology))
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)

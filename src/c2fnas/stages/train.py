@@ -17,6 +17,7 @@ from c2fnas.networks.designs import Design, build_design, has_design, read_desig
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.runs.summary import training_text
@@ -119,7 +120,7 @@ def extend(run: Run, iterations: int) -> None:
         )
     ended = sorted(run.folder.final.glob(f"fold-*/{RESULT}"))
     for path in (each.parent for each in ended):
-        if not has_checkpoint(path):
+        if read_job(path).done and not has_checkpoint(path):
             raise UserError(
                 f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
                 f"run instead: --from {path / 'model'}."

@@ -35,6 +35,7 @@ from c2fnas.runs.live import progress_to
 from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
 from c2fnas.runs.predictions import keep_prediction
 from c2fnas.runs.run import Run
+from c2fnas.runs.scored_cases import ScoredCases
 from c2fnas.stages.training_jobs import TrainingSpec
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
@@ -156,6 +157,7 @@ def train_on(
         world_size=world_size,
         device=None if on_cpu else torch.device(device),
         half=recipe.name != "paper",
+        outside=run.scheme.outside,
     )
     batches = partial(prefetched, sampler, workers=PREFETCH_WORKERS, lone=on_cpu)
     recipe = within_memory(run, recipe, macs, device).divided(divisor)
@@ -182,13 +184,21 @@ def score(run: Run, network: torch.nn.Module, window: SlidingWindow, folder: Pat
 def _evaluate(
     run: Run, spec: TrainingSpec, network: torch.nn.Module, device: str, folder: Path | None = None
 ) -> Evaluation:
+    """The scores of a network; in a job's ``folder`` those that an earlier call has kept are taken as they are."""
     ids = evenly_spread(run.split(spec.fold).validation, spec.cases)
     components = spec.keep == "model" and folder is not None and run.config.deployment.keep_largest
     window = run.coarse_window if spec.window == "coarse" else run.window()
     window = replace(window, precision=spec.recipe.precision)
-    options = Options(largest=components)
-    kept: Json = {"keep": partial(keep_prediction, folder)} if spec.keep == "model" and folder is not None else {}
-    return evaluate_network(network, run.cases(ids), window, options=options, **_about(run, folder, device), **kept)
+    options, about = Options(largest=components), _about(run, folder, device)
+    if folder is None:
+        return evaluate_network(network, run.cases(ids), window, options=options, **about)
+    if spec.keep == "model":
+        about["keep"] = partial(keep_prediction, folder)
+    scored = ScoredCases(folder, spec.to_json() | {"largest": components}, network)
+    about |= {"known": scored.known, "on_scores": scored.add}
+    found = _kept(evaluate_network(network, run.cases(ids), window, options=options, **about), folder)
+    scored.forget()
+    return found
 
 
 def _about(run: Run, folder: Path | None, device: str) -> Json:
@@ -205,7 +215,7 @@ def _scored(
     if not run.split(spec.fold).validation:
         return None, UNKNOWN
     try:
-        return _kept(_evaluate(run, spec, deployed, device, folder), folder), None
+        return _evaluate(run, spec, deployed, device, folder), None
     except Interrupted:
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run import Run, load_groups
@@ -194,8 +195,9 @@ def _refuse_changed(run: Run) -> None:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    groups = load_groups(RunFolder(column.run).folds)
-    pairs = [_pair(column, groups, *names) for names in combinations(column.rows, 2)]
+    folder = RunFolder(column.run)
+    known = {"groups": load_groups(folder.folds), "margin": RunConfig.load(folder.config).margin}
+    pairs = [_pair(column, known, *names) for names in combinations(column.rows, 2)]
     told = iter(corrected([each for each in pairs if isinstance(each, Pair)]))
     return {
         "data_set": column.dataset,
@@ -222,11 +224,11 @@ def _row(name: str, trained: Trained) -> dict[str, Any]:
     }
 
 
-def _pair(column: Column, groups: Mapping[str, str], second: str, first: str) -> Pair | dict[str, Any]:
+def _pair(column: Column, known: Mapping[str, Any], second: str, first: str) -> Pair | dict[str, Any]:
     """The later of two minus the earlier one, as "F" minus "C"; of the same network there is nothing to tell."""
     here, there = column.rows[first], column.rows[second]
     if here.architecture == there.architecture:
         alike = Pair(first, second, None, None).to_json()
         return alike | {"sentences": [f"{first} and {second}: the same network."], "same": True}
     ours, theirs = ({(fold, 0): each for fold, each in row.evaluations.items()} for row in (here, there))
-    return paired((first, ours), (second, theirs), groups=groups)
+    return paired((first, ours), (second, theirs), **known)

@@ -1,7 +1,9 @@
 """Test images of a data set, labelled by majority vote of its folds' models (paper 4.2)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from c2fnas.data.dataset import Case
 from c2fnas.data.layouts import load_dataset
 from c2fnas.errors import UserError
 from c2fnas.inference.model import load_model
@@ -26,21 +28,26 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
     Raises:
         UserError: cases could not be labelled; the others are.
+        Interrupted: stopped on request; the same call carries on.
     """
     cases = load_dataset(dataset).with_spacing(run.config.stated_spacing).test
     if not cases:
         return None
-    run = Run.open(run.folder.root, run.reporter)
+    with run.locked(), run.time.stopped():  # two that label into one folder would be in each other's way
+        return _label(Run.open(run.folder.root, run.reporter), cases, device)
+
+
+def _label(run: Run, cases: Sequence[Case], device: str) -> Path:
     model = load_model(*(run.folder.final_model(fold) for fold in trained_folds(run)))
-    predictor, output = model.predictor(Options(device=device)), run.folder.predictions
+    options = Options(device=device, precision=run.config.deployment.recipe.precision)  # as the folds were validated
+    predictor, output = model.predictor(options), run.folder.predictions
+
+    def tell(done: int, failed: int) -> None:
+        run.reporter.update(STAGE, done, f"{failed} failed" if failed else "")
+        run.refuse_stop()
+
     run.reporter.start(STAGE, len(cases))
-    predicted = predict_cases(
-        predictor,
-        cases,
-        output,
-        overwrite=_of_other_models(output, predictor),
-        on_progress=lambda done, failed: run.reporter.update(STAGE, done, f"{failed} failed" if failed else ""),
-    )
+    predicted = predict_cases(predictor, cases, output, overwrite=_of_other_models(output, predictor), on_progress=tell)
     run.reporter.finish(STAGE, f"{len(cases)} test images by {len(model.packages)} models: {output}")
     if predicted.failures:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])

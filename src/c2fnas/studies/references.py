@@ -147,9 +147,11 @@ def _random(run: Run, searched: Architecture) -> Rival:
 def _planned(run: Run, searched: Architecture) -> Rival:
     plan, own = run.plan, run.config.deployment.recipe.iterations
     spacing: Spacing = plan.spacing or (1.0, 1.0, 1.0)
-    design = Baseline("dynunet", levels=planned_levels(plan.patch_size, spacing))
+    title, levels = "nnU-Net's U-Net at equal training time", planned_levels(plan.patch_size, spacing)
+    if len(levels) < 2:
+        return Rival("dynunet", title, None, f"nnU-Net's rules halve no axis of a patch of {by(plan.patch_size)}")
+    design = Baseline("dynunet", levels=levels)
     costs = measured(run, (searched, design))
-    title = "nnU-Net's U-Net at equal training time"
     if design not in costs or searched not in costs:
         return Rival("dynunet", title, None, "its training steps could not be timed on this device")
     iterations = max(1, round(own * costs[searched].patch / costs[design].patch))

@@ -22,6 +22,8 @@ from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 
 STAGE = "table"
+MOST_IN_A_ROW = 10
+"""Trainings that fail one after another in a call, after which no other one is begun."""
 
 
 class TableConfig(BaseModel):
@@ -88,20 +90,36 @@ def tabulate(
         All rows of the table; those of failed trainings have no Dice.
 
     Raises:
-        UserError: the table was made by other trainings or of other data.
+        UserError: the table was made by other trainings or of other data, or several failed one after another.
     """
     precision = _keep_provenance(run, table, config)
     rows = {row.key: row for row in (read_table(table) if table.exists() else ())}
     missing = {_name(training): training for training in trainings if training[1:] not in rows}
+    failed = list[Row]()  # of late: entered once another one succeeds, since a device that is gone fails them all
+
+    def enter(*found: Row) -> None:
+        if found:
+            rows.update({row.key: row for row in found})
+            write_table(table, rows.values())
 
     def settle(outcome: Outcome) -> None:
         row = _row(run, missing[outcome.job_id], outcome, config)
-        rows[row.key] = row
-        write_table(table, rows.values())
+        if outcome.value is not None:
+            enter(*failed, row)
+            failed.clear()
+        else:
+            failed.append(row)
         if row.dice is None:
             run.reporter.say(f"{outcome.job_id} failed: {failure_of(outcome)}")
+        if len(failed) == MOST_IN_A_ROW:
+            raise UserError(
+                f"{table}: the last {MOST_IN_A_ROW} trainings failed and are not entered; the last one said: "
+                f"{failure_of(outcome)} Fix the cause; the same command carries on."
+            )
 
     run_all(run, STAGE, [_job(run, training, config, precision) for training in missing.values()], settle)
+    if len(failed) < len(missing):  # else nothing has shown that this machine can train at all
+        enter(*failed)
     run.reporter.say(f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
 

@@ -130,7 +130,8 @@ def _row(
     if deployed is None:
         return TaskScores(dataset.name, None, failure)
     if label_tests:
-        _, failure = _tried(lambda: label_test_images(own, dataset, own.config.devices[0]), own.folder.root)
+        with polling(lambda: hand_on_stop(run.folder, own.folder.stop)):
+            _, failure = _tried(lambda: label_test_images(own, dataset, own.config.devices[0]), own.folder.root)
     return task_scores(dataset.name, deployed, failure)
 
 

@@ -141,7 +141,8 @@ def neighbours(run: Run) -> tuple[Pair, ...]:
             continue
         own: tuple[str, Trainings] = (_name((row.width, row.patch)), scored)
         if row.patch in last:
-            pairs.append(paired(own, last[row.patch], groups=run.groups, seed=run.config.seed))
+            seed, margin = run.config.seed, run.config.margin
+            pairs.append(paired(own, last[row.patch], groups=run.groups, seed=seed, margin=margin))
         last[row.patch] = own
     return corrected(pairs)
 
