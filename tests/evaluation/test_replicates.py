@@ -185,6 +185,19 @@ def test_folds_are_students_paired_test_of_their_means() -> None:
     assert (found.df, found.over, found.trainings, found.groups) == (4, "folds", (5, 5), 40)
 
 
+def test_folds_that_validate_the_same_cases_are_no_replicates() -> None:
+    """Of five folds on the same cases one is left; of three, of which two share a case, two are."""
+    dice = np.random.default_rng(9).uniform(0.6, 0.9, (2, 10, 1))
+    first, second = ({(fold, 0): scored(each[None])[0, 0] for fold in range(5)} for each in dice)
+    found = compare(first, second)
+    assert found is not None
+    assert (found.over, found.trainings, found.answer) == ("seeds", (1, 1), "cannot tell")
+    apart = [{(fold, 0): scored(each[None], fold)[fold, 0] for fold in range(2)} for each in dice]
+    third = [summarise([*scored(each[None], 2)[2, 0].cases, *scored(each[None], 1)[1, 0].cases[:1]]) for each in dice]
+    expected = compare(apart[0], apart[1])
+    assert compare(apart[0] | {(2, 0): third[0]}, apart[1] | {(2, 0): third[1]}) == expected
+
+
 def test_the_two_change_places_and_cases_their_order() -> None:
     dice = np.random.default_rng(6).uniform(0.6, 0.9, (2, 3, 10, 2))
     first, second = map(scored, dice)

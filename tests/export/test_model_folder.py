@@ -91,6 +91,22 @@ def test_the_card_says_what_the_files_of_the_run_say(run: Path, tmp_path: Path) 
     assert "## Licence\n\nCC0." in (tmp_path / "out" / "fold-1" / CARD).read_text()  # a fold may go on alone
 
 
+def test_a_fold_without_a_dice_is_exported_with_the_reason(run: Path, tmp_path: Path) -> None:
+    (run / "final/fold-1/evaluation.json").unlink()
+    with pytest.raises(UserError, match=r"fold-1.evaluation.json: missing"):
+        export_folder(model_folders([run]), tmp_path / "out")
+    value = {"dice": None, "per_class": {}, "unscored": "Dice not measurable: no organ."}
+    write_json(run / "final/fold-1/result.json", {"kind": "done", "value": value})
+    export_folder(model_folders([run]), tmp_path / "out")
+    card = (tmp_path / "out" / CARD).read_text()
+    assert "Fold 1: Dice not measurable: no organ." in card
+    assert re.findall(r"\| together \| (\d+)", card) == ["2"]
+    (run / "final/fold-0/evaluation.json").unlink()
+    write_json(run / "final/fold-0/result.json", {"kind": "done", "value": value})
+    export_folder(model_folders([run]), tmp_path / "none")
+    assert "No fold was measured." in (tmp_path / "none" / CARD).read_text()
+
+
 def test_the_card_says_what_a_search_has_found(run: Path, tmp_path: Path) -> None:
     write_json(run / "fine/architecture.json", replace(ARCHITECTURE, width=2 * ARCHITECTURE.width).to_json())
     export_folder(model_folders([run]), tmp_path / "found")

@@ -21,7 +21,7 @@ from c2fnas.inference.ensemble import Fusion
 from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Vote
 from c2fnas.inference.package import PLAN as PLAN_FILE
-from c2fnas.inference.package import SUMS, Package, load_package, save_package
+from c2fnas.inference.package import SUMS, Package, load_package, save_package, store_keep_largest
 from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
 from c2fnas.inference.predictor import Predictor
@@ -94,6 +94,20 @@ def test_models_that_write_regions_in_another_order_do_not_vote_together(tmp_pat
         save_small_model(tmp_path / str(number), plan=plan, classes=plan.outputs)
     with pytest.raises(UserError, match="differ in regions_class_order"):
         load_model(tmp_path / "0", tmp_path / "1")
+
+
+def test_models_that_were_made_to_predict_in_other_ways_are_asked_for_one(tmp_path: Path) -> None:
+    image = tmp_path / "in" / "a.nii.gz"
+    write_image(image)
+    save_small_model(tmp_path / "plain")
+    save_small_model(tmp_path / "mirrored", mirror=True)
+    save_small_model(tmp_path / "largest")
+    store_keep_largest(tmp_path / "largest", ("organ",), "It is better.")
+    for other, option, said in (("mirrored", "mirror", "--mirror or --no-m"), ("largest", "keep_largest", "--keep-l")):
+        models = load_model(tmp_path / "plain", tmp_path / other)
+        with pytest.raises(UserError, match=f"plain and .*{other} were not made to predict alike: say {said}"):
+            models.predict(image, device="cpu")
+        models.predict(image, device="cpu", **{option: False})
 
 
 def test_to_mr_both_formats_are_the_same(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from c2fnas.evaluation.comparison import PairedDifference, difference
 from c2fnas.evaluation.replicates import Comparison, Trainings, compare, holm
 from c2fnas.evaluation.verdict import in_words, over_cases
+from c2fnas.search.posterior import MARGIN
 
 WORDS = {
     "better": "is better than",
@@ -57,13 +58,14 @@ def paired(
     *,
     groups: Mapping[str, str] | None = None,
     seed: int = 0,
+    margin: float = MARGIN,
 ) -> Pair:
-    """Return the pair of two networks, each by name with its trainings.
+    """Return the pair of two networks, each by name with its trainings; differences within ``margin`` do not matter.
 
     Raises:
         UserError: trainings of a fold were not scored on the same cases and classes, or no case shows a structure.
     """
-    comparison = compare(first[1], second[1], groups=groups)
+    comparison = compare(first[1], second[1], groups=groups, margin=margin)
     return Pair(first[0], second[0], comparison, of_networks(first[1], second[1], comparison, groups, seed))
 
 
@@ -75,7 +77,8 @@ def of_networks(
     seed: int = 0,
 ) -> PairedDifference | None:
     """Return what cases say of two trained networks, where each was trained once; else None."""
-    if comparison is None or comparison.trainings != (1, 1):
+    folds = {fold for fold, _ in first} & {fold for fold, _ in second}
+    if comparison is None or comparison.trainings != (1, 1) or len(folds) > 1:
         return None
     ours, theirs = ({fold: each for (fold, _), each in side.items()} for side in (first, second))
     return difference(ours, theirs, groups=groups, seed=seed)

@@ -148,7 +148,8 @@ def compare(
 ) -> Comparison | None:
     """Return ``first`` minus ``second`` over the folds that both were trained on; None if there are none.
 
-    ``groups`` names the group of a case that has one; a case by itself is one.
+    ``groups`` names the group of a case that has one; a case by itself is one. Folds are replicates only where they
+    share no cases, so one that validates cases of an earlier one again is left out.
 
     Raises:
         UserError: trainings of a fold were not scored on the same cases and classes, or no case shows a structure.
@@ -163,14 +164,17 @@ def compare(
     folds = sorted({fold for fold, _ in first} & {fold for fold, _ in second})
     if not folds:
         return None
-    tables = []
+    tables, seen = list[tuple[int, CaseTable]](), set[tuple[bool, str]]()
     for fold in folds:
         ours, theirs = ([each[key] for key in sorted(each) if key[0] == fold] for each in (first, second))
-        tables.append((len(ours), case_table([*ours, *theirs], groups)))
+        table = case_table([*ours, *theirs], groups)
+        if not seen & table.groups:
+            tables.append((len(ours), table))
+            seen |= table.groups
     count = len(frozenset().union(*(table.groups for _, table in tables)))
-    if len(folds) > 1:
+    if len(tables) > 1:
         found = over_folds(np.array([_of_fold(*each) for each in tables]))
-        return Comparison(*_plain(found), (len(folds), len(folds)), "folds", count, margin)
+        return Comparison(*_plain(found), (len(tables), len(tables)), "folds", count, margin)
     ((ours_count, table),) = tables
     dice, without = table.means(), table.means_without_each()
     trainings = ours_count, len(dice) - ours_count

@@ -18,6 +18,7 @@ from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.found import was_found
+from c2fnas.runs.job_record import read_job
 from c2fnas.text import plural
 from c2fnas.training.shortness import card_line
 from c2fnas.training.weights import read_tensors
@@ -36,11 +37,14 @@ def ensemble_card(run: RunFolder, models: Mapping[Fold, Path], name: str, writte
         UserError: a fold was not evaluated, or a file of the run can't be read.
     """
     scored = {fold: model for fold, model in models.items() if isinstance(fold, int)}
-    evaluations = {fold: _evaluation(model.parent / EVALUATION) for fold, model in scored.items()}
+    found = {fold: _evaluation(model.parent) for fold, model in scored.items()}
+    evaluations = {fold: each for fold, each in found.items() if each is not None}
     on_every_case = len(models) > len(scored)
     also = " and on every case" if on_every_case else ""
     unknown = f"\n\n{EVERY_CASE}: {UNKNOWN}." if on_every_case else ""
-    scores = cross_validated(evaluations)
+    for fold in sorted({*found} - {*evaluations}):
+        reason = (read_job(scored[fold].parent).value or {}).get("unscored", UNKNOWN)
+        unknown += f"\n\nFold {fold}: {reason}"
     config = RunConfig.load(run.config)
     first = scored[min(scored)]
     design, plan = read_design(first), read_plan(first / PLAN)
@@ -62,9 +66,9 @@ c2fnas predict {name} --input IMAGES --output LABELS
 
 Of whole volumes in their own geometry. Every row is of cases that its network was not trained on.
 
-{_table(scores, evaluations)}{unknown}
+{_dice(evaluations)}{unknown}
 
-{_gains(scores)}{_seen(run, design)}
+{_seen(run, design)}
 
 ## Limits
 
@@ -74,17 +78,21 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 """
 
 
-def _evaluation(path: Path) -> Evaluation:
-    if not path.is_file():
-        raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
-    return Evaluation.from_json(read_json(path))
+def _evaluation(folder: Path) -> Evaluation | None:
+    """The evaluation of a fold; None where it was trained to its end and its cases have nothing to measure by."""
+    path = folder / EVALUATION
+    if path.is_file():
+        return Evaluation.from_json(read_json(path))
+    if read_job(folder).done:
+        return None
+    raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
 
 
 def _shortness(config: RunConfig, data: Fingerprint, evaluations: Mapping[int, Evaluation]) -> str:
     """The warning of networks that were hardly trained, as a paragraph."""
     if config.deployment.start:
         return ""
-    held_out = max(len(each.cases) for each in evaluations.values())
+    held_out = max((len(each.cases) for each in evaluations.values()), default=0)
     return card_line(config.deployment.recipe, len(data.cases) - held_out)
 
 
@@ -112,6 +120,14 @@ def _weights(written: Path) -> str:
     return f"- **Weights**: {len(files)} files of together {size:.1f} MB, in {precision}"
 
 
+def _dice(evaluations: Mapping[int, Evaluation]) -> str:
+    """The table of the folds that were measured, and what the largest components gain; nothing where none was."""
+    if not evaluations:
+        return "No fold was measured."
+    scores = cross_validated(evaluations)
+    return f"{_table(scores, evaluations)}{_gains(scores)}"
+
+
 def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> str:
     names = list(scores.per_class)
     head = [_row(["fold", "cases", *names, "mean"]), _row(["---"] * (len(names) + 3))]
@@ -125,7 +141,7 @@ def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> st
 
 def _gains(scores: CrossValidation) -> str:
     gains = largest_gains(scores)
-    return f"In prediction {gains}; no row has it.\n\n" if gains else ""
+    return f"\n\nIn prediction {gains}; no row has it." if gains else ""
 
 
 def _row(cells: Sequence[str | int | float | None]) -> str:

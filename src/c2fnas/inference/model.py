@@ -186,13 +186,24 @@ class Model:
             )
         except ValueError as error:
             raise UserError(f"--stride {options.stride}: {error}.") from error
-        mirror = self.plan.mirror if options.mirror is None else options.mirror
+        mirror = self._shared("mirror", "--mirror or --no-mirror") if options.mirror is None else options.mirror
         every = tuple(range(1, len(self.plan.classes)))
-        largest = self.plan.largest if options.keep_largest is None else every if options.keep_largest else ()
+        if options.keep_largest is None:
+            largest = self._shared("largest", "--keep-largest or --no-keep-largest")
+        else:
+            largest = every if options.keep_largest else ()
         if largest and self.plan.scheme.order is not None:
             raise UserError("--keep-largest: not for regions, which overlap: what is left of one is part of another.")
         own = options.stated, largest, options.extras
         return Predictor(self.packages, window, options.vote, mirror, device, *own)
+
+    def _shared(self, name: str, option: str) -> Any:
+        """A value of the plans that decides how labels are made, where all models have the same."""
+        values = {getattr(each.plan, name): each for each in self.packages}
+        if len(values) > 1:
+            first, other, *_ = (each.folder for each in values.values())
+            raise UserError(f"{first} and {other} were not made to predict alike: say {option} for all of them.")
+        return next(iter(values))
 
     def _into_folder(self, path: Path, output: Path, options: Options) -> "Path | Predicted":
         own = {each.name: getattr(options, each.name) for each in fields(options)}

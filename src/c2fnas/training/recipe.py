@@ -34,6 +34,9 @@ WORN, WORN_LENGTH = 75, 1_500
 FEW_CASES = 100
 """Training cases below which so many passes scale patches more, too."""
 
+FLIPPING = ("paper", "modern", "strong")
+"""Augmentations that flip patches, so that a network knows mirrored views."""
+
 RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
 
