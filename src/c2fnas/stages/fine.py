@@ -225,7 +225,7 @@ def _refuse_unsearched(run: Run) -> None:
     if left_out and "final" in begun_stages(run.folder):
         raise UserError(
             f"{run.folder.root}: the final network of this run has begun to train, with operations that were not "
-            "searched. Search in another run folder: `c2fnas run DATASET RUN --like` and this one."
+            "searched. Search in another run folder, such as by `c2fnas run DATASET RUN --set fine.candidates=50`."
         )
 
 
