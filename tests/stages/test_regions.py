@@ -50,10 +50,8 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
         dataset,
         lambda devices: InlineExecutor(devices[0]),
         budget=TINY,
-        overrides={
-            "verdict": True,
-            "deployment.recipe.precision": "fp32",
-        },  # hardly trained, its logits are all but ties
+        # Hardly trained, its logits are all but ties.
+        overrides={"verdict": True, "deployment.recipe.precision": "fp32"},
         devices=("cpu",),
         judge=judge,
     )
