@@ -74,7 +74,7 @@ def _prepare(run: Run, dataset: Path, request: Request) -> Run:
 
 
 def _departures(data: Dataset, config: RunConfig) -> list[str]:
-    """What the user, or the data set, has otherwise than the paper."""
+    """The departures from the paper that the user, or the data set, asks for."""
     named = config.folds.by is None and any(case.fold is not None for case in data.training)
     return [*(["folds are those that the data set names, not sequential"] if named else []), *departures(config)]
 
