@@ -145,15 +145,16 @@ def alike_names(cases: Sequence[Case], file: object, folds: Sequence[Split] | No
     if not found:
         return ()
     groups, pattern = max(found, key=lambda each: len(each[0]))  # patients are many
-    if folds is not None and not any(_is_divided(group, folds) for group in groups):
+    sides = [({*split.training}, {*split.validation}) for split in folds or ()]
+    if folds is not None and not any(_is_divided(group, sides) for group in groups):
         return ()
     text = f"{sum(map(len, groups))} of {len(cases)} cases in groups of like names, such as {', '.join(groups[0])}"
     fix = f"If a group is one patient, keep it in one fold: `--group-by '{pattern}'`, or by a CSV's column `group`."
     return (Problem("", str(file), text, "cases of different patients", fix, "warning"),)
 
 
-def _is_divided(group: Sequence[str], folds: Sequence[Split]) -> bool:
-    return any({*group} & {*split.training} and {*group} & {*split.validation} for split in folds)
+def _is_divided(group: Sequence[str], sides: Sequence[tuple[set[str], set[str]]]) -> bool:
+    return any(not training.isdisjoint(group) and not validation.isdisjoint(group) for training, validation in sides)
 
 
 def _like(cases: Sequence[Case], pattern: str) -> list[list[str]]:

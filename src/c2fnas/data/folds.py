@@ -264,12 +264,13 @@ def _chosen_folds(dataset: Dataset, choice: FoldChoice, seed: int) -> tuple[Spli
         count = max(2, min(FOLDS, len(units(cases)))) if choice.count is None else choice.count
         return sequential_folds(cases, count) if by == "sequential" else random_folds(cases, count, seed)
     if choice.count is not None:
-        raise UserError(f"--fold-count {choice.count}: the number of folds is that of `--folds {by}`. Leave it out.")
+        raise UserError(f"--fold-count {choice.count}: the number of folds is that of {by}. Leave it out.")
     if by == "column":
         return column_folds(cases)
     file = find_splits_final(dataset, Path(by))
     if file is None:
-        raise UserError(f"--folds {by}: neither sequential, random, column, nor a splits_final.json. Correct the path.")
+        expected = "neither sequential, random, column, nor a splits_final.json"
+        raise UserError(f"--folds (of train: --divide) {by}: {expected}. Correct the path.")
     return splits_final(file, cases)
 
 
