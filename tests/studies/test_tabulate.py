@@ -87,6 +87,15 @@ def test_a_device_that_is_gone_leaves_no_rows(run: Run, tmp_path: Path) -> None:
     assert set(back.asked) == set(map(_name, plan)) - {gone.asked[0]}
 
 
+def test_what_all_failed_is_still_missing(run: Run, tmp_path: Path) -> None:
+    table, gone, listener = tmp_path / "table.csv", Gone(), Listener()
+    plan = [each for each in planned_trainings(SearchSpace(), per_cluster=1, repeated=0) if each[2] == 0]
+    tabulate(run.using(gone), table, plan[:1], SMALL)
+    assert tabulate(run.using(gone, listener), table, plan[:4], SMALL) == read_table(table)
+    assert (len(gone.asked), len(read_table(table))) == (4, 1)
+    assert any("none is entered" in said for said in listener.said)
+
+
 def test_another_setting_or_data_set_is_refused(run: Run, tmp_path: Path) -> None:
     table, plan = tmp_path / "table.csv", planned_trainings(SearchSpace(), per_cluster=1)[:1]
     tabulate(run.using(Answers()), table, plan, SMALL)

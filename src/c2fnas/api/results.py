@@ -132,5 +132,6 @@ def tabulated(run: "Run", table: Path, plan: tuple[int, int, int], most: int | N
     known = {row.key for row in (read_table(table) if table.exists() else ())}
     missing = [training for training in trainings if training[1:] not in known]
     rows = tabulate(run, table, missing[:most], TableConfig.of(iterations))
-    left = len(missing) - len(missing[:most])
+    entered = {row.key for row in rows}
+    left = sum(training[1:] not in entered for training in trainings)
     return Tabulation(table, len(rows), len({row.topology for row in rows}), left)

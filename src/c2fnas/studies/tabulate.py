@@ -118,8 +118,10 @@ def tabulate(
             )
 
     run_all(run, STAGE, [_job(run, training, config, precision) for training in missing.values()], settle)
-    if len(failed) < len(missing):  # else nothing has shown that this machine can train at all
+    if len(failed) < len(missing):
         enter(*failed)
+    elif failed:
+        run.reporter.say("No training has succeeded, so that none is entered: the same command tries them again.")
     run.reporter.say(f"{len(rows)} trainings in {table}")
     return tuple(rows.values())
 
