@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from c2fnas.cgroups import UNLIMITED, container_cores, container_memory
+from c2fnas.cgroups import UNLIMITED, container_cores, container_limit, container_memory
 
 NONE_OF_VERSION_1 = str(2**63 - 4096)
 
@@ -58,6 +58,7 @@ def test_the_least_of_a_group_and_those_around_it_counts(tmp_path: Path) -> None
     group(tmp_path / "system.slice/job_2", memory__max="10", memory__stat="anon 0", cpu__max="1000 100000")
     found = own(tmp_path, "0::/system.slice/job_1/step_0")
     assert container_memory(tmp_path, found) == 3000
+    assert container_limit(tmp_path, found) == 5000
     assert container_cores(99, tmp_path, found) == 3
 
 
@@ -73,11 +74,13 @@ def test_limits_of_version_1(inside: bool, tmp_path: Path) -> None:
         group(tmp_path / "cpu", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
     found = own(tmp_path, f"4:memory:/{name}", f"3:cpu,cpuacct:/{name}", "0::/")
     assert container_memory(tmp_path, found) == 1500
+    assert container_limit(tmp_path, found) == 2000
     assert container_cores(99, tmp_path, found) == 2
 
 
 def test_no_limit_of_version_1(tmp_path: Path) -> None:
     group(tmp_path / "memory", memory__limit_in_bytes=NONE_OF_VERSION_1, memory__stat="total_rss 700")
+    assert container_limit(tmp_path, own(tmp_path, "4:memory:/")) == UNLIMITED
     group(tmp_path / "cpu", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
     found = own(tmp_path, "4:memory:/", "3:cpu,cpuacct:/")
     assert (container_memory(tmp_path, found), container_cores(99, tmp_path, found)) == (UNLIMITED, 99)

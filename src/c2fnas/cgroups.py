@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+LIMIT, LIMIT_OF_VERSION_1 = "memory.max", "memory.limit_in_bytes"
 UNLIMITED = 1 << 62
 """Of memory: as large a number or a larger one is no limit, as version 1 writes it."""
 
@@ -15,10 +16,19 @@ def container_memory(root: Path = ROOT, own: Path = OWN) -> int:
     What they hold of files' contents is not counted as taken: it is given up where memory is short.
     """
     left = (
-        *_found(_memory_left, _groups("", root, own), "memory.max", "anon"),
-        *_found(_memory_left, _groups("memory", root, own), "memory.limit_in_bytes", "total_rss"),
+        *_found(_memory_left, _groups("", root, own), LIMIT, "anon"),
+        *_found(_memory_left, _groups("memory", root, own), LIMIT_OF_VERSION_1, "total_rss"),
     )
     return min(left, default=UNLIMITED)
+
+
+def container_limit(root: Path = ROOT, own: Path = OWN) -> int:
+    """Return the bytes that this process' groups may take in all; `UNLIMITED` without a limit."""
+    limits = (
+        *_found(_memory_limit, _groups("", root, own), LIMIT),
+        *_found(_memory_limit, _groups("memory", root, own), LIMIT_OF_VERSION_1),
+    )
+    return min(limits, default=UNLIMITED)
 
 
 def container_cores(otherwise: int, root: Path = ROOT, own: Path = OWN) -> int:
@@ -51,8 +61,12 @@ def _found(read: Callable[..., int], groups: Iterable[Path], *names: str) -> Ite
 
 def _memory_left(group: Path, limit: str, taken: str) -> int:
     fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    most = int((group / limit).read_text())
+    most = _memory_limit(group, limit)
     return max(0, most - int(fields[taken])) if most < UNLIMITED else UNLIMITED
+
+
+def _memory_limit(group: Path, limit: str) -> int:
+    return min(UNLIMITED, int((group / limit).read_text()))
 
 
 def _quota(group: Path) -> int:

@@ -216,6 +216,26 @@ def test_nnunets_layout_stays_what_it_is(tmp_path: Path) -> None:
     ]
 
 
+def test_a_path_that_leads_out_of_the_data_set_and_on_writes_nothing_there(tmp_path: Path) -> None:
+    """``root/../labels/b.nii.gz`` begins with the data set's folder, and a copy of it would be the original."""
+    root = tmp_path / "data"
+    rows = ["id;image;label"]
+    for seed, name in enumerate(IDS):
+        case = write_case(root, name, seed=seed)
+        label = tmp_path / "labels" / f"{name}.nii.gz"
+        label.parent.mkdir(exist_ok=True)
+        case.label.rename(label)
+        rows.append(";".join([name, case.images[0].name, f"{root}/../labels/{label.name}"]))
+    (root / "cases.csv").write_text("\n".join(rows))
+    resave(tmp_path / "labels" / "b.nii.gz", lambda array: array.astype(np.float32))
+    before = digest(tmp_path)
+    fixed = fix_dataset(scan_dataset(root / "cases.csv"), tmp_path / "fixed")
+    after = digest(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert [Path(each.copy).is_relative_to(tmp_path / "fixed") for each in fixed] == [True]
+    assert ".." not in fixed[0].copy
+
+
 def test_a_tables_files_elsewhere_are_copied_only_where_corrected(tmp_path: Path) -> None:
     root = tmp_path / "data"
     rows = ["id;image;label"]

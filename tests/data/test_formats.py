@@ -1,6 +1,10 @@
 """Volume files: every format reads what another program wrote, writes what others read, and names what is wrong."""
 
+import bz2
+import gzip
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 
 from c2fnas.data.dataset import LabelClass
 from c2fnas.data.formats import FORMATS, format_of, header_findings
+from c2fnas.data.formats.header import unreadable
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.problem import CaseError
 from c2fnas.data.volume import (
@@ -210,6 +215,117 @@ def test_a_metaimage_that_unpacks_to_more_is_refused_early(bomb: int, tmp_path: 
     path.write_bytes(header + zlib.compress(bytes(bomb), 9))
     with pytest.raises(CaseError, match="end after"):
         read_image([path])
+
+
+NRRD = b"NRRD0004\ntype: uint8\ndimension: 3\nspace: right-anterior-superior\nsizes: 5 6 7\n" + (
+    b"space directions: (1,0,0) (0,1,0) (0,0,1)\n"
+)
+
+
+@pytest.mark.parametrize(("encoding", "packed"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("raw", bytes)])
+def test_no_more_of_an_nrrd_is_unpacked_than_its_header_says(
+    encoding: str, packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """A file of a few kilobytes may stand for gigabytes; raw bytes after the voxels are passed over."""
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(NRRD + f"encoding: {encoding}\n\n".encode() + packed(bytes(100_000_000)))
+    header = format_of(path).read_header(path)
+    tracemalloc.start()
+    try:
+        if encoding == "raw":
+            assert not format_of(path).read_voxels(header).any()
+        else:
+            with pytest.raises(CaseError, match="more voxels than the header says"):
+                format_of(path).read_voxels(header)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "ascii"])
+@pytest.mark.parametrize("skipped", [0, 3, -1])
+@pytest.mark.parametrize("beside", [True, False])
+def test_voxels_of_an_nrrd_are_pynrrds(encoding: str, skipped: int, beside: bool, tmp_path: Path) -> None:
+    """Skipped bytes come after unpacking; -1 stands for all before the last voxels, of raw ones alone."""
+    if skipped and (encoding == "ascii" or (skipped < 0 and encoding != "raw")):
+        pytest.skip("no such header")
+    voxels = b"abc" * (skipped != 0) + LABEL.tobytes("F")
+    packed = {"raw": bytes, "gzip": gzip.compress, "bzip2": bz2.compress}
+    content = packed[encoding](voxels) if encoding in packed else " ".join(map(str, LABEL.ravel("F"))).encode()
+    path = tmp_path / ("a.nhdr" if beside else "a.nrrd")
+    named = b"data file: a.bin\n" if beside else b""
+    header = NRRD + f"encoding: {encoding}\nbyte skip: {skipped}\n".encode() + named + b"\n"
+    path.write_bytes(header + (b"" if beside else content))
+    (tmp_path / "a.bin").write_bytes(content)
+    if not skipped or encoding == "raw":  # of packed voxels pynrrd skips bytes twice
+        assert np.array_equal(nrrd.read(str(path))[0], LABEL)
+    assert np.array_equal(format_of(path).read_voxels(format_of(path).read_header(path)), LABEL)
+
+
+def test_an_nrrd_names_one_file_of_voxels(tmp_path: Path) -> None:
+    """Pynrrd takes the second of two names, which another reader would not."""
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "a.nhdr"
+    path.write_bytes(NRRD + b"encoding: raw\ndata file: a.raw\ndatafile: ../secret.raw\n\n")
+    for place in (tmp_path / "set" / "a.raw", tmp_path / "secret.raw"):
+        place.write_bytes(LABEL.tobytes("F"))
+    with pytest.raises(CaseError, match="both `data file` and `datafile`"):
+        read_image([path])
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_a_file_of_voxels_may_have_any_letters(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_itk(path, LABEL)
+    beside = format_of(path).data_file(path)
+    assert beside is not None
+    beside.rename(tmp_path / "größe.raw")
+    text = path.read_text().replace(beside.name, "größe.raw").replace("encoding: gzip", "encoding: raw")
+    path.write_text(("Comment = Müller\n" if suffix == ".mhd" else "") + text, encoding="utf-8")
+    assert np.array_equal(read_image([path]).array[0], LABEL)
+
+
+@pytest.mark.parametrize(("unit", "spacing", "warnings"), [("mm", 2, 0), ("cm", 20, 0), ("inch", 2, 1), ("?", 2, 0)])
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_lengths_are_in_the_unit_that_a_header_names(
+    suffix: str, unit: str, spacing: float, warnings: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".nrrd":
+        space = {"space": "RAS", "space directions": 2 * np.eye(3), "space origin": [1, 1, 1]}
+        nrrd.write(str(path), LABEL, space | {"space units": [unit] * 3})
+    else:
+        format_of(path).write(path, LABEL, 2 * np.eye(4) + np.diag([0, 0, 0, -1]), None)
+        path.write_bytes(f"DistanceUnits = {unit}\n".encode() + path.read_bytes())
+    found = header_findings(format_of(path).read_header(path))
+    assert [each.severity for each in found] == ["warning"] * warnings
+    assert read_geometry(path).spacing == (spacing,) * 3
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])
+def test_a_negative_spacing_without_an_orientation_is_refused(suffix: str, tmp_path: Path) -> None:
+    """One program takes it as a flip and another does not."""
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".nrrd":
+        nrrd.write(str(path), LABEL, {"spacings": [1.0, -2.0, 3.0]})
+    elif suffix == ".mha":
+        format_of(path).write(path, LABEL, np.eye(4), None)
+        path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1.0 1.0", b"ElementSpacing = 1.0 -1.0"))
+    else:
+        image = nibabel.Nifti1Image(LABEL, None)
+        nibabel.save(image, path)
+        content = bytearray(path.read_bytes())
+        content[84:88] = np.float32(-1).tobytes()  # pixdim[2]
+        path.write_bytes(content)
+    found = [each.found for each in header_findings(format_of(path).read_header(path)) if each.severity == "error"]
+    assert len(found) == 1
+    assert "spacing (1.0, -" in found[0]
+
+
+def test_a_file_that_may_not_be_read_is_no_damaged_one() -> None:
+    error = unreadable(Path("a.nii"), PermissionError(13, "Permission denied"), "a NIfTI volume")
+    assert "may not be read" in str(error)
+    assert "Make it readable" in str(error)
 
 
 @pytest.mark.parametrize(

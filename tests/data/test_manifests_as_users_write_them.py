@@ -22,12 +22,14 @@ NAMES = {"background": 0, "organ": 1, "lesion": 2}
 
 def nnunet(folder: Path, images: list[str], labels: list[str], channels: int = 1, **changes: Any) -> Path:
     """nnU-Net's layout, with files of these names."""
-    for name in (*(f"imagesTr/{each}" for each in images), *(f"labelsTr/{each}" for each in labels)):
+    names = (*(f"imagesTr/{each}" for each in images), *(f"labelsTr/{each}" for each in labels))
+    for number, name in enumerate(names, start=3):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         array = np.zeros((6, 6, 6), np.uint8)
         array[1:4, 1:4, 1:4] = 1
         array[4:6, 4:6, 2:4] = 2
+        array[0, 0, 0] = number if name.startswith("imagesTr") else 0  # no two images are alike
         nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path.parent / "new.nii.gz")
         (path.parent / "new.nii.gz").rename(path)
     manifest = {

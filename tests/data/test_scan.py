@@ -334,6 +334,21 @@ def test_a_volume_beyond_the_memory_is_not_read(tmp_path: Path, monkeypatch: pyt
     assert "this machine's memory" in problems[0].expected
 
 
+def test_a_volume_beyond_the_containers_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the kernel ends the process without a word."""
+    monkeypatch.setattr(header_module, "container_limit", lambda: 100)
+    problems = scan_dataset(load_dataset(write_dataset(tmp_path))).problems
+    assert {each.case for each in problems} == set(IDS)
+
+
+def test_the_same_files_under_two_names_are_told(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data")
+    for end in ("", "_label"):
+        (tmp_path / "data" / f"d{end}.nii.gz").write_bytes((tmp_path / "data" / f"b{end}.nii.gz").read_bytes())
+    found = [each for each in scan_dataset(tmp_path / "data").problems if "the same files" in each.found]
+    assert [(each.severity, each.found) for each in found] == [("warning", "the same files under several names: b = d")]
+
+
 @pytest.mark.parametrize("text", ["2e9", "-1", ""])
 def test_a_largest_size_that_is_no_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("C2FNAS_MAX_VOXELS", text)

@@ -90,7 +90,7 @@ def _fix_case(case: Case, root: Path, folder: Path, fill: float | None, places: 
     """
     found = []
     for number, path in enumerate(case.files):
-        outside = not path.is_relative_to(root)  # a table's absolute path
+        outside = ".." in path.parts or not path.is_relative_to(root)  # a table's absolute path
         copy = folder / case.id / f"{number}{suffix_of(path)}" if outside else folder / path.relative_to(root)
         done = _fix_label(path, copy, case) if path == case.label else _fill_image(path, copy, case, fill)
         if done:

@@ -48,7 +48,8 @@ class Scan:
     def problems(self) -> tuple[Problem, ...]:
         """Every problem: of the manifest, of the classes as a whole, then case by case."""
         cases = [problem for each in (*self.training, *self.test) for problem in each.problems]
-        return (*self.manifest, *self._absent_classes(), *self._lost_spacing(), *self._unlikely_kinds(), *cases)
+        whole = (*self._absent_classes(), *self._lost_spacing(), *self._unlikely_kinds(), *self._copies())
+        return (*self.manifest, *whole, *cases)
 
     @property
     def present(self) -> dict[str, frozenset[int]]:
@@ -100,6 +101,18 @@ class Scan:
             yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
         if self.present and self.dataset.regions_class_order is not None:
             yield from self._absent_values()
+
+    def _copies(self) -> Iterator[Problem]:
+        """A warning of cases whose files are the same, byte for byte."""
+        by_content: dict[str, list[str]] = {}
+        for each in self.training:
+            if each.fingerprint:
+                by_content.setdefault(each.fingerprint.sha256, []).append(each.case.id)
+        alike = [" = ".join(cases) for cases in by_content.values() if len(cases) > 1]
+        if alike:
+            found = f"the same files under several names: {some(alike, SHOWN_CLASSES, '; ')}"
+            fix = "Keep one of each: a copy in training and in validation makes Dice look better than it is."
+            yield Problem("", str(self.dataset.root), found, "each case once", fix, "warning")
 
     def _absent_values(self) -> Iterator[Problem]:
         """A warning of values in regions that no training case has, though it has others of them."""

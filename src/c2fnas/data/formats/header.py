@@ -1,7 +1,7 @@
 """Headers of volume files, which are read and judged before a single voxel is."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import psutil
 
+from c2fnas.cgroups import container_limit
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.errors import UserError, refuse_exhaustion
 
@@ -30,6 +31,9 @@ DEFLATE_RATIO = 1032
 """No deflate stream (gzip, zlib) unpacks to more than this many times its size."""
 BZIP2_RATIO = 2_400_000
 """Nor any of bzip2: a block of 900,000 bytes stands for 259 of each five, and takes 20 bytes or more."""
+
+UNITS = {"um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+"""Millimetres of the units of length that headers of NRRD and MetaImage name."""
 
 SHEAR = 1e-3
 """Largest cosine between two axes of a grid that counts as rectangular."""
@@ -95,7 +99,7 @@ def _shape_findings(shape: tuple[int, ...]) -> Iterator[Finding]:
 
 
 def _size_findings(header: Header) -> Iterator[Finding]:
-    needed, memory = header.bytes + 4 * header.voxels, psutil.virtual_memory().total
+    needed, memory = header.bytes + 4 * header.voxels, min(psutil.virtual_memory().total, container_limit())
     if header.voxels > LARGEST_VOXELS:
         fix = "If the header is wrong, export the file again; if right, crop it or set C2FNAS_MAX_VOXELS higher."
         yield Finding(f"{header.voxels:,} voxels according to the header", f"at most {LARGEST_VOXELS:,}", fix)
@@ -156,6 +160,37 @@ def extent_findings(data: Path, start: int, size: int, *, ratio: int | None = No
     return []
 
 
+def unit_of(names: Iterable[str]) -> tuple[float, list[Finding]]:
+    """Return the millimetres of a header's unit of length, and a warning where it is not known.
+
+    Args:
+        names: As the header has it, for each axis; without one, and for ``?``, it is the millimetre.
+
+    >>> unit_of(["cm", "cm", "cm"])
+    (10.0, [])
+    """
+    named = sorted({name.strip().lower() for name in names} - {"", "?", "???", "none"})
+    if not named:
+        return 1.0, []
+    if len(named) == 1 and named[0] in UNITS:
+        return UNITS[named[0]], []
+    fix = "Millimetres are taken. Correct the header's unit, or convert the volume from its source again."
+    return 1.0, [Finding(f"lengths in {', '.join(named)}", f"one of {', '.join(UNITS)}", fix, "warning")]
+
+
+def negative_spacing(spacing: Iterable[float]) -> list[Finding]:
+    """Return a finding if a spacing along an axis is negative, which one program reads as a flip and another does not.
+
+    Args:
+        spacing: Along each axis, as the header has it.
+    """
+    numbers = tuple(map(float, spacing))
+    fix = "Set the spacing in the header, or convert the volume from its source again."
+    return [Finding(f"spacing {numbers} in the header", "a positive spacing along every axis", fix)] * any(
+        number < 0 for number in numbers
+    )
+
+
 def cut_short(header: Header, error: object) -> CaseError:
     """Return the error for a file whose voxels can't be read.
 
@@ -176,6 +211,8 @@ def unreadable(path: Path, error: Exception, kind: str) -> CaseError:
     """
     if isinstance(error, FileNotFoundError):
         return CaseError("", path, "no such file", "a volume", "Correct the path, or put the file there.")
+    if isinstance(error, PermissionError):
+        return CaseError("", path, "a file that may not be read", kind, "Make it readable for this user.")
     refuse_exhaustion(path, error)
     return CaseError("", path, f"an unreadable file ({error})", kind, AGAIN)
 

@@ -9,7 +9,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from c2fnas.data.formats.header import AGAIN, DEFLATE_RATIO, Header, cut_short, detached, extent_findings, unreadable
+from c2fnas.data.formats.header import (
+    AGAIN,
+    DEFLATE_RATIO,
+    Header,
+    cut_short,
+    detached,
+    extent_findings,
+    negative_spacing,
+    unit_of,
+    unreadable,
+)
 from c2fnas.data.problem import CaseError, Finding
 
 TYPES = {
@@ -42,11 +52,14 @@ def read_header(path: Path) -> Header:
         raise CaseError("", path, f"an incomplete MetaImage header ({error})", expected, AGAIN) from error
     shape = tuple(sizes) if channels == 1 else (*sizes, channels)
     findings = _layout_findings(fields, skipped)
+    unit, doubts = unit_of([fields.get("DistanceUnits", "mm")])
+    affine = np.diag([unit, unit, unit, 1.0]) @ affine
     if not findings and all(size > 0 for size in shape):
         data, first = _data(path, start)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         findings = extent_findings(data, first, size, ratio=DEFLATE_RATIO if _flag(fields, "CompressedData") else None)
     big_endian = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
+    findings += [*doubts, *negative_spacing(_spacing(fields, len(sizes)))]
     return Header(path, shape, dtype.newbyteorder(">" if big_endian else "<"), affine, tuple(findings))
 
 
@@ -117,12 +130,12 @@ def _fields(path: Path) -> tuple[Fields, int]:
         with path.open("rb") as file:
             fields: Fields = {}
             while "ElementDataFile" not in fields and file.tell() < LONGEST_HEADER:
-                key, separator, value = file.readline(4096).decode("ascii").partition("=")
+                key, separator, value = file.readline(4096).decode("utf-8", "surrogateescape").partition("=")
                 if not separator:
                     break
                 fields[key.strip()] = value.strip()
             end = file.tell()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise unreadable(path, error, "a MetaImage volume") from error
     if "ElementDataFile" not in fields:
         raise CaseError("", path, "no MetaImage header", "a header that ends in ElementDataFile", AGAIN)
@@ -132,12 +145,16 @@ def _fields(path: Path) -> tuple[Fields, int]:
 def _affine(fields: Fields, axes: int) -> np.ndarray:
     """The affine. A row of TransformMatrix is the direction of an axis, so its transpose is the direction matrix."""
     direction = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), np.eye(axes).ravel())
-    spacing = _numbers(fields, ("ElementSpacing", "ElementSize"), np.ones(axes))
+    spacing = _spacing(fields, axes)
     affine = np.eye(4)
     if axes >= 3:
         affine[:3, :3] = direction.reshape(axes, axes)[:3, :3].T * spacing[:3]
         affine[:3, 3] = _numbers(fields, ("Offset", "Position", "Origin"), np.zeros(axes))[:3]
     return LPS_TO_RAS @ affine
+
+
+def _spacing(fields: Fields, axes: int) -> np.ndarray:
+    return _numbers(fields, ("ElementSpacing", "ElementSize"), np.ones(axes))
 
 
 def _numbers(fields: Fields, names: tuple[str, ...], default: np.ndarray) -> np.ndarray:

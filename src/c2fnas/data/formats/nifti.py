@@ -208,7 +208,9 @@ def _disagreement(sform: np.ndarray, qform: np.ndarray, raw: nibabel.Nifti1Heade
 
 
 def _spacing_findings(raw: nibabel.Nifti1Header) -> list[Finding]:
-    spacing = np.abs(raw["pixdim"][1:4].astype(float))
+    spacing = raw["pixdim"][1:4].astype(float)
+    if raw["sform_code"] > 0 or raw["qform_code"] > 0:  # these tell the axes' directions, or have their own finding
+        spacing = np.abs(spacing)
     if np.isfinite(spacing).all() and (spacing > 0).all():
         return []
     fix = "Set the spacing (pixdim) in the header, or convert the volume from its source again."

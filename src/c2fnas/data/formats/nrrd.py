@@ -1,9 +1,18 @@
-"""NRRD files (.nrrd, .nhdr), through pynrrd and MONAI's NrrdReader (extra ``formats``)."""
+"""NRRD files (.nrrd, .nhdr); pynrrd reads their headers (extra ``formats``).
 
-from collections.abc import Iterable
+Voxels are read here, as pynrrd unpacks all that a stream holds, whatever the header says.
+"""
+
+import bz2
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +24,8 @@ from c2fnas.data.formats.header import (
     cut_short,
     detached,
     extent_findings,
+    negative_spacing,
+    unit_of,
     unreadable,
 )
 from c2fnas.data.problem import CaseError, Finding
@@ -25,6 +36,12 @@ CHANNEL_KINDS = ("list", "vector", "covariant-vector", "RGB-color", "RGBA-color"
 DIRECTIONS = {"right": 1, "left": -1, "anterior": 1, "posterior": -1, "superior": 1, "inferior": -1}
 AXES = (("right", "left"), ("anterior", "posterior"), ("superior", "inferior"))
 PACKED = {"gzip": DEFLATE_RATIO, "gz": DEFLATE_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
+UNPACKED: dict[str, Callable[..., io.BufferedIOBase]] = {
+    **dict.fromkeys(("gzip", "gz"), lambda file: gzip.GzipFile(fileobj=file)),
+    **dict.fromkeys(("bzip2", "bz2"), bz2.BZ2File),
+}
+TEXT = ("ascii", "text", "txt")
+CHUNK = 2**20
 
 
 def read_header(path: Path) -> Header:
@@ -53,16 +70,14 @@ def read_voxels(header: Header) -> np.ndarray:
     Raises:
         CaseError: the file is cut short or damaged.
     """
-    need("nrrd", header.path)
-    from monai.data.image_reader import NrrdReader
-
+    fields, start = _fields(header.path)
+    sizes, spatial = [int(size) for size in fields["sizes"]], _spatial_axes(fields)
     try:
-        stored: np.ndarray = cast(Any, NrrdReader().read(header.path)).array
-    except Exception as error:  # pynrrd lets errors of numpy, zlib and bz2 through
+        stored = _voxels(header, fields, start)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise cut_short(header, error) from error
-    spatial = _spatial_axes(_fields(header.path)[0])
-    order = [*spatial, *(axis for axis in range(stored.ndim) if axis not in spatial)]
-    return np.transpose(stored, order)
+    order = [*spatial, *(axis for axis in range(len(sizes)) if axis not in spatial)]
+    return np.transpose(stored.reshape(sizes, order="F"), order)
 
 
 def data_file(path: Path) -> Path | None:
@@ -71,9 +86,13 @@ def data_file(path: Path) -> Path | None:
     Raises:
         CaseError: the header is unreadable, or names a file elsewhere.
     """
-    fields, _ = _fields(path)
-    name = fields.get("data file", fields.get("datafile"))
-    return None if name is None else detached(path, str(name))
+    _, start = _fields(path)
+    with path.open("rb") as file:  # pynrrd leaves letters beyond ASCII out
+        names = re.findall(rb"(?m)^data ?file:(.*)$", file.read(start))
+    if len(names) > 1:
+        fix = "Remove one of the two from the header, or export the volume again."
+        raise CaseError("", path, "both `data file` and `datafile`", "one file of voxels", fix)
+    return detached(path, os.fsdecode(names[0].strip())) if names else None
 
 
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
@@ -120,6 +139,40 @@ def _fields(path: Path) -> tuple[dict[str, Any], int]:
         raise unreadable(path, error, "an NRRD volume") from error
 
 
+def _voxels(header: Header, fields: dict[str, Any], start: int) -> np.ndarray:
+    """The voxels in the file's order, flat; no more is unpacked than the header says, and one byte."""
+    beside = data_file(header.path)
+    encoding = str(fields.get("encoding", "raw")).lower()
+    skipped = int(fields.get("byte skip", fields.get("byteskip", 0)))
+    with (beside or header.path).open("rb") as file:
+        file.seek(0 if beside else start)
+        for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
+            file.readline()
+        if encoding in TEXT:
+            return np.fromstring(file.read().decode("ascii"), header.dtype, count=header.voxels, sep=" ")
+        if encoding == "raw":  # of which -1 means that the voxels are its last bytes
+            file.seek(-header.bytes if skipped == -1 else skipped, os.SEEK_END if skipped == -1 else os.SEEK_CUR)
+            return _filled(header, file)
+        if encoding not in UNPACKED:
+            raise ValueError(f"the encoding {encoding}, which is not read")
+        with UNPACKED[encoding](file) as stream:
+            stream.seek(max(0, skipped), os.SEEK_CUR)
+            voxels = _filled(header, stream)
+            if stream.read(1):  # at the end of a stream stands its checksum, too
+                raise ValueError("more voxels than the header says")
+            return voxels
+
+
+def _filled(header: Header, stream: io.BufferedIOBase) -> np.ndarray:
+    stored, done = bytearray(header.bytes), 0
+    view = memoryview(stored)
+    while read := stream.readinto(view[done : done + CHUNK]):
+        done += read
+    if done != header.bytes:
+        raise EOFError(f"voxels that end after {done:,} bytes")
+    return np.frombuffer(stored, header.dtype)
+
+
 def _spatial_axes(fields: dict[str, Any]) -> list[int]:
     kinds = fields.get("kinds") or [""] * len(fields["sizes"])
     directions = fields.get("space directions")
@@ -150,10 +203,16 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
     directions = fields.get("space directions")
     if directions is None:
         spacings = fields.get("spacings")
-        affine[:3, :3] = np.diag([float(spacings[axis]) for axis in spatial]) if spacings is not None else np.eye(3)
+        if spacings is not None:
+            along = [float(spacings[axis]) for axis in spatial]
+            findings += negative_spacing(along)
+            affine[:3, :3] = np.diag(along)
     else:
         affine[:3, :3] = np.array([np.asarray(directions[axis], float) for axis in spatial]).T
     affine[:3, 3] = fields.get("space origin", np.zeros(3))
+    unit, doubts = unit_of(_units(fields, spatial))
+    findings += doubts
+    affine[:3] *= unit
     space = str(fields.get("space", ""))
     to_space = to_ras(ABBREVIATIONS.get(space.upper(), space.lower()).split("-"))
     if to_space is None or directions is None:
@@ -164,9 +223,16 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
     return to_space @ affine
 
 
+def _units(fields: dict[str, Any], spatial: list[int]) -> list[str]:
+    """The names of the unit of length: of the space as a whole, or else of each axis."""
+    named = list(fields.get("space units") or ())
+    each = list(fields.get("units") or ())
+    return named or [each[axis] for axis in spatial if axis < len(each)]
+
+
 def _extent(path: Path, fields: dict[str, Any], start: int, size: int) -> list[Finding]:
     beside = data_file(path)
-    encoding = str(fields.get("encoding", "raw"))
-    if encoding in ("ascii", "text", "txt", "hex"):
+    encoding = str(fields.get("encoding", "raw")).lower()
+    if encoding in (*TEXT, "hex"):
         return []
     return extent_findings(beside or path, 0 if beside else start, size, ratio=PACKED.get(encoding))
