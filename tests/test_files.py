@@ -1,12 +1,22 @@
 """Files and folders: what a crash has torn costs nothing else."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from c2fnas import files
 from c2fnas.errors import UserError
-from c2fnas.files import append_json_line, is_there, new_folder, read_json, read_json_lines, write_text
+from c2fnas.files import (
+    append_json_line,
+    cannot_be_written,
+    is_there,
+    new_folder,
+    read_json,
+    read_json_lines,
+    write_text,
+)
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
@@ -17,6 +27,33 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     for number in (3, 4):
         append_json_line(path, {"a": number})
     assert [*read_json_lines(path)] == [{"a": 1}, {"a": 3}, {"a": 4}]
+
+
+def test_a_line_of_other_bytes_costs_no_other(tmp_path: Path) -> None:
+    """One bit that has flipped may not keep a training from being resumed."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n\xff\n{"a\xff": 2\n{"a": 3}\n')
+    assert [*read_json_lines(path)] == [{"a": 1}, {"a": 3}]
+
+
+def test_too_many_open_files_are_no_full_disk(tmp_path: Path) -> None:
+    error = cannot_be_written(tmp_path / "a", OSError(errno.EMFILE, "Too many open files"), "nothing is lost")
+    assert "ulimit -n" in str(error)
+    assert "space" not in str(error)
+
+
+def test_a_folder_that_replaces_another_is_on_the_disk_before_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut between the two would leave neither."""
+    folder, order = tmp_path / "model", list[str]()
+    flush, remove = files._flush_folder, files.shutil.rmtree
+    monkeypatch.setattr(files, "_flush_folder", lambda path: order.append(f"flush {path.name}") or flush(path))
+    monkeypatch.setattr(files.shutil, "rmtree", lambda path, **k: order.append(path.name[-3:]) or remove(path, **k))
+    folder.mkdir()
+    with new_folder(folder, replace=True) as fresh:
+        write_text(fresh / "weights", "new")
+    assert order.index(f"flush {tmp_path.name}") < len(order) - 1 - order[::-1].index("old")
 
 
 def test_a_text_too_long_for_a_path_is_nothings(tmp_path: Path) -> None:

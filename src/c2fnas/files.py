@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from c2fnas.errors import UserError
+from c2fnas.errors import EXHAUSTED, UserError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -49,9 +49,8 @@ def is_device(path: Path) -> bool:
 
 def cannot_be_written(path: Path, error: OSError, kept: str) -> UserError:
     """Return the error for a user whose disk is full or folder closed; ``kept`` says what is not lost."""
-    return UserError(
-        f"{path}: cannot be written ({error.strerror or error}). Free some space or choose another folder; {kept}."
-    )
+    fix = EXHAUSTED.get(error.errno or 0, "Free some space or choose another folder").rstrip(".")
+    return UserError(f"{path}: cannot be written ({error.strerror or error}). {fix}; {kept}.")
 
 
 def refuse_taken(path: Path) -> None:
@@ -85,6 +84,7 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)  # left by a process of this number; in containers all are 1
             folder.rename(old)
         unfinished.rename(folder)
+        _flush_folder(folder.parent)  # before the old one goes
     except BaseException as error:
         if old.exists() and not folder.exists():
             old.rename(folder)
@@ -157,10 +157,10 @@ def _ends_a_line(file: BinaryIO) -> bool:
 
 
 def read_json_lines(path: Path) -> Iterator[Any]:
-    """Yield the values of a JSON-lines file; a last line cut short by a crash is passed over."""
+    """Yield the values of a JSON-lines file; lines that are damaged, or cut short by a crash, are passed over."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             yield json.loads(line)
         except ValueError:

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,22 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(os.urandom(4096))
     with pytest.raises(UserError, match=r"study\.db: cannot be opened as a ledger"):
         Ledger(tmp_path / "study.db", "coarse")
+
+
+def test_no_damaged_page_is_a_traceback(tmp_path: Path) -> None:
+    """A reader either passes it over, as one of an index, or is told which file is damaged."""
+    database, refused = tmp_path / "study.db", 0
+    for score in (0.25, 0.5, 0.75):
+        ledger = Ledger(database, "coarse")
+        ledger.succeed(ledger.start(PANC), score)
+    whole, page = database.read_bytes(), 4096
+    for place in range(0, len(whole), page):
+        database.write_bytes(whole[:place] + b"\xa5" * page + whole[place + page :])
+        with suppress(UserError):
+            Ledger(database, "coarse", read_only=True).trials()
+            refused -= 1
+        refused += 1
+    assert refused > 2
 
 
 @pytest.mark.parametrize("key", ["architecture", "after", "order", "reason"])

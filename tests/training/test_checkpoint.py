@@ -47,6 +47,19 @@ DAMAGES = {
 }
 
 
+def test_no_flipped_bit_of_the_json_passes(tmp_path):
+    """It would skip an iteration, or have other settings."""
+    save(tmp_path, 5, 10)
+    path = tmp_path / "0000010.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        newest = load_newest(tmp_path)
+        assert newest.iteration == 5 or newest.meta == {"note": 10}, damaged  # of white space it may pass
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, damage, caplog):
     save(tmp_path, 5, 10)

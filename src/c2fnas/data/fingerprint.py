@@ -185,7 +185,8 @@ def stamps(case: Case) -> tuple[tuple[str, int, int], ...]:
     found = []
     for path in case.files:
         known = [file.stat() for file in volume_files(path)]
-        found.append((path.name, sum(each.st_size for each in known), max(each.st_mtime_ns for each in known)))
+        changed = max((each.st_mtime_ns for each in known), default=0)  # a folder may be empty
+        found.append((path.name, sum(each.st_size for each in known), changed))
     return tuple(found)
 
 

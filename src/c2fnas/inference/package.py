@@ -9,6 +9,7 @@ import glob
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,7 +20,7 @@ from torch import nn
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
-from c2fnas.files import new_folder, read_json, restore_folder, sha256, write_json, write_text
+from c2fnas.files import new_folder, read_json, restore_folder, sha256, write_atomically, write_json, write_text
 from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.quality import Seen
@@ -177,7 +178,7 @@ def copy_package(package: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in MEMBERS:
         if (package / name).is_file():
-            shutil.copyfile(package / name, folder / name)
+            write_atomically(folder / name, partial(shutil.copyfile, package / name))
 
 
 def read_card(package: Path) -> str:

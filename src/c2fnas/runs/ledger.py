@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
 from sqlalchemy.exc import SQLAlchemyError
 
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.trial import Trial
 from c2fnas.runs.trial_record import checked, new_record, trial_of
@@ -134,10 +134,13 @@ class Ledger:
         except KeyError:
             raise UserError(f"{self.database}: the stage {self.stage!r} has not begun on this run folder.") from None
         except Exception as error:
-            raise UserError(
-                f"{self.database}: cannot be opened as a ledger ({error}). Restore the file from a copy, or move it "
-                "away to begin again."
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.database}: cannot be opened as a ledger ({in_a_line(error)}). Restore the file from a copy, or "
+            "move it away to begin again."
+        )
 
     def _study_in(self, storage: optuna.storages.RDBStorage) -> int:
         try:
@@ -148,8 +151,11 @@ class Ledger:
             return storage.create_new_study([StudyDirection.MAXIMIZE], self.stage)
 
     def _read(self) -> dict[int, Trial]:
-        records = self._storage.get_all_trials(self._study, deepcopy=False)
-        return {record.number: trial_of(record) for record in records}
+        try:
+            records = self._storage.get_all_trials(self._study, deepcopy=False)
+            return {record.number: trial_of(record) for record in records}
+        except (StorageInternalError, SQLAlchemyError, KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from error
 
     def _add_scored(self, architecture: Architecture, score: float, extra: Mapping[str, Any]) -> int:
         if not _is_score(score):

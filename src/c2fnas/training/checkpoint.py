@@ -1,5 +1,7 @@
 """Checkpoints: whole or absent, checked when they are loaded, the two newest kept."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,8 +38,9 @@ def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor],
     """
     _clear_leftovers(folder)
     try:
-        checksum = write_tensors(_weights(folder, iteration), tensors)
-        write_json(_meta(folder, iteration), {"iteration": iteration, "sha256": checksum, "meta": dict(meta)})
+        content = {"iteration": iteration, "weights": write_tensors(_weights(folder, iteration), tensors)}
+        content |= {"meta": json.loads(json.dumps(dict(meta)))}
+        write_json(_meta(folder, iteration), {**content, "sha256": _digest(content)})
     except UserError as error:
         kept = [number for number in _iterations(folder) if number < iteration]
         raise UserError(f"{error} {_INTACT.format(kept[-1]) if kept else NOTHING_SAVED}") from error
@@ -75,12 +78,15 @@ def has_checkpoint(folder: Path) -> bool:
 
 def _load(folder: Path, iteration: int) -> Checkpoint:
     path = _meta(folder, iteration)
-    saved = read_json(path)
-    try:
-        checksum, number, meta = str(saved["sha256"]), int(saved["iteration"]), dict(saved["meta"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not the JSON of a checkpoint ({error!r}).") from error
-    return Checkpoint(number, read_tensors(_weights(folder, iteration), checksum), meta)
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("sha256", "") != _digest(content):
+        raise UserError(f"{path}: not the JSON of a checkpoint, or a damaged one.")
+    return Checkpoint(iteration, read_tensors(_weights(folder, iteration), content["weights"]), content["meta"])
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of a checkpoint's JSON, with which that of its weights is safe, too."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _iterations(folder: Path) -> list[int]:
