@@ -9,6 +9,8 @@ EXHAUSTED = {
     errno.EAGAIN: "Close other programs, or use fewer workers.",
 }
 """Resources of the system that run out, with the fix: no fault of the file that was being read."""
+NO_THREAD = "can't start new thread"
+"""Python's whole message where the system gives no more threads; it has no number."""
 
 
 class UserError(Exception):
@@ -25,12 +27,27 @@ def refuse_exhaustion(path: object, error: BaseException | None) -> None:
     Raises:
         UserError: it has; the message names what, and not the file as damaged.
     """
+    if told := exhaustion(error):
+        raise UserError(f"{path}: {told}") from error
+
+
+def exhaustion(error: BaseException | None) -> str:
+    """Return what of the system has run out, with the fix, by an error or what it came from; empty if nothing has."""
     while error is not None:
-        number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+        number = _number(error)
         if number in EXHAUSTED:
-            what = getattr(error, "strerror", None) or "Cannot allocate memory"
-            raise UserError(f"{path}: a resource of the system has run out ({what}). {EXHAUSTED[number]}") from error
+            what = getattr(error, "strerror", None) or str(error) or "Cannot allocate memory"
+            return f"a resource of the system has run out ({what}). {EXHAUSTED[number]}"
         error = error.__cause__
+    return ""
+
+
+def _number(error: BaseException) -> int | None:
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+        return errno.EAGAIN
+    return getattr(error, "errno", None)
 
 
 def in_a_line(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """In-process calls and their reports."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from c2fnas.execution import InlineExecutor, Job
-from c2fnas.execution.call import Report, read_report, write_report
+from c2fnas.execution.call import Report, make_call, read_report, write_report
 from c2fnas.execution.process import report_of_death
+from c2fnas.inference.forward import WindowTooLarge
 
 
 def press_ctrl_c(payload: dict, folder: Path, device: str) -> dict:
@@ -40,6 +42,37 @@ def test_a_report_survives_a_move_of_the_run_folder(tmp_path: Path) -> None:
     write_report(Job("one", "module:train", {}, tmp_path / "here"), Report("done", {}, None, 0.0))
     (tmp_path / "here").rename(tmp_path / "there")
     assert read_report(Job("one", "module:train", {}, tmp_path / "there")) is not None
+
+
+def run_out(payload: dict, folder: Path, device: str) -> dict:
+    errors = {
+        "threads": RuntimeError("can't start new thread"),
+        "files": OSError(errno.EMFILE, "Too many open files"),
+        "memory": MemoryError(),
+        "window": WindowTooLarge("There is not enough memory for one window of this network."),
+        "bug": RuntimeError("can't do that"),
+    }
+    raise errors[payload["of"]]
+
+
+@pytest.mark.parametrize(
+    ("of", "kind", "text"),
+    [
+        ("threads", "user_error", "one: a resource of the system has run out (can't start new thread). Close"),
+        ("files", "user_error", "one: a resource of the system has run out (Too many open files). Raise the limit"),
+        ("memory", "out_of_memory", "MemoryError"),
+        ("window", "out_of_memory", "not enough memory for one window"),
+        ("bug", "failed", "can't do that"),
+    ],
+)
+def test_a_system_without_threads_or_files_is_no_jobs_fault(
+    of: str, kind: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    job = Job("one", f"{Path(__file__).stem}:run_out", {"of": of}, tmp_path)
+    report = make_call(job, job.payload, "cpu")
+    assert report.kind == kind
+    assert text in (report.failure or "")
 
 
 @pytest.mark.parametrize(

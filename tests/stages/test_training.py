@@ -22,9 +22,10 @@ from c2fnas.data.patches import Batch, PatchSampler
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.evaluate import evaluate_network
-from c2fnas.execution.call import finished, make_call
+from c2fnas.execution.call import _report_of, finished, make_call
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json_lines
+from c2fnas.inference.forward import WindowTooLarge
 from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.planning.plan import scaled_plan
@@ -210,6 +211,37 @@ def test_a_lack_of_memory_in_scoring_is_answered_by_one_retry(
         train_and_score(run, SPEC, folder, "cpu")
     assert load_package(folder / "model").design == SMALL
     assert train_and_score(run, SPEC, folder, "cpu", divisor=2)["unscored"] == "Dice not measurable: too large"
+
+
+def test_a_window_beyond_the_memory_costs_a_candidate_and_not_the_search(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate of the coarse stage: the executor tries once more, then it has no Dice; others go on."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise WindowTooLarge("not enough memory for one window")
+
+    monkeypatch.setattr(training, "evaluate_network", too_large)
+    spec = replace(SPEC, window="coarse", keep="nothing")
+    job = Job("one", "c2fnas.stages.training_jobs:unused", {}, folder)
+    with pytest.raises(WindowTooLarge) as error:
+        train_and_score(run, spec, folder, "cpu")
+    assert _report_of(error.value, job, 1.0).kind == "out_of_memory"
+    told = train_and_score(run, spec, folder, "cpu", divisor=2)
+    assert (told["dice"], told["unscored"]) == (None, "Dice not measurable: not enough memory for one window")
+
+
+def test_cases_without_structures_have_no_dice_on_the_way_either(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a table's trainings, which are scored at their rungs too."""
+
+    def nothing(*_: object, **__: object) -> None:
+        raise UserError("There is no Dice to report.")
+
+    monkeypatch.setattr(training, "evaluate_network", nothing)
+    found = train_and_score(run, replace(SPEC, score_at=(1, 3), keep="nothing"), folder, "cpu")
+    assert (found["dice"], found["rungs"]) == (None, {"1": None, "3": None})
 
 
 def test_a_stop_while_it_is_scored_is_no_failure(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from c2fnas.cli.adapter import INTERRUPTED, MISTAKE, Command, adapt
 from c2fnas.cli.help import Context, HelpfulCommand, first_sentence
 from c2fnas.cores import spin_briefly
-from c2fnas.errors import Interrupted, UserError
+from c2fnas.errors import Interrupted, UserError, exhaustion
 
 RUN = "c2fnas.api.runs:open_run"
 COMMANDS = [
@@ -139,6 +139,8 @@ def main() -> None:
     except PermissionError as error:
         _end(f"c2fnas: {error.filename}: {error.strerror}. Make it readable for this user, or name another.", MISTAKE)
     except Exception as error:
+        if lack := exhaustion(error):
+            _end(f"c2fnas: {lack}", MISTAKE)
         if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "c2fnas")

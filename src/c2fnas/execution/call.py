@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.devices import hardware_name
-from c2fnas.errors import Interrupted, UserError
+from c2fnas.errors import Interrupted, UserError, exhaustion
 from c2fnas.execution.job import Job, Kind, Outcome
 from c2fnas.files import write_text
 from c2fnas.memory import is_out_of_memory
@@ -118,8 +118,11 @@ def _through_json(value: dict[str, Any]) -> dict[str, Any]:
 def _report_of(error: BaseException, job: Job, seconds: float) -> Report:
     if isinstance(error, Interrupted):
         return Report("interrupted", None, str(error) or "stopped on request", seconds)
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and not is_out_of_memory(error):
         return Report("user_error", None, str(error), seconds)
+    lack = exhaustion(error)
+    if lack and not is_out_of_memory(error):  # of threads or files: no fault of this job, and the next would fail too
+        return Report("user_error", None, f"{job.id}: {lack}", seconds)
     path = job.folder / TRACEBACK
     write_text(path, "".join(traceback.format_exception(error)))
     kind: Kind = "out_of_memory" if is_out_of_memory(error) else "failed"

@@ -20,6 +20,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
 MIB = 2**20
 log = logging.getLogger(__name__)
+
+
+class WindowTooLarge(UserError, MemoryError):
+    """Not a single window fits into memory."""
+
+
 _CAPPED: set[torch.device] = set()
 """GPUs whose memory this process has limited."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -165,7 +171,7 @@ class Forward:
         elif self.device.type != "cpu":
             self._go_on_with_the_cpu("one window")
         else:
-            raise UserError(
+            raise WindowTooLarge(
                 "There is not enough memory for one window of this network, not even on the CPU. End other "
                 "programs, or use a machine with more memory."
             )

@@ -96,8 +96,8 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
 
 def train_network(
     run: Run, spec: TrainingSpec, folder: Path, device: str, divisor: int = 1
-) -> tuple[torch.nn.Module, dict[str, float]]:
-    """Return the trained network and Dice by iteration of ``score_at``; processes under torchrun each call this."""
+) -> tuple[torch.nn.Module, dict[str, float | None]]:
+    """Return the trained network and Dice by iteration of ``score_at``, None where nothing could be scored."""
     network, macs = run.build(spec.design), run.cost(spec.design).macs
     if spec.start:
         transfer(load_package(run.folder.start_model).network.state_dict(), network)
@@ -122,7 +122,7 @@ def train_network(
             until=end,
         )
         if end in spec.score_at:
-            rungs[str(end)] = _evaluate(run, spec, network, device).mean
+            rungs[str(end)] = _or_none(lambda: _evaluate(run, spec, network, device).mean)
     return network, rungs
 
 
@@ -221,7 +221,7 @@ def _scored(
     except Exception as error:
         if is_out_of_memory(error) and not last_try:
             raise
-        if isinstance(error, UserError) and spec.window == "coarse":
+        if isinstance(error, UserError) and spec.window == "coarse" and not is_out_of_memory(error):
             raise  # a full disk or a damaged case is no candidate's fault, and would fail the next one too
         log.warning("Dice not measurable: %s", error)
         return None, f"Dice not measurable: {' '.join(str(error).split())}"

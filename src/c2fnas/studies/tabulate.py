@@ -152,7 +152,7 @@ def _row(run: Run, training: Training, outcome: Outcome, config: TableConfig) ->
         cluster,
         seed,
         dice=value["dice"],
-        rungs={int(iteration): score for iteration, score in value["rungs"].items()},
+        rungs={int(iteration): score for iteration, score in value["rungs"].items() if score is not None},
         per_class={name: score for name, score in value["per_class"].items() if score is not None},
         seconds=value["seconds"],
         parameters=cost.parameters,
