@@ -1,5 +1,6 @@
 """Prediction of files: geometry, data types and values; ensembles; carrying on; failures."""
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from small_models import PLAN, save_small_model, small_plan, write_image
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ from c2fnas.inference.options import Extras, Vote
 from c2fnas.inference.package import Package, load_package
 from c2fnas.inference.predict import predict_cases
 from c2fnas.inference.prediction_files import find_cases
-from c2fnas.inference.prediction_folder import Record
+from c2fnas.inference.prediction_folder import PredictionFolder, Record
 from c2fnas.inference.predictor import Predictor
 
 VALUES = np.array([0, 2, 5])
@@ -116,6 +118,40 @@ def test_a_second_call_finds_everything_done(tmp_path: Path) -> None:
     assert predicted.done == ()
     assert predicted.kept == ("case0", "case1", "case2")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_labels_stay_where_their_images_are_gone(tmp_path: Path) -> None:
+    """Of an archive that is not mounted, say: called again, nothing could take their place."""
+    cases, one = images(tmp_path / "in"), model(tmp_path)
+    predict_cases(predictor(one), cases, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "in" / "case1.nii.gz").unlink()
+    again = predict_cases(predictor(one), cases, tmp_path / "out")
+    assert (again.done, again.kept) == ((), ("case0", "case1", "case2"))
+    assert contents(tmp_path / "out") == before
+
+
+def test_two_processes_do_not_predict_into_one_folder(tmp_path: Path) -> None:
+    output = PredictionFolder(tmp_path / "out")
+    with output.held():
+        with pytest.raises(UserError, match="another process predicts into this folder"):
+            predict_cases(predictor(model(tmp_path)), images(tmp_path / "in"), tmp_path / "out")
+        assert output.root.is_dir()
+    assert not output.root.exists()  # nothing was written
+
+
+def test_a_folder_on_a_file_system_without_locks_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
+    assert predict_cases(predictor(model(tmp_path)), images(tmp_path / "in", 1), tmp_path / "out").done == ("case0",)
+
+
+def test_a_failure_without_words_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Predictor, "read", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    (failure,) = predict_cases(predictor(model(tmp_path)), images(tmp_path / "in", 1), tmp_path / "out").failures
+    assert failure.reason.endswith("case0.nii.gz: MemoryError")
 
 
 def test_a_changed_image_is_predicted_again(tmp_path: Path) -> None:

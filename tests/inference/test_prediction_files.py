@@ -1,5 +1,7 @@
 """Which cases a folder holds, and the names of their predictions."""
 
+import io
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,14 @@ def test_single_files_keep_their_names(tmp_path: Path) -> None:
     names = ["a.nii", "b.nii.gz", "c.mha", "d.nrrd"]
     folder_of(tmp_path, *names, ".hidden.nii.gz", "notes.txt")
     assert found(tmp_path, 1) == {name: [name] for name in names}
+
+
+def test_names_on_standard_input_may_have_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``find`` gives them: Linux asks no name to be UTF-8."""
+    name = os.fsencode(tmp_path) + b"/gr\xf6sse.nii"
+    Path(os.fsdecode(name)).touch()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\n"), encoding="utf-8"))
+    assert [os.fsencode(path) for path in read_paths("-")] == [name]
 
 
 def test_files_of_channels_are_one_case(tmp_path: Path) -> None:

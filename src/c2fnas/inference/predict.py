@@ -71,16 +71,18 @@ def predict_cases(
     ``on_progress(done, failed)`` counts cases; those done include kept and failed ones.
 
     Raises:
-        UserError: the folder holds other predictions or can't be written, or one window does not fit into memory.
+        UserError: the folder holds other predictions, can't be written or is another process' at the moment, or one
+            window does not fit into memory.
     """
     foresee(grids_of(cases, predictor.spacing), predictor.plan, predictor.plan.seen)
     output = PredictionFolder(folder, predictor.extras)
-    open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
-    work = _Work(predictor, output, len(cases) - len(open_), on_progress)
-    try:
-        work.run(open_)
-    finally:
-        output.statistics.close()
+    with output.held():
+        open_ = output.claim(cases, predictor.maker, overwrite=overwrite)
+        work = _Work(predictor, output, len(cases) - len(open_), on_progress)
+        try:
+            work.run(open_)
+        finally:
+            output.statistics.close()
     kept = tuple(case.id for case in cases if case not in open_)
     return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
 
@@ -154,7 +156,7 @@ class _Work:
                 yield image, self._predictor.sink(way)
 
     def _fail(self, case: Case, error: Exception) -> None:
-        text = str(error) if isinstance(error, CaseError) else f"{case.images[0]}: {error or type(error).__name__}"
+        text = str(error) if isinstance(error, CaseError) else f"{case.images[0]}: {str(error) or type(error).__name__}"
         self.failures.append(Failure(case.id, text))
         self._tell()
 

@@ -31,7 +31,7 @@ def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -
     for each in [images] if isinstance(images, str | os.PathLike) else images:
         path = Path(each)
         if str(path) == "-":
-            found += _lines((stdin or sys.stdin).read())
+            found += _lines(stdin.read() if stdin else os.fsdecode(sys.stdin.buffer.read()))
         elif path.suffix.lower() == ".txt" and path.is_file():
             found += _lines(_text_of(path))
         else:

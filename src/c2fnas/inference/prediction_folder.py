@@ -3,13 +3,15 @@
 What made the labels, and of which images, is written down beside them, so that a second call carries on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import stamps
@@ -27,6 +29,7 @@ from c2fnas.inference.statistics import StatisticsFiles
 from c2fnas.shapes import Spacing
 
 RECORD, SPACINGS, IMAGES = "prediction.json", "spacings", "images"
+LOCK = ".prediction.lock"
 PROBABILITIES, PREVIEW = "_probabilities.npz", ".png"
 Stamp = tuple[tuple[str, int, int], ...]
 """Name, bytes and time of change of each file of an image."""
@@ -133,6 +136,34 @@ class PredictionFolder:
         asked += [self.preview(case)] if self.extras.preview else []
         return (*asked, self.path(case))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from predicting into the folder; where a file system has no locks, none is kept out.
+
+        Raises:
+            UserError: another process predicts into it, or it is a file.
+        """
+        self._refuse_no_folder()
+        is_new, lock = not self.root.exists(), FileLock(self.root / LOCK, fallback_to_soft=False)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"{self.root}: another process predicts into this folder. Wait for it, or name another folder."
+            ) from None
+        except (OSError, NotImplementedError):
+            pass  # what can't be written is told by the first label
+        try:
+            yield
+        finally:
+            if lock.is_locked:
+                (self.root / LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile finds it gone
+                lock.release()
+            if is_new:
+                with suppress(OSError):  # it holds something
+                    self.root.rmdir()
+
     def claim(self, cases: Sequence[Case], maker: dict[str, Any], *, overwrite: bool) -> tuple[Case, ...]:
         """Take the folder for ``maker`` and return the cases that are yet to be predicted.
 
@@ -143,7 +174,6 @@ class PredictionFolder:
         Raises:
             UserError: two cases share a file, a prediction would replace an image, or the files are another's.
         """
-        self._refuse_no_folder()
         self._refuse_clashes(cases)
         known = Record.read(self.root)
         ours = known.maker is not None
@@ -166,7 +196,7 @@ class PredictionFolder:
             for path in outdated:
                 path.unlink(missing_ok=True)
         spacings = {name: spacing for name, spacing in {**known.spacings, **own}.items() if spacing}
-        record = Record(maker, spacings, {**known.images, **images})
+        record = Record(maker, spacings, {**known.images, **{name: stamp for name, stamp in images.items() if stamp}})
         if record != known:
             record.write(self.root)
         return open_
@@ -211,10 +241,12 @@ class PredictionFolder:
             file.unlink()
 
     def _is_current(self, case: Case, known: Stamp | None, now: Stamp) -> bool:
-        """True if everything that is asked for is there, and of the image as it is ``now``."""
+        """True if everything that is asked for is there, and of the image as it is ``now``, or of one that is gone."""
         there = all(path.exists() for path in self._paths(case))
         if not there or (self.extras.statistics and case.id not in self.statistics):
             return False
+        if not now:  # nothing could be predicted in place of what is there
+            return True
         return known == now if known is not None else self._is_younger(case)
 
     def _is_younger(self, case: Case) -> bool:
