@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -110,11 +111,8 @@ def _freeze_table() -> str:
 
 
 def _fields() -> str:
-    """Every field of a run's configuration by its dotted name."""
-    from c2fnas.runs.config import RunConfig
-    from c2fnas.runs.overrides import fields
-
-    return "\n".join(f"- `{name}`" for name, _ in fields(RunConfig))
+    """The fields of a run's configuration that ``--set`` takes: what each takes, its default and its meaning."""
+    return str(run_path(str(Path(__file__).with_name("fields.py")))["table"]())
 
 
 TABLES = {"<!-- freeze table -->": _freeze_table, "<!-- fields -->": _fields}

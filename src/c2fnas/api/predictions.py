@@ -80,7 +80,8 @@ def predict(
         mirror: Average over mirrored views; by default as trained.
         keep_largest: Keep the largest component of every class alone, or of none; by default of the classes that
             gained by it in cross-validation. Not for regions, which overlap.
-        stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
+        stride: Voxels between windows, one number or three (`16,16,4`) along the plan's axes, of which the last is the
+            one through the slices; by default the model's.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
         precision: `auto`: what the device computes fast. Labels that are there already stay as they were computed;
             `--overwrite` computes them again.

@@ -40,7 +40,7 @@ class TrainOptions:
     Attributes:
         design: what to train, of the search space or a compared network.
         start: a model package to fine-tune; its architecture is the default.
-        folds: ``all``, ``last``, numbers such as ``0,2``, or ``every-case``; None: the run's own, of a new run the last.
+        folds: ``all``, ``last``, numbers such as ``0,2``, or ``every-case``; None: the run's, else the last.
         budget: its plan and recipe are taken, and its time goes to these folds alone.
         overrides: values of the configuration's fields.
         extend: train on, to so many iterations in all.
