@@ -33,6 +33,27 @@ ROOMS = {
     "report": "From a run to tables, figures and a page.",
     "export": "Models for other tools.",
 }
+RESULTS = (
+    "api.checks.Check",
+    "api.evaluations.Evaluated",
+    "api.predictions.Prediction",
+    "api.exports.Exported",
+    "api.results.Ranking",
+    "api.results.Scaling",
+    "api.results.Tabulation",
+    "api.results.Trials",
+    "api.trainings.TaskTable",
+    "api.costs.Description",
+    "api.costs.Comparison",
+    "api.costs.Compared",
+    "api.watching.Watch",
+    "runs.state.RunState",
+    "api.doctor.Diagnosis",
+    "api.doctor.Fact",
+    "api.pipelines.RunOptions",
+    "api.jobs.Jobs",
+)
+"""Types that functions and methods of c2fnas return or take, and that nobody imports by name."""
 LISTS = {"<!-- decisions -->": "decisions", "<!-- results -->": "results"}
 """What a page writes where it wants a list of the pages in a folder."""
 
@@ -43,6 +64,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages["reference/c2fnas.md"] = _room(
         "", "The whole package by one import. Everything else is loaded when it is used."
     )
+    about = "Types that functions of c2fnas return, and the options that several of them share."
+    entries = (f"::: c2fnas.{name}" for name in RESULTS)
+    pages["reference/results.md"] = "\n\n".join(["# Results and options", about, *entries])
     pages["reference/command-line.md"] = _command_line()
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))

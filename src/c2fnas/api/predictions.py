@@ -92,6 +92,9 @@ def predict(
         overwrite: Predict all again, and replace other models' predictions.
         reporter: Hears of the progress.
 
+    Returns:
+        The names of the cases that are done, that were there already, and that failed.
+
     Raises:
         UserError: there is no model, no image, or an option is wrong.
 

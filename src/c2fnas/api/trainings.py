@@ -71,8 +71,8 @@ def train(
     """Train an architecture on a data set, a model for each of the folds, without a search.
 
     Resumable: interrupted at any point, by Ctrl-C or by a file called `stop` in the run folder, the same command
-    carries on; finished, it says so. Of several folds it prints the mean over their validation cases and how they
-    differ, and leaves both in table-1.json. In the folder of a search on the same data, `--folds all` trains the found
+    carries on; finished, it says so. Of several folds, table-1.json has the mean over their validation cases and how
+    they differ. In the folder of a search on the same data, `--folds all` trains the found
     architecture on the other folds too. Under torchrun the processes share every fold's batches.
 
     In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in RUN and
@@ -85,7 +85,8 @@ def train(
         architecture: A name (`c2fnas-panc`), a JSON file, a run or model folder, or text.
         network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
             segresnet or dints; or a JSON file of one, such as the network.json of a model.
-        width: Multiplies every filter count; default: as it is.
+        width: Multiplies every filter count; default: the architecture's own width (`c2fnas-panc`: 1, the paper's). On
+            a CPU give `--width 0.25`.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
             case, whose Dice is unknown. By default the folds that the run has in its run.yaml, in a new run the last.
         divide: How cases are divided into folds, as `c2fnas run --folds` takes it: sequential, random, column, or the
@@ -123,7 +124,7 @@ def train(
     Examples:
         c2fnas train Task09_Spleen runs/spleen --architecture c2fnas-panc --folds all
         c2fnas train Task09_Spleen runs/spleen-unet --network unet3d --budget hour
-        c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-4/model --iterations 2000
+        c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-0/model --iterations 2000
         c2fnas train Task09_Spleen runs/spleen --folds all --extend 4000
         c2fnas train Task09_Spleen runs/spleen --folds every-case
         c2fnas train CardiacShortAxis runs/heart --folds all --divide random --group-by '(.+)_E[DS]'
