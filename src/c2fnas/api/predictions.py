@@ -58,10 +58,12 @@ def predict(
     overwrite: bool = False,
     reporter: "Reporter | None" = None,
 ) -> Prediction:
-    """Label images with one model, or with several that vote, each image in its own geometry and data type.
+    """Label images with one model, or with several that vote, each image in its own geometry.
 
-    Files keep their names. `CASE_0000`, `CASE_0001` ... are one case's channels. Interrupted, the same command carries
-    on. A case that fails is passed over and named, and the exit code is 1 at the end.
+    `CASE_0000`, `CASE_0001` ... are one case's channels, and its labels are named `CASE`; other files keep their names.
+    `.nhdr` becomes `.nrrd`, `.mhd` becomes `.mha`. Labels have the type of an image of integers where it holds them,
+    else the smallest unsigned one. Interrupted, the same command carries on. A case that fails is passed over and
+    named, and the exit code is 1 at the end.
 
     Args:
         models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
