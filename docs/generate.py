@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -32,6 +33,27 @@ ROOMS = {
     "report": "From a run to tables, figures and a page.",
     "export": "Models for other tools.",
 }
+RESULTS = (
+    "api.checks.Check",
+    "api.evaluations.Evaluated",
+    "api.predictions.Prediction",
+    "api.exports.Exported",
+    "api.results.Ranking",
+    "api.results.Scaling",
+    "api.results.Tabulation",
+    "api.results.Trials",
+    "api.trainings.TaskTable",
+    "api.costs.Description",
+    "api.costs.Comparison",
+    "api.costs.Compared",
+    "api.watching.Watch",
+    "runs.state.RunState",
+    "api.doctor.Diagnosis",
+    "api.doctor.Fact",
+    "api.pipelines.RunOptions",
+    "api.jobs.Jobs",
+)
+"""Types that functions and methods of c2fnas return or take, and that nobody imports by name."""
 LISTS = {"<!-- decisions -->": "decisions", "<!-- results -->": "results"}
 """What a page writes where it wants a list of the pages in a folder."""
 
@@ -42,6 +64,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages["reference/c2fnas.md"] = _room(
         "", "The whole package by one import. Everything else is loaded when it is used."
     )
+    about = "Types that functions of c2fnas return, and the options that several of them share."
+    entries = (f"::: c2fnas.{name}" for name in RESULTS)
+    pages["reference/results.md"] = "\n\n".join(["# Results and options", about, *entries])
     pages["reference/command-line.md"] = _command_line()
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
@@ -110,11 +135,8 @@ def _freeze_table() -> str:
 
 
 def _fields() -> str:
-    """Every field of a run's configuration by its dotted name."""
-    from c2fnas.runs.config import RunConfig
-    from c2fnas.runs.overrides import fields
-
-    return "\n".join(f"- `{name}`" for name, _ in fields(RunConfig))
+    """The fields of a run's configuration that ``--set`` takes: what each takes, its default and its meaning."""
+    return str(run_path(str(Path(__file__).with_name("fields.py")))["table"]())
 
 
 TABLES = {"<!-- freeze table -->": _freeze_table, "<!-- fields -->": _fields}

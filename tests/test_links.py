@@ -26,9 +26,10 @@ def test_code_that_a_decision_names_is_there(page: Path) -> None:
 
 def test_messages_that_are_explained_are_those_that_are_said() -> None:
     """A remedy for a message that no code says any more would help nobody."""
-    page = (DOCS / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
-    messages = re.findall(r'\*\*"([^"]+)"\*\*', page)
-    assert len(messages) >= 20
+    pages = [DOCS / "how-to" / f"{name}.md" for name in ("troubleshooting", "bring-your-data")]
+    found = [re.findall(r'\*\*"([^"]+)"\*\*', page.read_text(encoding="utf-8")) for page in pages]
+    assert [len(each) >= least for each, least in zip(found, (20, 8), strict=True)] == [True, True]
+    messages = [message for each in found for message in each]
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     said = re.sub(r'"\s*f?"', "", source)  # a text that goes on in the next line
     for message in messages:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from c2fnas.cli import app
+from c2fnas.cli import app, main
+from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan, save_plan
 from c2fnas.errors import UserError
+from c2fnas.inference.pretrained import PLACE
 
 
 def described(*arguments: str) -> str:
@@ -108,6 +110,39 @@ def test_what_is_no_architecture(architecture: str) -> None:
 def test_sizes_are_at_least_one_voxel(size: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, ["describe", "c2fnas-panc", "--input", *size])
     assert result.exit_code == 2 or isinstance(result.exception, UserError)
+
+
+def test_numbers_of_an_option_stand_with_commas_or_spaces_between_them() -> None:
+    spaces = facts("c2fnas-panc", "--input", "40", "56", "40")
+    assert facts("c2fnas-panc", "--input", "40,56,40") == facts("c2fnas-panc", "--input=40,56,40") == spaces
+
+
+def test_too_few_numbers_lead_to_the_help_of_the_command(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["c2fnas", "describe", "c2fnas-panc", "--input", "40,56"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "`c2fnas describe --help` has examples." in capsys.readouterr().err
+
+
+def test_the_cost_of_a_model_is_that_of_its_own_patch_channels_and_classes() -> None:
+    plan = json.loads((PLACE / "hippocampus/fold-0/plan.json").read_text())
+    for named in ("hippocampus", "hippocampus/fold-0", str(PLACE / "hippocampus" / "fold-0")):
+        model = facts(named)
+        assert model["input"] == plan["patch_size"] != [96, 96, 96]
+        assert (model["channels"], model["classes"]) == (len(plan["channels"]), len(plan["classes"]))
+    assert facts("hippocampus", "--input", "96,96,96")["input"] == [96, 96, 96]
+
+
+def test_the_cost_of_a_run_is_that_of_its_plan(tmp_path) -> None:
+    """A run that has found nothing beyond its topology yet."""
+    found = json.loads((PLACE / "hippocampus/fold-0/architecture.json").read_text())
+    (tmp_path / "architecture.json").write_text(json.dumps(found))
+    channels = tuple(ChannelPlan(name=name, kind="mr") for name in ("T1", "T2"))
+    classes = tuple(ClassPlan(name=name, values=(value,)) for value, name in enumerate(("background", "organ")))
+    sizes = {"patch_size": (32, 48, 16), "stride": (16, 24, 8), "ranking_stride": (16, 24, 8)}
+    save_plan(Plan(channels=channels, classes=classes, spacing=(1, 1, 2), **sizes), tmp_path / "plan.yaml")
+    run = facts(str(tmp_path))
+    assert (run["input"], run["channels"], run["classes"]) == ([32, 48, 16], 2, 2)
 
 
 def test_a_name_that_nothing_has_is_no_fault_of_a_text_form() -> None:

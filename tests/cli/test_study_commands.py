@@ -311,6 +311,10 @@ def test_test_images_that_could_not_be_labelled_are_told_of(trained: Path) -> No
     )
 
 
+def test_table_1_says_that_it_is_in_per_cent() -> None:
+    assert "Dice in %" in text_studies.table_1([TaskScores("a", None)]).splitlines()[0]
+
+
 def test_a_network_of_every_case_has_not_failed() -> None:
     row = next(line for line in text_studies.table_1([TaskScores("a", None)]).splitlines() if line.startswith("a "))
     assert "failed" not in row

@@ -51,7 +51,7 @@ def test_five_folds_vote(dataset, tmp_path):
     trained = c2fnas(*training(dataset, run, "--iterations", 3, "--folds", "all"))
     assert trained.returncode == 0, trained.stderr
     head, *table = trained.stdout[trained.stdout.index("task ") :].splitlines()
-    assert head.split() == ["task", "class", "Dice", "±", "folds", "each", "fold", "cases"]
+    assert head.split() == ["task", "class", "Dice", "in", "%", "±", "folds", "each", "fold", "cases"]
     assert table[0].split()[1] == "organ"
     assert len(table[0].split()) == 10, "name, class, mean, spread, five folds, cases"
     assert f"c2fnas predict {run}" in trained.stdout

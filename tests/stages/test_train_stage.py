@@ -237,6 +237,21 @@ def test_extending_to_the_same_number_again_does_nothing_more(dataset, copy):
         assert sums(copy) == once
 
 
+def test_folds_that_are_left_out_are_those_of_the_run(dataset, tmp_path):
+    """A search's run deploys on fold 0: to extend it is to extend that one, and no other fold is begun."""
+    train(dataset, tmp_path / "run", design=SMALL, iterations=1, folds="0")
+    result, said = train(dataset, tmp_path / "run", extend=2)
+    assert result.folds == (0,)
+    assert "folds 0 of 5: 2 iterations" in said
+    assert [path.name for path in (tmp_path / "run" / "final").glob("fold-*")] == ["fold-0"]
+
+
+def test_a_new_run_takes_the_folds_of_its_configuration(dataset, tmp_path):
+    given = {"deployment.folds": [1]}
+    result, _ = train(dataset, tmp_path / "run", design=SMALL, iterations=1, overrides=given)
+    assert result.folds == (1,)
+
+
 def test_a_training_that_is_extended_is_not_finished(dataset, copy, monkeypatch):
     """Neither to whoever watches, nor after a loss of power."""
     seen = []

@@ -91,7 +91,7 @@ def check(
     is within tolerance, its fourth axis of one voxel removed, and labels that are stored as real numbers or behind a
     slope stored as whole ones. Everything else is copied as it is. Originals are never touched.
 
-    What would spoil a run is told with the option that mends it: a spacing that looks lost, names that look like one
+    What would spoil a run is told with the option that fixes it: a spacing that looks lost, names that look like one
     patient's, a class of a few voxels at the planned spacing.
 
     Classes that a fold lacks are listed for the folds that `c2fnas run` makes by default.
@@ -106,6 +106,9 @@ def check(
             it.
         workers: Cases read at the same time; by default one per core.
         reporter: Hears of the progress.
+
+    Returns:
+        The problems, whose text is what the command prints, and the copy where one was asked for.
 
     Raises:
         UserError: --fill without --fix, or a folder that the copy can't go to.

@@ -18,6 +18,9 @@ PRINTED = {
 }
 """The paper's numbers for a built-in architecture, and the reason why ours differ."""
 
+PAPER = ((96, 96, 96), 1, 3)
+"""The paper's patch in voxels, image channels and classes, the background included."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -63,9 +66,9 @@ def describe(
     architecture: str | Path | None = None,
     *,
     space: bool = False,
-    input: tuple[int, int, int] = (96, 96, 96),
-    channels: int = 1,
-    classes: int = 3,
+    input: tuple[int, int, int] | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
     figure: str | Path | None = None,
 ) -> Description | dict[str, int]:
     """Show an architecture (drawing, cells, parameters, multiply-accumulates) or the search space (counts).
@@ -73,9 +76,9 @@ def describe(
     Args:
         architecture: A name (`c2fnas-panc`), a JSON file, a run or model folder, or the text form.
         space: Describe the search space instead.
-        input: Input size in voxels for the cost.
-        channels: Image channels.
-        classes: Classes, the background included.
+        input: Input size in voxels for the cost; by default the patch of the run or model, else 96,96,96.
+        channels: Image channels; by default those of the run or model, else 1.
+        classes: Classes, the background included; by default those of the run or model, else 3.
         figure: Draw it into this file too: SVG, PNG or PDF.
 
     Returns:
@@ -86,13 +89,16 @@ def describe(
 
     Examples:
         c2fnas describe c2fnas-panc
-        c2fnas describe c2fnas-panc --input 40 56 40 --json
+        c2fnas describe c2fnas-panc --input 40,56,40 --json
         c2fnas describe runs/hippocampus --figure network.svg
         c2fnas describe --space --json
     """
     if space == (architecture is not None):
         raise UserError("describe: give an architecture or --space, one of the two. `--help` has examples.")
-    _refuse_sizes("describe", input, channels, classes)
+    if input is not None:
+        _refuse_sides("describe", input)
+    refuse_below(1, channels=channels)
+    refuse_below(2, classes=classes)
     refuse_figure(figure)
     if space and figure is not None:
         raise UserError("describe: --figure draws an architecture; --space has none. Leave one of the two out.")
@@ -103,6 +109,8 @@ def describe(
     from c2fnas.space.cost import network_cost
 
     found = Architecture.load(with_design(str(architecture)))
+    known = _planned(Path(str(architecture)))
+    input, channels, classes = input or known[0], channels or known[1], classes or known[2]
     cost = network_cost(found, in_channels=channels, classes=classes, input_size=input)
     if figure is not None:
         from c2fnas.report.figures import save_architecture
@@ -110,6 +118,24 @@ def describe(
         save_architecture(found, cost, Path(figure))
     printed = PRINTED.get(str(architecture).lower())
     return Description(found, cost, input, channels, classes, printed, _validation(Path(str(architecture))))
+
+
+def _planned(path: Path) -> tuple[tuple[int, int, int], int, int]:
+    """The patch, channels and outputs of a run's or a model's plan; the paper's where ``path`` is neither."""
+    from c2fnas.data.plan import Plan, load_plan
+    from c2fnas.files import is_there, read_json
+    from c2fnas.inference.pretrained import on_disk_or_pretrained, packages_in
+    from c2fnas.runs.folder import RunFolder
+
+    folder = on_disk_or_pretrained(path)
+    if is_there(run := RunFolder(folder).plan):
+        plan = load_plan(run)
+    elif packages := [each for each in packages_in(folder) if each.is_dir()]:
+        content = read_json(packages[0] / "plan.json")
+        plan = Plan.model_validate({name: content[name] for name in Plan.model_fields if name in content})
+    else:
+        return PAPER
+    return plan.patch_size, len(plan.channels), plan.outputs
 
 
 def _validation(path: Path) -> dict[str, str]:
@@ -170,9 +196,11 @@ def compare(*, input: tuple[int, int, int] = (96, 96, 96), channels: int = 1, cl
 
     Examples:
         c2fnas compare
-        c2fnas compare --input 128 128 64 --channels 4 --classes 4 --json
+        c2fnas compare --input 128,128,64 --channels 4 --classes 4 --json
     """
-    _refuse_sizes("compare", input, channels, classes)
+    _refuse_sides("compare", input)
+    refuse_below(1, channels=channels)
+    refuse_below(2, classes=classes)
     from c2fnas.networks.baselines.table_2 import PAPER_CHANNELS, PAPER_CLASSES, PAPER_SIZE, TABLE_2
     from c2fnas.networks.count import count_network
 
@@ -191,11 +219,9 @@ def compare(*, input: tuple[int, int, int] = (96, 96, 96), channels: int = 1, cl
     return Comparison(input, channels, classes, tuple(rows))
 
 
-def _refuse_sizes(command: str, size: tuple[int, int, int], channels: int, classes: int) -> None:
+def _refuse_sides(command: str, size: tuple[int, int, int]) -> None:
     if min(size) < 1:
-        raise UserError(f"{command}: --input {' '.join(map(str, size))}: every side has at least one voxel.")
-    refuse_below(1, channels=channels)
-    refuse_below(2, classes=classes)
+        raise UserError(f"{command}: --input {','.join(map(str, size))}: every side has at least one voxel.")
 
 
 def _space_counts() -> dict[str, int]:

@@ -85,6 +85,9 @@ def evaluate(
         spacing: State the true spacing, `1.25,1.25,8`, in mm along the labels' own axes, where headers have lost it.
         reporter: Hears of the progress.
 
+    Returns:
+        The scores of every case and class with their means, and the comparison with `against`.
+
     Raises:
         UserError: a file is missing, can't be read, lies on another grid than its label, or holds unknown values.
 

@@ -74,8 +74,8 @@ class Exportable:
             UserError: no such format, there is no model, more than one, or something lies at the output already.
 
         Examples:
-            c2fnas export runs/hippocampus/final/fold-4/model --format onnx --output hippocampus.onnx
-            c2fnas export runs/hippocampus/final/fold-4 --format bundle --output HippocampusBundle
+            c2fnas export runs/hippocampus/final/fold-0/model --format onnx --output hippocampus.onnx
+            c2fnas export runs/hippocampus/final/fold-0 --format bundle --output HippocampusBundle
             c2fnas export c2fnas-panc --format nnunet --output trainer
             c2fnas export runs/hippocampus --format model --half --output models/hippocampus --licence "CC-BY-SA 4.0"
         """

@@ -69,12 +69,15 @@ def prepare(
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
         budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
-            the letter. Or a YAML file such as the budget.yaml in a run folder.
-        seed: Seed of everything random; by default 0.
+            the letter. Or a YAML file such as the budget.yaml in a run folder. For a run that exists: its own.
+        seed: Seed of everything random; by default 0, for a run that exists its own.
         plan_only: Stop after plan.yaml, to edit it before the run.
         reporter: Hears of the progress.
         options: `folds`, `fold_count`, `group_by`, `spacing`, `like`, `set` and `devices`, as :class:`RunOptions` says;
             `set` takes a mapping, `{"plan.spacing": [2, 2, 1]}`, too.
+
+    Returns:
+        The run, whose `folder` holds the plan, the folds and the prepared cases.
 
     Raises:
         TypeError: there is no such option.
@@ -135,13 +138,16 @@ def run(
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
         budget: A time that holds: demo (10 minutes), hour (the default), day, or such as 30m, 3h. paper: its recipe to
-            the letter. Or a YAML file such as the budget.yaml in a run folder.
-        seed: Seed of everything random; by default 0.
+            the letter. Or a YAML file such as the budget.yaml in a run folder. For a run that exists: its own.
+        seed: Seed of everything random; by default 0, for a run that exists its own.
         verdict: Train references too and say if the search was worth it; by default as the budget has it.
         reporter: Hears of the progress.
         options: `folds`, `fold_count`, `group_by`, `spacing`, `like` and `set`, as :class:`RunOptions` says, and where
             jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs` does.
             `set` takes a mapping, `{"coarse.evaluations": 20}`, too.
+
+    Returns:
+        The run, with `architecture`, `models`, `evaluation` by fold, `verdict` and `trials()`.
 
     Raises:
         TypeError: there is no such option.
@@ -203,6 +209,9 @@ def demo(
         reporter: Hears of the progress.
         jobs: Where jobs are done: `devices`, `backend`, `address` and `cpus_per_job`, as :class:`c2fnas.api.jobs.Jobs`
             says.
+
+    Returns:
+        The run, as of `run`.
 
     Examples:
         c2fnas demo --output /tmp/c2fnas-demo

@@ -58,10 +58,12 @@ def predict(
     overwrite: bool = False,
     reporter: "Reporter | None" = None,
 ) -> Prediction:
-    """Label images with one model, or with several that vote, each image in its own geometry and data type.
+    """Label images with one model, or with several that vote, each image in its own geometry.
 
-    Files keep their names. `CASE_0000`, `CASE_0001` ... are one case's channels. Interrupted, the same command carries
-    on. A case that fails is passed over and named, and the exit code is 1 at the end.
+    `CASE_0000`, `CASE_0001` ... are one case's channels, and its labels are named `CASE`; other files keep their names.
+    `.nhdr` becomes `.nrrd`, `.mhd` becomes `.mha`. Labels have the type of an image of integers where it holds them,
+    else the smallest unsigned one. Interrupted, the same command carries on. A case that fails is passed over and
+    named, and the exit code is 1 at the end.
 
     Args:
         models: Model folders or zip files, a run folder, which stands for its folds' models, or the name of models
@@ -80,7 +82,8 @@ def predict(
         mirror: Average over mirrored views; by default as trained.
         keep_largest: Keep the largest component of every class alone, or of none; by default of the classes that
             gained by it in cross-validation. Not for regions, which overlap.
-        stride: Voxels between windows, one number or three (`16,16,4`); by default the model's.
+        stride: Voxels between windows, one number or three (`16,16,4`) along the plan's axes, of which the last is the
+            one through the slices; by default the model's.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1` ...
         precision: `auto`: what the device computes fast. Labels that are there already stay as they were computed;
             `--overwrite` computes them again.
@@ -90,6 +93,9 @@ def predict(
             labels keep their images' headers.
         overwrite: Predict all again, and replace other models' predictions.
         reporter: Hears of the progress.
+
+    Returns:
+        The names of the cases that are done, that were there already, and that failed.
 
     Raises:
         UserError: there is no model, no image, or an option is wrong.

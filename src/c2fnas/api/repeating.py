@@ -76,9 +76,9 @@ def begin_like(known: "Repetition", like: str | Path, dataset: Path, run: Path, 
 
 
 def like_training(
-    known: "Repetition", like: str, run: Path, folds: str, start: str | Path | None
-) -> "tuple[Design | None, str, str | Path | None]":
-    """Return the network of the run ``known``, its folds where ``folds`` is the default, and the model it began with.
+    known: "Repetition", like: str, run: Path, folds: str | None, start: str | Path | None
+) -> "tuple[Design | None, str | None, str | Path | None]":
+    """Return the network of the run ``known``, the folds of a new run, and the model it began with.
 
     Raises:
         UserError: it began with a model that is not at hand.
@@ -95,7 +95,9 @@ def like_training(
                 "folder has a copy in final/from."
             )
         start = kept
-    return design, ",".join(map(str, known.overrides["deployment.folds"])) if folds == "last" else folds, start
+    if folds is None and not RunFolder(run).config.exists():
+        folds = ",".join(map(str, known.overrides["deployment.folds"]))
+    return design, folds, start
 
 
 def _plans(overrides: Mapping[str, Any]) -> bool:

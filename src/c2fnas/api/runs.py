@@ -52,7 +52,7 @@ class Run(RunView):
         Args:
             sampler: bayesian (a time budget's), bayesian-gp, algorithm1 (the paper's), surrogate, random,
                 regularised-evolution, Optuna's optuna-random, tpe, gp, or your own as module:name.
-            evaluations: How many topologies to train; the paper's 50.
+            evaluations: How many topologies to train; by default the budget's. The paper trains 50.
             max_parameters: Parameters that a candidate may have, e.g. 20e6.
             max_macs: Multiply-accumulates of one patch that it may take, e.g. 5e9.
             max_memory: Memory that its training may take, such as 8G, as predicted before it starts.
@@ -177,10 +177,10 @@ class Run(RunView):
     ) -> "Scaling":
         """Train the found architecture at every width under the settings of the final network (paper 5.3).
 
-        Prints Table 4: Dice per class on the validation fold of the search, parameters and multiply-accumulates of a
-        patch, with an answer on each width and the next, and draws them. A width that is trained once, as in the
-        paper, can't be told from another one. Resumable; further widths join those that are there: the table,
-        scale/table.json and the figure have every width that this run has trained so far.
+        Gives Table 4: Dice per class, in per cent, on the validation fold of the search, parameters and
+        multiply-accumulates of a patch, with an answer on each width and the next, and draws them. A width that is
+        trained once, as in the paper, can't be told from another one. Resumable; further widths join those that are
+        there: the table, scale/table.json and the figure have every width that this run has trained so far.
 
         Args:
             architecture: The architecture to scale; by default the one that the fine stage found.
@@ -189,6 +189,9 @@ class Run(RunView):
             replicates: Trainings of each width, with several seeds; by default as many as the table has, at first one.
             figure: Draw Dice against multiply-accumulates into this file: PNG, SVG or PDF; by default
                 report/scaling.svg in the run.
+
+        Returns:
+            A row for each width and patch, and each width against the next narrower one.
 
         Raises:
             UserError: a width that no network can have, nothing found yet, or another architecture was scaled before.
@@ -231,8 +234,12 @@ class Run(RunView):
 
         Args:
             replicates: Trainings of each network: the run's folds but the search's, or, where they are fewer, seeds on
-                the first. By default as many as the last verdict had.
+                the first. By default as many as the last verdict had; at first one, on fold 0, in a time budget, else
+                one for each deployed fold.
             margin: Differences in Dice within it do not matter; by default the run's, 0.01 unless it was set.
+
+        Returns:
+            The verdict: its `sentence`, the networks with their Dice, and an answer on each reference.
 
         Raises:
             UserError: the run was no search, or its final networks are not what it found.

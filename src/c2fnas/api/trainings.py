@@ -49,7 +49,7 @@ def train(
     architecture: str | None = None,
     network: str | None = None,
     width: float | None = None,
-    folds: str = "last",
+    folds: str | None = None,
     divide: str | None = None,
     fold_count: int | None = None,
     group_by: str | None = None,
@@ -71,8 +71,8 @@ def train(
     """Train an architecture on a data set, a model for each of the folds, without a search.
 
     Resumable: interrupted at any point, by Ctrl-C or by a file called `stop` in the run folder, the same command
-    carries on; finished, it says so. Of several folds it prints the mean over their validation cases and how they
-    differ, and leaves both in table-1.json. In the folder of a search on the same data, `--folds all` trains the found
+    carries on; finished, it says so. Of several folds, table-1.json has the mean over their validation cases and how
+    they differ. In the folder of a search on the same data, `--folds all` trains the found
     architecture on the other folds too. Under torchrun the processes share every fold's batches.
 
     In a folder of several data sets, such as the Decathlon's tasks, each is trained in a folder of its own in RUN and
@@ -85,9 +85,10 @@ def train(
         architecture: A name (`c2fnas-panc`), a JSON file, a run or model folder, or text.
         network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
             segresnet or dints; or a JSON file of one, such as the network.json of a model.
-        width: Multiplies every filter count; default: as it is.
+        width: Multiplies every filter count; default: the architecture's own width (`c2fnas-panc`: 1, the paper's). On
+            a CPU give `--width 0.25`.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
-            case, whose Dice is unknown.
+            case, whose Dice is unknown. By default the folds that the run has in its run.yaml, in a new run the last.
         divide: How cases are divided into folds, as `c2fnas run --folds` takes it: sequential, random, column, or the
             path of nnU-Net's splits_final.json.
         fold_count: Sequential or random folds; by default five.
@@ -98,7 +99,8 @@ def train(
         iterations: Instead of what the budget gives.
         start: A model to fine-tune, or one that comes with c2fnas (`hippocampus/fold-0`); on other channels or classes
             what fits.
-        extend: Train on from a finished run, to so many iterations in all.
+        extend: Train the final networks of a finished run on, to so many iterations in all: those of the folds above.
+            Networks of other folds count as unfinished until they are extended as well.
         validate_every: Iterations between validations on whole volumes, for the curve.
         seed: Seed of everything random; default: 0, or the run's.
         label_tests: Then label the data set's test images (imagesTs) by majority vote of all folds trained so far, into
@@ -122,7 +124,7 @@ def train(
     Examples:
         c2fnas train Task09_Spleen runs/spleen --architecture c2fnas-panc --folds all
         c2fnas train Task09_Spleen runs/spleen-unet --network unet3d --budget hour
-        c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-4/model --iterations 2000
+        c2fnas train Task09_Spleen runs/tuned --from runs/pancreas/final/fold-0/model --iterations 2000
         c2fnas train Task09_Spleen runs/spleen --folds all --extend 4000
         c2fnas train Task09_Spleen runs/spleen --folds every-case
         c2fnas train CardiacShortAxis runs/heart --folds all --divide random --group-by '(.+)_E[DS]'
@@ -130,7 +132,8 @@ def train(
         torchrun --nproc-per-node 8 -m -- c2fnas train Task07_Pancreas runs/pancreas -a c2fnas-panc
     """
     refuse_below(1, iterations=iterations, extend=extend, validate_every=validate_every)
-    _refuse_unreadable_folds(folds)
+    if folds is not None:
+        _refuse_unreadable_folds(folds)
     executor_factory(jobs)
     from c2fnas.data.layouts import datasets_in
     from c2fnas.runs.overrides import parse_overrides
@@ -159,7 +162,7 @@ def train(
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
-        _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)), overrides)
+        _refuse_absent_folds(folds or "last", Path(dataset), RunFolder(Path(run)), overrides)
     if extend is not None and not several:
         RunFolder(Path(run)).refuse_unbegun()
     if design is None and package is None and not several:

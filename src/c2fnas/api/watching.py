@@ -71,6 +71,9 @@ def watch(run: str | Path, *, every: float = 2.0, serve: bool = False, port: int
         serve: Show it as a page of this machine too, which follows the run; no other machine can open it.
         port: The page's port; by default one that is free.
 
+    Returns:
+        The run to look at: `look()` gives its state now, a loop over it one state after the other.
+
     Raises:
         UserError: the folder is no run, or an option is wrong.
 

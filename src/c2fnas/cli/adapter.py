@@ -98,7 +98,9 @@ class Parameter:
     @property
     def typed(self) -> inspect.Parameter:
         """The parameter as Typer wants it."""
-        metavar = PLACEHOLDERS.get(self.name, "PATH" if _without_none(self.type) == list[Path] else None)
+        plain_type = _without_none(self.type)
+        shape = "I,J,K" if get_origin(plain_type) is tuple else "PATH" if plain_type == list[Path] else None
+        metavar = PLACEHOLDERS.get(self.name, shape)
         if self.by_position:
             optional = self.name == "run"  # for the --run of version 0.1.0
             shown: dict[str, Any] = {"metavar": self.name.upper(), "show_default": False}
@@ -106,7 +108,7 @@ class Parameter:
             kind, default = (self.type | None, None) if optional else (self.type, self.default)
         else:
             option = f"--{self.name.replace('_', '-')}"
-            switch = _without_none(self.type) is bool and self.default is not False
+            switch = plain_type is bool and self.default is not False
             names = FLAGS.get(self.name, (f"{option}/--no-{option[2:]}" if switch else option,))
             info = typer.Option(*names, help=self.help, metavar=metavar, autocompletion=completer(self.name))
             kind, default = self.type, self.default

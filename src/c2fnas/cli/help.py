@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -102,10 +102,36 @@ class HelpfulCommand(TyperCommand):
         """Return the whole first sentence, of whatever length."""
         return first_sentence(self.help or "")
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command; the numbers of one option may stand with commas between them."""
+        several = {name for option in self.params if option.nargs > 1 for name in option.opts}
+        try:
+            return super().parse_args(ctx, list(divided(args, several)))
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:  # so that the message names this command's help
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the pieces of the line of usage: brackets mean that an argument may be left out, and nothing else."""
         pieces = [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
         return [piece.replace("[RUN]", "RUN") for piece in pieces]  # optional for the --run of version 0.1.0 alone
+
+
+def divided(words: Sequence[str], options: Collection[str]) -> Iterator[str]:
+    """Yield the words of a command, the value of each of ``options`` divided at its commas.
+
+    >>> list(divided(["--input", "40,56,40", "--input=8,9,10", "1,2"], {"--input"}))
+    ['--input', '40', '56', '40', '--input', '8', '9', '10', '1,2']
+    """
+    before = ""
+    for word in words:
+        name, sign, value = word.partition("=")
+        if sign and name in options:
+            yield from (name, *value.split(","))
+        else:
+            yield from word.split(",") if before in options else [word]
+        before = word
 
 
 def first_sentence(text: str) -> str:

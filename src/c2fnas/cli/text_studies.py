@@ -68,7 +68,7 @@ def table_1(rows: "Sequence[TaskScores]") -> str:
     from c2fnas.studies.tasks import table_1 as averages_of
 
     whole = averages_of(rows)
-    head = ["task", "class", "Dice", "± folds", "each fold", "cases"]
+    head = ["task", "class", "Dice in %", "± folds", "each fold", "cases"]
     averages = [
         ["", f"mean over {what}", percent(whole[f"mean_over_{what}"]), "", "", ""]
         for what in ("tasks", "classes")

@@ -1,4 +1,4 @@
-"""An image as a user holds it, and labels of the same kind: files, nibabel images, arrays with an affine."""
+"""An image as a user holds it (a file, a nibabel image, an array with an affine), and labels as users get them."""
 
 import os
 from collections.abc import Sequence

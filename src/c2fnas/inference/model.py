@@ -1,4 +1,6 @@
-"""A trained model as users hold it: load it by name or place, give it an image, get labels of the same kind.
+"""A trained model as users hold it: load it by name or place, give it an image, get its labels.
+
+An array or a tensor gives an array; a nibabel image, a file or a DICOM folder gives a nibabel image.
 
 >>> from c2fnas.inference.model import load_model
 >>> model = load_model("hippocampus")
@@ -120,8 +122,8 @@ class Model:
                 Not for regions, which overlap.
 
         Returns:
-            Label values of the kind that came: an array ``[i, j, k]`` for an array, a nibabel image for a nibabel image
-            or a file. With ``probabilities``, ``statistics`` or ``preview`` a tuple of labels and these, in this order;
+            Label values: an array ``[i, j, k]`` for an array or a tensor, a nibabel image for a nibabel image, a file
+            or a DICOM folder. With ``probabilities``, ``statistics`` or ``preview`` a tuple of labels and these;
             probabilities are a float32 array ``[classes, i, j, k]`` or a nibabel image ``[i, j, k, classes]``, of
             regions without one for the background. With ``output`` the label file's path; for a folder of images a
             :class:`c2fnas.inference.predict.Predicted`, see :func:`predict_folder`.
@@ -252,7 +254,9 @@ def predict_folder(
 ) -> "Predicted":
     """Label every image of a folder, or some files, into the folder ``output``; called again, it carries on.
 
-    Files keep their names, formats and data types. A case that fails is passed over; the result tells of it.
+    Labels have the names and formats of their images: ``CASE_0000`` gives ``CASE``, ``.nhdr`` and ``.mhd`` become
+    ``.nrrd`` and ``.mha``. They have the type of an image of integers where it holds them, else the smallest unsigned
+    one. A case that fails is passed over; the result tells of it.
 
     Args:
         model: A model, or what :func:`load_model` takes; it is loaded once the options are known to be right.

@@ -176,7 +176,7 @@ def _final_network(run: Run) -> Iterator[str]:
         seen, least = few
         yield (
             f"The final network will see {plural(seen, 'patch', 'patches')}, where {least:,} are the least to tell "
-            "anything by. A longer budget mends that, and so do coarser voxels (plan.spacing)."
+            "anything by. A longer budget fixes that, and so do coarser voxels (plan.spacing)."
         )
     part, cases = request.part["deployment"]["recipe"] | {"iterations": recipe.iterations}, len(run.folds[-1].training)
     if complete_recipe(part, "deployment", run.plan, recipe.precision, cases).mirror and not recipe.mirror:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2fnas.data.folds import chosen_folds
 from c2fnas.errors import UserError
 from c2fnas.execution.call import STOP, clear_stop, finished, make_call
 from c2fnas.execution.job import Job
@@ -24,7 +23,7 @@ from c2fnas.stages import supernet
 from c2fnas.stages.deployment import STAGE, Deployed, choose_components, deployed, fold_job
 from c2fnas.stages.fine import claim_topology, topology_begun
 from c2fnas.stages.pipeline import amend, topology_to_search
-from c2fnas.stages.train import TrainOptions, announcement, ready
+from c2fnas.stages.train import TrainOptions, announcement, folds_asked, ready
 from c2fnas.stages.training import train_network
 from c2fnas.stages.training_jobs import TrainingSpec, is_to_be_scored
 from c2fnas.training.device import local_device, make_fabric, ranks
@@ -49,7 +48,7 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)
         design = read_design(run.folder.final)
-        folds = chosen_folds(options.folds, len(run.folds))
+        folds = folds_asked(run, options)
         run.reporter.say(announcement(run, design, folds))
         run.reporter.start(STAGE, len(folds))
         for number, fold in enumerate(folds):

@@ -40,7 +40,7 @@ class TrainOptions:
     Attributes:
         design: what to train, of the search space or a compared network.
         start: a model package to fine-tune; its architecture is the default.
-        folds: ``all``, ``last``, numbers such as ``0,2``, or ``every-case``.
+        folds: ``all``, ``last``, numbers such as ``0,2``, or ``every-case``; None: the run's, else the last.
         budget: its plan and recipe are taken, and its time goes to these folds alone.
         overrides: values of the configuration's fields.
         extend: train on, to so many iterations in all.
@@ -49,7 +49,7 @@ class TrainOptions:
 
     design: Design | None = None
     start: Path | None = None
-    folds: str = "last"
+    folds: str | None = None
     budget: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     extend: int | None = None
@@ -69,7 +69,7 @@ def train_architecture(
     """
     with run.locked():
         design = ready(run, dataset, options, devices)
-        folds = chosen_folds(options.folds, len(run.folds))
+        folds = folds_asked(run, options)
         run.reporter.say(announcement(run, design, folds))
         if set(folds) <= set(trained_folds(run)):
             run.reporter.say(TRAINED)
@@ -88,7 +88,8 @@ def ready(run: Run, dataset: Path, options: TrainOptions, devices: tuple[str, ..
     design = _design(options, folder)
     budget = options.budget
     if not begun:
-        overrides["deployment.folds"] = _folds_field(options.folds)
+        if options.folds is not None or "deployment.folds" not in overrides:
+            overrides["deployment.folds"] = _folds_field(options.folds or "last")
         budget = budget or ("paper" if overrides.get("deployment.recipe.name") == "paper" else None)
     if options.start is not None:
         overrides["deployment.start"] = load_package(options.start).checksum
@@ -102,6 +103,15 @@ def ready(run: Run, dataset: Path, options: TrainOptions, devices: tuple[str, ..
     if options.extend is not None:
         extend(run, options.extend)
     return design
+
+
+def folds_asked(run: Run, options: TrainOptions) -> tuple[Fold, ...]:
+    """Return the folds that are asked for, else those that the run's configuration has.
+
+    Raises:
+        UserError: there is no such fold.
+    """
+    return run.final_folds if options.folds is None else chosen_folds(options.folds, len(run.folds))
 
 
 def extend(run: Run, iterations: int) -> None:

@@ -25,7 +25,7 @@ def shortness(recipe: Recipe, cases: int) -> str | None:
     seen, least = few
     return (
         f"It has seen {plural(seen, 'patch', 'patches')}, where {least:,} are the least to tell anything by: its "
-        "labels are hardly worth using, and more time or iterations mend that."
+        "labels are hardly worth using, and more time or iterations fix that."
     )
 
 
