@@ -10,23 +10,45 @@ from c2fnas.devices import find_device, find_devices, hardware_name, list_device
 from c2fnas.errors import UserError
 
 
+def show_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Have PyTorch, and its driver, show so many GPUs."""
+    monkeypatch.setattr(devices_module, "DRIVERS", ("/",) if count else ())
+    for name, answer in {"is_available": count > 0, "init": None, "device_count": count}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+
+
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_auto_is_every_gpu_or_the_cpu(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
-    monkeypatch.setattr(devices_module, "DRIVERS", ("/",) if gpus else ())
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    show_gpus(monkeypatch, gpus)
     assert find_devices("auto") == (("cuda:0", "cuda:1") if gpus else ("cpu",))
     assert find_device("auto") == ("cuda:0" if gpus else "cpu")
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices_module, "DRIVERS", ("/",))
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    show_gpus(monkeypatch, 1)
     assert find_devices("cuda") == ("cuda:0",)
     with pytest.raises(UserError, match="named twice"):
         find_devices("cuda, cuda:0")
     for find in (find_device, find_devices):
         with pytest.raises(UserError, match="cuda:1: this machine shows 1 GPUs"):
             find("cuda:1")
+
+
+def _refuse() -> None:
+    raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
+
+@pytest.mark.parametrize("changes", [{"is_available": lambda: False}, {"init": _refuse}])
+def test_a_driver_that_is_too_old_for_pytorch_shows_no_gpu(monkeypatch: pytest.MonkeyPatch, changes: dict) -> None:
+    """The driver itself tells their number, whatever PyTorch's CUDA can do with them."""
+    show_gpus(monkeypatch, 1)
+    for name, function in changes.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    assert find_devices("auto") == ("cpu",)
+    assert find_device("auto") == "cpu"
+    for find in (find_device, find_devices):
+        with pytest.raises(UserError, match="cuda:0: this machine shows 0 GPUs"):
+            find("cuda:0")
 
 
 @pytest.mark.parametrize("devices", ["gpu", "cuda:", "cpu:x", "cpu,tpu", "cpu,auto"])

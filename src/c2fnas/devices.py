@@ -62,16 +62,23 @@ def find_devices(devices: str) -> tuple[str, ...]:
 
 
 def _gpus() -> tuple[str, ...]:
-    return tuple(f"cuda:{index}" for index in range(_count_gpus())) or ("cpu",)
+    return tuple(f"cuda:{index}" for index in range(count_gpus())) or ("cpu",)
 
 
-def _count_gpus() -> int:
-    """Count the GPUs that PyTorch sees; torch takes seconds to import, and is not where no driver runs."""
+def count_gpus() -> int:
+    """Count the GPUs that PyTorch can use; torch takes seconds to import, and is not where no driver runs.
+
+    The driver counts its GPUs even where it is older than PyTorch's CUDA, which then begins on none of them.
+    """
     if not has_driver():
         return 0
     import torch
 
-    return torch.cuda.device_count()
+    if torch.cuda.is_available():
+        with suppress(RuntimeError, AssertionError):
+            torch.cuda.init()
+            return torch.cuda.device_count()
+    return 0
 
 
 def has_driver() -> bool:
@@ -88,7 +95,7 @@ def refuse_absent(device: str, option: str) -> str:
     refuse_unknown_device(device, option)
     kind, _, index = device.partition(":")
     if kind == "cuda":
-        gpus = _count_gpus()
+        gpus = count_gpus()
         if int(index or 0) >= gpus:
             raise UserError(
                 f"{option} {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there."
