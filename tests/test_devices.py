@@ -8,6 +8,7 @@ import torch
 from c2fnas import devices as devices_module
 from c2fnas.devices import find_device, find_devices, hardware_name, list_devices, processor_name
 from c2fnas.errors import UserError
+from c2fnas.execution.environment import visible_device
 
 
 def show_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -32,6 +33,23 @@ def test_a_gpu_that_is_not_there_is_refused_by_its_name(monkeypatch: pytest.Monk
     for find in (find_device, find_devices):
         with pytest.raises(UserError, match="cuda:1: this machine shows 1 GPUs"):
             find("cuda:1")
+
+
+def test_every_slice_of_a_gpu_takes_a_worker_though_a_process_sees_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    show_gpus(monkeypatch, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1f, MIG-2e")
+    assert find_devices("auto") == ("cuda:0", "cuda:1")
+    assert find_devices("cuda:1") == ("cuda:1",)
+    assert [visible_device(each, "MIG-1f, MIG-2e") for each in find_devices("auto")] == ["MIG-1f", "MIG-2e"]
+    with pytest.raises(UserError, match="cuda:2: this machine shows 2 GPUs"):
+        find_devices("cuda:2")
+    assert find_device("auto") == "cuda:0"
+    with pytest.raises(UserError, match="cuda:1: this machine shows 1 GPUs"):
+        find_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
+    assert hardware_name("cuda:1") == "GPU cuda:0"
+    show_gpus(monkeypatch, 0)
+    assert find_devices("auto") == ("cpu",)
 
 
 def _refuse() -> None:

@@ -1,7 +1,10 @@
 """Devices by name: those that ``auto`` stands for, and names that no machine has. torch is imported only if needed."""
 
+import logging
+import os
 import platform
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +12,9 @@ import psutil
 
 from c2fnas.errors import UserError
 
+log = logging.getLogger(__name__)
+SLICE = "MIG-"
+"""The beginning of a slice's name, of a GPU that is divided among several processes."""
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """Files of which Linux has one, at least, where a GPU's driver runs: NVIDIA's, that of Windows' subsystem, or AMD's."""
 
@@ -30,7 +36,7 @@ def find_device(device: str) -> str:
     Raises:
         UserError: it is unknown, or this machine has no such GPU.
     """
-    return _gpus()[0] if device == "auto" else refuse_absent(device, "--device")
+    return _gpus(count_gpus())[0] if device == "auto" else _refuse_beyond(count_gpus, device, "--device")
 
 
 def list_devices(devices: str) -> tuple[str, ...]:
@@ -57,18 +63,20 @@ def find_devices(devices: str) -> tuple[str, ...]:
         UserError: a device is unknown, or this machine has no such GPU.
     """
     if devices == "auto":
-        return _gpus()
+        return _gpus(_count_for_workers())
     return tuple(refuse_absent(name, "--devices") for name in list_devices(devices)) or ("cpu",)
 
 
-def _gpus() -> tuple[str, ...]:
-    return tuple(f"cuda:{index}" for index in range(count_gpus())) or ("cpu",)
+def _gpus(count: int) -> tuple[str, ...]:
+    """The first so many GPUs, or else the CPU."""
+    return tuple(f"cuda:{index}" for index in range(count)) or ("cpu",)
 
 
 def count_gpus() -> int:
-    """Count the GPUs that PyTorch can use; torch takes seconds to import, and is not where no driver runs.
+    """Count the GPUs that PyTorch can use in one process.
 
-    The driver counts its GPUs even where it is older than PyTorch's CUDA, which then begins on none of them.
+    torch takes seconds to import, and is not where no driver runs. The driver counts its GPUs even where it is older
+    than PyTorch's CUDA, which then begins on none of them.
     """
     if not has_driver():
         return 0
@@ -81,21 +89,46 @@ def count_gpus() -> int:
     return 0
 
 
+def slices() -> list[str]:
+    """Return the slices of GPUs that ``CUDA_VISIBLE_DEVICES`` names; none where it names others, or nothing."""
+    entries = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return entries if all(each.startswith(SLICE) for each in entries) else []
+
+
+def shown_here(device: str) -> str:
+    """Return the name by which this process sees a worker's GPU; of several slices it sees the first alone.
+
+    >>> shown_here("cuda:0"), shown_here("cpu:1")
+    ('cuda:0', 'cpu:1')
+    """
+    return "cuda:0" if device.startswith("cuda") and slices() else device
+
+
+def _count_for_workers() -> int:
+    """Count the GPUs for workers, each of which sees one of them alone: a process sees one slice at most."""
+    return max(count, len(slices())) if (count := count_gpus()) else 0
+
+
 def has_driver() -> bool:
     """Tell if a GPU's driver may run here; systems other than Linux are not asked."""
     return sys.platform != "linux" or any(Path(driver).exists() for driver in DRIVERS)
 
 
 def refuse_absent(device: str, option: str) -> str:
-    """Return the name of a device that is there.
+    """Return the name of a worker's device that is there.
 
     Raises:
         UserError: it is unknown, or this machine has no such GPU.
     """
+    return _refuse_beyond(_count_for_workers, device, option)
+
+
+def _refuse_beyond(count: Callable[[], int], device: str, option: str) -> str:
+    """The name of a device, a GPU among so many."""
     refuse_unknown_device(device, option)
     kind, _, index = device.partition(":")
     if kind == "cuda":
-        gpus = count_gpus()
+        gpus = count()
         if int(index or 0) >= gpus:
             raise UserError(
                 f"{option} {device}: this machine shows {gpus} GPUs to PyTorch. Use auto for what is there."
@@ -112,7 +145,7 @@ def hardware_name(device: str) -> str:
         import torch
 
         with suppress(RuntimeError, AssertionError):  # the driver of a cluster may have no GPU
-            return str(torch.cuda.get_device_name(device))
+            return str(torch.cuda.get_device_name(shown_here(device)))
     return f"{processor_name()}, {round(psutil.virtual_memory().total / 2**30)} GiB"
 
 

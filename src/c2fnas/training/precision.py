@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from c2fnas.devices import shown_here
+
 if TYPE_CHECKING:  # a prediction needs no Fabric, whose import takes as long as a small image
     from lightning_fabric.plugins import Precision
 
@@ -81,7 +83,7 @@ class SmallConvolutions(TorchFunctionMode):
 
 def _gpu_multiplies_bf16(device: str) -> bool:
     """PyTorch's own answer is about the current GPU, which need not be the one that is named."""
-    return torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= AMPERE
+    return torch.version.hip is not None or torch.cuda.get_device_properties(shown_here(device)).major >= AMPERE
 
 
 def _cpu_multiplies_bf16() -> bool:
