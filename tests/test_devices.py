@@ -1,6 +1,7 @@
 """Names of devices: known ones, what ``auto`` stands for on any machine, and GPUs that a machine lacks."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,6 +34,35 @@ def test_a_gpu_that_is_not_there_is_refused_by_its_name(monkeypatch: pytest.Monk
     for find in (find_device, find_devices):
         with pytest.raises(UserError, match="cuda:1: this machine shows 1 GPUs"):
             find("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("built", "expected"),
+    [
+        (["sm_70", "sm_86", "compute_86"], ("cuda:0", "cuda:1")),
+        (["sm_80", "sm_90"], ("cuda:0",)),
+        (["sm_90"], ("cpu",)),
+        ([], ("cuda:0", "cuda:1", "cuda:2")),
+    ],
+)
+def test_auto_leaves_out_gpus_that_pytorch_has_no_kernels_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, built: list[str], expected: tuple[str, ...]
+) -> None:
+    """A workstation has an old card for its screens beside the one that computes."""
+    able = {"cuda:0": (8, 9), "cuda:1": (7, 5), "cuda:2": (3, 7)}
+    show_gpus(monkeypatch, 3)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda gpu: SimpleNamespace(name=f"card {gpu}", major=able[gpu][0], minor=able[gpu][1]),
+    )
+    devices_module._warn.cache_clear()
+    assert find_devices("auto") == expected
+    assert find_device("auto") == expected[0]
+    left_out = {*able} - {*expected}
+    assert all(caplog.text.count(f"{gpu} (card {gpu}, compute capability") == (gpu in left_out) for gpu in able)
 
 
 def test_every_slice_of_a_gpu_takes_a_worker_though_a_process_sees_one(monkeypatch: pytest.MonkeyPatch) -> None:

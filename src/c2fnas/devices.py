@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -57,7 +58,7 @@ def list_devices(devices: str) -> tuple[str, ...]:
 
 
 def find_devices(devices: str) -> tuple[str, ...]:
-    """Return the devices of a list; those of ``auto`` are every GPU, or else the CPU.
+    """Return the devices of a list; those of ``auto`` are every GPU that PyTorch has kernels for, or else the CPU.
 
     Raises:
         UserError: a device is unknown, or this machine has no such GPU.
@@ -68,8 +69,46 @@ def find_devices(devices: str) -> tuple[str, ...]:
 
 
 def _gpus(count: int) -> tuple[str, ...]:
-    """The first so many GPUs, or else the CPU."""
-    return tuple(f"cuda:{index}" for index in range(count)) or ("cpu",)
+    """Those of so many GPUs that this PyTorch has kernels for, or else the CPU."""
+    return tuple(each for each in (f"cuda:{index}" for index in range(count)) if _has_kernels(each)) or ("cpu",)
+
+
+def _has_kernels(gpu: str) -> bool:
+    """True unless PyTorch was built without kernels for a GPU, which then is told of once; AMD's are not asked."""
+    import torch
+
+    with suppress(RuntimeError, AssertionError):  # one that does not answer says why where it is used
+        about, built = torch.cuda.get_device_properties(shown_here(gpu)), torch.cuda.get_arch_list()
+        able = (about.major, about.minor)
+        if torch.version.hip is None and built and not any(_runs_on(each, able) for each in built):
+            _warn(
+                f"{gpu} ({about.name}, compute capability {about.major}.{about.minor}) is left out: this PyTorch has "
+                "no kernels for it. https://pytorch.org/get-started has other builds."
+            )
+            return False
+    return True
+
+
+def _runs_on(built: str, able: tuple[int, int]) -> bool:
+    """True if kernels of a kind run on a GPU of a compute capability; "compute" ones run on later GPUs, too.
+
+    >>> [_runs_on("sm_80", able) for able in ((7, 5), (8, 0), (8, 9), (9, 0))]
+    [False, True, True, False]
+    >>> _runs_on("compute_80", (12, 0)), _runs_on("sm_90a", (9, 0))
+    (True, True)
+    """
+    kind, _, number = built.partition("_")
+    digits = "".join(each for each in number if each.isdecimal())
+    if kind not in ("sm", "compute") or not digits:
+        return True
+    least = divmod(int(digits), 10)
+    return able >= least and (kind == "compute" or able[0] == least[0])
+
+
+@cache
+def _warn(text: str) -> None:
+    """Say it once in a process."""
+    log.warning(text)
 
 
 def count_gpus() -> int:

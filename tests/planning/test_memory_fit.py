@@ -95,6 +95,26 @@ def test_devices_on_the_cpu_share_what_is_free(monkeypatch: pytest.MonkeyPatch) 
     assert available_memory(["cpu:0", "cpu:1", "cpu:2"]) == 4 << 30
 
 
+def test_of_several_gpus_the_least_room_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs go to any of them: a workstation may have a large card beside a small one."""
+    asked = []
+
+    def answer(name: str, target: str, payload: dict[str, Any], devices: list[str]) -> list[dict[str, int]]:
+        asked.extend(devices)
+        return [{"bytes": (50 << 30) // (1 + index)} for index in range(len(devices))]
+
+    monkeypatch.setattr(memory_module, "run_on_each", answer)
+    monkeypatch.setattr(memory_module, "free_memory", lambda: 12 << 30)
+    assert available_memory(["cuda:0", "cuda:2"]) == 15 << 30
+    assert asked == ["cuda:0", "cuda:2"]
+    assert available_memory(["cuda:0", "cpu:0", "cpu:1"]) == 6 << 30
+
+
+def test_every_device_is_asked() -> None:
+    answers = timings_module.run_on_each("where", "executor_targets:describe", {}, ("cpu:0", "cpu:1"))
+    assert {answer["folder"] for answer in answers} == {"0", "1"}
+
+
 def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:
     assert run_step({"micro_batch_divisor": 2}, tmp_path, "cpu") == {"bytes": None}
 

@@ -10,9 +10,10 @@ import torch
 
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.data.scheme import LabelScheme
+from c2fnas.execution.environment import is_cuda
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks import build_network
-from c2fnas.planning.timings import noise, run_once
+from c2fnas.planning.timings import noise, run_on_each, run_once
 from c2fnas.runs.reporter import Reporter
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
@@ -130,16 +131,18 @@ class MemoryFit:
 
 
 def available_memory(devices: Sequence[str]) -> int:
-    """Bytes that a training on the first of ``devices`` may take; those on the CPU share what is free.
+    """Bytes that a training on any of ``devices`` may take; those on the CPU share what is free.
 
-    On a GPU, which a worker is asked for, a part is left to the volumes that may be kept there.
+    On GPUs, which a worker each is asked for, a part is left to the volumes that may be kept there.
     """
-    kind = devices[0].partition(":")[0]
-    if kind == "cuda":
-        free = run_once("free memory", "c2fnas.planning.memory_fit:free_on_device", {}, devices)["bytes"]
-        return int(free * (1 - RESIDENT_SHARE))
-    sharing = sum(device.partition(":")[0] == kind for device in devices)
-    return free_memory() // sharing
+    gpus = [device for device in devices if is_cuda(device)]
+    sharing, room = len(devices) - len(gpus), []
+    if sharing:
+        room.append(free_memory() // sharing)
+    if gpus:
+        answers = run_on_each("free memory", "c2fnas.planning.memory_fit:free_on_device", {}, gpus)
+        room.append(int(min(answer["bytes"] for answer in answers) * (1 - RESIDENT_SHARE)))
+    return min(room)
 
 
 def measure_step(architecture: Architecture, step: TrainingStep, patch: Size, device: str) -> int | None:

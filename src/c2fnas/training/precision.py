@@ -37,6 +37,17 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bf16" if device.startswith("cpu") and _cpu_multiplies_bf16() else "fp32"
 
 
+def common_precision(devices: Sequence[str]) -> str:
+    """Return the precision in which every one of ``devices`` computes fast, as a run has one for all of its networks.
+
+    Where GPUs differ it is fp16, which all of them multiply; where a CPU and a GPU differ, fp32.
+    """
+    found = {resolve_precision("auto", device) for device in devices}
+    if len(found) == 1:
+        return found.pop()
+    return "fp16" if all(device.startswith("cuda") for device in devices) else "fp32"
+
+
 def precision_plugin(precision: str, accelerator: str) -> "Precision":
     """Return Fabric's plugin: autocast for bf16 and fp16, with a loss scaler for fp16 on any device.
 
