@@ -276,6 +276,26 @@ def test_threads_that_make_patches_have_no_team_beside_a_training_on_the_cpu(
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("divisor", "resident"), [(1, True), (2, False)])
+def test_a_retry_after_a_lack_of_memory_leaves_the_volumes_in_their_files(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, divisor: int, resident: bool
+) -> None:
+    """On a GPU they might be what the network lacks."""
+    seen = []
+
+    class Ended(Exception):
+        pass
+
+    def spy(cases: Any, **options: Any) -> None:
+        seen.append(options["resident"])
+        raise Ended
+
+    monkeypatch.setattr(training, "PatchSampler", spy)
+    with pytest.raises(Ended):
+        train_network(run, SPEC, folder, "cpu", divisor)
+    assert seen == [resident]
+
+
 @pytest.mark.parametrize("mirrors", [False, True])
 @pytest.mark.parametrize("wanted", [False, True])
 def test_mirrored_views_are_the_recipes_and_the_specs(

@@ -241,6 +241,9 @@ class _Stream:
 
     wait_stream = wait_event
 
+    def synchronize(self) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class _Properties:
