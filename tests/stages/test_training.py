@@ -212,6 +212,21 @@ def test_a_lack_of_memory_in_scoring_is_answered_by_one_retry(
     assert train_and_score(run, SPEC, folder, "cpu", divisor=2)["unscored"] == "Dice not measurable: too large"
 
 
+def test_under_torchrun_a_lack_of_memory_in_scoring_is_no_failure(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No executor would try again there, and the other processes have gone on to the next fold."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(training, "_evaluate", too_large)
+    monkeypatch.setattr(training, "train_network", lambda *_: (run.build(SMALL), {}))
+    monkeypatch.setattr(training, "ranks", lambda: (0, 2))
+    assert train_and_score(run, SPEC, folder, "cpu")["unscored"] == "Dice not measurable: too large"
+    assert load_package(folder / "model").design == SMALL
+
+
 def test_a_stop_while_it_is_scored_is_no_failure(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise Interrupted("stopped")

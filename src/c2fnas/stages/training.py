@@ -86,7 +86,7 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         _save_model(run, spec, network, folder, None)
     elif spec.keep == "weights" and end == spec.recipe.iterations:
         save_weights(folder / WEIGHTS, network)
-    evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1)
+    evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1 or ranks()[1] > 1)
     if evaluation is not None and packaged:
         _save_model(run, spec, network, folder, evaluation)
     value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
