@@ -202,7 +202,7 @@ def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) 
         from c2fnas.stages.together import train_together
 
         refuse_beside_torchrun(run.jobs, local_processes())
-        found = train_together(core, dataset, options, kind=run.kind)
+        found = train_together(core, dataset, options, kind=run.kind, devices=devices)
     else:
         found = train_architecture(core, dataset, options, run.executor, devices)
     if not found.models:  # under torchrun, one process tells

@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str) -> Deployed:
+def train_together(
+    run: Run, dataset: Path, options: TrainOptions, *, kind: str, devices: tuple[str, ...] | None = None
+) -> Deployed:
     """Train as :func:`c2fnas.stages.train.train_architecture` does, one large network on many devices.
 
     Args:
         kind: of the devices, "cpu" or "cuda".
+        devices: those that the run has for its other jobs; None for its own ones, of a new run the CPU.
 
     Raises:
         UserError: as there, or a fold could not be trained.
@@ -46,7 +49,7 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
     """
     with _together(run, kind) as processes:
         if processes.first:
-            ready(run, dataset, options, (processes.device,))
+            ready(run, dataset, options, devices)
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)
         design = read_design(run.folder.final)
