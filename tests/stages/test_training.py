@@ -283,7 +283,8 @@ def test_threads_that_make_patches_have_no_team_beside_a_training_on_the_cpu(
         return batch(sampler, iteration)
 
     monkeypatch.setattr(PatchSampler, "batch", counted)
-    monkeypatch.setattr(device, "usable_threads", lambda: 3)
+    monkeypatch.setattr(device, "usable_cores", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     try:
         train_and_score(run, SPEC, folder, "cpu")
         assert (teams, torch.get_num_threads()) == ({1}, 3)

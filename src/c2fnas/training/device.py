@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from c2fnas.cores import usable_threads
+from c2fnas.cores import limited_threads, usable_cores
 from c2fnas.devices import find_device
 from c2fnas.memory import keep_freed_memory
 from c2fnas.training.precision import precision_plugin
@@ -73,7 +73,8 @@ def use_threads(fabric: "Fabric") -> int:
     """Set torch's threads to those of the device and return their number; prepare the device for equal iterations."""
     if fabric.device.type == "cpu":
         keep_freed_memory()
-        torch.set_num_threads(max(1, usable_threads() // local_processes()))
+        share = max(1, usable_cores() // local_processes())
+        torch.set_num_threads(limited_threads("OMP_NUM_THREADS", share))  # the limit is each process's own
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays
     return torch.get_num_threads()
