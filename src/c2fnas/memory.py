@@ -26,12 +26,13 @@ MESSAGES = (
     "alloc_failed",
     "allocation_failed",
     "cublas_status_not_initialized",
+    "cudnn_status_not_initialized",
     "unable to find an engine to execute this computation",
 )
 """Texts, in lower case, of torch's errors: of its allocators, pinned memory's too, of CUDA, cuBLAS and cuDNN.
 
 PyTorch passes over every convolution of cuDNN whose workspace does not fit, and then says that it found no engine;
-cuBLAS is not initialised where its handle found no room."""
+cuBLAS and cuDNN are not initialised where their handles found no room."""
 CUDA_MEMORY_ALLOCATION = 2
 """The code of CUDA's error for a lack of memory."""
 
