@@ -83,8 +83,8 @@ def memory_fit(run: Run, request: Request) -> MemoryFit:
         patches=config.plan.batch_size or PLANNED_BATCH,
         precision=common_precision(devices),
     )
-    width = request.width
-    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
+    room = available_memory(devices)
+    return MemoryFit(config.space, request.width, step, devices[0], room, run.reporter, design=request.design)
 
 
 def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:
