@@ -51,6 +51,27 @@ def test_a_measurement_sees_what_is_given_back_at_once() -> None:
     assert used > 2**20
 
 
+PEAK_LONG_AGO = """
+import numpy as np
+from pathlib import Path
+from c2fnas import memory
+memory.STATUS = memory.CLEAR_REFS = Path("/nowhere/at/all")
+np.ones(2**27, np.uint8)
+kept = []
+print(memory.measured(lambda: None)[1], memory.measured(lambda: kept.append(np.ones(2**26, np.uint8)))[1])
+print(memory.measured(lambda: int(np.ones(2**28, np.uint8).sum()))[1])
+"""
+
+
+def test_where_the_peak_cannot_be_reset_an_earlier_one_is_not_this_works() -> None:
+    """As on macOS; what a window takes would else be what the training before it took."""
+    output = subprocess.run([sys.executable, "-c", PEAK_LONG_AGO], capture_output=True, text=True, check=True)
+    nothing, kept, more = map(int, output.stdout.split())
+    assert nothing < 2**22
+    assert 0.9 * 2**26 < kept < 1.2 * 2**26
+    assert 0.9 * 2**28 < more < 1.2 * 2**28
+
+
 def test_without_proc_the_peak_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on macOS, where it can't be reset; it is never too low."""
     monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
@@ -75,6 +96,7 @@ def accelerator_error(code: int) -> torch.AcceleratorError:
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
         RuntimeError("FIND was unable to find an engine to execute this computation"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory"),

@@ -26,12 +26,13 @@ MESSAGES = (
     "alloc_failed",
     "allocation_failed",
     "cublas_status_not_initialized",
+    "cudnn_status_not_initialized",
     "unable to find an engine to execute this computation",
 )
 """Texts, in lower case, of torch's errors: of its allocators, pinned memory's too, of CUDA, cuBLAS and cuDNN.
 
 PyTorch passes over every convolution of cuDNN whose workspace does not fit, and then says that it found no engine;
-cuBLAS is not initialised where its handle found no room."""
+cuBLAS and cuDNN are not initialised where their handles found no room."""
 CUDA_MEMORY_ALLOCATION = 2
 """The code of CUDA's error for a lack of memory."""
 
@@ -83,11 +84,15 @@ def peak_memory(device: object = "cpu") -> int:
 
 
 def measured(work: Callable[[], Result], device: object = "cpu") -> tuple[Result, int]:
-    """Return the result of ``work`` and the bytes by which the memory of ``device`` grew at its peak."""
+    """Return the result of ``work`` and the bytes by which the memory of ``device`` grew at its peak.
+
+    Where the system can't reset the peak, and an earlier one was higher, it is what the work has left behind.
+    """
     _reset_peak(device)
-    before = used_memory(device)
+    before, top = used_memory(device), peak_memory(device)
     result = work()
-    return result, max(0, peak_memory(device) - before)
+    peak = peak_memory(device)
+    return result, max(0, (peak if peak > top else used_memory(device)) - before)
 
 
 def _reset_peak(device: object) -> None:

@@ -78,10 +78,13 @@ def test_the_diagnosis_is_json_and_its_values_are_those_of_the_text(tmp_path: Pa
 def test_a_device_that_computes_nothing_and_a_driver_without_a_gpu_are_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [fact.fault for fact in machine.devices()] == [""]
     monkeypatch.setattr(machine, "has_driver", lambda: True)
+    monkeypatch.setattr("c2fnas.devices.DRIVERS", ("/",))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # of the driver, which may be older than PyTorch's CUDA
     *_, gpu = machine.devices()
-    assert "PyTorch sees no GPU" in gpu.fault
+    assert "a driver runs here, but PyTorch sees no GPU" in gpu.fault
     about = SimpleNamespace(name="Some GPU", major=9, minor=0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**9, 2 * 10**9))
     cpu, gpu = machine.devices()

@@ -24,7 +24,8 @@ def test_candidates_share_a_cpu_where_nobody_says_otherwise(
 ) -> None:
     monkeypatch.setattr("c2fnas.cores.usable_cores", lambda: cores)
     monkeypatch.setattr("c2fnas.devices.DRIVERS", ("/",) if gpus else ())
-    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    for name, answer in {"is_available": gpus > 0, "init": None, "device_count": gpus}.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda answer=answer: answer)
     assert side_by_side(devices) == expected
 
 

@@ -60,6 +60,18 @@ def test_a_worker_sees_its_own_gpu_alone(
     assert environment.inner_device(device) == inner
 
 
+def test_a_worker_sees_its_own_gpu_of_amd_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ROCm reads ``HIP_VISIBLE_DEVICES`` before the other one."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2,3")
+    made = environment.worker_environment("cuda:1", 2)
+    assert (made["HIP_VISIBLE_DEVICES"], made["CUDA_VISIBLE_DEVICES"]) == ("3", "3")
+    with pytest.raises(UserError, match="HIP_VISIBLE_DEVICES=2,3 shows 2 GPUs"):
+        environment.worker_environment("cuda:2", 2)
+    monkeypatch.delenv("HIP_VISIBLE_DEVICES")
+    assert "HIP_VISIBLE_DEVICES" not in environment.worker_environment("cuda:1", 2)
+
+
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=5,7 shows 2 GPUs"):
         environment.visible_device("cuda:2", "5,7")

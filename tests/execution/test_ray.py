@@ -63,6 +63,28 @@ def test_new_nodes_are_used(cluster: Any, connect: Callable[..., Any]) -> None:
         until(lambda: executor.idle == 3)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "room"),
+    [
+        ([(6, 0), (6, 0)], 4, 0, 2),  # 12 cores in all, but none for a third job on either node
+        ([(64, 0), (2, 2)], 1, 1, 2),
+        ([(64, 0), (2, 2)], 4, 1, 1),  # none fits: one waits
+        ([(8, 4), (8, 4)], 1, 1, 8),
+        ([(8, 1)], 1, 0.1, 8),
+        ([(8, 1)], 0, 0, 1),
+        ([], 1, 0, 1),
+    ],
+)
+def test_a_job_has_room_on_one_node(nodes: list[tuple[int, int]], cpus: int, gpus: float, room: int) -> None:
+    """Jobs beyond that would wait in Ray's queue, counted as if they ran."""
+    from c2fnas.execution.ray import room_on
+
+    alive = [{"Alive": True, "Resources": {"CPU": float(cores), "GPU": float(cards)}} for cores, cards in nodes]
+    gone = {"Alive": False, "Resources": {"CPU": 99.0, "GPU": 99.0}}
+    empty = {"Alive": True, "Resources": {"memory": 1.0}}
+    assert room_on([*alive, gone, empty], cpus, gpus) == room
+
+
 def test_devices_that_join_later_are_used(tmp_path: Path, cluster: Any, connect: Callable[..., Any]) -> None:
     """A cluster may begin without GPUs: jobs take one as soon as there is any."""
     with connect() as executor:

@@ -15,6 +15,7 @@ from c2fnas.data.cache import PreparedCase
 from c2fnas.data.volume import read_image
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.path_ranking import score_by_case
+from c2fnas.inference.forward import Forward
 from c2fnas.inference.package import load_package
 from c2fnas.inference.predictor import Predictor
 from c2fnas.inference.sinks import Keep
@@ -105,6 +106,24 @@ def test_short_of_memory_a_prediction_goes_on_with_the_cpu(
     scores = WINDOW.scores(Crowded(), image, device="cuda:0")
     torch.testing.assert_close(scores, WINDOW.scores(network(), image, device="cpu"), rtol=1e-4, atol=1e-4)
     assert "going on with the CPU" in caplog.text
+
+
+def test_where_not_even_one_window_gets_to_a_gpu_the_cpu_computes_it(
+    accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process has filled the device since the network was moved there."""
+    forward, to = Forward(network(), "cuda:0"), Tensor.to
+
+    def full(tensor: Tensor, *arguments: object, **options: object) -> Tensor:
+        if arguments and arguments[0] == DEVICE:
+            raise RuntimeError("CUDA error: out of memory")
+        return to(tensor, *arguments, **options)
+
+    monkeypatch.setattr(Tensor, "to", full)
+    window = np.random.default_rng(0).normal(size=(1, 1, *PATCH)).astype(np.float32)
+    assert forward.size(window) == 1
+    torch.testing.assert_close(forward(window), Forward(network(), "cpu")(window))
+    assert caplog.text.count("going on with the CPU") == 1
 
 
 def test_a_weight_left_on_the_host_is_found(accelerator: Accelerator) -> None:

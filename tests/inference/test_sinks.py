@@ -12,7 +12,7 @@ from c2fnas.data.restoration import Restoration
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.inference import restoring, undisputed
 from c2fnas.inference.ensemble import Ensemble, Fusion, Vote
-from c2fnas.inference.sinks import RestoringSink
+from c2fnas.inference.sinks import Keep, RestoringSink
 from c2fnas.inference.sliding_window import SlidingWindow
 
 sizes = st.tuples(*[st.integers(1, 9)] * 3)
@@ -101,6 +101,37 @@ def test_several_models_give_the_fusion_of_whole_scores(
         sink(planes, scores[:, :, planes].flatten(0, 1))
     inside = way.view(np.ones(way.original.shape, dtype=bool))
     assert np.array_equal(way.view(sink.labels)[inside], way.view(fusion.labels())[inside])
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("models", [1, 2, 3, 5])
+@pytest.mark.parametrize("order", [None, (1, 2)])
+def test_probabilities_are_made_of_some_planes_of_a_model_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, models: int, order: tuple[int, ...] | None
+) -> None:
+    """Memory besides the logits is that of a few planes; the mean is that of all models at once, bit for bit.
+
+    Planes fill a processor's registers here: what is left over of others is rounded by another function there.
+    """
+    shape, taken, plane = (11, 8, 16), list[int](), 3 * 8 * 16
+    scheme, probabilities = LabelScheme(order=order), LabelScheme.probabilities
+    logits = torch.randn(models * 3, *shape, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([probabilities(scheme, own) for own in logits.chunk(models)]).mean(0).numpy()
+
+    def spy(scheme: LabelScheme, scores: torch.Tensor) -> torch.Tensor:
+        taken.append(scores.numel())
+        return probabilities(scheme, scores)
+
+    monkeypatch.setattr(LabelScheme, "probabilities", spy)
+    monkeypatch.setattr(restoring, "SLAB_VOXELS", 2 * plane)
+    way = Restoration.to_axes(Geometry.from_array(shape, np.eye(4)))
+    sink = RestoringSink(way, models, keep=Keep("network", 3), scheme=scheme)
+    monkeypatch.setattr(sink._way, "take", lambda *_: None)
+    for planes in (slice(0, 7), slice(7, 11)):
+        sink(planes, logits[:, planes])
+    assert max(taken) == 2 * plane
+    assert sink.probabilities is not None
+    assert np.array_equal(sink.probabilities, expected)
 
 
 @pytest.mark.exact

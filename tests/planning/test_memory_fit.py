@@ -1,6 +1,8 @@
 """Whether a patch fits: a guess where there is room to spare, a measured step where there isn't."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -8,12 +10,24 @@ import pytest
 import torch
 
 from c2fnas.execution import InlineExecutor
+from c2fnas.networks import build_network
+from c2fnas.networks.baselines import Baseline
+from c2fnas.networks.count import count_saved_values
+from c2fnas.networks.designs import Design
+from c2fnas.planning import affordable
 from c2fnas.planning import memory_fit as memory_module
 from c2fnas.planning import timings as timings_module
-from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory, measure_step, run_step
+from c2fnas.planning.memory_fit import (
+    MemoryFit,
+    TrainingStep,
+    available_memory,
+    measure_step,
+    predicted_memory,
+    run_step,
+)
 from c2fnas.runs.reporter import Silent
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.memory import training_memory
+from c2fnas.space.memory import saved_values, training_memory
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.losses import DiceCrossEntropy
 
@@ -89,10 +103,62 @@ def test_the_network_measured_is_the_most_demanding_one() -> None:
     assert training_memory(architecture, in_channels=1, classes=3, input_size=PATCH).of(2) == predicted(PATCH)
 
 
+@pytest.mark.parametrize("design", [Architecture.from_text("0:3D 1:3D 0:3D @2"), Baseline("unet3d", 0.5)])
+def test_where_a_network_is_given_it_is_the_one_that_is_measured(
+    design: Design, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take many times as much as any candidate of a search, or as little as nothing."""
+    measured: list[Any] = []
+    room = predicted_memory(design, replace(STEP, patches=2), PATCH).of(2)
+    monkeypatch.setattr(memory_module, "measure_step", lambda *facts: measured.append(facts) or room // 2)
+    monkeypatch.setattr(affordable, "available_memory", lambda devices: room)
+    monkeypatch.setattr(affordable, "common_precision", lambda devices: "fp32")
+    plan = SimpleNamespace(batch_size=2)
+    request = SimpleNamespace(
+        draft=SimpleNamespace(space=SPACE, plan=plan), devices=("cpu",), width=design.width, design=design
+    )
+    scheme = SimpleNamespace(outputs=3)
+    known = SimpleNamespace(channels=["t1"], scheme=scheme, regions_class_order=None)
+    fits = affordable.memory_fit(SimpleNamespace(fingerprint=known, reporter=Listener()), request)
+    assert fits(PATCH)
+    assert measured == [(design, STEP, PATCH, "cpu")]
+
+
+def test_networks_of_both_kinds_are_predicted_alike() -> None:
+    """By what autograd keeps of one that is built: of an architecture its plain form, which keeps a little more."""
+    architecture = Architecture.uniform(SPACE.topologies()[0], width=0.25)
+    network = build_network(architecture, in_channels=1, classes=3)
+    counted = count_saved_values(network, in_channels=1, input_size=PATCH)
+    known = saved_values(architecture, in_channels=1, input_size=PATCH)
+    assert known <= counted <= 1.3 * known
+    small, large = (predicted_memory(Baseline("unet3d", 0.25), STEP, (side,) * 3).activations for side in (32, 64))
+    assert large == pytest.approx(8 * small, rel=0.01)
+
+
 def test_devices_on_the_cpu_share_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_module, "free_memory", lambda: 12 << 30)
     assert available_memory(["cpu"]) == 12 << 30
     assert available_memory(["cpu:0", "cpu:1", "cpu:2"]) == 4 << 30
+
+
+def test_of_several_gpus_the_least_room_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs go to any of them: a workstation may have a large card beside a small one."""
+    asked = []
+
+    def answer(name: str, target: str, payload: dict[str, Any], devices: list[str]) -> list[dict[str, int]]:
+        asked.extend(devices)
+        return [{"bytes": (50 << 30) // (1 + index)} for index in range(len(devices))]
+
+    monkeypatch.setattr(memory_module, "run_on_each", answer)
+    monkeypatch.setattr(memory_module, "free_memory", lambda: 12 << 30)
+    assert available_memory(["cuda:0", "cuda:2"]) == 15 << 30
+    assert asked == ["cuda:0", "cuda:2"]
+    assert available_memory(["cuda:0", "cpu:0", "cpu:1"]) == 6 << 30
+
+
+def test_every_device_is_asked() -> None:
+    answers = timings_module.run_on_each("where", "executor_targets:describe", {}, ("cpu:0", "cpu:1"))
+    assert {answer["folder"] for answer in answers} == {"0", "1"}
 
 
 def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:
@@ -109,7 +175,7 @@ def test_a_batch_that_goes_on_in_parts_did_not_fit(tmp_path: Path, monkeypatch: 
         return loss(self, logits, label)
 
     payload = {
-        "architecture": Architecture.from_text("0:3D 1:P3D 0:2D @0.0625").to_json(),
+        "design": Architecture.from_text("0:3D 1:P3D 0:2D @0.0625").to_json(),
         "step": {"in_channels": 1, "classes": 2, "patches": 2, "precision": "fp32"},
         "patch": (8, 8, 8),
     }

@@ -318,7 +318,7 @@ def test_a_resumed_run_keeps_its_precision(
     with pytest.raises(Interrupted):
         through(dataset, folder, clock, 1.0, reporter=reporter, budget="hour", overrides={"width": 0.125})
     before = RunConfig.load(folder / "run.yaml").deployment.recipe.precision
-    monkeypatch.setattr(configuration, "resolve_precision", lambda *_: "fp32" if before == "bf16" else "bf16")
+    monkeypatch.setattr(configuration, "common_precision", lambda *_: "fp32" if before == "bf16" else "bf16")
     config = through(dataset, folder, clock, 1.0).config
     assert {getattr(config, name).recipe.precision for name in ("coarse", "fine", "deployment")} == {before}
 

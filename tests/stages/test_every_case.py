@@ -1,6 +1,7 @@
 """A final network trained on every case: kept, voted with, and never scored on what it was trained on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -12,13 +13,14 @@ from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
 from c2fnas.inference.pretrained import model_folders
+from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.runs.summary import read_summary
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import Deployed, trained_folds
 from c2fnas.stages.pipeline import run_pipeline
 from c2fnas.stages.train import TrainOptions, train_architecture
-from c2fnas.studies.label_test import label_test_images
+from c2fnas.studies.label_test import _options, label_test_images
 from c2fnas.studies.verdict import judge
 
 TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
@@ -92,6 +94,32 @@ def test_folds_join_it_and_all_vote(run: Path, dataset: Path) -> None:
     assert output is not None
     assert len(json.loads((output / "prediction.json").read_text())["models"]) == 2
     assert c2fnas.describe(run).validation.keys() == {"fold-4", "fold-every-case"}
+
+
+def test_a_head_without_a_gpu_labels_the_test_images_of_a_run_on_gpus(
+    run: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the driver of a cluster is, whose jobs have trained on GPUs."""
+    monkeypatch.setattr("c2fnas.devices.DRIVERS", ())
+    head = Run(shutil.copytree(run, tmp_path / "run"))
+    head.configure(with_values(head.config, {"devices": ("cuda:0",)}))
+    output = label_test_images(Run(head.folder.root), dataset, head.config.devices[0])
+    assert output is not None
+    assert {each.name for each in output.glob("*.nii.gz")} == {each.name for each in (dataset / "imagesTs").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("trained_in", "able", "precision"), [("bf16", True, "bf16"), ("bf16", False, "fp32"), ("fp16", True, "fp32")]
+)
+def test_a_head_without_a_gpu_labels_in_a_precision_that_it_has(
+    run: Path, monkeypatch: pytest.MonkeyPatch, trained_in: str, able: bool, precision: str
+) -> None:
+    monkeypatch.setattr("c2fnas.devices.DRIVERS", ())
+    monkeypatch.setattr("c2fnas.training.precision._cpu_multiplies_bf16", lambda: able)
+    config = with_values(Run(run).config, {"deployment.recipe.precision": trained_in})
+    found = _options(Run(run, config=config), "cuda:0")
+    assert (found.device, found.precision) == ("cpu", precision)
+    assert _options(Run(run, config=config), "cpu:0").precision == trained_in
 
 
 @pytest.mark.long

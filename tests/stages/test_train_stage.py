@@ -323,6 +323,15 @@ def test_together_a_stop_file_of_the_run_ends_after_the_iteration(dataset, tmp_p
     assert 0 < saved[1] < saved[2] < 5000
 
 
+def test_together_a_run_keeps_its_devices(dataset, copy):
+    """Those on which a command without torchrun goes on; new ones are named."""
+    run = Run(copy)
+    run.configure(run.config.model_copy(update={"devices": ("cpu:0", "cpu:1")}))
+    for named, kept in ((None, ("cpu:0", "cpu:1")), (("cpu",), ("cpu",))):
+        train_together(Run(copy), dataset, options(), kind="cpu", devices=named)
+        assert RunConfig.load(copy / "run.yaml").devices == kept
+
+
 def test_fine_tuning_begins_with_the_model(dataset, begun, tmp_path, first_weights):
     """Its architecture is the default, and the run folder needs it no more."""
     model = shutil.copytree(begun / "final/fold-4/model", tmp_path / "model")

@@ -244,6 +244,21 @@ def test_cases_without_structures_have_no_dice_on_the_way_either(
     assert (found["dice"], found["rungs"]) == (None, {"1": None, "3": None})
 
 
+def test_under_torchrun_a_lack_of_memory_in_scoring_is_no_failure(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No executor would try again there, and the other processes have gone on to the next fold."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(training, "_evaluate", too_large)
+    monkeypatch.setattr(training, "train_network", lambda *_: (run.build(SMALL), {}))
+    monkeypatch.setattr(training, "ranks", lambda: (0, 2))
+    assert train_and_score(run, SPEC, folder, "cpu")["unscored"] == "Dice not measurable: too large"
+    assert load_package(folder / "model").design == SMALL
+
+
 def test_a_stop_while_it_is_scored_is_no_failure(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise Interrupted("stopped")
@@ -300,12 +315,33 @@ def test_threads_that_make_patches_have_no_team_beside_a_training_on_the_cpu(
         return batch(sampler, iteration)
 
     monkeypatch.setattr(PatchSampler, "batch", counted)
-    monkeypatch.setattr(device, "usable_threads", lambda: 3)
+    monkeypatch.setattr(device, "usable_cores", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     try:
         train_and_score(run, SPEC, folder, "cpu")
         assert (teams, torch.get_num_threads()) == ({1}, 3)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("divisor", "resident"), [(1, True), (2, False)])
+def test_a_retry_after_a_lack_of_memory_leaves_the_volumes_in_their_files(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, divisor: int, resident: bool
+) -> None:
+    """On a GPU they might be what the network lacks."""
+    seen = []
+
+    class Ended(Exception):
+        pass
+
+    def spy(cases: Any, **options: Any) -> None:
+        seen.append(options["resident"])
+        raise Ended
+
+    monkeypatch.setattr(training, "PatchSampler", spy)
+    with pytest.raises(Ended):
+        train_network(run, SPEC, folder, "cpu", divisor)
+    assert seen == [resident]
 
 
 @pytest.mark.parametrize("mirrors", [False, True])

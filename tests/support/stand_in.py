@@ -241,12 +241,16 @@ class _Stream:
 
     wait_stream = wait_event
 
+    def synchronize(self) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class _Properties:
     name: str = "stand-in"
     total_memory: int = FREE
     major: int = 7
+    minor: int = 0
 
 
 def _cuda() -> dict[str, Callable]:
@@ -261,6 +265,7 @@ def _cuda() -> dict[str, Callable]:
         "get_device_capability": (7, 0),
         "get_device_name": _Properties.name,
         "get_device_properties": _Properties(),
+        "get_arch_list": [],
         "is_bf16_supported": True,
         "mem_get_info": (FREE, FREE),
         "memory_allocated": 0,

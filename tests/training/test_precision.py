@@ -17,7 +17,7 @@ from c2fnas.inference.forward import computing
 from c2fnas.networks import build_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.device import make_fabric
-from c2fnas.training.precision import SmallConvolutions, resolve_precision
+from c2fnas.training.precision import SmallConvolutions, common_precision, resolve_precision
 from c2fnas.training.step import Stepper
 
 SIDES = st.integers(1, 5)
@@ -105,6 +105,26 @@ def test_a_gpu_is_asked_for_its_own_precision(monkeypatch: pytest.MonkeyPatch) -
     majors = {"cuda:0": 8, "cuda:1": 7}
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=majors[device]))
     assert [resolve_precision("auto", device) for device in majors] == ["bf16", "fp16"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        (("cuda:0",), "bf16"),
+        (("cuda:0", "cuda:1"), "fp16"),
+        (("cuda:1", "cuda:0"), "fp16"),
+        (("cpu", "cuda:1"), "fp32"),
+        (("cpu:0", "cpu:1"), "fp32"),
+    ],
+)
+def test_a_run_computes_in_what_all_of_its_devices_can(
+    monkeypatch: pytest.MonkeyPatch, devices: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr("c2fnas.training.precision._cpu_multiplies_bf16", lambda: False)
+    majors = {"cuda:0": 8, "cuda:1": 7}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=majors[device]))
+    assert common_precision(devices) == expected
 
 
 def test_a_processor_computes_in_fp32_where_pytorch_is_built_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:

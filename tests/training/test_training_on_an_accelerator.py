@@ -240,6 +240,46 @@ def test_patches_are_those_of_a_cpu(
     assert accelerator.reads == []
 
 
+def test_short_of_memory_for_patches_the_volumes_leave_the_device(
+    tmp_path: Path, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Patches are the same, from files; what a network takes in its later steps is known to nobody before them."""
+    cases = tuple(prepared(tmp_path).cases.values())
+    options = {"patch_size": (8, 8, 8), "volumes": 2, "patches_per_volume": 1, "seed": 0, "foreground_rate": 0.5}
+    there, host = PatchSampler(cases, **options, device="cuda:0"), PatchSampler(cases, **options)
+    volume, crop = weakref.ref(there._resident[0][0]), patches_module.crop
+    assert torch.equal(there.batch(0).image.held, host.batch(0).image)
+
+    def short(array, *arguments, **given):
+        if isinstance(array, StandIn):
+            raise RuntimeError("CUDA error: out of memory")
+        return crop(array, *arguments, **given)
+
+    monkeypatch.setattr(patches_module, "crop", short)
+    for own, other in zip(prefetched(there, 1, 4), prefetched(host, 1, 4), strict=True):
+        assert own.image.device == own.label.device == DEVICE
+        assert torch.equal(own.image.held, other.image)
+        assert torch.equal(own.label.held, other.label)
+    assert not there.resident
+    assert volume() is None
+    assert caplog.text.count("Out of memory for patches") == 1
+
+
+def test_another_failure_of_patches_leaves_the_volumes(
+    tmp_path: Path, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"patch_size": (8, 8, 8), "volumes": 1, "patches_per_volume": 1, "seed": 0, "device": "cuda:0"}
+    sampler = PatchSampler(tuple(prepared(tmp_path).cases.values()), **options)
+
+    def broken(*arguments, **given):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(patches_module, "crop", broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        sampler.batch(0)
+    assert sampler.resident
+
+
 def test_half_precision_takes_half_of_the_memory_and_a_cpu_takes_none(
     tmp_path: Path, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,29 @@ def executor_factory(jobs: Jobs) -> "ExecutorFactory":
     return lambda configured: _ray(address, cpus, configured)
 
 
+def refuse_beside_torchrun(jobs: Jobs, processes: int) -> None:
+    """Refuse options for what torchrun has decided: it has started the processes, and each takes the GPU of its number.
+
+    Args:
+        jobs: the options.
+        processes: those of torchrun on this machine.
+
+    Raises:
+        UserError: they ask for a Ray cluster, or for other GPUs.
+    """
+    if jobs.get("backend") == "ray":
+        raise UserError("--backend ray: torchrun has started the processes already. Leave one of the two out.")
+    devices = jobs.get("devices", "auto")
+    names = () if devices in ("auto", "cuda") else find_devices(devices)
+    gpus = [name.partition(":")[2] for name in names if name.startswith("cuda")]
+    if gpus and names != tuple(f"cuda:{number}" for number in range(processes)):
+        raise UserError(
+            f"--devices {devices}: under torchrun, each process takes the GPU of its number on the machine. Leave "
+            f"--devices out, and name GPUs before the command: CUDA_VISIBLE_DEVICES={','.join(gpus)} torchrun "
+            f"--nproc-per-node {len(gpus)} ..."
+        )
+
+
 def _local(devices: tuple[str, ...]) -> "Executor":
     from c2fnas.execution import LocalProcessExecutor
 

@@ -12,7 +12,7 @@ import psutil
 from c2fnas.api.doctor import Fact
 from c2fnas.cgroups import UNLIMITED, container_memory
 from c2fnas.cores import usable_cores, usable_threads
-from c2fnas.devices import has_driver, processor_name
+from c2fnas.devices import count_gpus, has_driver, processor_name
 from c2fnas.memory import free_memory
 
 GB, LEAST_FREE = 1e9, 2e9
@@ -42,10 +42,8 @@ def processor() -> list[Fact]:
 
 def devices() -> list[Fact]:
     """Return every device that networks can be trained on, with its memory, its precision and a first step."""
-    import torch
-
     facts = [Fact("cpu", f"precision {_precision('cpu')}", _step("cpu"))]
-    for index in range(torch.cuda.device_count()):
+    for index in range(count_gpus()):
         facts.append(_gpu(index))
     if len(facts) == 1 and has_driver() and sys.platform == "linux":
         fault = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from c2fnas.api.jobs import Jobs, executor_factory
+from c2fnas.api.jobs import Jobs, executor_factory, refuse_beside_torchrun
 from c2fnas.api.options import given, known_options, limit_or_none, refuse_below, refuse_figure, whole_or_none
 from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
@@ -149,10 +149,11 @@ class Run(RunView):
         from c2fnas.stages.pipeline import amend, fine_stage
         from c2fnas.stages.together import train_supernet_together
         from c2fnas.studies.verification import verify_ranking
-        from c2fnas.training.device import ranks
+        from c2fnas.training.device import local_processes, ranks
 
         limits = Limits(**most) if most else None
         if ranks()[1] > 1:
+            refuse_beside_torchrun(self.jobs, local_processes())
             train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
             done = f"The super-network is trained, by {ranks()[1]} processes."
             self.core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from c2fnas.api.jobs import Jobs, executor_factory
+from c2fnas.api.jobs import Jobs, executor_factory, refuse_beside_torchrun
 from c2fnas.api.options import given, known_options, refuse_below, stated
 from c2fnas.api.pipelines import begun_like, refuse_early, tell_what_is_read
 from c2fnas.api.repeating import like_training, repetition
@@ -198,13 +198,14 @@ def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) 
     from c2fnas.stages.train import train_architecture
     from c2fnas.studies.label_test import label_test_images
     from c2fnas.studies.tasks import keep_table, task_scores
-    from c2fnas.training.device import ranks
+    from c2fnas.training.device import local_processes, ranks
 
     core, devices = run.core, run.devices
     if ranks()[1] > 1:
         from c2fnas.stages.together import train_together
 
-        found = train_together(core, dataset, options, kind=run.kind)
+        refuse_beside_torchrun(run.jobs, local_processes())
+        found = train_together(core, dataset, options, kind=run.kind, devices=devices)
     else:
         found = train_architecture(core, dataset, options, run.executor, devices)
     if not found.models:  # under torchrun, one process tells

@@ -1,5 +1,6 @@
 """Patches: a pure function of seed, iteration and slot, so that workers, ranks and resuming change nothing."""
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from c2fnas.data.augment import Augmentation
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.transfer import Batch, Transfer
-from c2fnas.memory import free_memory, release_memory
+from c2fnas.memory import free_memory, is_out_of_memory, release_memory
 from c2fnas.shapes import Size
 
 Image = Tensor | np.ndarray | NormalisedImage
@@ -30,6 +31,8 @@ HALF_MAX = torch.finfo(torch.half).max
 
 ORDER, PATCH = 0, 1
 """Streams of random numbers: of the order of volumes, and of patches."""
+
+log = logging.getLogger(__name__)
 
 
 class PatchSampler:
@@ -50,8 +53,9 @@ class PatchSampler:
         augmentation: what is done to a patch.
         rank: this process; it takes every ``world_size``-th patch.
         world_size: how many processes share an iteration.
-        device: where patches go. Volumes are moved there once if they fit, and patches are made there; otherwise, and
-            by default, patches are cut from the files, on the CPU.
+        device: where patches go. Volumes are moved there once if they fit, and patches are made there, as long as
+            there is memory for both; otherwise, and by default, patches are cut from the files, on the CPU.
+        resident: False leaves the volumes in the files, whatever fits.
         half: keep the images of moved volumes in half precision; patches are float32 in any case.
         outside: index in labels of what lies beyond a volume.
 
@@ -72,6 +76,7 @@ class PatchSampler:
         rank: int = 0,
         world_size: int = 1,
         device: str | torch.device | None = None,
+        resident: bool = True,
         half: bool = False,
         outside: int = 0,
     ) -> None:
@@ -82,7 +87,7 @@ class PatchSampler:
         self._seed, self._rate, self._augment, self._outside = seed, foreground_rate, augmentation, outside
         self._slots = range(volumes * patches_per_volume)[rank::world_size]
         place = None if device is None else torch.device(device)
-        self._resident = _resident(self._cases, place, half)
+        self._resident = _resident(self._cases, place, half) if resident else None
         self._transfer = Transfer(place)
 
     @property
@@ -91,13 +96,32 @@ class PatchSampler:
         return self._resident is not None
 
     def batch(self, iteration: int) -> Batch:
-        """The patches of ``iteration`` that are this rank's, on the device or on their way there."""
+        """The patches of ``iteration`` that are this rank's, on the device or on their way there.
 
-        def make() -> tuple[Tensor, Tensor]:
-            images, labels = zip(*(self._make(iteration, slot) for slot in self._slots), strict=True)
-            return torch.stack(images), torch.stack(labels)
+        Where there is no memory for them beside the volumes, these leave the device for good.
+        """
+        if self.resident:
+            batch = self._beside_volumes(iteration)
+            if batch is not None:
+                return batch
+            release_memory()
+        return self._transfer.batch(partial(self._patches, iteration))
 
-        return self._transfer.batch(make)
+    def _beside_volumes(self, iteration: int) -> Batch | None:
+        """The patches made on the device; None after giving up the volumes, once the error's frames are freed."""
+        try:
+            return self._transfer.batch(partial(self._patches, iteration))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("Out of memory for patches beside the volumes on the device: going on with those in files.")
+        self._transfer.wait()  # for what still reads them
+        self._resident = None
+        return None
+
+    def _patches(self, iteration: int) -> tuple[Tensor, Tensor]:
+        images, labels = zip(*(self._make(iteration, slot) for slot in self._slots), strict=True)
+        return torch.stack(images), torch.stack(labels)
 
     def _make(self, iteration: int, slot: int) -> tuple[Tensor, Tensor]:
         number = self._volume(iteration * self._volumes + slot // self._per_volume)
@@ -111,8 +135,8 @@ class PatchSampler:
 
     def _pair(self, number: int) -> tuple[Image, Tensor | np.ndarray]:
         """A case's image and label: on the device, or opened for this patch."""
-        if self._resident is not None:
-            return self._resident[number]
+        if (resident := self._resident) is not None:
+            return resident[number]
         image, label = self._cases[number].image, self._cases[number].label
         assert label is not None
         return image, label

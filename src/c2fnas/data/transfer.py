@@ -53,6 +53,11 @@ class Transfer:
             image, label = (pinned(tensor).to(self._device, non_blocking=True) for tensor in make())
             return Batch(image, label, self._stream.record_event())
 
+    def wait(self) -> None:
+        """Wait for all that is under way, so that the memory of what is read may be given back."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
 
 def pinned(tensor: Tensor) -> Tensor:
     """Return a copy in pinned memory of a tensor on the host, or the tensor itself where there is no more of it."""

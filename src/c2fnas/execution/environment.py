@@ -9,6 +9,8 @@ from c2fnas.errors import UserError
 TOGETHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 """Variables of torchrun, besides those with the prefixes of :data:`TOGETHER_PREFIXES`."""
 TOGETHER_PREFIXES = ("TORCHELASTIC_", "ROLE_", "MASTER_")
+VISIBLE, VISIBLE_AMD = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"
+"""Variables that name the GPUs of a process; on AMD's the second counts where it is set, else the first."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -19,7 +21,9 @@ def worker_environment(device: str, workers: int) -> dict[str, str]:
     """
     environment = limited_environment(max(1, usable_cores() // workers))
     if is_cuda(device):
-        environment["CUDA_VISIBLE_DEVICES"] = visible_device(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        variable = VISIBLE_AMD if VISIBLE_AMD in os.environ else VISIBLE
+        entry = visible_device(device, os.environ.get(variable), variable)
+        environment |= dict.fromkeys((VISIBLE, variable), entry)
     return environment
 
 
@@ -49,8 +53,8 @@ def inner_device(device: str) -> str:
     return "cuda:0" if is_cuda(device) else device.partition(":")[0]
 
 
-def visible_device(device: str, visible: str | None) -> str:
-    """Return the entry of ``CUDA_VISIBLE_DEVICES`` that ``device`` stands for.
+def visible_device(device: str, visible: str | None, variable: str = VISIBLE) -> str:
+    """Return the entry of ``variable``, whose value is ``visible``, that ``device`` stands for.
 
     Raises:
         UserError: there are not so many.
@@ -61,9 +65,7 @@ def visible_device(device: str, visible: str | None) -> str:
     index = int(device.partition(":")[2] or 0)
     entries = visible.split(",") if visible else [str(each) for each in range(index + 1)]
     if index >= len(entries):
-        raise UserError(
-            f"{device}: CUDA_VISIBLE_DEVICES={visible} shows {len(entries)} GPUs. Name others by --devices."
-        )
+        raise UserError(f"{device}: {variable}={visible} shows {len(entries)} GPUs. Name others by --devices.")
     return entries[index].strip()
 
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,10 +147,7 @@ class RayExecutor(Executor):
     def _capacity(self) -> int:
         if self._slots is not None:
             return self._slots
-        cluster, gpus = ray.cluster_resources(), self.gpus
-        rooms = [cluster.get("CPU", 0) / self.cpus] if self.cpus else []
-        rooms += [cluster.get("GPU", 0) / gpus] if gpus else []
-        return max(1, int(min(rooms, default=1)))  # a job in the queue is what has an autoscaler start nodes
+        return room_on(ray.nodes(), self.cpus, self.gpus)
 
     def _start(self, current: Try, submitted: float) -> _Task:
         gpus = self.gpus
@@ -167,6 +164,25 @@ class RayExecutor(Executor):
             self._tasks.append(self._start(again, task.submitted))
             return None
         return report.outcome(task.current.job, device, time.monotonic() - task.submitted)
+
+
+def room_on(nodes: Sequence[Mapping[str, Any]], cpus: float, gpus: float) -> int:
+    """Count the jobs of so many cores and GPUs that fit on nodes, each of them on one; where none fits, one that waits.
+
+    A job in the queue is what has an autoscaler start nodes.
+
+    Args:
+        nodes: as ``ray.nodes()`` tells of them.
+        cpus: cores of a job.
+        gpus: GPUs of a job, or the part of one.
+
+    >>> node = {"Alive": True, "Resources": {"CPU": 6.0, "GPU": 1.0}}
+    >>> room_on([node, node], 4, 0), room_on([node, node], 1, 0.25), room_on([], 1, 0)
+    (2, 8, 1)
+    """
+    wanted = {name: count for name, count in (("CPU", cpus), ("GPU", gpus)) if count}
+    there = [node["Resources"] for node in nodes if node["Alive"]] if wanted else []
+    return max(1, sum(min(int(each.get(name, 0) / count) for name, count in wanted.items()) for each in there))
 
 
 def look_after(request: dict[str, Any], cpus: int, gpus: float, grace: float) -> tuple[dict[str, Any], str]:

@@ -119,8 +119,13 @@ class Forward:
     def size(self, window: np.ndarray) -> int:
         """Return the windows of a whole batch, of the size of ``window`` ``[1, channels, i, j, k]``."""
         if self._size is None:
-            place = torch.from_numpy(window).to(self.device)
-            self._size = windows_at_a_time(self._compute, place, self._max_memory)
+            try:
+                place = torch.from_numpy(window).to(self.device)
+                self._size = windows_at_a_time(self._compute, place, self._max_memory)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._size = 1  # which then does not fit, either, and goes to the CPU
         return self._size
 
     def room(self) -> int | None:

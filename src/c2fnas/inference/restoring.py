@@ -17,6 +17,11 @@ GPU_SLAB_VOXELS = 1 << 24
 """The same on a GPU, which thin slabs would leave waiting for its host."""
 
 
+def planes_at_once(device: torch.device, values: int) -> int:
+    """Return how many planes, of so many values each, are worked on at a time on a device: one at least."""
+    return max(1, (GPU_SLAB_VOXELS if device.type == "cuda" else SLAB_VOXELS) // values)
+
+
 @dataclass(frozen=True)
 class Planes:
     """Original planes ``start`` to ``stop``, with the scores of the prepared planes that they lie between.
@@ -71,7 +76,7 @@ class Restorer:
 
         ``at_once``: channels that ``use`` restores at a time; with more, runs are thinner.
         """
-        for start, stop in self._runs(planes.stop, at_once, logits.device.type == "cuda"):
+        for start, stop in self._runs(planes.stop, planes_at_once(logits.device, self._plane * at_once)):
             within, first, last = self._first.slab(start, stop)
             use(Planes(start, stop, self._part(logits, planes.start, first, last), (within, *self._across)))
         ahead = int(self._first.low[self._done]) if self._done < self._planes else planes.stop
@@ -79,10 +84,8 @@ class Restorer:
         # A copy: the slab is the blend's own memory, which it reuses.
         self._kept, self._kept_from = self._part(logits, planes.start, needed, planes.stop).clone(), needed
 
-    def _runs(self, until: int, at_once: int, on_a_gpu: bool) -> Iterator[tuple[int, int]]:
-        """Runs of original planes that need no prepared plane from ``until`` on, in order, each once."""
-        voxels = GPU_SLAB_VOXELS if on_a_gpu else SLAB_VOXELS
-        step = max(1, voxels // (self._plane * at_once))
+    def _runs(self, until: int, step: int) -> Iterator[tuple[int, int]]:
+        """Runs, in order, of at most ``step`` original planes that need no prepared plane from ``until`` on."""
         stop = int(np.searchsorted(self._first.high, until))
         while self._done < stop:
             start, self._done = self._done, min(self._done + step, stop)

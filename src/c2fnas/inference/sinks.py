@@ -19,7 +19,7 @@ from c2fnas.data.scheme import LabelScheme, best_class
 from c2fnas.errors import UserError
 from c2fnas.inference.ensemble import Fusion, RegionFusion
 from c2fnas.inference.options import Vote
-from c2fnas.inference.restoring import Planes, Restorer
+from c2fnas.inference.restoring import Planes, Restorer, planes_at_once
 from c2fnas.memory import free_memory, trim_memory
 from c2fnas.shapes import Size
 
@@ -131,11 +131,22 @@ class RestoringSink:
     def __call__(self, planes: slice, logits: Tensor) -> None:
         """Take a slab ``[models · classes, planes, j, k]`` and label every voxel that needs no later one."""
         if self._in_network is not None:
-            each = [self._scheme.probabilities(own.float()) for own in logits.chunk(self._models)]
-            self._in_network[:, planes] = torch.stack(each).mean(0).cpu().numpy()
+            self._keep_probabilities(self._in_network[:, planes], logits)
         # One model's classes go through one by one; several models' are fused all at once.
         at_once = 1 if self._models == 1 and self._in_image is None else len(logits)
         self._way.take(planes, logits, self._label, at_once)
+
+    def _keep_probabilities(self, kept: np.ndarray, logits: Tensor) -> None:
+        """Put the models' mean probabilities of a slab in place, some planes and one model at a time."""
+        step = planes_at_once(logits.device, logits[:, 0].numel() // self._models)
+        for start in range(0, logits.shape[1], step):
+            within = slice(start, start + step)
+            total: Tensor | None = None
+            for own in logits[:, within].chunk(self._models):
+                each = self._scheme.probabilities(own.float())
+                total = each if total is None else total.add_(each)
+            assert total is not None
+            kept[:, within] = total.div_(self._models).cpu().numpy()
 
     def _label(self, run: Planes) -> None:
         """Label some original planes."""

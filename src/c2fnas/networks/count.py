@@ -27,3 +27,23 @@ def count_network(module: nn.Module, *, in_channels: int, input_size: tuple[int,
     with torch.no_grad():
         module(torch.empty(1, in_channels, *input_size, device="meta"))
     return sum(parameter.numel() for parameter in module.parameters()), macs
+
+
+def count_saved_values(module: nn.Module, *, in_channels: int, input_size: tuple[int, int, int]) -> int:
+    """Count the numbers that one patch keeps from the forward to the backward pass, weights left out.
+
+    Nothing is computed here, either; :func:`c2fnas.space.memory.saved_values` is the twin for an architecture.
+    """
+    module = copy.deepcopy(module).to("meta").train()
+    weights = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        place = tensor.untyped_storage()._cdata
+        if place not in weights:
+            kept[place] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        module(torch.empty(1, in_channels, *input_size, device="meta"))
+    return sum(each.untyped_storage().nbytes() // each.element_size() for each in kept.values())

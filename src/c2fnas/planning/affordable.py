@@ -24,7 +24,7 @@ from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import least_of_a_budget
-from c2fnas.training.precision import resolve_precision
+from c2fnas.training.precision import common_precision
 
 PREPARATION_SHARE = 0.25
 """The most of a budget that the preparation of cases may take."""
@@ -42,7 +42,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
     config, fingerprint, devices = request.draft, run.fingerprint, request.devices
     assert config.hours is not None
     design = request.design or middle_network(config.space, request.width)
-    part, precision = request.part["coarse"]["recipe"], resolve_precision("auto", devices[0])
+    part, precision = request.part["coarse"]["recipe"], common_precision(devices)
 
     def make(given: Mapping[str, Any], most: int) -> Plan:
         return make_plan(fingerprint, style="planned", given=given, most_voxels=most, fits=fits)
@@ -74,17 +74,17 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
 
 
 def memory_fit(run: Run, request: Request) -> MemoryFit:
-    """Return the check that a patch fits the memory of the request's first device."""
+    """Return the check that a patch fits the memory of each of the request's devices."""
     fingerprint, config, devices = run.fingerprint, request.draft, request.devices
     step = TrainingStep(
         in_channels=len(fingerprint.channels),
         classes=fingerprint.scheme.outputs,
         regions=fingerprint.regions_class_order is not None,
         patches=config.plan.batch_size or PLANNED_BATCH,
-        precision=resolve_precision("auto", devices[0]),
+        precision=common_precision(devices),
     )
-    width = request.width
-    return MemoryFit(config.space, width, step, devices[0], available_memory(devices), run.reporter)
+    room = available_memory(devices)
+    return MemoryFit(config.space, request.width, step, devices[0], room, run.reporter, design=request.design)
 
 
 def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:

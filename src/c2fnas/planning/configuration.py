@@ -21,7 +21,7 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.repetition import MIRROR
 from c2fnas.shapes import Size
-from c2fnas.training.precision import resolve_precision
+from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import PaperStage, Recipe
 
 Measure = Callable[[Design, Recipe], Timings]
@@ -125,7 +125,7 @@ class _Recipes:
     def __init__(self, request: Request, prepared: Preparation) -> None:
         self._request, self._plan, self._cases = request, prepared.plan, len(prepared.folds[-1].training)
         self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
-        known, found = request.config, resolve_precision("auto", request.devices[0])
+        known, found = request.config, common_precision(request.devices)
         self._precision = {
             stage: getattr(known, name).recipe.precision if known else found for name, stage in STAGES.items()
         }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import torch
 
 from c2fnas.data.patches import RESIDENT_SHARE
 from c2fnas.data.scheme import LabelScheme
+from c2fnas.execution.environment import is_cuda
 from c2fnas.memory import free_memory, peak_memory
-from c2fnas.networks import build_network
-from c2fnas.planning.timings import noise, run_once
+from c2fnas.networks.count import count_saved_values
+from c2fnas.networks.designs import Design, build_design, design_from_json
+from c2fnas.planning.timings import noise, run_on_each, run_once
 from c2fnas.runs.reporter import Reporter
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
-from c2fnas.space.memory import training_memory
+from c2fnas.space.memory import TrainingMemory, memory_of_values, training_memory
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.device import use_threads
 from c2fnas.training.recipe import modern_recipe
@@ -50,14 +53,15 @@ class TrainingStep:
         return LabelScheme.of(*names, order=tuple(range(1, len(names))) if self.regions else None)
 
 
-Measure = Callable[[Architecture, TrainingStep, Size, str], int | None]
-"""``(architecture, step, patch, device)`` to the bytes at its peak; None where they exceed the memory."""
+Measure = Callable[[Design, TrainingStep, Size, str], int | None]
+"""``(design, step, patch, device)`` to the bytes at its peak; None where they exceed the memory."""
 
 
 class MemoryFit:
     """A check that training on a patch fits a device's memory; ``fits`` of :func:`c2fnas.planning.plan.make_plan`.
 
-    The network is the most demanding of the coarse stage's candidates, so that none of them fails for lack of memory.
+    The network is the one to be trained or, where one is searched, the most demanding of the coarse stage's candidates,
+    so that none of them fails for lack of memory.
 
     Args:
         space: what is searched.
@@ -67,6 +71,7 @@ class MemoryFit:
         available: bytes that one training may take there.
         reporter: hears of measurements, which take seconds.
         measure: by default a step in a process of its own.
+        design: the network to be trained; None where one is searched.
     """
 
     def __init__(
@@ -78,7 +83,9 @@ class MemoryFit:
         available: int,
         reporter: Reporter,
         measure: Measure | None = None,
+        design: Design | None = None,
     ) -> None:
+        self._design = design
         self._space, self._width, self._step, self._device = space, width, step, device
         self.available, self._reporter, self._measure = available, reporter, measure or measure_step
         self._correction = 1.0
@@ -102,23 +109,18 @@ class MemoryFit:
         return fits
 
     @cached_property
-    def _heaviest(self) -> Architecture:
-        """The candidate that takes most; which one it is hardly depends on the patch."""
+    def _heaviest(self) -> Design:
+        """The network, or the candidate that takes most; which one it is hardly depends on the patch."""
+        if self._design is not None:
+            return self._design
         candidates = [Architecture.uniform(topology, width=self._width) for topology in self._space.topologies()]
         return max(candidates, key=lambda candidate: self._bytes(candidate, (64, 64, 64)))
 
     def _predicted(self, patch: Size) -> int:
         return self._bytes(self._heaviest, patch)
 
-    def _bytes(self, architecture: Architecture, patch: Size) -> int:
-        memory = training_memory(
-            architecture,
-            in_channels=self._step.in_channels,
-            classes=self._step.classes,
-            input_size=patch,
-            precision=self._step.precision,
-        )
-        return memory.of(self._step.patches)
+    def _bytes(self, design: Design, patch: Size) -> int:
+        return predicted_memory(design, self._step, patch).of(self._step.patches)
 
     def _result(self, patch: Size, peak: int | None, fits: bool) -> str:
         size, took = by(patch), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
@@ -129,26 +131,40 @@ class MemoryFit:
         )
 
 
+def predicted_memory(design: Design, step: TrainingStep, patch: Size) -> TrainingMemory:
+    """Predict the memory of training a network of any kind, in closed form where there is one."""
+    channels, classes, precision = step.in_channels, step.classes, step.precision
+    if isinstance(design, Architecture):
+        return training_memory(design, in_channels=channels, classes=classes, input_size=patch, precision=precision)
+    with torch.device("meta"):
+        network = build_design(design, in_channels=channels, classes=classes)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    saved = count_saved_values(network, in_channels=channels, input_size=patch)
+    return memory_of_values(parameters, saved, classes * prod(patch), precision)
+
+
 def available_memory(devices: Sequence[str]) -> int:
-    """Bytes that a training on the first of ``devices`` may take; those on the CPU share what is free.
+    """Bytes that a training on any of ``devices`` may take; those on the CPU share what is free.
 
-    On a GPU, which a worker is asked for, a part is left to the volumes that may be kept there.
+    On GPUs, which a worker each is asked for, a part is left to the volumes that may be kept there.
     """
-    kind = devices[0].partition(":")[0]
-    if kind == "cuda":
-        free = run_once("free memory", "c2fnas.planning.memory_fit:free_on_device", {}, devices)["bytes"]
-        return int(free * (1 - RESIDENT_SHARE))
-    sharing = sum(device.partition(":")[0] == kind for device in devices)
-    return free_memory() // sharing
+    gpus = [device for device in devices if is_cuda(device)]
+    sharing, room = len(devices) - len(gpus), []
+    if sharing:
+        room.append(free_memory() // sharing)
+    if gpus:
+        answers = run_on_each("free memory", "c2fnas.planning.memory_fit:free_on_device", {}, gpus)
+        room.append(int(min(answer["bytes"] for answer in answers) * (1 - RESIDENT_SHARE)))
+    return min(room)
 
 
-def measure_step(architecture: Architecture, step: TrainingStep, patch: Size, device: str) -> int | None:
+def measure_step(design: Design, step: TrainingStep, patch: Size, device: str) -> int | None:
     """The bytes that a step takes at its peak, measured in a process of its own; None where there are not enough.
 
     Raises:
         RuntimeError: the step failed for another reason.
     """
-    payload = {"architecture": architecture.to_json(), "step": asdict(step), "patch": patch}
+    payload = {"design": design.to_json(), "step": asdict(step), "patch": patch}
     try:
         return run_once("memory of a training step", "c2fnas.planning.memory_fit:run_step", payload, [device])["bytes"]
     except MemoryError:
@@ -164,8 +180,8 @@ def run_step(payload: dict[str, Any], folder: Path, device: str) -> dict[str, An
     """A job: two training steps on noise (the second has the momentum of the first), and the bytes they took."""
     if payload.get("micro_batch_divisor", 1) > 1:
         return {"bytes": None}  # the whole batch did not fit
-    step, architecture = TrainingStep(**payload["step"]), Architecture.from_json(payload["architecture"])
-    network = build_network(architecture, in_channels=step.in_channels, classes=step.classes)
+    step, design = TrainingStep(**payload["step"]), design_from_json(payload["design"])
+    network = build_design(design, in_channels=step.in_channels, classes=step.classes)
     recipe = modern_recipe(100).model_copy(update={"volumes": step.patches, "precision": step.precision})
     stepper = Stepper(network.train(), recipe, device, scheme=step.scheme)
     use_threads(stepper.fabric)

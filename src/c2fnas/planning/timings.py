@@ -16,7 +16,7 @@ import torch
 from c2fnas.cores import usable_threads
 from c2fnas.data.augment import WIDE, modern_augmentation
 from c2fnas.data.plan import Plan
-from c2fnas.execution import Job, LocalProcessExecutor
+from c2fnas.execution import Job, LocalProcessExecutor, Outcome
 from c2fnas.execution.environment import is_cuda
 from c2fnas.inference.forward import computing
 from c2fnas.inference.windows import windows_at_a_time
@@ -90,9 +90,30 @@ def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[
         MemoryError: the device has not enough memory.
         RuntimeError: the job failed.
     """
+    return _values(name, target, payload, devices, 1)[0]
+
+
+def run_on_each(name: str, target: str, payload: dict[str, Any], devices: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the values, in any order, of a job that a worker on each of ``devices`` does, at the same time.
+
+    Raises:
+        MemoryError: a device has not enough memory.
+        RuntimeError: the job failed on one of them.
+    """
+    return _values(name, target, payload, devices, len(devices))
+
+
+def _values(
+    name: str, target: str, payload: dict[str, Any], devices: Sequence[str], count: int
+) -> list[dict[str, Any]]:
+    """The values of a job that is done so many times, no more than there are devices."""
     with tempfile.TemporaryDirectory() as folder, LocalProcessExecutor(devices, retries=0) as executor:
-        executor.submit(Job(name, target, payload, Path(folder)))
-        outcome = executor.wait()
+        for index in range(count):
+            executor.submit(Job(name, target, payload, Path(folder, str(index))))
+        return [_value(name, executor.wait()) for _ in range(count)]
+
+
+def _value(name: str, outcome: Outcome | None) -> dict[str, Any]:
     assert outcome is not None
     if outcome.kind in ("out_of_memory", "killed"):
         raise MemoryError(f"{name}: {outcome.failure}")

@@ -45,11 +45,21 @@ def training_memory(
     """
     cost = network_cost(architecture, in_channels=in_channels, classes=classes, input_size=input_size)
     saved = saved_values(architecture, in_channels=in_channels, input_size=input_size)
-    depth = architecture.topology.downsamplings
-    voxels, value_bytes = prod(padded_size(input_size, depth)), 4 if precision == "fp32" else 2
-    return TrainingMemory(
-        states=4 * STATES * cost.parameters, activations=value_bytes * saved + 4 * LOSS_VALUES * classes * voxels
-    )
+    voxels = prod(padded_size(input_size, architecture.topology.downsamplings))
+    return memory_of_values(cost.parameters, saved, classes * voxels, precision)
+
+
+def memory_of_values(parameters: int, saved: int, outputs: int, precision: str = "fp32") -> TrainingMemory:
+    """Predict the memory of training any network by its numbers.
+
+    Args:
+        parameters: its weights.
+        saved: numbers that one patch keeps from the forward to the backward pass.
+        outputs: numbers in the logits of one patch.
+        precision: of activations.
+    """
+    value_bytes = 4 if precision == "fp32" else 2
+    return TrainingMemory(states=4 * STATES * parameters, activations=value_bytes * saved + 4 * LOSS_VALUES * outputs)
 
 
 def saved_values(architecture: Architecture, *, in_channels: int, input_size: Size) -> int:

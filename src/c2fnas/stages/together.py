@@ -4,6 +4,7 @@ The first process prepares, evaluates and writes; the others share the training 
 every process.
 """
 
+import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str) -> Deployed:
+def train_together(
+    run: Run, dataset: Path, options: TrainOptions, *, kind: str, devices: tuple[str, ...] | None = None
+) -> Deployed:
     """Train as :func:`c2fnas.stages.train.train_architecture` does, one large network on many devices.
 
     Args:
         kind: of the devices, "cpu" or "cuda".
+        devices: those that the run has for its other jobs; None for its own ones, of a new run the CPU.
 
     Raises:
         UserError: as there, or a fold could not be trained.
@@ -44,7 +48,7 @@ def train_together(run: Run, dataset: Path, options: TrainOptions, *, kind: str)
     """
     with _together(run, kind) as processes:
         if processes.first:
-            ready(run, dataset, options, (processes.device,))
+            ready(run, dataset, options, devices)
         processes.fabric.barrier()
         run = Run.open(run.folder.root, run.reporter)
         design = read_design(run.folder.final)
@@ -137,11 +141,29 @@ class _Processes:
 
 @contextmanager
 def _together(run: Run, kind: str) -> Iterator[_Processes]:
-    """The processes, once they have found each other; the first one holds the run's lock."""
+    """The processes, once they have found each other; the first one holds the run's lock.
+
+    A process that fails ends at once, so that torchrun ends the others.
+    """
     device, first = local_device(kind), ranks()[0] == 0
     fabric = make_fabric(device, "fp32")  # before all else: it lets the processes find each other
-    with run.locked() if first else nullcontext():
-        yield _Processes(device, first, fabric)
+    try:
+        with run.locked() if first else nullcontext():
+            yield _Processes(device, first, fabric)
+    except BaseException:
+        _leave_without_the_others()
+        raise
+
+
+def _leave_without_the_others() -> None:
+    """Have this process end without a word to the others.
+
+    Fabric lets a process on a GPU take leave of all others when it ends: after a failure these still wait for it in
+    another collective operation, and all would wait until the time of :data:`c2fnas.training.device.PATIENCE` is over.
+    """
+    from lightning_fabric.utilities.distributed import _destroy_dist_connection
+
+    atexit.unregister(_destroy_dist_connection)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         _save_model(run, spec, network, folder, None)
     elif spec.keep == "weights" and end == spec.recipe.iterations:
         save_weights(folder / WEIGHTS, network)
-    evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1)
+    evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1 or ranks()[1] > 1)
     if evaluation is not None and packaged:
         _save_model(run, spec, network, folder, evaluation)
     value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
@@ -142,7 +142,8 @@ def train_on(
     """Train on the cases called ``ids``; ``options`` are :func:`c2fnas.training.loop.train`'s.
 
     ``macs`` is the network's cost on one patch: where a training of this cost has run out of memory, this one begins
-    with the micro-batch that fitted, and what it finds itself is kept for the next.
+    with the micro-batch that fitted, and what it finds itself is kept for the next. A retry, of a ``divisor`` above 1,
+    leaves a GPU's memory to the network.
     """
     (rank, world_size), on_cpu = ranks(), device.startswith("cpu")
     sampler = PatchSampler(
@@ -156,6 +157,7 @@ def train_on(
         rank=rank,
         world_size=world_size,
         device=None if on_cpu else torch.device(device),
+        resident=divisor == 1,
         half=recipe.name != "paper",
         outside=run.scheme.outside,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from c2fnas.data.dataset import Case
 from c2fnas.data.layouts import load_dataset
+from c2fnas.devices import find_device
 from c2fnas.errors import UserError
 from c2fnas.inference.model import load_model
 from c2fnas.inference.options import Options
@@ -13,6 +14,7 @@ from c2fnas.inference.prediction_folder import Record
 from c2fnas.inference.predictor import Predictor
 from c2fnas.runs.run import Run
 from c2fnas.stages.deployment import trained_folds
+from c2fnas.training.precision import resolve_precision
 
 STAGE = "predict"
 
@@ -22,6 +24,11 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
     Every fold that is trained has a vote, but for those that an extension left behind. Labels by the same models are
     kept; where a fold was added or trained on, all images are labelled again.
+
+    Args:
+        run: with trained folds.
+        dataset: the data set.
+        device: where they are labelled; on a machine without it, where ``auto`` would.
 
     Returns:
         The folder of the labels, or None if the data set has no test images.
@@ -39,8 +46,7 @@ def label_test_images(run: Run, dataset: Path, device: str) -> Path | None:
 
 def _label(run: Run, cases: Sequence[Case], device: str) -> Path:
     model = load_model(*(run.folder.final_model(fold) for fold in trained_folds(run)))
-    options = Options(device=device, precision=run.config.deployment.recipe.precision)  # as the folds were validated
-    predictor, output = model.predictor(options), run.folder.predictions
+    predictor, output = model.predictor(_options(run, device)), run.folder.predictions
 
     def tell(done: int, failed: int) -> None:
         run.reporter.update(STAGE, done, f"{failed} failed" if failed else "")
@@ -53,6 +59,20 @@ def _label(run: Run, cases: Sequence[Case], device: str) -> Path:
         shown = "; ".join(failure.reason for failure in predicted.failures[:3])
         raise UserError(f"{output}: {len(predicted.failures)} cases could not be labelled: {shown}")
     return output
+
+
+def _options(run: Run, device: str) -> Options:
+    """The device and precision in which the folds were validated, or what this machine has where it has no such device.
+
+    The driver of a cluster needs no GPU.
+    """
+    precision = run.config.deployment.recipe.precision
+    try:
+        return Options(device=find_device(device), precision=precision)
+    except UserError:
+        found = find_device("auto")
+    run.reporter.say(f"{device} is not on this machine, so {found} labels the test images.")
+    return Options(device=found, precision=precision if precision == resolve_precision("auto", found) else "fp32")
 
 
 def _of_other_models(folder: Path, predictor: Predictor) -> bool:

@@ -18,7 +18,7 @@ from c2fnas.planning.configuration import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
-from c2fnas.training.precision import resolve_precision
+from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 
 STAGE = "table"
@@ -164,7 +164,7 @@ def _keep_provenance(run: Run, table: Path, config: TableConfig) -> Precision:
     """Write, or compare, what the table's numbers depend on; returns the precision of its trainings."""
     path = table.with_suffix(".json")
     known = {"weighting": "gaussian"} | read_json(path) if path.exists() else {}  # of before, without a word of it
-    precision = cast("Precision", known.get("precision") or resolve_precision("auto", run.config.devices[0]))
+    precision = cast("Precision", known.get("precision") or common_precision(run.config.devices))
     fixed = dict(_fixed(run, config, precision))
     for key, value in fixed.items():
         if known and known.get(key) != value:

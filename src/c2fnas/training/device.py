@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from c2fnas.cores import usable_threads
+from c2fnas.cores import limited_threads, usable_cores
 from c2fnas.devices import find_device
 from c2fnas.memory import keep_freed_memory
 from c2fnas.training.precision import precision_plugin
@@ -29,6 +29,11 @@ def ranks() -> tuple[int, int]:
     return environment.global_rank(), environment.world_size()
 
 
+def local_processes() -> int:
+    """Return the number of processes that torchrun has started on this machine; 1 outside of it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def local_device(kind: str) -> str:
     """Return the device of this process among those that torchrun has started on this machine.
 
@@ -49,15 +54,14 @@ def make_fabric(device: str, precision: str) -> "Fabric":
 
     kind, _, index = (find_device(device) if device == "auto" else device).partition(":")
     plugin = precision_plugin(precision, kind)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if ranks()[1] == 1:
         devices = [int(index)] if index and kind == "cuda" else 1
         # Without an environment of its own Fabric would take the number of a Slurm job's tasks.
         return Fabric(accelerator=kind, devices=devices, plugins=[plugin, LightningEnvironment()])
     fabric = Fabric(
         accelerator=kind,
-        devices=local,
-        num_nodes=ranks()[1] // local,
+        devices=local_processes(),
+        num_nodes=ranks()[1] // local_processes(),
         strategy=DDPStrategy(timeout=PATIENCE),
         plugins=[plugin, TorchElasticEnvironment()],
     )
@@ -69,7 +73,8 @@ def use_threads(fabric: "Fabric") -> int:
     """Set torch's threads to those of the device and return their number; prepare the device for equal iterations."""
     if fabric.device.type == "cpu":
         keep_freed_memory()
-        torch.set_num_threads(max(1, usable_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        share = max(1, usable_cores() // local_processes())
+        torch.set_num_threads(limited_threads("OMP_NUM_THREADS", share))  # the limit is each process's own
     else:
         torch.backends.cudnn.benchmark = True  # patches are of one size: the search for kernels pays
     return torch.get_num_threads()

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from c2fnas.devices import shown_here
+
 if TYPE_CHECKING:  # a prediction needs no Fabric, whose import takes as long as a small image
     from lightning_fabric.plugins import Precision
 
@@ -33,6 +35,17 @@ def resolve_precision(precision: str, device: str) -> str:
     if device.startswith("cuda"):
         return "bf16" if _gpu_multiplies_bf16(device) else "fp16"
     return "bf16" if device.startswith("cpu") and _cpu_multiplies_bf16() else "fp32"
+
+
+def common_precision(devices: Sequence[str]) -> str:
+    """Return the precision in which every one of ``devices`` computes fast, as a run has one for all of its networks.
+
+    Where GPUs differ it is fp16, which all of them multiply; where a CPU and a GPU differ, fp32.
+    """
+    found = {resolve_precision("auto", device) for device in devices}
+    if len(found) == 1:
+        return found.pop()
+    return "fp16" if all(device.startswith("cuda") for device in devices) else "fp32"
 
 
 def precision_plugin(precision: str, accelerator: str) -> "Precision":
@@ -81,7 +94,7 @@ class SmallConvolutions(TorchFunctionMode):
 
 def _gpu_multiplies_bf16(device: str) -> bool:
     """PyTorch's own answer is about the current GPU, which need not be the one that is named."""
-    return torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= AMPERE
+    return torch.version.hip is not None or torch.cuda.get_device_properties(shown_here(device)).major >= AMPERE
 
 
 def _cpu_multiplies_bf16() -> bool:
