@@ -17,7 +17,6 @@ from c2fnas.networks.designs import Design, build_design, read_design
 from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.text import plural
 from c2fnas.training.shortness import card_line
@@ -151,7 +150,7 @@ def _row(cells: Sequence[str | int | float | None]) -> str:
 
 def _seen(run: RunFolder, design: Design) -> str:
     text = "The models voting together have no Dice here: of any case, all of them but one at most have seen the label."
-    if was_found(run, design):
+    if run.has_found(design):
         text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
     return text
 

@@ -19,6 +19,7 @@ from pydantic import (
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.pooled import PILOT, SHARE
 from c2fnas.search.posterior import MARGIN
 from c2fnas.space.operation import Operation
@@ -258,6 +259,12 @@ class RunConfig(Frozen):
     def space(self) -> SearchSpace:
         """The search space of the run."""
         return SearchSpace(cells=self.cells, downsamplings=self.downsamplings, operations=self.operations)
+
+    @property
+    def topology_clusters(self) -> tuple[TopologyCluster, ...]:
+        """The clusters from which the search draws (paper 3.3): as many as configured, in a small space one each."""
+        topologies = self.space.topologies()
+        return cluster_topologies(topologies, clusters=min(self.coarse.clusters, len(topologies)), seed=self.seed)
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""

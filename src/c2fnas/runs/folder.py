@@ -5,7 +5,7 @@ from pathlib import Path
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.errors import UserError
-from c2fnas.networks.designs import has_design
+from c2fnas.networks.designs import Design, has_design
 from c2fnas.space.architecture import Architecture
 
 PACKAGE = "model"
@@ -187,6 +187,17 @@ class RunFolder:
                 "--architecture."
             )
         return Architecture.load(self.fine_architecture)
+
+    def has_found(self, design: Design) -> bool:
+        """Return true if the fine stage has found ``design``, in this width or another one (paper 5.3).
+
+        Raises:
+            UserError: the fine stage's file can't be read.
+        """
+        if not isinstance(design, Architecture) or not self.fine_architecture.exists():
+            return False
+        found = Architecture.load(self.fine_architecture)
+        return (found.topology, found.operations) == (design.topology, design.operations)
 
     @property
     def stop_requested(self) -> bool:

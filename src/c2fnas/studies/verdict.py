@@ -18,7 +18,6 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.found import was_found
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
@@ -183,7 +182,7 @@ def searched_design(run: Run) -> Architecture:
     if missing:
         raise UserError(_untrained(run, missing))
     design = read_design(run.folder.final)
-    if not was_found(run.folder, design):
+    if not run.folder.has_found(design):
         found = Architecture.load(run.folder.fine)
         raise UserError(
             f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
