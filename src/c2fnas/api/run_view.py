@@ -33,10 +33,9 @@ class RunView:
     @property
     def architecture(self) -> "Design | None":
         """The architecture of the final networks, else that of the fine or coarse stage; None before these."""
-        from c2fnas.networks.designs import has_design, read_design
+        from c2fnas.networks.designs import first_design
 
-        places = (self._files.final, self._files.fine, self._files.coarse)
-        return next((read_design(place) for place in places if has_design(place)), None)
+        return first_design(self._files.final, self._files.fine, self._files.coarse)
 
     @property
     def models(self) -> "dict[Fold, Path]":

@@ -12,7 +12,7 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.evaluation.volume_memory import volume_memory
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
+from c2fnas.networks.designs import design_from_json
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work
 from c2fnas.planning.counts import FEWEST_CASES, LENGTH
@@ -52,7 +52,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
 
     ``race`` is the seconds that a race between plans takes first.
     """
-    timings, work = timings_for(run, _known_design(run)), count_work(run.config, preparation_of(run))
+    timings, work = timings_for(run, run.folder.design), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = stage_lines(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
@@ -224,13 +224,6 @@ def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
     timings = timings_for(run, design).times(payload["patch_factor"] ** 3).beside(jobs, work.devices)
     scored = replace(work, validation_cases=min(payload["cases"] or work.validation_cases, work.validation_cases))
     return network_seconds(length, timings, scored, "deployment" if payload["mirror"] else "coarse")
-
-
-def _known_design(run: Run) -> Design | None:
-    """The network that is trained at the end, where it is known already."""
-    if has_design(run.folder.final):
-        return read_design(run.folder.final)
-    return run.folder.found_architecture() if run.folder.fine_architecture.exists() else None
 
 
 def _done(run: Run) -> dict[str, float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.errors import UserError
-from c2fnas.networks.designs import Design, has_design
+from c2fnas.networks.designs import Design, first_design
 from c2fnas.space.architecture import Architecture
 
 PACKAGE = "model"
@@ -166,13 +166,22 @@ class RunFolder:
         if not self.config.exists():
             raise UserError(f"{self.root}: nothing to extend, this run has not begun. Leave --extend out.")
 
+    @property
+    def design(self) -> Design | None:
+        """The design of the final networks, else the one that the fine stage has found; None before these.
+
+        Raises:
+            UserError: its file has a fault.
+        """
+        return first_design(self.final, self.fine)
+
     def refuse_without_design(self) -> None:
         """Refuse to train where nothing says which network.
 
         Raises:
             UserError: neither final networks nor a finished search are here.
         """
-        if not (has_design(self.final) or has_design(self.fine)):
+        if self.design is None:
             raise UserError(f"{self.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
 
     def found_architecture(self) -> Architecture:

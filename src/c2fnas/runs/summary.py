@@ -15,7 +15,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.files import read_json
-from c2fnas.networks.designs import Design, has_design, read_design
+from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import read_job
@@ -165,7 +165,7 @@ def read_summary(run: Path) -> RunSummary:
         folds=sizes,
         stages=summarise_stages(files),
         trials=trials,
-        design=_design(folder),
+        design=folder.design,
         evaluations=_evaluations(folder),
         verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
         preparation=ActiveTime(folder.spent).preparation,
@@ -219,13 +219,6 @@ def stage_tasks(
 def training_text(recipe: Recipe) -> str:
     """Return how long a training is: "40 iterations of 2 patches"."""
     return f"{plural(recipe.iterations, 'iteration')} of {plural(recipe.batch_size, 'patch', 'patches')}"
-
-
-def _design(folder: RunFolder) -> Design | None:
-    if has_design(folder.final):
-        return read_design(folder.final)
-    found = folder.fine_architecture
-    return Architecture.load(found) if found.exists() else None
 
 
 def _evaluations(folder: RunFolder) -> dict[Fold, Evaluation]:

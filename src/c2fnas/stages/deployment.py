@@ -12,7 +12,7 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.inference.package import store_keep_largest
-from c2fnas.networks.designs import Design, design_file, has_design, read_design
+from c2fnas.networks.designs import Design, design_file, first_design, has_design, read_design
 from c2fnas.planning.run_timings import paced, timings_for
 from c2fnas.planning.schedule import derives, fix_counts
 from c2fnas.runs.folder import EVALUATION, RunFolder
@@ -126,11 +126,10 @@ def claim(folder: RunFolder, design: Design) -> None:
     Raises:
         UserError: those that are there are of another one.
     """
-    if not has_design(folder.final):
+    found = first_design(folder.final)
+    if found is None:
         write_json(folder.final / design_file(design), design.to_json())
-        return
-    found = read_design(folder.final)
-    if found != design:
+    elif found != design:
         raise UserError(
             f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
             f"{found.to_text()}, not {design.to_text()}. Choose another run folder."
