@@ -49,18 +49,16 @@ class RunView:
     @property
     def evaluation(self) -> "dict[Fold, Evaluation | None]":
         """Dice on the validation cases of each fold that is trained; None where it is unknown."""
-        from c2fnas.stages.deployment import evaluation_in
+        from c2fnas.runs.job_record import evaluation_in
 
         return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
 
     @property
     def verdict(self) -> "Verdict | None":
         """The verdict as it is stored; None before :meth:`judge`."""
-        from c2fnas.evaluation.verdict import Verdict
-        from c2fnas.files import read_json
+        from c2fnas.runs.summary import read_verdict
 
-        file = self._files.verdict_file
-        return Verdict.from_json(read_json(file)) if file.exists() else None
+        return read_verdict(self._files)
 
     @property
     def scores(self) -> "TaskScores":

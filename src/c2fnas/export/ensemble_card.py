@@ -17,7 +17,7 @@ from c2fnas.networks.designs import Design, build_design, read_design
 from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.job_record import read_job
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.text import plural
 from c2fnas.training.shortness import card_line
 from c2fnas.training.weights import read_tensors
@@ -79,12 +79,12 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 def _evaluation(folder: Path) -> Evaluation | None:
     """The evaluation of a fold; None where it was trained to its end and its cases have nothing to measure by."""
-    path = folder / EVALUATION
-    if path.is_file():
-        return Evaluation.from_json(read_json(path))
-    if read_job(folder).done:
-        return None
-    raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
+    found = evaluation_in(folder)
+    if found is None and not read_job(folder).done:
+        raise UserError(
+            f"{folder / EVALUATION}: missing, so nothing says how good this fold is. Train the run to its end first."
+        )
+    return found
 
 
 def _shortness(config: RunConfig, data: Fingerprint, evaluations: Mapping[int, Evaluation]) -> str:

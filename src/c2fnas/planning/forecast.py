@@ -24,12 +24,10 @@ from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import begun_stages, frozen_by
 from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at
 from c2fnas.runs.run import Run
-from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import stage_tasks
-from c2fnas.runs.timing.pace import RunPace
 from c2fnas.runs.timing.slots import Slots
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
@@ -228,8 +226,6 @@ def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
 
 def _done(run: Run) -> dict[str, float]:
     """The share of each stage that is done."""
-    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
-    found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in summarise_stages(files)}
+    found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in stages_of(run)}
     final, length = [read_job(run.folder.final_fold(fold)) for fold in run.final_folds], run.config.deployment.recipe
     return found | {"deployment": mean(float(job.done) or job.curve.done / length.iterations for job in final)}

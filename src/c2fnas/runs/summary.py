@@ -17,8 +17,8 @@ from c2fnas.evaluation.verdict import Verdict
 from c2fnas.files import read_json
 from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.job_record import read_job
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.timing.clock import ActiveTime
@@ -167,10 +167,15 @@ def read_summary(run: Path) -> RunSummary:
         trials=trials,
         design=folder.design,
         evaluations=_evaluations(folder),
-        verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
+        verdict=read_verdict(folder),
         preparation=ActiveTime(folder.spent).preparation,
         changed=_changed(folder),
     )
+
+
+def read_verdict(folder: RunFolder) -> Verdict | None:
+    """Return the verdict that a run holds; None before it was judged."""
+    return Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None
 
 
 def stage_tasks(
@@ -224,9 +229,9 @@ def training_text(recipe: Recipe) -> str:
 def _evaluations(folder: RunFolder) -> dict[Fold, Evaluation]:
     """Return the evaluations of finished folds; one without its job's result is of a training being extended."""
     return {
-        fold: Evaluation.from_json(read_json(folder.final_fold(fold) / EVALUATION))
+        fold: found
         for fold in folder.begun_folds
-        if read_job(folder.final_fold(fold)).done and (folder.final_fold(fold) / EVALUATION).exists()
+        if read_job(folder.final_fold(fold)).done and (found := evaluation_in(folder.final_fold(fold)))
     }
 
 

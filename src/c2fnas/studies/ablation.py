@@ -16,10 +16,11 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run import Run, load_groups
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deployment import evaluation_in, final_spec, fold_job, scratch_spec
+from c2fnas.stages.deployment import final_spec, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 

@@ -16,17 +16,15 @@ from c2fnas.evaluation.replicates import Replicate, compare, holm
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.files import read_json, write_json
+from c2fnas.files import write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.runs.run import Run
-from c2fnas.runs.stage_summary import RunFiles, summarise_stages
-from c2fnas.runs.summary import training_text
+from c2fnas.runs.stage_summary import stages_of
+from c2fnas.runs.summary import read_verdict, training_text
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
-from c2fnas.runs.timing.pace import RunPace
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
+from c2fnas.stages.deployment import fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
@@ -44,8 +42,7 @@ Trained = dict[Replicate, Evaluation]
 
 def judged_once(run: Run, allowance: float | None = None) -> Verdict:
     """Return the verdict that the run has, else :func:`judge` it in ``allowance`` seconds."""
-    path = run.folder.verdict_file
-    return Verdict.from_json(read_json(path)) if path.exists() else judge(run, allowance=allowance)
+    return read_verdict(run.folder) or judge(run, allowance=allowance)
 
 
 def judge(
@@ -99,7 +96,7 @@ def judge(
         training=_training(run),
         caveats=_caveats(run, wanted, own, count) if count else (),
         replicates=replicates,
-        search_seconds=_search_seconds(run),
+        search_seconds=sum(each.seconds for each in stages_of(run) if each.name in SEARCH_STAGES),
     )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
@@ -204,14 +201,8 @@ def _untrained(run: Run, folds: list[Fold]) -> str:
 
 
 def _replicates_before(run: Run) -> int | None:
-    path = run.folder.verdict_file
-    return Verdict.from_json(read_json(path)).replicates if path.exists() else None
-
-
-def _search_seconds(run: Run) -> float:
-    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
-    return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
+    before = read_verdict(run.folder)
+    return before.replicates if before else None
 
 
 def _job(run: Run, rival: Rival, at: Replicate) -> Job:
