@@ -118,9 +118,6 @@ def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "
     """Refuse splits that hold unknown cases, or a case or a group on both sides.
 
     ``source`` is the file they come from, for messages.
-
-    Raises:
-        UserError: they do.
     """
     groups = {case.id: case.group or case.id for case in cases}
     for number, split in enumerate(splits):
@@ -202,11 +199,7 @@ def chosen_groups(dataset: Dataset, choice: FoldChoice = FoldChoice()) -> dict[s
 
 
 def refuse_undivided(dataset: Dataset, folds: Sequence[Split]) -> None:
-    """Refuse folds that a search can't compare candidates on.
-
-    Raises:
-        UserError: no case validates.
-    """
+    """Refuse folds that a search can't compare candidates on, since no case validates."""
     if not folds[-1].validation:
         what = "group" if dataset.training[1:] else "case"
         raise UserError(

@@ -210,11 +210,7 @@ def load_plan(path: Path) -> Plan:
 
 
 def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:
-    """See that a plan, read from ``path``, has a channel for each of the data set's and a class for every label.
-
-    Raises:
-        UserError: it hasn't.
-    """
+    """Refuse a plan, read from ``path``, of other channels than the data set's or without a class for one of its labels."""
     planned, channels = len(plan.channels), len(fingerprint.channels)
     if planned != channels:
         raise UserError(f"{path}: channels: {planned}, but the images have {channels}. Give one entry for each.")

@@ -146,11 +146,7 @@ class RunFolder:
         return self.verdict / name / (f"fold-{fold}-seed-{further}" if further else f"fold-{fold}")
 
     def refuse_unprepared(self) -> None:
-        """Refuse a folder without a configuration.
-
-        Raises:
-            UserError: it is no run, or was not prepared to the end.
-        """
+        """Refuse a folder without a configuration: it is no run, or was not prepared to the end."""
         if not self.config.exists():
             raise UserError(
                 f"{self.root}: not a prepared run. `c2fnas prepare DATASET {self.root}` makes one, `c2fnas run` goes "
@@ -158,11 +154,7 @@ class RunFolder:
             )
 
     def refuse_unbegun(self) -> None:
-        """Refuse to extend a training that has not begun.
-
-        Raises:
-            UserError: the run has no configuration.
-        """
+        """Refuse to extend a training that has not begun."""
         if not self.config.exists():
             raise UserError(f"{self.root}: nothing to extend, this run has not begun. Leave --extend out.")
 
@@ -176,11 +168,7 @@ class RunFolder:
         return first_design(self.final, self.fine)
 
     def refuse_without_design(self) -> None:
-        """Refuse to train where nothing says which network.
-
-        Raises:
-            UserError: neither final networks nor a finished search are here.
-        """
+        """Refuse to train where neither final networks nor a finished search say which network."""
         if self.design is None:
             raise UserError(f"{self.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
 

@@ -121,11 +121,7 @@ class Repetition:
         return json.dumps({**more, "repeats": asdict(self)}, indent=1) + "\n"
 
     def refuse_other_data(self, source: Path, cases: set[str]) -> None:
-        """Refuse cases among which those of the folds are not.
-
-        Raises:
-            UserError: a case of the folds is missing.
-        """
+        """Refuse cases among which those of the folds are not."""
         known = {case for fold in self.folds for case in (*fold["training"], *fold["validation"])}
         if missing := sorted(known - cases):
             raise UserError(

@@ -286,11 +286,7 @@ def ranking_cases(run: Run) -> list[str]:
 
 
 def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
-    """Refuse a ranking in which no candidate has a score.
-
-    Raises:
-        UserError: none has.
-    """
+    """Refuse a ranking in which no candidate has a score."""
     if all(score is None for score in scores):
         raise UserError(
             f"{run.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "
