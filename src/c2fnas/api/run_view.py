@@ -70,8 +70,7 @@ class RunView:
         config = RunConfig.load(self._files.config) if self._files.config.exists() else None
         place = Path(config.dataset_path).name if config else self.folder.name
         name = config.dataset if config and place in ("", "..") else place  # given as the folder that one was in
-        scored = {fold: each for fold, each in self.evaluation.items() if each is not None and isinstance(fold, int)}
-        return TaskScores(name, cross_validated(scored) if scored else None)
+        return TaskScores(name, cross_validated(self.evaluation))
 
     def trials(self) -> Any:
         """Return every candidate that was trained, with its stage, architecture, state, Dice, seconds and device.

@@ -210,7 +210,7 @@ def load_plan(path: Path) -> Plan:
 
 
 def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:
-    """Refuse a plan, read from ``path``, of other channels than the data set's or without a class for one of its labels."""
+    """Refuse the plan of ``path`` if its channels are not the data set's, or a label of that has no class."""
     planned, channels = len(plan.channels), len(fingerprint.channels)
     if planned != channels:
         raise UserError(f"{path}: channels: {planned}, but the images have {channels}. Give one entry for each.")

@@ -121,10 +121,8 @@ def _weights(written: Path) -> str:
 
 def _dice(evaluations: Mapping[int, Evaluation]) -> str:
     """The table of the folds that were measured, and what the largest components gain; nothing where none was."""
-    if not evaluations:
-        return "No fold was measured."
     scores = cross_validated(evaluations)
-    return f"{_table(scores, evaluations)}{_gains(scores)}"
+    return "No fold was measured." if scores is None else f"{_table(scores, evaluations)}{_gains(scores)}"
 
 
 def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> str:

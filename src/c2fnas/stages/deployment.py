@@ -94,11 +94,9 @@ def choose_components(run: Run) -> None:
     Cross-validation decides, see :class:`c2fnas.evaluation.cross_validation.FoldedDice`; no reported Dice has it.
     """
     folds = trained_folds(run) if run.config.deployment.keep_largest else ()
-    scored = [fold for fold in folds if isinstance(fold, int)]
-    evaluations = {fold: found for fold in scored if (found := evaluation_in(run.folder.final_fold(fold))) is not None}
-    if not evaluations:
+    scores = cross_validated({fold: evaluation_in(run.folder.final_fold(fold)) for fold in folds})
+    if scores is None:
         return
-    scores = cross_validated(evaluations)
     remark = f"{largest_gains(scores)}. Prediction does so by default, and no other Dice here has it."
     for fold in folds:
         store_keep_largest(run.folder.final_model(fold), scores.keep_largest, remark)

@@ -214,14 +214,14 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _row(name: str, trained: Trained) -> dict[str, Any]:
     """An architecture; without ``mean`` and ``classes`` where no fold has a Dice."""
-    scores = cross_validated(trained.evaluations).to_json() if trained.evaluations else {"folds": []}
+    scores = cross_validated(trained.evaluations)
     return {
         "name": name,
         "architecture": trained.architecture.to_text(),
         "parameters": trained.parameters,
         "macs": trained.macs,
         "failures": [{"fold": fold, "reason": text} for fold, text in trained.failures.items()],
-        **scores,
+        **(scores.to_json() if scores else {"folds": []}),
     }
 
 
