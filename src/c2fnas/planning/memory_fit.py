@@ -88,7 +88,7 @@ class MemoryFit:
         """Return true if a step on patches of this size fits; one is measured once."""
         if patch in self._measured:
             return self._measured[patch]
-        predicted = self._predicted(patch)
+        predicted = self._bytes(self._heaviest, patch)
         if predicted * self._correction <= self.available * SPARE:
             return True
         if predicted * self._correction > self.available * HOPELESS:
@@ -106,9 +106,6 @@ class MemoryFit:
         """The candidate that takes most; which one it is hardly depends on the patch."""
         candidates = [Architecture.uniform(topology, width=self._width) for topology in self._space.topologies()]
         return max(candidates, key=lambda candidate: self._bytes(candidate, (64, 64, 64)))
-
-    def _predicted(self, patch: Size) -> int:
-        return self._bytes(self._heaviest, patch)
 
     def _bytes(self, architecture: Architecture, patch: Size) -> int:
         memory = training_memory(
