@@ -24,7 +24,8 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import scipy  # whose `stats`, slow to import, is loaded when it is used
 
-from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL, CaseTable, case_table
+from c2fnas.evaluation.case_table import CaseTable, case_table
+from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.search.posterior import MARGIN
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
-from c2fnas.data.folds import Fold, guided_folds
+from c2fnas.data.folds import FOLDS, Fold, guided_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
@@ -31,7 +31,6 @@ from c2fnas.text import duration, plural
 
 STAGE = "verdict"
 SEARCHED = "searched"
-FEWEST_FOLDS = 5
 SEARCH_STAGES = ("coarse", "super-network", "ranking")
 UNSCORED = (
     "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
@@ -84,10 +83,9 @@ def judge(
     references = [_judged(run, each, networks, scores, outcomes, margin) for each in contestants[1:]]
     corrected = holm([each.comparison for each in references[1:]])
     references[1:] = [replace(each, comparison=found) for each, found in zip(references[1:], corrected, strict=True)]
-    own = scores[SEARCHED]
-    folds = tuple(sorted({fold for fold, _ in own or wanted}))
-    found = networks[SEARCHED]
+    own, found = scores[SEARCHED], networks[SEARCHED]
     assert found is not None
+    folds = tuple(sorted({fold for fold, _ in own or wanted}))
     verdict = Verdict(
         searched=found,
         references=tuple(references),
@@ -292,7 +290,7 @@ def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], 
             f"Left out, since the budget doesn't pay for it: {plural(further, 'further reference')}; `c2fnas verdict "
             "RUN` trains more."
         )
-    if len(run.folds) < FEWEST_FOLDS:
+    if len(run.folds) < FOLDS:
         caveats.append(
             f"The cases were divided into {plural(len(run.folds), 'fold')}: fewer than the five of the paper."
         )
