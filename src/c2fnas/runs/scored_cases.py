@@ -1,4 +1,4 @@
-"""What a job has scored, kept as it comes in a file of JSON lines: one that was cut short goes on with the next case.
+"""Scores of a job, kept as they come in a file of JSON lines: one that was cut short goes on with the next case.
 
 Its first line holds a SHA-256 of what was asked: what another job has left is removed.
 """
