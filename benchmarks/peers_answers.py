@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from c2fnas.data.dataset import Case
-from c2fnas.data.folds import group_cases
+from c2fnas.data.dataset import Case, group_cases
 from c2fnas.evaluation.comparison import difference
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.evaluation.pairs import Pair, corrected, paired

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c2fnas.data.arrays import MOST_READS, read_array
+from c2fnas.data.parallel import MOST_READS, read_array
 
 
 class _Parser:

@@ -13,7 +13,7 @@ import pytest
 from small_cases import dataset_of, plan_of, prepared, write_case
 
 from c2fnas.data import cache as cache_module
-from c2fnas.data import centres
+from c2fnas.data import preprocess
 from c2fnas.data.cache import Cache, disk_needed, prepare_cases
 from c2fnas.data.dataset import Case
 from c2fnas.data.parallel import fitting_workers, in_order
@@ -50,7 +50,7 @@ def test_a_class_that_is_absent_has_no_voxels(tmp_path: Path) -> None:
 
 
 def test_large_classes_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(centres, "MOST_CENTRES", 10)
+    monkeypatch.setattr(preprocess, "MOST_CENTRES", 10)
     voxels = prepared(tmp_path, 1)["case0"].foreground[0]
     assert 5 <= len(voxels) <= 10
     assert np.ptp(voxels[:, 0]) >= 3

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cases import CLASSES
 
-from c2fnas.data.dataset import Case, Dataset, LabelClass
+from c2fnas.data.dataset import Case, Dataset, LabelClass, group_cases, units
 from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, fold_problems, missing_classes, one_site
 from c2fnas.data.folds import (
     FoldChoice,
@@ -18,12 +18,10 @@ from c2fnas.data.folds import (
     chosen_groups,
     column_folds,
     find_splits_final,
-    group_cases,
     make_folds,
     random_folds,
     sequential_folds,
     splits_final,
-    units,
 )
 from c2fnas.errors import UserError
 

@@ -13,8 +13,8 @@ from small_cases import plan_of, prepared
 from c2fnas.data import patches
 from c2fnas.data.augment import Augmentation, augmentation
 from c2fnas.data.cache import Cache
-from c2fnas.data.centres import MOST_CENTRES, patch_centres
 from c2fnas.data.patches import Batch, PatchSampler, crop, prefetched
+from c2fnas.data.preprocess import MOST_CENTRES, patch_centres
 from c2fnas.data.scheme import LabelScheme
 
 IGNORED = 9

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2fnas.data.dataset import Case
-from c2fnas.data.folds import check_splits, random_folds, shared_groups
+from c2fnas.data.dataset import Case, shared_groups
+from c2fnas.data.folds import check_splits, random_folds
 from c2fnas.planning.affordable import drawn, restricted
 
 CASES = st.lists(st.integers(0, 12), min_size=10, max_size=40).map(

@@ -19,7 +19,6 @@ from c2fnas.files import write_json
 from c2fnas.planning.plan import LARGEST_PATCH, make_plan
 from c2fnas.planning.presets import draft, load_budget, requested
 from c2fnas.planning.request import request_for
-from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.config import EarlyStopping, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import differences, parse_overrides, with_values
@@ -441,4 +440,4 @@ def test_a_space_of_too_few_cells_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_space_smaller_than_its_clusters_has_one_of_each_topology() -> None:
     config = draft(requested("hour", {"cells": 7}), "hour")
-    assert config.coarse.clusters > len(config.space.topologies()) == len(clusters_of(config))
+    assert config.coarse.clusters > len(config.space.topologies()) == len(config.topology_clusters)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from c2fnas.planning import saved
+from c2fnas.planning import schedule
 from c2fnas.runs.timing.slots import Slots
 
 
@@ -19,19 +19,14 @@ def test_saved_seconds(
     at_a_time: int, spent: float, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten trainings of 40 s are left; the stage began at 100 s and was given 100."""
-    monkeypatch.setattr(saved, "estimate", lambda *_: {"coarse": 100.0})
-    monkeypatch.setattr(saved, "count_work", lambda *_: None)
-    monkeypatch.setattr(saved, "preparation_of", lambda *_: None)
-    schedule = tmp_path / "schedule.jsonl"
-    schedule.write_text(
-        json.dumps({"stage": "coarse", "spent": 100.0, "timings": {"patch": 1.0, "window": 1.0}}) + "\n"
-    )
+    monkeypatch.setattr(schedule, "estimate", lambda *_: {"coarse": 100.0})
+    monkeypatch.setattr(schedule, "count_work", lambda *_: None)
+    monkeypatch.setattr(schedule, "preparation_of", lambda *_: None)
+    rows = tmp_path / "schedule.jsonl"
+    rows.write_text(json.dumps({"stage": "coarse", "spent": 100.0, "timings": {"patch": 1.0, "window": 1.0}}) + "\n")
     run: Any = SimpleNamespace(
-        folder=SimpleNamespace(schedule=schedule),
-        slots=Slots(at_a_time),
-        config=None,
-        time=SimpleNamespace(seconds=spent),
+        folder=SimpleNamespace(schedule=rows), slots=Slots(at_a_time), config=None, time=SimpleNamespace(seconds=spent)
     )
-    assert saved.saved_by_an_early_end(run, 10, 40.0) == pytest.approx(expected)
-    schedule.unlink()
-    assert saved.saved_by_an_early_end(run, 10, 40.0) == 400 / at_a_time
+    assert schedule.saved_by_an_early_end(run, 10, 40.0) == pytest.approx(expected)
+    rows.unlink()
+    assert schedule.saved_by_an_early_end(run, 10, 40.0) == 400 / at_a_time

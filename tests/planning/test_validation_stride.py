@@ -9,8 +9,8 @@ from fine_run import Listener, inline
 from c2fnas.data.plan import ChannelPlan, ClassPlan, Plan
 from c2fnas.errors import UserError
 from c2fnas.inference.sliding_window import SlidingWindow
+from c2fnas.planning.budget import affordable_stride, coarser_strides
 from c2fnas.planning.request import request_for
-from c2fnas.planning.validation_stride import affordable_stride, coarser_strides
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.overrides import with_values
 from c2fnas.stages.coarse import search_topology

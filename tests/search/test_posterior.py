@@ -117,7 +117,8 @@ def test_a_guess_counts_as_far_as_scores_bear_it_out() -> None:
     scores = 0.8 + truth[told] + 0.003 * rng.standard_normal(24)
     right = ScoreModel(codes(), guess=truth).posterior(told, scores)
     wrong = ScoreModel(codes(), guess=0.01 * rng.standard_normal(70)).posterior(told, scores)
-    assert right.guess_weight > 0.8 > 0.2 > wrong.guess_weight
+    factors = [sum(w * fit.factor for fit, w in zip(each._fits, each._weights, strict=True)) for each in (right, wrong)]
+    assert factors[0] > 0.8 > 0.2 > factors[1]
     blind = ScoreModel(codes()).posterior(told, scores)
     assert np.corrcoef(right.mean, truth)[0, 1] > np.corrcoef(blind.mean, truth)[0, 1] + 0.1
 

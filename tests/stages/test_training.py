@@ -30,11 +30,11 @@ from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.folder import PACKAGE
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.runs.scored_cases import SCORES, ScoredCases
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training, training_jobs
-from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training import WEIGHTS, train_and_score, train_network
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training import device

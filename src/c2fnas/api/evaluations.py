@@ -140,8 +140,7 @@ def _groups(pairs: "Sequence[LabelFiles]", pattern: str | None) -> dict[str, str
     """The group of every case that shares it with another one; an expression that names none is refused."""
     if pattern is None:
         return {}
-    from c2fnas.data.dataset import Case
-    from c2fnas.data.folds import group_cases, shared_groups
+    from c2fnas.data.dataset import Case, group_cases, shared_groups
 
     return shared_groups(group_cases([Case(pair.case, (), None) for pair in pairs], pattern))
 

@@ -72,7 +72,8 @@ def _gpu(index: int) -> Fact:
 
 def limits() -> list[Fact]:
     """Return what the system lets a process have."""
-    files, processes = resource.getrlimit(resource.RLIMIT_NOFILE)[0], _processes()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    processes = resource.getrlimit(resource.RLIMIT_NPROC)[0] if hasattr(resource, "RLIMIT_NPROC") else -1
     fault = f"fewer than {LEAST_FILES} may be open at once. `ulimit -n {4 * LEAST_FILES}` allows more."
     shared = Path("/dev/shm")
     return [
@@ -129,10 +130,6 @@ def _step(device: str) -> str:
         reason = lines[0].partition(". ")[0]
         return f"a small network cannot be trained on it ({reason}). Reinstall PyTorch for this device."
     return ""
-
-
-def _processes() -> int:
-    return resource.getrlimit(resource.RLIMIT_NPROC)[0] if hasattr(resource, "RLIMIT_NPROC") else -1
 
 
 def _runs(folder: Path) -> Fact:

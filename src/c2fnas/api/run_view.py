@@ -33,10 +33,9 @@ class RunView:
     @property
     def architecture(self) -> "Design | None":
         """The architecture of the final networks, else that of the fine or coarse stage; None before these."""
-        from c2fnas.networks.designs import has_design, read_design
+        from c2fnas.networks.designs import first_design
 
-        places = (self._files.final, self._files.fine, self._files.coarse)
-        return next((read_design(place) for place in places if has_design(place)), None)
+        return first_design(self._files.final, self._files.fine, self._files.coarse)
 
     @property
     def models(self) -> "dict[Fold, Path]":
@@ -50,18 +49,16 @@ class RunView:
     @property
     def evaluation(self) -> "dict[Fold, Evaluation | None]":
         """Dice on the validation cases of each fold that is trained; None where it is unknown."""
-        from c2fnas.stages.deployment import evaluation_in
+        from c2fnas.runs.job_record import evaluation_in
 
         return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
 
     @property
     def verdict(self) -> "Verdict | None":
         """The verdict as it is stored; None before :meth:`judge`."""
-        from c2fnas.evaluation.verdict import Verdict
-        from c2fnas.files import read_json
+        from c2fnas.runs.summary import read_verdict
 
-        file = self._files.verdict_file
-        return Verdict.from_json(read_json(file)) if file.exists() else None
+        return read_verdict(self._files)
 
     @property
     def scores(self) -> "TaskScores":
@@ -73,8 +70,7 @@ class RunView:
         config = RunConfig.load(self._files.config) if self._files.config.exists() else None
         place = Path(config.dataset_path).name if config else self.folder.name
         name = config.dataset if config and place in ("", "..") else place  # given as the folder that one was in
-        scored = {fold: each for fold, each in self.evaluation.items() if each is not None and isinstance(fold, int)}
-        return TaskScores(name, cross_validated(scored) if scored else None)
+        return TaskScores(name, cross_validated(self.evaluation))
 
     def trials(self) -> Any:
         """Return every candidate that was trained, with its stage, architecture, state, Dice, seconds and device.

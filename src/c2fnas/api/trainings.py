@@ -251,12 +251,11 @@ def asked_design(text: str | None, network: str | None, run: Path) -> "Design":
 
     if text is not None:
         return Architecture.load(with_design(text))
-    from c2fnas.networks.designs import has_design, read_design
+    from c2fnas.networks.designs import first_design
 
     if network is not None:
         return _compared(network)
-    final = RunFolder(run).final
-    return read_design(final) if has_design(final) else Architecture.load(run)
+    return first_design(RunFolder(run).final) or Architecture.load(run)
 
 
 def _compared(network: str) -> "Design":

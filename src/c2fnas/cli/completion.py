@@ -23,7 +23,8 @@ def completer(name: str) -> Completer | None:
 def runs(incomplete: str) -> list[str]:
     """Return the run folders below the folder that is being typed."""
     root = Path(incomplete if incomplete.endswith(os.sep) else os.path.dirname(incomplete))
-    found = (_typed(path, incomplete) for path in islice(_folders(root, DEPTH), LOOKED_AT) if _is_run(path))
+    here = f".{os.sep}" if incomplete.startswith(f".{os.sep}") else ""  # which a Path leaves out
+    found = (f"{here}{path}" for path in islice(_folders(root, DEPTH), LOOKED_AT) if _is_run(path))
     return sorted(islice((path for path in found if path.startswith(incomplete)), OFFERED))
 
 
@@ -121,8 +122,3 @@ def _folders(root: Path, depth: int) -> Iterable[Path]:
 
 def _is_run(folder: Path) -> bool:
     return (folder / "run.yaml").is_file()
-
-
-def _typed(path: Path, incomplete: str) -> str:
-    """The path as it was begun: with its `./` where that was typed."""
-    return f".{os.sep}{path}" if incomplete.startswith(f".{os.sep}") else str(path)

@@ -22,10 +22,10 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 0) -> str:
     return "\n".join(map(line, lines))
 
 
-def percent(value: float | None, places: int = 2) -> str:
+def percent(value: float | None) -> str:
     """A share as the paper prints Dice: in per cent; a dash where there is none.
 
     >>> percent(0.8037), percent(None)
     ('80.37', '–')
     """
-    return "–" if value is None else f"{100 * value:.{places}f}"
+    return "–" if value is None else f"{100 * value:.2f}"

@@ -185,11 +185,7 @@ def noise(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def blur(image: Tensor, rng: np.random.Generator) -> Tensor:
     """A Gaussian of 0.5 to 1 voxel over each channel with probability ½."""
-    channels = []
-    for channel in image:
-        chosen, sigma = rng.random() < 0.5, float(rng.uniform(0.5, 1.0))
-        channels.append(smoothed(channel, sigma) if chosen else channel)
-    return torch.stack(channels)
+    return _some_channels(image, rng, smoothed)
 
 
 def smoothed(channel: Tensor, sigma: float) -> Tensor:
@@ -220,11 +216,7 @@ def contrast(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def low_resolution(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Each channel with probability ½ sampled down to a share of 0.5 to 1 of its voxels per axis, and back."""
-    channels = []
-    for channel in image:
-        chosen, share = rng.random() < 0.5, float(rng.uniform(0.5, 1.0))
-        channels.append(_down_and_up(channel, share) if chosen else channel)
-    return torch.stack(channels)
+    return _some_channels(image, rng, _down_and_up)
 
 
 def gamma(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -250,6 +242,15 @@ CHANGES: tuple[tuple[float, Change], ...] = (
     (0.1, inverted_gamma),
     (0.3, gamma),
 )
+
+
+def _some_channels(image: Tensor, rng: np.random.Generator, change: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """Each channel with probability ½ as ``change`` makes it of 0.5 to 1, drawn whether or not."""
+    channels = []
+    for channel in image:
+        chosen, amount = rng.random() < 0.5, float(rng.uniform(0.5, 1.0))
+        channels.append(change(channel, amount) if chosen else channel)
+    return torch.stack(channels)
 
 
 def _per_channel(image: Tensor, rng: np.random.Generator, low: float, high: float) -> Tensor:

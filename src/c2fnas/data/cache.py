@@ -15,14 +15,12 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
-from c2fnas.data.arrays import read_array
-from c2fnas.data.centres import MOST_CENTRES, patch_centres
 from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import CaseFingerprint, content_hash
 from c2fnas.data.normalisation import SAMPLES_PER_CASE, Moments, NormalisedImage, with_statistics
-from c2fnas.data.parallel import Progress, bounded_workers, in_order
+from c2fnas.data.parallel import Progress, bounded_workers, in_order, read_array
 from c2fnas.data.plan import ChannelPlan, Plan
-from c2fnas.data.preprocess import prepare_case, prepared_shape
+from c2fnas.data.preprocess import MOST_CENTRES, patch_centres, prepare_case, prepared_shape
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError, refuse_exhaustion

@@ -1,15 +1,13 @@
 """Folds: the cases that train and those that validate. A group (a patient's scans, say) stands on one side only."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 
-from c2fnas.data.dataset import Case, Dataset
+from c2fnas.data.dataset import Case, Dataset, group_cases, shared_groups, units
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.text import some
@@ -29,6 +27,11 @@ class Split:
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
+
+
+def case_ids(folds: Iterable[Split]) -> set[str]:
+    """Return the ids of the cases of all folds."""
+    return {case for split in folds for case in (*split.training, *split.validation)}
 
 
 def sequential_folds(cases: Sequence[Case], folds: int = 5) -> tuple[Split, ...]:
@@ -111,56 +114,10 @@ def guided_folds(validation: Sequence[Sequence[str]], groups: Mapping[str, str])
     return frozenset({*alike, len(validation) - 1})
 
 
-def group_cases(cases: Iterable[Case], pattern: str) -> tuple[Case, ...]:
-    """Return the cases, grouped by the first parenthesis of a regular expression at the start of their ids.
-
-    Raises:
-        UserError: the expression is invalid, has no parenthesis, or an id doesn't match.
-
-    >>> [case.group for case in group_cases([Case("A_17_ED", (), None)], "(.+)_E[DS]")]
-    ['A_17']
-    """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--group-by {pattern}: not a regular expression ({error}). Example: '(.+)_E[DS]'.") from error
-    if expression.groups < 1:
-        raise UserError(f"--group-by {pattern}: put the part that names the group in parentheses, as in '(.+)_E[DS]'.")
-    matches = [(case, expression.match(case.id)) for case in cases]
-    for case, match in matches:
-        if match is None or match.group(1) is None:
-            raise UserError(f"--group-by {pattern}: the case {case.id} doesn't match. Every case id has to.")
-    return tuple(replace(case, group=match.group(1)) for case, match in matches if match is not None)
-
-
-def units(cases: Sequence[Case]) -> tuple[frozenset[str], ...]:
-    """Return the cases that stay together, in the order of first appearance: a group's cases, or a case alone."""
-    found: dict[tuple[bool, str], set[str]] = {}
-    for case in cases:
-        found.setdefault((case.group is not None, case.group or case.id), set()).add(case.id)
-    return tuple(frozenset(unit) for unit in found.values())
-
-
-def shared_groups(cases: Sequence[Case]) -> dict[str, str]:
-    """Return the group of every case that shares it with another one, by the case's id.
-
-    Groups are numbered: their names may be those of patients.
-
-    >>> shared_groups([Case("a", (), None, "p"), Case("b", (), None, "p"), Case("c", (), None, "q")])
-    {'a': 'group 1', 'b': 'group 1'}
-    """
-    sizes = Counter(case.group for case in cases if case.group is not None)
-    numbers = {group: number for number, group in enumerate((each for each in sizes if sizes[each] > 1), 1)}
-    return {case.id: f"group {numbers[case.group]}" for case in cases if case.group in numbers}
-
-
 def check_splits(splits: Sequence[Split], cases: Sequence[Case], source: str = "") -> None:
     """Refuse splits that hold unknown cases, or a case or a group on both sides.
 
     ``source`` is the file they come from, for messages.
-
-    Raises:
-        UserError: they do.
     """
     groups = {case.id: case.group or case.id for case in cases}
     for number, split in enumerate(splits):
@@ -242,11 +199,7 @@ def chosen_groups(dataset: Dataset, choice: FoldChoice = FoldChoice()) -> dict[s
 
 
 def refuse_undivided(dataset: Dataset, folds: Sequence[Split]) -> None:
-    """Refuse folds that a search can't compare candidates on.
-
-    Raises:
-        UserError: no case validates.
-    """
+    """Refuse folds that a search can't compare candidates on, since no case validates."""
     if not folds[-1].validation:
         what = "group" if dataset.training[1:] else "case"
         raise UserError(

@@ -19,6 +19,8 @@ VOLUMES_EACH = 5
 
 MEMORY_SHARE = 0.6
 
+MOST_READS = 20
+
 
 def in_order(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, progress: Progress | None = None
@@ -50,3 +52,21 @@ def fitting_workers(bytes_each: int, workers: int, available: int) -> int:
     (4, 1)
     """
     return max(1, min(workers, int(available * MEMORY_SHARE) // max(1, bytes_each)))
+
+
+def read_array(read: Callable[[], Result]) -> Result:
+    """Return what ``read`` loads from an ``.npy`` or ``.npz`` file, reading again where Python stumbled over itself.
+
+    numpy parses the head of a file as a Python literal. Python 3.11 counts the depth of that in one place for all
+    threads, and raises ``SystemError`` where another thread, or a finalizer, parses too meanwhile
+    (https://github.com/python/cpython/issues/106905). The file is in order; the next read succeeds.
+
+    Raises:
+        SystemError: after 20 reads that all ended so.
+    """
+    for _ in range(MOST_READS - 1):
+        try:
+            return read()
+        except SystemError:
+            continue
+    return read()

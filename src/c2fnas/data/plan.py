@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -23,6 +21,7 @@ from c2fnas.data.scheme import LARGEST_VALUE, LabelClass, LabelScheme
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
+from c2fnas.frozen import Frozen
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 
@@ -31,11 +30,7 @@ PREPARATION = 3
 """Version of the preparation. A change of its results makes older caches stale."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ChannelPlan(_Frozen):
+class ChannelPlan(Frozen):
     """Normalisation of a channel: ``ct`` is clipped and standardised with these numbers, ``mr`` volume by volume.
 
     The numbers of a ``ct`` channel are either given, for every fold, or taken from each fold's training cases.
@@ -61,7 +56,7 @@ class ChannelPlan(_Frozen):
         return self.kind == "mr" or self.clip is not None
 
 
-class ClassPlan(_Frozen):
+class ClassPlan(Frozen):
     """A class and its values in label files; ``values[0]`` is written on export.
 
     ``code`` is the concept that a DICOM SEG has for it: value, scheme and meaning, such as ("10200004", "SCT",
@@ -73,7 +68,7 @@ class ClassPlan(_Frozen):
     code: tuple[str, str, str] | None = None
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """Everything that decides what networks see.
 
     Sizes and spacings are in the prepared axes (i, j, k); ``axes`` says which canonical axes (0 right, 1 anterior,
@@ -215,11 +210,7 @@ def load_plan(path: Path) -> Plan:
 
 
 def refuse_unfit(plan: Plan, fingerprint: Fingerprint, path: Path) -> None:
-    """See that a plan, read from ``path``, has a channel for each of the data set's and a class for every label.
-
-    Raises:
-        UserError: it hasn't.
-    """
+    """Refuse the plan of ``path`` if its channels are not the data set's, or a label of that has no class."""
     planned, channels = len(plan.channels), len(fingerprint.channels)
     if planned != channels:
         raise UserError(f"{path}: channels: {planned}, but the images have {channels}. Give one entry for each.")

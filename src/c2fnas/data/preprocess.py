@@ -1,4 +1,7 @@
-"""Preparation of files: axes, crop, resampling, normalisation (paper 4.1), with the way back kept."""
+"""Preparation of files: axes, crop, resampling, normalisation (paper 4.1), with the way back kept.
+
+And the voxels of a prepared label that patches are centred on.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +16,16 @@ from c2fnas.data.plan import Plan
 from c2fnas.data.problem import CaseError
 from c2fnas.data.resample import resample_image, resample_labels
 from c2fnas.data.restoration import Restoration, nonzero_box
+from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import Volume, read_image, read_label
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size, Spacing
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """From ``(name, shape, dtype)`` to an array to fill; a memory map, say."""
+
+MOST_CENTRES = 50_000
+"""Voxels of a class that are kept; of more, so many."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,18 @@ def prepare_case(case: Case, plan: Plan, allocate: Allocate) -> Preparation:
     return Preparation(way, found, sample)
 
 
+def patch_centres(label: np.ndarray, scheme: LabelScheme) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return voxels ``[n, 3]`` of each class or region; and, where some are ignored, of all that are not.
+
+    Those of a large class lie at even distances. Of those that are not ignored so many are drawn by chance: whole
+    slices that were labelled come at even distances themselves, and some would never be met.
+    """
+    array = np.asarray(label)
+    ignored = array == scheme.ignored if scheme.ignored is not None else np.zeros(1, bool)
+    classes = [_spread(scheme.mask(array, number)) for number in range(len(scheme.names))]
+    return classes, [_drawn(~ignored)] if ignored.any() and not ignored.all() else []
+
+
 def prepared_shape(shape: Size, spacing: Sequence[float], plan: Plan) -> Size:
     """Return the voxels of a resampled volume: the extent is kept to half a voxel, so the corners coincide."""
     if plan.resize is not None:
@@ -150,3 +169,19 @@ def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path
             "right, free some memory, or plan a coarser grid."
         )
         raise CaseError(case, images[0], found, f"at most {free:,} bytes, the memory that is free", fix)
+
+
+def _spread(inside: np.ndarray) -> np.ndarray:
+    flat = np.flatnonzero(inside)
+    return _voxels(flat[:: max(1, -(-len(flat) // MOST_CENTRES))], inside)
+
+
+def _drawn(inside: np.ndarray) -> np.ndarray:
+    flat = np.flatnonzero(inside)
+    if len(flat) > MOST_CENTRES:
+        flat = np.sort(np.random.default_rng(0).choice(flat, MOST_CENTRES, replace=False))
+    return _voxels(flat, inside)
+
+
+def _voxels(flat: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    return np.stack(np.unravel_index(flat, inside.shape), axis=1).astype(np.int32)

@@ -47,6 +47,11 @@ class Problem:
         """Return the problem that ``finding`` is for a case's file."""
         return cls(case, str(file), finding.found, finding.expected, finding.fix, finding.severity)
 
+    @classmethod
+    def warning(cls, file: object, found: str, expected: str, fix: str) -> Self:
+        """Return a warning about a data set as a whole, or about a file of it."""
+        return cls("", str(file), found, expected, fix, "warning")
+
     @property
     def place(self) -> str:
         """The file, with the case where the file's name doesn't tell it: an entry of a manifest, say."""

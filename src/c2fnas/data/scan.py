@@ -98,7 +98,7 @@ class Scan:
             shown = some([f"{each.name} {count}" for each, count in counts], SHOWN_CLASSES)
             found = f"no training case with {some(absent, SHOWN_CLASSES)} (cases per class: {shown})"
             fix = "Add cases that hold it, or take the class out of the labels: a network can't learn it."
-            yield Problem("", str(self.dataset.root), found, "every class in some case", fix, "warning")
+            yield Problem.warning(self.dataset.root, found, "every class in some case", fix)
         if self.present and self.dataset.regions_class_order is not None:
             yield from self._absent_values()
 
@@ -123,7 +123,7 @@ class Scan:
             regions = ", ".join(each.name for each in present if lacking & {*each.values})
             found = f"no training case with label {', '.join(map(str, sorted(lacking)))}, of the regions: {regions}"
             fix = "Take it out of the regions, unless cases to come have it; or add cases that hold it."
-            yield Problem("", str(self.dataset.root), found, "every label of a region in some case", fix, "warning")
+            yield Problem.warning(self.dataset.root, found, "every label of a region in some case", fix)
 
     def _lost_spacing(self) -> Iterator[Problem]:
         """Grids of which the spacing of 1 mm can hardly be true: flat ones, and wide ones."""
@@ -137,7 +137,7 @@ class Scan:
                 "I,J,K` in mm (`check`, `prepare`, `run`, `train`, `predict` and `evaluate` take it) or a column "
                 "`spacing` in a CSV; files stay as they are."
             )
-            yield Problem("", str(self.dataset.root), found, "the scanner's spacing", fix, "warning")
+            yield Problem.warning(self.dataset.root, found, "the scanner's spacing", fix)
 
     def _unlikely_kinds(self) -> Iterator[Problem]:
         """Channels that hold Hounsfield units and do not say so, and those that nnU-Net would scale in another way."""
@@ -153,12 +153,12 @@ class Scan:
                     "`image_CT`, or in dataset.json's `channel_names`: its values are then clipped and standardised "
                     "over all cases. By any other name each image is standardised on its own, like MR."
                 )
-                yield Problem("", str(self.dataset.root), found, "a name that says CT, or values of MR", fix, "warning")
+                yield Problem.warning(self.dataset.root, found, "a name that says CT, or values of MR", fix)
             elif name.lower() in OTHERWISE_SCALED:
                 fix = "Nothing is lost where intensities have no unit; scale them beforehand if they have one."
                 found = f"the channel {name!r}, by nnU-Net a way to scale it that is not known here"
                 expected = "CT, or a name of any other kind, which is standardised image by image"
-                yield Problem("", str(self.dataset.root), found, expected, fix, "warning")
+                yield Problem.warning(self.dataset.root, found, expected, fix)
 
 
 def _is_unlike_1_mm(shape: Size) -> bool:

@@ -6,6 +6,7 @@ from math import fsum
 from statistics import stdev
 from typing import Any
 
+from c2fnas.data.folds import Fold
 from c2fnas.evaluation.metrics import Evaluation, summarise
 
 FEWEST_FOLDS = 3
@@ -66,20 +67,26 @@ def largest_gains(scores: CrossValidation) -> str:
     return f"the largest component alone takes Dice from {shown} over {len(scores.folds)} folds" if gains else ""
 
 
-def cross_validated(evaluations: Mapping[int, Evaluation]) -> CrossValidation:
-    """Return the evaluations of a data set's folds, by fold, as one.
+def cross_validated(
+    evaluations: Mapping[int, Evaluation | None] | Mapping[Fold, Evaluation | None],
+) -> CrossValidation | None:
+    """Return the evaluations of a data set's folds, by fold, as one; None where none of them has a Dice.
 
     Every case counts once for each fold that it validates, so a larger fold weighs more; the spread is that between
     folds, as a table of five trainings has it.
     """
-    ordered = [evaluations[fold] for fold in sorted(evaluations)]
+    scored = {fold: each for fold, each in evaluations.items() if isinstance(fold, int) and each is not None}
+    if not scored:
+        return None
+    folds = sorted(scored)
+    ordered = [scored[fold] for fold in folds]
     together = summarise([case for evaluation in ordered for case in evaluation.cases])
     per_class = {
         name: _folded(dice, [evaluation.per_class[name] for evaluation in ordered], _gained(name, ordered))
         for name, dice in together.per_class.items()
     }
     mean = _folded(together.mean, [evaluation.mean for evaluation in ordered])
-    return CrossValidation(tuple(sorted(evaluations)), len(together.cases), per_class, mean)
+    return CrossValidation(tuple(folds), len(together.cases), per_class, mean)
 
 
 def _folded(dice: float | None, folds: Sequence[float | None], largest: float | None = None) -> FoldedDice:

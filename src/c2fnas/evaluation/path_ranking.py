@@ -140,11 +140,7 @@ def groups_of(
 
 
 def refuse_without_foreground(cases: Sequence[PreparedCase]) -> None:
-    """Refuse cases that paths can't be ranked by.
-
-    Raises:
-        UserError: no case shows any foreground.
-    """
+    """Refuse cases that paths can't be ranked by, since none shows any foreground."""
     if not any(len(voxels) for case in cases for voxels in case.foreground):
         names = ", ".join(case.id for case in cases) or "none"
         raise UserError(

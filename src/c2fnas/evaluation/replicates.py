@@ -24,7 +24,8 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import scipy  # whose `stats`, slow to import, is loaded when it is used
 
-from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL, CaseTable, case_table
+from c2fnas.evaluation.case_table import CaseTable, case_table
+from c2fnas.evaluation.comparison import LEAST_GROUPS, LEVEL
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.search.posterior import MARGIN
 
@@ -223,16 +224,16 @@ def over_folds(differences: np.ndarray) -> Estimate:
     return Estimate(differences.mean(-1), spread / np.sqrt(count), count - 1, spread, 0.0 * spread)
 
 
-def holm(comparisons: Sequence[Comparison | None], level: float = LEVEL) -> tuple[Comparison | None, ...]:
+def holm(comparisons: Sequence[Comparison | None]) -> tuple[Comparison | None, ...]:
     """Return the comparisons with intervals at the levels of Holm's steps.
 
     The smallest p-value of n has the level of 1/n of the errors, the next of 1/(n-1), until one does not differ from
     nothing: the others have its level. Comparisons without a p-value are no tests.
     """
     tests = sorted((each.p_value, place) for place, each in enumerate(comparisons) if each and each.p_value is not None)
-    corrected, differs, error = list(comparisons), True, 1 - level
+    corrected, differs, error = list(comparisons), True, 1 - LEVEL
     for step, (p_value, place) in enumerate(tests):
-        error = (1 - level) / (len(tests) - step) if differs else error
+        error = (1 - LEVEL) / (len(tests) - step) if differs else error
         differs = differs and p_value <= error
         found = corrected[place]
         assert found is not None

@@ -3,8 +3,12 @@
 Their keys are those of `monai.bundle.properties`, by which other programs find the parts.
 """
 
+from collections.abc import Mapping
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+import yaml
 
 from c2fnas.inference.package import ModelPlan, Package
 
@@ -70,73 +74,21 @@ def metadata(model: Package) -> Config:
 
 def inference(plan: ModelPlan) -> Config:
     """Return ``configs/inference.json``: the images of ``dataset_dir`` to label files in ``output_dir``."""
-    return {
-        **_common("images", "eval"),
-        "mirror": plan.mirror,
-        "network": {"_target_": f"{PARTS}.views", "network": "$@network_def.to(@device)", "mirror": "@mirror"},
-        "preprocessing": _compose(_prepare()),
-        "dataset": {"_target_": "Dataset", "transform": "@preprocessing", "data": _cases("images")},
-        "dataloader": _loader("@dataset"),
-        "inferer": sliding_window(plan),
-        "postprocessing": _compose(
-            {"_target_": f"{PARTS}.Restore", "plan": "$@package.plan"},
-            {
-                "_target_": "SaveImaged",
-                "keys": "pred",
-                "output_dir": "@output_dir",
-                "output_postfix": "",
-                "output_ext": ".nii.gz",
-                "output_dtype": None,
-                "separate_folder": False,
-                "resample": True,
-                "mode": "nearest",
-                "print_log": False,
-            },
-        ),
-        "handlers": [{"_target_": "StatsHandler", "iteration_log": False}],
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network",
-            "inferer": "@inferer",
-            "postprocessing": "@postprocessing",
-            "val_handlers": "@handlers",
-            "amp": False,
-        },
-        "run": ["$@evaluator.run()"],
-    }
+    return _filled(_template("inference"), {"mirror": plan.mirror, "inferer": sliding_window(plan)})
 
 
 def training(plan: ModelPlan) -> Config:
     """Return ``configs/train.json``: fine-tuning on ``dataset_dir``; the best network goes to ``output_dir``."""
-    return {
-        **_common("dataset", "finetuned"),
-        "max_epochs": 50,
-        "val_interval": 1,
-        "learning_rate": 0.002,
-        "cache_rate": 1.0,
-        "network": "$@network_def.to(@device)",
-        "cases": _cases("labelled"),
-        "validation_cases": "$max(1, len(@cases) // 5)",
+    parts = {
         "loss": _loss(plan),
-        "optimizer": {
-            "_target_": "torch.optim.SGD",
-            "params": "$@network.parameters()",
-            "lr": "@learning_rate",
-            "momentum": 0.9,
-            "weight_decay": 4e-5,
-        },
-        "lr_scheduler": {
-            "_target_": "torch.optim.lr_scheduler.PolynomialLR",
-            "optimizer": "@optimizer",
-            "total_iters": "@max_epochs",
-            "power": 0.9,
-        },
-        "train": _train(plan),
-        "validate": _validate(plan),
-        "run": ["$@train#trainer.run()"],
+        "patch_size": list(plan.patch_size),
+        "crop": _crop(plan),
+        "batch_size": max(1, plan.batch_size // SAMPLES),
+        "inferer": sliding_window(plan),
+        "compared": _compared(plan),
+        "include_background": not _plain(plan),
     }
+    return _filled(_template("train"), parts)
 
 
 def sliding_window(plan: ModelPlan) -> Config:
@@ -156,108 +108,19 @@ def sliding_window(plan: ModelPlan) -> Config:
     }
 
 
-def _common(dataset: str, output: str) -> Config:
-    return {
-        "imports": ["$import torch"],
-        "bundle_root": ".",
-        "model_dir": "$@bundle_root + '/models'",
-        "dataset_dir": f"$@bundle_root + '/{dataset}'",
-        "spacing": None,
-        "output_dir": f"$@bundle_root + '/{output}'",
-        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "package": {"_target_": f"{PARTS}.package", "folder": "@model_dir"},
-        "network_def": "$@package.network",
-    }
+def _template(name: str) -> Config:
+    """A configuration whose parts in braces are yet to be filled."""
+    file = resources.files("c2fnas.export").joinpath(f"templates/{name}.yaml")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
-def _cases(part: str) -> Config:
-    return {"_target_": f"{PARTS}.{part}", "dataset_dir": "@dataset_dir", "package": "@package", "spacing": "@spacing"}
-
-
-def _train(plan: ModelPlan) -> Config:
-    both = {"keys": ["image", "label"]}
-    return {
-        "preprocessing": _compose(
-            _prepare(),
-            {"_target_": "SpatialPadd", **both, "spatial_size": list(plan.patch_size)},
-            {
-                **_centres(plan),
-                **both,
-                "label_key": "label",
-                "num_samples": SAMPLES,
-                "spatial_size": list(plan.patch_size),
-            },
-            *({"_target_": "RandFlipd", **both, "prob": 0.5, "spatial_axis": axis} for axis in range(3)),
-        ),
-        "dataset": {
-            "_target_": "CacheDataset",
-            "data": "$@cases[:-@validation_cases]",
-            "transform": "@train#preprocessing",
-            "cache_rate": "@cache_rate",
-            "progress": False,
-        },
-        "dataloader": _loader("@train#dataset", max(1, plan.batch_size // SAMPLES), shuffle=True),
-        "inferer": {"_target_": "SimpleInferer"},
-        "handlers": [
-            {"_target_": "LrScheduleHandler", "lr_scheduler": "@lr_scheduler", "print_lr": False},
-            {"_target_": "ValidationHandler", "validator": "@validate#evaluator", "interval": "@val_interval"},
-            {
-                "_target_": "StatsHandler",
-                "tag_name": "train_loss",
-                "output_transform": "$monai.handlers.from_engine(['loss'], first=True)",
-            },
-        ],
-        "trainer": {
-            "_target_": "SupervisedTrainer",
-            "max_epochs": "@max_epochs",
-            "device": "@device",
-            "train_data_loader": "@train#dataloader",
-            "network": "@network",
-            "loss_function": "@loss",
-            "optimizer": "@optimizer",
-            "inferer": "@train#inferer",
-            "train_handlers": "@train#handlers",
-            "amp": False,
-        },
-    }
-
-
-def _validate(plan: ModelPlan) -> Config:
-    return {
-        "preprocessing": _compose(_prepare()),
-        "dataset": {
-            "_target_": "CacheDataset",
-            "data": "$@cases[-@validation_cases:]",
-            "transform": "@validate#preprocessing",
-            "cache_rate": "@cache_rate",
-            "progress": False,
-        },
-        "dataloader": _loader("@validate#dataset"),
-        "inferer": sliding_window(plan),
-        "postprocessing": _compose(_compared(plan)),
-        "key_metric": {
-            "val_mean_dice": {
-                "_target_": "MeanDice",
-                "include_background": not _plain(plan),
-                "output_transform": "$monai.handlers.from_engine(['pred', 'label'])",
-            }
-        },
-        "handlers": [
-            {"_target_": "StatsHandler", "iteration_log": False},
-            {"_target_": f"{PARTS}.SaveBest", "package": "@package", "network": "@network", "folder": "@output_dir"},
-        ],
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@validate#dataloader",
-            "network": "@network",
-            "inferer": "@validate#inferer",
-            "postprocessing": "@validate#postprocessing",
-            "key_val_metric": "@validate#key_metric",
-            "val_handlers": "@validate#handlers",
-            "amp": False,
-        },
-    }
+def _filled(value: Any, parts: Mapping[str, Any]) -> Any:
+    """A value in which every text that is a name in braces is replaced by the part of that name."""
+    if isinstance(value, dict):
+        return {key: _filled(each, parts) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, parts) for each in value]
+    return parts[value[1:-1]] if isinstance(value, str) and value.startswith("{") else value
 
 
 def _plain(plan: ModelPlan) -> bool:
@@ -271,13 +134,15 @@ def _loss(plan: ModelPlan) -> Config:
     return {"_target_": f"{PARTS}.Loss", "plan": "$@package.plan"}
 
 
-def _centres(plan: ModelPlan) -> Config:
+def _crop(plan: ModelPlan) -> Config:
     """The crop of patches, by the voxels that they are centred on: never one that is ignored."""
     share, parts = plan.foreground_rate or 0.5, len(plan.scheme.parts)
-    if plan.ignore is None:
-        return {"_target_": "RandCropByPosNegLabeld", "pos": share, "neg": 1 - share}
-    ratios = [1 - share, *[share / (parts - 2)] * (parts - 2), 0]
-    return {"_target_": "RandCropByLabelClassesd", "num_classes": parts, "ratios": ratios}
+    centres: Config = {"_target_": "RandCropByPosNegLabeld", "pos": share, "neg": 1 - share}
+    if plan.ignore is not None:
+        ratios = [1 - share, *[share / (parts - 2)] * (parts - 2), 0]
+        centres = {"_target_": "RandCropByLabelClassesd", "num_classes": parts, "ratios": ratios}
+    both = {"keys": ["image", "label"], "label_key": "label"}
+    return {**centres, **both, "num_samples": SAMPLES, "spatial_size": list(plan.patch_size)}
 
 
 def _compared(plan: ModelPlan) -> Config:
@@ -286,24 +151,6 @@ def _compared(plan: ModelPlan) -> Config:
         return {"_target_": f"{PARTS}.Compared", "plan": "$@package.plan"}
     discrete = {"argmax": [True, False], "to_onehot": len(plan.classes)}
     return {"_target_": "AsDiscreted", "keys": ["pred", "label"], **discrete}
-
-
-def _prepare() -> Config:
-    return {"_target_": f"{PARTS}.Prepare", "plan": "$@package.plan"}
-
-
-def _compose(*transforms: Config) -> Config:
-    return {"_target_": "Compose", "transforms": list(transforms)}
-
-
-def _loader(dataset: str, batch_size: int = 1, shuffle: bool = False) -> Config:
-    return {
-        "_target_": "DataLoader",
-        "dataset": dataset,
-        "batch_size": batch_size,
-        "shuffle": shuffle,
-        "num_workers": 0,
-    }
 
 
 def _version(package: str) -> str:

@@ -211,11 +211,7 @@ def _items(cases: Sequence[Case], package: Package, spacing: str | Spacing | Non
 
 
 def _refuse_alike(cases: Sequence[Case]) -> None:
-    """Refuse cases of one name, whose labels would be one file.
-
-    Raises:
-        UserError: there are such.
-    """
+    """Refuse cases of one name, whose labels would be one file."""
     known: dict[str, Case] = {}
     for case in cases:
         if case.id in known:

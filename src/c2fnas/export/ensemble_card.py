@@ -17,8 +17,7 @@ from c2fnas.networks.designs import Design, build_design, read_design
 from c2fnas.runs.card import grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.found import was_found
-from c2fnas.runs.job_record import read_job
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.text import plural
 from c2fnas.training.shortness import card_line
 from c2fnas.training.weights import read_tensors
@@ -80,12 +79,12 @@ Of whole volumes in their own geometry. Every row is of cases that its network w
 
 def _evaluation(folder: Path) -> Evaluation | None:
     """The evaluation of a fold; None where it was trained to its end and its cases have nothing to measure by."""
-    path = folder / EVALUATION
-    if path.is_file():
-        return Evaluation.from_json(read_json(path))
-    if read_job(folder).done:
-        return None
-    raise UserError(f"{path}: missing, so nothing says how good this fold is. Train the run to its end first.")
+    found = evaluation_in(folder)
+    if found is None and not read_job(folder).done:
+        raise UserError(
+            f"{folder / EVALUATION}: missing, so nothing says how good this fold is. Train the run to its end first."
+        )
+    return found
 
 
 def _shortness(config: RunConfig, data: Fingerprint, evaluations: Mapping[int, Evaluation]) -> str:
@@ -122,10 +121,8 @@ def _weights(written: Path) -> str:
 
 def _dice(evaluations: Mapping[int, Evaluation]) -> str:
     """The table of the folds that were measured, and what the largest components gain; nothing where none was."""
-    if not evaluations:
-        return "No fold was measured."
     scores = cross_validated(evaluations)
-    return f"{_table(scores, evaluations)}{_gains(scores)}"
+    return "No fold was measured." if scores is None else f"{_table(scores, evaluations)}{_gains(scores)}"
 
 
 def _table(scores: CrossValidation, evaluations: Mapping[int, Evaluation]) -> str:
@@ -151,7 +148,7 @@ def _row(cells: Sequence[str | int | float | None]) -> str:
 
 def _seen(run: RunFolder, design: Design) -> str:
     text = "The models voting together have no Dice here: of any case, all of them but one at most have seen the label."
-    if was_found(run, design):
+    if run.has_found(design):
         text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
     return text
 

@@ -93,11 +93,7 @@ class Options:
 
 
 def refuse_other(option: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a value that is none of those that are known.
-
-    Raises:
-        UserError: it is another one.
-    """
+    """Refuse a value that is none of those that are known."""
     if value not in known:
         raise UserError(f"{option} {value}: give {', '.join(known[:-1])} or {known[-1]}.")
 

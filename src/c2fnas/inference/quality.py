@@ -7,7 +7,6 @@ from math import prod
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from c2fnas.data.cache import PreparedCase
 from c2fnas.data.dataset import Case
@@ -20,6 +19,7 @@ from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import Volume, read_geometry
 from c2fnas.errors import UserError
+from c2fnas.frozen import Frozen
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Spacing
 from c2fnas.space.geometry import by
@@ -43,7 +43,7 @@ PER_VOXEL = 4
 """Bytes of a resampled voxel."""
 
 
-class Seen(BaseModel):
+class Seen(Frozen):
     """The lowest and the highest that training showed; a model carries it.
 
     Attributes:
@@ -53,8 +53,6 @@ class Seen(BaseModel):
         stated_headers: Spacings in headers of the data set in place of which others were stated, see
             :attr:`c2fnas.data.fingerprint.Fingerprint.stated_headers`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spacing: tuple[Range, Range, Range]
     volumes_ml: tuple[Range, ...]

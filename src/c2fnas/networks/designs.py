@@ -58,6 +58,15 @@ def has_design(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
+def first_design(*folders: Path) -> Design | None:
+    """Return the design in the first folder that has one; None where none has.
+
+    Raises:
+        UserError: it has a fault.
+    """
+    return next((read_design(folder) for folder in folders if has_design(folder)), None)
+
+
 def read_design(folder: Path) -> Design:
     """Read the design in a folder.
 

@@ -11,7 +11,7 @@ import numpy as np
 from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases, preparing_workers
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.folds import FOLDS, Split, chosen_folds
+from c2fnas.data.folds import FOLDS, Split, case_ids, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.files import write_json
 from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
@@ -106,7 +106,7 @@ def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple
 
 def restricted(splits: Sequence[Split], known: Sequence[Split]) -> tuple[Split, ...]:
     """Return ``splits`` without the cases that ``known`` ones do not have."""
-    kept = {case for split in known for case in (*split.training, *split.validation)}
+    kept = case_ids(known)
     return tuple(
         Split(*(tuple(case for case in side if case in kept) for side in (split.training, split.validation)))
         for split in splits

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil, inf, prod
 from statistics import mean
 from typing import Any
@@ -22,6 +23,12 @@ MOST_ITERATIONS = 10_000_000
 START_SECONDS = 8.0  # a worker process imports torch and opens the cache
 SHARED = 1.4  # what the tree of a few hundred candidates saves at least, see benchmarks/path_ranking.py
 CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compare it with the truth
+
+BACKWARD = 3
+"""A training step of a patch in forward passes: the backward pass takes two."""
+
+PARTS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1))
+"""Strides of validations to choose among, as parts of the patch."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,39 @@ class Workload:
 
 def workload(plan: Plan, shapes: Sequence[Size], devices: int, folds: int, **more: Any) -> Workload:
     """Count the windows over validation cases of the prepared ``shapes``; ``more`` are other fields."""
+    windows, ranking = (mean(windows_of(plan, stride, shapes)) for stride in (plan.stride, plan.ranking_stride))
+    return Workload(len(shapes), windows, ranking, devices, folds, **more)
 
-    def windows(stride: Size) -> float:
-        window = SlidingWindow(patch_size=plan.patch_size, stride=stride)
-        return mean(len(window.windows(shape)) for shape in shapes)
 
-    return Workload(len(shapes), windows(plan.stride), windows(plan.ranking_stride), devices, folds, **more)
+def windows_of(plan: Plan, stride: Size, shapes: Sequence[Size]) -> list[int]:
+    """Return the number of windows over each case of the prepared ``shapes`` at a stride."""
+    window = SlidingWindow(patch_size=plan.patch_size, stride=stride)
+    return [len(window.windows(shape)) for shape in shapes]
+
+
+def affordable_stride(plan: Plan, shapes: Sequence[Size], recipe: Recipe, share: float) -> Size:
+    """The finest stride, from the plan's on, whose windows over ``shapes`` are worth ``share`` of the recipe's steps.
+
+    Coarse candidates are validated with it. Where even windows without overlap cost more, these.
+    """
+    affordable = share * BACKWARD * recipe.iterations * recipe.batch_size
+    choices = [plan.stride, *coarser_strides(plan)]
+    return next((stride for stride in choices if sum(windows_of(plan, stride, shapes)) <= affordable), choices[-1])
+
+
+def coarser_strides(plan: Plan) -> list[Size]:
+    """Parts of the patch that are nowhere finer than the plan's stride, and somewhere coarser."""
+    parts = [_part(plan.patch_size, part) for part in PARTS]
+    return [
+        stride
+        for stride in parts
+        if stride != plan.stride and all(step >= least for step, least in zip(stride, plan.stride, strict=True))
+    ]
+
+
+def _part(patch: Size, part: Fraction) -> Size:
+    i, j, k = (max(1, round(side * part)) for side in patch)
+    return i, j, k
 
 
 def coverage(patch: Sequence[float], shape: Sequence[float], box: Sequence[float], rate: float) -> float:

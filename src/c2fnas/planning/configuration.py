@@ -11,12 +11,11 @@ from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
-from c2fnas.planning.budget import Workload, coverage, workload
+from c2fnas.planning.budget import Workload, affordable_stride, coverage, workload
 from c2fnas.planning.counts import LENGTH, scheduled
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
 from c2fnas.planning.timings import Timings, middle_network
-from c2fnas.planning.validation_stride import affordable_stride
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.repetition import MIRROR

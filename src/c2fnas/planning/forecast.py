@@ -12,7 +12,7 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.evaluation.volume_memory import volume_memory
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
+from c2fnas.networks.designs import design_from_json
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work
 from c2fnas.planning.counts import FEWEST_CASES, LENGTH
@@ -24,12 +24,10 @@ from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import begun_stages, frozen_by
 from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.overrides import value_at
 from c2fnas.runs.run import Run
-from c2fnas.runs.stage_summary import RunFiles, summarise_stages
+from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import stage_tasks
-from c2fnas.runs.timing.pace import RunPace
 from c2fnas.runs.timing.slots import Slots
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
@@ -52,7 +50,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
 
     ``race`` is the seconds that a race between plans takes first.
     """
-    timings, work = timings_for(run, _known_design(run)), count_work(run.config, preparation_of(run))
+    timings, work = timings_for(run, run.folder.design), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = stage_lines(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
@@ -226,17 +224,8 @@ def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
     return network_seconds(length, timings, scored, "deployment" if payload["mirror"] else "coarse")
 
 
-def _known_design(run: Run) -> Design | None:
-    """The network that is trained at the end, where it is known already."""
-    if has_design(run.folder.final):
-        return read_design(run.folder.final)
-    return run.folder.found_architecture() if run.folder.fine_architecture.exists() else None
-
-
 def _done(run: Run) -> dict[str, float]:
     """The share of each stage that is done."""
-    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
-    found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in summarise_stages(files)}
+    found = {each.name: float(each.finished) or each.done / max(1, each.total) for each in stages_of(run)}
     final, length = [read_job(run.folder.final_fold(fold)) for fold in run.final_folds], run.config.deployment.recipe
     return found | {"deployment": mean(float(job.done) or job.curve.done / length.iterations for job in final)}

@@ -40,10 +40,10 @@ class SampledLabel:
     box: Spacing
 
 
-def sample_labels(dataset: Dataset, axes: tuple[int, int, int], count: int = SAMPLED) -> tuple[SampledLabel, ...]:
+def sample_labels(dataset: Dataset, axes: tuple[int, int, int]) -> tuple[SampledLabel, ...]:
     """Read the labels of some training cases, spread evenly; those without any foreground are left out."""
     by_id = {case.id: case for case in dataset.training if case.label is not None}
-    cases = evenly_spread(tuple(by_id), count)
+    cases = evenly_spread(tuple(by_id), SAMPLED)
     parts = [(number + 0.5) / len(cases) for number in range(len(cases))]
     found = [_sampled(by_id[case], dataset, axes, part) for case, part in zip(cases, parts, strict=True)]
     return tuple(each for each in found if each is not None)

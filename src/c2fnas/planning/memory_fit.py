@@ -95,7 +95,7 @@ class MemoryFit:
         """Return true if a step on patches of this size fits; one is measured once."""
         if patch in self._measured:
             return self._measured[patch]
-        predicted = self._predicted(patch)
+        predicted = self._bytes(self._heaviest, patch)
         if predicted * self._correction <= self.available * SPARE:
             return True
         if predicted * self._correction > self.available * HOPELESS:
@@ -115,9 +115,6 @@ class MemoryFit:
             return self._design
         candidates = [Architecture.uniform(topology, width=self._width) for topology in self._space.topologies()]
         return max(candidates, key=lambda candidate: self._bytes(candidate, (64, 64, 64)))
-
-    def _predicted(self, patch: Size) -> int:
-        return self._bytes(self._heaviest, patch)
 
     def _bytes(self, design: Design, patch: Size) -> int:
         return predicted_memory(design, self._step, patch).of(self._step.patches)

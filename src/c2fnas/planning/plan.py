@@ -139,7 +139,7 @@ def small_classes(fingerprint: Fingerprint, file: object, plan: Plan | None = No
     finer = [round(mm * min(1.0, least / FEW_VOXELS) ** (1 / 3), 2) for mm in plan.spacing]
     fix = f"Plan a finer spacing, `--set plan.spacing={str(finer).replace(' ', '')}`, or merge the class with another."
     text = f"{some(found, 5, kind='classes')} at the planned spacing of {by(plan.spacing)} mm"
-    return (Problem("", str(file), text, f"at least {FEW_VOXELS} voxels to learn from", fix, "warning"),)
+    return (Problem.warning(file, text, f"at least {FEW_VOXELS} voxels to learn from", fix),)
 
 
 def scaled_plan(plan: Plan, factor: float) -> Plan:

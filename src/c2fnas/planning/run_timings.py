@@ -11,7 +11,7 @@ from c2fnas.devices import hardware_name
 from c2fnas.errors import UserError
 from c2fnas.execution.environment import is_cuda
 from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import Design, design_from_json, has_design, read_design
+from c2fnas.networks.designs import Design, design_from_json, first_design
 from c2fnas.planning.configuration import timed_recipe
 from c2fnas.planning.timings import Timings, measure, middle_network
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
@@ -79,9 +79,8 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     The network of a training without a search is timed itself, else one in the middle of the space.
     """
     config = run.config
-    timed: Design = middle_network(config.space, run.width)
-    if config.kind == "training" and has_design(run.folder.final):
-        timed = read_design(run.folder.final)
+    given = first_design(run.folder.final) if config.kind == "training" else None
+    timed = given or middle_network(config.space, run.width)
     timings = timings_of(run, config.devices, timed, timed_recipe(config))
     if run.slots.elsewhere:  # a job has the cores that it was given there
         timings = replace(timings, alone=1.0)

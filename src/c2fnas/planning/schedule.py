@@ -5,9 +5,11 @@ import numpy as np
 from c2fnas.data.cache import PreparedCase
 from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design
-from c2fnas.planning.configuration import Preparation, rescheduled, with_counts
+from c2fnas.planning.budget import estimate
+from c2fnas.planning.configuration import Preparation, count_work, rescheduled, with_counts
 from c2fnas.planning.request import COUNTS, Request, request_for
 from c2fnas.planning.run_timings import timings_for
+from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import value_at, with_values
@@ -108,6 +110,22 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
     at_a_time = None if hours else run.slots.jobs
     return Preparation(run.plan, run.folds, shapes, boxes, left, at_a_time, saved_seconds(run))
+
+
+def saved_by_an_early_end(run: Run, unused: int, seconds: float) -> float:
+    """Return the seconds that ``unused`` trainings leave, each of so many ``seconds``, on the devices of the run.
+
+    In a time budget they are no more than the stage has left of its own part: where its trainings were slower than was
+    thought, or some failed, that part is spent.
+    """
+    saved = unused * seconds / run.slots.jobs
+    rows = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "coarse"]
+    if not rows:
+        return saved
+    work = count_work(run.config, preparation_of(run))
+    planned = estimate(run.config, Timings(**rows[-1]["timings"]), work)["coarse"]
+    left = planned - (run.time.seconds - rows[-1]["spent"])
+    return max(0.0, min(saved, left))
 
 
 def saved_seconds(run: Run) -> float:

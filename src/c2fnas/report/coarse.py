@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2fnas.files import read_json
-from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.stage_summary import evaluated_trials
@@ -128,7 +127,7 @@ def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig, folder: RunFo
     if not trials:
         return CoarseSummary((), ())
     posterior = PosteriorSummary.load(folder.posterior) if folder.posterior.exists() else None
-    return CoarseSummary(trials, clusters_of(config), posterior)
+    return CoarseSummary(trials, config.topology_clusters, posterior)
 
 
 def cluster_shares(clusters: Sequence[int], count: int) -> NDArray:

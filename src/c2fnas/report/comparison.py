@@ -15,6 +15,7 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary, read_report
+from c2fnas.runs.overrides import leaves
 from c2fnas.space.cost import NetworkCost
 
 NOT_COMPARED = frozenset({"dataset_path", "overrides", "plan_sha256", "fingerprint_sha256", "plan", "versions"})
@@ -114,13 +115,10 @@ def dice_interval(evaluations: Mapping[int, Evaluation], groups: Mapping[str, st
 def _nothing(evaluation: Evaluation) -> Evaluation:
     """The evaluation of a network that finds nothing."""
     rows = tuple(
-        replace(row, dice={name: _zero(value) for name, value in row.dice.items()}) for row in evaluation.cases
+        replace(row, dice={name: None if value is None else 0.0 for name, value in row.dice.items()})
+        for row in evaluation.cases
     )
     return replace(evaluation, cases=rows)
-
-
-def _zero(value: float | None) -> float | None:
-    return None if value is None else 0.0
 
 
 def run_differences(runs: Sequence[ReportSummary]) -> dict[str, tuple[str, ...]]:
@@ -135,9 +133,8 @@ def _facts(run: ReportSummary) -> Iterator[tuple[str, str]]:
     yield "data", _data(run)[:12] or "–"
     yield "folds", (run.folds_checksum or "–")[:12]
     plan = yaml.safe_load(run.folder.plan.read_text(encoding="utf-8")) if run.folder.plan.exists() else {}
-    yield from ((f"plan.{name}", value) for name, value in _leaves(plan))
     config = run.config.model_dump(mode="json", exclude=set(NOT_COMPARED))
-    yield from _leaves(config)
+    yield from ((name, _short(value)) for name, value in (*leaves(plan, prefix="plan."), *leaves(config)))
     yield from ((f"version of {name}", version) for name, version in run.config.versions.items())
 
 
@@ -145,14 +142,6 @@ def _data(run: ReportSummary) -> str:
     """A checksum of what was read of the data, wherever it lies; of the fingerprint's file where there is none."""
     fingerprint = run.data.fingerprint if run.data else None
     return fingerprint.contents if fingerprint else run.config.fingerprint_sha256
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", _short(value)
 
 
 def _short(value: Any) -> str:

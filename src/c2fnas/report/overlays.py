@@ -10,9 +10,9 @@ from typing import cast
 
 import numpy as np
 
-from c2fnas.data.arrays import read_array
 from c2fnas.data.cache import Cache, PreparedCase
 from c2fnas.data.folds import Fold
+from c2fnas.data.parallel import read_array
 from c2fnas.data.plan import load_plan
 from c2fnas.data.resample import resample_image
 from c2fnas.data.restoration import Restoration

@@ -15,7 +15,6 @@ from c2fnas.report.final import FinalSummary, summarise_final
 from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.report.repeat import Repeat, read_repeat
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import Curve, read_curve, read_job, read_jobs
 from c2fnas.runs.summary import RunSummary, read_summary
 from c2fnas.studies.widths import Scaled
@@ -78,7 +77,8 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
     folder, config = known.folder, known.config
     coarse = summarise_coarse(known.trials, config, folder)
     folds = read_json(folder.folds) if folder.folds.exists() else []
-    workers = max(len(config.devices), len({trial.device for trial in coarse.evaluated}), _ranked_on(folder))
+    ranked_on = read_json(folder.ranking_devices)["devices"] if folder.ranking_devices.exists() else 1
+    workers = max(len(config.devices), len({trial.device for trial in coarse.evaluated}), ranked_on)
     processes = max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*")))
     rows = read_json(folder.scale_table) if folder.scale_table.exists() else []
     return ReportSummary(
@@ -111,8 +111,3 @@ def _without_places(config: RunConfig) -> RunConfig:
     overrides = {name: last(value) for name, value in config.overrides.items()}
     folds = config.folds.model_copy(update={"by": last(config.folds.by)})
     return config.model_copy(update={**places, "folds": folds, "overrides": overrides})
-
-
-def _ranked_on(folder: RunFolder) -> int:
-    """Return how many devices the ranking was cut for."""
-    return read_json(folder.ranking_devices)["devices"] if folder.ranking_devices.exists() else 1

@@ -69,9 +69,8 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
     found, evaluation = [], run.evaluation
     if evaluation is not None:
         classes = ", ".join(f"{name} {score(dice)}" for name, dice in evaluation.per_class.items())
-        scored = ((each.fold, each.evaluation) for each in run.final.folds)
-        scores = {fold: own for fold, own in scored if isinstance(fold, int) and own is not None}
-        gains = largest_gains(cross_validated(scores)) if scores else ""
+        scores = cross_validated({each.fold: each.evaluation for each in run.final.folds})
+        gains = largest_gains(scores) if scores else ""
         basis = dice_basis(run)
         remark = "; ".join(filter(None, [classes if len(evaluation.per_class) > 1 else "", basis, gains]))
         found.append((score(evaluation.mean), "mean Dice", remark))

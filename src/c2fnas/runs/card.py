@@ -6,7 +6,6 @@ from c2fnas.evaluation.metrics import ByClass, Evaluation
 from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.found import was_found
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
@@ -59,7 +58,7 @@ def origin(run: RunFolder, design: Design) -> str:
     """Return the network's origin as text; a search's only where it is this run's own."""
     if not isinstance(design, Architecture):
         return "A network of a fixed form,"
-    if was_found(run, design):
+    if run.has_found(design):
         return "A network found by coarse-to-fine architecture search,"
     return "A network of the C2FNAS search space,"
 
@@ -74,7 +73,7 @@ def _seen(run: Run, design: Design, split: Split) -> str:
     """The warning that a search may have been led by the validation cases."""
     if not isinstance(design, Architecture) or not split.validation:
         return ""
-    if was_found(run.folder, design):
+    if run.folder.has_found(design):
         return "The search may have seen the validation cases when it chose the architecture. "
     return "If a search on these data chose the architecture, it may have seen the validation cases. "
 

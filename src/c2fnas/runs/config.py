@@ -5,20 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
+from c2fnas.frozen import Frozen
+from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.pooled import PILOT, SHARE
 from c2fnas.search.posterior import MARGIN
 from c2fnas.space.operation import Operation
@@ -28,12 +21,6 @@ from c2fnas.training.recipe import Recipe
 Sides = tuple[PositiveInt, PositiveInt, PositiveInt]
 Choice = Literal["observed", "posterior"]
 """The best observed score, as in the paper, or the highest posterior mean: within the margin the cheapest."""
-
-
-class Frozen(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Shares(Frozen):
@@ -221,10 +208,10 @@ class RunConfig(Frozen):
         default=4, ge=1, le=4, description="networks that a verdict compares with, most telling first"
     )
     margin: float = Field(default=MARGIN, gt=0, lt=1, description="a difference in Dice that does not matter")
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, Any] = Field(default={})
     fingerprint_sha256: str = Field(default="", description="of the data set's fingerprint")
     plan_sha256: str = Field(default="", description="of plan.yaml")
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default={})
 
     @field_validator("plan", mode="before")
     @classmethod
@@ -258,6 +245,12 @@ class RunConfig(Frozen):
     def space(self) -> SearchSpace:
         """The search space of the run."""
         return SearchSpace(cells=self.cells, downsamplings=self.downsamplings, operations=self.operations)
+
+    @property
+    def topology_clusters(self) -> tuple[TopologyCluster, ...]:
+        """The clusters from which the search draws (paper 3.3): as many as configured, in a small space one each."""
+        topologies = self.space.topologies()
+        return cluster_topologies(topologies, clusters=min(self.coarse.clusters, len(topologies)), seed=self.seed)
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.errors import UserError
-from c2fnas.networks.designs import has_design
+from c2fnas.networks.designs import Design, first_design
 from c2fnas.space.architecture import Architecture
 
 PACKAGE = "model"
@@ -146,11 +146,7 @@ class RunFolder:
         return self.verdict / name / (f"fold-{fold}-seed-{further}" if further else f"fold-{fold}")
 
     def refuse_unprepared(self) -> None:
-        """Refuse a folder without a configuration.
-
-        Raises:
-            UserError: it is no run, or was not prepared to the end.
-        """
+        """Refuse a folder without a configuration: it is no run, or was not prepared to the end."""
         if not self.config.exists():
             raise UserError(
                 f"{self.root}: not a prepared run. `c2fnas prepare DATASET {self.root}` makes one, `c2fnas run` goes "
@@ -158,21 +154,22 @@ class RunFolder:
             )
 
     def refuse_unbegun(self) -> None:
-        """Refuse to extend a training that has not begun.
-
-        Raises:
-            UserError: the run has no configuration.
-        """
+        """Refuse to extend a training that has not begun."""
         if not self.config.exists():
             raise UserError(f"{self.root}: nothing to extend, this run has not begun. Leave --extend out.")
 
-    def refuse_without_design(self) -> None:
-        """Refuse to train where nothing says which network.
+    @property
+    def design(self) -> Design | None:
+        """The design of the final networks, else the one that the fine stage has found; None before these.
 
         Raises:
-            UserError: neither final networks nor a finished search are here.
+            UserError: its file has a fault.
         """
-        if not (has_design(self.final) or has_design(self.fine)):
+        return first_design(self.final, self.fine)
+
+    def refuse_without_design(self) -> None:
+        """Refuse to train where neither final networks nor a finished search say which network."""
+        if self.design is None:
             raise UserError(f"{self.root}: no architecture to train. Give one, such as `--architecture c2fnas-panc`.")
 
     def found_architecture(self) -> Architecture:
@@ -187,6 +184,17 @@ class RunFolder:
                 "--architecture."
             )
         return Architecture.load(self.fine_architecture)
+
+    def has_found(self, design: Design) -> bool:
+        """Return true if the fine stage has found ``design``, in this width or another one (paper 5.3).
+
+        Raises:
+            UserError: the fine stage's file can't be read.
+        """
+        if not isinstance(design, Architecture) or not self.fine_architecture.exists():
+            return False
+        found = Architecture.load(self.fine_architecture)
+        return (found.topology, found.operations) == (design.topology, design.operations)
 
     @property
     def stop_requested(self) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.data.folds import UNKNOWN
+from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import read_json, read_json_lines
+from c2fnas.runs.folder import EVALUATION
 from c2fnas.training.metrics_log import METRICS
 
 
@@ -107,6 +109,12 @@ def read_jobs(root: Path) -> list[JobRecord]:
 def read_payload(folder: Path) -> dict[str, Any]:
     """Return what the job in ``folder`` was asked for; an empty dict where that was not written down."""
     return read_json(folder / JOB_FILE)["payload"] if (folder / JOB_FILE).exists() else {}
+
+
+def evaluation_in(folder: Path) -> Evaluation | None:
+    """Return the evaluation that a training has left in its folder; None if its Dice is unknown."""
+    path = folder / EVALUATION
+    return Evaluation.from_json(read_json(path)) if path.exists() else None
 
 
 def read_curve(folder: Path) -> Curve:

@@ -129,17 +129,22 @@ def value_at(config: RunConfig, name: str) -> Any:
     return value
 
 
+def leaves(values: Mapping[str, Any], whole: Collection[str] = (), prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings by their dotted names; those of keys in ``whole`` are not taken apart.
+
+    >>> dict(leaves({"seed": 0, "plan": {"style": "paper"}, "versions": {"torch": "2.10"}}, whole=["versions"]))
+    {'seed': 0, 'plan.style': 'paper', 'versions': {'torch': '2.10'}}
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping) and key not in whole:
+            yield from leaves(value, whole, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the fields in which two configurations differ, with both values; sections field by field."""
-
-    def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-        for key, value in values.items():
-            if isinstance(value, Mapping) and key not in ("overrides", "versions"):
-                yield from leaves(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", value
-
-    ours, theirs = dict(leaves(config.model_dump())), dict(leaves(other.model_dump()))
+    ours, theirs = (dict(leaves(each.model_dump(), whole=("overrides", "versions"))) for each in (config, other))
     names = [*ours, *(name for name in theirs if name not in ours)]
     pairs = {name: (ours.get(name), theirs.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

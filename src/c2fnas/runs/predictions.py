@@ -6,8 +6,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from c2fnas.data.arrays import read_array
 from c2fnas.data.cache import PreparedCase
+from c2fnas.data.parallel import read_array
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically
 

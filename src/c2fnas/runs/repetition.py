@@ -12,7 +12,6 @@ from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, fold_order
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_text
-from c2fnas.networks.designs import has_design, read_design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import value_at
@@ -93,7 +92,7 @@ class Repetition:
             devices=config.devices,
             plan=folder.plan.read_text(encoding="utf-8"),
             folds=read_json(folder.folds),
-            design=_design(folder),
+            design=design.to_json() if (design := folder.design) else None,
             start=config.deployment.start,
         )
 
@@ -122,11 +121,7 @@ class Repetition:
         return json.dumps({**more, "repeats": asdict(self)}, indent=1) + "\n"
 
     def refuse_other_data(self, source: Path, cases: set[str]) -> None:
-        """Refuse cases among which those of the folds are not.
-
-        Raises:
-            UserError: a case of the folds is missing.
-        """
+        """Refuse cases among which those of the folds are not."""
         known = {case for fold in self.folds for case in (*fold["training"], *fold["validation"])}
         if missing := sorted(known - cases):
             raise UserError(
@@ -177,8 +172,3 @@ class Repetition:
 
 def _order(fold: Any) -> Any:
     return fold_order(fold if fold == EVERY_CASE else int(fold))
-
-
-def _design(folder: RunFolder) -> dict[str, Any] | None:
-    place = next((each for each in (folder.final, folder.fine) if has_design(each)), None)
-    return read_design(place).to_json() if place else None

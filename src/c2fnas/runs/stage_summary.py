@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
@@ -11,6 +11,7 @@ from c2fnas.files import read_json, read_json_lines
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
+from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.pace import RunPace
@@ -20,6 +21,9 @@ from c2fnas.runs.trial import Trial
 from c2fnas.search import successive_halving
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from c2fnas.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ class RunFiles:
     trials: tuple[Trial, ...]
     pace: RunPace
     slots: Slots
+
+
+def stages_of(run: "Run") -> tuple[StageSummary, ...]:
+    """Return the stages of a run whose pace is not asked for: what they have done and cost."""
+    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
+    return summarise_stages(
+        RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
+    )
 
 
 def summarise_stages(run: RunFiles) -> tuple[StageSummary, ...]:

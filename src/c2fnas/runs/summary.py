@@ -15,10 +15,10 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.verdict import Verdict
 from c2fnas.files import read_json
-from c2fnas.networks.designs import Design, has_design, read_design
+from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.job_record import read_job
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.timing.clock import ActiveTime
@@ -165,12 +165,17 @@ def read_summary(run: Path) -> RunSummary:
         folds=sizes,
         stages=summarise_stages(files),
         trials=trials,
-        design=_design(folder),
+        design=folder.design,
         evaluations=_evaluations(folder),
-        verdict=Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None,
+        verdict=read_verdict(folder),
         preparation=ActiveTime(folder.spent).preparation,
         changed=_changed(folder),
     )
+
+
+def read_verdict(folder: RunFolder) -> Verdict | None:
+    """Return the verdict that a run holds; None before it was judged."""
+    return Verdict.from_json(read_json(folder.verdict_file)) if folder.verdict_file.exists() else None
 
 
 def stage_tasks(
@@ -221,19 +226,12 @@ def training_text(recipe: Recipe) -> str:
     return f"{plural(recipe.iterations, 'iteration')} of {plural(recipe.batch_size, 'patch', 'patches')}"
 
 
-def _design(folder: RunFolder) -> Design | None:
-    if has_design(folder.final):
-        return read_design(folder.final)
-    found = folder.fine_architecture
-    return Architecture.load(found) if found.exists() else None
-
-
 def _evaluations(folder: RunFolder) -> dict[Fold, Evaluation]:
     """Return the evaluations of finished folds; one without its job's result is of a training being extended."""
     return {
-        fold: Evaluation.from_json(read_json(folder.final_fold(fold) / EVALUATION))
+        fold: found
         for fold in folder.begun_folds
-        if read_job(folder.final_fold(fold)).done and (folder.final_fold(fold) / EVALUATION).exists()
+        if read_job(folder.final_fold(fold)).done and (found := evaluation_in(folder.final_fold(fold)))
     }
 
 

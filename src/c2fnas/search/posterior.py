@@ -221,11 +221,6 @@ class Posterior:
         has = [getattr(fit.scales, part) > 0 for fit in self._fits]
         return float(self._weights @ np.array(has, dtype=float))
 
-    @property
-    def guess_weight(self) -> float:
-        """Expected factor of the guess from elsewhere."""
-        return float(sum(w * fit.factor for fit, w in zip(self._fits, self._weights, strict=True)))
-
     def draws(self, rng: np.random.Generator, count: int, *, own: Own = "all") -> Array:
         """Return scores of all candidates drawn from the posterior together, ``[count, candidates]``.
 

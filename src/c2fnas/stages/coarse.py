@@ -13,7 +13,6 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.planning.default import default_topology
 from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
-from c2fnas.runs.clusters import clusters_of
 from c2fnas.runs.driver import drive
 from c2fnas.runs.freeze import begun_stages
 from c2fnas.runs.job_record import read_curve
@@ -251,7 +250,7 @@ def new_searcher(run: Run, guess: Guess = None) -> Searcher:
     try:
         return make_searcher(
             coarse.sampler,
-            feasible_clusters(run, clusters_of(config)),
+            feasible_clusters(run, config.topology_clusters),
             seed=config.seed,
             evaluations=max(1, coarse.evaluations),  # of a run whose time pays for no search it is made for its check
             per_cluster=coarse.per_cluster,

@@ -10,13 +10,14 @@ from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.files import read_json, write_json
+from c2fnas.files import write_json
 from c2fnas.inference.package import store_keep_largest
-from c2fnas.networks.designs import Design, design_file, has_design, read_design
+from c2fnas.networks.designs import Design, design_file, first_design, has_design, read_design
 from c2fnas.planning.run_timings import paced, timings_for
 from c2fnas.planning.schedule import derives, fix_counts
-from c2fnas.runs.folder import EVALUATION, RunFolder
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import frozen_by
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import Run
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
@@ -93,20 +94,12 @@ def choose_components(run: Run) -> None:
     Cross-validation decides, see :class:`c2fnas.evaluation.cross_validation.FoldedDice`; no reported Dice has it.
     """
     folds = trained_folds(run) if run.config.deployment.keep_largest else ()
-    scored = [fold for fold in folds if isinstance(fold, int)]
-    evaluations = {fold: found for fold in scored if (found := evaluation_in(run.folder.final_fold(fold))) is not None}
-    if not evaluations:
+    scores = cross_validated({fold: evaluation_in(run.folder.final_fold(fold)) for fold in folds})
+    if scores is None:
         return
-    scores = cross_validated(evaluations)
     remark = f"{largest_gains(scores)}. Prediction does so by default, and no other Dice here has it."
     for fold in folds:
         store_keep_largest(run.folder.final_model(fold), scores.keep_largest, remark)
-
-
-def evaluation_in(folder: Path) -> Evaluation | None:
-    """Return the evaluation that a training has left in its folder; None if its Dice is unknown."""
-    path = folder / EVALUATION
-    return Evaluation.from_json(read_json(path)) if path.exists() else None
 
 
 def is_deployed(run: Run) -> bool:
@@ -126,11 +119,10 @@ def claim(folder: RunFolder, design: Design) -> None:
     Raises:
         UserError: those that are there are of another one.
     """
-    if not has_design(folder.final):
+    found = first_design(folder.final)
+    if found is None:
         write_json(folder.final / design_file(design), design.to_json())
-        return
-    found = read_design(folder.final)
-    if found != design:
+    elif found != design:
         raise UserError(
             f"{folder.final / design_file(found)}: the final networks of this run are of another architecture, "
             f"{found.to_text()}, not {design.to_text()}. Choose another run folder."

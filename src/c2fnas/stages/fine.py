@@ -7,7 +7,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
-from c2fnas.networks.designs import has_design, read_design
+from c2fnas.networks.designs import first_design
 from c2fnas.planning.default import default_operations
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
@@ -205,8 +205,7 @@ def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) ->
 
 def _deployed(run: Run, candidates: Sequence[RankedPath]) -> Architecture | None:
     """The candidate of which final networks are trained: it stands, whatever is asked now."""
-    begun = "final" in begun_stages(run.folder) and has_design(run.folder.final)
-    design = read_design(run.folder.final) if begun else None
+    design = first_design(run.folder.final) if "final" in begun_stages(run.folder) else None
     return next((each.architecture for each in candidates if each.architecture == design), None)
 
 

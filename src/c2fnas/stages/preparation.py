@@ -10,6 +10,7 @@ from c2fnas.cores import usable_cores
 from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
+from c2fnas.data.folds import case_ids
 from c2fnas.data.layouts import Reading, read_dataset
 from c2fnas.data.parallel import Progress
 from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_plan
@@ -27,7 +28,7 @@ from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
-from c2fnas.stages.run_folds import case_ids, divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
+from c2fnas.stages.run_folds import divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
 SHOWN = 5

@@ -11,6 +11,7 @@ from typing import Any
 from c2fnas.cores import usable_cores
 from c2fnas.data.cache import disk_needed, prepare_cases
 from c2fnas.data.dataset import Dataset
+from c2fnas.data.folds import case_ids
 from c2fnas.data.layouts import read_dataset
 from c2fnas.data.plan import Plan, save_plan
 from c2fnas.execution.job import Job
@@ -133,7 +134,7 @@ class _Track:
             shutil.copy2(getattr(self.run.folder, name), getattr(own.folder, name))
         save_plan(plan, own.folder.plan)
         self.run.config.save(own.folder.config)
-        known = _cases_of(self.run)
+        known = case_ids(self.run.folds)
         cases = [case for case in data.training if case.id in known]
         stage = f"prepare cases for plan {self.number + 1}"
 
@@ -241,10 +242,6 @@ def _note(run: Run, **values: Any) -> None:
     write_json(run.folder.choice, {**read_json(run.folder.choice), **values})
 
 
-def _cases_of(run: Run) -> set[str]:
-    return {case for fold in run.folds for case in (*fold.training, *fold.validation)}
-
-
 def _share(run: Run) -> float:
     """The seconds of a race."""
     return SHARE * 3600 * (run.config.hours or 0)
@@ -255,7 +252,7 @@ def _pays(run: Run, entrants: Sequence[Candidate], choice: Mapping[str, Any]) ->
 
     A case takes as long as it took for the run's own plan, or longer where the grid is finer.
     """
-    known, others = _cases_of(run), [each.plan for each in entrants[1:]]
+    known, others = case_ids(run.folds), [each.plan for each in entrants[1:]]
     rate = len(known) * choice.get("case_seconds", 0.0)
     preparing = sum(rate * max(1.0, _voxel(run.plan) / _voxel(plan)) for plan in others)
     cases = [case for case in run.fingerprint.cases if case.id in known]

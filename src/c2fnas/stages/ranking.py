@@ -20,8 +20,8 @@ from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
 from c2fnas.runs.live import progress_to
-from c2fnas.runs.ranked_rows import Row, kept_rows
 from c2fnas.runs.run import Run
+from c2fnas.runs.scored_cases import Row, kept_rows
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.successive_halving import case_order
 from c2fnas.space.operation import Operation, OperationPath
@@ -134,7 +134,9 @@ class Ranking:
         self._so_far = ""
         self.macs_naive = self.macs_tree = 0
         """Multiply-accumulates of what was scored: each candidate alone, and as they were walked together."""
-        self._asked, self._devices, self._failures = 0, dict[OperationPath, str](), dict[OperationPath, str]()
+        self.scored = 0
+        """Pairs of path and case that were scored."""
+        self._devices, self._failures = dict[OperationPath, str](), dict[OperationPath, str]()
         run.reporter.start(STAGE, total)
 
     def score(self, label: str, paths: Iterable[OperationPath], cases: Sequence[str]) -> None:
@@ -171,11 +173,6 @@ class Ranking:
         """Return the reason for a path's failure."""
         return self._failures.get(path, "With the super-network's weights its logits are not finite.")
 
-    @property
-    def scored(self) -> int:
-        """Pairs of path and case that were scored."""
-        return self._asked
-
     def close(self, note: str) -> None:
         """End the display."""
         self._run.reporter.finish(STAGE, note)
@@ -205,7 +202,7 @@ class Ranking:
             STAGE,
             lambda: waiting.pop()[0] if waiting else None,
             settle,
-            finished=lambda: self._asked,
+            finished=lambda: self.scored,
             so_far=lambda: self._so_far,
             units=lambda job: len(of[job.id][1]) * len(of[job.id][2]),
         )
@@ -229,7 +226,7 @@ class Ranking:
         for path, own in zip(paths, rows, strict=True):
             self._rows.setdefault(path, {}).update(zip(cases, own, strict=True))
             self._devices[path] = outcome.device
-        self._asked += len(paths) * len(cases)
+        self.scored += len(paths) * len(cases)
         self._so_far = self._best_on_most_cases()
 
     def _best_on_most_cases(self) -> str:
@@ -286,11 +283,7 @@ def ranking_cases(run: Run) -> list[str]:
 
 
 def refuse_all_failed(run: Run, scores: Sequence[float | None]) -> None:
-    """Refuse a ranking in which no candidate has a score.
-
-    Raises:
-        UserError: none has.
-    """
+    """Refuse a ranking in which no candidate has a score."""
     if all(score is None for score in scores):
         raise UserError(
             f"{run.folder.fine}: none of the {len(scores)} candidates could be scored: the super-network's weights "

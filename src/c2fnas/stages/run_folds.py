@@ -7,7 +7,7 @@ from c2fnas.data.cache import disk_needed
 from c2fnas.data.dataset import Dataset
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, missing_classes, one_site, unmeasurable
-from c2fnas.data.folds import FoldChoice, Split, chosen_groups, make_folds, refuse_undivided
+from c2fnas.data.folds import FoldChoice, Split, case_ids, chosen_groups, make_folds, refuse_undivided
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import Problem
 from c2fnas.files import read_json, write_json
@@ -103,11 +103,6 @@ def forget_drawn(folder: RunFolder, request: Request) -> None:
         if known["cases"] is not None:
             folder.folds.unlink(missing_ok=True)
         folder.taken.unlink()
-
-
-def case_ids(folds: Iterable[Split]) -> set[str]:
-    """Return the cases of all folds."""
-    return {case for split in folds for case in (*split.training, *split.validation)}
 
 
 def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:

@@ -13,7 +13,7 @@ from c2fnas.errors import UserError
 from c2fnas.execution.call import RESULT
 from c2fnas.files import new_folder
 from c2fnas.inference.package import copy_package, load_package
-from c2fnas.networks.designs import Design, build_design, has_design, read_design
+from c2fnas.networks.designs import Design, build_design
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.runs.folder import RunFolder
@@ -21,7 +21,6 @@ from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.runs.summary import training_text
-from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
@@ -156,11 +155,12 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
     """The network asked for, else the one that the run has, else that of the model to start from."""
     if options.design is not None:
         return options.design
-    has_own = has_design(folder.final) or has_design(folder.fine)
-    if options.start is not None and not has_own:
+    own = folder.design
+    if options.start is not None and own is None:
         return load_package(options.start).design
     folder.refuse_without_design()
-    return read_design(folder.final) if has_design(folder.final) else Architecture.load(folder.root)
+    assert own is not None
+    return own
 
 
 def _folds_field(text: str) -> Any:

@@ -16,10 +16,11 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.run import Run, load_groups
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deployment import evaluation_in, final_spec, fold_job, scratch_spec
+from c2fnas.stages.deployment import final_spec, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 
@@ -213,14 +214,14 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _row(name: str, trained: Trained) -> dict[str, Any]:
     """An architecture; without ``mean`` and ``classes`` where no fold has a Dice."""
-    scores = cross_validated(trained.evaluations).to_json() if trained.evaluations else {"folds": []}
+    scores = cross_validated(trained.evaluations)
     return {
         "name": name,
         "architecture": trained.architecture.to_text(),
         "parameters": trained.parameters,
         "macs": trained.macs,
         "failures": [{"fold": fold, "reason": text} for fold, text in trained.failures.items()],
-        **scores,
+        **(scores.to_json() if scores else {"folds": []}),
     }
 
 

@@ -31,11 +31,7 @@ def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, f
 
 
 def refuse_another_length(run: Run, stage: str) -> None:
-    """Refuse to go on with a table whose trainings had another length than the run has now.
-
-    Raises:
-        UserError: the run was extended since, so that rows of one table would not be alike.
-    """
+    """Refuse to go on with a table whose trainings had another length than the run, extended since, has now."""
     now = run.config.deployment.recipe.iterations
     then = {trial.extra["iterations"] for trial in trials_of(run.folder, stage) if "iterations" in trial.extra}
     if then - {now}:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from c2fnas.bench import Row, read_table, write_table
 from c2fnas.bench.selection import Training
@@ -14,6 +14,7 @@ from c2fnas.devices import processor_name
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
+from c2fnas.frozen import Frozen
 from c2fnas.planning.configuration import versions
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
@@ -26,7 +27,7 @@ MOST_IN_A_ROW = 10
 """Trainings that fail one after another in a call, after which no other one is begun."""
 
 
-class TableConfig(BaseModel):
+class TableConfig(Frozen):
     """The training of every topology of a table.
 
     A hundred iterations have to tell topologies apart, so it takes AdamW: with SGD two seeds of a topology differ more
@@ -39,8 +40,6 @@ class TableConfig(BaseModel):
         cases: validation cases, spread evenly over the search's validation fold.
         volumes: patches in an iteration, each from another volume.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: PositiveFloat = 0.25
     iterations: PositiveInt = 100

@@ -85,14 +85,10 @@ def train_all(
 
 def task_scores(name: str, deployed: Deployed, failure: str | None = None) -> TaskScores:
     """Return the row of a trained data set; folds whose Dice was not measurable are left out."""
-    pairs = zip(deployed.folds, deployed.evaluations, strict=True)
-    scored = {fold: each for fold, each in pairs if each is not None and isinstance(fold, int)}
-    if not scored:
-        unknown = (
-            None if {*deployed.folds} == {EVERY_CASE} else "Dice was not measurable on any fold; the models are kept."
-        )
-        return TaskScores(name, None, failure or unknown)
-    return TaskScores(name, cross_validated(scored), failure)
+    scores = cross_validated(dict(zip(deployed.folds, deployed.evaluations, strict=True)))
+    if scores is None and {*deployed.folds} != {EVERY_CASE}:
+        failure = failure or "Dice was not measurable on any fold; the models are kept."
+    return TaskScores(name, scores, failure)
 
 
 def keep_table(rows: Sequence[TaskScores], run: Path) -> Path:

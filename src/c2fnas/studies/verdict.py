@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
-from c2fnas.data.folds import Fold, guided_folds
+from c2fnas.data.folds import FOLDS, Fold, guided_folds
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
@@ -16,25 +16,21 @@ from c2fnas.evaluation.replicates import Replicate, compare, holm
 from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
-from c2fnas.files import read_json, write_json
+from c2fnas.files import write_json
 from c2fnas.networks.designs import Design, design_file, read_design
-from c2fnas.runs.found import was_found
-from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.runs.run import Run
-from c2fnas.runs.stage_summary import RunFiles, summarise_stages
-from c2fnas.runs.summary import training_text
+from c2fnas.runs.stage_summary import stages_of
+from c2fnas.runs.summary import read_verdict, training_text
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
-from c2fnas.runs.timing.pace import RunPace
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.deployment import evaluation_in, fold_job, scratch_spec
+from c2fnas.stages.deployment import fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
 
 STAGE = "verdict"
 SEARCHED = "searched"
-FEWEST_FOLDS = 5
 SEARCH_STAGES = ("coarse", "super-network", "ranking")
 UNSCORED = (
     "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
@@ -45,8 +41,7 @@ Trained = dict[Replicate, Evaluation]
 
 def judged_once(run: Run, allowance: float | None = None) -> Verdict:
     """Return the verdict that the run has, else :func:`judge` it in ``allowance`` seconds."""
-    path = run.folder.verdict_file
-    return Verdict.from_json(read_json(path)) if path.exists() else judge(run, allowance=allowance)
+    return read_verdict(run.folder) or judge(run, allowance=allowance)
 
 
 def judge(
@@ -88,10 +83,9 @@ def judge(
     references = [_judged(run, each, networks, scores, outcomes, margin) for each in contestants[1:]]
     corrected = holm([each.comparison for each in references[1:]])
     references[1:] = [replace(each, comparison=found) for each, found in zip(references[1:], corrected, strict=True)]
-    own = scores[SEARCHED]
-    folds = tuple(sorted({fold for fold, _ in own or wanted}))
-    found = networks[SEARCHED]
+    own, found = scores[SEARCHED], networks[SEARCHED]
     assert found is not None
+    folds = tuple(sorted({fold for fold, _ in own or wanted}))
     verdict = Verdict(
         searched=found,
         references=tuple(references),
@@ -100,7 +94,7 @@ def judge(
         training=_training(run),
         caveats=_caveats(run, wanted, own, count) if count else (),
         replicates=replicates,
-        search_seconds=_search_seconds(run),
+        search_seconds=sum(each.seconds for each in stages_of(run) if each.name in SEARCH_STAGES),
     )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
@@ -183,7 +177,7 @@ def searched_design(run: Run) -> Architecture:
     if missing:
         raise UserError(_untrained(run, missing))
     design = read_design(run.folder.final)
-    if not was_found(run.folder, design):
+    if not run.folder.has_found(design):
         found = Architecture.load(run.folder.fine)
         raise UserError(
             f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
@@ -205,14 +199,8 @@ def _untrained(run: Run, folds: list[Fold]) -> str:
 
 
 def _replicates_before(run: Run) -> int | None:
-    path = run.folder.verdict_file
-    return Verdict.from_json(read_json(path)).replicates if path.exists() else None
-
-
-def _search_seconds(run: Run) -> float:
-    cases, trials = len(run.search_split.validation), trials_of(run.folder, "coarse")
-    files = RunFiles(run.folder, run.config, run.plan, cases, run.final_folds, trials, RunPace(), run.slots)
-    return sum(each.seconds for each in summarise_stages(files) if each.name in SEARCH_STAGES)
+    before = read_verdict(run.folder)
+    return before.replicates if before else None
 
 
 def _job(run: Run, rival: Rival, at: Replicate) -> Job:
@@ -302,7 +290,7 @@ def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], 
             f"Left out, since the budget doesn't pay for it: {plural(further, 'further reference')}; `c2fnas verdict "
             "RUN` trains more."
         )
-    if len(run.folds) < FEWEST_FOLDS:
+    if len(run.folds) < FOLDS:
         caveats.append(
             f"The cases were divided into {plural(len(run.folds), 'fold')}: fewer than the five of the paper."
         )

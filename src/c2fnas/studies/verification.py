@@ -1,7 +1,7 @@
 """A check of the ranking: some of its candidates are trained from scratch, and both orders compared by Kendall's τ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
@@ -37,13 +37,7 @@ class Verified:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "architecture": self.architecture.to_text(),
-            "number": self.number,
-            "place": self.place,
-            "ranked": self.ranked,
-            "dice": list(self.dice),
-        }
+        return asdict(self) | {"architecture": self.architecture.to_text(), "dice": list(self.dice)}
 
 
 @dataclass(frozen=True)
@@ -68,13 +62,9 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "tau": self.tau,
+        return asdict(self) | {
             "interval": list(self.interval),
-            "seed_sd": self.seed_sd,
             "seed_interval": self.seed_interval and list(self.seed_interval),
-            "spread_sd": self.spread_sd,
-            "iterations": self.iterations,
             "candidates": [each.to_json() for each in self.candidates],
         }
 

@@ -16,13 +16,13 @@ from c2fnas.evaluation.replicates import Trainings
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.geometry import by
-from c2fnas.stages.deployment import evaluation_in
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
 

@@ -4,16 +4,9 @@ from itertools import pairwise
 from math import inf
 from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from c2fnas.frozen import Frozen
 
 PaperStage = Literal["coarse", "supernet", "deployment"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -41,7 +34,7 @@ RESULT_FREE = frozenset({"name", "micro_batch", "mirror"})
 """Fields that may change in the middle of a training, since its result does not depend on them."""
 
 
-class Recipe(BaseModel):
+class Recipe(Frozen):
     """The settings of a training: all that decides the weights besides data, network and seed. A frozen value.
 
     An iteration takes ``volumes`` volumes and ``patches_per_volume`` patches from each. ``micro_batch`` patches at a
@@ -49,8 +42,6 @@ class Recipe(BaseModel):
     deployed network are averaged over mirrored views; it must have seen flips in training. ``momentum`` is SGD's, or
     AdamW's average of gradients; ``weight_decay`` is added to SGD's gradients and taken off AdamW's weights.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     iterations: PositiveInt

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with a SHA-256 beside them, never pickle."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically, write_text
+from c2fnas.text import some
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ def load_weights(path: Path, module: nn.Module) -> None:
     tensors = read_tensors(path, _known_checksum(path))
     plan = compare(tensors, module)
     if plan.unused or plan.left:
+        unused, left = (some(names) or "none" for names in (plan.unused, plan.left))
         raise UserError(
             f"{path}: these are weights of another network: {len(plan.unused)} tensors have no place in this one (such "
-            f"as {_some(plan.unused)}), {len(plan.left)} of its own are missing (such as {_some(plan.left)}). Give the "
-            "architecture, the number of channels and the number of classes that they were trained with."
+            f"as {unused}), {len(plan.left)} of its own are missing (such as {left}). Give the architecture, the "
+            "number of channels and the number of classes that they were trained with."
         )
     module.load_state_dict(tensors)
 
@@ -100,7 +102,3 @@ def _known_checksum(path: Path) -> str:
 
 def _checksum(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) or "none"

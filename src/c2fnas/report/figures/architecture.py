@@ -51,16 +51,13 @@ def _levels(axes: Axes, architecture: Architecture) -> None:
     topology = architecture.topology
     levels, last = range(topology.downsamplings + 1), topology.cells + 1
     axes.set(xlim=(-0.6, last + 0.6), ylim=(topology.downsamplings + 0.5, -0.62))
-    axes.set_yticks(levels, [_level_name(architecture, level) for level in levels])
+    names = [f"level {level}, 1/{2 ** (level + 1)}\n{architecture.filters(level)} filters" for level in levels]
+    axes.set_yticks(levels, names)
     axes.tick_params(length=0, labelbottom=False)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     for level in levels:
         axes.axhline(level, color="#F1F1F1", linewidth=16, zorder=0)
-
-
-def _level_name(architecture: Architecture, level: int) -> str:
-    return f"level {level}, 1/{2 ** (level + 1)}\n{architecture.filters(level)} filters"
 
 
 def _cells(axes: Axes, architecture: Architecture) -> None:

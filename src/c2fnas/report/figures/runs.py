@@ -26,7 +26,8 @@ def _entries(runs: RunsSummary) -> Iterator[Entry]:
     scored = [(index, run) for index, run in enumerate(runs.runs) if run.dice is not None]
     if scored:
         height = max(1.8, 0.9 + 0.4 * len(scored))
-        yield Entry("runs", "runs-dice", partial(draw_dice, runs=scored), _dice_rows(scored), height)
+        rows = [{"run": run.name, **vars(run.dice)} for _, run in scored]
+        yield Entry("runs", "runs-dice", partial(draw_dice, runs=scored), rows, height)
     fronts = [(index, run, front) for index, run in enumerate(runs.runs) if len(front := _front(run)) > 1]
     if fronts:
         yield Entry("runs", "runs-fronts", partial(draw_fronts, fronts=fronts), _front_rows(fronts))
@@ -60,10 +61,6 @@ def draw_fronts(figure: Figure, fronts: Sequence[tuple[int, ComparedRun, list[Ra
 
 def _front(run: ComparedRun) -> list[RankedPath]:
     return pareto_front(run.summary.fine.finalists) if run.summary.fine.finalists else []
-
-
-def _dice_rows(runs: Sequence[tuple[int, ComparedRun]]) -> Rows:
-    return [{"run": run.name, **vars(run.dice)} for _, run in runs]
 
 
 def _front_rows(fronts: Sequence[tuple[int, ComparedRun, list[RankedPath]]]) -> Rows:

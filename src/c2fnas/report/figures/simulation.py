@@ -41,8 +41,9 @@ def draw_simulation(figure: Figure, comparison: Comparison, scores: Mapping[Topo
     middle.set(xlabel="processor seconds", title="Against compute")
     left.legend(fontsize=7)
     highest = max(float(np.max(each.by_networks.mean)) for each in comparison.contenders)
+    first = float(np.mean([each.by_networks.mean[0] for each in comparison.contenders]))  # regret after one network
     for axes in (left, middle):
-        axes.set_ylim(0, min(1.0, 1.1 * min(highest, _at_first(comparison))))
+        axes.set_ylim(0, min(1.0, 1.1 * min(highest, first)))
     distance, difference = _pairs(scores)
     right.scatter(distance, difference, s=3, alpha=0.15, linewidths=0, color=BLUE)
     right.set(xlabel="distance of codes", ylabel="difference of Dice", title="Do similar topologies score alike?")
@@ -51,11 +52,6 @@ def draw_simulation(figure: Figure, comparison: Comparison, scores: Mapping[Topo
 def _curve(axes: Axes, grid: NDArray, band: Band, look: dict[str, str]) -> None:
     axes.plot(grid, band.mean, linewidth=1.3, **look)  # type: ignore[arg-type]
     axes.fill_between(grid, band.low, band.high, color=look["color"], alpha=0.15, linewidth=0)
-
-
-def _at_first(comparison: Comparison) -> float:
-    """Return the mean regret after the first network: the upper end of the axis."""
-    return float(np.mean([each.by_networks.mean[0] for each in comparison.contenders]))
 
 
 def _pairs(scores: Mapping[Topology, float]) -> tuple[NDArray, NDArray]:

@@ -64,14 +64,18 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def legend_columns(names: Sequence[str], *, size: float = 9, most: int = 4) -> int:
+MOST_COLUMNS = 4
+"""Of a legend, however short its names."""
+
+
+def legend_columns(names: Sequence[str], *, size: float = 9) -> int:
     """Return how many columns of a legend with these names fit a narrow figure, in letters of ``size`` points.
 
     >>> legend_columns(["liver", "spleen"]), legend_columns(["left atrial appendage"] * 9)
     (2, 2)
     """
     column = (4 + 0.5 * max(map(len, names), default=0)) * size / 72  # inches: handle and gaps, then the longest name
-    return max(1, min(most, len(names), int(NARROW / column)))
+    return max(1, min(MOST_COLUMNS, len(names), int(NARROW / column)))
 
 
 def series_look(index: int) -> dict[str, Any]:

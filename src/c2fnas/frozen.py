@@ -1,0 +1,9 @@
+"""The base of values that pydantic checks, such as a plan, a recipe or a run's configuration."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
