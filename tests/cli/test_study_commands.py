@@ -1,16 +1,19 @@
-"""The commands of studies: ablate, verdict, search scale, and train on every data set of a folder."""
+"""The commands of studies: ablate, verdict, search scale, tabulate, and train on every data set of a folder."""
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fine_run import inline, phantoms, prepared_run
 from study_runs import BUDGET, COARSE, FINE, OTHER, QuickFolds, QuickWidths, found, searched_run
+from tabulated import Answers
 from typer.testing import CliRunner
 
 from c2fnas.api.results import Scaling
+from c2fnas.bench import read_table
 from c2fnas.cli import app, text_studies
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
@@ -319,3 +322,25 @@ def test_a_network_of_every_case_has_not_failed() -> None:
 
 def _percent(*values: float) -> list[str]:
     return [f"{100 * value:.2f}" for value in values]
+
+
+def test_a_table_is_filled_call_by_call(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 clusters 3 topologies each, one of them with 4 seeds of which one fails: 48 trainings of 24 topologies."""
+    executors, table = [Answers(), Answers(), Answers()], tmp_path / "table.csv"
+    left = iter(executors)
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda *_, **options: next(left))
+    arguments = ["tabulate", run, "--table", table, "--per-cluster", 3, "--repeated", 1, "--seeds", 4]
+    arguments += ["--iterations", 30]
+    printed = called(*arguments, "--most", 2, "--json")
+    assert json.loads(printed.stdout) == {"table": str(table), "trainings": 2, "topologies": 2, "missing": 46}
+    assert [(row.cluster, row.seed, row.dice) for row in read_table(table)] == [(0, 0, 0.5), (1, 0, 0.5)]
+    setting = read_json(tmp_path / "table.json")["setting"]
+    assert (setting["iterations"], setting["rungs"]) == (30, [9, 19])
+    sentence = f"{table}: 48 trainings of 24 topologies; 0 are missing.\n"
+    assert [called(*arguments).stdout for _ in range(2)] == [sentence, sentence]
+    assert [len(each.asked) for each in executors] == [2, 46, 0]
+    rows = read_table(table)
+    assert Counter((row.cluster, row.seed) for row in rows) == {
+        (cluster, seed): 3 if seed == 0 else 1 for cluster in range(8) for seed in range(4)
+    }
+    assert {row.seed for row in rows if row.dice is None} == {2}
