@@ -15,7 +15,15 @@ from small_cases import write_case
 from c2fnas import memory
 from c2fnas.data import parallel
 from c2fnas.data.scan import _voxels
-from c2fnas.memory import free_memory, is_out_of_memory, kernel_kills, peak_memory, used_memory
+from c2fnas.memory import (
+    free_memory,
+    is_out_of_memory,
+    kernel_kills,
+    offer_to_be_killed_first,
+    peak_memory,
+    trim_memory,
+    used_memory,
+)
 
 
 @pytest.mark.parametrize("container", [700, 1 << 62])
@@ -126,6 +134,22 @@ def test_kernel_kills_are_read_where_the_kernel_tells(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("pgfault 17\noom_kill 3\nnuma 1\n")
     assert kernel_kills(tmp_path / "vmstat") == 3
     assert kernel_kills(tmp_path / "absent") == 0
+
+
+def test_a_worker_offers_itself_to_the_kernel_where_there_is_one_to_ask(tmp_path: Path) -> None:
+    offer_to_be_killed_first(tmp_path / "oom_score_adj")
+    assert (tmp_path / "oom_score_adj").read_text() == "500"
+    offer_to_be_killed_first(tmp_path / "no/proc")
+    assert not (tmp_path / "no").exists()
+
+
+def test_memory_is_trimmed_by_the_c_library_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+    libraries = iter([SimpleNamespace(malloc_trim=asked.append), SimpleNamespace()])
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: next(libraries))
+    trim_memory()
+    trim_memory()
+    assert asked == [0], "musl has no such function"
 
 
 def test_the_peak_is_never_below_what_is_held() -> None:
