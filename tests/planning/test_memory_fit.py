@@ -95,6 +95,20 @@ def test_devices_on_the_cpu_share_what_is_free(monkeypatch: pytest.MonkeyPatch) 
     assert available_memory(["cpu:0", "cpu:1", "cpu:2"]) == 4 << 30
 
 
+def test_a_gpu_leaves_a_part_of_what_is_free_to_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two fifths of it. A worker on the first of the devices is asked, though others share the work."""
+    asked = list[str]()
+
+    def mem_get_info(device: str) -> tuple[int, int]:
+        asked.append(device)
+        return 10_000, 90_000
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    monkeypatch.setattr(timings_module, "LocalProcessExecutor", lambda devices, retries: InlineExecutor(devices[0]))
+    assert available_memory(["cuda:1", "cuda:0"]) == 6_000
+    assert asked == ["cuda:1"]
+
+
 def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:
     assert run_step({"micro_batch_divisor": 2}, tmp_path, "cpu") == {"bytes": None}
 
