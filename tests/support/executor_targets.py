@@ -102,6 +102,11 @@ def wait_for(payload: Payload, folder: Path, device: str) -> Payload:
     return {"seen": True}
 
 
+def waits_and_is_counted(payload: Payload, folder: Path, device: str) -> Payload:
+    _count(folder)
+    return wait_for(payload, folder, device)
+
+
 def killed_then_resumes(payload: Payload, folder: Path, device: str) -> Payload:
     """Counts to 10 with a checkpoint each step; killed at steps 3 and, if asked, 6."""
     checkpoint = folder / "checkpoint"
