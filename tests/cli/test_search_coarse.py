@@ -13,7 +13,6 @@ import c2fnas
 from c2fnas.api.jobs import Jobs, executor_factory
 from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.errors import UserError
 from c2fnas.execution import LocalProcessExecutor
 from c2fnas.runs.config import CoarseLimits, RunConfig
 from c2fnas.runs.ledger import Ledger
@@ -127,8 +126,3 @@ def test_ray_is_told_what_a_job_takes(
     executor_factory({"backend": "ray", "address": "auto", "cpus_per_job": 3})(configured)
     executor_factory({"backend": "ray"})(configured)
     assert asked == [("auto", 3, gpus), (None, 1, gpus)]
-
-
-def test_ray_takes_no_devices() -> None:
-    with pytest.raises(UserError, match="Ray chooses"):
-        executor_factory({"backend": "ray", "devices": "cpu"})
