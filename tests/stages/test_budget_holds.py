@@ -52,7 +52,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is read of a data set, and what a plan makes of its cases, is the same in every run: made by the first one.
+    """The first run of a data set reads it, and the first of a plan prepares its cases, which are the same in all.
 
     Later runs find the cases in their folder and go over them as usual; other data and plans are prepared anew.
     """
