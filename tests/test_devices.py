@@ -120,6 +120,7 @@ def test_without_a_driver_a_gpu_is_refused_and_torch_is_not_asked(monkeypatch: p
 
 
 def test_hardware_is_named_alike_in_every_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices_module, "DRIVERS", ())
     found = hardware_name("cpu")
     assert processor_name() in found
     monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")

@@ -47,15 +47,26 @@ def test_old_figures_are_listed(figures: ModuleType) -> None:
         warnings.warn(f"measured with other code: {', '.join(old)}; see `python benchmarks/figures.py`", stacklevel=1)
 
 
-def test_a_changed_module_is_found(figures: ModuleType) -> None:
-    """Between the last two commits that touched a module, it has changed; between HEAD and HEAD nothing has."""
-    run = subprocess.run(
-        ["git", "log", "-2", "--format=%H", "--", "src/c2fnas/networks"], cwd=ROOT, capture_output=True, text=True
-    )
-    commits = run.stdout.split()
-    if len(commits) < 2:
-        pytest.skip("no git history is at hand")
-    figure = figures.Figure("x", commits[1], "c2fnas run", ("networks",))
-    assert figures.changed_since(figure)
-    assert figures.changed_since(figures.Figure("x", "HEAD", "c2fnas run", ("networks",))) == []
-    assert figures.changed_since(figures.Figure("x", "0" * 40, "c2fnas run", ("networks",))) is None
+def test_a_changed_module_is_found(figures: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two modules the second commit of a repository changes one; between HEAD and HEAD nothing has changed."""
+
+    def git(*words: str) -> None:
+        nobody = ("-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "core.hooksPath=/dev/null")
+        subprocess.run(["git", *nobody, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    for content in ("before", "after"):
+        for module in ("networks", "data"):
+            (tmp_path / "src/c2fnas" / module).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "src/c2fnas" / module / "a.py").write_text(content if module == "networks" else "the same")
+        git("add", ".")
+        git("commit", "--message", content)
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+
+    def changed(commit: str, *modules: str) -> list[str] | None:
+        return figures.changed_since(figures.Figure("x", commit, "c2fnas run", modules))
+
+    assert changed("HEAD~1", "networks", "data") == ["src/c2fnas/networks/a.py"]
+    assert changed("HEAD~1", "data") == []
+    assert changed("HEAD", "networks") == []
+    assert changed("0" * 40, "networks") is None

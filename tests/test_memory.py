@@ -15,7 +15,15 @@ from small_cases import write_case
 from c2fnas import memory
 from c2fnas.data import parallel
 from c2fnas.data.scan import _voxels
-from c2fnas.memory import free_memory, is_out_of_memory, kernel_kills, peak_memory, used_memory
+from c2fnas.memory import (
+    free_memory,
+    is_out_of_memory,
+    kernel_kills,
+    offer_to_be_killed_first,
+    peak_memory,
+    trim_memory,
+    used_memory,
+)
 
 
 @pytest.mark.parametrize("container", [700, 1 << 62])
@@ -51,25 +59,15 @@ def test_a_measurement_sees_what_is_given_back_at_once() -> None:
     assert used > 2**20
 
 
-PEAK_LONG_AGO = """
-import numpy as np
-from pathlib import Path
-from c2fnas import memory
-memory.STATUS = memory.CLEAR_REFS = Path("/nowhere/at/all")
-np.ones(2**27, np.uint8)
-kept = []
-print(memory.measured(lambda: None)[1], memory.measured(lambda: kept.append(np.ones(2**26, np.uint8)))[1])
-print(memory.measured(lambda: int(np.ones(2**28, np.uint8).sum()))[1])
-"""
-
-
-def test_where_the_peak_cannot_be_reset_an_earlier_one_is_not_this_works() -> None:
+def test_where_the_peak_cannot_be_reset_an_earlier_one_is_not_this_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS; what a window takes would else be what the training before it took."""
-    output = subprocess.run([sys.executable, "-c", PEAK_LONG_AGO], capture_output=True, text=True, check=True)
-    nothing, kept, more = map(int, output.stdout.split())
-    assert nothing < 2**22
-    assert 0.9 * 2**26 < kept < 1.2 * 2**26
-    assert 0.9 * 2**28 < more < 1.2 * 2**28
+    process = {"used": 100, "peak": 900}
+    monkeypatch.setattr(memory, "used_memory", lambda device: process["used"])
+    monkeypatch.setattr(memory, "peak_memory", lambda device: process["peak"])
+    monkeypatch.setattr(memory, "_reset_peak", lambda device: None)
+    assert memory.measured(lambda: None) == (None, 0)
+    assert memory.measured(lambda: process.update(used=164))[1] == 64
+    assert memory.measured(lambda: process.update(peak=1300))[1] == 1300 - 164
 
 
 def test_without_proc_the_peak_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -148,6 +146,22 @@ def test_kernel_kills_are_read_where_the_kernel_tells(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("pgfault 17\noom_kill 3\nnuma 1\n")
     assert kernel_kills(tmp_path / "vmstat") == 3
     assert kernel_kills(tmp_path / "absent") == 0
+
+
+def test_a_worker_offers_itself_to_the_kernel_where_there_is_one_to_ask(tmp_path: Path) -> None:
+    offer_to_be_killed_first(tmp_path / "oom_score_adj")
+    assert (tmp_path / "oom_score_adj").read_text() == "500"
+    offer_to_be_killed_first(tmp_path / "no/proc")
+    assert not (tmp_path / "no").exists()
+
+
+def test_memory_is_trimmed_by_the_c_library_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+    libraries = iter([SimpleNamespace(malloc_trim=asked.append), SimpleNamespace()])
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: next(libraries))
+    trim_memory()
+    trim_memory()
+    assert asked == [0], "musl has no such function"
 
 
 def test_the_peak_is_never_below_what_is_held() -> None:

@@ -1,6 +1,7 @@
 """What a stranger installs: the image, the wheel, the workflows that run the README's commands, links that hold."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from dockerfile import DOCKERFILE, execute, instructions
 from documents import README, ROOT, blocks
@@ -96,6 +98,19 @@ def test_workflows_run_the_two_commands_of_the_readme_on_the_pythons_that_there_
     for job in jobs.values():
         assert job["timeout-minutes"] > 0
         assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"] if "uses" in step)
+
+
+def test_no_workflow_passes_over_the_tests_on_a_stand_in_for_a_gpu() -> None:
+    """GitHub's machines have none, and a PyTorch with kernels for GPUs leaves no place for the stand-in."""
+    (tested,) = (
+        step
+        for each in WORKFLOWS
+        for job in yaml.safe_load(each.read_text())["jobs"].values()
+        for step in job["steps"]
+        if step.get("run") == "make test"
+    )
+    assert tested["env"]["PIP_EXTRA_INDEX_URL"] in DOCKERFILE.read_text()
+    assert "GITHUB_ACTIONS" not in os.environ or torch.version.cuda is None or torch.cuda.is_available()
 
 
 def test_links_of_the_readme_hold_on_the_package_index() -> None:

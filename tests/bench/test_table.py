@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from c2fnas.bench import (
     read_table,
     seed_noise,
     simulate,
+    statistics,
     write_table,
 )
 from c2fnas.bench.selection import Training
@@ -104,6 +106,24 @@ def test_correlation_agrees_with_scipy_and_is_one_where_distance_decides() -> No
     dice = np.array(list(scores.values()))
     expected = spearmanr(distance, np.abs(dice[pairs[0]] - dice[pairs[1]])).statistic
     assert distance_correlation(scores, resamples=20).value == pytest.approx(expected)
+    one, other, third = next(
+        three
+        for three in permutations(TOPOLOGIES[:6], 3)
+        if three[0].distance(three[1]) < three[1].distance(three[2]) < three[0].distance(three[2])
+    )
+    assert distance_correlation({one: 0.5, other: 0.51, third: 0.53}, resamples=1).value == pytest.approx(1.0)
+
+
+def test_copies_of_a_topology_are_no_pair_of_a_resampled_table() -> None:
+    """Five draws of four, two of them the same: nine of ten pairs are left, two of each with the copied one."""
+    rng, drawn = np.random.default_rng(7), np.array([3, 0, 3, 1, 2])
+    distance, difference = (each + each.T for each in rng.uniform(size=(2, 4, 4)))
+    pairs = [(3, 0), (3, 1), (3, 2), (0, 3), (0, 1), (0, 2), (3, 1), (3, 2), (1, 2)]
+    expected = spearmanr(*([table[pair] for pair in pairs] for table in (distance, difference))).statistic
+    own = np.ix_(drawn, drawn)
+    found = statistics._spearman(distance[own], difference[own], drawn)
+    assert found == pytest.approx(expected)
+    assert found != pytest.approx(statistics._spearman(distance[own], difference[own]))
 
 
 def test_correlation_of_nothing_covers_zero_and_of_something_does_not() -> None:
@@ -115,14 +135,23 @@ def test_correlation_of_nothing_covers_zero_and_of_something_does_not() -> None:
     assert something.p_value < 0.01
 
 
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_few_topologies_have_a_wide_interval(count: int) -> None:
+    """Of so few, some draws of the bootstrap are one topology alone, of which there are no pairs."""
+    scores = {topology: 0.1 * number for number, topology in enumerate(TOPOLOGIES[:count])}
+    found = distance_correlation(scores, resamples=2000)
+    assert -1 <= found.low <= found.high <= 1
+
+
 def test_permutations_reject_as_often_as_they_claim() -> None:
-    """Of 100 tables without structure about 5 have p <= 0.05; 16 or more are beyond 5 standard errors."""
+    """Of 100 tables without structure about 5 have p <= 0.05, and 50 p <= 0.5: give or take 5 standard errors."""
     rng = np.random.default_rng(2)
     found = [
         cluster_share({t: float(rng.uniform()) for t in TOPOLOGIES}, CLUSTERS, resamples=99, seed=seed).p_value
         for seed in range(100)
     ]
     assert sum(p <= 0.05 for p in found) < 16
+    assert 25 < sum(p <= 0.5 for p in found) < 75
 
 
 def test_the_share_between_clusters_is_all_or_nothing() -> None:
@@ -130,6 +159,10 @@ def test_the_share_between_clusters_is_all_or_nothing() -> None:
     assert cluster_share(by_cluster, CLUSTERS, resamples=50).value == pytest.approx(1.0)
     rng = np.random.default_rng(3)
     assert abs(cluster_share({t: float(rng.uniform()) for t in TOPOLOGIES}, CLUSTERS, resamples=50).value) < 0.2
+    told = {topology: dice + float(rng.uniform(0, 0.3)) for topology, dice in by_cluster.items()}
+    found = cluster_share(told, CLUSTERS, resamples=50)
+    assert 0.2 < found.low < found.value < found.high < 0.95
+    assert found.p_value == 1 / 51, "no permutation tells as much"
 
 
 def test_algorithm_1_beats_random_where_clusters_tell_and_not_where_they_do_not() -> None:

@@ -1,5 +1,6 @@
 """Completion: what a shell offers for runs, models, architectures, budgets and fields, asked as bash asks."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,8 +11,6 @@ import pytest
 
 from c2fnas.cli import completion
 from c2fnas.planning.presets import BUDGETS
-
-START = [sys.executable, "-c", "from c2fnas.cli import main; main()"]
 
 
 @pytest.fixture(autouse=True)
@@ -25,34 +24,40 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def offered(line: str) -> list[str]:
-    """What the program answers to bash at the end of a line."""
+SHELL = """
+import contextlib, io, json, os, sys
+from c2fnas.cli import main
+answers = []
+for line in json.load(sys.stdin):
     words = line.split()
     place = len(words) if line.endswith(" ") else len(words) - 1
-    asked = {"_C2FNAS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(place)}
-    done = subprocess.run(START, env=os.environ | asked, capture_output=True, text=True)
+    os.environ |= {"_C2FNAS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(place)}
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        main()
+    answers.append(shown.getvalue().split())
+print(json.dumps(answers))
+"""
+OFFERED = {
+    "c2fnas ver": ["verdict"],
+    "c2fnas search co": ["coarse"],
+    "c2fnas verdict --rep": ["--replicates"],
+    "c2fnas verdict ": ["runs/hippocampus", "runs/of-others/pancreas"],
+    "c2fnas verdict runs/h": ["runs/hippocampus"],
+    "c2fnas run Task04 new --budget ": list(BUDGETS),
+    "c2fnas describe c2": ["c2fnas-panc"],
+    "c2fnas predict h": ["hippocampus"],
+    "c2fnas export x --format o": ["onnx"],
+    "c2fnas search coarse x --sampler optuna": ["optuna-random"],
+    "c2fnas run Task04 new --set coarse.ev": ["coarse.evaluations="],
+}
+
+
+def test_a_shell_is_offered_what_fits_at_the_end_of_each_line() -> None:
+    """One process answers all that bash would ask of a process each; the test below asks as bash does."""
+    asked = {"input": json.dumps([*OFFERED]), "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", SHELL], **asked)
     assert done.stderr == ""
-    return done.stdout.split()
-
-
-@pytest.mark.parametrize(
-    ("line", "answer"),
-    [
-        ("c2fnas ver", ["verdict"]),
-        ("c2fnas search co", ["coarse"]),
-        ("c2fnas verdict --rep", ["--replicates"]),
-        ("c2fnas verdict ", ["runs/hippocampus", "runs/of-others/pancreas"]),
-        ("c2fnas verdict runs/h", ["runs/hippocampus"]),
-        ("c2fnas run Task04 new --budget ", list(BUDGETS)),
-        ("c2fnas describe c2", ["c2fnas-panc"]),
-        ("c2fnas predict h", ["hippocampus"]),
-        ("c2fnas export x --format o", ["onnx"]),
-        ("c2fnas search coarse x --sampler optuna", ["optuna-random"]),
-        ("c2fnas run Task04 new --set coarse.ev", ["coarse.evaluations="]),
-    ],
-)
-def test_a_shell_is_offered(line: str, answer: list[str]) -> None:
-    assert offered(line) == answer
+    assert dict(zip(OFFERED, json.loads(done.stdout), strict=True)) == OFFERED
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")

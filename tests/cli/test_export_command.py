@@ -1,13 +1,12 @@
 """`c2fnas export` and `c2fnas import` as a user calls them."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from program import call
 from small_models import ARCHITECTURE, save_small_model
 
 from c2fnas import Architecture
-from c2fnas.cli import main
 from c2fnas.inference.package import load_package
 from c2fnas.training.recipe import modern_recipe
 from c2fnas.training.shortness import card_line
@@ -18,14 +17,6 @@ def run(tmp_path: Path) -> Path:
     """A run folder with one fold's model."""
     save_small_model(tmp_path / "run" / "final" / "fold-0" / "model")
     return tmp_path / "run"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a call of the program."""
-    monkeypatch.setattr(sys, "argv", ["c2fnas", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return int(stop.value.code or 0)
 
 
 def test_a_model_goes_into_a_file_and_comes_back(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

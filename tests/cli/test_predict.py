@@ -1,14 +1,12 @@
 """`c2fnas predict` as a user calls it."""
 
-import sys
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from program import call
 from small_models import save_small_model, write_image
-
-from c2fnas.cli import main
 
 
 @pytest.fixture
@@ -17,14 +15,6 @@ def run(tmp_path: Path) -> Path:
     for fold in (0, 1):
         save_small_model(tmp_path / "run" / "final" / f"fold-{fold}" / "model", seed=fold)
     return tmp_path / "run"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a call of the program."""
-    monkeypatch.setattr(sys, "argv", ["c2fnas", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return int(stop.value.code or 0)
 
 
 def test_a_folder_is_predicted_then_found_done(

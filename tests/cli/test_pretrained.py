@@ -8,12 +8,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from program import call
 from small_models import ARCHITECTURE, PLAN, save_small_model, write_image
 
 from c2fnas import Architecture
 from c2fnas.api.evaluations import label_classes
 from c2fnas.api.trainings import _package, asked_design
-from c2fnas.cli import main
 from c2fnas.errors import UserError
 from c2fnas.inference import pretrained as shelf
 from c2fnas.inference.pretrained import model_folders
@@ -29,14 +29,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(shelf, "PLACE", tmp_path / "shelf")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "shelf" / "toy"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a call of the program."""
-    monkeypatch.setattr(sys, "argv", ["c2fnas", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return int(stop.value.code or 0)
 
 
 def test_a_name_stands_for_its_folds_models(toy: Path) -> None:

@@ -1,17 +1,20 @@
 """`c2fnas search coarse`, and where the jobs of a run are done."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fine_run import inline
+from typer.testing import CliRunner
 
 import c2fnas
 from c2fnas.api.jobs import Jobs, executor_factory
+from c2fnas.cli import app
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.errors import UserError
 from c2fnas.execution import LocalProcessExecutor
-from c2fnas.runs.config import RunConfig
+from c2fnas.runs.config import CoarseLimits, RunConfig
 from c2fnas.runs.ledger import Ledger
 
 TINY = str(Path(__file__).parents[1] / "support" / "tiny.yaml")
@@ -49,6 +52,22 @@ def test_options_are_written_to_the_run_and_fixed_once_it_has_begun(run: Path) -
     unlimited = coarse(run, "--max-memory", "inf")
     assert unlimited.returncode == 2
     assert f"another --max-memory ({8 * 1024**3}, now none)" in unlimited.stderr
+
+
+def test_limits_are_written_to_the_run_and_lifted_by_inf(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, seen = shutil.copytree(run, tmp_path / "run"), list[CoarseLimits]()
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda *_, **options: inline())
+    monkeypatch.setattr("c2fnas.stages.pipeline.coarse_stage", lambda run: seen.append(run.config.coarse.limits))
+    command = ["search", "coarse", str(again), "--quiet"]
+    for options in (["--max-parameters", "20e6", "--max-macs", "5e9", "--max-memory", "8G"], ["--max-macs", "inf"]):
+        CliRunner().invoke(app, [*command, *options], catch_exceptions=False)
+        assert RunConfig.load(again / "run.yaml").coarse.limits == seen[-1]
+    assert [(each.parameters, each.macs, each.memory) for each in seen] == [
+        (20_000_000, 5_000_000_000, 8 * 1024**3),
+        (20_000_000, None, 8 * 1024**3),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +113,16 @@ def test_the_coarse_stage_on_a_ray_cluster(ray_alone: None, tmp_path: Path) -> N
     assert [trial.state for trial in trials] == ["succeeded"] * 3
 
 
-def test_ray_takes_no_devices() -> None:
-    with pytest.raises(UserError, match="Ray chooses"):
-        executor_factory({"backend": "ray", "devices": "cpu"})
+@pytest.mark.parametrize(("configured", "gpus"), [(("cpu",), None), (("cuda:0", "cuda:1"), 1.0)])
+def test_ray_is_told_what_a_job_takes(
+    configured: tuple[str, ...], gpus: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was prepared for a GPU asks for one, though the cluster may have none yet."""
+    pytest.importorskip("ray", reason="needs the extra c2fnas[ray]")
+    asked = list[tuple[object, ...]]()
+    monkeypatch.setattr(
+        "c2fnas.execution.ray.RayExecutor", lambda address, *, cpus, gpus: asked.append((address, cpus, gpus))
+    )
+    executor_factory({"backend": "ray", "address": "auto", "cpus_per_job": 3})(configured)
+    executor_factory({"backend": "ray"})(configured)
+    assert asked == [("auto", 3, gpus), (None, 1, gpus)]

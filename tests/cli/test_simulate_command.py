@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from c2fnas.bench import Row, planned_trainings, write_table
+import c2fnas.bench
+from c2fnas.bench import Row, TopologyTable, planned_trainings, write_table
+from c2fnas.cli import app
+from c2fnas.errors import UserError
 from c2fnas.files import write_json
 from c2fnas.space.search_space import SearchSpace
 
@@ -92,3 +96,38 @@ def test_a_table_that_says_too_little_is_refused(tmp_path: Path) -> None:
     done = simulate(few)
     assert done.returncode == 2
     assert "table.json: does not say how many iterations" in done.stderr
+
+
+def called(*arguments: object) -> None:
+    CliRunner().invoke(app, ["simulate", *map(str, arguments), "--quiet"], catch_exceptions=False)
+
+
+def test_every_option_reaches_the_replay(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prior").mkdir()
+    prior, asked = made_up(tmp_path / "prior", per_cluster=1), list[dict[str, object]]()
+
+    def replayed(table: TopologyTable, samplers: tuple[str, ...], *, on_contender: object, **options: object) -> None:
+        known = options["prior"]
+        place = known.path if isinstance(known, TopologyTable) else known
+        asked.append({"table": table.path, "samplers": samplers, **options, "prior": place})
+        raise UserError("enough is known")
+
+    monkeypatch.setattr(c2fnas.bench, "simulate", replayed)
+    options = ["--samplers", "random, algorithm1", "--evaluations", 7, "--workers", 3, "--repetitions", 11]
+    options += ["--slow-repetitions", 5, "--no-noise", "--truth", "smooth", "--prior", prior]
+    for given in ([table, *options], [table, "--noise"]):
+        with pytest.raises(UserError, match="enough is known"):
+            called(*given)
+    counts = {"evaluations": 7, "workers": 3, "repetitions": 11, "slow_repetitions": 5}
+    named = {"samplers": ("random", "algorithm1"), "noise": False, "truth": "smooth", "prior": prior}
+    assert asked[0] == {"table": table, **counts, **named}
+    counts = {"evaluations": None, "workers": 8, "repetitions": 1000, "slow_repetitions": 100}
+    assert asked[1] == {"table": table, **counts, "samplers": asked[1]["samplers"], "noise": True, "truth": "own"} | {
+        "prior": None
+    }
+
+
+def test_a_truth_that_there_is_not_is_refused(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c2fnas.bench, "simulate", lambda *_, **options: pytest.fail("replayed"))
+    with pytest.raises(UserError, match="--truth cubic: no such model; choose among linear, smooth, own"):
+        called(table, "--truth", "cubic")

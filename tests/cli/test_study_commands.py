@@ -1,16 +1,19 @@
-"""The commands of studies: ablate, verdict, search scale, and train on every data set of a folder."""
+"""The commands of studies: ablate, verdict, search scale, tabulate, and train on every data set of a folder."""
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fine_run import inline, phantoms, prepared_run
 from study_runs import BUDGET, COARSE, FINE, OTHER, QuickFolds, QuickWidths, found, searched_run
+from tabulated import Answers
 from typer.testing import CliRunner
 
 from c2fnas.api.results import Scaling
+from c2fnas.bench import read_table
 from c2fnas.cli import app, text_studies
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.errors import Interrupted, UserError
@@ -76,21 +79,18 @@ def widths(monkeypatch: pytest.MonkeyPatch) -> QuickWidths:
 
 @pytest.mark.long
 def test_ablate_two_runs(prepared: Path, run: Path, quick: QuickFolds, tmp_path: Path) -> None:
-    """Every architecture on both data sets; a fine stage that kept the 3D operation is the same network."""
+    """The table is printed as it is kept, and as text; tests/studies/test_ablation.py says what it holds."""
     second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=OTHER)
     arguments = ["ablate", run, second, "--folds", "0,1"]
     printed = called(*arguments, "--json")
     assert printed.exit_code == 0, printed.output
     table = json.loads(printed.stdout)
     assert table == read_json(run / "ablation/table-3.json")
-    names = ["C-Phantoms (first)", "F-Phantoms (first)", "C-Phantoms (second)", "F-Phantoms (second)"]
-    assert [[row["name"] for row in column["rows"]] for column in table["data_sets"]] == [names, names]
-    assert len(quick.trained) == 2 * 3 * 2, "data sets, different architectures, folds"
     text = called(*arguments).stdout
     assert "F-Phantoms (second) and C-Phantoms (second): the same network." in text
     assert "F-Phantoms (first) cannot be told from C-Phantoms (first): Dice +0.0200" in text
     assert "57.00" in text
-    assert len(quick.trained) == 12
+    assert len(quick.trained) == 2 * 3 * 2, "data sets, different architectures, folds: none of them twice"
     with pytest.raises(UserError, match="--folds 9"):
         called(*arguments[:3], "--folds", "9")
 
@@ -107,22 +107,13 @@ def test_table_3_tells_of_groups_and_of_failures(run: Path, quick: QuickFolds) -
     assert "F-Phantoms on fold 1 failed: ArithmeticError: the loss is nan" in text
 
 
-@pytest.mark.parametrize("unfit", ["fewer folds", "fine-tunes", "extended"])
 def test_a_run_that_can_be_no_column_is_refused_before_the_first_is_trained(
-    prepared: Path, run: Path, quick: QuickFolds, tmp_path: Path, unfit: str
+    prepared: Path, run: Path, quick: QuickFolds, tmp_path: Path
 ) -> None:
+    """One of the runs that tests/studies/test_ablation.py has refused."""
     second = found(shutil.copytree(prepared, tmp_path / "second"), coarse=OTHER, fine=OTHER)
-    config = Run.open(second).config
-    if unfit == "fewer folds":
-        write_json(second / "folds.json", read_json(second / "folds.json")[:3])
-    elif unfit == "fine-tunes":
-        with_values(config, {"deployment.start": "a checksum"}).save(second / "run.yaml")
-    else:
-        ablate(Run.open(second).using(inline()), {"one": COARSE}, [4])
-        longer = config.deployment.recipe.with_iterations(9)
-        with_values(config, {"deployment.recipe": longer}).save(second / "run.yaml")
-        quick.trained.clear()
-    with pytest.raises(UserError, match=str(second) if unfit != "fewer folds" else "from 0 to 2"):
+    with_values(Run.open(second).config, {"deployment.start": "a checksum"}).save(second / "run.yaml")
+    with pytest.raises(UserError, match=str(second)):
         called("ablate", run, second, "--folds", "4")
     assert quick.trained == []
 
@@ -323,3 +314,25 @@ def test_a_network_of_every_case_has_not_failed() -> None:
 
 def _percent(*values: float) -> list[str]:
     return [f"{100 * value:.2f}" for value in values]
+
+
+def test_a_table_is_filled_call_by_call(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 clusters 3 topologies each, one of them with 4 seeds of which one fails: 48 trainings of 24 topologies."""
+    executors, table = [Answers(), Answers(), Answers()], tmp_path / "table.csv"
+    left = iter(executors)
+    monkeypatch.setattr("c2fnas.execution.LocalProcessExecutor", lambda *_, **options: next(left))
+    arguments = ["tabulate", run, "--table", table, "--per-cluster", 3, "--repeated", 1, "--seeds", 4]
+    arguments += ["--iterations", 30]
+    printed = called(*arguments, "--most", 2, "--json")
+    assert json.loads(printed.stdout) == {"table": str(table), "trainings": 2, "topologies": 2, "missing": 46}
+    assert [(row.cluster, row.seed, row.dice) for row in read_table(table)] == [(0, 0, 0.5), (1, 0, 0.5)]
+    setting = read_json(tmp_path / "table.json")["setting"]
+    assert (setting["iterations"], setting["rungs"]) == (30, [9, 19])
+    sentence = f"{table}: 48 trainings of 24 topologies; 0 are missing.\n"
+    assert [called(*arguments).stdout for _ in range(2)] == [sentence, sentence]
+    assert [len(each.asked) for each in executors] == [2, 46, 0]
+    rows = read_table(table)
+    assert Counter((row.cluster, row.seed) for row in rows) == {
+        (cluster, seed): 3 if seed == 0 else 1 for cluster in range(8) for seed in range(4)
+    }
+    assert {row.seed for row in rows if row.dice is None} == {2}

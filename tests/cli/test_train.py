@@ -151,12 +151,6 @@ def test_two_processes_under_torchrun_equal_one(dataset, tmp_path):
         assert apart < 1e-3 * torch.cat([value.flatten() for value in one.values()]).norm()
 
 
-def test_says_what_it_can_do():
-    said = c2fnas("train", "--help")
-    assert said.returncode == 0
-    assert all(option in said.stdout for option in ("--folds", "--from", "--extend", "--iterations", "--recipe"))
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -1,5 +1,6 @@
 """Augmentations: label and image move together, the paper's are symmetries, and each change is what it says."""
 
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -198,7 +199,9 @@ def cube_of(side: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_identity_warp_changes_nothing() -> None:
-    image, label = torch.randn(2, 7, 8, 9), torch.randint(0, 4, (7, 8, 9), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 7, 8, 9, generator=generator)
+    label = torch.randint(0, 4, (7, 8, 9), dtype=torch.uint8, generator=generator)
     warped, classes = Warp((7, 8, 9), (1, 2, 3)).apply(image, label, np.zeros(3), 1.0)
     assert torch.allclose(warped, image, atol=1e-4)
     assert torch.equal(classes, label)
@@ -226,6 +229,70 @@ def test_gamma_keeps_mean_and_spread_and_order() -> None:
     assert changed.mean().item() == pytest.approx(image.mean().item(), abs=1e-5)
     assert changed.std().item() == pytest.approx(image.std().item(), rel=1e-4)
     assert torch.equal(changed.flatten().argsort(), image.flatten().argsort())
+
+
+DRAWS = 2000
+
+
+def test_each_change_is_made_as_often_as_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2,000 patches, give or take 5 standard errors."""
+    shares = {"noise": 0.1, "blur": 0.2, "brightness": 0.15, "contrast": 0.15, "low_resolution": 0.25}
+    shares |= {"inverted_gamma": 0.1, "gamma": 0.3}
+    made = Counter[str]()
+
+    def counting(name: str) -> augment_module.Change:
+        def change(image: Tensor, rng: np.random.Generator) -> Tensor:
+            made[name] += 1
+            return image
+
+        return change
+
+    counted = [(probability, counting(change.__name__)) for probability, change in augment_module.CHANGES]
+    monkeypatch.setattr(augment_module, "CHANGES", counted)
+    rng = rng_of()
+    for _ in range(DRAWS):
+        augment_module.change_intensities(torch.zeros(1), rng)
+    assert made.keys() == shares.keys()
+    for name, share in shares.items():
+        assert abs(made[name] - DRAWS * share) < 5 * (DRAWS * share * (1 - share)) ** 0.5, name
+
+
+def test_a_fifth_of_the_patches_is_turned_by_up_to_thirty_degrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, label = cube_of(8)
+    warp, rng, drawn = Warp((16, 16, 16), (1, 1, 1)), rng_of(), list[np.ndarray]()
+
+    def apply(image: Tensor, label: Tensor, angles: np.ndarray, scale: float) -> tuple[Tensor, Tensor]:
+        drawn.append(np.degrees(angles))
+        return image, label
+
+    monkeypatch.setattr(warp, "apply", apply)
+    for _ in range(DRAWS):
+        warp(image, label, rng)
+    turned = np.array([angles for angles in drawn if angles.any()])
+    assert abs(len(turned) - 400) < 5 * (DRAWS * 0.2 * 0.8) ** 0.5
+    assert np.abs(turned.mean(axis=0)).max() < 5 * 30 / (3 * len(turned)) ** 0.5
+    for angles in turned.T:
+        assert -30 <= angles.min() < -29
+        assert 29 < angles.max() <= 30
+
+
+def test_noise_has_a_variance_of_a_twentieth_on_average() -> None:
+    """Variances are uniform up to a tenth, so their deviation is 0.1/√12; 64 voxels tell one to a sixth."""
+    rng = rng_of()
+    found = [float(augment_module.noise(torch.zeros(1, 4, 4, 4), rng).square().mean()) for _ in range(DRAWS)]
+    error = (0.1**2 / 12 + 2 / 64 * 0.1**2 / 3) ** 0.5
+    assert abs(np.mean(found) - 0.05) < 5 * error / DRAWS**0.5
+    assert abs(np.std(found) - error) < 0.1 * error
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast"])
+def test_factors_of_intensities_are_within_a_quarter_of_one(name: str) -> None:
+    """Of the small values: spread about the mean, the large ones stay within the range there was."""
+    image, rng = torch.tensor([-100.0, -1.0, 1.0, 100.0]).view(1, 1, 2, 2), rng_of()
+    factors = [float(getattr(augment_module, name)(image, rng)[0, 0, 1, 0]) for _ in range(DRAWS)]
+    assert 0.75 <= min(factors) < 0.752
+    assert 1.248 < max(factors) <= 1.25
+    assert abs(np.mean(factors) - 1) < 5 * 0.5 / (12 * DRAWS) ** 0.5
 
 
 def test_contrast_stays_within_the_range() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from small_cases import dataset_of, plan_of, prepared, write_case
+from small_cases import contents, dataset_of, plan_of, prepared, write_case
 
 from c2fnas.data import cache as cache_module
 from c2fnas.data import preprocess
@@ -21,11 +21,6 @@ from c2fnas.data.preprocess import prepare_image
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scan import scan_dataset
 from c2fnas.errors import UserError
-
-
-def contents(cache: Cache) -> dict[str, bytes]:
-    files = [path for path in cache.folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(cache.folder)): path.read_bytes() for path in files}
 
 
 def test_a_case_is_what_preparation_gives(tmp_path: Path) -> None:

@@ -9,18 +9,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from small_cases import plan_of, write_case
+from small_cases import contents, plan_of, write_case
 
-from c2fnas.data.cache import Cache, prepare_cases
+from c2fnas.data.cache import prepare_cases
 from c2fnas.data.plan import ChannelPlan
 from c2fnas.files import write_json
 
 CT = ChannelPlan(name="CT", kind="ct")
-
-
-def contents(cache: Cache) -> dict[str, bytes]:
-    files = [path for path in cache.folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(cache.folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.long

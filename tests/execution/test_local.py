@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import executor_targets
 import psutil
 import pytest
 
@@ -102,15 +103,16 @@ def test_a_new_driver_waits_for_the_worker_of_a_dead_one(tmp_path: Path) -> None
 
 def test_a_worker_killed_from_outside_resumes(tmp_path: Path) -> None:
     with LocalProcessExecutor(["cpu"], retries=1) as executor:
-        executor.submit(job(tmp_path, "wait_for", file=str(tmp_path / "go")))
-        driver = psutil.Process()
-        until(lambda: bool(driver.children()))
-        driver.children()[0].send_signal(signal.SIGKILL)
+        executor.submit(job(tmp_path, "waits_and_is_counted", file=str(tmp_path / "go")))
+        until(lambda: executor_targets.calls(tmp_path / "one") == 1)
+        (worker,) = [each for each in psutil.Process().children() if "c2fnas.execution.worker" in each.cmdline()]
+        worker.send_signal(signal.SIGKILL)
         assert executor.wait(timeout=0.5) is None
         (tmp_path / "go").touch()
         outcome = executor.wait()
     assert outcome is not None
     assert outcome.succeeded
+    assert executor_targets.calls(tmp_path / "one") == 2
 
 
 def test_a_kill_for_lack_of_memory_is_told_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from dicom_files import AXIAL, OBLIQUE, affine_of, write_multiframe, write_series
 from highdicom.seg import segread
+from program import call
 from small_models import PLAN, save_small_model, small_plan, write_image, write_labels
 
 import c2fnas
-from c2fnas.cli import main
 from c2fnas.data.cache import prepare_cases
 from c2fnas.data.layouts import load_dataset
 from c2fnas.data.plan import ClassPlan
@@ -26,14 +26,6 @@ from c2fnas.inference.prediction_files import find_cases
 
 CPU: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 CODE = ("10200004", "SCT", "Liver")
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of a call of the program."""
-    monkeypatch.setattr(sys, "argv", ["c2fnas", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture

@@ -1,9 +1,15 @@
 """Mirroring and ensembles as networks."""
 
+import pytest
 import torch
 from known_networks import Pointwise, tiny_network
 
 from c2fnas.inference.ensemble import FLIPS, Ensemble, Mirrored
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
 
 
 def test_there_are_eight_mirrorings() -> None:

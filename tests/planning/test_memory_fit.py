@@ -161,6 +161,13 @@ def test_every_device_is_asked() -> None:
     assert {answer["folder"] for answer in answers} == {"0", "1"}
 
 
+def test_gpus_leave_a_part_of_what_is_free_to_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two fifths of it."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000, 90_000))
+    monkeypatch.setattr(timings_module, "LocalProcessExecutor", lambda devices, retries: InlineExecutor(devices[0]))
+    assert available_memory(["cuda:1"]) == 6_000
+
+
 def test_a_batch_that_did_not_fit_is_not_measured_in_halves(tmp_path: Path) -> None:
     assert run_step({"micro_batch_divisor": 2}, tmp_path, "cpu") == {"bytes": None}
 

@@ -137,19 +137,30 @@ def test_the_page_names_no_folder_above_its_runs(tmp_path: Path) -> None:
     assert "smith_john" in report(runs, keep_identifiers=True).read_text(encoding="utf-8")
 
 
+def run_of(number: int, dice: float, noise: np.ndarray, margin: float = 0.01) -> ComparedRun:
+    """A run of five folds, whose Dice is ``dice`` and the noise of each fold and case."""
+    folds = {
+        fold: summarise([CaseScores(f"{fold}-{case}", {"organ": dice + value}) for case, value in enumerate(row)])
+        for fold, row in enumerate(noise[number])
+    }
+    config = SimpleNamespace(fingerprint_sha256="f", margin=margin)
+    summary = SimpleNamespace(config=config, data=None, groups={}, evaluations=folds)
+    return ComparedRun("abc"[number], summary, dice_interval(folds, {}), None)  # type: ignore[arg-type]
+
+
+def test_of_two_margins_the_smaller_one_counts() -> None:
+    noise = np.random.default_rng(5).normal(0, 0.001, (2, 5, 8))
+    for margins in ((0.003, 0.02), (0.02, 0.003)):
+        sentence, *_ = pair_sentences([run_of(0, 0.7, noise, margins[0]), run_of(1, 0.706, noise, margins[1])])
+        assert "a is worse than b" in sentence
+
+
 def test_answers_of_several_pairs_are_corrected_together() -> None:
     """Three of three runs: a difference that would stand alone does not among them."""
-    rng = np.random.default_rng(4)
-    noise = rng.normal(0, 0.01, (3, 5, 8))
+    noise = np.random.default_rng(4).normal(0, 0.01, (3, 5, 8))
 
     def run(number: int, dice: float) -> ComparedRun:
-        folds = {
-            fold: summarise([CaseScores(f"{fold}-{case}", {"organ": dice + value}) for case, value in enumerate(row)])
-            for fold, row in enumerate(noise[number])
-        }
-        config = SimpleNamespace(fingerprint_sha256="f", margin=0.01)
-        summary = SimpleNamespace(config=config, data=None, groups={}, evaluations=folds)
-        return ComparedRun("abc"[number], summary, dice_interval(folds, {}), None)  # type: ignore[arg-type]
+        return run_of(number, dice, noise)
 
     runs = [run(0, 0.7), run(1, 0.7), run(2, 0.7055)]
     alone = [pair_sentences(list(pair))[0] for pair in combinations(runs, 2)]

@@ -196,7 +196,9 @@ def story(ledger: Ledger) -> list[tuple[str, int]]:
     return [(event, trial.number) for event, trial in ledger.events()]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_events_tell_what_happened_in_order(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any interleaving of starts and ends, across drivers, is told again exactly."""

@@ -50,7 +50,7 @@ def rows(count: int = 4) -> tuple[RankedPath, ...]:
     return (*found[:-1], replace(found[-1], **last))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW, max_size=5))
 def test_what_is_written_is_read(folder: RunFolder, written: list[RankedPath]) -> None:
     write_ranked(folder, written)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import pytest
 from report_runs import write_result, write_training
 from timed_runs import PREPARATION, TIMED, Clock, Sayings, Worker, started
 
-from c2fnas.data.cache import Cache
-from c2fnas.data.dataset import Case
+from c2fnas.data.cache import Cache, prepare_cases
+from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.data.plan import save_plan
+from c2fnas.data.plan import Plan, save_plan
 from c2fnas.data.preprocess import prepared_shape
+from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
@@ -47,6 +48,35 @@ TRUE = (1.0, 1.0, 2.5)
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantoms(tmp_path_factory.mktemp("data") / "Task00", cases=15, test_cases=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The first run of a data set reads it, and the first of a plan prepares its cases, which are the same in all.
+
+    Later runs find the cases in their folder and go over them as usual; other data and plans are prepared anew.
+    """
+    place, scans, caches = tmp_path_factory.mktemp("prepared"), dict[Dataset, Scan](), dict[object, Path]()
+
+    def scan(data: Dataset, **options: Any) -> Scan:
+        if data not in scans:
+            scans[data] = scan_dataset(data, **options)
+        return scans[data]
+
+    def prepare(cases: Sequence[Case], plan: Plan, folder: Path, **options: Any) -> Cache:
+        key = tuple(cases), plan.preparation_key
+        if key in caches and not folder.exists():
+            shutil.copytree(caches[key], folder)
+        made = prepare_cases(cases, plan, folder, **options)
+        if key not in caches:
+            caches[key] = Path(shutil.copytree(folder, place / str(len(caches))))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "scan_dataset", scan)
+        for module in (preparation, race):
+            patch.setattr(module, "prepare_cases", prepare)
+        yield
 
 
 @pytest.fixture

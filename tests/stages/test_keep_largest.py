@@ -57,8 +57,9 @@ def test_scores_hold_both_dice_as_prediction_would_have_them(run: Run, data: Pat
         plain = score_case(
             case, sink.labels, truth, run.plan.scheme, spacing=geometry.spacing, options=Options(largest=True)
         )
-        assert rows[case]["dice"] == pytest.approx(plain.dice, abs=1e-6)
-        assert rows[case]["largest"] == pytest.approx(plain.largest, abs=1e-6)
+        # to a voxel, of which one may change sides by rounding: the network has hardly begun
+        assert rows[case]["dice"] == pytest.approx(plain.dice, abs=1e-4)
+        assert rows[case]["largest"] == pytest.approx(plain.largest, abs=1e-4)
 
 
 def test_a_model_tells_what_its_training_showed(run: Run, data: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from coarse_run import prepared_run
 from fine_run import Listener, phantoms
+from tabulated import Answers
 
 from c2fnas.bench import Row, TopologyTable, planned_trainings, read_table
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
-from c2fnas.execution.job import Job, Outcome
+from c2fnas.execution.job import Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.run import Run
 from c2fnas.space.search_space import SearchSpace
@@ -25,26 +26,6 @@ SMALL = TableConfig(width=0.0625, iterations=4, rungs=(1, 2), cases=2)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("table")
     return prepared_run(folder, phantoms(folder))
-
-
-class Answers(InlineExecutor):
-    """Answers with a made-up Dice; a seed of 2 fails. Remembers what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-
-    def wait(self, timeout: float | None = None) -> Outcome | None:
-        job, self._job = self._job, None
-        assert job is not None
-        self.asked.append(job.id)
-        return Outcome(job.id, _value(job), None if _value(job) else "failed", "done", 3.0, "cpu")
-
-
-def _value(job: Job) -> dict | None:
-    if job.payload["seed"] == 2:
-        return None
-    return {"dice": 0.5, "rungs": {"1": 0.1, "2": 0.2}, "per_class": {"organ": 0.5, "vessel": None}, "seconds": 2.5}
 
 
 def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_path: Path) -> None:

@@ -102,6 +102,11 @@ def wait_for(payload: Payload, folder: Path, device: str) -> Payload:
     return {"seen": True}
 
 
+def waits_and_is_counted(payload: Payload, folder: Path, device: str) -> Payload:
+    _count(folder)
+    return wait_for(payload, folder, device)
+
+
 def killed_then_resumes(payload: Payload, folder: Path, device: str) -> Payload:
     """Counts to 10 with a checkpoint each step; killed at steps 3 and, if asked, 6."""
     checkpoint = folder / "checkpoint"
@@ -149,6 +154,11 @@ def deaf(payload: Payload, folder: Path, device: str) -> Payload:
 
 def threads(payload: Payload, folder: Path, device: str) -> Payload:
     return {"threads": os.environ.get("OMP_NUM_THREADS"), "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
+def measured_by_its_process(payload: Payload, folder: Path, device: str) -> Payload:
+    """In the place of what a network takes."""
+    return {"patch": 0.0, "window": 0.0, "memory": os.getpid()}
 
 
 def slow_square(payload: Payload, folder: Path, device: str) -> Payload:

@@ -60,3 +60,9 @@ def prepared(folder: Path, count: int = 5, plan: Plan | None = None) -> Cache:
     """``count`` prepared cases of different sizes."""
     cases = [write_case(folder / "raw", f"case{n}", (9 + n, 11, 7 + 2 * n), seed=n) for n in range(count)]
     return prepare_cases(cases, plan or plan_of(), folder / "cache")
+
+
+def contents(cache: Cache) -> dict[str, bytes]:
+    """The bytes of every file of a cache, by its path in it."""
+    files = [path for path in cache.folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(cache.folder)): path.read_bytes() for path in files}

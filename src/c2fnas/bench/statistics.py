@@ -193,7 +193,7 @@ def _spearman(distance: Array, difference: Array, drawn: NDArray[np.int64] | Non
         apart = drawn[rows] != drawn[columns]
         rows, columns = rows[apart], columns[apart]
     one, other = rankdata(distance[rows, columns]), rankdata(difference[rows, columns])
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    if not len(one) or np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
 
