@@ -29,8 +29,8 @@ def known(**values: Any) -> Repetition:
     )
 
 
-@pytest.mark.parametrize(("folds", "taken"), [("last", "0,2"), ("0", "0"), ("all", "all")])
-def test_network_and_folds_are_the_others_unless_folds_are_named(folds: str, taken: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folds", "taken"), [(None, "0,2"), ("last", "last"), ("0", "0"), ("all", "all")])
+def test_network_and_folds_are_the_others_unless_folds_are_named(folds: str | None, taken: str, tmp_path: Path) -> None:
     assert like_training(known(), "repeat.json", tmp_path / "run", folds, None) == (DESIGN, taken, None)
 
 
@@ -42,7 +42,7 @@ def test_the_model_that_it_began_with_is_the_copy_that_is_at_hand(tmp_path: Path
     """That of the run itself, which goes on, before that of the other run; one that is named before both."""
     own, other, began = tmp_path / "run", tmp_path / "other", known(start=CHECKSUM)
     (other / "final/from").mkdir(parents=True)
-    assert like_training(began, str(other), own, "last", None) == (DESIGN, "0,2", other / "final/from")
+    assert like_training(began, str(other), own, None, None) == (DESIGN, "0,2", other / "final/from")
     (own / "final/from").mkdir(parents=True)
     assert like_training(began, str(other), own, "0", None) == (DESIGN, "0", own / "final/from")
     assert like_training(began, str(other), own, "0", "named") == (DESIGN, "0", "named")
