@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from c2fnas import files
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, exhaustion
 from c2fnas.files import (
     append_json_line,
     cannot_be_written,
@@ -34,6 +34,13 @@ def test_a_line_of_other_bytes_costs_no_other(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": 1}\n\xff\n{"a\xff": 2\n{"a": 3}\n')
     assert [*read_json_lines(path)] == [{"a": 1}, {"a": 3}]
+
+
+def test_a_full_pipe_is_no_exhausted_system() -> None:
+    assert "has run out" in exhaustion(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"))
+    full = BlockingIOError(errno.EAGAIN, "write could not complete without blocking", 8192)
+    assert full.characters_written == 8192
+    assert exhaustion(full) == ""
 
 
 def test_too_many_open_files_are_no_full_disk(tmp_path: Path) -> None:

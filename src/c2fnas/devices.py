@@ -16,7 +16,8 @@ from c2fnas.errors import UserError
 log = logging.getLogger(__name__)
 SLICE = "MIG-"
 """The beginning of a slice's name, of a GPU that is divided among several processes."""
-DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+AMD = "/dev/kfd"
+DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", AMD)
 """Files of which Linux has one, at least, where a GPU's driver runs: NVIDIA's, that of Windows' subsystem, or AMD's."""
 
 
@@ -146,6 +147,11 @@ def shown_here(device: str) -> str:
 def _count_for_workers() -> int:
     """Count the GPUs for workers, each of which sees one of them alone: a process sees one slice at most."""
     return max(count, len(slices())) if (count := count_gpus()) else 0
+
+
+def is_amd() -> bool:
+    """True if the driver of AMD's GPUs runs here."""
+    return Path(AMD).exists()
 
 
 def has_driver() -> bool:

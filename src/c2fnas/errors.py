@@ -47,6 +47,8 @@ def _number(error: BaseException) -> int | None:
         return errno.ENOMEM
     if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
         return errno.EAGAIN
+    if getattr(error, "characters_written", None) is not None:  # a pipe that is full, and nothing of the system
+        return None
     return getattr(error, "errno", None)
 
 

@@ -49,6 +49,17 @@ def test_worlds_hold_the_whole_space_and_what_the_table_knows() -> None:
             assert dice == pytest.approx((entry.score or 0) - 0.2)
 
 
+def test_a_rung_that_could_not_be_scored_is_no_dice_of_zero() -> None:
+    """Else early stopping would stop good topologies in every world."""
+    table = table_of(TOPOLOGIES[:40], noise=0.001)
+    rows = (replace(table.rows[0], rungs={}), *table.rows[1:])
+    (world,) = draw_worlds(TopologyTable(rows, table.setting, table.path), tables=1, draws=1)
+    assert all(dice == pytest.approx((entry.score or 0) - 0.2) for entry in world.values() for _, dice in entry.rungs)
+    bare = tuple(replace(row, rungs={}) for row in table.rows)
+    (world,) = draw_worlds(TopologyTable(bare, table.setting, table.path), tables=1, draws=1)
+    assert not any(entry.rungs for entry in world.values())
+
+
 def test_a_training_that_failed_says_nothing_of_the_time_that_one_takes() -> None:
     table = table_of(TOPOLOGIES[::2], noise=0.001, failing=3)
     rows = [row if row.dice is not None else replace(row, seconds=0.0) for row in table.rows]

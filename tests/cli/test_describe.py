@@ -1,6 +1,7 @@
 """`c2fnas describe`: its keys and values are an interface."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -131,6 +132,15 @@ def test_the_cost_of_a_model_is_that_of_its_own_patch_channels_and_classes() -> 
         assert model["input"] == plan["patch_size"] != [96, 96, 96]
         assert (model["channels"], model["classes"]) == (len(plan["channels"]), len(plan["classes"]))
     assert facts("hippocampus", "--input", "96,96,96")["input"] == [96, 96, 96]
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"patch_size": [1, 2]}', '{"channels": 3}'])
+def test_a_damaged_plan_is_named_where_it_is_needed(tmp_path, content) -> None:
+    shutil.copytree(PLACE / "hippocampus/fold-0", tmp_path / "model")
+    (tmp_path / "model" / "plan.json").write_text(content)
+    with pytest.raises(UserError, match=r"plan\.json: not the plan of a model"):
+        described(str(tmp_path / "model"))
+    assert facts(str(tmp_path / "model"), "--input", "9,9,9", "--channels", "1", "--classes", "2")["input"] == [9, 9, 9]
 
 
 def test_the_cost_of_a_run_is_that_of_its_plan(tmp_path) -> None:

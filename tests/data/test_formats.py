@@ -262,6 +262,15 @@ def test_voxels_of_an_nrrd_are_pynrrds(encoding: str, skipped: int, beside: bool
     assert np.array_equal(format_of(path).read_voxels(format_of(path).read_header(path)), LABEL)
 
 
+@pytest.mark.parametrize("count", [LABEL.size - 1, LABEL.size + 1, 0])
+def test_an_nrrd_of_text_has_as_many_numbers_as_its_header_says(count: int, tmp_path: Path) -> None:
+    """Of too few, the rest would be what the memory held before."""
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(NRRD + b"encoding: ascii\n\n" + b"1 " * count)
+    with pytest.raises(CaseError, match=r"numbers|cut short"):
+        read_image([path])
+
+
 def test_an_nrrd_names_one_file_of_voxels(tmp_path: Path) -> None:
     """Pynrrd takes the second of two names, which another reader would not."""
     (tmp_path / "set").mkdir()

@@ -64,10 +64,14 @@ def test_a_worker_sees_its_own_gpu_of_amd_alone(monkeypatch: pytest.MonkeyPatch)
     """ROCm reads ``HIP_VISIBLE_DEVICES`` before the other one."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setattr(environment, "is_amd", lambda: True)
     made = environment.worker_environment("cuda:1", 2)
     assert (made["HIP_VISIBLE_DEVICES"], made["CUDA_VISIBLE_DEVICES"]) == ("3", "3")
     with pytest.raises(UserError, match="HIP_VISIBLE_DEVICES=2,3 shows 2 GPUs"):
         environment.worker_environment("cuda:2", 2)
+    monkeypatch.setattr(environment, "is_amd", lambda: False)  # a site may set it on every machine
+    assert environment.worker_environment("cuda:1", 2)["CUDA_VISIBLE_DEVICES"] == "1"
+    monkeypatch.setattr(environment, "is_amd", lambda: True)
     monkeypatch.delenv("HIP_VISIBLE_DEVICES")
     assert "HIP_VISIBLE_DEVICES" not in environment.worker_environment("cuda:1", 2)
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from coarse_run import prepared_run
 
 from c2fnas.planning import schedule
 from c2fnas.runs.timing.slots import Slots
@@ -30,3 +31,11 @@ def test_saved_seconds(
     assert schedule.saved_by_an_early_end(run, 10, 40.0) == pytest.approx(expected)
     rows.unlink()
     assert schedule.saved_by_an_early_end(run, 10, 40.0) == 400 / at_a_time
+
+
+def test_under_torchrun_folds_are_trained_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever GPUs the machine has beside those of its processes."""
+    run = prepared_run(tmp_path)
+    assert schedule.preparation_of(run, 1.0).at_a_time is None
+    monkeypatch.setattr(schedule, "ranks", lambda: (0, 2))
+    assert schedule.preparation_of(run, 1.0).at_a_time == 1

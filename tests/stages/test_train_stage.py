@@ -269,12 +269,19 @@ def test_a_training_that_is_extended_is_not_finished(dataset, copy, monkeypatch)
     assert (copy / "final/fold-4/model").is_dir(), "the shorter training's model stays until the longer one's is there"
 
 
-def test_extending_without_a_checkpoint_is_refused(dataset, copy):
-    forget_checkpoints(copy / "final/fold-4")
+@pytest.mark.parametrize("damaged", [True, False])
+def test_extending_without_a_whole_checkpoint_is_refused(dataset, copy, damaged):
+    """A training that has ended would begin again otherwise, and its result would be gone."""
+    if damaged:
+        for path in (copy / "final/fold-4/checkpoints").glob("*.json"):
+            path.write_text("{}")
+    else:
+        forget_checkpoints(copy / "final/fold-4")
     config = (copy / "run.yaml").read_text()
     with pytest.raises(UserError, match=r"checkpoint is gone.*--from"):
         train(dataset, copy, extend=4)
     assert (copy / "run.yaml").read_text() == config
+    assert (copy / "final/fold-4/result.json").exists()
 
 
 def test_nothing_to_extend(dataset, tmp_path):

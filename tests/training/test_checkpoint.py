@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent; a damaged one gives way to the one before."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ DAMAGES = {
     "JSON of nothing": lambda folder: (folder / "0000010.json").write_text("[]"),
     "JSON of something else": lambda folder: (folder / "0000010.json").write_text('{"sha256": "0"}'),
 }
+
+
+def test_those_of_the_weeks_before_are_loaded(tmp_path):
+    """Their checksum is that of the weights."""
+    save(tmp_path, 10)
+    path = tmp_path / "0000010.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"iteration": 10, "sha256": content["weights"], "meta": {"note": 10}}))
+    assert (load_newest(tmp_path).iteration, load_newest(tmp_path).meta) == (10, {"note": 10})
 
 
 def test_no_flipped_bit_of_the_json_passes(tmp_path):

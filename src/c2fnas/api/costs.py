@@ -109,8 +109,9 @@ def describe(
     from c2fnas.space.cost import network_cost
 
     found = Architecture.load(with_design(str(architecture)))
-    known = _planned(Path(str(architecture)))
-    input, channels, classes = input or known[0], channels or known[1], classes or known[2]
+    if input is None or channels is None or classes is None:
+        known = _planned(Path(str(architecture)))
+        input, channels, classes = input or known[0], channels or known[1], classes or known[2]
     cost = network_cost(found, in_channels=channels, classes=classes, input_size=input)
     if figure is not None:
         from c2fnas.report.figures import save_architecture
@@ -122,6 +123,8 @@ def describe(
 
 def _planned(path: Path) -> tuple[tuple[int, int, int], int, int]:
     """The patch, channels and outputs of a run's or a model's plan; the paper's where ``path`` is neither."""
+    from pydantic import ValidationError
+
     from c2fnas.data.plan import Plan, load_plan
     from c2fnas.files import is_there, read_json
     from c2fnas.inference.pretrained import on_disk_or_pretrained, packages_in
@@ -131,8 +134,12 @@ def _planned(path: Path) -> tuple[tuple[int, int, int], int, int]:
     if is_there(run := RunFolder(folder).plan):
         plan = load_plan(run)
     elif packages := [each for each in packages_in(folder) if each.is_dir()]:
-        content = read_json(packages[0] / "plan.json")
-        plan = Plan.model_validate({name: content[name] for name in Plan.model_fields if name in content})
+        file = packages[0] / "plan.json"
+        content = read_json(file)
+        try:
+            plan = Plan.model_validate({name: content[name] for name in Plan.model_fields if name in content})
+        except (ValidationError, TypeError, KeyError) as error:
+            raise UserError(f"{file}: not the plan of a model. Restore the model from a copy.") from error
     else:
         return PAPER
     return plan.patch_size, len(plan.channels), plan.outputs

@@ -162,7 +162,7 @@ def train(
         budget, overrides = begun_like(known, str(like), dataset, run, budget, overrides, jobs)
     refuse_early(several[0] if several else dataset, jobs, budget, overrides)
     if not several:
-        _refuse_absent_folds(folds or "last", Path(dataset), RunFolder(Path(run)), overrides)
+        _refuse_absent_folds(folds, Path(dataset), RunFolder(Path(run)), overrides)
     if extend is not None and not several:
         RunFolder(Path(run)).refuse_unbegun()
     if design is None and package is None and not several:
@@ -184,14 +184,16 @@ def _refuse_unreadable_folds(folds: str) -> None:
         raise UserError(f"--folds {folds}: give all, last, numbers such as 0,2, or every-case.")
 
 
-def _refuse_absent_folds(folds: str, dataset: Path, run: RunFolder, overrides: Mapping[str, Any]) -> None:
+def _refuse_absent_folds(folds: str | None, dataset: Path, run: RunFolder, overrides: Mapping[str, Any]) -> None:
     """Refuse the number of a fold that a new run would not have; one that is prepared knows its own."""
     if not run.folds.exists():
         from c2fnas.data.folds import FoldChoice, chosen_folds, make_folds
         from c2fnas.data.layouts import read_dataset
 
         asked = {field.removeprefix("folds."): each for field, each in overrides.items() if field.startswith("folds.")}
-        chosen_folds(folds, len(make_folds(read_dataset(dataset).sound(dataset), FoldChoice(**asked))))
+        named = overrides.get("deployment.folds", "last") if folds is None else folds
+        text = named if isinstance(named, str) else ",".join(map(str, named))
+        chosen_folds(text, len(make_folds(read_dataset(dataset).sound(dataset), FoldChoice(**asked))))
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:

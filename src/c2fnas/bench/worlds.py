@@ -81,9 +81,12 @@ def _world(
 ) -> World:
     scored = [row for row in table.rows if row.dice is not None]
     shares = sorted({place for row in scored for place in row.rungs})
-    drops = np.array([[(row.dice or 0.0) - row.rungs.get(place, 0.0) for place in shares] for row in scored])
+    whole = [row for row in scored if row.rungs.keys() >= {*shares}]
+    if not whole:
+        whole, shares = scored, []
+    drops = np.array([[(row.dice or 0.0) - row.rungs[place] for place in shares] for row in whole])
     fails = rng.random(len(topologies)) < 1 - len(scored) / len(table.rows)
-    drawn = drops[rng.integers(len(scored), size=len(topologies))]
+    drawn = drops[rng.integers(len(whole), size=len(topologies))]
     lengths = [place / table.iterations for place in shares]
     return {
         topology: Measurement(

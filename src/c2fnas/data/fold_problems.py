@@ -54,7 +54,7 @@ def unmeasurable(dataset: Dataset, file: object) -> Problem:
     """Return the warning about a data set whose cases can't be divided: they train, and nothing measures."""
     found = f"{dataset.training[0].id} alone" if not dataset.training[1:] else "cases of one group alone"
     fix = "A network can be trained on it (`c2fnas train`), its Dice not measurable; a search needs other cases too."
-    return Problem("", str(file), found, "cases to train on and others to validate", fix, "warning")
+    return Problem.warning(file, found, "cases to train on and others to validate", fix)
 
 
 def class_counts(
@@ -92,7 +92,7 @@ def missing_classes(counts: Sequence[ClassCounts], classes: Sequence[LabelClass]
     others = f"{RANDOM} with another `--seed`, fewer with `--fold-count`, a column `fold`"
     fix = f"Choose other folds ({others}), or add cases."
     expected = "every class on both sides of every fold"
-    return (Problem("", str(file), some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix, "warning"),)
+    return (Problem.warning(file, some(lacking, SHOWN_CLASSES, "; ", "classes"), expected, fix),)
 
 
 def one_site(splits: Sequence[Split], file: object) -> tuple[Problem, ...]:
@@ -118,7 +118,7 @@ def one_site(splits: Sequence[Split], file: object) -> tuple[Problem, ...]:
         f"If names begin with the site or the scanner, spread these over the folds: {RANDOM}, by a `--seed`; with "
         "`--group-by` where cases share a patient."
     )
-    return (Problem("", str(file), found, "every kind in the validation of every fold", fix, "warning"),)
+    return (Problem.warning(file, found, "every kind in the validation of every fold", fix),)
 
 
 def _beginning(case: str) -> str:
@@ -150,7 +150,7 @@ def alike_names(cases: Sequence[Case], file: object, folds: Sequence[Split] | No
         return ()
     text = f"{sum(map(len, groups))} of {len(cases)} cases in groups of like names, such as {', '.join(groups[0])}"
     fix = f"If a group is one patient, keep it in one fold: `--group-by '{pattern}'`, or by a CSV's column `group`."
-    return (Problem("", str(file), text, "cases of different patients", fix, "warning"),)
+    return (Problem.warning(file, text, "cases of different patients", fix),)
 
 
 def _is_divided(group: Sequence[str], sides: Sequence[tuple[set[str], set[str]]]) -> bool:

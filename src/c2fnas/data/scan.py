@@ -112,7 +112,7 @@ class Scan:
         if alike:
             found = f"the same files under several names: {some(alike, SHOWN_CLASSES, '; ')}"
             fix = "Keep one of each: a copy in training and in validation makes Dice look better than it is."
-            yield Problem("", str(self.dataset.root), found, "each case once", fix, "warning")
+            yield Problem.warning(self.dataset.root, found, "each case once", fix)
 
     def _absent_values(self) -> Iterator[Problem]:
         """A warning of values in regions that no training case has, though it has others of them."""

@@ -4,13 +4,14 @@ import os
 import sys
 
 from c2fnas.cores import limited_threads, spin_briefly, usable_cores
+from c2fnas.devices import is_amd
 from c2fnas.errors import UserError
 
 TOGETHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 """Variables of torchrun, besides those with the prefixes of :data:`TOGETHER_PREFIXES`."""
 TOGETHER_PREFIXES = ("TORCHELASTIC_", "ROLE_", "MASTER_")
 VISIBLE, VISIBLE_AMD = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"
-"""Variables that name the GPUs of a process; on AMD's the second counts where it is set, else the first."""
+"""Variables that name the GPUs of a process; where AMD's driver runs the second counts if it is set, else the first."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -21,7 +22,7 @@ def worker_environment(device: str, workers: int) -> dict[str, str]:
     """
     environment = limited_environment(max(1, usable_cores() // workers))
     if is_cuda(device):
-        variable = VISIBLE_AMD if VISIBLE_AMD in os.environ else VISIBLE
+        variable = VISIBLE_AMD if os.environ.get(VISIBLE_AMD) and is_amd() else VISIBLE
         entry = visible_device(device, os.environ.get(variable), variable)
         environment |= dict.fromkeys((VISIBLE, variable), entry)
     return environment

@@ -119,14 +119,17 @@ class Forward:
     def size(self, window: np.ndarray) -> int:
         """Return the windows of a whole batch, of the size of ``window`` ``[1, channels, i, j, k]``."""
         if self._size is None:
-            try:
-                place = torch.from_numpy(window).to(self.device)
-                self._size = windows_at_a_time(self._compute, place, self._max_memory)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._size = 1  # which then does not fit, either, and goes to the CPU
+            self._size = self._found_size(window)
         return self._size
+
+    def _found_size(self, window: np.ndarray) -> int:
+        try:
+            return windows_at_a_time(self._compute, torch.from_numpy(window).to(self.device), self._max_memory)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        release_memory()  # of what has been tried
+        return 1  # where it does not fit, either, the CPU goes on
 
     def room(self) -> int | None:
         """Return the bytes of main memory that ``max_memory`` leaves besides a batch; None without a limit."""

@@ -31,7 +31,7 @@ def read_paths(images: Source | Sequence[Source], stdin: TextIO | None = None) -
     for each in [images] if isinstance(images, str | os.PathLike) else images:
         path = Path(each)
         if str(path) == "-":
-            found += _lines(stdin.read() if stdin else os.fsdecode(sys.stdin.buffer.read()))
+            found += _lines(_text_of_stream(stdin or sys.stdin))
         elif path.suffix.lower() == ".txt" and path.is_file():
             found += _lines(_text_of(path))
         else:
@@ -81,6 +81,12 @@ def _cases_at(path: Path, channels: int) -> tuple[Case, ...]:
     named = path.parent.glob(f"{escape(match['case'])}_*") if match else ()
     siblings = {each for each in named if suffix_of(each) == suffix_of(path)}
     return tuple(each for each in _cases(sorted({path, *siblings}), channels) if path in each.images)
+
+
+def _text_of_stream(stream: TextIO) -> str:
+    """The text of standard input, whose names may have any bytes; a stream in its place may have text alone."""
+    raw = getattr(stream, "buffer", None)
+    return stream.read() if raw is None else os.fsdecode(raw.read())
 
 
 def _text_of(path: Path) -> str:

@@ -18,6 +18,7 @@ from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
 from c2fnas.shapes import Size
 from c2fnas.text import duration
+from c2fnas.training.device import ranks
 
 FIRST_FIELD = {
     "coarse": "coarse.recipe",
@@ -108,7 +109,8 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     shapes = tuple(case.restoration.shape for case in cases)
     boxes = tuple(_box(case) or shape for case, shape in zip(cases, shapes, strict=True))
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
-    at_a_time = None if hours else run.slots.jobs
+    together = ranks()[1] > 1  # under torchrun, whose processes share one job after another
+    at_a_time = 1 if together else None if hours else run.slots.jobs
     return Preparation(run.plan, run.folds, shapes, boxes, left, at_a_time, saved_seconds(run))
 
 

@@ -24,7 +24,8 @@ from c2fnas.runs.summary import training_text
 from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
-from c2fnas.training.checkpoint import has_checkpoint
+from c2fnas.training.checkpoint import FOLDER as CHECKPOINTS
+from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.weights import compare
 
 SHOWN = 8
@@ -129,10 +130,10 @@ def extend(run: Run, iterations: int) -> None:
         )
     ended = sorted(run.folder.final.glob(f"fold-*/{RESULT}"))
     for path in (each.parent for each in ended):
-        if read_job(path).done and not has_checkpoint(path):
+        if read_job(path).done and load_newest(path / CHECKPOINTS) is None:
             raise UserError(
-                f"{path}: its checkpoint is gone, so its training can't be extended. Fine-tune its model in another "
-                f"run instead: --from {path / 'model'}."
+                f"{path}: its checkpoint is gone or damaged, so its training can't be extended. Fine-tune its model in "
+                f"another run instead: --from {path / 'model'}."
             )
     for each in ended:
         each.unlink()  # before the configuration says so: whoever looks then sees a training that has not ended
@@ -156,11 +157,12 @@ def _design(options: TrainOptions, folder: RunFolder) -> Design:
     if options.design is not None:
         return options.design
     own = folder.design
-    if options.start is not None and own is None:
-        return load_package(options.start).design
-    folder.refuse_without_design()
-    assert own is not None
-    return own
+    if own is not None:
+        return own
+    if options.start is None:
+        folder.refuse_without_design()
+    assert options.start is not None
+    return load_package(options.start).design
 
 
 def _folds_field(text: str) -> Any:

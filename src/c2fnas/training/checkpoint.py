@@ -79,9 +79,16 @@ def has_checkpoint(folder: Path) -> bool:
 def _load(folder: Path, iteration: int) -> Checkpoint:
     path = _meta(folder, iteration)
     content = read_json(path)
-    if not isinstance(content, dict) or content.pop("sha256", "") != _digest(content):
-        raise UserError(f"{path}: not the JSON of a checkpoint, or a damaged one.")
-    return Checkpoint(iteration, read_tensors(_weights(folder, iteration), content["weights"]), content["meta"])
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise UserError(f"{path}: not the JSON of a checkpoint.")
+    checksum = content.pop("sha256")
+    if "weights" not in content:  # as written until November 2026: the checksum is that of the weights
+        content["weights"] = checksum
+    elif checksum != _digest(content):
+        raise UserError(f"{path}: damaged, its SHA-256 is another one.")
+    if content.get("iteration") != iteration or not isinstance(content.get("meta"), dict):
+        raise UserError(f"{path}: not the JSON of that checkpoint.")
+    return Checkpoint(iteration, read_tensors(_weights(folder, iteration), str(content["weights"])), content["meta"])
 
 
 def _digest(content: Mapping[str, Any]) -> str:

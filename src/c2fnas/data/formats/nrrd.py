@@ -149,7 +149,10 @@ def _voxels(header: Header, fields: dict[str, Any], start: int) -> np.ndarray:
         for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
             file.readline()
         if encoding in TEXT:
-            return np.fromstring(file.read().decode("ascii"), header.dtype, count=header.voxels, sep=" ")
+            numbers = np.fromstring(file.read().decode("ascii"), header.dtype, sep=" ")
+            if len(numbers) != header.voxels:
+                raise ValueError(f"{len(numbers):,} numbers")
+            return numbers
         if encoding == "raw":  # of which -1 means that the voxels are its last bytes
             file.seek(-header.bytes if skipped == -1 else skipped, os.SEEK_END if skipped == -1 else os.SEEK_CUR)
             return _filled(header, file)
