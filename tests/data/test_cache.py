@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import shutil
 from pathlib import Path
 from time import sleep
@@ -184,6 +185,32 @@ def test_a_cut_array_is_an_error_that_names_it(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"image\.npy"):
         _ = Cache.open(tmp_path / "cache")["case0"].image
+
+
+class Planted:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.witness}'",)
+
+
+@pytest.mark.parametrize("name", ["image.npy", "label.npy"])
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_pickle_in_a_cache_is_refused_and_never_run(name: str, bare: bool, tmp_path: Path) -> None:
+    """Run folders travel: somebody else's may hold anything."""
+    found = prepared(tmp_path, 1)
+    (path,) = (tmp_path / "cache").glob(f"*/{name}")
+    witness = tmp_path / "run"
+    if bare:
+        path.write_bytes(pickle.dumps(Planted(witness)))
+    else:
+        np.save(path, np.array([Planted(witness)], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match=name):
+        np.asarray(found["case0"].image), np.asarray(found["case0"].label)
+    assert not witness.exists()
 
 
 def test_a_file_that_can_not_be_opened_now_is_not_called_damaged(

@@ -331,6 +331,17 @@ def test_a_negative_spacing_without_an_orientation_is_refused(suffix: str, tmp_p
     assert "spacing (1.0, -" in found[0]
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])
+def test_a_sheared_grid_is_refused_in_every_format(suffix: str, tmp_path: Path) -> None:
+    """As of a CT with a tilted gantry."""
+    path, sheared = tmp_path / f"a{suffix}", np.eye(4)
+    sheared[1, 2] = 0.2
+    format_of(path).write(path, LABEL, sheared, None)
+    found = [each.found for each in header_findings(format_of(path).read_header(path)) if each.severity == "error"]
+    assert len(found) == 1
+    assert "a sheared affine" in found[0]
+
+
 def test_a_file_that_may_not_be_read_is_no_damaged_one() -> None:
     error = unreadable(Path("a.nii"), PermissionError(13, "Permission denied"), "a NIfTI volume")
     assert "may not be read" in str(error)
