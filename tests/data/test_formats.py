@@ -242,13 +242,13 @@ def test_no_more_of_an_nrrd_is_unpacked_than_its_header_says(
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "ascii"])
-@pytest.mark.parametrize("skipped", [0, 3, -1])
+@pytest.mark.parametrize(
+    ("encoding", "skipped"),
+    [("raw", 0), ("raw", 3), ("raw", -1), ("gzip", 0), ("gzip", 3), ("bzip2", 0), ("bzip2", 3), ("ascii", 0)],
+)
 @pytest.mark.parametrize("beside", [True, False])
 def test_voxels_of_an_nrrd_are_pynrrds(encoding: str, skipped: int, beside: bool, tmp_path: Path) -> None:
     """Skipped bytes come after unpacking; -1 stands for all before the last voxels, of raw ones alone."""
-    if skipped and (encoding == "ascii" or (skipped < 0 and encoding != "raw")):
-        pytest.skip("no such header")
     voxels = b"abc" * (skipped != 0) + LABEL.tobytes("F")
     packed = {"raw": bytes, "gzip": gzip.compress, "bzip2": bz2.compress}
     content = packed[encoding](voxels) if encoding in packed else " ".join(map(str, LABEL.ravel("F"))).encode()

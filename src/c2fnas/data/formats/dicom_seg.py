@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from c2fnas.data.formats.dicom import source_images
-from c2fnas.data.formats.dicom_slices import TO_RAS
+from c2fnas.data.formats.header import LPS_TO_RAS
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.errors import UserError
 from c2fnas.files import write_atomically
@@ -79,7 +79,7 @@ def write_segments(
     ]
     volume = hd.Volume(
         np.ascontiguousarray(np.swapaxes(labels, 0, 2).astype(np.uint8, copy=False)),
-        (TO_RAS @ affine)[:, [2, 1, 0, 3]],
+        (LPS_TO_RAS @ affine)[:, [2, 1, 0, 3]],
         coordinate_system="PATIENT",
         frame_of_reference_uid=UID(sources[0].FrameOfReferenceUID),
         channels={"SegmentNumber": range(1, len(classes) + 1)} if labels.ndim == 4 else None,
@@ -153,4 +153,4 @@ def read_segments(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Finding, ..
         findings = (Finding(found, "every slice: empty ones too", CONVERT),)
     if np.linalg.det(volume.affine[:3, [2, 1, 0]]) < 0:
         volume = volume.flip_spatial(0)  # slices in the order of a series: along the normal of rows and columns
-    return volume.array.transpose(2, 1, 0), TO_RAS @ volume.affine[:, [2, 1, 0, 3]], findings
+    return volume.array.transpose(2, 1, 0), LPS_TO_RAS @ volume.affine[:, [2, 1, 0, 3]], findings

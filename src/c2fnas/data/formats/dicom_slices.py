@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2fnas.data.formats.header import LPS_TO_RAS
 from c2fnas.data.problem import Finding
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From DICOM's axes (left, posterior, superior) to ours (right, anterior, superior)."""
 
 EVEN = 0.02
 """Share of the distance of two slices by which others may differ; positions are written with few digits."""
@@ -130,7 +128,7 @@ def series_affine(slices: Sequence[Slice]) -> np.ndarray:
     affine[:3, 1] = np.multiply(first.down, first.spacing[1])
     affine[:3, 2] = first.normal * step
     affine[:3, 3] = first.position
-    return TO_RAS @ affine
+    return LPS_TO_RAS @ affine
 
 
 def series_findings(slices: Sequence[Slice]) -> Iterator[Finding]:

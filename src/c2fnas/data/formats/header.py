@@ -35,6 +35,9 @@ BZIP2_RATIO = 2_400_000
 UNITS = {"um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 """Millimetres of the units of length that headers of NRRD and MetaImage name."""
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the axes of DICOM, ITK and NRRD (left, posterior, superior) to those of affines here, and back."""
+
 SHEAR = 1e-3
 """Largest cosine between two axes of a grid that counts as rectangular."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from c2fnas.data.formats.header import (
     AGAIN,
     DEFLATE_RATIO,
+    LPS_TO_RAS,
     Header,
     cut_short,
     detached,
@@ -30,7 +31,6 @@ TYPES = {
 NAMES = {code: name for name, code in TYPES.items() if "MET_LONG" != name != "MET_ULONG"}
 LONGEST_HEADER = 2**16
 CHUNK = 2**20
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 Fields = dict[str, str]
 
 

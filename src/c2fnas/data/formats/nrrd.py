@@ -20,6 +20,7 @@ from c2fnas.data.formats.header import (
     AGAIN,
     BZIP2_RATIO,
     DEFLATE_RATIO,
+    LPS_TO_RAS,
     Header,
     cut_short,
     detached,
@@ -98,7 +99,7 @@ def data_file(path: Path) -> Path | None:
 def write(path: Path, labels: np.ndarray, affine: np.ndarray, template: Path | None) -> None:
     """Write labels ``[i, j, k]`` to an NRRD file in the space left-posterior-superior, gzip-packed."""
     nrrd = need("nrrd", path)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    lps = LPS_TO_RAS @ affine
     space = {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
     nrrd.write(str(path), labels, {**space, "encoding": "gzip"})
 
@@ -222,7 +223,7 @@ def _affine(fields: dict[str, Any], spatial: list[int], findings: list[Finding])
         fix = "Left and right may be swapped; left-posterior-superior is taken. Set the space if you know it."
         expected = "a space such as left-posterior-superior"
         findings.append(Finding("no anatomical orientation", expected, fix, "warning"))
-        to_space = np.diag([-1.0, -1.0, 1.0, 1.0])
+        to_space = LPS_TO_RAS
     return to_space @ affine
 
 
