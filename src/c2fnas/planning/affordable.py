@@ -73,8 +73,8 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
     return found[0].plan
 
 
-def memory_fit(run: Run, request: Request) -> MemoryFit:
-    """Return the check that a patch fits the memory of each of the request's devices."""
+def memory_fit(run: Run, request: Request, width: float | None = None) -> MemoryFit:
+    """Return the check that a patch fits the memory of each of the request's devices; by default at its width."""
     fingerprint, config, devices = run.fingerprint, request.draft, request.devices
     step = TrainingStep(
         in_channels=len(fingerprint.channels),
@@ -84,7 +84,8 @@ def memory_fit(run: Run, request: Request) -> MemoryFit:
         precision=common_precision(devices),
     )
     room = available_memory(devices)
-    return MemoryFit(config.space, request.width, step, devices[0], room, run.reporter, design=request.design)
+    width = request.width if width is None else width
+    return MemoryFit(config.space, width, step, devices[0], room, run.reporter, design=request.design)
 
 
 def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:

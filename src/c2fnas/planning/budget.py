@@ -50,6 +50,8 @@ TO_COMPARE = Enough(views=LEAST_VIEWS, passes=LEAST_PASSES)
 """From here on trainings of two topologies can be told apart at all (docs/decisions/0102)."""
 TO_DEPLOY = Enough(views=10_000, passes=100)
 """The final network comes first: nothing is searched before it has so much."""
+TO_WIDEN = Enough(views=4_000, passes=20)
+"""From here on a network with twice as many filters is the better one (docs/decisions/0179)."""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from c2fnas.data.preprocess import prepared_shape
 from c2fnas.evaluation.volume_memory import volume_memory
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job
-from c2fnas.networks.designs import design_from_json
+from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
 from c2fnas.planning.configuration import Preparation, configure, count_work
 from c2fnas.planning.counts import FEWEST_CASES, LENGTH
 from c2fnas.planning.presets import complete_recipe, load_budget, requested
-from c2fnas.planning.request import COUNTS, Request, request_for
+from c2fnas.planning.request import COUNTS, SEARCHED, Request, request_for
 from c2fnas.planning.run_timings import timings_for
-from c2fnas.planning.schedule import SEARCHED, preparation_of
+from c2fnas.planning.schedule import preparation_of
 from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import begun_stages, frozen_by
@@ -188,7 +188,12 @@ def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timing
     longer = replace(request, budget=budget, base=base, part=requested(budget, request.overrides, base), config=None)
     fields = {name: value_at(run.config, name) for name in OF_THE_DATA}
     left = replace(prepared, left=3600 * hours - run.time.seconds)
-    config = configure(longer, fields, left, lambda *_: timings)
+    own = run.cost(middle_network(run.config.space, run.width)).macs
+
+    def measured(design: Design, recipe: Recipe) -> Timings:
+        return timings.times(run.cost(design).macs / own)  # of a wider network, more than it really takes
+
+    config = configure(longer, fields, left, measured, fits=lambda width: True)
     return {name: value_at(config, name) for name in SEARCHED}
 
 

@@ -29,6 +29,12 @@ from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 COUNTS = (*(f"{name}.recipe.iterations" for name in STAGES), "coarse.evaluations", "fine.candidates", "fine.cases")
 """The fields that a time budget derives, each where neither the user nor the budget has set it."""
 
+SEARCHED = ("coarse.evaluations", "fine.candidates")
+"""The fields by which the search's stages are asked for."""
+
+ON_GPU, ON_CPU, WIDER_ON_CPU = 1.0, 0.25, 0.5
+"""Widths where none is given; the wider one where the time trains it well (docs/decisions/0179)."""
+
 AMENDABLE = (*STAGES, "verdict")
 """Sections of a prepared run that may change without another preparation."""
 
@@ -76,8 +82,24 @@ class Request:
             return self.design.width
         width = self.draft.width
         if width == "auto":
-            return 1.0 if self.devices[0].startswith("cuda") else 0.25
+            return ON_GPU if self._on_gpu else ON_CPU
         return width
+
+    @property
+    def wider(self) -> float | None:
+        """A width that is taken instead where the time trains it well; None where there is no choice, or none by time.
+
+        Where a search is asked for by its counts, its trainings come before a wider network.
+        """
+        draft = self.draft
+        given = self.design is not None or draft.width != "auto" or self._on_gpu
+        searched = any(value_at(draft, field) for field in SEARCHED if not self.free(field))
+        by_time = draft.hours is not None and self.free("deployment.recipe.iterations")
+        return None if given or searched or not by_time else WIDER_ON_CPU
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.devices[0].startswith("cuda")
 
     def free(self, field: str) -> bool:
         """Return true if a time budget derives the field. A budget's evaluations and candidates are the most it has."""

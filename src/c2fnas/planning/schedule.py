@@ -7,7 +7,7 @@ from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import estimate
 from c2fnas.planning.configuration import Preparation, count_work, rescheduled, with_counts
-from c2fnas.planning.request import COUNTS, Request, request_for
+from c2fnas.planning.request import COUNTS, SEARCHED, Request, request_for
 from c2fnas.planning.run_timings import timings_for
 from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
@@ -27,9 +27,6 @@ FIRST_FIELD = {
     "deployment": "deployment.recipe.iterations",
 }
 """The stages that have counts, each with a field that it freezes."""
-
-SEARCHED = ("coarse.evaluations", "fine.candidates")
-"""The fields by which the search's stages are asked for."""
 
 
 def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:

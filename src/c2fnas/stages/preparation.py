@@ -106,7 +106,13 @@ def _configured(run: Run, dataset: Path, data: Dataset, request: Request) -> Run
     }
     fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
     prepared = preparation_of(fresh, request.draft.hours or 1)  # one without a time derives nothing
-    return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
+    return configure(
+        request,
+        fields,
+        prepared,
+        measure=lambda *what: timings_of(fresh, request.devices, *what),
+        fits=lambda width: memory_fit(fresh, request, width)(fresh.plan.patch_size),
+    )
 
 
 def _fingerprint(reading: Reading, place: Path, run: Run) -> Fingerprint:
