@@ -14,7 +14,6 @@ from c2fnas.networks import build_network
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.networks.count import count_saved_values
 from c2fnas.networks.designs import Design
-from c2fnas.planning import affordable
 from c2fnas.planning import memory_fit as memory_module
 from c2fnas.planning import timings as timings_module
 from c2fnas.planning.memory_fit import (
@@ -111,15 +110,15 @@ def test_where_a_network_is_given_it_is_the_one_that_is_measured(
     measured: list[Any] = []
     room = predicted_memory(design, replace(STEP, patches=2), PATCH).of(2)
     monkeypatch.setattr(memory_module, "measure_step", lambda *facts: measured.append(facts) or room // 2)
-    monkeypatch.setattr(affordable, "available_memory", lambda devices: room)
-    monkeypatch.setattr(affordable, "common_precision", lambda devices: "fp32")
+    monkeypatch.setattr(memory_module, "available_memory", lambda devices: room)
+    monkeypatch.setattr(memory_module, "common_precision", lambda devices: "fp32")
     plan = SimpleNamespace(batch_size=2)
     request = SimpleNamespace(
         draft=SimpleNamespace(space=SPACE, plan=plan), devices=("cpu",), width=design.width, design=design
     )
     scheme = SimpleNamespace(outputs=3)
     known = SimpleNamespace(channels=["t1"], scheme=scheme, regions_class_order=None)
-    fits = affordable.memory_fit(SimpleNamespace(fingerprint=known, reporter=Listener()), request)
+    fits = memory_module.fit_for(SimpleNamespace(fingerprint=known, reporter=Listener()), request)
     assert fits(PATCH)
     assert measured == [(design, STEP, PATCH, "cpu")]
 

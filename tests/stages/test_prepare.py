@@ -470,7 +470,7 @@ def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytes
             tried.append(patch)
             return np.prod(patch) <= 30 * 30 * 24
 
-    monkeypatch.setattr(prepare_module, "memory_fit", lambda *facts: Small())
+    monkeypatch.setattr(prepare_module, "fit_for", lambda *facts: Small())
     plan = plan_alone(work)
     assert tried[0] == (48, 48, 24)
     assert plan.patch_size in tried

@@ -16,12 +16,13 @@ from c2fnas.data.plan import Plan
 from c2fnas.files import write_json
 from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
 from c2fnas.planning.labels import sample_labels
-from c2fnas.planning.memory_fit import MemoryFit, TrainingStep, available_memory
-from c2fnas.planning.plan import LARGEST_PATCH, PLANNED_BATCH, make_plan
+from c2fnas.planning.memory_fit import MemoryFit
+from c2fnas.planning.plan import LARGEST_PATCH, make_plan
 from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
 from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.timings import middle_network
+from c2fnas.planning.width import affordable_width
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import least_of_a_budget
 from c2fnas.training.precision import common_precision
@@ -34,6 +35,8 @@ FEWEST_CASES = 2 * FOLDS
 
 def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, folds: Sequence[Split]) -> Plan:
     """Return the plan that is expected to reach most in the budget's time; what was weighed is told.
+
+    The width that the time trains by this plan is kept beside it.
 
     Raises:
         ValueError: values of the plan that are asked for contradict each other.
@@ -51,8 +54,9 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
         recipe = complete_recipe(part, "coarse", plan, precision)
         return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
 
-    given, budget = config.plan.given, 3600 * config.hours
+    given, budget, cases = config.plan.given, 3600 * config.hours, len(folds[-1].training)
     networks = len(chosen_folds(config.deployment.folds, len(folds)))
+    seconds = max(budget - run.time.seconds, least_of_a_budget(budget)) / -(-networks // len(devices))
     samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
     if not samples:
         return make(given, LARGEST_PATCH)
@@ -61,31 +65,17 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
         pace,
         samples,
         fingerprint,
-        seconds=max(budget - run.time.seconds, least_of_a_budget(budget)) / -(-networks // len(devices)),
-        training_cases=len(folds[-1].training),
+        seconds=seconds,
+        training_cases=cases,
         floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
         given=given,
     )
     close = close_ones(found)
-    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
-    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close]})
     run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
+    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
+    choice = {"weighed": weighed, "close": [each.to_json() for each in close]}
+    write_json(run.folder.choice, choice | {"width": affordable_width(run, request, close, seconds, cases)})
     return found[0].plan
-
-
-def memory_fit(run: Run, request: Request, width: float | None = None) -> MemoryFit:
-    """Return the check that a patch fits the memory of each of the request's devices; by default at its width."""
-    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
-    step = TrainingStep(
-        in_channels=len(fingerprint.channels),
-        classes=fingerprint.scheme.outputs,
-        regions=fingerprint.regions_class_order is not None,
-        patches=config.plan.batch_size or PLANNED_BATCH,
-        precision=common_precision(devices),
-    )
-    room = available_memory(devices)
-    width = request.width if width is None else width
-    return MemoryFit(config.space, width, step, devices[0], room, run.reporter, design=request.design)
 
 
 def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple[int, float]:

@@ -51,7 +51,7 @@ TO_COMPARE = Enough(views=LEAST_VIEWS, passes=LEAST_PASSES)
 TO_DEPLOY = Enough(views=10_000, passes=100)
 """The final network comes first: nothing is searched before it has so much."""
 TO_WIDEN = Enough(views=4_000, passes=20)
-"""From here on a network with twice as many filters is the better one (docs/decisions/0179)."""
+"""From here on a network has twice as many filters (docs/decisions/0179)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from c2fnas import __version__
 from c2fnas.data.folds import EVERY_CASE, Split, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
-from c2fnas.planning.budget import TO_WIDEN, Workload, affordable_stride, coverage, workload
+from c2fnas.planning.budget import Workload, affordable_stride, coverage, workload
 from c2fnas.planning.counts import LENGTH, scheduled
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
@@ -24,10 +24,6 @@ from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import PaperStage, Recipe
 
 Measure = Callable[[Design, Recipe], Timings]
-Fits = Callable[[float], bool]
-
-SLOWER = 2.0
-"""A network of twice the width takes so many times as long at least: 2.1 and 2.8 times where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -53,47 +49,25 @@ class Preparation:
     saved: float = 0.0
 
 
-def configure(
-    request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure, fits: Fits
-) -> RunConfig:
+def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
     """Return the configuration of a run: width, recipes, counts of a time budget, stride of coarse validations.
 
     Args:
         request: the budget with the user's overrides.
-        fields: those that only preparation knows: names, paths and checksums.
+        fields: those that only preparation knows: width, names, paths and checksums.
         prepared: plan, folds and sizes of cases.
         measure: times a network on the first device; asked where the budget is a time.
-        fits: true if networks of this width fit the memory; asked where the time would train a wider one.
     """
     recipes = _Recipes(request, prepared)
     sections = {name: {**request.part[name], "recipe": recipes.of(stage)} for name, stage in STAGES.items()}
     wanted = sections["deployment"].get("folds", "last")
     sections["deployment"]["folds"] = chosen_folds(wanted, len(prepared.folds))
-    given = {**request.part, **sections, "width": request.width, **fields, "devices": request.devices}
+    given = {**request.part, **sections, **fields, "devices": request.devices}
     config = RunConfig(**given, budget=request.budget, overrides=request.overrides, versions=versions())
     if request.by_time:
-        config = _by_time(config, request, prepared, measure, fits)
+        timings = measure(request.design or middle_network(config.space, fields["width"]), timed_recipe(config))
+        config = rescheduled(config, request, prepared, timings)
     return _with_stride(config, prepared)
-
-
-def _by_time(config: RunConfig, request: Request, prepared: Preparation, measure: Measure, fits: Fits) -> RunConfig:
-    """The configuration with the counts that its time pays for, at the wider width where this trains it well."""
-
-    def of_width(width: float) -> RunConfig:
-        design = request.design or middle_network(config.space, width)
-        timings = measure(design, timed_recipe(config))
-        return rescheduled(with_values(config, {"width": width}), request, prepared, timings)
-
-    found, wider = of_width(request.width), request.wider
-    least = TO_WIDEN.iterations(count_work(config, prepared), config.deployment.recipe.batch_size)
-    if wider is None or _length(found) < SLOWER * least or not fits(wider):
-        return found
-    wide = of_width(wider)
-    return wide if _length(wide) >= least else found
-
-
-def _length(config: RunConfig) -> int:
-    return config.deployment.recipe.iterations
 
 
 def timed_recipe(config: RunConfig) -> Recipe:

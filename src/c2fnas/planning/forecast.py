@@ -186,14 +186,14 @@ def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timing
     budget = f"{hours:g}h"
     base = load_budget(budget)
     longer = replace(request, budget=budget, base=base, part=requested(budget, request.overrides, base), config=None)
-    fields = {name: value_at(run.config, name) for name in OF_THE_DATA}
+    fields = {name: value_at(run.config, name) for name in OF_THE_DATA} | {"width": longer.wider or run.width}
     left = replace(prepared, left=3600 * hours - run.time.seconds)
     own = run.cost(middle_network(run.config.space, run.width)).macs
 
     def measured(design: Design, recipe: Recipe) -> Timings:
-        return timings.times(run.cost(design).macs / own)  # of a wider network, more than it really takes
+        return timings.times(run.cost(design).macs / own)  # of a wider network more than it really takes
 
-    config = configure(longer, fields, left, measured, fits=lambda width: True)
+    config = configure(longer, fields, left, measured)
     return {name: value_at(config, name) for name in SEARCHED}
 
 

@@ -15,14 +15,18 @@ from c2fnas.execution.environment import is_cuda
 from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks.count import count_saved_values
 from c2fnas.networks.designs import Design, build_design, design_from_json
+from c2fnas.planning.plan import PLANNED_BATCH
+from c2fnas.planning.request import Request
 from c2fnas.planning.timings import noise, run_on_each, run_once
 from c2fnas.runs.reporter import Reporter
+from c2fnas.runs.run import Run
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.space.memory import TrainingMemory, memory_of_values, training_memory
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.device import use_threads
+from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import modern_recipe
 from c2fnas.training.step import Stepper
 
@@ -123,9 +127,25 @@ class MemoryFit:
         size, took = by(patch), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
         verdict = "fits" if fits else "does not fit"
         return (
-            f"A training step on {self._step.patches} patches of {size} takes {took} of {self.available / 1e9:.1f} GB: "
+            f"A training step on {self._step.patches} patches of {size}, width {self._width:g}, takes {took} of "
+            f"{self.available / 1e9:.1f} GB: "
             f"{verdict}."
         )
+
+
+def fit_for(run: Run, request: Request, width: float | None = None) -> MemoryFit:
+    """Return the check that a patch fits the memory of each of the request's devices; by default at its width."""
+    fingerprint, config, devices = run.fingerprint, request.draft, request.devices
+    step = TrainingStep(
+        in_channels=len(fingerprint.channels),
+        classes=fingerprint.scheme.outputs,
+        regions=fingerprint.regions_class_order is not None,
+        patches=config.plan.batch_size or PLANNED_BATCH,
+        precision=common_precision(devices),
+    )
+    room = available_memory(devices)
+    width = request.width if width is None else width
+    return MemoryFit(config.space, width, step, devices[0], room, run.reporter, design=request.design)
 
 
 def predicted_memory(design: Design, step: TrainingStep, patch: Size) -> TrainingMemory:

@@ -21,7 +21,7 @@ from c2fnas.planning.presets import (
     requested,
     spelled,
 )
-from c2fnas.runs.config import RunConfig
+from c2fnas.runs.config import CoarseLimits, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
@@ -82,24 +82,26 @@ class Request:
             return self.design.width
         width = self.draft.width
         if width == "auto":
-            return ON_GPU if self._on_gpu else ON_CPU
+            return ON_CPU if self.leaves_width else ON_GPU
         return width
 
     @property
-    def wider(self) -> float | None:
-        """A width that is taken instead where the time trains it well; None where there is no choice, or none by time.
-
-        Where a search is asked for by its counts, its trainings come before a wider network.
-        """
-        draft = self.draft
-        given = self.design is not None or draft.width != "auto" or self._on_gpu
-        searched = any(value_at(draft, field) for field in SEARCHED if not self.free(field))
-        by_time = draft.hours is not None and self.free("deployment.recipe.iterations")
-        return None if given or searched or not by_time else WIDER_ON_CPU
+    def leaves_width(self) -> bool:
+        """True if the width is left to the time of a CPU."""
+        return self.design is None and self.draft.width == "auto" and not self.devices[0].startswith("cuda")
 
     @property
-    def _on_gpu(self) -> bool:
-        return self.devices[0].startswith("cuda")
+    def wider(self) -> float | None:
+        """A width that is taken instead where the time trains it well; None where there is no choice by time.
+
+        Where a search is asked for by its counts, its trainings come before a wider network; limits are meant for
+        networks as they were.
+        """
+        draft = self.draft
+        searched = any(value_at(draft, field) for field in SEARCHED if not self.free(field))
+        by_time = draft.hours is not None and self.free("deployment.recipe.iterations")
+        chosen = self.leaves_width and by_time and not searched and draft.coarse.limits == CoarseLimits()
+        return WIDER_ON_CPU if chosen else None
 
     def free(self, field: str) -> bool:
         """Return true if a time budget derives the field. A budget's evaluations and candidates are the most it has."""

@@ -16,6 +16,7 @@ from c2fnas.planning.configuration import timed_recipe
 from c2fnas.planning.timings import Timings, measure, middle_network
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
 from c2fnas.runs.run import Run
+from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
 
@@ -39,7 +40,8 @@ def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recip
         return Timings(**kept["seconds"])
     if others := beside_others(devices):
         run.reporter.say(others)
-    run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)} ...")
+    width = f", width {design.width:g}" if isinstance(design, Architecture) else ""
+    run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)}{width} ...")
     try:
         timings = measure(plan, design, recipe, devices)
     except (MemoryError, RuntimeError) as error:

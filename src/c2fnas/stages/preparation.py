@@ -18,14 +18,16 @@ from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json, write_text
-from c2fnas.planning.affordable import affordable_plan, memory_fit
+from c2fnas.planning.affordable import affordable_plan
 from c2fnas.planning.configuration import configure
+from c2fnas.planning.memory_fit import fit_for
 from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan, small_classes
 from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request, keep_request
 from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.schedule import preparation_of
+from c2fnas.planning.width import planned_width
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.run import Run, load_folds
 from c2fnas.stages.run_folds import divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
@@ -103,16 +105,11 @@ def _configured(run: Run, dataset: Path, data: Dataset, request: Request) -> Run
         "dataset_path": str(dataset),
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
+        "width": planned_width(run.folder, request),
     }
     fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
     prepared = preparation_of(fresh, request.draft.hours or 1)  # one without a time derives nothing
-    return configure(
-        request,
-        fields,
-        prepared,
-        measure=lambda *what: timings_of(fresh, request.devices, *what),
-        fits=lambda width: memory_fit(fresh, request, width)(fresh.plan.patch_size),
-    )
+    return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
 
 
 def _fingerprint(reading: Reading, place: Path, run: Run) -> Fingerprint:
@@ -174,7 +171,7 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
     if not made:
         folder.choice.unlink(missing_ok=True)
         shutil.rmtree(folder.race, ignore_errors=True)
-        fits = memory_fit(run, request)
+        fits = fit_for(run, request)
         try:
             if not request.by_time or config.plan.style == "paper" or "resize" in config.plan.given:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
