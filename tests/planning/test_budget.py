@@ -32,7 +32,7 @@ from c2fnas.runs.timing.allowance import (
     cost_of_references,
     verdict_allowance,
 )
-from c2fnas.training.recipe import PaperStage, Recipe, modern_recipe, paper_recipe
+from c2fnas.training.recipe import LONG, PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
     channels=(ChannelPlan(name="MRI", kind="mr"),),
@@ -114,8 +114,8 @@ def test_a_budget_is_a_time(budget: str, hours: float) -> None:
 
 @pytest.mark.parametrize(("augmentation", "mirror"), [("none", False), ("unmirrored", False), ("strong", True)])
 def test_views_are_not_mirrored_where_flips_were_not_trained(augmentation: str, mirror: bool) -> None:
-    part = {"name": "modern", "iterations": 6000}
-    assert resolve("deployment", 6000).mirror
+    part = {"name": "modern", "iterations": LONG}
+    assert resolve("deployment", LONG).mirror
     asked = complete_recipe(part | {"augmentation": augmentation}, "deployment", PLAN, "fp32")
     assert (asked.augmentation, asked.mirror) == (augmentation, mirror)
     stated = complete_recipe(part | {"augmentation": augmentation, "mirror": True}, "deployment", PLAN, "fp32")

@@ -86,7 +86,7 @@ def train(
         network: Instead, a network to compare with: unet3d, vnet, voxresnet, resdsn, attention_unet, dynunet,
             segresnet or dints; or a JSON file of one, such as the network.json of a model.
         width: Multiplies every filter count; default: the architecture's own width (`c2fnas-panc`: 1, the paper's). On
-            a CPU give `--width 0.25`.
+            a CPU give `--width 0.25`, or 0.5 where there is time for it.
         folds: `all`, `last`, or numbers such as `0,2`; or `every-case` (nnU-Net's `all`): one model trained on every
             case, whose Dice is unknown. By default the folds that the run has in its run.yaml, in a new run the last.
         divide: How cases are divided into folds, as `c2fnas run --folds` takes it: sequential, random, column, or the

@@ -18,14 +18,12 @@ SECOND_MOMENTUM = 0.99
 WARMUP_SHARE = 20
 """A recipe cut short warms up for one in so many of its iterations at most."""
 
-MIRRORED, LONG = 4_000, 20_000
-"""Iterations from which on a modern recipe mirrors patches, and from which on its optimiser is nnU-Net's."""
+LONG = 20_000
+"""Iterations from which on a modern recipe is nnU-Net's: its optimiser, and patches that are mirrored."""
 
-WORN, WORN_LENGTH = 75, 1_500
-"""Passes over the training cases from which on it mirrors in fewer iterations too, and the fewest of these."""
-
-FEW_CASES = 100
-"""Training cases below which so many passes scale patches more, too."""
+WORN, WORN_LENGTH, FEW_CASES = 75, 1_500, 100
+"""Passes over fewer training cases than the last, from which on shorter trainings mirror patches too, and scale them
+more; and the fewest iterations of these."""
 
 FLIPPING = ("paper", "modern", "strong")
 """Augmentations that flip patches, so that a network knows mirrored views."""
@@ -145,9 +143,9 @@ def modern_recipe(iterations: int, patches: int = 2, cases: float = inf) -> Reci
     """Return nnU-Net's recipe (SGD, Nesterov, polynomial decay of 0.9) with a short warm-up, for small batches.
 
     Its momentum of 0.99 averages over a hundred iterations and needs many: below ``LONG`` the optimiser is AdamW
-    (docs/decisions/0018). Below ``MIRRORED`` patches are not mirrored, which slows short trainings, and so there are no
-    mirrored views; unless it passes over the training cases so often that it would learn these by heart
-    (docs/decisions/0170). Few cases are then scaled more often, and by more (docs/decisions/0174).
+    (docs/decisions/0018). There patches are not mirrored either, which slows a training, and so there are no mirrored
+    views; unless it passes over few training cases so often that it would learn these by heart (docs/decisions/0170 and
+    0180). They are then scaled more often, and by more (docs/decisions/0174).
 
     Args:
         iterations: of the training.
@@ -155,9 +153,7 @@ def modern_recipe(iterations: int, patches: int = 2, cases: float = inf) -> Reci
         cases: to train on; infinite where that is not known yet.
     """
     long = iterations >= LONG
-    worn = iterations >= WORN_LENGTH and iterations * patches >= WORN * cases
-    scaled = worn and cases < FEW_CASES
-    mirrored = worn or iterations >= MIRRORED
+    worn = iterations >= WORN_LENGTH and iterations * patches >= WORN * cases and cases < FEW_CASES
     rate = 0.01 if long else 0.004
     stepping: dict[str, Any] = (
         {"optimiser": "sgd", "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
@@ -174,8 +170,8 @@ def modern_recipe(iterations: int, patches: int = 2, cases: float = inf) -> Reci
         warmup_iterations=max(1, min(1000, iterations // WARMUP_SHARE)),
         schedule="polynomial",
         gradient_clip=12.0,
-        augmentation="strong" if scaled else "modern" if mirrored else "unmirrored",
+        augmentation="strong" if worn else "modern" if long else "unmirrored",
         foreground_rate=1 / 3,
-        mirror=mirrored,
+        mirror=worn or long,
         **stepping,
     )
