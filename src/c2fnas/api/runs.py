@@ -154,9 +154,10 @@ class Run(RunView):
         limits = Limits(**most) if most else None
         if ranks()[1] > 1:
             refuse_beside_torchrun(self.jobs, local_processes())
-            train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
+            core = self.opened()
+            train_supernet_together(core, overrides, topology=wanted, kind=self.kind)
             done = f"The super-network is trained, by {ranks()[1]} processes."
-            self.core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
+            core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
             return None
         with self.working() as run:
             amend(run, overrides)
@@ -306,11 +307,10 @@ class Run(RunView):
     @property
     def kind(self) -> str:
         """The kind of the devices, ``cpu`` or ``cuda``."""
-        return (self.devices or self.core.config.devices)[0].partition(":")[0]
+        return (self.devices or self.opened().config.devices)[0].partition(":")[0]
 
-    @property
-    def core(self) -> "CoreRun":
-        """The run as the stages work with it, read each time: a stage may have changed its configuration."""
+    def opened(self) -> "CoreRun":
+        """Return the run as the stages work with it, read anew: a stage may have changed its configuration."""
         from c2fnas.runs.run import Run as CoreRun
 
         return CoreRun(self.folder, reporter=self._reporter)
@@ -322,7 +322,7 @@ class Run(RunView):
 
     def working(self) -> "AbstractContextManager[CoreRun]":
         """Hold the run's lock and its workers."""
-        return self.core.working(self.executor)
+        return self.opened().working(self.executor)
 
 
 @known_options

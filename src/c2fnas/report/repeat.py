@@ -73,7 +73,7 @@ def _of_machines(config: RunConfig, workers: int, processes: int) -> Iterator[st
 
 def _of_choices(folder: RunFolder, config: RunConfig) -> Iterator[str]:
     """Yield choices that were made by hand in a stage."""
-    place, choice = folder.fine / "topology.json", folder.fine / "choice.json"
+    place, choice = folder.topology, folder.limits
     found = Architecture.load(folder.coarse_architecture).topology.code if folder.coarse_architecture.exists() else None
     if place.exists() and found is not None and tuple(read_json(place)["code"]) != found:
         yield "operations were searched for a topology that was given by hand (`search fine --topology`)"

@@ -25,7 +25,6 @@ from c2fnas.stages.supernet import STAGE as SUPERNET
 from c2fnas.stages.supernet import Sampling, train_supernet
 
 LATENCY_STAGE = "latency"
-TOPOLOGY, CHOICE = "topology.json", "choice.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
 
 def topology_begun(run: Run) -> Topology | None:
     """Return the topology that the fine stage of the run works on, or None if it has not begun."""
-    path = run.folder.fine / TOPOLOGY
+    path = run.folder.topology
     return Topology(tuple(read_json(path)["code"])) if path.exists() else None
 
 
@@ -91,7 +90,7 @@ def claim_topology(run: Run, topology: Topology) -> None:
         )
     known = topology_begun(run)
     if known is None:
-        write_json(run.folder.fine / TOPOLOGY, {"code": list(topology.code)})
+        write_json(run.folder.topology, {"code": list(topology.code)})
     elif known != topology:
         raise UserError(
             f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
@@ -133,7 +132,7 @@ def measure_latencies(
 ) -> dict[OperationPath, float | None]:
     """Measure the milliseconds of one window through each finalist on the device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
-    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.fine / "latency")
+    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.latency)
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
     if outcome.value is None:
         run.reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
@@ -190,7 +189,7 @@ def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) ->
     Raises:
         UserError: see :func:`admit`; or the final network has begun to train, and is another one.
     """
-    path = run.folder.fine / CHOICE
+    path = run.folder.limits
     kept = Limits(**read_json(path)) if limits is None and path.exists() else limits or Limits()
     admitted = admit(candidates, kept)
     if run.config.fine.choice == "observed":
