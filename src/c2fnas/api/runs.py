@@ -230,10 +230,9 @@ class Run(RunView):
 
         References are trained as the found network was: a U-Net of equal multiply-accumulates with the same stem, a
         random network, nnU-Net's U-Net at equal training time, a U-Net of equal parameters. An answer rests on several
-        trainings of each; with one the answer is "cannot tell". Time and trainings are forecast before they begin. Where
-        nothing was searched, `replicates` has the default network judged.
-        `c2fnas run` does the same at its end. It comes before `train --extend`. Resumable; it goes to
-        verdict/verdict.json in the run folder.
+        trainings of each; with one the answer is "cannot tell". Time and trainings are forecast before they begin.
+        Where nothing was searched, `replicates` has the default network judged. `c2fnas run` does the same at its end.
+        It comes before `train --extend`. Resumable; it goes to verdict/verdict.json in the run folder.
 
         Args:
             replicates: Trainings of each network: the run's folds but the search's, or, where they are fewer, seeds on
