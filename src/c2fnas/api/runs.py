@@ -1,12 +1,19 @@
 """A run: opened, and carried on stage by stage."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory, refuse_beside_torchrun
-from c2fnas.api.options import given, known_options, limit_or_none, refuse_below, refuse_figure, whole_or_none
+from c2fnas.api.options import (
+    given,
+    known_options,
+    limit_or_none,
+    most_bytes,
+    refuse_below,
+    refuse_figure,
+    whole_or_none,
+)
 from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
@@ -70,11 +77,9 @@ class Run(RunView):
             c2fnas search coarse runs/hippocampus --sampler tpe --max-macs 2e9 --early-stopping
             c2fnas search coarse /shared/pancreas --backend ray --address auto
         """
-        from c2fnas.inference.options import parse_bytes
         from c2fnas.runs.overrides import parse_overrides
 
-        memory = None if max_memory is None else math.inf if max_memory.lower() == "inf" else parse_bytes(max_memory)
-        limits = {"parameters": max_parameters, "macs": max_macs, "memory": memory}
+        limits = {"parameters": max_parameters, "macs": max_macs, "memory": most_bytes(max_memory)}
         overrides = {
             **parse_overrides(set),
             **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
@@ -97,6 +102,7 @@ class Run(RunView):
         rungs: int | None = None,
         max_macs: float | None = None,
         max_latency: float | None = None,
+        max_memory: str | None = None,
         verify: int | None = None,
         verify_iterations: int | None = None,
         set: Sequence[str] | Mapping[str, Any] = (),
@@ -115,6 +121,7 @@ class Run(RunView):
             rungs: Steps of successive halving; 1 ranks all on all cases, as the paper.
             max_macs: Multiply-accumulates of one patch that the choice may take, e.g. 5e9.
             max_latency: Milliseconds of one patch, measured on this device.
+            max_memory: Memory that the final network's training may take, such as 8G, as predicted.
             verify: Retrain so many candidates, to see how far the ranking can be trusted.
             verify_iterations: Iterations of each retraining; by default the final network's.
             set: FIELD=VALUE: any other field of the configuration, such as fine.audit=50; may be repeated.
@@ -138,7 +145,7 @@ class Run(RunView):
         from c2fnas.runs.overrides import parse_overrides
         from c2fnas.space.architecture import Architecture
 
-        asked = given(max_macs=max_macs, max_latency=max_latency)
+        asked = given(max_macs=max_macs, max_latency=max_latency, max_memory=most_bytes(max_memory))
         most = {name: limit_or_none(limit) for name, limit in asked.items()}
         wanted = Architecture.load(topology).topology if topology else None
         choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
