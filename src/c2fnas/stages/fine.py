@@ -266,6 +266,6 @@ def _refusal(finalists: Sequence[RankedPath], limits: Limits) -> str:
     leanest = f"{min(memories) / 2**20:.4g}M of memory" if memories else "not predicted"
     return (
         f"No candidate is within {' and '.join(limits.options)}: the cheapest takes {cheapest:.4g} "
-        f"multiply-accumulates, the fastest {fastest}, the leanest {leanest}. Raise the limit, or search with a smaller "
-        "width."
+        f"multiply-accumulates, the fastest {fastest}, the leanest {leanest}. Raise the limit, or search with a "
+        "smaller width."
     )
