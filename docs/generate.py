@@ -1,4 +1,4 @@
-"""What the site has beyond the written pages: the command line, the reference and the list of decisions.
+"""What the site has beyond the written pages: the command line and the reference.
 
 A hook of MkDocs (`mkdocs.yml`). All of it is made from the code and the files as they are when the site is built.
 """
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from runpy import run_path
 from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -54,8 +53,6 @@ RESULTS = (
     "api.jobs.Jobs",
 )
 """Types that functions and methods of c2fnas return or take, and that nobody imports by name."""
-LISTS = {"<!-- decisions -->": "decisions", "<!-- results -->": "results"}
-"""What a page writes where it wants a list of the pages in a folder."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -74,11 +71,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put lists and tables where a page asks for them, and lead links that leave the documents to the repository."""
-    for mark, table in TABLES.items():
-        markdown = markdown.replace(mark, table() if mark in markdown else "")
-    for mark, folder in LISTS.items():
-        markdown = markdown.replace(mark, _listed(Path(config.docs_dir) / folder))
+    """Lead links that leave the documents to the repository."""
     return re.sub(r"\]\((?:\.\./)+((?:src|tests|benchmarks)/[^)]+)\)", rf"]({config.repo_url}/blob/main/\1)", markdown)
 
 
@@ -123,27 +116,3 @@ def _command_line() -> str:
     text = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     text = re.sub(r"\x08\nExamples:\n((?:  .*\n)+)", lambda found: f"Examples:\n\n```sh\n{found[1]}```\n", text)
     return text.replace("# `c2fnas`", "# The command line", 1)
-
-
-def _freeze_table() -> str:
-    """The stages that freeze each field of a run's configuration."""
-    from c2fnas.runs.freeze import TABLE
-
-    rows = [(", ".join(f"`{field}`" for field in fields if field) or "all others", stages) for fields, stages in TABLE]
-    lines = [f"| {fields} | {', '.join(stages) or 'none'} |" for fields, stages in rows]
-    return "\n".join(["| fields | frozen by |", "|---|---|", *lines])
-
-
-def _fields() -> str:
-    """The fields of a run's configuration that ``--set`` takes: what each takes, its default and its meaning."""
-    return str(run_path(str(Path(__file__).with_name("fields.py")))["table"]())
-
-
-TABLES = {"<!-- freeze table -->": _freeze_table, "<!-- fields -->": _fields}
-"""What a page writes where it wants a table made from the code."""
-
-
-def _listed(folder: Path) -> str:
-    """The titles of a folder's pages by name, each a link."""
-    titles = {path: path.read_text(encoding="utf-8").partition("\n")[0] for path in sorted(folder.glob("*.md"))}
-    return "\n".join(f"- [{title.removeprefix('# ')}](../{folder.name}/{path.name})" for path, title in titles.items())

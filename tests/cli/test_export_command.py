@@ -1,12 +1,13 @@
 """`c2fnas export` and `c2fnas import` as a user calls them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from program import call
 from small_models import ARCHITECTURE, save_small_model
 
-from c2fnas import Architecture
+from c2fnas import Architecture, load_model
 from c2fnas.inference.package import load_package
 from c2fnas.training.recipe import modern_recipe
 from c2fnas.training.shortness import card_line
@@ -56,6 +57,16 @@ def test_a_models_architecture_becomes_a_trainer(
 def test_a_built_in_architecture_becomes_a_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "export", "c2fnas-panc", "-f", "nnunet", "-o", tmp_path / "trainer") == 0
     assert Architecture.load(tmp_path / "trainer") == Architecture.named("c2fnas-panc")
+
+
+@pytest.mark.long
+def test_several_models_become_a_folder_of_onnx_files(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    for fold in (0, 1):
+        shutil.copytree(run / "final" / "fold-0" / "model", tmp_path / "folds" / f"fold-{fold}")
+    found = load_model(tmp_path / "folds").export("onnx", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fold-0.onnx", "fold-1.onnx"]
+    assert found.use.startswith("2 files, each from image [batch, ")
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,19 @@ def test_plan_only(phantoms: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "cache").exists()
     prepare(phantoms, tmp_path / "run", "--plan-only", "--folds", "random", "--fold-count", "3")
     assert [len(validation) for validation in folds(tmp_path / "run")] == [2, 2, 2]
+
+
+def test_it_says_what_the_run_will_do_and_notes_the_time_it_took(phantoms: Path, tmp_path: Path) -> None:
+    command = ["prepare", str(phantoms), "--run", str(tmp_path / "run"), "--budget", "demo", "--devices", "cpu"]
+    told = CliRunner().invoke(app, command).output
+    for row in ("until now", "deployment", "together"):
+        assert f"  {row} " in told
+    assert not list((tmp_path / "run").glob("final/fold-*"))
+    spent = json.loads((tmp_path / "run" / "spent.json").read_text())
+    assert 0 < spent["preparation"] <= spent["seconds"]
+
+
+def test_without_a_time_it_foresees_none(phantoms: Path, tmp_path: Path) -> None:
+    told = prepare(phantoms, tmp_path / "run", "--budget", "paper", "--set", "width=0.0625")
+    assert "together" not in told
+    assert not (tmp_path / "run" / "timings.json").exists()

@@ -33,6 +33,7 @@ ROW = st.builds(
     first_rung_dice=DICE,
     first_rung_cases=st.none() | st.integers(1, 300),
     latency_ms=st.none() | st.floats(0, 1e5, exclude_min=True),
+    memory=st.none() | st.integers(1, 2**40),
     device=st.none() | st.text(max_size=8),
     reason=st.none() | st.text(max_size=40),
 )

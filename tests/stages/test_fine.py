@@ -140,7 +140,7 @@ def test_the_front_is_one_of_dice_and_every_cost(finished: Run) -> None:
     finalists = [each for each in candidates(finished) if each.cases == 3]
 
     def values(each: RankedPath) -> tuple[float, ...]:
-        return (-(each.dice or 0), each.macs, each.parameters, each.latency_ms)
+        return (-(each.dice or 0), each.macs, each.parameters, each.memory, each.latency_ms)
 
     for each in candidates(finished):
         if each not in finalists:
@@ -182,9 +182,14 @@ def test_the_best_is_picked_and_limits_are_remembered(finished: Run, tmp_path: P
     fastest = min(each.latency_ms for each in finalists if each.latency_ms)
     found = search(run, limits=Limits(max_latency=fastest))
     assert [each.latency_ms for each in finalists if each.architecture == found] == [fastest]
+    leanest = min(each.memory for each in finalists if each.memory)
+    lean = search(run, limits=Limits(max_memory=leanest))
+    assert [each.memory for each in finalists if each.architecture == lean] == [leanest]
     with pytest.raises(UserError, match=r"--max-macs 1: the cheapest takes .* multiply-accumulates"):
         search(run, limits=Limits(max_macs=1))
-    assert search(run) == found  # what nothing meets is not kept
+    with pytest.raises(UserError, match=r"--max-memory 1M: .*, the leanest .*M of memory\."):
+        search(run, limits=Limits(max_memory=2**20))
+    assert search(run, limits=Limits(max_latency=fastest)) == found  # what nothing meets is not kept
     assert search(run, limits=Limits()) == best.architecture
 
 

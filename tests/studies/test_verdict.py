@@ -303,7 +303,7 @@ def test_a_found_network_without_a_dice_is_compared_with_nothing(
     found = judge(run)
     assert (found.searched.dice, found.searched.per_class, found.cases) == (None, None, 0)
     assert [reference.comparison for reference in found.references] == [None, None]
-    assert "No comparison with the U-Net of equal MACs: the Dice of the searched network was" in found.sentence
+    assert "No comparison with the U-Net of equal MACs: the Dice of the run's own network was" in found.sentence
     assert Verdict.from_json(read_json(run.folder.verdict_file)) == found
     assert not run.folder.reference("unet_macs", 0).exists()
 
@@ -345,14 +345,27 @@ def test_where_nothing_was_searched_there_is_nothing_to_judge(
 ) -> None:
     run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
     run = otherwise(run, {"coarse.evaluations": 0, "fine.candidates": 0})
-    with pytest.raises(UserError, match="nothing was searched, so there is nothing to judge by 3 trainings"):
-        judge(run, 3)
     found = judge(run.using(reporter=(listener := Listener())))
     assert (found.references, found.sentence, found.caveats) == ((), NOT_JUDGED, ())
     assert (found.searched.title, found.searched.dice) == ("default network", pytest.approx(0.625))
     assert Verdict.from_json(read_json(run.folder.verdict_file)) == found
     assert not [*run.folder.verdict.glob("*/fold-*")]
     assert not listener.said
+
+
+def test_the_default_network_is_judged_where_trainings_are_asked_for(
+    judged: tuple[Run, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = of_two_folds(judged[0], tmp_path, monkeypatch, TWO_FOLDS)
+    run = otherwise(run, {"coarse.evaluations": 0, "fine.candidates": 0})
+    assert judge(run).references == ()
+    found = judge(run, 2)
+    assert [each.name for each in found.references] == ["unet_macs", "random"]
+    assert all(each.comparison is not None for each in found.references)
+    assert (found.searched.title, found.replicates, found.search_seconds) == ("default network", 2, None)
+    assert found.caveats[0] == "Nothing was searched: the default network was chosen without these data."
+    assert "search itself" not in found.sentence
+    assert judge(run) == found == Verdict.from_json(read_json(run.folder.verdict_file))
 
 
 @pytest.mark.parametrize(
@@ -508,7 +521,7 @@ def test_a_training_of_the_found_network_that_fails_is_not_passed_over(
     found = judge(run, 3)
     for reference in found.references:
         assert reference.comparison is None
-        assert "the searched network could not be trained; fold 0, seed 1" in reference.sentence(found.searched)
+        assert "the run's own network could not be trained; fold 0, seed 1" in reference.sentence(found.searched)
         assert reference.network is not None
         assert reference.network.dice is not None, "only the comparison can't be had"
     broken.clear()

@@ -54,6 +54,7 @@ class Exportable:
         `c2fnas[bundle]`.
 
         `onnx`: the network as one ONNX file for any batch and size, its preparation as metadata; takes `c2fnas[onnx]`.
+        Of a run with several folds it is a folder with a file of each.
 
         `nnunet`: a folder for `nnUNet_extTrainer`, with which nnU-Net v2 trains the architecture on its own.
 
@@ -93,7 +94,7 @@ class Exportable:
         if format == "nnunet":
             return Exported(path, _nnunet(self._searched(), path))
         folders = self._folders()
-        if format not in ("model", "zip") and len(folders) > 1:
+        if format == "bundle" and len(folders) > 1:
             raise UserError(f"{len(folders)} models lie here. Name one of them, such as {short_name(folders[0])}.")
         refuse_taken(path)
         listener = listening(reporter)
@@ -103,7 +104,7 @@ class Exportable:
             elif format == "zip":
                 use = _zip(folders, path, half)
             else:
-                use = _bundle(folders[0], path) if format == "bundle" else _onnx(folders[0], path, tell)
+                use = _bundle(folders[0], path) if format == "bundle" else _onnx(folders, path, tell)
         for warning in _warnings(folders):
             listener.say(f"Warning: {warning}")
         return Exported(path, use)
@@ -121,8 +122,8 @@ class Source(Exportable):
     """The source of ``c2fnas export``; nothing is read before it is exported.
 
     Args:
-        model: A model folder, or a run folder that holds one model; with `model` and `zip` it may hold several. A model
-            that comes with c2fnas goes by its name (`hippocampus/fold-0`). With `--format nnunet` an architecture will
+        model: A model folder, or a run folder that holds one model; but for `bundle` it may hold several. A model that
+            comes with c2fnas goes by its name (`hippocampus/fold-0`). With `--format nnunet` an architecture will
             do: a name, a JSON file, the text form.
     """
 
@@ -175,14 +176,22 @@ def _bundle(model: Path, output: Path) -> str:
     return f"a MONAI Bundle; {output / 'docs' / 'README.md'} says how to use it"
 
 
-def _onnx(model: Path, output: Path, tell: Callable[[str], None]) -> str:
+def _onnx(models: Sequence[Path], output: Path, tell: Callable[[str], None]) -> str:
+    from c2fnas.export.model_folder import fold_name
     from c2fnas.export.onnx_file import INPUT, OUTPUT, export_onnx
+    from c2fnas.files import new_folder
     from c2fnas.inference.package import load_package
 
-    package = load_package(model)
-    export_onnx(package, output, tell)
+    package = load_package(models[0])
     channels, classes = len(package.plan.channels), package.plan.outputs
-    return f"{INPUT} [batch, {channels}, i, j, k] to {OUTPUT} [batch, {classes}, i, j, k]; metadata says the rest"
+    use = f"{INPUT} [batch, {channels}, i, j, k] to {OUTPUT} [batch, {classes}, i, j, k]; metadata says the rest"
+    if len(models) == 1:
+        export_onnx(package, output, tell)
+        return use
+    with new_folder(output) as unfinished:
+        for model in models:
+            export_onnx(load_package(model), unfinished / f"{fold_name(model)}.onnx", tell)
+    return f"{len(models)} files, each from {use}. Their labels vote; a tie goes to the largest mean probability"
 
 
 def _nnunet(architecture: "Architecture", output: Path) -> str:

@@ -44,6 +44,19 @@ def whole_or_none(limit: float) -> int | None:
     return None if found is None else round(found)
 
 
+def most_bytes(size: str | None) -> float | None:
+    """Return the bytes of a size such as ``8G``, infinity for ``inf``; None where none is given.
+
+    Raises:
+        UserError: it is no size.
+    """
+    from c2fnas.inference.options import parse_bytes
+
+    if size is None:
+        return None
+    return math.inf if size.lower() == "inf" else parse_bytes(size)
+
+
 def known_options(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Have a function refuse keywords that neither it nor its typed dictionary of options has, as Python does.
 

@@ -65,6 +65,8 @@ def prepare(
 ) -> Run:
     """Check, fingerprint, plan and preprocess a data set once; `c2fnas run` does it too.
 
+    Of a time budget it then says what the run will do, and how long each stage takes.
+
     Args:
         dataset: The data set's folder or file: MSD, nnU-Net raw, or a CSV.
         run: The run folder; everything of the run is kept there.
@@ -93,20 +95,25 @@ def prepare(
         budget, overrides = begun_like(known, options["like"], dataset, run, budget, overrides, jobs)
     refuse_early(dataset, jobs, budget, overrides, search=not RunFolder(Path(run)).folds.exists())
     refuse_changed(run, overrides, budget=budget)
+    from c2fnas.planning.forecast import forecast_of
     from c2fnas.planning.request import request_for
     from c2fnas.stages.preparation import prepare as prepare_run
     from c2fnas.stages.preparation import prepare_plan
+    from c2fnas.stages.race import race_seconds
     from c2fnas.stages.run_folds import keep_folds
 
     result = Run(Path(run), jobs, reporter)
-    request = request_for(result.core.folder, budget=budget, overrides=overrides, devices=result.devices)
-    with result.core.locked():
+    core = result.opened()
+    request = request_for(core.folder, budget=budget, overrides=overrides, devices=result.devices)
+    with core.locked():
         if not plan_only:
-            prepare_run(result.core, Path(dataset), request)
+            prepare_run(core, Path(dataset), request)
+            if request.by_time:
+                core.reporter.say(forecast_of(core, race_seconds(core)))
             return result
-        data, _ = prepare_plan(result.core, Path(dataset), request)
+        data, _ = prepare_plan(core, Path(dataset), request)
         if request.folds.given:
-            keep_folds(result.core, data, request)
+            keep_folds(core, data, request)
     return result
 
 
@@ -173,7 +180,7 @@ def run(
 
     result = Run(Path(run), jobs, reporter)
     run_pipeline(
-        result.core,
+        result.opened(),
         Path(dataset),
         result.executor,
         budget=budget,
@@ -181,7 +188,7 @@ def run(
         devices=result.devices,
         judge=judged_once,
     )
-    return Run(Path(run), jobs, reporter, result.core.final_folds)
+    return Run(Path(run), jobs, reporter, result.opened().final_folds)
 
 
 @known_options

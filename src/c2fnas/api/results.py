@@ -110,7 +110,7 @@ def ranking(run: "Run", found: Architecture, verification: "Verification | None"
     rows = {
         each.architecture: {
             "architecture": each.architecture.to_text(),
-            **{name: getattr(each, name) for name in ("dice", "cases", "macs", "parameters", "latency_ms")},
+            **{name: getattr(each, name) for name in ("dice", "cases", "macs", "parameters", "memory", "latency_ms")},
         }
         for each in candidates
     }

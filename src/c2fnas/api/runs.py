@@ -1,12 +1,19 @@
 """A run: opened, and carried on stage by stage."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from c2fnas.api.jobs import Jobs, executor_factory, refuse_beside_torchrun
-from c2fnas.api.options import given, known_options, limit_or_none, refuse_below, refuse_figure, whole_or_none
+from c2fnas.api.options import (
+    given,
+    known_options,
+    limit_or_none,
+    most_bytes,
+    refuse_below,
+    refuse_figure,
+    whole_or_none,
+)
 from c2fnas.api.run_view import RunView
 from c2fnas.devices import find_devices
 from c2fnas.errors import UserError
@@ -70,11 +77,9 @@ class Run(RunView):
             c2fnas search coarse runs/hippocampus --sampler tpe --max-macs 2e9 --early-stopping
             c2fnas search coarse /shared/pancreas --backend ray --address auto
         """
-        from c2fnas.inference.options import parse_bytes
         from c2fnas.runs.overrides import parse_overrides
 
-        memory = None if max_memory is None else math.inf if max_memory.lower() == "inf" else parse_bytes(max_memory)
-        limits = {"parameters": max_parameters, "macs": max_macs, "memory": memory}
+        limits = {"parameters": max_parameters, "macs": max_macs, "memory": most_bytes(max_memory)}
         overrides = {
             **parse_overrides(set),
             **given(coarse__sampler=sampler, coarse__evaluations=evaluations, coarse__early_stopping=early_stopping),
@@ -97,6 +102,7 @@ class Run(RunView):
         rungs: int | None = None,
         max_macs: float | None = None,
         max_latency: float | None = None,
+        max_memory: str | None = None,
         verify: int | None = None,
         verify_iterations: int | None = None,
         set: Sequence[str] | Mapping[str, Any] = (),
@@ -115,6 +121,7 @@ class Run(RunView):
             rungs: Steps of successive halving; 1 ranks all on all cases, as the paper.
             max_macs: Multiply-accumulates of one patch that the choice may take, e.g. 5e9.
             max_latency: Milliseconds of one patch, measured on this device.
+            max_memory: Memory that the final network's training may take, such as 8G, as predicted.
             verify: Retrain so many candidates, to see how far the ranking can be trusted.
             verify_iterations: Iterations of each retraining; by default the final network's.
             set: FIELD=VALUE: any other field of the configuration, such as fine.audit=50; may be repeated.
@@ -138,7 +145,7 @@ class Run(RunView):
         from c2fnas.runs.overrides import parse_overrides
         from c2fnas.space.architecture import Architecture
 
-        asked = given(max_macs=max_macs, max_latency=max_latency)
+        asked = given(max_macs=max_macs, max_latency=max_latency, max_memory=most_bytes(max_memory))
         most = {name: limit_or_none(limit) for name, limit in asked.items()}
         wanted = Architecture.load(topology).topology if topology else None
         choices = given(fine__sampling=sampling, fine__choose=choose, fine__candidates=candidates, fine__rungs=rungs)
@@ -154,9 +161,10 @@ class Run(RunView):
         limits = Limits(**most) if most else None
         if ranks()[1] > 1:
             refuse_beside_torchrun(self.jobs, local_processes())
-            train_supernet_together(self.core, overrides, topology=wanted, kind=self.kind)
+            core = self.opened()
+            train_supernet_together(core, overrides, topology=wanted, kind=self.kind)
             done = f"The super-network is trained, by {ranks()[1]} processes."
-            self.core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
+            core.reporter.say(f"{done} `c2fnas search fine {self.folder}` goes on.")
             return None
         with self.working() as run:
             amend(run, overrides)
@@ -230,8 +238,8 @@ class Run(RunView):
         References are trained as the found network was: a U-Net of equal multiply-accumulates with the same stem, a
         random network, nnU-Net's U-Net at equal training time, a U-Net of equal parameters. An answer rests on several
         trainings of each; with one the answer is "cannot tell". Time and trainings are forecast before they begin.
-        `c2fnas run` does the same at its end. It comes before `train --extend`. Resumable; it goes to
-        verdict/verdict.json in the run folder.
+        Where nothing was searched, `replicates` has the default network judged. `c2fnas run` does the same at its end.
+        It comes before `train --extend`. Resumable; it goes to verdict/verdict.json in the run folder.
 
         Args:
             replicates: Trainings of each network: the run's folds but the search's, or, where they are fewer, seeds on
@@ -306,11 +314,10 @@ class Run(RunView):
     @property
     def kind(self) -> str:
         """The kind of the devices, ``cpu`` or ``cuda``."""
-        return (self.devices or self.core.config.devices)[0].partition(":")[0]
+        return (self.devices or self.opened().config.devices)[0].partition(":")[0]
 
-    @property
-    def core(self) -> "CoreRun":
-        """The run as the stages work with it, read each time: a stage may have changed its configuration."""
+    def opened(self) -> "CoreRun":
+        """Return the run as the stages work with it, read anew: a stage may have changed its configuration."""
         from c2fnas.runs.run import Run as CoreRun
 
         return CoreRun(self.folder, reporter=self._reporter)
@@ -322,7 +329,7 @@ class Run(RunView):
 
     def working(self) -> "AbstractContextManager[CoreRun]":
         """Hold the run's lock and its workers."""
-        return self.core.working(self.executor)
+        return self.opened().working(self.executor)
 
 
 @known_options

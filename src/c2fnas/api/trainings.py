@@ -202,7 +202,7 @@ def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) 
     from c2fnas.studies.tasks import keep_table, task_scores
     from c2fnas.training.device import local_processes, ranks
 
-    core, devices = run.core, run.devices
+    core, devices = run.opened(), run.devices
     if ranks()[1] > 1:
         from c2fnas.stages.together import train_together
 
@@ -227,7 +227,7 @@ def _train_all(datasets: tuple[Path, ...], run: Run, options: "TrainOptions", la
         raise UserError(f"{datasets[0].parent}: several data sets. Under torchrun, name one of them at a time.")
     named = run.jobs.get("devices")
     devices = find_devices(named) if named else None
-    rows = train_all(datasets, run.core, options, run.executor, devices=devices, label_tests=label_tests)
+    rows = train_all(datasets, run.opened(), options, run.executor, devices=devices, label_tests=label_tests)
     return TaskTable(run.folder, rows)
 
 

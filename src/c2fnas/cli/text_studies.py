@@ -158,13 +158,15 @@ def ranking(result: "Ranking") -> str:
         architecture(result.architecture),
         "",
         f"{ranked['candidates']} candidates ranked; best trade-offs, on {summary['cases']} validation cases:",
-        f"{'Dice':>7} {'G MACs':>8} {'M parameters':>13} {'ms':>7}",
+        f"{'Dice':>7} {'G MACs':>8} {'M parameters':>13} {'MiB':>6} {'ms':>7}",
     ]
     for row in summary["front"]:
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
+        memory = "-" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}"
         chosen = "  ← chosen" if row["architecture"] == summary["architecture"] else ""
         lines.append(
-            f"{row['dice']:7.4f} {row['macs'] / 1e9:8.3f} {row['parameters'] / 1e6:13.3f} {latency:>7}{chosen}"
+            f"{row['dice']:7.4f} {row['macs'] / 1e9:8.3f} {row['parameters'] / 1e6:13.3f} {memory:>6} {latency:>7}"
+            f"{chosen}"
         )
     audit = ranked["audit"]
     if audit:

@@ -18,7 +18,10 @@ EARLIER = (
     "RUN` judges again."
 )
 
-NOT_JUDGED = "Nothing was searched: the network is the default one, and there is nothing to compare it with."
+NOT_JUDGED = (
+    "Nothing was searched: the network is the default one. `c2fnas verdict RUN --replicates 5` compares it with plain "
+    "networks."
+)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def export_folder(
             _write(models[0], unfinished, half, sections)
             return
         for model in models:
-            _write(model, unfinished / _name(model), half, sections)
+            _write(model, unfinished / fold_name(model), half, sections)
         write_text(unfinished / CARD, _card(models, folder.absolute().name, unfinished).rstrip() + "\n" + sections)
 
 
@@ -73,8 +73,8 @@ def _write(model: Path, folder: Path, half: bool, sections: str) -> None:
         write_text(folder / CARD, f"{read_card(folder)}\n{sections}".lstrip("\n"))
 
 
-def _name(model: Path) -> str:
-    """``fold-0`` of ``run/final/fold-0/model``, and of ``folder/fold-0``."""
+def fold_name(model: Path) -> str:
+    """Return ``fold-0`` of ``run/final/fold-0/model``, and of ``folder/fold-0``."""
     return model.parent.name if model.name == PACKAGE else model.name
 
 
@@ -84,7 +84,7 @@ def _card(models: Sequence[Path], name: str, written: Path) -> str:
     if models[0].name != PACKAGE and there:
         return there
     run = RunFolder(models[0].absolute().parents[2])
-    names = {_name(model).removeprefix("fold-"): model for model in models}
+    names = {fold_name(model).removeprefix("fold-"): model for model in models}
     folds: dict[Fold, Path] = {int(name): model for name, model in names.items() if name.isdigit()}
     folds |= {EVERY_CASE: names[EVERY_CASE]} if EVERY_CASE in names else {}
     if not run.config.is_file() or len(folds) < len(models):

@@ -10,6 +10,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
+from c2fnas.training.recipe import Recipe
 
 UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "of memory"}
 
@@ -17,8 +18,12 @@ UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "
 def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
     """Return ``parameters``, ``macs`` of one patch and predicted ``memory`` of a training in bytes."""
     architecture = Architecture.uniform(topology, width=run.width)
-    recipe = run.config.coarse.recipe
-    cost = run.cost(architecture)
+    cost, memory = run.cost(architecture), training_bytes(run, architecture, run.config.coarse.recipe)
+    return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory}
+
+
+def training_bytes(run: Run, architecture: Architecture, recipe: Recipe) -> int:
+    """Return the bytes that a training takes, as predicted."""
     memory = training_memory(
         architecture,
         in_channels=run.in_channels,
@@ -26,8 +31,7 @@ def candidate_cost(run: Run, topology: Topology) -> dict[str, int]:
         input_size=run.plan.patch_size,
         precision=recipe.precision,
     )
-    patches = recipe.micro_batch or recipe.batch_size
-    return {"parameters": cost.parameters, "macs": cost.macs, "memory": memory.of(patches)}
+    return memory.of(recipe.micro_batch or recipe.batch_size)
 
 
 def feasible_topologies(run: Run, topologies: Iterable[Topology]) -> tuple[Topology, ...]:

@@ -8,6 +8,7 @@ from c2fnas.execution.call import RESULT
 from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.ranked import Limits
 from c2fnas.runs.repetition import Repetition
 from c2fnas.space.architecture import Architecture
 
@@ -73,12 +74,11 @@ def _of_machines(config: RunConfig, workers: int, processes: int) -> Iterator[st
 
 def _of_choices(folder: RunFolder, config: RunConfig) -> Iterator[str]:
     """Yield choices that were made by hand in a stage."""
-    place, choice = folder.fine / "topology.json", folder.fine / "choice.json"
+    place, choice = folder.topology, folder.limits
     found = Architecture.load(folder.coarse_architecture).topology.code if folder.coarse_architecture.exists() else None
     if place.exists() and found is not None and tuple(read_json(place)["code"]) != found:
         yield "operations were searched for a topology that was given by hand (`search fine --topology`)"
-    limits = read_json(choice) if choice.exists() else {}
-    given = [f"--{name.replace('_', '-')} {value:g}" for name, value in limits.items() if value is not None]
+    given = Limits(**read_json(choice)).options if choice.exists() else ()
     if given:
         yield f"the architecture was chosen within limits that were given to `search fine` ({', '.join(given)})"
 

@@ -77,16 +77,24 @@ class RunFolder:
     """The coarse stage."""
     coarse_architecture = _Place("coarse/architecture.json")
     """The best topology, with the 3D operation in every cell; it comes last."""
+    finalists = _Place("coarse/finalists")
+    """The best candidates scored again at the plan's stride, by their number in the ledger."""
     posterior = _Place("coarse/posterior.json")
     """The coarse stage as its posterior sees it, where that chooses: the answer, and what is left to win."""
     fine = _Place("fine")
     """The fine stage."""
     fine_architecture = _Place("fine/architecture.json")
     """The best architecture; it comes last."""
+    topology = _Place("fine/topology.json")
+    """The topology whose operations are searched: claimed when the stage begins."""
+    limits = _Place("fine/choice.json")
+    """What the architecture may cost at most, as it was said last."""
     supernet = _Place("fine/supernet")
     """The training of the super-network."""
     ranking = _Place("fine/ranking")
     """The scoring of candidates with the super-network's weights."""
+    latency = _Place("fine/latency")
+    """The measured latency of the candidates that were scored on all cases."""
     ranking_devices = _Place("fine/ranking/devices.json")
     """The number of devices on which the ranking began: its jobs are cut by that."""
     candidates = _Place("fine/candidates.jsonl")

@@ -24,6 +24,10 @@ from c2fnas.space.architecture import Architecture
 Event = tuple[Literal["start", "end"], Trial]
 
 
+class StageNotBegun(UserError):
+    """A reader asks for the trials of a stage that has none yet."""
+
+
 class Ledger:
     """The trials of one stage. Opened again, it resumes: what ran under a driver that is gone is ``interrupted``.
 
@@ -132,7 +136,8 @@ class Ledger:
             storage = _storage(self.database)
             return storage, self._study_in(storage)
         except KeyError:
-            raise UserError(f"{self.database}: the stage {self.stage!r} has not begun on this run folder.") from None
+            missing = f"{self.database}: the stage {self.stage!r} has not begun on this run folder."
+            raise StageNotBegun(missing) from None
         except Exception as error:
             raise self._unreadable(error) from error
 
@@ -223,10 +228,8 @@ def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:
         return ()
     try:
         return Ledger(folder.study, stage, read_only=True).trials()
-    except UserError as error:
-        if "has not begun" in str(error):
-            return ()
-        raise
+    except StageNotBegun:
+        return ()
 
 
 def _create(database: Path) -> None:

@@ -23,6 +23,7 @@ class RankedPath:
         macs: multiply-accumulates of one patch.
         front: True for a finalist on the Pareto front of Dice and costs.
         latency_ms: milliseconds of one patch on the user's device; None where not measured.
+        memory: bytes that the final network's training takes, as predicted; None of runs of earlier versions.
         device: where it was scored last.
         reason: why it failed, else None.
     """
@@ -37,6 +38,7 @@ class RankedPath:
     first_rung_dice: float | None = None
     first_rung_cases: int | None = None
     latency_ms: float | None = None
+    memory: int | None = None
     device: str | None = None
     reason: str | None = None
 
@@ -44,6 +46,38 @@ class RankedPath:
         if self.dice is not None and not 0 <= self.dice <= 1:
             object.__setattr__(self, "reason", self.reason or f"The score {self.dice} is not within [0, 1].")
             object.__setattr__(self, "dice", None)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that the architecture may cost: multiply-accumulates of a patch, its milliseconds, bytes of a training.
+
+    >>> Limits(max_macs=2e9, max_memory=2**31).options
+    ('--max-macs 2e+09', '--max-memory 2048M')
+    """
+
+    max_macs: float | None = None
+    max_latency: float | None = None
+    max_memory: float | None = None
+
+    def admit(self, candidate: RankedPath) -> bool:
+        """Return true if a candidate costs no more; false where what is limited was not measured or predicted."""
+        pairs = (
+            (candidate.macs, self.max_macs),
+            (candidate.latency_ms, self.max_latency),
+            (candidate.memory, self.max_memory),
+        )
+        return all(most is None or (amount is not None and amount <= most) for amount, most in pairs)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The limits that are given, as options of the command line."""
+        given = {
+            "--max-macs": self.max_macs and f"{self.max_macs:g}",
+            "--max-latency": self.max_latency and f"{self.max_latency:g}",
+            "--max-memory": self.max_memory and f"{self.max_memory / 2**20:.4g}M",
+        }
+        return tuple(f"{name} {text}" for name, text in given.items() if text is not None)
 
 
 def write_ranked(folder: RunFolder, rows: Iterable[RankedPath]) -> None:

@@ -132,7 +132,7 @@ def _coarse(run: RunFiles) -> StageSummary:
     config, done = run.config.coarse, len(evaluated_trials(run.trials))
     finished = run.folder.coarse_architecture.exists()
     times = [(trial, *_trial_time(run.folder, trial)) for trial in run.trials]
-    again = read_jobs(run.folder.coarse / "finalists")
+    again = read_jobs(run.folder.finalists)
     seconds = sum((own for _, own, _ in times), 0.0) + sum(job.seconds for job in again)
     under_way = sum(own for trial, own, _ in times if not trial.finished)
     left = remaining(config.evaluations - done, done, seconds - under_way)
@@ -176,7 +176,7 @@ def _ranking(run: RunFiles) -> StageSummary:
     cases = min(fine.cases or run.cases, run.cases)
     total = successive_halving.pairs(fine.candidates, cases, fine.rungs, fine.audit)
     ranked = [job for job in read_jobs(folder.ranking) if not _verifies(job)]
-    jobs = [*ranked, *read_jobs(folder.fine / "latency")]
+    jobs = [*ranked, *read_jobs(folder.latency)]
     scored = sum(_pairs(job, cases) for job in ranked if job.done)
     finished = folder.ranking_file.exists() or folder.fine_architecture.exists()
     left = remaining(total - scored, scored, sum(job.seconds for job in jobs))

@@ -61,7 +61,7 @@ def score_finalist(payload: dict[str, Any], folder: Path, device: str) -> dict[s
 
 def _finalist_job(run: Run, trial: Trial) -> Job:
     payload = {"run": "../../..", "architecture": trial.architecture.to_json(), "candidate": trial.number}
-    folder = run.folder.coarse / "finalists" / f"{trial.number:04d}"
+    folder = run.folder.finalists / f"{trial.number:04d}"
     return Job(f"finalist {trial.number}", "c2fnas.stages.finalists:score_finalist", payload, folder)
 
 

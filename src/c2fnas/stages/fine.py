@@ -1,7 +1,7 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then candidates are ranked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
@@ -9,10 +9,11 @@ from c2fnas.execution.job import Job
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import first_design
 from c2fnas.planning.default import default_operations
+from c2fnas.planning.feasible import training_bytes
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.freeze import begun_stages
-from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
+from c2fnas.runs.ranked import Limits, RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.operation_effects import take_path
 from c2fnas.search.ranks import is_on_front
@@ -25,15 +26,6 @@ from c2fnas.stages.supernet import STAGE as SUPERNET
 from c2fnas.stages.supernet import Sampling, train_supernet
 
 LATENCY_STAGE = "latency"
-TOPOLOGY, CHOICE = "topology.json", "choice.json"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The most that the architecture may cost: multiply-accumulates of a window, its milliseconds on the device."""
-
-    max_macs: float | None = None
-    max_latency: float | None = None
 
 
 def search_operations(run: Run, topology: Topology, limits: Limits | None = None) -> Architecture:
@@ -54,7 +46,7 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
         if limits is not None and limits != Limits():
             raise UserError(
                 f"{run.folder.config}: no operations are searched in this run (fine.candidates is 0), so that "
-                "--max-macs and --max-latency have none to pick from. Give --candidates N as well, or leave them out."
+                f"{' and '.join(limits.options)} has none to pick from. Give --candidates N as well, or leave it out."
             )
         return Architecture(topology, default_operations(topology), run.width)
     claim_topology(run, topology)
@@ -72,7 +64,7 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
 
 def topology_begun(run: Run) -> Topology | None:
     """Return the topology that the fine stage of the run works on, or None if it has not begun."""
-    path = run.folder.fine / TOPOLOGY
+    path = run.folder.topology
     return Topology(tuple(read_json(path)["code"])) if path.exists() else None
 
 
@@ -91,7 +83,7 @@ def claim_topology(run: Run, topology: Topology) -> None:
         )
     known = topology_begun(run)
     if known is None:
-        write_json(run.folder.fine / TOPOLOGY, {"code": list(topology.code)})
+        write_json(run.folder.topology, {"code": list(topology.code)})
     elif known != topology:
         raise UserError(
             f"{run.folder.fine}: the fine stage of this run is one of topology {_code(known)}, not "
@@ -133,7 +125,7 @@ def measure_latencies(
 ) -> dict[OperationPath, float | None]:
     """Measure the milliseconds of one window through each finalist on the device; None where that fails."""
     payload = {"run": "../..", "code": list(topology.code), "paths": [list(path) for path in finalists]}
-    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.fine / "latency")
+    job = Job("latency", "c2fnas.stages.ranking:measure_latency", payload, run.folder.latency)
     (outcome,) = run_jobs(run, LATENCY_STAGE, [job])
     if outcome.value is None:
         run.reporter.say(f"The latency of the candidates could not be measured: {outcome.failure}")
@@ -144,12 +136,12 @@ def measure_latencies(
 def front_of(
     run: Run, topology: Topology, result: Halved, latencies: dict[OperationPath, float | None]
 ) -> set[OperationPath]:
-    """Return the finalists on the Pareto front of Dice, multiply-accumulates, parameters and, if measured, latency."""
-    points = [
-        (-(result.dice[path] or 0), cost.macs, cost.parameters, ms or 0.0)
-        for path, ms in latencies.items()
-        for cost in [run.cost(Architecture(topology, path, run.width))]
-    ]
+    """Return the finalists on the Pareto front of Dice, MACs, parameters, memory and, if measured, latency."""
+    points = []
+    for path, ms in latencies.items():
+        architecture = Architecture(topology, path, run.width)
+        cost, memory = run.cost(architecture), training_bytes(run, architecture, run.config.deployment.recipe)
+        points.append((-(result.dice[path] or 0), cost.macs, cost.parameters, memory, ms or 0.0))
     return {path for path, on in zip(latencies, is_on_front(points), strict=True) if on}
 
 
@@ -177,6 +169,7 @@ def _rows(
             first_rung_dice=result.first_dice[path],
             first_rung_cases=result.first_cases,
             latency_ms=latencies.get(path),
+            memory=training_bytes(run, architecture, run.config.deployment.recipe),
             device=result.device[path],
             reason=result.failures.get(path),
         )
@@ -190,7 +183,7 @@ def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) ->
     Raises:
         UserError: see :func:`admit`; or the final network has begun to train, and is another one.
     """
-    path = run.folder.fine / CHOICE
+    path = run.folder.limits
     kept = Limits(**read_json(path)) if limits is None and path.exists() else limits or Limits()
     admitted = admit(candidates, kept)
     if run.config.fine.choice == "observed":
@@ -249,7 +242,7 @@ def _expected_best(run: Run, candidates: Sequence[RankedPath], admitted: Sequenc
 def admit(candidates: Sequence[RankedPath], limits: Limits) -> list[RankedPath]:
     """Return the finalists, those that were scored on the most cases, within ``limits``.
 
-    Where the latency could not be measured, a limit to it leaves all out.
+    Where the latency could not be measured, or memory was not predicted yet, a limit to it leaves all out.
 
     Raises:
         UserError: none is within the limits, or none has a score.
@@ -259,26 +252,20 @@ def admit(candidates: Sequence[RankedPath], limits: Limits) -> list[RankedPath]:
         raise UserError("No candidate of the fine stage has a score. Search again in another run folder.")
     most = max(each.cases for each in scored)
     finalists = [each for each in scored if each.cases == most]
-    admitted = [each for each in finalists if _within(each, limits)]
+    admitted = [each for each in finalists if limits.admit(each)]
     if not admitted:
         raise UserError(_refusal(finalists, limits))
     return admitted
 
 
-def _within(candidate: RankedPath, limits: Limits) -> bool:
-    if limits.max_macs is not None and candidate.macs > limits.max_macs:
-        return False
-    latency = candidate.latency_ms
-    return limits.max_latency is None or (latency is not None and latency <= limits.max_latency)
-
-
 def _refusal(finalists: Sequence[RankedPath], limits: Limits) -> str:
     cheapest = min(each.macs for each in finalists)
     latencies = [latency for each in finalists if (latency := each.latency_ms) is not None]
+    memories = [memory for each in finalists if (memory := each.memory) is not None]
     fastest = f"{min(latencies):.0f} ms" if latencies else "not measured"
-    asked = [f"--max-macs {limits.max_macs:g}"] if limits.max_macs is not None else []
-    asked += [f"--max-latency {limits.max_latency:g}"] if limits.max_latency is not None else []
+    leanest = f"{min(memories) / 2**20:.4g}M of memory" if memories else "not predicted"
     return (
-        f"No candidate is within {' and '.join(asked)}: the cheapest takes {cheapest:.4g} multiply-accumulates, the "
-        f"fastest {fastest}. Raise the limit, or search with a smaller width."
+        f"No candidate is within {' and '.join(limits.options)}: the cheapest takes {cheapest:.4g} "
+        f"multiply-accumulates, the fastest {fastest}, the leanest {leanest}. Raise the limit, or search with a "
+        "smaller width."
     )

@@ -57,7 +57,7 @@ def prepare(run: Run, dataset: Path, request: Request) -> Run:
 
 def _prepare(run: Run, dataset: Path, request: Request) -> Run:
     data, plan = prepare_plan(run, dataset, request)
-    _, redivided = keep_folds(run, data, request)
+    redivided = keep_folds(run, data, request)
     if request.by_time:
         leave_out(run, data, plan, request.draft)
     _cache(data, plan, run)

@@ -32,8 +32,8 @@ def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
     return folds
 
 
-def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Split, ...], bool]:
-    """Return the folds in the run folder, made where there are none, and true if they are new.
+def keep_folds(run: Run, dataset: Dataset, request: Request) -> bool:
+    """Keep the folds in the run folder, made where there are none or others are asked for; return true if they are new.
 
     The groups that cases share are kept with them. Warnings about what a fold lacks go to the reporter.
 
@@ -43,19 +43,19 @@ def keep_folds(run: Run, dataset: Dataset, request: Request) -> tuple[tuple[Spli
     folder, choice = run.folder, request.folds
     known = load_folds(folder.folds) if folder.folds.exists() else None
     if known is not None and not choice.given:
-        return known, False
+        return False
     folds = divided(dataset, request)
     groups = _of_validation(folds, chosen_groups(dataset, request.division))
     if known is not None:
         same = restricted(folds, known)
         if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
-            return known, False
+            return False
     if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
     folder.taken.unlink(missing_ok=True)
     write_json(folder.folds, [_row(split, groups) for split in folds])
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
-    return folds, True
+    return True
 
 
 def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:

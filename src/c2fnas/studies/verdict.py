@@ -33,7 +33,7 @@ STAGE = "verdict"
 SEARCHED = "searched"
 SEARCH_STAGES = ("coarse", "super-network", "ranking")
 UNSCORED = (
-    "the Dice of the searched network was not measurable on any fold; see that validation cases show the structures"
+    "the Dice of the run's own network was not measurable on any fold; see that validation cases show the structures"
 )
 
 Trained = dict[Replicate, Evaluation]
@@ -50,7 +50,7 @@ def judge(
     """Train the references, compare, and leave ``verdict/verdict.json``.
 
     Resumes: what is trained is not trained again. A reference that could not be trained is a row that says so. Where
-    nothing was searched there is nothing to judge, and the verdict says that.
+    nothing was searched the verdict says that; asked for by its trainings, it judges the default network.
 
     Args:
         run: a search whose final networks are trained.
@@ -62,15 +62,11 @@ def judge(
         UserError: the run was no search, or its final networks are not what it found, trained from scratch at once.
     """
     design, margin = searched_design(run), run.config.margin if margin is None else margin
-    count = _paid(run, allowance)
-    if replicates and not count and allowance is None:
-        raise UserError(
-            f"{run.folder.root}: nothing was searched, so there is nothing to judge by {replicates} trainings. A run "
-            "with a longer budget searches; the forecast of this one names it."
-        )
-    replicates = (replicates or _replicates_before(run)) if count else None
+    replicates = replicates or _replicates_before(run)
+    searches = run.config.kind == "training" or run.config.searches
+    count = affordable_references(run.config.references, allowance, _cost(run)) if searches or replicates else 0
     wanted = asked(run, replicates)
-    searched = Rival(SEARCHED, "searched network" if count else "default network", design, "")
+    searched = Rival(SEARCHED, "searched network" if searches else "default network", design, "")
     contestants = (searched, *rivals(run, design, count))
     scored = [at for at in wanted if evaluation_in(run.folder.final_fold(at[0]))]
     jobs = {(each.name, at): _job(run, each, at) for each in contestants if each.design for at in scored}
@@ -94,17 +90,14 @@ def judge(
         training=_training(run),
         caveats=_caveats(run, wanted, own, count) if count else (),
         replicates=replicates,
-        search_seconds=sum(each.seconds for each in stages_of(run) if each.name in SEARCH_STAGES),
+        search_seconds=_search_seconds(run) if searches else None,
     )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
 
 
-def _paid(run: Run, allowance: float | None) -> int:
-    """The references that ``allowance`` seconds pay; none where nothing was searched."""
-    if run.config.kind == "search" and not run.config.searches:
-        return 0
-    return affordable_references(run.config.references, allowance, _cost(run))
+def _search_seconds(run: Run) -> float:
+    return sum(each.seconds for each in stages_of(run) if each.name in SEARCH_STAGES)
 
 
 def _cost(run: Run) -> Callable[[int], float]:
@@ -252,7 +245,7 @@ def _failure(run: Run, name: str, outcomes: Mapping[tuple[str, Replicate], Outco
         for (fold, further), outcome in mine.items()
         if (reason := failure_of(outcome))
     ]
-    who = "the searched network" if name == SEARCHED else "it"
+    who = "the run's own network" if name == SEARCHED else "it"
     trained = all(outcome.value is not None for outcome in mine.values())
     what = f"{who} was trained but not scored" if trained else f"{who} could not be trained"
     return f"{what}; {'; '.join(reasons)}" if reasons else None
@@ -280,7 +273,9 @@ def _caveats(run: Run, wanted: Sequence[Replicate], own: Collection[Replicate], 
     folds = sorted({fold for fold, _ in wanted})
     shown = plural(len(folds), "fold") if len(folds) > 1 else f"fold {folds[0]}"
     caveats = [f"No score on the cases of {shown} has guided the search, which may have trained on them."]
-    if guided := sorted(_guided(run) & {*folds}):
+    if not run.config.searches:
+        caveats = ["Nothing was searched: the default network was chosen without these data."]
+    elif guided := sorted(_guided(run) & {*folds}):
         shown = ", ".join(map(str, guided))
         caveats = [f"The search chose by scores on cases of fold {shown}, which favours what it found."]
     if len(folds) > 1:

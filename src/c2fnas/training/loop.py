@@ -57,7 +57,6 @@ def train(
     scheme: LabelScheme = LabelScheme(),
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: int | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     validate: Validate | None = None,
     validate_every: int | None = None,
     extend: bool = False,
@@ -79,7 +78,7 @@ def train(
             use have no gradient, and stay as they are.
         scheme: of the labels: classes, or regions that overlap, perhaps with ignored voxels.
         on_progress: called after every iteration, in the first process.
-        checkpoint_every: iterations between checkpoints, besides one every ``checkpoint_seconds``.
+        checkpoint_every: iterations between checkpoints, besides one every minute.
         validate: returns a score of the network, in evaluation mode and without gradients, every ``validate_every``
             iterations and at the end, in every process.
         extend: continue the folder's training by another recipe, such as one of more iterations. The schedule of the
@@ -96,7 +95,7 @@ def train(
     session = _Session(Stepper(network, recipe, device, forward, scheme), folder, seed, extend)
     if validate and validate_every:
         session.validate, session.validate_every = validate, validate_every
-    result = session.run(batches, on_progress, checkpoint_every, checkpoint_seconds, until)
+    result = session.run(batches, on_progress, checkpoint_every, until)
     release_memory()
     return result
 
@@ -139,12 +138,7 @@ class _Session:
         self.saved_at = time.monotonic()
 
     def run(
-        self,
-        batches: Batches,
-        on_progress: Callable[[Progress], None] | None,
-        every: int | None,
-        seconds: float,
-        until: int | None,
+        self, batches: Batches, on_progress: Callable[[Progress], None] | None, every: int | None, until: int | None
     ) -> TrainResult:
         """Iterate to the end, or to ``until``."""
         began, end = time.monotonic(), min(self.recipe.iterations, until or self.recipe.iterations)
@@ -157,7 +151,7 @@ class _Session:
             StopRequest(self.folder) as stop,
             MetricsLog(self.folder, self.start, active=self.first) as log,
         ):
-            for progress, stopped, due in self._iterate(source, stop, seconds, end):
+            for progress, stopped, due in self._iterate(source, stop, end):
                 if self.first:
                     log.iteration(progress, memory=used_memory(self.stepper.fabric.device))
                     if on_progress:
@@ -172,15 +166,13 @@ class _Session:
                     )
         return TrainResult(end, self.loss, time.monotonic() - began, self.stepper.micro_batch)
 
-    def _iterate(
-        self, source: Iterator[Batch], stop: StopRequest, seconds: float, end: int
-    ) -> Iterator[tuple[Progress, bool, bool]]:
+    def _iterate(self, source: Iterator[Batch], stop: StopRequest, end: int) -> Iterator[tuple[Progress, bool, bool]]:
         """Yield every iteration's progress, true if any process wants to stop, and true if a checkpoint is due."""
         durations: deque[float] = deque(maxlen=PACE)
         then, alone = time.monotonic(), self.stepper.fabric.world_size == 1
 
         def flags() -> tuple[bool, bool]:
-            return bool(stop), self.first and time.monotonic() - self.saved_at > seconds
+            return bool(stop), self.first and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
 
         for iteration in range(self.start, end):
             batch = next(source, None)
