@@ -17,7 +17,7 @@ from c2fnas.data.folds import FoldChoice
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan
 from c2fnas.errors import Interrupted, UserError
-from c2fnas.planning import affordable
+from c2fnas.planning import memory_fit
 from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
@@ -479,14 +479,14 @@ def test_a_patch_shrinks_until_it_fits_the_memory(work: Path, monkeypatch: pytes
 
 def test_where_nothing_fits_the_error_says_so(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(work / "run")
-    monkeypatch.setattr(affordable, "available_memory", lambda devices: 1000)
+    monkeypatch.setattr(memory_fit, "available_memory", lambda devices: 1000)
     with pytest.raises(UserError, match=r"cpu: not even a patch of 8×8×8 voxels fits into 0\.0 GB"):
         plan_alone(work)
 
 
 def test_the_papers_plan_does_not_depend_on_the_machine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(work / "run")
-    monkeypatch.setattr(affordable, "available_memory", lambda devices: 1000)
+    monkeypatch.setattr(memory_fit, "available_memory", lambda devices: 1000)
     plan = plan_alone(work, "paper")
     assert plan.patch_size == (96, 96, 96)
 

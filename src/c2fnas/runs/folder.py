@@ -88,7 +88,7 @@ class RunFolder:
     topology = _Place("fine/topology.json")
     """The topology whose operations are searched: claimed when the stage begins."""
     limits = _Place("fine/choice.json")
-    """What the architecture may cost at most, as it was said last."""
+    """The most that the architecture may cost, as it was said last."""
     supernet = _Place("fine/supernet")
     """The training of the super-network."""
     ranking = _Place("fine/ranking")
