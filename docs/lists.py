@@ -7,8 +7,8 @@ is due.
 """
 
 import re
-import sys
 from pathlib import Path
+from runpy import run_path
 
 DOCS = Path(__file__).parent
 MARKED = re.compile(r"<!-- (decisions|results|freeze table|fields) -->\n.*?<!-- end -->", re.DOTALL)
@@ -42,10 +42,7 @@ def _freeze_table() -> str:
 
 def _fields() -> str:
     """The fields of a run's configuration that ``--set`` takes: what each takes, its default and its meaning."""
-    sys.path.insert(0, str(DOCS))
-    from fields import table
-
-    return str(table())
+    return str(run_path(str(DOCS / "fields.py"))["table"]())
 
 
 def main() -> None:

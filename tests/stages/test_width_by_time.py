@@ -169,7 +169,15 @@ def test_every_case_has_to_be_seen_often_enough(
     monkeypatch.setattr(width_module, "fit_for", lambda *_: lambda patch: True)
     (chosen, *_) = read_json(run.folder.choice)["close"]
     seconds = 4_500 * machine.times_wider * chosen["view_seconds"]
-    assert affordable_width(run, request, [Candidate.from_json(chosen)], seconds, cases) == width
+    found = affordable_width(
+        run,
+        request,
+        [Candidate.from_json(chosen)],
+        seconds,
+        cases,
+        patch_seconds=lambda design, plan: machine.times_wider * chosen["patch_seconds"],
+    )
+    assert found == width
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from c2fnas.data.dataset import Dataset
 from c2fnas.data.folds import FOLDS, Split, case_ids, chosen_folds
 from c2fnas.data.plan import Plan
 from c2fnas.files import write_json
+from c2fnas.networks.designs import Design
 from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
 from c2fnas.planning.labels import sample_labels
 from c2fnas.planning.memory_fit import MemoryFit
@@ -50,9 +51,12 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
     def make(given: Mapping[str, Any], most: int) -> Plan:
         return make_plan(fingerprint, style="planned", given=given, most_voxels=most, fits=fits)
 
-    def pace(plan: Plan) -> float:
+    def patch_seconds(design: Design, plan: Plan) -> float:
         recipe = complete_recipe(part, "coarse", plan, precision)
-        return timings_of(run, devices, design, recipe, plan).patch / prod(plan.patch_size)
+        return timings_of(run, devices, design, recipe, plan).patch
+
+    def pace(plan: Plan) -> float:
+        return patch_seconds(design, plan) / prod(plan.patch_size)
 
     given, budget, cases = config.plan.given, 3600 * config.hours, len(folds[-1].training)
     networks = len(chosen_folds(config.deployment.folds, len(folds)))
@@ -73,8 +77,8 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
     close = close_ones(found)
     run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
     weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
-    choice = {"weighed": weighed, "close": [each.to_json() for each in close]}
-    write_json(run.folder.choice, choice | {"width": affordable_width(run, request, close, seconds, cases)})
+    width = affordable_width(run, request, close, seconds, cases, patch_seconds)
+    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close], "width": width})
     return found[0].plan
 
 

@@ -3,36 +3,41 @@
 It is chosen with the plan and kept beside it: a race between plans, another fold and a resumed run have the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json
+from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import TO_WIDEN
 from c2fnas.planning.choice import Candidate
 from c2fnas.planning.memory_fit import fit_for
-from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
-from c2fnas.planning.run_timings import timings_of
 from c2fnas.planning.timings import middle_network
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run import Run
-from c2fnas.training.precision import common_precision
 
 SLOWER = 2.0
 """A network of twice the width takes so many times as long at least: 2.1 and 2.8 times where it was measured."""
 
 
 def affordable_width(
-    run: Run, request: Request, close: Sequence[Candidate], seconds: float, training_cases: int
+    run: Run,
+    request: Request,
+    close: Sequence[Candidate],
+    seconds: float,
+    training_cases: int,
+    patch_seconds: Callable[[Design, Plan], float],
 ) -> float:
     """Return the width of a run's networks: the wider one where the time trains it well and it fits the memory.
 
     Args:
-        run: whose steps are timed.
+        run: hears what was tried.
         request: of the run.
         close: the plan that was chosen, and those that it may be raced with.
         seconds: of the final network's training, if nothing is searched.
         training_cases: of a fold.
+        patch_seconds: returns the seconds of a training step by patch, of a network on a plan; it may raise UserError.
     """
     wider, chosen = request.wider, close[0]
     enough = max(TO_WIDEN.views, TO_WIDEN.passes * training_cases)
@@ -41,11 +46,8 @@ def affordable_width(
     fits = fit_for(run, request, wider)
     if not all(fits(each.plan.patch_size) for each in close):
         return request.width
-    precision = common_precision(request.devices)
-    recipe = complete_recipe(request.part["coarse"]["recipe"], "coarse", chosen.plan, precision)
-    design = middle_network(request.draft.space, wider)
     try:
-        patch = timings_of(run, request.devices, design, recipe, chosen.plan).patch
+        patch = patch_seconds(middle_network(request.draft.space, wider), chosen.plan)
     except UserError as error:
         run.reporter.say(f"Width {request.width:g}, since a wider network was tried in vain: {error}")
         return request.width
