@@ -71,3 +71,12 @@ def test_without_a_time_it_foresees_none(phantoms: Path, tmp_path: Path) -> None
     told = prepare(phantoms, tmp_path / "run", "--budget", "paper", "--set", "width=0.0625")
     assert "together" not in told
     assert not (tmp_path / "run" / "timings.json").exists()
+
+
+def test_of_a_run_that_is_trained_it_foresees_nothing(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["prepare", str(phantoms), "--run", str(tmp_path / "run"), "--budget", "demo", "--devices", "cpu"]
+    assert "  together " in CliRunner().invoke(app, command).output
+    monkeypatch.setattr("c2fnas.stages.deployment.is_deployed", lambda run: True)
+    assert "  together " not in CliRunner().invoke(app, command).output

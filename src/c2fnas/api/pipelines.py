@@ -97,6 +97,7 @@ def prepare(
     refuse_changed(run, overrides, budget=budget)
     from c2fnas.planning.forecast import forecast_of
     from c2fnas.planning.request import request_for
+    from c2fnas.stages.deployment import is_deployed
     from c2fnas.stages.preparation import prepare as prepare_run
     from c2fnas.stages.preparation import prepare_plan
     from c2fnas.stages.race import race_seconds
@@ -108,7 +109,7 @@ def prepare(
     with core.locked():
         if not plan_only:
             prepare_run(core, Path(dataset), request)
-            if request.by_time:
+            if request.by_time and not is_deployed(core):
                 core.reporter.say(forecast_of(core, race_seconds(core)))
             return result
         data, _ = prepare_plan(core, Path(dataset), request)
