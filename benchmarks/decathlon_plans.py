@@ -16,13 +16,15 @@ from scipy import ndimage
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.planning.budget import coverage, workload
-from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, Candidate, choose_plan
+from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, Weighing, choose_plan
 from c2fnas.planning.counts import scheduled
 from c2fnas.planning.labels import SampledLabel
+from c2fnas.planning.middle import middle_network
 from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import complete_recipe, draft, load_budget
-from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.plan_choice import WeighedPlan
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
 
@@ -98,7 +100,7 @@ def structure(task: Task) -> SampledLabel:
     return SampledLabel((depth <= 1).astype(np.uint8), task.spacing, task.box)
 
 
-def plan_of(task: Task, gpu: Gpu, config: RunConfig) -> Candidate:
+def plan_of(task: Task, gpu: Gpu, config: RunConfig) -> WeighedPlan:
     """Return the plan that the budget pays for."""
     found, network = fingerprint(task), middle_network(config.space, 1.0)
     assert config.hours is not None
@@ -113,19 +115,17 @@ def plan_of(task: Task, gpu: Gpu, config: RunConfig) -> Candidate:
         return make_plan(found, style="planned", given=given, most_voxels=most, fits=fits)
 
     folds = FOLDS if config.deployment.folds == "all" else 1
-    return choose_plan(
-        make,
-        lambda plan: gpu.patch / 96**3,
+    weighing = Weighing(
         [structure(task)],
         found,
         seconds=3600 * config.hours / folds,
         training_cases=task.cases * (FOLDS - 1) // FOLDS,
         floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
-        given={},
-    )[0]
+    )
+    return choose_plan(make, lambda plan: gpu.patch / 96**3, weighing, {})[0]
 
 
-def counts_of(task: Task, chosen: Candidate, config: RunConfig) -> dict[str, Any]:
+def counts_of(task: Task, chosen: WeighedPlan, config: RunConfig) -> dict[str, Any]:
     """Return the counts of the whole budget."""
     plan = chosen.plan
     assert plan.spacing is not None

@@ -62,7 +62,7 @@ def seconds_of_a_step() -> float:
 
     from c2fnas.data.scheme import LabelScheme
     from c2fnas.networks import build_network
-    from c2fnas.planning.timings import noise
+    from c2fnas.planning.step_timing import noise
     from c2fnas.space.architecture import Architecture
     from c2fnas.training.loop import time_iterations
     from c2fnas.training.recipe import modern_recipe

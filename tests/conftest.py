@@ -55,7 +55,7 @@ def ray_alone() -> Iterator[None]:
 def fast_steps() -> Iterator[None]:
     """A machine whose steps take no time to speak of and are not measured: a time budget keeps the data's grid."""
     from c2fnas.planning import run_timings
-    from c2fnas.planning.timings import Timings
+    from c2fnas.runs.timing.timings import Timings
 
     with pytest.MonkeyPatch.context() as steps:
         steps.setattr(run_timings, "measure", lambda *_: Timings(patch=1e-5, window=1e-6))

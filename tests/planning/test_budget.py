@@ -16,11 +16,9 @@ from c2fnas.planning.budget import (
     coverage,
     estimate,
     network_seconds,
-    ranking_pairs,
 )
 from c2fnas.planning.counts import FEWEST_CANDIDATES, FEWEST_CASES, scheduled
 from c2fnas.planning.presets import BUDGETS, STAGES, complete_recipe, departures, draft, load_budget, requested
-from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.repetition import MIRROR
@@ -32,6 +30,7 @@ from c2fnas.runs.timing.allowance import (
     cost_of_references,
     verdict_allowance,
 )
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.training.recipe import LONG, PaperStage, Recipe, modern_recipe, paper_recipe
 
 PLAN = Plan(
@@ -367,7 +366,7 @@ def test_pairs_are_those_that_halving_scores(rungs: int, cases: int) -> None:
     for number, count in enumerate(counts):
         pairs += -(-100 // 3**number) * (count - seen)
         seen = count
-    assert ranking_pairs(fine, cases) == pairs + (10 * cases if len(counts) > 1 else 0)
+    assert fine.pairs(cases) == pairs + (10 * cases if len(counts) > 1 else 0)
 
 
 QUICK, CASES = Timings(0.02, 0.01), Workload(6, 8.0, 4.0, 1, 1, 24)

@@ -9,9 +9,10 @@ import pytest
 
 from c2fnas.data.fingerprint import CaseFingerprint, ChannelFingerprint, ClassFingerprint, Fingerprint
 from c2fnas.data.plan import Plan
-from c2fnas.planning.choice import ALIKE, Candidate, choose_plan, close_ones
+from c2fnas.planning.choice import ALIKE, Weighing, choose_plan, close_ones
 from c2fnas.planning.labels import SampledLabel
 from c2fnas.planning.plan import make_plan
+from c2fnas.runs.plan_choice import WeighedPlan
 
 CORES, GPU = 2e-6, 4e-9
 """Seconds of a training step by voxel: two cores at width 0.25, and a GPU."""
@@ -48,22 +49,14 @@ def chosen(
     pace: float = CORES,
     floor: float = 0.9,
     given: dict[str, Any] | None = None,
-) -> list[Candidate]:
+) -> list[WeighedPlan]:
     found = fingerprint(shape, spacing)
 
     def make(given: dict[str, Any], most: int) -> Plan:
         return make_plan(found, style="planned", given=given, most_voxels=most)
 
-    return choose_plan(
-        make,
-        lambda plan: pace,
-        [organ(radii, spacing)],
-        found,
-        seconds=seconds,
-        training_cases=16,
-        floor=floor,
-        given=given or {},
-    )
+    weighing = Weighing([organ(radii, spacing)], found, seconds, training_cases=16, floor=floor)
+    return choose_plan(make, lambda plan: pace, weighing, given or {})
 
 
 HEART = ((192, 192, 12), (1.0, 1.0, 1.0), (30.0, 30.0, 5.0))
@@ -130,17 +123,13 @@ def test_every_region_counts_and_what_is_ignored_does_not() -> None:
     nested[tuple(slice(a, a + side) for a, side in zip(start, inner.shape, strict=True))][inner] = 2
     marked[:3, :3, :3] = 2
 
-    def weighed(label: np.ndarray, **scheme: Any) -> list[Candidate]:
+    def weighed(label: np.ndarray, **scheme: Any) -> list[WeighedPlan]:
         found = fingerprint(shape, mm).model_copy(update=scheme)
         return choose_plan(
             lambda given, most: make_plan(found, style="planned", given=given, most_voxels=most),
             lambda plan: CORES,
-            [SampledLabel(label, mm, outer.box)],
-            found,
-            seconds=300,
-            training_cases=16,
-            floor=0.9,
-            given={},
+            Weighing([SampledLabel(label, mm, outer.box)], found, seconds=300, training_cases=16, floor=0.9),
+            {},
         )
 
     names = (("bg", (0,)), ("organ", (1, 2)), ("core", (2,)))
@@ -183,12 +172,8 @@ def test_small_patches_that_take_long_by_voxel_are_not_taken_for_the_pace_of_lar
     best = choose_plan(
         lambda given, most: make_plan(found, style="planned", given=given, most_voxels=most),
         measure,
-        [organ(SMALL[2], SMALL[1])],
-        found,
-        seconds=480,
-        training_cases=16,
-        floor=0.9,
-        given={},
+        Weighing([organ(SMALL[2], SMALL[1])], found, seconds=480, training_cases=16, floor=0.9),
+        {},
     )[0]
     assert best.plan.patch_size == (40, 56, 40)
     assert best.plan in measured
@@ -197,5 +182,5 @@ def test_small_patches_that_take_long_by_voxel_are_not_taken_for_the_pace_of_lar
 
 def test_a_choice_can_be_written_down() -> None:
     for each in close_ones(chosen(*HEART, 600)):
-        assert Candidate.from_json(each.to_json()) == each
+        assert WeighedPlan.from_json(each.to_json()) == each
         assert "ceiling organ" in each.text

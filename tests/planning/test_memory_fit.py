@@ -15,7 +15,7 @@ from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.networks.count import count_saved_values
 from c2fnas.networks.designs import Design
 from c2fnas.planning import memory_fit as memory_module
-from c2fnas.planning import timings as timings_module
+from c2fnas.planning import probe
 from c2fnas.planning.memory_fit import (
     MemoryFit,
     TrainingStep,
@@ -160,14 +160,14 @@ def test_of_several_gpus_the_least_room_counts(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_device_is_asked() -> None:
-    answers = timings_module.run_on_each("where", "executor_targets:describe", {}, ("cpu:0", "cpu:1"))
+    answers = probe.run_on_each("where", "executor_targets:describe", {}, ("cpu:0", "cpu:1"))
     assert {answer["folder"] for answer in answers} == {"0", "1"}
 
 
 def test_gpus_leave_a_part_of_what_is_free_to_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two fifths of it."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000, 90_000))
-    monkeypatch.setattr(timings_module, "LocalProcessExecutor", lambda devices, retries: InlineExecutor(devices[0]))
+    monkeypatch.setattr(probe, "LocalProcessExecutor", lambda devices, retries: InlineExecutor(devices[0]))
     assert available_memory(["cuda:1"]) == 6_000
 
 
@@ -215,13 +215,13 @@ def inline(devices: list[str], retries: int) -> InlineExecutor:
 
 def test_a_step_beyond_the_memory_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image of more bytes than any machine has."""
-    monkeypatch.setattr(timings_module, "LocalProcessExecutor", inline)
+    monkeypatch.setattr(probe, "LocalProcessExecutor", inline)
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
     assert measure_step(architecture, STEP, (20_000, 20_000, 20_000), "cpu") is None
 
 
 def test_a_step_that_fails_for_another_reason_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timings_module, "LocalProcessExecutor", inline)
+    monkeypatch.setattr(probe, "LocalProcessExecutor", inline)
     architecture = Architecture.uniform(SPACE.topologies()[0], width=0.5)
     with pytest.raises(RuntimeError, match="failed"):
         measure_step(architecture, TrainingStep(-1, 3, 2, "fp32"), (16, 16, 16), "cpu")

@@ -1,6 +1,5 @@
 """An early end of the coarse stage saves no more seconds than its part of the budget has left."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +8,9 @@ import pytest
 from coarse_run import prepared_run
 
 from c2fnas.planning import schedule
+from c2fnas.runs.timing.schedule_row import ScheduleRow
 from c2fnas.runs.timing.slots import Slots
+from c2fnas.runs.timing.timings import Timings
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_saved_seconds(
     monkeypatch.setattr(schedule, "count_work", lambda *_: None)
     monkeypatch.setattr(schedule, "preparation_of", lambda *_: None)
     rows = tmp_path / "schedule.jsonl"
-    rows.write_text(json.dumps({"stage": "coarse", "spent": 100.0, "timings": {"patch": 1.0, "window": 1.0}}) + "\n")
+    ScheduleRow("coarse", 100.0, 500.0, timings=Timings(patch=1.0, window=1.0)).append(rows)
     run: Any = SimpleNamespace(
         folder=SimpleNamespace(schedule=rows), slots=Slots(at_a_time), config=None, time=SimpleNamespace(seconds=spent)
     )

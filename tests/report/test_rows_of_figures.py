@@ -8,11 +8,12 @@ import pytest
 
 from c2fnas.api.results import Trials
 from c2fnas.evaluation.metrics import CaseScores
-from c2fnas.report.coarse import CoarseSummary, PosteriorSummary, TrainedTopology
+from c2fnas.report.coarse import CoarseSummary
 from c2fnas.report.figures import rows as tables
 from c2fnas.report.figures.coarse import TopologyMap
 from c2fnas.report.fine import FineSummary
 from c2fnas.report.overlays import Overlay, Slice
+from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
 from c2fnas.runs.job_record import Curve
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.runs.trial import Trial
@@ -85,7 +86,7 @@ def test_every_topology_of_the_map_has_its_place_and_cluster(coarse: CoarseSumma
 
 def test_the_posterior_is_told_topology_by_topology() -> None:
     trained = TrainedTopology((0, 1, 0), 5, (0.82, 0.84), 0.815, 0.006)
-    known = PosteriorSummary(0.01, (0, 1, 0), 0.1, 0.2, 0.004, (1, 1, 1), (2, 2, 2), 0, 0.0, (trained,))
+    known = CoarsePosterior(0.01, (0, 1, 0), 0.1, 0.2, 0.004, (1, 1, 1), (2, 2, 2), 0, 0.0, (trained,))
     (row,) = tables.posterior_rows(known)
     expected = {"topology": "0 1 0", "taken": True, "expected_dice": 0.815, "deviation": 0.006}
     assert row == expected | {"scores": "0.82 0.84"}

@@ -22,14 +22,15 @@ from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import Interrupted, UserError
 from c2fnas.execution.executor import Executor
 from c2fnas.files import read_json, read_json_lines, write_json
-from c2fnas.planning import affordable, choice, configuration, forecast, run_timings, schedule
+from c2fnas.planning import affordable, choice, configuration, forecast, run_timings, schedule, training_seconds
 from c2fnas.planning import request as requests
-from c2fnas.planning.choice import Candidate
+from c2fnas.planning.middle import middle_network
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import middle_network
+from c2fnas.planning.training_seconds import forecast_trainings, seconds_of_trainings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import value_at, with_values
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
@@ -214,12 +215,12 @@ def test_a_cluster_s_timings_are_those_of_the_machine_that_prepared(
 ) -> None:
     """The driver may be on a machine without any accelerator, where nothing could be timed."""
     run, folder = prepared(dataset, tmp_path / "run", clock, "hour"), tmp_path / "run"
-    timed = run_timings.timings_for(run)
+    timed = run_timings.expected_timings(run)
     monkeypatch.setattr(run_timings, "hardware_name", lambda device: "head")
     monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed on the driver's machine"))
     executor = Worker(run, clock, 1.0)
     executor.elsewhere = True
-    assert run_timings.timings_for(Run(folder, executor=executor)) == timed
+    assert run_timings.expected_timings(Run(folder, executor=executor)) == timed
 
 
 class SlowInPlane(Worker):
@@ -281,7 +282,7 @@ def test_steps_that_were_cut_short_or_made_elsewhere_tell_no_pace(
 ) -> None:
     """The first iterations take many times as long; what was measured elsewhere keeps its cost."""
     run = prepared(dataset, tmp_path / "run", clock, "hour")
-    run_timings.timings_for(run)
+    run_timings.expected_timings(run)
     design, folder = middle_network(run.config.space, run.width), run.folder.measured
     spec = TrainingSpec(design, run.config.deployment.recipe.with_iterations(200))
     write_json(folder / "job.json", {"payload": training_job(run, "steps", folder, spec).payload})
@@ -293,7 +294,7 @@ def test_steps_that_were_cut_short_or_made_elsewhere_tell_no_pace(
     assert run_timings.paced(run, design), "to the end that was asked for"
     monkeypatch.setattr(run_timings, "hardware_name", lambda device: "other")
     monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED)
-    run_timings.timings_for(run)
+    run_timings.expected_timings(run)
     assert not run_timings.paced(run, design)
     assert [place.name for place in run.folder.race.iterdir()] == ["measured-0"]
 
@@ -303,14 +304,14 @@ def test_steps_are_timed_again_for_another_number_of_threads_or_precision(
 ) -> None:
     """Not for a file of an earlier version, which noted neither."""
     run = prepared(dataset, tmp_path / "run", clock, "hour")
-    first, kept = run_timings.timings_for(run), read_json(run.folder.timings)
+    first, kept = run_timings.expected_timings(run), read_json(run.folder.timings)
     write_json(run.folder.timings, {name: kept[name] for name in kept if name not in ("threads", "precision")})
     monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed again"))
-    assert run_timings.timings_for(run) == first
+    assert run_timings.expected_timings(run) == first
     for changed in ({"threads": kept["threads"] + 1}, {"precision": "fp16"}):
         write_json(run.folder.timings, kept | changed)
         monkeypatch.setattr(run_timings, "measure", lambda *_: TIMED.times(3))
-        assert run_timings.timings_for(run) == TIMED.times(3)
+        assert run_timings.expected_timings(run) == TIMED.times(3)
 
 
 def test_recorded_views_are_those_of_the_recorded_length(dataset: Path, tmp_path: Path, clock: Clock) -> None:
@@ -410,7 +411,7 @@ def test_a_training_is_forecast_with_the_cases_that_score_it(dataset: Path, tmp_
     def told(cases: int | None) -> str | None:
         spec = TrainingSpec(design, run.config.deployment.recipe.with_iterations(10), cases=cases)
         jobs = [training_job(run, "steps", run.folder.measured, spec)]
-        return forecast.forecast_trainings(run, "steps", jobs, forecast.seconds_of_trainings(run, jobs))
+        return forecast_trainings(run, "steps", jobs, seconds_of_trainings(run, jobs))
 
     assert told(1) != told(None) == told(1000)
 
@@ -422,11 +423,11 @@ def test_trainings_that_are_all_done_time_no_steps_for_their_forecast(
     run = prepared(dataset, tmp_path / "run", clock, "demo")
     spec = TrainingSpec(middle_network(run.config.space, run.width), run.config.deployment.recipe.with_iterations(10))
     job = training_job(run, "steps", run.folder.measured, spec)
-    assert set(forecast.seconds_of_trainings(run, [job])) == {"steps"}
+    assert set(seconds_of_trainings(run, [job])) == {"steps"}
     monkeypatch.setattr(run_timings, "hardware_name", lambda device: "another")
     monkeypatch.setattr(run_timings, "measure", lambda *_: pytest.fail("timed for nothing"))
-    monkeypatch.setattr(forecast, "finished", lambda _: True)
-    assert forecast.seconds_of_trainings(run, [job]) == {}
+    monkeypatch.setattr(training_seconds, "finished", lambda _: True)
+    assert seconds_of_trainings(run, [job]) == {}
 
 
 def test_a_forecast_says_what_is_left_out_and_which_budget_would_pay(
@@ -501,12 +502,13 @@ def test_plans_that_are_close_are_raced(dataset: Path, tmp_path: Path, clock: Cl
     """The second one is the best: the run goes on with it, and nothing is left of the others but their figures."""
     said, folder = Sayings(), tmp_path / "run"
     run = through(dataset, folder, clock, 1.0, budget="hour", overrides={"width": 0.125}, reporter=said)
-    kept = read_json(run.folder.choice)
-    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    kept = PlanChoice.load(run.folder.choice)
+    plans = [each.plan for each in kept.close]
     assert len(plans) > 1
     assert Run(folder).plan == plans[1]
     assert Run(folder).cache.plan_key == plans[1].preparation_key
-    dice = [each["dice"] for each in kept["race"]]
+    assert kept.race is not None
+    dice = [each["dice"] for each in kept.race]
     assert max(dice) == dice[1] == 0.9
     assert [path.name for path in run.folder.race.iterdir()] == ["chosen", "measured"]
     forecasts = [text for text in said.texts if "until now" in text]
@@ -544,11 +546,12 @@ def test_plans_are_raced_in_the_spacing_that_is_stated(dataset: Path, tmp_path: 
         patched.setattr(race, "prepare_cases", spying)
         overrides = {"width": 0.125, "stated_spacing": TRUE}
         run = through(lost, folder, clock, 1.0, budget="hour", overrides=overrides)
-    kept = read_json(run.folder.choice)
-    plans = [Candidate.from_json(each).plan for each in kept["close"]]
+    kept = PlanChoice.load(run.folder.choice)
+    plans = [each.plan for each in kept.close]
     assert prepared == [(TRUE,) * len(run.cache.ids)] * (len(plans) - 1)
     assert plans[0].spacing == pytest.approx(TRUE)
-    assert max(each["dice"] for each in kept["race"]) == kept["race"][1]["dice"]
+    assert kept.race is not None
+    assert max(each["dice"] for each in kept.race) == kept.race[1]["dice"]
     assert Run(folder).plan == plans[1]
     for case in run.cases(run.cache.ids):
         assert case.restoration.original.spacing == pytest.approx(TRUE)

@@ -14,12 +14,12 @@ from c2fnas.errors import Interrupted
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning import affordable, choice
-from c2fnas.planning.choice import Candidate
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import Timings
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.stages import preparation, race
 from c2fnas.training.recipe import modern_recipe
 
@@ -88,7 +88,7 @@ class Raced:
 
 
 def plans_of(folder: Path) -> list[Any]:
-    return [Candidate.from_json(each).plan for each in read_json(folder / "planning.json")["close"]]
+    return [each.plan for each in PlanChoice.load(folder / "planning.json").close]
 
 
 def slow(clock: Clock, seconds: float) -> Callable[..., Any]:

@@ -10,11 +10,12 @@ from c2fnas.data.layouts import read_dataset
 from c2fnas.data.phantoms import write_phantoms
 from c2fnas.data.plan import Plan, save_plan
 from c2fnas.errors import UserError
-from c2fnas.files import append_json_line, read_json, write_json
+from c2fnas.files import read_json, write_json
 from c2fnas.planning import affordable
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.schedule_row import ScheduleRow
 from c2fnas.stages import preparation, run_folds
 
 WIDTH = {"width": 0.125}
@@ -76,7 +77,7 @@ def test_another_budget_before_the_start_plans_and_divides_again(
     folder = tmp_path / "run"
     run = prepared(dataset, folder, clock, "demo", **WIDTH)
     assert len(ids(run)) == 6
-    append_json_line(folder / "schedule.jsonl", {"stage": "coarse", "counts": {}})
+    ScheduleRow("coarse", 10.0, 590.0).append(folder / "schedule.jsonl")
     (folder / "race" / "chosen").mkdir(parents=True)
     longer = prepared(dataset, folder, clock, "3h")
     assert seen == few == pytest.approx([1 / 6, 3.0], abs=1e-6)

@@ -21,13 +21,13 @@ from c2fnas.files import read_json_lines
 from c2fnas.inference.package import load_package
 from c2fnas.planning import run_timings
 from c2fnas.planning.request import request_for
-from c2fnas.planning.timings import Timings
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.state import read_state
 from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import train as train_module
 from c2fnas.stages import training

@@ -10,21 +10,21 @@ import yaml
 from timed_runs import PREPARATION, TIMED, Clock, Sayings, Worker
 
 from c2fnas.data.phantoms import write_phantoms
-from c2fnas.files import read_json, read_json_lines
+from c2fnas.files import read_json_lines
 from c2fnas.networks.designs import Design
 from c2fnas.planning import run_timings
 from c2fnas.planning import width as width_module
 from c2fnas.planning.budget import TO_WIDEN
-from c2fnas.planning.choice import Candidate
 from c2fnas.planning.presets import load_budget
 from c2fnas.planning.request import request_for
-from c2fnas.planning.run_timings import timings_for
-from c2fnas.planning.timings import Timings
+from c2fnas.planning.run_timings import expected_timings
 from c2fnas.planning.width import SLOWER, affordable_width, planned_width
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import preparation
 from c2fnas.stages.pipeline import run_pipeline
@@ -80,7 +80,7 @@ def prepared(
 
 def view_seconds(run: Run) -> float:
     """Of a view of a whole case by the narrow network, with the plan that was chosen."""
-    return float(read_json(run.folder.choice)["close"][0]["view_seconds"])
+    return PlanChoice.load(run.folder.choice).close[0].view_seconds
 
 
 @pytest.mark.parametrize("patch", [FAST, 0.01, 0.03, 0.1, SLOW])
@@ -113,7 +113,7 @@ def test_a_rejected_width_leaves_the_timings_of_the_one_that_is_taken(
     assert run.width == NARROW
     assert WIDE in machine.timed
     timed = len(machine.timed)
-    assert timings_for(run).patch == machine.of(NARROW).patch
+    assert expected_timings(run).patch == machine.of(NARROW).patch
     assert len(machine.timed) == timed
 
 
@@ -167,15 +167,15 @@ def test_every_case_has_to_be_seen_often_enough(
     run = prepared(dataset, tmp_path / "run", machine, "demo", width=NARROW)
     request = request_for(RunFolder(tmp_path), budget="demo")
     monkeypatch.setattr(width_module, "fit_for", lambda *_: lambda patch: True)
-    (chosen, *_) = read_json(run.folder.choice)["close"]
-    seconds = 4_500 * machine.times_wider * chosen["view_seconds"]
+    chosen = PlanChoice.load(run.folder.choice).close[0]
+    seconds = 4_500 * machine.times_wider * chosen.view_seconds
     found = affordable_width(
         run,
         request,
-        [Candidate.from_json(chosen)],
+        [chosen],
         seconds,
         cases,
-        patch_seconds=lambda design, plan: machine.times_wider * chosen["patch_seconds"],
+        patch_seconds=lambda design, plan: machine.times_wider * chosen.patch_seconds,
     )
     assert found == width
 

@@ -16,9 +16,10 @@ from c2fnas.networks.designs import Design, design_from_json, read_design
 from c2fnas.planning import run_timings, schedule
 from c2fnas.planning.budget import network_seconds, pair_seconds
 from c2fnas.planning.configuration import count_work
-from c2fnas.planning.timings import Timings, middle_network
+from c2fnas.planning.middle import middle_network
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 

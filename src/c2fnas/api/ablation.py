@@ -54,7 +54,7 @@ def ablate(
     further = _further(architectures)
     opened = [open_run(folder, reporter=reporter, **jobs) for folder in folders]
     from c2fnas.data.folds import scored_folds
-    from c2fnas.planning.run_timings import timings_for
+    from c2fnas.planning.run_timings import expected_timings
     from c2fnas.studies.ablation import ablate as train_candidates
     from c2fnas.studies.ablation import contenders, refuse_unfit, write_table_3
 
@@ -65,7 +65,7 @@ def ablate(
         with each.working() as run:
             chosen = scored_folds(folds, len(run.folds))
             run.reporter.say(f"{run.config.dataset}: {len(candidates)} architectures on {len(chosen)} folds")
-            timings_for(run)
+            expected_timings(run)
             with run.time.stopped():
                 columns.append(train_candidates(run, candidates, chosen))
         table = write_table_3(columns, folders[0])  # after each, so that a later one can't lose it

@@ -218,12 +218,12 @@ class Run(RunView):
         wanted = Architecture.load(architecture) if architecture else self._files.found_architecture()
         scaling_grid(wanted, widths)
         from c2fnas.api.results import Scaling
-        from c2fnas.planning.run_timings import timings_for
+        from c2fnas.planning.run_timings import expected_timings
         from c2fnas.report.figures import save_scaling
         from c2fnas.studies.widths import neighbours, search_width
 
         with self.working() as run:
-            timings_for(run)
+            expected_timings(run)
             with run.time.stopped():
                 rows = search_width(
                     run, widths=tuple(widths), patches=tuple(patches), architecture=wanted, replicates=replicates

@@ -15,6 +15,6 @@ __getattr__, __dir__, __all__ = attach(
         "presets": ["BUDGETS", "load_budget"],
         "request": ["Request", "request_for"],
         "schedule": ["fix_counts"],
-        "timings": ["Timings", "measure"],
+        "step_timing": ["measure"],
     },
 )

@@ -6,30 +6,29 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from c2fnas.cores import usable_cores
 from c2fnas.data.cache import prepare_cases, preparing_workers
 from c2fnas.data.dataset import Dataset
-from c2fnas.data.folds import FOLDS, Split, case_ids, chosen_folds
+from c2fnas.data.folds import FOLDS, Split, chosen_folds
 from c2fnas.data.plan import Plan
-from c2fnas.files import write_json
 from c2fnas.networks.designs import Design
-from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, choose_plan, close_ones
+from c2fnas.planning.choice import FLOOR, FLOOR_OF_A_DAY, Weighing, choose_plan, close_ones
 from c2fnas.planning.labels import sample_labels
 from c2fnas.planning.memory_fit import MemoryFit
+from c2fnas.planning.middle import middle_network
 from c2fnas.planning.plan import LARGEST_PATCH, make_plan
 from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
-from c2fnas.planning.run_timings import timings_of
-from c2fnas.planning.timings import middle_network
+from c2fnas.planning.run_timings import measured_timings
 from c2fnas.planning.width import affordable_width
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import least_of_a_budget
 from c2fnas.training.precision import common_precision
 
 PREPARATION_SHARE = 0.25
 """The most of a budget that the preparation of cases may take."""
+A_DAY = 24 * 3600
 FEWEST_CASES = 2 * FOLDS
 """Cases that a run takes however short its time."""
 
@@ -44,7 +43,7 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
         UserError: a fold is asked for that ``folds`` do not have.
     """
     config, fingerprint, devices = request.draft, run.fingerprint, request.devices
-    assert config.hours is not None
+    assert config.seconds is not None
     design = request.design or middle_network(config.space, request.width)
     part, precision = request.part["coarse"]["recipe"], common_precision(devices)
 
@@ -53,32 +52,24 @@ def affordable_plan(run: Run, data: Dataset, request: Request, fits: MemoryFit, 
 
     def patch_seconds(design: Design, plan: Plan) -> float:
         recipe = complete_recipe(part, "coarse", plan, precision)
-        return timings_of(run, devices, design, recipe, plan).patch
+        return measured_timings(run, devices, design, recipe, plan).patch
 
     def pace(plan: Plan) -> float:
         return patch_seconds(design, plan) / prod(plan.patch_size)
 
-    given, budget, cases = config.plan.given, 3600 * config.hours, len(folds[-1].training)
+    given, budget, cases = config.plan.given, config.seconds, len(folds[-1].training)
     networks = len(chosen_folds(config.deployment.folds, len(folds)))
     seconds = max(budget - run.time.seconds, least_of_a_budget(budget)) / -(-networks // len(devices))
     samples = sample_labels(data, make(given, LARGEST_PATCH).axes)
     if not samples:
         return make(given, LARGEST_PATCH)
-    found = choose_plan(
-        make,
-        pace,
-        samples,
-        fingerprint,
-        seconds=seconds,
-        training_cases=cases,
-        floor=FLOOR_OF_A_DAY if config.hours >= 24 else FLOOR,
-        given=given,
-    )
+    floor = FLOOR_OF_A_DAY if budget >= A_DAY else FLOOR
+    found = choose_plan(make, pace, Weighing(samples, fingerprint, seconds, cases, floor), given)
     close = close_ones(found)
     run.reporter.say("\n  close to it: ".join([f"Plan: {found[0].text}", *(each.text for each in close[1:])]))
-    weighed = [{"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found]
+    weighed = tuple({"text": each.text, "allowed": each.allowed, "expected": each.expected} for each in found)
     width = affordable_width(run, request, close, seconds, cases, patch_seconds)
-    write_json(run.folder.choice, {"weighed": weighed, "close": [each.to_json() for each in close], "width": width})
+    PlanChoice(weighed, tuple(close), width).save(run.folder.choice)
     return found[0].plan
 
 
@@ -97,40 +88,3 @@ def affordable_cases(run: Run, data: Dataset, plan: Plan, hours: float) -> tuple
     count = int(PREPARATION_SHARE * 3600 * hours / seconds)
     whole = ceil(seconds * len(ordered) / (PREPARATION_SHARE * 3600))
     return max(FEWEST_CASES, count), whole
-
-
-def restricted(splits: Sequence[Split], known: Sequence[Split]) -> tuple[Split, ...]:
-    """Return ``splits`` without the cases that ``known`` ones do not have."""
-    kept = case_ids(known)
-    return tuple(
-        Split(*(tuple(case for case in side if case in kept) for side in (split.training, split.validation)))
-        for split in splits
-    )
-
-
-def drawn(splits: Sequence[Split], groups: Mapping[str, str], count: int, seed: int) -> tuple[Split, ...]:
-    """Return the splits with about ``count`` of their cases: whole groups drawn by ``seed``, from every fold in turn.
-
-    Cases that never validate are a part of their own. Of every part at least one group stays.
-
-    >>> from c2fnas.data.dataset import Case
-    >>> from c2fnas.data.folds import sequential_folds
-    >>> folds = sequential_folds([Case(name, (), None) for name in "abcdef"], folds=2)
-    >>> [len(split.validation) for split in drawn(folds, {}, 4, seed=0)]
-    [2, 2]
-    """
-    validating = [split.validation for split in splits]
-    rest = {case for split in splits for case in split.training} - {case for part in validating for case in part}
-    order = np.random.default_rng(seed)
-    parts = []
-    for part in (*validating, tuple(sorted(rest))):
-        members: dict[str, list[str]] = {}
-        for case in part:
-            members.setdefault(groups.get(case, case), []).append(case)
-        parts.append([members[name] for name in order.permutation(sorted(members))])
-    kept: set[str] = set()
-    for turn in range(max(map(len, parts))):
-        for units_of_part in parts:
-            if turn < len(units_of_part) and (turn == 0 or len(kept) < count):
-                kept.update(units_of_part[turn])
-    return restricted(splits, [Split(tuple(kept), ())])

@@ -11,10 +11,9 @@ from typing import Any
 from c2fnas.data.plan import Plan
 from c2fnas.inference.ensemble import FLIPS
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.planning.timings import Timings
-from c2fnas.runs.config import FineConfig, RunConfig
+from c2fnas.runs.config import RunConfig
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, verdict_allowance
-from c2fnas.search import successive_halving
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.shapes import Size
 from c2fnas.training.recipe import PaperStage, Recipe
 from c2fnas.training.shortness import LEAST_PASSES, LEAST_VIEWS
@@ -27,7 +26,7 @@ CASE_OVERHEAD = 0.05  # seconds to map a case back to its own geometry and compa
 BACKWARD = 3
 """A training step of a patch in forward passes: the backward pass takes two."""
 
-PARTS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1))
+STRIDE_PARTS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1))
 """Strides of validations to choose among, as parts of the patch."""
 
 
@@ -110,7 +109,7 @@ def affordable_stride(plan: Plan, shapes: Sequence[Size], recipe: Recipe, share:
 
 def coarser_strides(plan: Plan) -> list[Size]:
     """Parts of the patch that are nowhere finer than the plan's stride, and somewhere coarser."""
-    parts = [_part(plan.patch_size, part) for part in PARTS]
+    parts = [_part(plan.patch_size, part) for part in STRIDE_PARTS]
     return [
         stride
         for stride in parts
@@ -138,11 +137,6 @@ def coverage(patch: Sequence[float], shape: Sequence[float], box: Sequence[float
     random = prod(min(1.0, side / whole) for side, whole in zip(patch, shape, strict=True))
     centred = prod(min(1.0, side / max(1.0, inside)) for side, inside in zip(patch, box, strict=True))
     return rate * max(centred, random) + (1 - rate) * random
-
-
-def ranking_pairs(fine: FineConfig, cases: int) -> int:
-    """Count the pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
-    return successive_halving.pairs(fine.candidates, cases, fine.rungs, fine.audit)
 
 
 def pair_seconds(timings: Timings, work: Workload) -> float:
@@ -209,7 +203,7 @@ def estimate(
     if searched and config.coarse.evaluations:
         stages["coarse"] = networks(config.coarse.recipe, "coarse", config.coarse.evaluations, work.devices)
     if searched and config.fine.candidates:
-        pairs = ranking_pairs(config.fine, min(config.fine.cases or work.validation_cases, work.validation_cases))
+        pairs = config.fine.pairs(min(config.fine.cases or work.validation_cases, work.validation_cases))
         stages["super-network"] = networks(config.fine.recipe, "supernet", 1)
         stages["ranking"] = START_SECONDS + pairs * pair_seconds(timings, work) / work.devices
     stages["deployment"] = networks(config.deployment.recipe, "deployment", work.networks)

@@ -5,10 +5,10 @@ lacks, which falls with the views of a whole case's foreground (docs/decisions/0
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from math import log, prod
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.planning.budget import TO_DEPLOY, coverage
 from c2fnas.planning.labels import SampledLabel, ceilings, chords
 from c2fnas.planning.patch_size import SAME_SPACING
-from c2fnas.space.geometry import by
+from c2fnas.runs.plan_choice import WeighedPlan
 
 FACTORS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """Of the native spacing, within the slices."""
@@ -46,47 +46,32 @@ CLOSE, MOST_ENTRANTS = 0.03, 3
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A plan and what is expected of it.
+class Weighing:
+    """What plans are weighed by.
 
     Attributes:
-        plan: the plan.
-        ceilings: the Dice of a perfect label that is mapped there and back, by class.
-        allowed: false where a class would lose too much, or too few voxels lie across it.
-        patch_seconds: of a training step, by patch.
-        view_seconds: of a view of a whole case's foreground.
-        views: that the final network's time pays for.
-        expected: Dice, for comparison with other candidates alone.
+        samples: some labels.
+        fingerprint: of the data set.
+        seconds: of the final network's training, if nothing is searched.
+        training_cases: of a fold.
+        floor: the least ceiling of a class.
     """
 
-    plan: Plan
-    ceilings: Mapping[str, float]
-    allowed: bool
-    patch_seconds: float
-    view_seconds: float
-    views: float
-    expected: float
+    samples: Sequence[SampledLabel]
+    fingerprint: Fingerprint
+    seconds: float
+    training_cases: int
+    floor: float
 
     @property
-    def ceiling(self) -> float:
-        """The mean over classes."""
-        return float(np.mean([*self.ceilings.values()]))
+    def enough_views(self) -> float:
+        """Views of a whole case that train the final network well."""
+        return max(TO_DEPLOY.views, TO_DEPLOY.passes * self.training_cases)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON value."""
-        return {**asdict(self), "plan": self.plan.model_dump(mode="json")}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the value of :meth:`to_json`."""
-        return cls(**{**value, "plan": Plan.model_validate(value["plan"])})
-
-    @property
-    def text(self) -> str:
-        """A line about it: spacing, patch, ceiling by class, what its time pays for."""
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items())
-        spacing = "×".join(f"{mm:g}" for mm in self.plan.spacing or ())
-        return f"{spacing} mm, patch {by(self.plan.patch_size)}: ceiling {lost}; {self.views:,.0f} views of a case"
+    def paid(self, view_seconds: float) -> float:
+        """Views that the final network's part of the time pays; a search takes three quarters once that is enough."""
+        views = self.seconds / view_seconds
+        return max(views / 4, min(views, self.enough_views))
 
 
 def spacings(native: Sequence[float], voxels: Sequence[float]) -> list[tuple[float, float, float]]:
@@ -113,43 +98,31 @@ def spacings(native: Sequence[float], voxels: Sequence[float]) -> list[tuple[flo
 
 
 def weigh(
-    plans: Sequence[Plan],
-    samples: Sequence[SampledLabel],
-    fingerprint: Fingerprint,
-    *,
-    lost: Mapping[Any, Mapping[str, float]],
-    pace: Callable[[Plan], float],
-    seconds: float,
-    training_cases: int,
-    floor: float,
-) -> list[Candidate]:
-    """Return the candidates, best first; the first of ``plans`` is the native one, by which the others are judged.
+    plans: Sequence[Plan], by: Weighing, lost: Mapping[Any, Mapping[str, float]], pace: Callable[[Plan], float]
+) -> list[WeighedPlan]:
+    """Return the plans weighed, best first; the first of ``plans`` is the native one, by which the others are judged.
 
     Args:
         plans: to weigh.
-        samples: some labels.
-        fingerprint: of the data set.
+        by: labels, time and the rest.
         lost: the ceilings on each spacing, and on each one's half resolution.
         pace: returns the seconds of a training step by voxel of a plan's patch.
-        seconds: of the final network's training, if nothing is searched.
-        training_cases: of a fold.
-        floor: the least ceiling of a class.
     """
-    native, extents = lost[plans[0].spacing], chords(samples, plans[0].scheme)
+    native, extents = lost[plans[0].spacing], chords(by.samples, plans[0].scheme)
     found = []
     for plan in plans:
         own = lost[plan.spacing]
-        allowed = all(own[name] >= min(floor, native[name] - SAME_CEILING) for name in own)
+        allowed = all(own[name] >= min(by.floor, native[name] - SAME_CEILING) for name in own)
         allowed &= _enough_across(plan, plans[0], extents)
         patch = pace(plan) * prod(plan.patch_size)
-        view = patch / _seen(plan, samples, fingerprint)
-        views = _paid(seconds / view, training_cases)
-        lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, samples, fingerprint))
+        view = patch / _seen(plan, by)
+        views = by.paid(view)
+        lacking = LACKING * max(views, 1.0) ** -FALLS + CONTEXT * (1 - _reach(plan, by))
         lacking += BLURRED * (1 - float(np.mean([*lost[halved(plan).spacing].values()])))
         expected = float(np.mean([*own.values()])) - lacking
-        found.append(Candidate(plan, own, allowed or plan == plans[0], patch, view, views, expected))
+        found.append(WeighedPlan(plan, own, allowed or plan == plans[0], patch, view, views, expected))
     found.sort(key=lambda each: (not each.allowed, -each.expected))
-    if found[0].views >= _enough_views(training_cases):
+    if found[0].views >= by.enough_views:
         return found
     alike = [each for each in found if each.allowed and each.expected >= found[0].expected - ALIKE]
     first = max(alike, key=lambda each: each.views)
@@ -168,8 +141,8 @@ def _lost(plans: Sequence[Plan], samples: Sequence[SampledLabel]) -> dict[Any, d
     return {spacing: ceilings(samples, grid) for spacing, grid in grids.items()}
 
 
-def close_ones(found: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates that are as good as the best by all that is known, the best first."""
+def close_ones(found: Sequence[WeighedPlan]) -> list[WeighedPlan]:
+    """Return the plans that are as good as the best by all that is known, the best first."""
     near = [each for each in found if each.allowed and each.expected >= found[0].expected - CLOSE]
     return near[:MOST_ENTRANTS]
 
@@ -181,26 +154,15 @@ def _enough_across(plan: Plan, native: Plan, extents: np.ndarray) -> bool:
     return bool((across >= np.minimum(ACROSS, had) - 1e-6).all())
 
 
-def _paid(views: float, training_cases: int) -> float:
-    """The final network's part: a search takes three quarters of the time once what is left is enough for it."""
-    return max(views / 4, min(views, _enough_views(training_cases)))
-
-
-def _enough_views(training_cases: int) -> float:
-    return max(TO_DEPLOY.views, TO_DEPLOY.passes * training_cases)
-
-
-def _seen(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
+def _seen(plan: Plan, by: Weighing) -> float:
     """The share of a case's foreground that a patch shows on average."""
-    assert plan.spacing is not None
-    return coverage(
-        plan.patch_size, typical_shape(plan, fingerprint), _median_box(plan, samples).tolist(), plan.foreground_rate
-    )
+    box = _median_box(plan, by.samples).tolist()
+    return coverage(plan.patch_size, typical_shape(plan, by.fingerprint), box, plan.foreground_rate)
 
 
-def _reach(plan: Plan, samples: Sequence[SampledLabel], fingerprint: Fingerprint) -> float:
+def _reach(plan: Plan, by: Weighing) -> float:
     """The mean share of the sides of the foreground's surroundings that a patch holds."""
-    wanted = np.minimum(typical_shape(plan, fingerprint), SURROUNDINGS * _median_box(plan, samples))
+    wanted = np.minimum(typical_shape(plan, by.fingerprint), SURROUNDINGS * _median_box(plan, by.samples))
     return float(np.minimum(1.0, np.array(plan.patch_size) / wanted).mean())
 
 
@@ -215,46 +177,21 @@ def typical_shape(plan: Plan, fingerprint: Fingerprint) -> list[float]:
 
 
 def choose_plan(
-    make: Callable[..., Plan],
-    measure: Callable[[Plan], float],
-    samples: Sequence[SampledLabel],
-    fingerprint: Fingerprint,
-    *,
-    seconds: float,
-    training_cases: int,
-    floor: float,
-    given: Mapping[str, Any],
-) -> list[Candidate]:
+    make: Callable[..., Plan], measure: Callable[[Plan], float], by: Weighing, given: Mapping[str, Any]
+) -> list[WeighedPlan]:
     """Return plans by what is expected of them, the best first.
 
     Args:
         make: makes a plan with some fields given, and at most so many voxels in a patch.
         measure: returns the seconds of a training step by voxel of a plan's patch.
-        samples: some labels.
-        fingerprint: of the data set.
-        seconds: of the final network's training, if nothing is searched.
-        training_cases: of a fold.
-        floor: the least ceiling of a class.
+        by: labels, time and the rest.
         given: values of the plan that are asked for.
 
     Raises:
         ValueError: what is given contradicts the native plan; another one that it contradicts is not weighed.
     """
-    native = make(given, PATCHES[0])
-    assert native.spacing is not None
-    voxels = typical_shape(native, fingerprint)
-    asked = "spacing" in given
-    grids = [native.spacing] if asked else spacings(native.spacing, voxels)
-    sizes = PATCHES[:1] if "patch_size" in given else PATCHES
-    plans = [native]
-    for spacing, most in product(grids, sizes):
-        try:
-            plan = make({**given, "spacing": spacing}, most)
-        except ValueError:  # what is given contradicts the smaller patch, such as a stride
-            continue
-        plans += [] if plan in plans else [plan]
-
-    lost = _lost(plans, samples)
+    plans = _plans(make, by.fingerprint, given)
+    lost = _lost(plans, by.samples)
 
     # Steps of small patches take longer by voxel, so the pace of a plan is that of the nearest patch that was measured.
     paces: dict[int, float] = {}
@@ -265,15 +202,23 @@ def choose_plan(
     likely = min(plans, key=lambda plan: abs(log(prod(plan.patch_size) / PATCHES[-1])))
     while prod(likely.patch_size) not in paces:
         paces[prod(likely.patch_size)] = measure(likely)
-        found = weigh(
-            plans,
-            samples,
-            fingerprint,
-            lost=lost,
-            pace=pace,
-            seconds=seconds,
-            training_cases=training_cases,
-            floor=floor,
-        )
+        found = weigh(plans, by, lost, pace)
         likely = found[0].plan if len(paces) < MOST_MEASURED else likely
     return found
+
+
+def _plans(make: Callable[..., Plan], fingerprint: Fingerprint, given: Mapping[str, Any]) -> list[Plan]:
+    """The plans to weigh, the native one first."""
+    native = make(given, PATCHES[0])
+    assert native.spacing is not None
+    voxels = typical_shape(native, fingerprint)
+    grids = [native.spacing] if "spacing" in given else spacings(native.spacing, voxels)
+    sizes = PATCHES[:1] if "patch_size" in given else PATCHES
+    plans = [native]
+    for spacing, most in product(grids, sizes):
+        try:
+            plan = make({**given, "spacing": spacing}, most)
+        except ValueError:  # what is given contradicts the smaller patch, such as a stride
+            continue
+        plans += [] if plan in plans else [plan]
+    return plans

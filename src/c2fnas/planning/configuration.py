@@ -13,12 +13,13 @@ from c2fnas.data.plan import Plan
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import Workload, affordable_stride, coverage, workload
 from c2fnas.planning.counts import LENGTH, scheduled
+from c2fnas.planning.middle import middle_network
 from c2fnas.planning.presets import STAGES, complete_recipe
 from c2fnas.planning.request import COUNTS, Request
-from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.repetition import MIRROR
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.shapes import Size
 from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import PaperStage, Recipe
@@ -27,7 +28,7 @@ Measure = Callable[[Design, Recipe], Timings]
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Prepared:
     """The parts of a preparation that planning needs.
 
     Attributes:
@@ -49,7 +50,7 @@ class Preparation:
     saved: float = 0.0
 
 
-def configure(request: Request, fields: Mapping[str, Any], prepared: Preparation, measure: Measure) -> RunConfig:
+def configure(request: Request, fields: Mapping[str, Any], prepared: Prepared, measure: Measure) -> RunConfig:
     """Return the configuration of a run: width, recipes, counts of a time budget, stride of coarse validations.
 
     Args:
@@ -76,7 +77,7 @@ def timed_recipe(config: RunConfig) -> Recipe:
 
 
 def rescheduled(
-    config: RunConfig, request: Request, prepared: Preparation, timings: Timings, stage: str = "coarse"
+    config: RunConfig, request: Request, prepared: Prepared, timings: Timings, stage: str = "coarse"
 ) -> RunConfig:
     """Return the configuration with the counts of ``stage`` and those after it that the rest of the budget pays."""
     recipes, work = _Recipes(request, prepared), count_work(config, prepared)
@@ -84,7 +85,7 @@ def rescheduled(
     return with_values(config, recipes.in_place(values))
 
 
-def with_counts(config: RunConfig, request: Request, prepared: Preparation, counts: Mapping[str, Any]) -> RunConfig:
+def with_counts(config: RunConfig, request: Request, prepared: Prepared, counts: Mapping[str, Any]) -> RunConfig:
     """Return the configuration with counts that were derived before, but for what a user has set since."""
     recipes, names = _Recipes(request, prepared), list(COUNTS)
     if MIRROR in counts and request.free(LENGTH):
@@ -92,7 +93,7 @@ def with_counts(config: RunConfig, request: Request, prepared: Preparation, coun
     return with_values(config, recipes.in_place({name: counts[name] for name in names if request.free(name)}))
 
 
-def count_work(config: RunConfig, prepared: Preparation) -> Workload:
+def count_work(config: RunConfig, prepared: Prepared) -> Workload:
     """Count the work of a run: cases, windows, folds, devices, and what a patch shows."""
     folds, plan = chosen_folds(config.deployment.folds, len(prepared.folds)), prepared.plan
     every_case, rate = EVERY_CASE in folds, config.coarse.recipe.foreground_rate
@@ -121,7 +122,7 @@ def versions() -> dict[str, str]:
 class _Recipes:
     """The recipes of a request, of whatever length; in the run's own precision where it has one already."""
 
-    def __init__(self, request: Request, prepared: Preparation) -> None:
+    def __init__(self, request: Request, prepared: Prepared) -> None:
         self._request, self._plan, self._cases = request, prepared.plan, len(prepared.folds[-1].training)
         self._parts = {stage: request.part[name]["recipe"] for name, stage in STAGES.items()}
         known, found = request.config, common_precision(request.devices)
@@ -146,7 +147,7 @@ class _Recipes:
         return found
 
 
-def _with_stride(config: RunConfig, prepared: Preparation) -> RunConfig:
+def _with_stride(config: RunConfig, prepared: Prepared) -> RunConfig:
     """The configuration with the finest stride whose validation costs its share of a candidate's training."""
     share = config.coarse.validation_share
     if share is None or not config.searches or config.coarse.stride is not None:

@@ -1,6 +1,6 @@
 """The forecast: what a run will do, how long each stage takes, and what its time does not pay for, as text."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from statistics import mean
@@ -10,17 +10,15 @@ from c2fnas.data.fingerprint import CaseFingerprint
 from c2fnas.data.plan import Plan
 from c2fnas.data.preprocess import prepared_shape
 from c2fnas.evaluation.volume_memory import volume_memory
-from c2fnas.execution.call import finished
-from c2fnas.execution.job import Job
-from c2fnas.networks.designs import Design, design_from_json
-from c2fnas.planning.budget import Workload, estimate, hours_to_search, network_seconds
-from c2fnas.planning.configuration import Preparation, configure, count_work
+from c2fnas.networks.designs import Design
+from c2fnas.planning.budget import Workload, estimate, hours_to_search
+from c2fnas.planning.configuration import Prepared, configure, count_work
 from c2fnas.planning.counts import FEWEST_CASES, LENGTH
-from c2fnas.planning.presets import complete_recipe, load_budget, requested
+from c2fnas.planning.middle import middle_network
+from c2fnas.planning.presets import complete_recipe, draft, load_budget, requested
 from c2fnas.planning.request import COUNTS, SEARCHED, Request, request_for
-from c2fnas.planning.run_timings import timings_for
+from c2fnas.planning.run_timings import expected_timings
 from c2fnas.planning.schedule import preparation_of
-from c2fnas.planning.timings import Timings, middle_network
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import begun_stages, frozen_by
 from c2fnas.runs.job_record import read_job
@@ -29,6 +27,7 @@ from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import stage_tasks
 from c2fnas.runs.timing.slots import Slots
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.shapes import Size
 from c2fnas.space.geometry import by
 from c2fnas.text import duration, plural, some
@@ -50,7 +49,7 @@ def forecast_of(run: Run, race: float = 0.0) -> str:
 
     ``race`` is the seconds that a race between plans takes first.
     """
-    timings, work = timings_for(run, run.folder.design), count_work(run.config, preparation_of(run))
+    timings, work = expected_timings(run, run.folder.design), count_work(run.config, preparation_of(run))
     seconds = {"race": race} if race else {}
     seconds |= estimate(run.config, timings, work, run.seconds_left - race, _done(run))
     text = stage_lines(run.config, run.plan.patch_size, work, seconds, run.slots, run.time.seconds)
@@ -123,14 +122,14 @@ def line(stage: str, seconds: float, task: str) -> str:
 
 def too_long(run: Run, seconds: float) -> Iterator[str]:
     """Yield a sentence where counts that are fixed make a run of so many ``seconds``, longer than its budget."""
-    hours = run.config.hours
-    if hours is None or seconds <= TOLERATED * 3600 * hours:
+    budget = run.config.seconds
+    if budget is None or seconds <= TOLERATED * budget:
         return
     request = request_for(run.folder)
     fixed = [name for name in COUNTS if not request.free(name) and value_at(run.config, name)]
     if fixed:
         yield (
-            f"That is {seconds / (3600 * hours):.1f} times the budget of {duration(3600 * hours)}, for {some(fixed)} "
+            f"That is {seconds / budget:.1f} times the budget of {duration(budget)}, for {some(fixed)} "
             f"{'is' if len(fixed) == 1 else 'are'} fixed. Counts that are not follow from the time; coarser voxels "
             "(plan.spacing) make all of it faster."
         )
@@ -139,7 +138,7 @@ def too_long(run: Run, seconds: float) -> Iterator[str]:
 def left_out(run: Run) -> Iterator[str]:
     """Yield a sentence on what the time does not pay for, and on the budget that would."""
     config = run.config
-    if config.kind == "training" or config.hours is None:
+    if config.kind == "training" or config.hours is None or config.seconds is None:
         return
     request = request_for(run.folder)
     missing = [name for name in SEARCHED if value_at(request.draft, name) and not value_at(config, name)]
@@ -152,13 +151,13 @@ def left_out(run: Run) -> Iterator[str]:
             f"{cases}. `--set fine.candidates=200` ranks them all the same."
         )
         return
-    prepared, timings = preparation_of(run), timings_for(run)
+    prepared, timings = preparation_of(run), expected_timings(run)
     wanted = missing[-1] if cases >= FEWEST_CASES else missing[0]
     hours = hours_to_search(lambda hours: _of_hours(run, request, prepared, timings, hours), wanted, config.hours)
     what = UNSEARCHED[missing[0]] if config.searches else "Nothing is searched, and the default architecture is taken"
     buys = f" `--budget {hours:g}h` would pay for it." if hours else ""
     yield (
-        f"{what}: {duration(3600 * config.hours)} do not pay for a well trained network and, beside it, for trainings "
+        f"{what}: {duration(config.seconds)} do not pay for a well trained network and, beside it, for trainings "
         f"long enough to tell candidates apart.{buys}"
     )
 
@@ -181,11 +180,12 @@ def _final_network(run: Run) -> Iterator[str]:
         yield "The final network is not averaged over mirrored views, for whose validation there is no time."
 
 
-def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timings, hours: float) -> dict[str, Any]:
+def _of_hours(run: Run, request: Request, prepared: Prepared, timings: Timings, hours: float) -> dict[str, Any]:
     """The counts of a search in a budget of so many hours, which may deploy more folds and share its time otherwise."""
     budget = f"{hours:g}h"
     base = load_budget(budget)
-    longer = replace(request, budget=budget, base=base, part=requested(budget, request.overrides, base), config=None)
+    part = requested(budget, request.overrides, base)
+    longer = replace(request, budget=budget, base=base, part=part, draft=draft(part, budget), config=None)
     fields = {name: value_at(run.config, name) for name in OF_THE_DATA} | {"width": longer.wider or run.width}
     left = replace(prepared, left=3600 * hours - run.time.seconds)
     own = run.cost(middle_network(run.config.space, run.width)).macs
@@ -195,38 +195,6 @@ def _of_hours(run: Run, request: Request, prepared: Preparation, timings: Timing
 
     config = configure(longer, fields, left, measured)
     return {name: value_at(config, name) for name in SEARCHED}
-
-
-def seconds_of_trainings(run: Run, jobs: Sequence[Job], together: int | None = None) -> dict[str, float]:
-    """Return the seconds that each of a stage's trainings takes, by its job, done ones included.
-
-    Nothing where none is left to do, or no steps were timed. Each has as many cores as if there were ``together``.
-    """
-    trainings = [job for job in jobs if "design" in job.payload]
-    if all(map(finished, trainings)) or not run.folder.timings.exists():
-        return {}
-    work = count_work(run.config, preparation_of(run))
-    return {job.id: _seconds_of(run, job, work, together or len(jobs)) for job in trainings}
-
-
-def forecast_trainings(run: Run, stage: str, jobs: Sequence[Job], seconds: Mapping[str, float]) -> str | None:
-    """Return how long a stage's trainings that are not done will take by their ``seconds``; None if there are none."""
-    waiting = [seconds[job.id] for job in jobs if job.id in seconds and not finished(job)]
-    if not waiting:
-        return None
-    together = sum(waiting) / min(count_work(run.config, preparation_of(run)).devices, len(waiting))
-    where = run.slots.text(run.config.devices)
-    return f"{stage.capitalize()}: {plural(len(waiting), 'training')}, together ≈ {duration(together)} on {where}."
-
-
-def _seconds_of(run: Run, job: Job, work: Workload, jobs: int) -> float:
-    """The seconds of a training of a stage of so many ``jobs``, whatever its network and patch."""
-    payload = job.payload
-    recipe, design = Recipe.model_validate(payload["recipe"]), design_from_json(payload["design"])
-    length = recipe.model_copy(update={"iterations": payload["until"] or recipe.iterations})
-    timings = timings_for(run, design).times(payload["patch_factor"] ** 3).beside(jobs, work.devices)
-    scored = replace(work, validation_cases=min(payload["cases"] or work.validation_cases, work.validation_cases))
-    return network_seconds(length, timings, scored, "deployment" if payload["mirror"] else "coarse")
 
 
 def _done(run: Run) -> dict[str, float]:

@@ -16,8 +16,9 @@ from c2fnas.memory import free_memory, peak_memory
 from c2fnas.networks.count import count_saved_values
 from c2fnas.networks.designs import Design, build_design, design_from_json
 from c2fnas.planning.plan import PLANNED_BATCH
+from c2fnas.planning.probe import run_on_each, run_once
 from c2fnas.planning.request import Request
-from c2fnas.planning.timings import noise, run_on_each, run_once
+from c2fnas.planning.step_timing import noise
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Size

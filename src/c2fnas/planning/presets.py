@@ -17,6 +17,7 @@ from c2fnas.errors import UserError
 from c2fnas.faults import Fault, faults, faults_in_a_line, shown
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_overrides
+from c2fnas.text import some
 from c2fnas.training.recipe import FLIPPING, RESULT_FREE, PaperStage, Recipe, modern_recipe, paper_recipe
 
 if TYPE_CHECKING:
@@ -33,14 +34,26 @@ LIKE_TIME = re.compile(r"[-+]?\d[\w.,]*\s*[a-z]*", re.IGNORECASE)
 """A budget that was meant as one."""
 FORMS = "A time is a number of minutes, hours or days, a minute at least, such as 30m, 1.5h, 3h or 2d"
 
+FILLED_IN = (
+    "budget",
+    "devices",
+    "dataset",
+    "dataset_path",
+    "overrides",
+    "fingerprint_sha256",
+    "plan_sha256",
+    "versions",
+)
+"""Fields of a run's own configuration that no budget has."""
+
 OPEN_LENGTH = 1000
 """Iterations of a modern recipe while its length is open."""
 
-Part = dict[str, Any]
+PartialConfig = dict[str, Any]
 """A nested part of a configuration."""
 
 
-def load_budget(budget: str) -> Part:
+def load_budget(budget: str) -> PartialConfig:
     """Return the part of a configuration that a budget is: one of :data:`BUDGETS`, a time, or that of a YAML file.
 
     A time such as ``3h`` is the longest of the named ones that is no longer, in other hours.
@@ -65,6 +78,8 @@ def load_budget(budget: str) -> Part:
         if "repeats" in part:  # the repeat.json of a report, which holds the budget of its run
             part = part["repeats"]["base"]
         draft(part, budget)
+        if filled := [name for name in FILLED_IN if name in part]:
+            raise ValueError(f"{some(filled)}: filled in by the run itself; --like RUN begins a run like another")
         return part
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(
@@ -101,7 +116,7 @@ def spelled(budget: str) -> str:
     return "".join(budget.split()).lower() if hours_of(budget) is not None else budget
 
 
-def requested(budget: str, overrides: Mapping[str, Any], base: Part | None = None) -> Part:
+def requested(budget: str, overrides: Mapping[str, Any], base: PartialConfig | None = None) -> PartialConfig:
     """Return the budget's part with the user's overrides in it, checked as far as that is possible without data.
 
     ``base`` is the budget's part where it is known.

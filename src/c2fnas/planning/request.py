@@ -14,7 +14,7 @@ from c2fnas.planning.presets import (
     BUDGETS,
     DEFAULT_BUDGET,
     STAGES,
-    Part,
+    PartialConfig,
     complete_recipe,
     draft,
     load_budget,
@@ -48,6 +48,7 @@ class Request:
         base: its part of a configuration.
         overrides: values given by the user, in this call and in earlier ones.
         part: the budget's part with the overrides in it.
+        draft: the configuration as far as it is known without data.
         devices: of the run.
         design: the network that is trained where nothing is searched.
         config: the run's own configuration with what may still change in it; None where it has to be made.
@@ -56,19 +57,15 @@ class Request:
     """
 
     budget: str
-    base: Part
+    base: PartialConfig
     overrides: dict[str, Any]
-    part: Part
+    part: PartialConfig
+    draft: RunConfig
     devices: tuple[str, ...]
     design: Design | None
     config: RunConfig | None
     replan: bool
     folds: FoldChoice
-
-    @property
-    def draft(self) -> RunConfig:
-        """The configuration as far as it is known without data."""
-        return draft(self.part, self.budget)
 
     @property
     def division(self) -> FoldChoice:
@@ -158,8 +155,8 @@ def request_for(
     folds = FoldChoice(**drafted.folds.model_dump()) if divides else FoldChoice()
     if known is None:
         replan = _plan_is_outdated(folder, before, asked, drafted.hours)
-        return Request(budget, base, whole, part, devices, design, None, replan, folds)
-    changes = _changes(folder, known, budget, asked, part, devices)
+        return Request(budget, base, whole, part, drafted, devices, design, None, replan, folds)
+    changes = _changes(folder, known, drafted, asked, devices)
     if folder.budget.exists() and base != load_budget(str(folder.budget)):
         changes.setdefault("budget", (known.budget, budget))  # a file of the same name with other values
     if "kind" in changes:
@@ -176,7 +173,7 @@ def request_for(
     # Of another budget's plan an edited one keeps its edits; values that are asked for come before them.
     another = any(map(_plans, changes)) or drafted.hours != known.hours
     replan = another and (any(map(_plans, asked)) or "plan.yaml" not in changes)
-    return Request(budget, base, whole, part, devices, design, config, replan, folds)
+    return Request(budget, base, whole, part, drafted, devices, design, config, replan, folds)
 
 
 def keep_request(folder: RunFolder, request: Request) -> None:
@@ -197,7 +194,7 @@ def _plan_is_outdated(
     return bool(before) and before["hours"] != hours and not edited
 
 
-def _base(folder: RunFolder, known: RunConfig | None, asked: str | None, budget: str) -> Part:
+def _base(folder: RunFolder, known: RunConfig | None, asked: str | None, budget: str) -> PartialConfig:
     """The budget's part; a run that stays as it was started has its own copy, and needs the user's file no more."""
     same = known is not None and known.budget == budget and folder.budget.exists()
     gone = budget not in BUDGETS and not Path(budget).is_file()
@@ -209,15 +206,14 @@ def _plans(field: str) -> bool:
 
 
 def _changes(
-    folder: RunFolder, known: RunConfig, budget: str, asked: Mapping[str, Any], part: Part, devices: tuple[str, ...]
+    folder: RunFolder, known: RunConfig, wanted: RunConfig, asked: Mapping[str, Any], devices: tuple[str, ...]
 ) -> dict[str, tuple[Any, Any]]:
     """The fields in which the request differs from the run, with the run's value and the one asked for."""
-    wanted = draft(part, budget)
     # Folds are compared, and refused, where they are kept: other words may give the same ones.
     named = [name for name in asked if not name.startswith("folds.")]
     fresh = [name for name in named if name not in known.overrides or known.overrides[name] != asked[name]]
     pairs = {name: (value_at(known, name), value_at(wanted, name)) for name in fresh}
-    pairs |= {"budget": (known.budget, budget), "devices": (known.devices, devices)}
+    pairs |= {"budget": (known.budget, wanted.budget), "devices": (known.devices, devices)}
     pairs["plan.style"] = (known.plan.style, wanted.plan.style)
     pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
     if wanted.kind == "search":
@@ -226,7 +222,11 @@ def _changes(
 
 
 def _amended(
-    folder: RunFolder, known: RunConfig, changes: Mapping[str, tuple[Any, Any]], whole: dict[str, Any], part: Part
+    folder: RunFolder,
+    known: RunConfig,
+    changes: Mapping[str, tuple[Any, Any]],
+    whole: dict[str, Any],
+    part: PartialConfig,
 ) -> RunConfig:
     """The run's configuration with changes of what no stage has begun with; changed recipes are completed again."""
     changed = {".".join(name.split(".")[:2]) for name in changes}  # a part of a section that was left out comes whole

@@ -13,9 +13,12 @@ from c2fnas.execution.environment import is_cuda
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.designs import Design, design_from_json, first_design
 from c2fnas.planning.configuration import timed_recipe
-from c2fnas.planning.timings import Timings, measure, middle_network
+from c2fnas.planning.middle import middle_network
+from c2fnas.planning.step_timing import measure
 from c2fnas.runs.job_record import JobRecord, read_job, read_payload
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.geometry import by
 from c2fnas.training.recipe import Recipe
@@ -24,7 +27,9 @@ TELLING = 50
 """Iterations of a training under way that tell its pace: the first ones take many times as long."""
 
 
-def timings_of(run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None) -> Timings:
+def measured_timings(
+    run: Run, devices: tuple[str, ...], design: Design, recipe: Recipe, plan: Plan | None = None
+) -> Timings:
     """Return the seconds of steps and windows on the machine at hand, measured once for a plan, network and devices.
 
     ``plan`` is one that may be chosen, instead of the run's.
@@ -75,7 +80,7 @@ def beside_others(devices: tuple[str, ...]) -> str | None:
     )
 
 
-def timings_for(run: Run, design: Design | None = None) -> Timings:
+def expected_timings(run: Run, design: Design | None = None) -> Timings:
     """Return the seconds of ``design``: the timed network's, by their multiply-accumulates and the run's own pace.
 
     The network of a training without a search is timed itself, else one in the middle of the space.
@@ -83,7 +88,7 @@ def timings_for(run: Run, design: Design | None = None) -> Timings:
     config = run.config
     given = first_design(run.folder.final) if config.kind == "training" else None
     timed = given or middle_network(config.space, run.width)
-    timings = timings_of(run, config.devices, timed, timed_recipe(config))
+    timings = measured_timings(run, config.devices, timed, timed_recipe(config))
     if run.slots.elsewhere:  # a job has the cores that it was given there
         timings = replace(timings, alone=1.0)
     factor = _slowness(run, timed, timings, design)
@@ -146,6 +151,5 @@ def _of_timed(run: Run, job: JobRecord, design: Design, recipe: Recipe, timings:
 
 def _beside(run: Run, job: JobRecord) -> int:
     """The jobs of the stage that has left a training of another than the coarse stage."""
-    choice = read_json(run.folder.choice) if run.folder.choice.exists() else {}
-    raced = choice.get("race") if job.folder == run.folder.race_chosen else None
+    raced = PlanChoice.load(run.folder.choice).race if job.folder == run.folder.race_chosen else None
     return len(raced or run.final_folds)

@@ -3,19 +3,19 @@
 import numpy as np
 
 from c2fnas.data.cache import PreparedCase
-from c2fnas.files import append_json_line, read_json, read_json_lines
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import estimate
-from c2fnas.planning.configuration import Preparation, count_work, rescheduled, with_counts
+from c2fnas.planning.configuration import Prepared, count_work, rescheduled, with_counts
 from c2fnas.planning.request import COUNTS, SEARCHED, Request, request_for
-from c2fnas.planning.run_timings import timings_for
-from c2fnas.planning.timings import Timings
+from c2fnas.planning.run_timings import expected_timings
+from c2fnas.runs.coarse_posterior import CoarsePosterior
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import value_at, with_values
 from c2fnas.runs.repetition import MIRROR
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance
+from c2fnas.runs.timing.schedule_row import VERDICT, ScheduleRow, schedule_rows, seconds_of_verdict
 from c2fnas.shapes import Size
 from c2fnas.text import duration
 from c2fnas.training.device import ranks
@@ -42,18 +42,17 @@ def fix_counts(run: Run, stage: str, design: Design | None = None) -> None:
     """
     if not derives(run, stage, design):
         return
-    rows = [*read_json_lines(run.folder.schedule)]
-    if stage in [row["stage"] for row in rows[:-1]]:
+    rows = [*schedule_rows(run.folder.schedule)]
+    if stage in [row.stage for row in rows[:-1]]:
         return
     request, prepared = _request(run, design), preparation_of(run)
-    if rows and rows[-1]["stage"] == stage:  # a driver may have died before it wrote them into the configuration
-        fixed = with_counts(run.config, request, prepared, rows[-1]["counts"])
+    if rows and rows[-1].stage == stage:  # a driver may have died before it wrote them into the configuration
+        fixed = with_counts(run.config, request, prepared, rows[-1].counts)
     else:
-        timings = timings_for(run, design)
+        timings = expected_timings(run, design)
         fixed = rescheduled(_open_again(run, request, stage), request, prepared, timings, stage)
-        row = {"stage": stage, "spent": round(run.time.seconds, 1), "left": round(run.seconds_left, 1)}
         counts = {name: value_at(fixed, name) for name in (*COUNTS, MIRROR)}
-        append_json_line(run.folder.schedule, {**row, "timings": vars(timings), "counts": counts})
+        ScheduleRow(stage, run.time.seconds, run.seconds_left, counts, timings).append(run.folder.schedule)
         _tell_what_is_spent(run, stage)
     if fixed != run.config:
         run.configure(fixed)
@@ -68,8 +67,8 @@ def _open_again(run: Run, request: Request, stage: str) -> RunConfig:
 
 def _tell_what_is_spent(run: Run, stage: str) -> None:
     """Say that the final network is trained, though its time is spent."""
-    assert run.config.hours is not None
-    budget = 3600 * run.config.hours
+    budget = run.config.seconds
+    assert budget is not None
     if stage == "deployment" and run.seconds_left - kept_for_the_end(budget) < least_of_a_budget(budget):
         run.reporter.say(
             f"The budget of {duration(budget)} is spent but for {duration(max(0.0, run.seconds_left))}. The final "
@@ -92,15 +91,15 @@ def _request(run: Run, design: Design | None) -> Request:
 
 def verdict_seconds(run: Run) -> float | None:
     """Return the seconds that the verdict of a time budget may take, fixed when they are first asked for."""
-    known = [row["seconds"] for row in read_json_lines(run.folder.schedule) if row["stage"] == "verdict"]
-    seconds = known[0] if known else verdict_allowance(run.config, run.seconds_left)
-    if seconds is not None and not known:
-        row = {"stage": "verdict", "spent": round(run.time.seconds, 1), "left": round(run.seconds_left, 1)}
-        append_json_line(run.folder.schedule, {**row, "seconds": round(seconds, 1)})
+    known = seconds_of_verdict(run.folder.schedule)
+    seconds = verdict_allowance(run.config, run.seconds_left) if known is None else known
+    if seconds is not None and known is None:
+        row = ScheduleRow(VERDICT, run.time.seconds, run.seconds_left, seconds=round(seconds, 1))
+        row.append(run.folder.schedule)
     return seconds
 
 
-def preparation_of(run: Run, hours: float | None = None) -> Preparation:
+def preparation_of(run: Run, hours: float | None = None) -> Prepared:
     """Return what planning needs to know of the run's prepared cases; ``hours``: the budget before it is configured."""
     cases = [run.cache[case] for case in run.search_split.validation or run.search_split.training]
     shapes = tuple(case.restoration.shape for case in cases)
@@ -108,7 +107,7 @@ def preparation_of(run: Run, hours: float | None = None) -> Preparation:
     left = 3600 * hours - run.time.seconds if hours else run.seconds_left
     together = ranks()[1] > 1  # under torchrun, whose processes share one job after another
     at_a_time = 1 if together else None if hours else run.slots.jobs
-    return Preparation(run.plan, run.folds, shapes, boxes, left, at_a_time, saved_seconds(run))
+    return Prepared(run.plan, run.folds, shapes, boxes, left, at_a_time, saved_seconds(run))
 
 
 def saved_by_an_early_end(run: Run, unused: int, seconds: float) -> float:
@@ -118,19 +117,19 @@ def saved_by_an_early_end(run: Run, unused: int, seconds: float) -> float:
     thought, or some failed, that part is spent.
     """
     saved = unused * seconds / run.slots.jobs
-    rows = [row for row in read_json_lines(run.folder.schedule) if row["stage"] == "coarse"]
-    if not rows:
+    rows = [row for row in schedule_rows(run.folder.schedule) if row.stage == "coarse"]
+    if not rows or rows[-1].timings is None:
         return saved
     work = count_work(run.config, preparation_of(run))
-    planned = estimate(run.config, Timings(**rows[-1]["timings"]), work)["coarse"]
-    left = planned - (run.time.seconds - rows[-1]["spent"])
+    planned = estimate(run.config, rows[-1].timings, work)["coarse"]
+    left = planned - (run.time.seconds - rows[-1].spent)
     return max(0.0, min(saved, left))
 
 
 def saved_seconds(run: Run) -> float:
     """Return the seconds that a coarse stage that ended early has left to the final network."""
     path = run.folder.posterior
-    return float(read_json(path)["saved"]) if path.exists() else 0.0
+    return CoarsePosterior.load(path).saved if path.exists() else 0.0
 
 
 def _box(case: PreparedCase) -> Size | None:

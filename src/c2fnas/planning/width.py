@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
-from c2fnas.files import read_json
 from c2fnas.networks.designs import Design
 from c2fnas.planning.budget import TO_WIDEN
-from c2fnas.planning.choice import Candidate
 from c2fnas.planning.memory_fit import fit_for
+from c2fnas.planning.middle import middle_network
 from c2fnas.planning.request import Request
-from c2fnas.planning.timings import middle_network
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.plan_choice import PlanChoice, WeighedPlan
 from c2fnas.runs.run import Run
 
 SLOWER = 2.0
@@ -24,7 +23,7 @@ SLOWER = 2.0
 def affordable_width(
     run: Run,
     request: Request,
-    close: Sequence[Candidate],
+    close: Sequence[WeighedPlan],
     seconds: float,
     training_cases: int,
     patch_seconds: Callable[[Design, Plan], float],
@@ -57,6 +56,5 @@ def affordable_width(
 
 def planned_width(folder: RunFolder, request: Request) -> float:
     """Return the width that was chosen with the plan; the request's where it is given, or none was chosen."""
-    if not request.leaves_width or not folder.choice.exists():
-        return request.width
-    return float(read_json(folder.choice).get("width", request.width))
+    chosen = PlanChoice.load(folder.choice).width if request.leaves_width else None
+    return request.width if chosen is None else chosen

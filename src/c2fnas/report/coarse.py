@@ -2,85 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c2fnas.files import read_json
+from c2fnas.runs.coarse_posterior import CoarsePosterior
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.clusters import TopologyCluster
 from c2fnas.space.topology import Topology
-
-
-@dataclass(frozen=True)
-class TrainedTopology:
-    """A trained topology as the posterior sees it: its Dice by training, what is expected of it, and how surely."""
-
-    code: tuple[int, ...]
-    macs: int
-    scores: tuple[float, ...]
-    mean: float
-    deviation: float
-
-
-@dataclass(frozen=True)
-class PosteriorSummary:
-    """The end of a coarse stage that chooses by the posterior.
-
-    Attributes:
-        margin: a difference in Dice that does not matter.
-        answer: the code of the topology that was taken.
-        left: probability that a topology is better by more than the margin than the one that the model wants.
-        doubt: the same of the one that was taken.
-        gain: Dice by which the best topology is expected to be better.
-        spread: standard deviation between topologies: expected, and the ends of its 95 % interval.
-        seed_noise: standard deviation between trainings of a topology, likewise.
-        unused: trainings that the stage has not needed.
-        saved: seconds that the stage has left to the final network.
-        topologies: those trained, the best expected first.
-    """
-
-    margin: float
-    answer: tuple[int, ...]
-    left: float
-    doubt: float
-    gain: float
-    spread: tuple[float, float, float]
-    seed_noise: tuple[float, float, float]
-    unused: int
-    saved: float
-    topologies: tuple[TrainedTopology, ...]
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read ``coarse/posterior.json``."""
-        known = read_json(path)
-        topologies = [
-            TrainedTopology(**{**each, "code": tuple(each["code"]), "scores": tuple(each["scores"])})
-            for each in known["topologies"]
-        ]
-        return cls(
-            answer=tuple(known["answer"]),
-            topologies=tuple(sorted(topologies, key=lambda each: -each.mean)),
-            spread=tuple(known["spread"]),
-            seed_noise=tuple(known["seed_noise"]),
-            **{name: known[name] for name in ("margin", "left", "doubt", "gain", "unused", "saved")},
-        )
-
-    @property
-    def trainings(self) -> int:
-        """Trainings that have a Dice."""
-        return sum(len(each.scores) for each in self.topologies)
-
-    @property
-    def taken(self) -> TrainedTopology:
-        """The topology that was taken."""
-        return next(each for each in self.topologies if each.code == self.answer)
 
 
 @dataclass(frozen=True)
@@ -92,7 +24,7 @@ class CoarseSummary:
 
     trials: tuple[Trial, ...]
     clusters: tuple[TopologyCluster, ...]
-    posterior: PosteriorSummary | None = None
+    posterior: CoarsePosterior | None = None
 
     @property
     def evaluated(self) -> tuple[Trial, ...]:
@@ -126,7 +58,7 @@ def summarise_coarse(trials: tuple[Trial, ...], config: RunConfig, folder: RunFo
     """Return the coarse stage of a run, begun or not; without candidates nothing needs clusters."""
     if not trials:
         return CoarseSummary((), ())
-    posterior = PosteriorSummary.load(folder.posterior) if folder.posterior.exists() else None
+    posterior = CoarsePosterior.load(folder.posterior) if folder.posterior.exists() else None
     return CoarseSummary(trials, config.topology_clusters, posterior)
 
 

@@ -14,6 +14,7 @@ from c2fnas.frozen import Frozen
 from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.pooled import PILOT, SHARE
 from c2fnas.search.posterior import MARGIN
+from c2fnas.search.successive_halving import pairs
 from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import Recipe
@@ -154,6 +155,10 @@ class FineConfig(Frozen):
     audit: NonNegativeInt = 0
     choice: Choice = "observed"
 
+    def pairs(self, cases: int) -> int:
+        """Return the pairs of candidate and case that a ranking on ``cases`` cases scores, its audit included."""
+        return pairs(self.candidates, cases, self.rungs, self.audit)
+
 
 class DeploymentConfig(Frozen):
     """Training of the found architecture, one model per fold: from scratch, or from the model in ``final/from``.
@@ -235,6 +240,11 @@ class RunConfig(Frozen):
         None comes after an extension, nor where a network of every case leaves no case to judge on.
         """
         return self.verdict and not self.deployment.extended and {*folds} != {"every-case"}
+
+    @property
+    def seconds(self) -> float | None:
+        """The time budget in seconds; None where the counts are given."""
+        return None if self.hours is None else 3600 * self.hours
 
     @property
     def searches(self) -> bool:

@@ -140,8 +140,8 @@ class Run:
     @property
     def seconds_left(self) -> float:
         """Seconds that are left of the run's time budget; infinitely many where it has none."""
-        hours = self.config.hours
-        return float("inf") if hours is None else 3600 * hours - self.time.seconds
+        budget = self.config.seconds
+        return float("inf") if budget is None else budget - self.time.seconds
 
     def refuse_stop(self) -> None:
         """Raise Interrupted where somebody has left a file ``stop`` in the run folder."""

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
-from c2fnas.files import read_json, read_json_lines
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
 from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.pace import RunPace
 from c2fnas.runs.timing.progress import remaining
+from c2fnas.runs.timing.schedule_row import seconds_of_verdict
 from c2fnas.runs.timing.slots import Slots
 from c2fnas.runs.trial import Trial
-from c2fnas.search import successive_halving
 from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 
@@ -124,7 +124,7 @@ def _measured(folder: RunFolder) -> list[StageSummary]:
     trained = (folder.final_fold(fold) / METRICS for fold in folder.begun_folds)
     begun = next(filter(Path.exists, trained), None)  # what was cut short before is not needed any more
     stages = _on_request("measured steps", read_jobs(folder.race), begun)
-    lost = read_json(folder.choice).get("lost_seconds", 0.0) if folder.choice.exists() else 0.0
+    lost = PlanChoice.load(folder.choice).lost_seconds
     return [replace(each, seconds=each.seconds + lost) for each in stages]
 
 
@@ -174,7 +174,7 @@ def _ranking(run: RunFiles) -> StageSummary:
     """Return the ranking, counted in pairs of candidate and case."""
     folder, fine = run.folder, run.config.fine
     cases = min(fine.cases or run.cases, run.cases)
-    total = successive_halving.pairs(fine.candidates, cases, fine.rungs, fine.audit)
+    total = fine.pairs(cases)
     ranked = [job for job in read_jobs(folder.ranking) if not _verifies(job)]
     jobs = [*ranked, *read_jobs(folder.latency)]
     scored = sum(_pairs(job, cases) for job in ranked if job.done)
@@ -234,11 +234,12 @@ def _verdict(run: RunFiles, deployment: StageSummary) -> StageSummary:
 def _trainings_of_verdict(run: RunFiles, deployment: StageSummary) -> int:
     """Its references on each fold; in a time budget on one fold, and as many as that pays for."""
     scored, config = len({*run.folds} - {EVERY_CASE}), run.config
-    if config.hours is None:
+    if config.seconds is None:
         return config.references * scored
-    known = [row["seconds"] for row in read_json_lines(run.folder.schedule) if row["stage"] == "verdict"]
-    left = 3600 * config.hours - ActiveTime(run.folder.spent).seconds - (deployment.eta or 0)
-    allowance = known[0] if known else verdict_allowance(config, left)
+    allowance = seconds_of_verdict(run.folder.schedule)
+    if allowance is None:
+        left = config.seconds - ActiveTime(run.folder.spent).seconds - (deployment.eta or 0)
+        allowance = verdict_allowance(config, left)
     one = (deployment.seconds + (deployment.left or 0)) / max(1, deployment.total)
     alone = measured_alone(run.folder, run.slots)
     cost = cost_of_references(one, max(1, deployment.total), run.slots.jobs, alone)

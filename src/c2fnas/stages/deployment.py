@@ -13,7 +13,7 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.inference.package import store_keep_largest
 from c2fnas.networks.designs import Design, design_file, first_design, has_design, read_design
-from c2fnas.planning.run_timings import paced, timings_for
+from c2fnas.planning.run_timings import expected_timings, paced
 from c2fnas.planning.schedule import derives, fix_counts
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import frozen_by
@@ -73,10 +73,10 @@ def _measure_steps(run: Run, design: Design, folds: Sequence[Fold]) -> None:
     """
     if paced(run, design) or not derives(run, STAGE, design):
         return
-    assert run.config.hours is not None
+    assert run.config.seconds is not None
     recipe = run.config.deployment.recipe
-    seconds = min(MEASURED_SHARE * 3600 * run.config.hours, MEASURED_SECONDS)
-    timings = timings_for(run, design).beside(len(folds), run.executor.slots)
+    seconds = min(MEASURED_SHARE * run.config.seconds, MEASURED_SECONDS)
+    timings = expected_timings(run, design).beside(len(folds), run.executor.slots)
     until = max(EVERY, int(seconds / (recipe.batch_size * timings.patch)) // EVERY * EVERY)
     spec = TrainingSpec(design, recipe, fold=folds[0], seed=run.config.seed, until=until, cases=1)
     run_all(run, MEASURED, [training_job(run, MEASURED, run.folder.measured, spec)], together=len(folds))

@@ -1,14 +1,14 @@
 """The coarse stage that is answered by its posterior: its search over the ledger, and what it writes down."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
 from c2fnas.bench.shipped import expected_elsewhere
-from c2fnas.files import write_json
 from c2fnas.planning.feasible import feasible_topologies
 from c2fnas.planning.schedule import saved_by_an_early_end
+from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
@@ -65,38 +65,32 @@ class LedgerSearch:
         found = self.standing() if trials else None
         if found is None or found.answer is None:
             return None
-        write_json(self._run.folder.posterior, self._to_json(found, found.answer))
+        self._posterior(found, found.answer).save(self._run.folder.posterior)
         own = [each for each in trials if each.architecture.topology == found.answer]
         return max(own, key=lambda trial: (trial.score, -trial.number))
 
-    def _to_json(self, found: Standing, answer: Topology) -> dict[str, Any]:
+    def _posterior(self, found: Standing, answer: Topology) -> CoarsePosterior:
         trials = [each for each in self._ledger.completed() if each.score is not None]
         seconds = [each.seconds for each in trials if each.seconds is not None]
         unused = max(0, self._config.evaluations - sum(each.counts for each in self._trainings()))
-        scores: dict[Topology, list[float | None]] = {}
+        scores = defaultdict[Topology, list[float]](list)
         for trial in trials:
-            scores.setdefault(trial.architecture.topology, []).append(trial.score)
-        return {
-            "margin": self._run.config.margin,
-            "answer": list(answer.code),
-            "left": found.left,
-            "doubt": found.doubt,
-            "gain": found.gain,
-            "spread": list(found.spread),
-            "seed_noise": list(found.seed_noise),
-            "unused": unused,
-            "saved": saved_by_an_early_end(self._run, unused, median(seconds)) if seconds else 0.0,
-            "topologies": [
-                {
-                    "code": list(topology.code),
-                    "macs": self._costs[topology],
-                    "scores": own,
-                    "mean": found.mean[topology],
-                    "deviation": found.deviation[topology],
-                }
-                for topology, own in scores.items()
-            ],
-        }
+            scores[trial.architecture.topology].append(trial.score or 0.0)
+        return CoarsePosterior(
+            margin=self._run.config.margin,
+            answer=answer.code,
+            left=found.left,
+            doubt=found.doubt,
+            gain=found.gain,
+            spread=found.spread,
+            seed_noise=found.seed_noise,
+            unused=unused,
+            saved=saved_by_an_early_end(self._run, unused, median(seconds)) if seconds else 0.0,
+            topologies=tuple(
+                TrainedTopology(each.code, self._costs[each], tuple(own), found.mean[each], found.deviation[each])
+                for each, own in scores.items()
+            ),
+        )
 
     def _trainings(self) -> list[Training]:
         """Those that have ended in order of their ends, then those under way."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -17,7 +18,7 @@ from c2fnas.data.plan import Plan, differences, load_plan, refuse_unfit, save_pl
 from c2fnas.data.problem import Problem, Severity, lines
 from c2fnas.data.scan import Scan, scan_dataset
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, sha256, write_json, write_text
+from c2fnas.files import sha256, write_json, write_text
 from c2fnas.planning.affordable import affordable_plan
 from c2fnas.planning.configuration import configure
 from c2fnas.planning.memory_fit import fit_for
@@ -25,10 +26,11 @@ from c2fnas.planning.patch_size import NothingFits
 from c2fnas.planning.plan import make_plan, small_classes
 from c2fnas.planning.presets import departures
 from c2fnas.planning.request import Request, keep_request
-from c2fnas.planning.run_timings import timings_of
+from c2fnas.planning.run_timings import measured_timings
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.planning.width import planned_width
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.run import Run, load_folds
 from c2fnas.stages.run_folds import divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
 from c2fnas.text import large, plural
@@ -109,7 +111,7 @@ def _configured(run: Run, dataset: Path, data: Dataset, request: Request) -> Run
     }
     fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
     prepared = preparation_of(fresh, request.draft.hours or 1)  # one without a time derives nothing
-    return configure(request, fields, prepared, lambda *what: timings_of(fresh, request.devices, *what))
+    return configure(request, fields, prepared, lambda *what: measured_timings(fresh, request.devices, *what))
 
 
 def _fingerprint(reading: Reading, place: Path, run: Run) -> Fingerprint:
@@ -223,7 +225,7 @@ def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     run.reporter.finish("prepare cases", "each case once, memory-mapped")
     if count and run.folder.choice.exists():
         seconds = (run.time.now() - begun) / count  # a race prepares them for other plans
-        write_json(run.folder.choice, {**read_json(run.folder.choice), "case_seconds": seconds})
+        replace(PlanChoice.load(run.folder.choice), case_seconds=seconds).save(run.folder.choice)
 
 
 def _progress(run: Run, stage: str) -> Progress:

@@ -5,13 +5,14 @@ from typing import Any
 
 from c2fnas.data.cache import disk_needed
 from c2fnas.data.dataset import Dataset
+from c2fnas.data.fewer_cases import drawn, restricted
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, missing_classes, one_site, unmeasurable
 from c2fnas.data.folds import FoldChoice, Split, case_ids, chosen_groups, make_folds, refuse_undivided
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import Problem
 from c2fnas.files import read_json, write_json
-from c2fnas.planning.affordable import affordable_cases, drawn, restricted
+from c2fnas.planning.affordable import affordable_cases
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder

@@ -15,7 +15,7 @@ from c2fnas.files import new_folder
 from c2fnas.inference.package import copy_package, load_package
 from c2fnas.networks.designs import Design, build_design
 from c2fnas.planning.request import request_for
-from c2fnas.planning.run_timings import timings_for
+from c2fnas.planning.run_timings import expected_timings
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import with_values
@@ -74,7 +74,7 @@ def train_architecture(
         if set(folds) <= set(trained_folds(run)):
             run.reporter.say(TRAINED)
         if options.forecast and not is_deployed(run):
-            timings_for(run, design)
+            expected_timings(run, design)
         with executor(devices or run.config.devices) as workers:
             return deploy(run.using(workers), design, folds)
 

@@ -15,7 +15,8 @@ from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.baselines.dynunet import planned_levels
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.feasible import is_within_limits
-from c2fnas.planning.timings import run_once, time_network
+from c2fnas.planning.probe import run_once
+from c2fnas.planning.step_timing import time_network
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Spacing
 from c2fnas.space.architecture import Architecture

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from c2fnas.report.coarse import CoarseSummary, PosteriorSummary, cluster_shares
+from c2fnas.report.coarse import CoarseSummary, cluster_shares
 from c2fnas.report.figures.style import (
     BLACK,
     COLOURS,
@@ -22,6 +22,7 @@ from c2fnas.report.figures.style import (
     YELLOW,
     series_look,
 )
+from c2fnas.runs.coarse_posterior import CoarsePosterior
 from c2fnas.space.topology import Topology
 
 _LIGHT = (ORANGE, SKY, PURPLE, YELLOW)
@@ -79,7 +80,7 @@ def draw_best_so_far(figure: Figure, coarse: CoarseSummary) -> None:
     figure.legend(loc="outside upper left")
 
 
-def draw_posterior(figure: Figure, posterior: PosteriorSummary) -> None:
+def draw_posterior(figure: Figure, posterior: CoarsePosterior) -> None:
     """Draw every trained topology: its Dice by training, and the interval of what is expected of it; the best first.
 
     The band is the margin below the best expected: what lies in it is as good.

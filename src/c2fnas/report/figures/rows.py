@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from c2fnas.evaluation.metrics import CaseScores
-from c2fnas.report.coarse import CoarseSummary, PosteriorSummary, cluster_shares
+from c2fnas.report.coarse import CoarseSummary, cluster_shares
 from c2fnas.report.figures.coarse import TopologyMap
 from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.fine import FineSummary, operation_effects
 from c2fnas.report.overlays import Overlay
+from c2fnas.runs.coarse_posterior import CoarsePosterior
 from c2fnas.runs.job_record import Curve
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
@@ -36,7 +37,7 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def posterior_rows(posterior: PosteriorSummary) -> Rows:
+def posterior_rows(posterior: CoarsePosterior) -> Rows:
     """Return the trained topologies, the best expected first, each with what is expected of it and its scores."""
     return [
         {

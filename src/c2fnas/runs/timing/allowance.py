@@ -24,10 +24,9 @@ def kept_for_the_end(budget: float) -> float:
 
 def verdict_allowance(config: RunConfig, left: float) -> float | None:
     """Return the seconds that a verdict may take: a quarter of the budget, or what remains. None without a budget."""
-    if config.hours is None:
+    if config.seconds is None:
         return None
-    budget = 3600 * config.hours
-    return max(0.0, min(VERDICT_SHARE * budget, left - kept_for_the_end(budget)))
+    return max(0.0, min(VERDICT_SHARE * config.seconds, left - kept_for_the_end(config.seconds)))
 
 
 def least_of_a_budget(budget: float) -> float:

@@ -7,8 +7,8 @@ from stand_in import Accelerator
 from torch.nn.modules.module import register_module_forward_hook
 
 from c2fnas.data.plan import ClassPlan
-from c2fnas.planning import timings
-from c2fnas.planning.timings import time_network
+from c2fnas.planning import step_timing
+from c2fnas.planning.step_timing import time_network
 from c2fnas.space.architecture import Architecture
 from c2fnas.training.recipe import modern_recipe
 
@@ -37,7 +37,7 @@ def test_an_accelerator_is_timed(accelerator: Accelerator) -> None:
     recipe = modern_recipe(20).model_copy(update={"precision": "fp32"})
     found = time_network(PLAN, Architecture.from_text("0:3D 1:P3D 0:2D @0.0625"), recipe, "cuda:0")
     assert min(found.patch, found.window, found.augmentation) > 0
-    assert set(accelerator.reads) == {"planning/timings.py"}
+    assert set(accelerator.reads) == {"planning/step_timing.py"}
 
 
 def test_regions_are_timed_as_they_train() -> None:
@@ -50,10 +50,10 @@ def test_regions_are_timed_as_they_train() -> None:
 @pytest.mark.parametrize("number", [1, 3])
 def test_windows_are_timed_as_many_at_a_time_as_they_are_computed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, seconds = list[int](), iter(range(100))
-    monkeypatch.setattr(timings, "windows_at_a_time", lambda work, window: number)
-    monkeypatch.setattr(timings.time, "perf_counter", lambda: next(seconds))
+    monkeypatch.setattr(step_timing, "windows_at_a_time", lambda work, window: number)
+    monkeypatch.setattr(step_timing.time, "perf_counter", lambda: next(seconds))
     network = torch.nn.Conv3d(1, 2, 3)
     network.register_forward_hook(lambda _, inputs, output: sizes.append(len(inputs[0])))
-    found = timings._time_window(network, PLAN, modern_recipe(20), torch.device("cpu"))  # type: ignore[arg-type]
+    found = step_timing._time_window(network, PLAN, modern_recipe(20), torch.device("cpu"))  # type: ignore[arg-type]
     assert sizes == [number, number]  # the first is not counted
     assert found == 1 / number

@@ -1,10 +1,8 @@
 """A few training steps and windows, timed on the machine at hand by a worker: the driver touches no accelerator."""
 
 import os
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,54 +14,17 @@ import torch
 from c2fnas.cores import usable_threads
 from c2fnas.data.augment import WIDE, modern_augmentation
 from c2fnas.data.plan import Plan
-from c2fnas.execution import Job, LocalProcessExecutor, Outcome
 from c2fnas.execution.environment import is_cuda
 from c2fnas.inference.forward import computing
 from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.networks.designs import Design, build_design, design_from_json
-from c2fnas.runs.timing.allowance import slowdown
+from c2fnas.planning.probe import run_once
+from c2fnas.runs.timing.timings import Timings
 from c2fnas.shapes import Size
-from c2fnas.space.architecture import Architecture
-from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.loop import time_iterations
 from c2fnas.training.recipe import Recipe
 
 TIMED_ITERATIONS, TIMED_AUGMENTATIONS = 3, 12
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds on one device of the machine at hand.
-
-    Attributes:
-        patch: forward and backward of one patch through a network in the middle of the space.
-        window: forward of one window.
-        augmentation: of one patch, where a recipe warps patches; on a CPU it takes its time from the training.
-        alone: the seconds of a job that has all the cores, in parts of those of one of several devices that share them.
-    """
-
-    patch: float
-    window: float
-    augmentation: float = 0.0
-    alone: float = 1.0
-
-    def augmenting(self, recipe: Recipe) -> float:
-        """Return the seconds by which the recipe's augmentation makes a patch longer."""
-        return self.augmentation if recipe.warped else 0.0
-
-    def times(self, factor: float) -> "Timings":
-        """Return the same for ``factor`` times as much work, or as slow a machine."""
-        return Timings(factor * self.patch, factor * self.window, factor * self.augmentation, self.alone)
-
-    def beside(self, jobs: int, devices: int) -> "Timings":
-        """Return the same for one of so many jobs of a stage: of fewer jobs than devices, each has more cores."""
-        return self.times(slowdown(self.alone, jobs, devices))
-
-
-def middle_network(space: SearchSpace, width: float) -> Architecture:
-    """Return the network that stands for a space: the middle one of its topologies, 3D in every cell."""
-    topologies = space.topologies()
-    return Architecture.uniform(topologies[len(topologies) // 2], width=width)
 
 
 def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]) -> Timings:
@@ -80,46 +41,7 @@ def measure(plan: Plan, design: Design, recipe: Recipe, devices: tuple[str, ...]
         "recipe": recipe.model_dump(mode="json"),
         "threads": usable_threads() if len(devices) > 1 and not is_cuda(devices[0]) else None,
     }
-    return Timings(**run_once("timing", "c2fnas.planning.timings:time_on_device", payload, devices))
-
-
-def run_once(name: str, target: str, payload: dict[str, Any], devices: Sequence[str]) -> dict[str, Any]:
-    """Return the value of a job that a worker does on the first of ``devices``.
-
-    Raises:
-        MemoryError: the device has not enough memory.
-        RuntimeError: the job failed.
-    """
-    return _values(name, target, payload, devices, 1)[0]
-
-
-def run_on_each(name: str, target: str, payload: dict[str, Any], devices: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the values, in any order, of a job that a worker on each of ``devices`` does, at the same time.
-
-    Raises:
-        MemoryError: a device has not enough memory.
-        RuntimeError: the job failed on one of them.
-    """
-    return _values(name, target, payload, devices, len(devices))
-
-
-def _values(
-    name: str, target: str, payload: dict[str, Any], devices: Sequence[str], count: int
-) -> list[dict[str, Any]]:
-    """The values of a job that is done so many times, no more than there are devices."""
-    with tempfile.TemporaryDirectory() as folder, LocalProcessExecutor(devices, retries=0) as executor:
-        for index in range(count):
-            executor.submit(Job(name, target, payload, Path(folder, str(index))))
-        return [_value(name, executor.wait()) for _ in range(count)]
-
-
-def _value(name: str, outcome: Outcome | None) -> dict[str, Any]:
-    assert outcome is not None
-    if outcome.kind in ("out_of_memory", "killed"):
-        raise MemoryError(f"{name}: {outcome.failure}")
-    if outcome.value is None:
-        raise RuntimeError(f"{name} failed: {outcome.failure}")
-    return outcome.value
+    return Timings(**run_once("timing", "c2fnas.planning.step_timing:time_on_device", payload, devices))
 
 
 def time_on_device(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:

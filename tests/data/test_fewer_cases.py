@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2fnas.data.dataset import Case, shared_groups
+from c2fnas.data.fewer_cases import drawn, restricted
 from c2fnas.data.folds import check_splits, random_folds
-from c2fnas.planning.affordable import drawn, restricted
 
 CASES = st.lists(st.integers(0, 12), min_size=10, max_size=40).map(
     lambda groups: tuple(Case(f"c{number:02}", (), None, f"g{group}") for number, group in enumerate(groups))
