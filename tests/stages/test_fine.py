@@ -25,7 +25,7 @@ from c2fnas.space.operation import Operation
 from c2fnas.space.topology import Topology
 from c2fnas.stages import fine, ranking, supernet
 from c2fnas.stages.fine import Limits, search_operations
-from c2fnas.stages.halving import Halved
+from c2fnas.stages.halving import Halved, Scored
 from c2fnas.stages.pipeline import amend
 from c2fnas.stages.ranking import Ranking, ranking_cases
 from c2fnas.stages.supernet import trained_supernet
@@ -157,7 +157,7 @@ def test_the_front_is_one_of_dice_and_every_cost(finished: Run) -> None:
 def test_a_fast_candidate_is_on_the_front_however_much_it_computes(finished: Run) -> None:
     cheap, dear, beaten = ((operation,) * 12 for operation in (Operation.CONV2D, Operation.CONV3D, Operation.P3D))
     dice = {cheap: 0.5, dear: 0.5, beaten: 0.4}
-    result = Halved([*dice], dict.fromkeys(dice, 3), {**dice})
+    result = Halved([*dice], {path: Scored(3, found) for path, found in dice.items()})
     milliseconds: dict[tuple[Operation, ...], float | None] = {cheap: 5.0, dear: 4.0, beaten: 9.0}
     assert fine.front_of(finished, TOPOLOGY, result, milliseconds) == {cheap, dear}
     assert fine.front_of(finished, TOPOLOGY, result, dict.fromkeys(dice)) == {cheap}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -76,26 +76,16 @@ class Run:
 
     def using(self, executor: Executor | None = None, reporter: Reporter | None = None) -> Self:
         """Return the same run with another executor or reporter."""
-        return type(self)(
-            self.folder.root,
-            reporter=reporter or self.reporter,
-            executor=executor or self._executor,
-            config=self._config,
-            plan=self._plan,
-            time=self.time,
-        )
+        return self._copy(executor=executor or self._executor, reporter=reporter or self.reporter)
 
     def varied(self, *, seed: int | None = None, plan: Plan | None = None) -> Self:
         """Return the run with another seed or plan, for a training that differs in these alone."""
         config = self.config if seed is None else self.config.model_copy(update={"seed": seed})
-        return type(self)(
-            self.folder.root,
-            reporter=self.reporter,
-            executor=self._executor,
-            config=config,
-            plan=plan or self._plan,
-            time=self.time,
-        )
+        return self._copy(config=config, plan=plan or self._plan)
+
+    def _copy(self, **changes: Any) -> Self:
+        own = {"executor": self._executor, "reporter": self.reporter, "config": self._config, "plan": self._plan}
+        return type(self)(self.folder.root, time=self.time, **own | changes)
 
     @contextmanager
     def working(self, executor: ExecutorFactory, devices: tuple[str, ...] | None = None) -> Iterator[Self]:

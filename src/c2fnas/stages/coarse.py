@@ -4,7 +4,6 @@ Where a coarser stride than the plan's has validated the candidates, the best of
 stride (the paper's 16) before one is chosen.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from c2fnas.errors import UserError
@@ -21,12 +20,12 @@ from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial
 from c2fnas.search.choice import make_searcher
-from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
+from c2fnas.search.searcher import Proposal, Searcher
 from c2fnas.search.successive_halving import judge_at_rung, rung_iterations
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
-from c2fnas.stages.finalists import best_finalist, forget_weights
-from c2fnas.stages.ledger_search import Guess, LedgerSearch, is_proposal, table_guess
+from c2fnas.stages.finalists import forget_weights
+from c2fnas.stages.ledger_search import Guess, LedgerSearch, ObservedSearch, PosteriorSearch, is_proposal, table_guess
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 
@@ -80,17 +79,11 @@ class _CoarseSearch:
         guess = table_guess(run)
         self._searcher = new_searcher(run, guess)
         self._ledger = run.ledger(STAGE)
-        pools = self._config.choice == "posterior"
-        self._pooled = LedgerSearch(run, self._ledger, self._searcher, guess) if pools else None
         self._end_what_was_stopped()
         for trial in self._ledger.completed():
             forget_checkpoints(run.folder.coarse_trial(trial.number))
         self._finalists = forget_weights(run, self._ledger, self._ledger.completed())
-        self._searcher.replay(_history(self._ledger))
-        if self._pooled is not None:
-            for trial in self._ledger.completed():
-                if not is_proposal(trial):
-                    self._pooled.tell(trial)
+        self._search = _search_of(run, self._ledger, self._searcher, guess)
         self._waiting = [trial.number for trial in self._ledger.interrupted()]
         self._running: dict[str, Trial] = {}
         self._in_a_row, self._most = 0, MOST_FAILURES
@@ -107,20 +100,11 @@ class _CoarseSearch:
         )
         if self._in_a_row >= self._most:
             raise UserError(self._none_left())
-        best = self._pooled.answer() if self._pooled else best_finalist(self._run, self._ledger)
+        best = self._search.answer()
         if best is None:
             raise UserError(self._none_left())
-        self._run.reporter.finish(STAGE, self._told_of(best))
+        self._run.reporter.finish(STAGE, self._search.told_of(best))
         return best.architecture.topology
-
-    def _told_of(self, best: Trial) -> str:
-        if self._pooled is None:
-            return f"best of {self._searcher.successes}: Dice {best.score:.4f}"
-        found, margin = self._pooled.standing(), self._run.config.margin
-        return (
-            f"expected Dice {found.mean[best.architecture.topology]:.4f} of {len(self._ledger.completed())} trainings; "
-            f"by more than {margin:g} another topology is better with a probability of {found.doubt:.2f}"
-        )
 
     def _so_far(self) -> str:
         best = self._ledger.best()
@@ -150,12 +134,11 @@ class _CoarseSearch:
     def _start_next(self) -> Trial | None:
         if self._in_a_row >= self._most:
             return None
-        chosen = self._pooled.next() if self._pooled else self._searcher.ask()
+        chosen = self._search.next()
         if chosen is None:
             return None
         topology, origin = (chosen.topology, _origin(chosen)) if isinstance(chosen, Proposal) else (chosen, {})
-        entry = self._pooled.entry_of(topology) if self._pooled else {"seed": self._run.config.seed}
-        return self._start(topology, entry | origin)
+        return self._start(topology, self._search.entry_of(topology) | origin)
 
     def _start(self, topology: Topology, entry: dict[str, Any]) -> Trial:
         architecture = Architecture.uniform(topology, width=self._run.width)
@@ -184,7 +167,7 @@ class _CoarseSearch:
             self._waiting.insert(0, trial.number)
             return
         stopped = self._ledger.stop(reached.number)
-        self._tell(stopped)
+        self._search.tell(stopped)
         self._forget(stopped)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
@@ -195,7 +178,7 @@ class _CoarseSearch:
             assert outcome.value is not None
             extra["per_class"] = outcome.value["per_class"]
             ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
-        self._tell(ended)
+        self._search.tell(ended)
         if ended.score is None:
             self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")
         self._forget(ended)
@@ -209,12 +192,6 @@ class _CoarseSearch:
     def _forget(self, ended: Trial) -> None:
         forget_checkpoints(self._run.folder.coarse_trial(ended.number))
         self._finalists = forget_weights(self._run, self._ledger, [*self._finalists, ended])
-
-    def _tell(self, ended: Trial) -> None:
-        if self._pooled is None:
-            self._searcher.tell(ended.architecture.topology, ended.evidence)
-        else:
-            self._pooled.tell(ended)
 
     def _end_what_was_stopped(self) -> None:
         """A driver that died between a decision to stop and its entry as the candidate's end."""
@@ -282,13 +259,10 @@ def _rungs(run: Run) -> tuple[int, ...]:
     return rung_iterations(coarse.early_stopping.shares, coarse.recipe.iterations)
 
 
-def _history(ledger: Ledger) -> Iterator[Asked | Told]:
-    """The ledger's events as a searcher knows them."""
-    for kind, trial in ledger.events():
-        if not is_proposal(trial):
-            continue
-        topology = trial.architecture.topology
-        yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
+def _search_of(run: Run, ledger: Ledger, searcher: Searcher, guess: Guess) -> LedgerSearch:
+    if run.config.coarse.choice == "observed":
+        return ObservedSearch(run, ledger, searcher)
+    return PosteriorSearch(run, ledger, searcher, guess)
 
 
 def _origin(proposal: Proposal) -> dict[str, Any]:

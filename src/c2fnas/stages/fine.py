@@ -101,9 +101,9 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
     result = halving.rank()
     latencies = measure_latencies(run, topology, result.finalists)
     write_ranked(run.folder, _rows(run, topology, result, latencies))
-    summary = {"candidates": len(result.reached), "cases": len(halving.cases), "sampling": sampling}
+    summary = {"candidates": len(result.candidates), "cases": len(halving.cases), "sampling": sampling}
     rungs = [
-        {"cases": rung.cases, "candidates": sum(cases >= rung.cases for cases in result.reached.values())}
+        {"cases": rung.cases, "candidates": sum(each.cases >= rung.cases for each in result.candidates.values())}
         for rung in halving.rungs
     ]
     write_json(
@@ -113,7 +113,7 @@ def rank_candidates(run: Run, topology: Topology, sampling: Sampling) -> None:
             "rungs": rungs,
             "audit": result.audit,
             "scored": result.scored,
-            "scored_naively": len(result.reached) * len(halving.cases),
+            "scored_naively": len(result.candidates) * len(halving.cases),
             "macs_naive": result.macs_naive,
             "macs_tree": result.macs_tree,
         },
@@ -141,7 +141,7 @@ def front_of(
     for path, ms in latencies.items():
         architecture = Architecture(topology, path, run.width)
         cost, memory = run.cost(architecture), training_bytes(run, architecture, run.config.deployment.recipe)
-        points.append((-(result.dice[path] or 0), cost.macs, cost.parameters, memory, ms or 0.0))
+        points.append((-(result.candidates[path].dice or 0), cost.macs, cost.parameters, memory, ms or 0.0))
     return {path for path, on in zip(latencies, is_on_front(points), strict=True) if on}
 
 
@@ -154,24 +154,24 @@ def _rows(
 ) -> Iterator[RankedPath]:
     """All candidates, finalists first."""
     front = front_of(run, topology, result, latencies)
-    others = sorted(result.reached, key=lambda path: -result.reached[path])
+    others = sorted(result.candidates, key=lambda path: -result.candidates[path].cases)
     for number, path in enumerate(dict.fromkeys([*result.finalists, *others])):
-        architecture = Architecture(topology, path, run.width)
+        architecture, found = Architecture(topology, path, run.width), result.candidates[path]
         cost = run.cost(architecture)
         yield RankedPath(
             number,
             architecture,
-            result.dice[path],
-            result.reached[path],
+            found.dice,
+            found.cases,
             cost.macs,
             cost.parameters,
             front=path in front,
-            first_rung_dice=result.first_dice[path],
+            first_rung_dice=found.first_dice,
             first_rung_cases=result.first_cases,
             latency_ms=latencies.get(path),
             memory=training_bytes(run, architecture, run.config.deployment.recipe),
-            device=result.device[path],
-            reason=result.failures.get(path),
+            device=found.device,
+            reason=found.failure,
         )
 
 

@@ -1,6 +1,6 @@
 """From all candidates of the fine stage to the finalists: successive halving over validation cases, and its audit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,33 +15,47 @@ from c2fnas.space.operation import OperationPath
 from c2fnas.space.topology import Topology
 from c2fnas.stages.ranking import Ranking, ranking_cases, refuse_all_failed
 
+Reached = Mapping[OperationPath, int]
+"""On how many cases each candidate was scored, in the order of the candidates."""
 
-@dataclass
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate after the rungs.
+
+    Attributes:
+        cases: on which it was scored.
+        dice: the mean over them; None if it has failed.
+        first_dice: the same on the first rung's cases alone: the one scale that all candidates share.
+        device: where it was scored last.
+        failure: the reason for it, if it has failed.
+    """
+
+    cases: int
+    dice: float | None
+    first_dice: float | None = None
+    device: str = ""
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
 class Halved:
     """The candidates after the rungs.
 
     Attributes:
         finalists: those scored on all cases that have not failed, best first.
-        reached: on how many cases each candidate was scored, in the order of the candidates.
-        dice: the mean Dice of each on as many; None of one that has failed.
-        first_dice: the same on the first rung's cases alone: the one scale that all candidates share.
-        first_cases: how many cases those are.
-        device: where each was scored last.
-        failures: why each one has failed that has.
+        candidates: all of them, in order.
+        first_cases: of the first rung.
         audit: how far the rungs agree with a full ranking, of candidates at random; empty without an audit.
         scored: pairs of candidate and case that were computed.
         macs_naive: multiply-accumulates of their windows, each candidate alone.
         macs_tree: those that were computed, beginnings shared among the candidates that were walked together.
     """
 
-    finalists: list[OperationPath]
-    reached: dict[OperationPath, int]
-    dice: dict[OperationPath, float | None] = field(default_factory=dict)
-    first_dice: dict[OperationPath, float | None] = field(default_factory=dict)
+    finalists: Sequence[OperationPath]
+    candidates: Mapping[OperationPath, Scored]
     first_cases: int = 0
-    device: dict[OperationPath, str] = field(default_factory=dict)
-    failures: dict[OperationPath, str] = field(default_factory=dict)
-    audit: dict[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
     scored: int = 0
     macs_naive: int = 0
     macs_tree: int = 0
@@ -66,18 +80,21 @@ class SuccessiveHalving:
         Raises:
             UserError: no candidate could be scored.
         """
-        result = self._halve(self._first())
-        result.audit = self._audit(result)
-        result.dice = {path: self._ranking.dice(path, self.cases[:count]) for path, count in result.reached.items()}
-        result.first_cases = self.rungs[0].cases
-        first = self.cases[: result.first_cases]
-        result.first_dice = {path: self._ranking.dice(path, first) for path in result.reached}
-        result.device = {path: self._ranking.device(path) for path in result.reached}
-        result.failures = {path: self._ranking.failure(path) for path, dice in result.dice.items() if dice is None}
-        result.scored = self._ranking.scored
-        result.macs_naive, result.macs_tree = self._ranking.macs_naive, self._ranking.macs_tree
-        self._ranking.close(f"{len(result.reached)} candidates, {len(result.finalists)} on all {len(self.cases)} cases")
-        return result
+        finalists, reached = self._halve(self._first())
+        full = self._audited_scores()
+        audit = self._audit(full, reached)
+        if audit:
+            finalists, reached = self._admit(finalists, reached, [path for path in full if path in reached])
+        found = {path: self._scored(path, count) for path, count in reached.items()}
+        ranking = self._ranking
+        ranking.close(f"{len(found)} candidates, {len(finalists)} on all {len(self.cases)} cases")
+        first = self.rungs[0].cases
+        return Halved(finalists, found, first, audit, ranking.scored, ranking.macs_naive, ranking.macs_tree)
+
+    def _scored(self, path: OperationPath, cases: int) -> Scored:
+        dice, first = (self._ranking.dice(path, self.cases[:count]) for count in (cases, self.rungs[0].cases))
+        failure = self._ranking.failure(path) if dice is None else None
+        return Scored(cases, dice, first, self._ranking.device(path), failure)
 
     def _first(self) -> list[OperationPath]:
         """The candidates, scored on the first rung's cases: all of them at once, or as evolution proposes them."""
@@ -98,7 +115,8 @@ class SuccessiveHalving:
             found |= dict.fromkeys(paths)
         return list(found)
 
-    def _halve(self, candidates: list[OperationPath]) -> Halved:
+    def _halve(self, candidates: list[OperationPath]) -> tuple[list[OperationPath], Reached]:
+        """The finalists, best first, and on how many cases each candidate was scored."""
         left, reached = candidates, dict.fromkeys(candidates, self.rungs[0].cases)
         for number, rung in enumerate(self.rungs, start=1):
             cases = self.cases[: rung.cases]
@@ -111,7 +129,7 @@ class SuccessiveHalving:
                 self._warn_of_one_score(set(scores.values()) - {None}, len(scores))
             keep = self.rungs[number].candidates if number < len(self.rungs) else len(scores)
             left = survivors(scores, keep, {path: self.cost(path) for path in left})
-        return Halved(left, reached)
+        return left, reached
 
     def _warn_of_one_score(self, scores: set[float | None], candidates: int) -> None:
         if len(scores) == 1 < candidates:
@@ -120,13 +138,17 @@ class SuccessiveHalving:
                 "enough to tell them apart, and the choice among them is arbitrary. Train it for more iterations."
             )
 
-    def _audit(self, result: Halved) -> dict[str, Any]:
-        """Candidates at random on all cases: Kendall's τ of each rung's scores with those, and whether the best is in.
+    def _audited_scores(self) -> dict[OperationPath, float]:
+        """The Dice of candidates at random on all cases; those that failed are left out."""
+        self._ranking.score("audit", self._audited, self.cases)
+        found = {path: self._ranking.dice(path, self.cases) for path in self._audited}
+        return {path: dice for path, dice in found.items() if dice is not None}
+
+    def _audit(self, full: Mapping[OperationPath, float], reached: Reached) -> dict[str, Any]:
+        """Kendall's τ of each rung's scores with those on all cases, and whether the best of them is a finalist.
 
         Empty where there is nothing to tell: one rung alone, or fewer than two candidates.
         """
-        self._ranking.score("audit", self._audited, self.cases)
-        full = {path: dice for path in self._audited if (dice := self._ranking.dice(path, self.cases)) is not None}
         if len(full) < 2:
             return {}
         best = max(full, key=lambda path: full[path])
@@ -134,15 +156,15 @@ class SuccessiveHalving:
             {"cases": rung.cases, "tau": kendall_tau(self._scores(list(full), rung.cases), list(full.values()))}
             for rung in self.rungs[:-1]
         ]
-        kept = result.reached.get(best) == len(self.cases)
-        self._admit(result, [path for path in full if path in result.reached])
-        return {"candidates": len(full), "rungs": taus, "best_kept": kept}
+        return {"candidates": len(full), "rungs": taus, "best_kept": reached.get(best) == len(self.cases)}
 
-    def _admit(self, result: Halved, paths: Sequence[OperationPath]) -> None:
+    def _admit(
+        self, finalists: Sequence[OperationPath], reached: Reached, paths: Sequence[OperationPath]
+    ) -> tuple[list[OperationPath], Reached]:
         """Candidates that the audit has scored on all cases are finalists too: what is known counts."""
-        result.reached |= dict.fromkeys(paths, len(self.cases))
-        scores = {path: self._ranking.dice(path, self.cases) for path in [*result.finalists, *paths]}
-        result.finalists = survivors(scores, len(scores), {path: self.cost(path) for path in scores})
+        scores = {path: self._ranking.dice(path, self.cases) for path in [*finalists, *paths]}
+        admitted = survivors(scores, len(scores), {path: self.cost(path) for path in scores})
+        return admitted, {**reached, **dict.fromkeys(paths, len(self.cases))}
 
     def _scores(self, paths: Sequence[OperationPath], cases: int) -> list[float]:
         found = [self._ranking.dice(path, self.cases[:cases]) for path in paths]

@@ -1,7 +1,8 @@
-"""The coarse stage that is answered by its posterior: its search over the ledger, and what it writes down."""
+"""The coarse stage's search over its ledger: answered by the best score, as in the paper, or by the posterior."""
 
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -16,20 +17,75 @@ from c2fnas.search.answer import Standing
 from c2fnas.search.bayesian import TopologyModel
 from c2fnas.search.pooled import AGAIN, WANTED, PooledSearch, Size, Training
 from c2fnas.search.posterior import Kind
-from c2fnas.search.searcher import Proposal, Searcher
+from c2fnas.search.searcher import Asked, Proposal, Searcher, Told
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
+from c2fnas.stages.finalists import best_finalist
 
 Guess = Mapping[Topology, float] | None
 """The Dice that is expected of each topology, up to a constant; None where nothing is known."""
 
 
-class LedgerSearch:
-    """A pooled search whose trainings are those of the ledger, so that a resumed run goes on."""
+class LedgerSearch(ABC):
+    """A search for a topology whose trainings are those of the ledger, so that a resumed run goes on.
+
+    Args:
+        run: of the search.
+        ledger: of its coarse stage.
+        searcher: at its beginning; it hears of what the ledger holds.
+    """
+
+    def __init__(self, run: Run, ledger: Ledger, searcher: Searcher) -> None:
+        self._run, self._ledger, self._searcher = run, ledger, searcher
+        searcher.replay(_history(ledger))
+
+    @abstractmethod
+    def next(self) -> Proposal | Topology | None:
+        """Return what is trained next: a proposal of the searcher, or a topology that settles the answer."""
+
+    @abstractmethod
+    def tell(self, trial: Trial) -> None:
+        """Tell of a training that has ended."""
+
+    @abstractmethod
+    def entry_of(self, topology: Topology) -> dict[str, Any]:
+        """Return the ledger's entry of a training of a topology that no searcher has proposed: its seed and origin."""
+
+    @abstractmethod
+    def answer(self) -> Trial | None:
+        """Return the best training of the topology to take, or None without a success."""
+
+    @abstractmethod
+    def told_of(self, answer: Trial) -> str:
+        """Return in words how sure the answer is."""
+
+
+class ObservedSearch(LedgerSearch):
+    """The paper's: the searcher proposes, and the best observed score decides."""
+
+    def next(self) -> Proposal | Topology | None:
+        return self._searcher.ask()
+
+    def tell(self, trial: Trial) -> None:
+        self._searcher.tell(trial.architecture.topology, trial.evidence)
+
+    def entry_of(self, topology: Topology) -> dict[str, Any]:
+        return {"seed": self._run.config.seed}
+
+    def answer(self) -> Trial | None:
+        return best_finalist(self._run, self._ledger)
+
+    def told_of(self, answer: Trial) -> str:
+        return f"best of {self._searcher.successes}: Dice {answer.score:.4f}"
+
+
+class PosteriorSearch(LedgerSearch):
+    """A pooled search, answered by the posterior of all scores; what it knows at its end is written down."""
 
     def __init__(self, run: Run, ledger: Ledger, searcher: Searcher, guess: Guess) -> None:
         """Search on; ``guess`` is what is expected before the first training, see :func:`table_guess`."""
-        self._run, self._ledger, self._config = run, ledger, run.config.coarse
+        super().__init__(run, ledger, searcher)
+        self._config = run.config.coarse
         topologies = feasible_topologies(run, sorted(run.config.space.topologies()))
         kind: Kind = "gp" if self._config.sampler == "bayesian-gp" else "linear"
         self._costs = {each: run.cost(Architecture.uniform(each, width=run.width)).macs for each in topologies}
@@ -41,33 +97,38 @@ class LedgerSearch:
             margin=run.config.margin,
             seed=run.config.seed,
         )
+        for trial in ledger.completed():
+            if not is_proposal(trial):
+                self.tell(trial)
 
     def next(self) -> Proposal | Topology | None:
-        """Return what is trained next: a proposal of the searcher, or a topology that settles the answer."""
         return self._search.next(self._trainings())
 
-    def standing(self) -> Standing:
-        """Return what is known now."""
-        return self._search.standing(self._trainings())
-
     def tell(self, trial: Trial) -> None:
-        """Tell the searcher of a training that has ended."""
         self._search.tell(_training(trial))
 
     def entry_of(self, topology: Topology) -> dict[str, Any]:
-        """Return the ledger's entry of a training of a topology: its seed, the run's at first, and its origin."""
         before = Counter(each.topology for each in self._trainings() if each.counts)[topology]
         return {"seed": self._run.config.seed + before, "branch": AGAIN if before else WANTED}
 
     def answer(self) -> Trial | None:
-        """Return the best training of the topology to take, or None without a success; and write down what is known."""
         trials = [each for each in self._ledger.trials() if each.score is not None]
-        found = self.standing() if trials else None
+        found = self._standing() if trials else None
         if found is None or found.answer is None:
             return None
         self._posterior(found, found.answer).save(self._run.folder.posterior)
         own = [each for each in trials if each.architecture.topology == found.answer]
         return max(own, key=lambda trial: (trial.score, -trial.number))
+
+    def told_of(self, answer: Trial) -> str:
+        found, margin = self._standing(), self._run.config.margin
+        return (
+            f"expected Dice {found.mean[answer.architecture.topology]:.4f} of {len(self._ledger.completed())} "
+            f"trainings; by more than {margin:g} another topology is better with a probability of {found.doubt:.2f}"
+        )
+
+    def _standing(self) -> Standing:
+        return self._search.standing(self._trainings())
 
     def _posterior(self, found: Standing, answer: Topology) -> CoarsePosterior:
         trials = [each for each in self._ledger.completed() if each.score is not None]
@@ -96,6 +157,15 @@ class LedgerSearch:
         """Those that have ended in order of their ends, then those under way."""
         ended = self._ledger.completed()
         return [_training(each) for each in (*ended, *(each for each in self._ledger.trials() if not each.finished))]
+
+
+def _history(ledger: Ledger) -> Iterator[Asked | Told]:
+    """The ledger's events as a searcher knows them."""
+    for kind, trial in ledger.events():
+        if not is_proposal(trial):
+            continue
+        topology = trial.architecture.topology
+        yield Asked(topology) if kind == "start" else Told(topology, trial.evidence)
 
 
 def is_proposal(trial: Trial) -> bool:
