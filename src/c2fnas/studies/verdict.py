@@ -5,11 +5,10 @@ something of the trained networks alone, or with several seeds or folds, which s
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import mean
 
-from c2fnas.data.folds import FOLDS, Fold, guided_folds
-from c2fnas.errors import UserError
+from c2fnas.data.folds import FOLDS, guided_folds
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.pairs import of_networks
 from c2fnas.evaluation.replicates import Replicate, compare, holm
@@ -17,15 +16,15 @@ from c2fnas.evaluation.verdict import Contestant, Reference, Verdict
 from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import write_json
-from c2fnas.networks.designs import Design, design_file, read_design
+from c2fnas.networks.designs import Design
 from c2fnas.runs.job_record import evaluation_in, read_job
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import read_verdict, training_text
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
-from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
+from c2fnas.studies.judged_network import scored_folds, searched_design
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
 
@@ -37,6 +36,19 @@ UNSCORED = (
 )
 
 Trained = dict[Replicate, Evaluation]
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """The trainings of all contestants.
+
+    Attributes:
+        scores: the evaluations of each, by its name.
+        outcomes: of the trainings that are the verdict's own, by contestant and replicate.
+    """
+
+    scores: Mapping[str, Trained]
+    outcomes: Mapping[tuple[str, Replicate], Outcome]
 
 
 def judged_once(run: Run, allowance: float | None = None) -> Verdict:
@@ -65,26 +77,16 @@ def judge(
     replicates = replicates or _replicates_before(run)
     searches = run.config.kind == "training" or run.config.searches
     count = affordable_references(run.config.references, allowance, _cost(run)) if searches or replicates else 0
-    wanted = asked(run, replicates)
     searched = Rival(SEARCHED, "searched network" if searches else "default network", design, "")
-    contestants = (searched, *rivals(run, design, count))
-    scored = [at for at in wanted if evaluation_in(run.folder.final_fold(at[0]))]
-    jobs = {(each.name, at): _job(run, each, at) for each in contestants if each.design for at in scored}
-    new = {key: job for key, job in jobs.items() if key[0] != SEARCHED or key[1][1]}
-    told = forecast(run, [*new.values()]) if count else None
-    outcomes = dict(zip(new, run_all(run, STAGE, [*new.values()], forecast=told), strict=True))
-    scores = {each.name: _scored(jobs, each.name) for each in contestants}
-    costs = measured(run, [each.design for each in contestants if each.design]) if count else {}
-    networks = {each.name: _contestant(run, each, scores[each.name], costs) for each in contestants}
-    references = [_judged(run, each, networks, scores, outcomes, margin) for each in contestants[1:]]
-    corrected = holm([each.comparison for each in references[1:]])
-    references[1:] = [replace(each, comparison=found) for each, found in zip(references[1:], corrected, strict=True)]
-    own, found = scores[SEARCHED], networks[SEARCHED]
+    contestants, wanted = (searched, *rivals(run, design, count)), asked(run, replicates)
+    trained = _train(run, contestants, wanted)
+    networks = _networks(run, contestants, trained)
+    found, own = networks[SEARCHED], trained.scores[SEARCHED]
     assert found is not None
     folds = tuple(sorted({fold for fold, _ in own or wanted}))
     verdict = Verdict(
         searched=found,
-        references=tuple(references),
+        references=_references(run, contestants[1:], networks, trained, margin),
         cases=sum(len(run.folds[fold].validation) for fold in folds) if own else 0,
         folds=folds,
         training=_training(run),
@@ -94,6 +96,37 @@ def judge(
     )
     write_json(run.folder.verdict_file, verdict.to_json())
     return verdict
+
+
+def _train(run: Run, contestants: Sequence[Rival], wanted: Sequence[Replicate]) -> _Trainings:
+    """Train what is wanted of each contestant, where the run's own network has a score to compare with."""
+    scored = [at for at in wanted if evaluation_in(run.folder.final_fold(at[0]))]
+    jobs = {(each.name, at): _job(run, each, at) for each in contestants if each.design for at in scored}
+    new = {key: job for key, job in jobs.items() if key[0] != SEARCHED or key[1][1]}
+    told = forecast(run, [*new.values()]) if len(contestants) > 1 else None
+    outcomes = dict(zip(new, run_all(run, STAGE, [*new.values()], forecast=told), strict=True))
+    return _Trainings({each.name: _scored(jobs, each.name) for each in contestants}, outcomes)
+
+
+def _networks(run: Run, contestants: Sequence[Rival], trained: _Trainings) -> dict[str, Contestant | None]:
+    """The contestants with what they cost and reached; without references nothing is measured."""
+    designs = [each.design for each in contestants if each.design]
+    costs = measured(run, designs) if len(contestants) > 1 else {}
+    return {each.name: _contestant(run, each, trained.scores[each.name], costs) for each in contestants}
+
+
+def _references(
+    run: Run,
+    contestants: Sequence[Rival],
+    networks: Mapping[str, Contestant | None],
+    trained: _Trainings,
+    margin: float,
+) -> tuple[Reference, ...]:
+    """The references with their comparisons; p values of those after the first are corrected together (Holm)."""
+    found = [_judged(run, each, networks, trained, margin) for each in contestants]
+    corrected = holm([each.comparison for each in found[1:]])
+    rest = [replace(each, comparison=comparison) for each, comparison in zip(found[1:], corrected, strict=True)]
+    return (*found[:1], *rest)
 
 
 def _search_seconds(run: Run) -> float:
@@ -114,18 +147,13 @@ def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
     replicates are folds, else seeds on the first. Where their number is left to the run, they are the folds that it
     deploys, in a time budget the first alone.
     """
-    deployed, guided = _folds(run), _guided(run)
+    deployed, guided = scored_folds(run), _guided(run)
     fair = [fold for fold in deployed if fold not in guided] or [*deployed]
     if replicates is None:
         return tuple((fold, 0) for fold in (deployed if run.config.hours is None else fair[:1]))
     if replicates <= len(fair):
         return tuple((fold, 0) for fold in fair[:replicates])
     return tuple((fair[0], further) for further in range(replicates))
-
-
-def _folds(run: Run) -> tuple[int, ...]:
-    """The folds of the final networks that can be scored."""
-    return tuple(fold for fold in run.final_folds if isinstance(fold, int))
 
 
 def _guided(run: Run) -> frozenset[int]:
@@ -140,55 +168,6 @@ def forecast(run: Run, jobs: Sequence[Job]) -> str:
     slots = run.slots
     took = _cost(run)(len(jobs)) * -(-left // slots.jobs) / -(-len(jobs) // slots.jobs)  # cores: all of the stage's
     return f"Verdict: {plural(left, 'training')}, about {duration(took)} on {slots.text(run.config.devices)}."
-
-
-def searched_design(run: Run) -> Architecture:
-    """Return the design of the run's final networks, all of which are there.
-
-    Raises:
-        UserError: they are not what the run's search has found, or not trained from scratch on one schedule.
-    """
-    root, deployment = run.folder.root, run.config.deployment
-    if not run.folder.fine_architecture.exists():
-        raise UserError(f"{root}: no search has finished here, so there is nothing to judge. Start with `c2fnas run`.")
-    if deployment.start:
-        raise UserError(
-            f"{root}: its final networks began with another model; a verdict compares networks trained from scratch. "
-            "Judge the run that the search was made in."
-        )
-    if deployment.extended:
-        raise UserError(
-            f"{root}: its final networks were extended, so they had one schedule after another; references would have "
-            f"a single one. A verdict comes before `--extend`; after it `c2fnas ablate {root}` trains architectures "
-            "alike."
-        )
-    if not _folds(run):
-        raise UserError(
-            f"{root}: its only network was trained on every case, which leaves none to compare networks on."
-        )
-    missing = [fold for fold in run.final_folds if not run.folder.final_model(fold).exists()]
-    if missing:
-        raise UserError(_untrained(run, missing))
-    design = read_design(run.folder.final)
-    if not run.folder.has_found(design):
-        found = Architecture.load(run.folder.fine)
-        raise UserError(
-            f"{run.folder.final / design_file(design)}: the final networks are of {design.to_text()}, and the search "
-            f"has found {found.to_text()}. A verdict judges what was found: in a copy of the run folder without "
-            "`final`, `c2fnas run` trains that."
-        )
-    assert isinstance(design, Architecture)
-    behind = [fold for fold in run.final_folds if finished(fold_job(run, design, fold)) is None]
-    if behind:
-        raise UserError(_untrained(run, behind))
-    return design
-
-
-def _untrained(run: Run, folds: list[Fold]) -> str:
-    return (
-        f"{run.folder.final}: the found network is not trained yet on fold {', '.join(map(str, folds))}. "
-        "`c2fnas run` comes first; a verdict follows."
-    )
 
 
 def _replicates_before(run: Run) -> int | None:
@@ -217,14 +196,10 @@ def _scored(jobs: Mapping[tuple[str, Replicate], Job], name: str) -> Trained:
 
 
 def _judged(
-    run: Run,
-    rival: Rival,
-    networks: Mapping[str, Contestant | None],
-    scores: Mapping[str, Trained],
-    outcomes: Mapping[tuple[str, Replicate], Outcome],
-    margin: float,
+    run: Run, rival: Rival, networks: Mapping[str, Contestant | None], trained: _Trainings, margin: float
 ) -> Reference:
     """A reference with its comparison, or the reason for there being none; no failed training is passed over."""
+    scores, outcomes = trained.scores, trained.outcomes
     own, theirs, network = scores[SEARCHED], scores[rival.name], networks[rival.name]
     if network is None:
         return Reference(rival.name, None, rival.note, None, None, rival.note)
