@@ -25,8 +25,8 @@ from c2fnas.planning.presets import complete_recipe, draft, load_budget
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.plan_choice import WeighedPlan
 from c2fnas.runs.timing.timings import Timings
-from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
+from c2fnas.text import crossed
 
 FOLDS = 5
 ROUGH = 2.0
@@ -159,8 +159,8 @@ def row(task: Task, gpu: Gpu, budget: str) -> str:
     searched = counts["coarse.evaluations"]
     coarse = f"{searched} × {counts['coarse.recipe.iterations']:,}" if searched else "–"
     fine = f"{counts['fine.candidates']:,}" if counts.get("fine.candidates") else "–"
-    spacing = by(chosen.plan.spacing or ())
-    cells = [task.name, gpu.name, budget, spacing, by(chosen.plan.patch_size), f"{chosen.ceiling:.3f}"]
+    spacing = crossed(chosen.plan.spacing or ())
+    cells = [task.name, gpu.name, budget, spacing, crossed(chosen.plan.patch_size), f"{chosen.ceiling:.3f}"]
     cells += [coarse, fine, f"{counts['deployment.recipe.iterations']:,}"]
     return f"| {' | '.join(cells)} |"
 

@@ -27,7 +27,7 @@ from c2fnas.inference.package import load_package
 from c2fnas.inference.pretrained import model_folders
 from c2fnas.report import write_report
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.run import load_folds
+from c2fnas.runs.kept_folds import KeptFolds
 
 RECORDED = Path(__file__).parents[1] / "docs" / "results" / "hippocampus"
 FILES = {
@@ -64,7 +64,7 @@ def evaluate(folder: RunFolder, dataset: Path) -> None:
     write_json(folder.fingerprint, scan_dataset(data, workers=usable_cores()).fingerprint.model_dump(mode="json"))
     cache: Cache = prepare_cases(data.training, plan, folder.cache, workers=usable_cores())
     for number, (fold, package) in enumerate(
-        zip(load_folds(folder.folds), model_folders([Path("hippocampus")]), strict=True)
+        zip(KeptFolds.load(folder.folds).splits, model_folders([Path("hippocampus")]), strict=True)
     ):
         place = folder.final_model(number)
         shutil.copytree(package, place)

@@ -1,8 +1,11 @@
-"""Numbers as people read them."""
+"""Numbers, and tables of them, as people read them."""
 
+import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 
 def score(dice: float | None) -> str:
@@ -12,6 +15,15 @@ def score(dice: float | None) -> str:
     ('0.810', '–')
     """
     return "–" if dice is None else f"{dice:.3f}"
+
+
+def crossed(values: Iterable[float], sign: str = "×") -> str:
+    """Return sides or spacings with crosses between.
+
+    >>> crossed((40, 56, 4_000_000)), crossed((1.0, 0.8, 2.5), " × ")
+    ('40×56×4000000', '1 × 0.8 × 2.5')
+    """
+    return sign.join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
 def duration(seconds: float | None) -> str:
@@ -106,3 +118,16 @@ def some(names: Sequence[str], shown: int = 3, separator: str = ", ", kind: str 
     """
     more = f" and {len(names) - shown} more" + (f" {kind}" if kind else "") if len(names) > shown else ""
     return separator.join(names[:shown]) + more
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a line of names; a value that a row lacks stays empty.
+
+    >>> as_csv([{"case": "a", "dice": 0.5}, {"case": "b", "dice": None, "fold": 1}])
+    'case,dice,fold\\na,0.5,\\nb,,1\\n'
+    """
+    rows, text = list(rows), io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -21,7 +21,7 @@ from c2fnas.planning import memory_fit
 from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.reporter import Silent
-from c2fnas.runs.run import Run, load_folds
+from c2fnas.runs.run import Run
 from c2fnas.stages import preparation as prepare_module
 from c2fnas.stages.preparation import prepare, prepare_plan
 
@@ -299,7 +299,7 @@ def test_warnings_are_kept_and_those_about_cases_are_told_of(work: Path) -> None
 
 
 def validation(work: Path) -> list[tuple[str, ...]]:
-    return [split.validation for split in load_folds(work / "run" / "folds.json")]
+    return [split.validation for split in Run(work / "run").folds]
 
 
 def test_folds_may_change_until_the_start(work: Path) -> None:

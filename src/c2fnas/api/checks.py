@@ -48,14 +48,7 @@ class Check:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The reason where nothing could be checked."""
-        return (
-            ()
-            if self.scan
-            else tuple(
-                f"c2fnas: {each.place}: found {each.found}, expected {each.expected}. {each.fix}"
-                for each in self.problems
-            )
-        )
+        return () if self.scan else tuple(f"c2fnas: {each.text}" for each in self.problems)
 
     def __str__(self) -> str:
         """The problems, those that many cases share once with the files' names, and the counts."""

@@ -204,7 +204,7 @@ def _of_manifest(content: Any, manifest: Path) -> "LabelScheme":
     scheme, findings = parse_labels(manifest_labels.get("labels"), manifest_labels.get("regions_class_order"))
     for finding in findings:
         if finding.severity == "error":
-            raise UserError(f"{manifest}: found {finding.found}, expected {finding.expected}. {finding.fix}")
+            raise UserError(f"{manifest}: {finding.text}")
     return scheme
 
 

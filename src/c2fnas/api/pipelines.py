@@ -276,10 +276,10 @@ def refuse_early(
     reading = read_dataset(Path(dataset))
     refuse_unknown(overrides)
     requested(budget or DEFAULT_BUDGET, overrides)
-    folds = {name.partition(".")[2]: value for name, value in overrides.items() if name.startswith("folds.")}
-    if folds or search:
+    folds = FoldChoice.of(overrides)
+    if folds.given or search:
         data = reading.sound(Path(dataset))
-        made = make_folds(data, FoldChoice(**folds))
+        made = make_folds(data, folds)
         if search:
             refuse_undivided(data, made)
 

@@ -1,13 +1,12 @@
 """Results of the stages of a run, as values with a JSON form."""
 
-import csv
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.files import read_json, write_text
 from c2fnas.space.architecture import Architecture
+from c2fnas.text import as_csv
 
 if TYPE_CHECKING:
     from c2fnas.evaluation.pairs import Pair
@@ -68,11 +67,7 @@ class Trials(list[dict[str, Any]]):
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows as CSV."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in self for name in row)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self)
-        write_text(Path(path), text.getvalue())
+        write_text(Path(path), as_csv(self))
 
 
 def trials_table(folder: "RunFolder") -> Any:

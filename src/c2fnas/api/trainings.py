@@ -190,10 +190,9 @@ def _refuse_absent_folds(folds: str | None, dataset: Path, run: RunFolder, overr
         from c2fnas.data.folds import FoldChoice, chosen_folds, make_folds
         from c2fnas.data.layouts import read_dataset
 
-        asked = {field.removeprefix("folds."): each for field, each in overrides.items() if field.startswith("folds.")}
         named = overrides.get("deployment.folds", "last") if folds is None else folds
         text = named if isinstance(named, str) else ",".join(map(str, named))
-        chosen_folds(text, len(make_folds(read_dataset(dataset).sound(dataset), FoldChoice(**asked))))
+        chosen_folds(text, len(make_folds(read_dataset(dataset).sound(dataset), FoldChoice.of(overrides))))
 
 
 def _train(dataset: Path, run: Run, options: "TrainOptions", label_tests: bool) -> Run | None:

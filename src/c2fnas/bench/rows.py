@@ -1,7 +1,6 @@
 """The rows of a table of topologies, one for each training, as a CSV file that anyone can read."""
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from c2fnas.errors import UserError
 from c2fnas.files import write_text
 from c2fnas.space.topology import Topology
+from c2fnas.text import as_csv
 
 _RUNG = "dice_at_"
 _CLASS = "dice_of_"
@@ -69,12 +69,8 @@ def read_table(path: Path) -> tuple[Row, ...]:
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
     """Write a table in one go: a crash leaves the old file or the new one."""
-    lines = [{name: _text(name, value) for name, value in columns(row).items()} for row in rows]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(path, text.getvalue())
+    lines = ({name: _text(name, value) for name, value in columns(row).items()} for row in rows)
+    write_text(path, as_csv(lines))
 
 
 def columns(row: Row) -> dict[str, Any]:

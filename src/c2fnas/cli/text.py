@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.cli.text_table import aligned
-from c2fnas.space.geometry import by
-from c2fnas.text import plural
+from c2fnas.text import crossed, plural
 
 if TYPE_CHECKING:
     from c2fnas.api.checks import Check
@@ -65,7 +64,7 @@ def _drawn(architecture: "Architecture") -> str:
 
 
 def _input(result: Any) -> str:
-    return f"{by(result.input)}, {plural(result.channels, 'channel')}, {result.classes} classes"
+    return f"{crossed(result.input)}, {plural(result.channels, 'channel')}, {result.classes} classes"
 
 
 def comparison(result: "Comparison") -> str:

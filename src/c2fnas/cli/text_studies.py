@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2fnas.cli.text import architecture
 from c2fnas.cli.text_table import aligned, percent
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 
 if TYPE_CHECKING:
     from c2fnas.api.results import Ranking, Scaling, Tabulation
@@ -138,14 +138,16 @@ def scaling(result: "Scaling") -> str:
     several = any(row.trainings > 1 for row in rows)
     head = ["width", "patch", *classes, "mean", *(["± seeds", "seeds"] if several else []), "params (M)", "MACs (G)"]
     lines = [head, *(_scaled(row, classes, several) for row in rows)]
-    failures = [f"width {row.width:g}, patch {by(row.patch)}, failed: {row.reason}" for row in rows if row.dice is None]
+    failures = [
+        f"width {row.width:g}, patch {crossed(row.patch)}, failed: {row.reason}" for row in rows if row.dice is None
+    ]
     return "\n".join([aligned(lines), *(sentence for each in result.pairs for sentence in each.sentences), *failures])
 
 
 def _scaled(row: "Scaled", classes: list[str], several: bool) -> list[str]:
     scores = [*((row.per_class or {}).get(name) for name in classes), row.dice]
     trainings = [percent(row.spread), str(row.trainings)] if several else []
-    return [f"{row.width:g}", by(row.patch), *map(percent, scores), *trainings, *_costs(row)]
+    return [f"{row.width:g}", crossed(row.patch), *map(percent, scores), *trainings, *_costs(row)]
 
 
 def ranking(result: "Ranking") -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import volume_files
 from c2fnas.data.scheme import LabelClass, LabelScheme
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256
+from c2fnas.frozen import Frozen
 from c2fnas.shapes import Size, Spacing
 
 CT_NAME = re.compile(
@@ -21,11 +22,7 @@ CT_NAME = re.compile(
 )
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CaseFingerprint(_Frozen):
+class CaseFingerprint(Frozen):
     """A case, along canonical axes (right, anterior, superior). ``voxels`` counts those of each class.
 
     ``nonzero_shape`` is the size of the box that holds all voxels other than zero. ``files`` has name, bytes and time
@@ -44,7 +41,7 @@ class CaseFingerprint(_Frozen):
     header: Spacing | None = None
 
 
-class ChannelFingerprint(_Frozen):
+class ChannelFingerprint(Frozen):
     """A channel over the foreground of all training cases: 0.5 and 99.5 percentiles, mean and standard deviation."""
 
     name: str
@@ -55,7 +52,7 @@ class ChannelFingerprint(_Frozen):
     std: float
 
 
-class ClassFingerprint(_Frozen):
+class ClassFingerprint(Frozen):
     """A class, its values in label files and the number of training cases that have it."""
 
     name: str
@@ -63,7 +60,7 @@ class ClassFingerprint(_Frozen):
     cases: int
 
 
-class Fingerprint(_Frozen):
+class Fingerprint(Frozen):
     """The training cases of a data set. ``folder`` is the name of the folder it lay in.
 
     ``regions_class_order`` and ``ignore`` are those of :class:`c2fnas.data.dataset.Dataset`.

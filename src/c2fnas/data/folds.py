@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 
@@ -170,6 +170,16 @@ class FoldChoice:
     by: str | None = None
     count: int | None = None
     group_by: str | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the choice among ``values`` of a configuration's fields, by their dotted names.
+
+        >>> FoldChoice.of({"folds.by": "random", "seed": 1}).by
+        'random'
+        """
+        names = {name: name.removeprefix("folds.") for name in values if name.startswith("folds.")}
+        return cls(**{field: values[name] for name, field in names.items()})
 
     @property
     def given(self) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from c2fnas.data.fingerprint import CaseFingerprint, Fingerprint
-from c2fnas.space.geometry import by
-from c2fnas.text import rough, some
+from c2fnas.text import crossed, rough, some
 
 SPACING_MM = (0.02, 20.0)
 EXTENT_MM = (5.0, 2500.0)
@@ -63,8 +62,8 @@ def _spacings(cases: tuple[CaseFingerprint, ...]) -> Iterator[str]:
     beyond = [case for case in cases if not SPACING_MM[0] <= min(case.spacing) <= max(case.spacing) <= SPACING_MM[1]]
     if beyond:
         yield (
-            f"{_some(beyond)}: a spacing of {by(_short(beyond[0].spacing), ' × ')} mm. No scanner for people measures "
-            "so; the header's unit may be wrong."
+            f"{_some(beyond)}: a spacing of {crossed(_short(beyond[0].spacing), ' × ')} mm. No scanner for people "
+            "measures so; the header's unit may be wrong."
         )
     extents = [(case, max(n * mm for n, mm in zip(case.shape, case.spacing, strict=True))) for case in cases]
     odd = [(case, extent) for case, extent in extents if not EXTENT_MM[0] <= extent <= EXTENT_MM[1]]

@@ -20,6 +20,7 @@ from c2fnas.data.scheme import LabelScheme
 from c2fnas.data.volume import Volume, read_image, read_label
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Size, Spacing
+from c2fnas.text import crossed
 
 Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]
 """From ``(name, shape, dtype)`` to an array to fill; a memory map, say."""
@@ -162,8 +163,8 @@ def _refuse_beyond_memory(channels: int, way: Restoration, images: Sequence[Path
     """A wrong spacing, in a header or in a plan of unknown origin, makes a volume that no memory holds."""
     needed, free = 4 * channels * prod(way.shape), free_memory()
     if needed > free:
-        sides, mm = ("×".join(map(str, sides)) for sides in (way.shape, map("{:g}".format, way.spacing)))
-        found = f"{sides} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
+        mm = crossed(way.spacing)
+        found = f"{crossed(way.shape)} voxels after resampling from a spacing of {mm} mm, {needed:,} bytes"
         fix = (
             "State the true spacing with --spacing, or correct that of the plan that it is resampled by. If both are "
             "right, free some memory, or plan a coarser grid."

@@ -30,6 +30,11 @@ class Finding:
     fix: str
     severity: Severity = "error"
 
+    @property
+    def text(self) -> str:
+        """The finding as sentences."""
+        return f"found {self.found}, expected {self.expected}. {self.fix}"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -62,7 +67,12 @@ class Problem:
     @property
     def text(self) -> str:
         """The problem in a line."""
-        return f"{self.place}: found {self.found}, expected {self.expected}. {self.fix}"
+        return f"{self.place}: {self.finding.text}"
+
+    @property
+    def finding(self) -> Finding:
+        """The problem without its place."""
+        return Finding(self.found, self.expected, self.fix, self.severity)
 
     def to_json(self) -> dict[str, str]:
         """Return the problem as JSON, with every field."""

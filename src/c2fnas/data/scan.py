@@ -16,8 +16,7 @@ from c2fnas.data.parallel import Progress, bounded_workers, in_order
 from c2fnas.data.problem import CaseError, Problem
 from c2fnas.data.volume import read_header
 from c2fnas.shapes import Size, Spacing
-from c2fnas.space.geometry import by
-from c2fnas.text import some
+from c2fnas.text import crossed, some
 
 PLANE, FLAT, WIDE = 64, 3, 500
 """A plane of so many voxels a side is a scanner's: with a third of them through it, or if it is as wide, 1 mm isn't
@@ -131,7 +130,7 @@ class Scan:
         lost = [grid.shape for grid in grids if np.allclose(grid.spacing, 1, atol=1e-6) and _is_unlike_1_mm(grid.shape)]
         if lost:
             number = f"{len(lost)} of {len(grids)} images"
-            found = f"a spacing of exactly 1 mm along every axis in {number}, such as one of {by(lost[0])}"
+            found = f"a spacing of exactly 1 mm along every axis in {number}, such as one of {crossed(lost[0])}"
             fix = (
                 "It looks lost, which would spoil resampling, patches and distances. State the true one by `--spacing "
                 "I,J,K` in mm (`check`, `prepare`, `run`, `train`, `predict` and `evaluate` take it) or a column "

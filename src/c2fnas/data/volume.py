@@ -17,7 +17,7 @@ from c2fnas.data.geometry import AFFINE_TOLERANCE, Geometry
 from c2fnas.data.problem import CaseError, Finding
 from c2fnas.data.voxels import class_lookup, image_findings, label_findings, label_integers
 from c2fnas.files import write_atomically
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 
 Result = TypeVar("Result")
 
@@ -134,16 +134,16 @@ def grid_finding(geometry: Geometry, other: Geometry, name: str) -> Finding:
         "resample_from_to(label, image, order=0)), or pair the right files."
     )
     if sorted(geometry.shape) != sorted(other.shape):
-        return Finding(f"size {by(geometry.shape)}", f"size {by(other.shape)}, as {name} has", resample)
+        return Finding(f"size {crossed(geometry.shape)}", f"size {crossed(other.shape)}, as {name} has", resample)
     spacings, turns = np.array([geometry.spacing, other.spacing]), [each.matrix[:3, :3] for each in (geometry, other)]
     found = f"an affine that differs by {geometry.affine_difference(other):.3g} mm from that of {name}"
     expected = f"at most {AFFINE_TOLERANCE:g} mm, axes in any order"
     if geometry.shape != other.shape:
-        found = f"size {by(geometry.shape)} where {name} has {by(other.shape)}, and {found}"
+        found = f"size {crossed(geometry.shape)} where {name} has {crossed(other.shape)}, and {found}"
     elif np.abs(turns[0] / spacings[0] - turns[1] / spacings[1]).max() > AFFINE_TOLERANCE:
         found += ", with axes in other directions"
     elif np.abs(np.diff(spacings, axis=0)).max() > AFFINE_TOLERANCE:
-        found += f", with spacing {by(geometry.spacing)} in place of {by(other.spacing)}"
+        found += f", with spacing {crossed(geometry.spacing)} in place of {crossed(other.spacing)}"
         return Finding(found, expected, f"If the spacing was lost, copy that file's affine. If not: {resample}")
     else:
         found += ", by its origin alone"

@@ -11,7 +11,6 @@ from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated, largest_gains
 from c2fnas.evaluation.metrics import Evaluation
-from c2fnas.files import read_json
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.networks.designs import Design, build_design, read_design
 from c2fnas.runs.card import grid, labels, origin, start
@@ -47,7 +46,7 @@ def ensemble_card(run: RunFolder, models: Mapping[Fold, Path], name: str, writte
     config = RunConfig.load(run.config)
     first = scored[min(scored)]
     design, plan = read_design(first), read_plan(first / PLAN)
-    data = Fingerprint.model_validate(read_json(run.fingerprint))
+    data = Fingerprint.load(run.fingerprint)
     return f"""# {config.dataset}: {len(models)} models that vote
 
 {origin(run, design)} trained with c2fnas {config.versions["c2fnas"]}

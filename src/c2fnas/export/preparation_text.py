@@ -2,7 +2,7 @@
 
 from c2fnas.data.plan import ChannelPlan
 from c2fnas.inference.package import ModelPlan
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 
 SIGN = " × "
 AXES = ("to the right", "to the front", "to the head")
@@ -18,8 +18,8 @@ def preparation(plan: ModelPlan) -> tuple[str, ...]:
         f"Turn and flip the axes so that i, j, k run {', '.join(AXES[axis] for axis in plan.axes)}.",
         *crop,
         *(reversed(values) if plan.clips_first else values),
-        f"Cut windows of {by(plan.patch_size, SIGN)} voxels, {by(plan.stride, SIGN)} apart, the last of an axis "
-        "shifted back to the border; a smaller volume is padded with zeros on both sides.",
+        f"Cut windows of {crossed(plan.patch_size, SIGN)} voxels, {crossed(plan.stride, SIGN)} apart, the last of an "
+        "axis shifted back to the border; a smaller volume is padded with zeros on both sides.",
     )
 
 
@@ -63,7 +63,11 @@ def _normalisation(channel: ChannelPlan) -> str:
 
 
 def _resampling(plan: ModelPlan) -> str:
-    grid = f"{by(plan.resize, SIGN)} voxels" if plan.resize else f"a spacing of {by(plan.spacing or (), SIGN)} mm"
+    grid = (
+        f"{crossed(plan.resize, SIGN)} voxels"
+        if plan.resize
+        else f"a spacing of {crossed(plan.spacing or (), SIGN)} mm"
+    )
     nearest = (
         f", by nearest neighbour along an axis over {plan.nearest_beyond:g} times coarser than the others"
         if plan.nearest_beyond

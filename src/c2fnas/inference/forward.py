@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from c2fnas.errors import UserError
 from c2fnas.inference.convolution import SingleSample
 from c2fnas.inference.windows import windows_at_a_time
 from c2fnas.memory import is_out_of_memory, measured, release_memory, used_memory
-from c2fnas.training.precision import forbid_tf32
+from c2fnas.training.precision import forbid_tf32, resolve_precision
+from c2fnas.training.recipe import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 UNLIMITED = 2**30
 MIB = 2**20
 log = logging.getLogger(__name__)
@@ -197,8 +197,6 @@ class Forward:
         self.device = torch.device("cpu")
         self._limit, self._size = UNLIMITED, 1
         if self._precision != "fp32":  # what a GPU computes fast may be slow here
-            from c2fnas.training.precision import resolve_precision  # imports Fabric, which a prediction needs not
-
             self._precision = cast(Precision, resolve_precision("auto", "cpu"))
         self._network.to(self.device)
 

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from torch import nn
 
 from c2fnas.data.plan import Plan
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import new_folder, read_json, restore_folder, sha256, write_atomically, write_json, write_text
-from c2fnas.inference.forward import Precision
 from c2fnas.inference.pretrained import SUMS, WEIGHTS
 from c2fnas.inference.quality import Seen
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.designs import FILES, Design, build_design, design_file, read_design
 from c2fnas.shapes import Size, Spacing
+from c2fnas.training.recipe import Precision
 from c2fnas.training.weights import read_tensors, write_tensors
 
 PLAN, CARD = "plan.json", "README.md"
@@ -42,8 +42,6 @@ class ModelPlan(Plan):
     Of the classes named in ``keep_largest`` the largest component alone stays: where cross-validation gains by it.
     Models of 0.1.0 do not tell what their training showed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["c2fnas-model-1", "c2fnas-model-2"] = "c2fnas-model-2"
     weighting: Weighting

@@ -22,8 +22,7 @@ from c2fnas.errors import UserError
 from c2fnas.frozen import Frozen
 from c2fnas.memory import free_memory
 from c2fnas.shapes import Spacing
-from c2fnas.space.geometry import by
-from c2fnas.text import some
+from c2fnas.text import crossed, some
 
 log = logging.getLogger(__name__)
 Range = tuple[float, float]
@@ -108,7 +107,7 @@ def foresee(grids: Iterable[Grid], plan: Plan, seen: Seen | None) -> None:
     """
     known, headers = list(grids), seen.stated_headers if seen else ()
     unstated = [
-        f"{name} ({by(grid.spacing)} mm)" for name, grid, mm in known if not mm and alike(grid.spacing) in headers
+        f"{name} ({crossed(grid.spacing)} mm)" for name, grid, mm in known if not mm and alike(grid.spacing) in headers
     ]
     if unstated:
         raise UserError(
@@ -127,7 +126,7 @@ def _foreseen(grids: Iterable[tuple[str, Geometry]], plan: Plan, seen: Seen | No
         needed = PER_VOXEL * len(plan.channels) * prod(shape)
         large, far = needed > free_memory(), spacing_remark(way, plan, seen)
         if far or large:
-            size = f"{by(way.shape)} voxels become {by(shape)}, {needed / 2**20:,.0f} MiB"
+            size = f"{crossed(way.shape)} voxels become {crossed(shape)}, {needed / 2**20:,.0f} MiB"
             yield f"{name}: {far or 'much to resample'}; {size}{', more than is free' if large else ''}"
 
 
@@ -146,7 +145,7 @@ def spacing_remark(way: Restoration, plan: Plan, seen: Seen | None) -> str | Non
         return None
     if not any(outside):
         return None
-    return f"spacing {by(way.spacing)} mm, {known} {'×'.join(map(_range_text, ranges))}"
+    return f"spacing {crossed(way.spacing)} mm, {known} {'×'.join(map(_range_text, ranges))}"
 
 
 def remarks(labels: np.ndarray, volume: Volume, way: Restoration, plan: Plan, seen: Seen | None) -> list[str]:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from c2fnas.data.normalisation import NormalisedImage
 from c2fnas.data.patches import Image, crop
-from c2fnas.inference.forward import Forward, Precision
+from c2fnas.inference.forward import Forward
 from c2fnas.inference.sinks import LabelSink, ScoreSink
 from c2fnas.inference.windows import Blend, Sink, Weighting, importance, padding_before, window_starts
 from c2fnas.memory import used_memory
 from c2fnas.shapes import Size
+from c2fnas.training.recipe import Precision
 
 SinkT = TypeVar("SinkT", bound=Sink)
 Item = TypeVar("Item")

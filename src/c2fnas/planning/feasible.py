@@ -7,9 +7,9 @@ from c2fnas.runs.config import CoarseLimits
 from c2fnas.runs.run import Run
 from c2fnas.search.clusters import TopologyCluster, restrict_clusters
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
 from c2fnas.space.memory import training_memory
 from c2fnas.space.topology import Topology
+from c2fnas.text import crossed
 from c2fnas.training.recipe import Recipe
 
 UNITS = {"parameters": "parameters", "macs": "multiply-accumulates", "memory": "of memory"}
@@ -78,7 +78,7 @@ def _refusal(run: Run, limits: CoarseLimits, costs: Iterable[dict[str, int]]) ->
     least = ", ".join(f"{_written(name, min(cost[name] for cost in costs))} {UNITS[name]}" for name, _ in limited)
     return (
         f"No topology is within {asked}: the least that one takes is {least}, at width {run.width:g} "
-        f"and a patch of {by(run.plan.patch_size)}. Raise the limit, or prepare a run of a "
+        f"and a patch of {crossed(run.plan.patch_size)}. Raise the limit, or prepare a run of a "
         "smaller width."
     )
 

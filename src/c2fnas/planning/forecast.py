@@ -29,8 +29,7 @@ from c2fnas.runs.summary import stage_tasks
 from c2fnas.runs.timing.slots import Slots
 from c2fnas.runs.timing.timings import Timings
 from c2fnas.shapes import Size
-from c2fnas.space.geometry import by
-from c2fnas.text import duration, plural, some
+from c2fnas.text import crossed, duration, plural, some
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.shortness import too_few
 
@@ -78,7 +77,7 @@ def stage_lines(
     rows += [(stage, took, tasks[stage]) for stage, took in seconds.items()]
     rows.append(("together", spent + sum(seconds.values()), f"on {slots.text(config.devices)}"))
     head = (
-        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {by(patch)}, "
+        f"{config.dataset}, budget {config.budget}, width {config.width:g}, patch {crossed(patch)}, "
         f"{config.deployment.recipe.precision}, seed {config.seed}"
     )
     return "\n".join([head, *(line(*row) for row in rows)])
@@ -108,7 +107,8 @@ def memory_line(cases: Iterable[CaseFingerprint], plan: Plan, filters: int, comp
         )
         needs.append((memory.total, case.shape))
     most, shape = max(needs)
-    return f"  {'memory':14} {f'≈ {most / 1e9:.2g} GB':>10}  {by(shape)} voxels, the largest case, scored as a whole"
+    needed = f"≈ {most / 1e9:.2g} GB"
+    return f"  {'memory':14} {needed:>10}  {crossed(shape)} voxels, the largest case, scored as a whole"
 
 
 def line(stage: str, seconds: float, task: str) -> str:

@@ -23,9 +23,9 @@ from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
 from c2fnas.space.memory import TrainingMemory, memory_of_values, training_memory
 from c2fnas.space.search_space import SearchSpace
+from c2fnas.text import crossed
 from c2fnas.training.device import use_threads
 from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import modern_recipe
@@ -125,7 +125,7 @@ class MemoryFit:
         return predicted_memory(design, self._step, patch).of(self._step.patches)
 
     def _result(self, patch: Size, peak: int | None, fits: bool) -> str:
-        size, took = by(patch), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
+        size, took = crossed(patch), "more than there is" if peak is None else f"{peak / 1e9:.1f} GB"
         verdict = "fits" if fits else "does not fit"
         return (
             f"A training step on {self._step.patches} patches of {size}, width {self._width:g}, takes {took} of "

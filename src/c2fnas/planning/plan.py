@@ -20,8 +20,7 @@ from c2fnas.planning.patch_size import (
     part_of,
     target_spacing,
 )
-from c2fnas.space.geometry import by
-from c2fnas.text import some
+from c2fnas.text import crossed, some
 
 Style = Literal["paper", "planned"]
 
@@ -138,7 +137,7 @@ def small_classes(fingerprint: Fingerprint, file: object, plan: Plan | None = No
         return ()
     finer = [round(mm * min(1.0, least / FEW_VOXELS) ** (1 / 3), 2) for mm in plan.spacing]
     fix = f"Plan a finer spacing, `--set plan.spacing={str(finer).replace(' ', '')}`, or merge the class with another."
-    text = f"{some(found, 5, kind='classes')} at the planned spacing of {by(plan.spacing)} mm"
+    text = f"{some(found, 5, kind='classes')} at the planned spacing of {crossed(plan.spacing)} mm"
     return (Problem.warning(file, text, f"at least {FEW_VOXELS} voxels to learn from", fix),)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.folds import FoldChoice
+from c2fnas.data.folds import FoldChoice, chosen_folds
 from c2fnas.data.plan import load_plan
 from c2fnas.errors import UserError
 from c2fnas.files import read_json, sha256, write_json
@@ -24,6 +24,7 @@ from c2fnas.planning.presets import (
 from c2fnas.runs.config import CoarseLimits, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
 
 COUNTS = (*(f"{name}.recipe.iterations" for name in STAGES), "coarse.evaluations", "fine.candidates", "fine.cases")
@@ -234,10 +235,7 @@ def _amended(
     values = {name: value_at(wanted, name) for name in changed if not name.endswith(".recipe")}
     recipes = changed - values.keys()
     if recipes or "deployment.folds" in values:
-        from c2fnas.data.folds import chosen_folds
-        from c2fnas.runs.run import load_folds  # imports torch: not before a mistake is answered
-
-        folds = load_folds(folder.folds)
+        folds = KeptFolds.load(folder.folds).splits
         if "deployment.folds" in values:
             values["deployment.folds"] = chosen_folds(values["deployment.folds"], len(folds))
         for name in recipes:

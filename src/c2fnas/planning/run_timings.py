@@ -20,7 +20,7 @@ from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 from c2fnas.training.recipe import Recipe
 
 TELLING = 50
@@ -46,12 +46,12 @@ def measured_timings(
     if others := beside_others(devices):
         run.reporter.say(others)
     width = f", width {design.width:g}" if isinstance(design, Architecture) else ""
-    run.reporter.say(f"Timing a few steps on patches of {by(plan.patch_size)}{width} ...")
+    run.reporter.say(f"Timing a few steps on patches of {crossed(plan.patch_size)}{width} ...")
     try:
         timings = measure(plan, design, recipe, devices)
     except (MemoryError, RuntimeError) as error:
         raise UserError(
-            f"{devices[0]}: training steps on patches of {by(plan.patch_size)} could not be timed ({error}). Free "
+            f"{devices[0]}: training steps on patches of {crossed(plan.patch_size)} could not be timed ({error}). Free "
             "memory, name another device, or ask for smaller patches (--set plan.patch_size=[64,64,64]) or a smaller "
             "--set width=0.25."
         ) from error

@@ -63,7 +63,7 @@ def summarise_data(folder: RunFolder) -> DataSummary | None:
     """Return what the data set's fingerprint tells; None before it is there."""
     if not folder.fingerprint.exists():
         return None
-    found = Fingerprint.model_validate(read_json(folder.fingerprint))
+    found = Fingerprint.load(folder.fingerprint)
     shapes = zip(*(case.shape for case in found.cases), strict=True)
     spacings = zip(*(case.spacing for case in found.cases), strict=True)
     return DataSummary(

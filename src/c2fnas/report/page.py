@@ -25,7 +25,6 @@ from c2fnas.report.overlays import Overlay, Predictions, read_overlays, telling_
 from c2fnas.report.summary import ReportSummary, read_report
 from c2fnas.report.viewer import CaseView, view_case
 from c2fnas.runs.reporter import Reporter, listening
-from c2fnas.space.geometry import by
 from c2fnas.text import minus, plural
 
 PAGE, FIGURES = "index.html", "figures"
@@ -33,6 +32,7 @@ TEMPLATE = "page.html.j2"
 STAGE, READ, SHOWN = "report", 0.1, 0.5
 """The name of its bar, and the parts of it that are done when the run is read, and when cases are."""
 NUMBERS = (
+    numbers.crossed,
     numbers.score,
     numbers.duration,
     numbers.device_time,
@@ -145,7 +145,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {each.__name__: each for each in (*NUMBERS, by, case_dice)}
+    environment.globals |= {each.__name__: each for each in (*NUMBERS, case_dice)}
     environment.filters |= {"code": code, "minus": minus}
     style = Markup(_template("style.css"))
     return environment.get_template(template).render(style=style, made=datetime.now(UTC), version=__version__, **values)

@@ -10,7 +10,9 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ranked import Limits
 from c2fnas.runs.repetition import Repetition
+from c2fnas.runs.summary import read_verdict
 from c2fnas.space.architecture import Architecture
+from c2fnas.studies.widths import read_scaled
 
 FILE = "repeat.json"
 """Beside the page, and in it as a link."""
@@ -78,8 +80,7 @@ def _of_choices(folder: RunFolder, config: RunConfig) -> Iterator[str]:
     found = Architecture.load(folder.coarse_architecture).topology.code if folder.coarse_architecture.exists() else None
     if place.exists() and found is not None and tuple(read_json(place)["code"]) != found:
         yield "operations were searched for a topology that was given by hand (`search fine --topology`)"
-    given = Limits(**read_json(choice)).options if choice.exists() else ()
-    if given:
+    if given := Limits.load(choice).options:
         yield f"the architecture was chosen within limits that were given to `search fine` ({', '.join(given)})"
 
 
@@ -97,15 +98,16 @@ def _of_trainings(folder: RunFolder, config: RunConfig) -> Iterator[str]:
 
 def _further(folder: RunFolder) -> Iterator[str]:
     """Yield the commands of further work that was done in the run folder."""
-    if folder.verdict_file.exists() and (count := read_json(folder.verdict_file).get("replicates")):
+    verdict = read_verdict(folder)
+    if verdict is not None and (count := verdict.replicates):
         yield f"`c2fnas verdict NEW --replicates {count}` repeats the verdict."
     if folder.verification_file.exists():
         known = read_json(folder.verification_file)
         command = f"search fine NEW --verify {len(known['candidates'])} --verify-iterations {known['iterations']}"
         yield f"`c2fnas {command}` repeats what stands under verification."
     if folder.scale_table.exists():
-        rows = read_json(folder.scale_table)
-        widths, most = sorted({row["width"] for row in rows}), max((row.get("trainings", 1) for row in rows), default=1)
+        rows = read_scaled(folder)
+        widths, most = sorted({row.width for row in rows}), max((row.trainings for row in rows), default=1)
         options = [f"--widths {','.join(f'{width:g}' for width in widths)}"] if rows else []
         options += [f"--replicates {most}"] if most > 1 else []
         yield f"`c2fnas {' '.join(['search scale NEW', *options])}` repeats what stands under scale."

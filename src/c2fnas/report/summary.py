@@ -16,8 +16,9 @@ from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.report.repeat import Repeat, read_repeat
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.job_record import Curve, read_curve, read_job, read_jobs
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.summary import RunSummary, read_summary
-from c2fnas.studies.widths import Scaled
+from c2fnas.studies.widths import Scaled, read_scaled
 
 
 @dataclass(frozen=True)
@@ -76,23 +77,22 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         known = replace(known, config=_without_places(known.config))
     folder, config = known.folder, known.config
     coarse = summarise_coarse(known.trials, config, folder)
-    folds = read_json(folder.folds) if folder.folds.exists() else []
+    folds = KeptFolds.load(folder.folds) if folder.folds.exists() else KeptFolds()
     ranked_on = read_json(folder.ranking_devices)["devices"] if folder.ranking_devices.exists() else 1
     workers = max(len(config.devices), len({trial.device for trial in coarse.evaluated}), ranked_on)
     processes = max(read_job(place).processes for place in (folder.supernet, *folder.final.glob("fold-*")))
-    rows = read_json(folder.scale_table) if folder.scale_table.exists() else []
     return ReportSummary(
         **vars(known),
         data=summarise_data(folder),
         problems=read_problems(folder),
-        validation=tuple(tuple(fold["validation"]) for fold in folds),
-        groups={case: group for fold in folds for case, group in fold.get("groups", {}).items()},
+        validation=tuple(split.validation for split in folds.splits),
+        groups=folds.groups,
         folds_checksum=sha256(folder.folds) if folder.folds.exists() else None,
         coarse=coarse,
         coarse_curves=tuple((each.number, read_curve(folder.coarse_trial(each.number))) for each in known.trials),
         supernet=read_curve(folder.supernet),
         fine=summarise_fine(folder, config),
-        widths=tuple(map(Scaled.from_json, rows)),
+        widths=read_scaled(folder),
         final=summarise_final(folder, known.evaluations),
         workers=workers,
         processes=processes,

@@ -7,8 +7,7 @@ from c2fnas.evaluation.cross_validation import cross_validated, largest_gains
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary
 from c2fnas.runs.summary import stage_tasks
-from c2fnas.space.geometry import by
-from c2fnas.text import device_time, large, plural, score
+from c2fnas.text import crossed, device_time, large, plural, score
 from c2fnas.training.shortness import shortness
 
 NO_VERDICT = (
@@ -80,7 +79,7 @@ def tiles(run: ReportSummary) -> list[tuple[str, str, str]]:
     if run.architecture is not None and run.plan is not None:
         cost = patch_cost(run.architecture, run.plan)
         found.append((large(cost.parameters), "parameters", f"width {run.architecture.width:g}"))
-        found.append((large(cost.macs), "multiply-accumulates", f"a patch of {by(run.plan.patch_size)} voxels"))
+        found.append((large(cost.macs), "multiply-accumulates", f"a patch of {crossed(run.plan.patch_size)} voxels"))
     found.append((device_time(run.seconds), "of a device", f"in all, on {run.slots.text(run.config.devices)}"))
     return found
 

@@ -8,7 +8,7 @@ from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 from c2fnas.training.recipe import Recipe
 from c2fnas.training.shortness import card_line
 
@@ -36,8 +36,12 @@ Use: `c2fnas predict FOLDER --input IMAGES --output PREDICTIONS`
 
 def grid(plan: Plan) -> str:
     """Return the grid and the patch that networks of a plan see, as text."""
-    space = f"spacing {by(plan.spacing, ' × ')} mm" if plan.spacing else f"resized to {by(plan.resize or (), ' × ')}"
-    return f"{space}, patch {by(plan.patch_size, ' × ')}"
+    space = (
+        f"spacing {crossed(plan.spacing, ' × ')} mm"
+        if plan.spacing
+        else f"resized to {crossed(plan.resize or (), ' × ')}"
+    )
+    return f"{space}, patch {crossed(plan.patch_size, ' × ')}"
 
 
 def labels(plan: Plan) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from c2fnas.data.plan import Plan
 from c2fnas.files import read_json, write_json
-from c2fnas.space.geometry import by
+from c2fnas.text import crossed
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class WeighedPlan:
     def text(self) -> str:
         """A line about it: spacing, patch, ceiling by class, what its time pays for."""
         lost = ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items())
-        spacing = "×".join(f"{mm:g}" for mm in self.plan.spacing or ())
-        return f"{spacing} mm, patch {by(self.plan.patch_size)}: ceiling {lost}; {self.views:,.0f} views of a case"
+        spacing, patch = crossed(self.plan.spacing or ()), crossed(self.plan.patch_size)
+        return f"{spacing} mm, patch {patch}: ceiling {lost}; {self.views:,.0f} views of a case"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value."""

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
 
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, write_text
+from c2fnas.files import read_json, write_json, write_text
 from c2fnas.runs.folder import RunFolder
 from c2fnas.space.architecture import Architecture
 
@@ -59,6 +61,15 @@ class Limits:
     max_macs: float | None = None
     max_latency: float | None = None
     max_memory: float | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the limits that were kept last; none where no file is."""
+        return cls(**read_json(path)) if path.exists() else cls()
+
+    def save(self, path: Path) -> None:
+        """Keep them."""
+        write_json(path, asdict(self))
 
     def admit(self, candidate: RankedPath) -> bool:
         """Return true if a candidate costs no more; false where what is limited was not measured or predicted."""

@@ -1,6 +1,6 @@
 """The one run: its folder, configuration, prepared cases, lock, stop file, ledger, reporter and executor."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,13 +16,13 @@ from c2fnas.data.plan import Plan, load_plan
 from c2fnas.data.scheme import LabelScheme
 from c2fnas.errors import Interrupted
 from c2fnas.execution.executor import Executor
-from c2fnas.files import read_json
 from c2fnas.inference.sliding_window import SlidingWindow
 from c2fnas.inference.windows import Weighting
 from c2fnas.networks.count import count_network
 from c2fnas.networks.designs import Design, build_design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.lock import RunLock
 from c2fnas.runs.reporter import Reporter, listening
@@ -159,7 +159,7 @@ class Run:
         """Write another configuration; what depends on it is read again."""
         config.save(self.folder.config)
         self._config = config
-        for name in ("plan", "folds", "groups", "cache"):
+        for name in ("plan", "kept_folds", "cache"):
             self.__dict__.pop(name, None)
 
     @property
@@ -180,14 +180,19 @@ class Run:
         return self._plan or load_plan(self.folder.plan)
 
     @cached_property
+    def kept_folds(self) -> KeptFolds:
+        """The folds with the groups that cases share."""
+        return KeptFolds.load(self.folder.folds)
+
+    @property
     def folds(self) -> tuple[Split, ...]:
         """The folds, in order."""
-        return load_folds(self.folder.folds)
+        return self.kept_folds.splits
 
-    @cached_property
-    def groups(self) -> dict[str, str]:
+    @property
+    def groups(self) -> Mapping[str, str]:
         """The group of every validation case that shares it with another one, by the case's id."""
-        return load_groups(self.folder.folds)
+        return self.kept_folds.groups
 
     @cached_property
     def cache(self) -> Cache:
@@ -275,13 +280,3 @@ class Run:
     def ledger(self, stage: str) -> Ledger:
         """Open the ledger of a stage for writing."""
         return Ledger(self.folder.study, stage)
-
-
-def load_folds(path: Path) -> tuple[Split, ...]:
-    """Read the folds of a run."""
-    return tuple(Split(tuple(fold["training"]), tuple(fold["validation"])) for fold in read_json(path))
-
-
-def load_groups(path: Path) -> dict[str, str]:
-    """Read the groups of a run's validation cases; none where cases stand alone."""
-    return {case: group for fold in read_json(path) for case, group in fold.get("groups", {}).items()}

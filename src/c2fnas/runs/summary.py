@@ -19,6 +19,7 @@ from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import evaluation_in, read_job
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.timing.clock import ActiveTime
@@ -150,8 +151,8 @@ def read_summary(run: Path) -> RunSummary:
         )
     config = RunConfig.load(folder.config)
     plan = load_plan(folder.plan) if folder.plan.exists() else None
-    folds = read_json(folder.folds) if folder.folds.exists() else []
-    sizes = tuple((len(fold["training"]), len(fold["validation"])) for fold in folds)
+    splits = KeptFolds.load(folder.folds).splits if folder.folds.exists() else ()
+    sizes = tuple((len(split.training), len(split.validation)) for split in splits)
     trials = trials_of(folder, "coarse")
     chosen = chosen_folds(config.deployment.folds, len(sizes)) if sizes else ()
     pace = read_pace(folder, config, plan.stride) if plan else RunPace()

@@ -1,6 +1,4 @@
-"""Sizes of the resolution levels for any input size (paper 4.1), and how sizes are written."""
-
-from collections.abc import Iterable
+"""Sizes of the resolution levels for any input size (paper 4.1)."""
 
 from c2fnas.shapes import Size
 
@@ -30,12 +28,3 @@ def padded_size(input_size: Size, downsamplings: int) -> Size:
     if any(size > stride for size in input_size):
         return input_size
     return (stride + 1, stride + 1, stride + 1)
-
-
-def by(values: Iterable[float], sign: str = "×") -> str:
-    """Write sizes or spacings with crosses between.
-
-    >>> by((40, 56, 40)), by((1.0, 0.8, 2.5), " × ")
-    ('40×56×40', '1 × 0.8 × 2.5')
-    """
-    return sign.join(f"{value:g}" for value in values)

@@ -1,7 +1,6 @@
 """Fine stage, micro-level search (paper 3.4): single-path one-shot super-network, then candidates are ranked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
@@ -184,15 +183,14 @@ def choose(run: Run, candidates: Sequence[RankedPath], limits: Limits | None) ->
         UserError: see :func:`admit`; or the final network has begun to train, and is another one.
     """
     path = run.folder.limits
-    kept = Limits(**read_json(path)) if limits is None and path.exists() else limits or Limits()
-    admitted = admit(candidates, kept)
+    admitted = admit(candidates, Limits.load(path) if limits is None else limits)
     if run.config.fine.choice == "observed":
         best = max(admitted, key=lambda each: (each.dice, -each.number))
     else:
         best = _expected_best(run, candidates, admitted)
     if limits is not None:
         _refuse_deployed(run, candidates, best)
-        write_json(path, asdict(limits))
+        limits.save(path)
     return best
 
 

@@ -30,8 +30,9 @@ from c2fnas.planning.run_timings import measured_timings
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.planning.width import planned_width
 from c2fnas.runs.config import RunConfig
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.plan_choice import PlanChoice
-from c2fnas.runs.run import Run, load_folds
+from c2fnas.runs.run import Run
 from c2fnas.stages.run_folds import divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
 from c2fnas.text import large, plural
 
@@ -179,7 +180,7 @@ def _plan(run: Run, data: Dataset, request: Request) -> Plan:
                 plan = make_plan(fingerprint, style=config.plan.style, given=config.plan.given, fits=fits)
             else:
                 divides = request.folds.given or not folder.folds.exists()
-                folds = divided(data, request) if divides else load_folds(folder.folds)
+                folds = divided(data, request) if divides else KeptFolds.load(folder.folds).splits
                 plan = affordable_plan(run, data, request, fits, folds)
         except NothingFits as error:
             raise UserError(
@@ -210,7 +211,7 @@ def _tell_departures(plan: Plan, run: Run) -> None:
 
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
-    known = case_ids(load_folds(run.folder.folds))
+    known = case_ids(KeptFolds.load(run.folder.folds).splits)
     cases = [case for case in dataset.training if case.id in known]
     count, begun = _forecast_disk(plan, run, known), run.time.now()
     run.reporter.start("prepare cases", len(cases))

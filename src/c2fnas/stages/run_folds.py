@@ -1,6 +1,6 @@
 """Folds of a run: made, kept with the groups that cases share, told of, and fewer cases where a budget wants it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from c2fnas.data.cache import disk_needed
@@ -17,8 +17,9 @@ from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.reporter import Reporter
-from c2fnas.runs.run import Run, load_folds, load_groups
+from c2fnas.runs.run import Run
 
 
 def divided(dataset: Dataset, request: Request) -> tuple[Split, ...]:
@@ -41,20 +42,17 @@ def keep_folds(run: Run, dataset: Dataset, request: Request) -> bool:
     Raises:
         UserError: the folds can't be made, or a stage of the run has begun with others than are asked for.
     """
-    folder, choice = run.folder, request.folds
-    known = load_folds(folder.folds) if folder.folds.exists() else None
-    if known is not None and not choice.given:
+    folder = run.folder
+    known = KeptFolds.load(folder.folds) if folder.folds.exists() else None
+    if known is not None and not request.folds.given:
         return False
-    folds = divided(dataset, request)
-    groups = _of_validation(folds, chosen_groups(dataset, request.division))
+    folds, groups = divided(dataset, request), chosen_groups(dataset, request.division)
     if known is not None:
-        same = restricted(folds, known)
-        if (same, _of_validation(same, groups)) == (known, load_groups(folder.folds)):
+        if KeptFolds.of(restricted(folds, known.splits), groups) == known:
             return False
-    if known is not None:
         refuse_frozen({"folds": (None, None)}, folder)
     folder.taken.unlink(missing_ok=True)
-    write_json(folder.folds, [_row(split, groups) for split in folds])
+    KeptFolds.of(folds, groups).save(folder.folds)
     _tell_missing(dataset, run.fingerprint, folder, folds, run.reporter)
     return True
 
@@ -65,15 +63,15 @@ def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
     They are drawn once, and written down before the folds are.
     """
     folder = run.folder
-    folds, groups = load_folds(folder.folds), load_groups(folder.folds)
+    known = KeptFolds.load(folder.folds)
     if not folder.taken.exists():
         if begun_stages(folder):
             return
-        write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, folds)})
+        write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, known.splits)})
     cases = read_json(folder.taken)["cases"]
-    kept = folds if cases is None else restricted(folds, [Split(tuple(cases), ())])
-    if kept != folds:
-        write_json(folder.folds, [_row(split, groups) for split in kept])
+    kept = known.splits if cases is None else restricted(known.splits, [Split(tuple(cases), ())])
+    if kept != known.splits:
+        KeptFolds.of(kept, known.groups).save(folder.folds)
         _tell_missing(data, run.fingerprint, folder, kept, run.reporter)
 
 
@@ -109,18 +107,7 @@ def forget_drawn(folder: RunFolder, request: Request) -> None:
 def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:
     """Say each of the warnings."""
     for warning in warnings:
-        reporter.say(f"Warning: found {warning.found}, expected {warning.expected}. {warning.fix}")
-
-
-def _of_validation(folds: Sequence[Split], groups: Mapping[str, str]) -> dict[str, str]:
-    return {case: groups[case] for split in folds for case in split.validation if case in groups}
-
-
-def _row(split: Split, groups: Mapping[str, str]) -> dict[str, Any]:
-    """A fold as the file has it; with groups where validation cases share some."""
-    row = {"training": list(split.training), "validation": list(split.validation)}
-    own = _of_validation([split], groups)
-    return {**row, "groups": own} if own else row
+        reporter.say(f"Warning: {warning.finding.text}")
 
 
 def _tell_missing(

@@ -21,9 +21,9 @@ from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import with_values
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.runs.summary import training_text
-from c2fnas.space.geometry import by
 from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds
 from c2fnas.stages.preparation import prepare
+from c2fnas.text import crossed
 from c2fnas.training.checkpoint import FOLDER as CHECKPOINTS
 from c2fnas.training.checkpoint import load_newest
 from c2fnas.training.weights import compare
@@ -143,7 +143,7 @@ def extend(run: Run, iterations: int) -> None:
 
 def announcement(run: Run, design: Design, folds: tuple[Fold, ...]) -> str:
     """Return what will be trained, and what of another model comes over."""
-    recipe, size = run.config.deployment.recipe, by(run.plan.patch_size)
+    recipe, size = run.config.deployment.recipe, crossed(run.plan.patch_size)
     text = (
         f"{design.to_text()}\n{run.config.dataset}, folds {', '.join(map(str, folds))} of "
         f"{len(run.folds)}: {training_text(recipe)} of {size}, recipe "

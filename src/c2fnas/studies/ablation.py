@@ -17,8 +17,9 @@ from c2fnas.files import write_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import evaluation_in
+from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.lock import RunLock
-from c2fnas.runs.run import Run, load_groups
+from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import final_spec, fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
@@ -197,7 +198,7 @@ def _refuse_changed(run: Run) -> None:
 
 def _column(column: Column) -> dict[str, Any]:
     folder = RunFolder(column.run)
-    known = {"groups": load_groups(folder.folds), "margin": RunConfig.load(folder.config).margin}
+    known = {"groups": KeptFolds.load(folder.folds).groups, "margin": RunConfig.load(folder.config).margin}
     pairs = [_pair(column, known, *names) for names in combinations(column.rows, 2)]
     told = iter(corrected([each for each in pairs if isinstance(each, Pair)]))
     return {

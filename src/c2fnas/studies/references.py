@@ -20,8 +20,7 @@ from c2fnas.planning.step_timing import time_network
 from c2fnas.runs.run import Run
 from c2fnas.shapes import Spacing
 from c2fnas.space.architecture import Architecture
-from c2fnas.space.geometry import by
-from c2fnas.text import plural
+from c2fnas.text import crossed, plural
 from c2fnas.training.recipe import Recipe
 
 UNET = "unet3d_stem"
@@ -150,14 +149,14 @@ def _planned(run: Run, searched: Architecture) -> Rival:
     spacing: Spacing = plan.spacing or (1.0, 1.0, 1.0)
     title, levels = "nnU-Net's U-Net at equal training time", planned_levels(plan.patch_size, spacing)
     if len(levels) < 2:
-        return Rival("dynunet", title, None, f"nnU-Net's rules halve no axis of a patch of {by(plan.patch_size)}")
+        return Rival("dynunet", title, None, f"nnU-Net's rules halve no axis of a patch of {crossed(plan.patch_size)}")
     design = Baseline("dynunet", levels=levels)
     costs = measured(run, (searched, design))
     if design not in costs or searched not in costs:
         return Rival("dynunet", title, None, "its training steps could not be timed on this device")
     iterations = max(1, round(own * costs[searched].patch / costs[design].patch))
     note = (
-        f"levels, kernels and filters as nnU-Net plans them for {by(plan.patch_size)}; its "
+        f"levels, kernels and filters as nnU-Net plans them for {crossed(plan.patch_size)}; its "
         f"{plural(iterations, 'iteration')} take as long as the searched network's {own}"
     )
     return Rival("dynunet", title, design, note, iterations)

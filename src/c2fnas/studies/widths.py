@@ -16,15 +16,16 @@ from c2fnas.evaluation.replicates import Trainings
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
+from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.space.geometry import by
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.studies.records import record, refuse_another_length
+from c2fnas.text import crossed
 
 STAGE = "scale"
 SAME_PATCH = (1.0,)
@@ -103,7 +104,7 @@ def search_width(
     _refuse_another(run, architecture)
     refuse_another_length(run, STAGE)
     factors = asked | _earlier_factors(run)  # a patch is trained by one factor, whichever gives it now
-    rows = {(row.width, row.patch): row for row in scaled_rows(run)}
+    rows = {(row.width, row.patch): row for row in read_scaled(run.folder)}
     least = replicates or _replicates_before(run)
     counts = {point: max(least, rows[point].trainings if point in rows else 1) for point in points}
     jobs = {
@@ -133,7 +134,7 @@ def neighbours(run: Run) -> tuple[Pair, ...]:
     """Return each width of the table against the next narrower one of the same patch."""
     factors, pairs = _earlier_factors(run), []
     last: dict[Size, tuple[str, Trainings]] = {}
-    for row in scaled_rows(run):
+    for row in read_scaled(run.folder):
         folders = [run.folder.scale / _folder(row.width, factors[row.patch], each) for each in range(row.trainings)]
         evaluations = [evaluation_in(folder) for folder in folders]
         scored = {(len(run.folds) - 1, seed): each for seed, each in enumerate(evaluations) if each is not None}
@@ -152,10 +153,9 @@ def _replicates_before(run: Run) -> int:
     return 1 + max((trial.extra.get("further_seed") or 0 for trial in run.ledger(STAGE).trials()), default=0)
 
 
-def scaled_rows(run: Run) -> tuple[Scaled, ...]:
-    """Return the rows of Table 4 that the run has so far."""
-    path = run.folder.scale_table
-    return tuple(map(Scaled.from_json, read_json(path))) if path.exists() else ()
+def read_scaled(folder: RunFolder) -> tuple[Scaled, ...]:
+    """Return the rows of Table 4 that a run has so far."""
+    return tuple(map(Scaled.from_json, read_json(folder.scale_table))) if folder.scale_table.exists() else ()
 
 
 def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
@@ -170,7 +170,7 @@ def patch_factors(run: Run, patches: Sequence[float]) -> dict[Size, float]:
         patch = scaled_plan(run.plan, factor).patch_size
         if patch in factors:
             raise UserError(
-                f"--patches: {factors[patch]:g} and {factor:g} both give patches of {by(patch)}. Leave one out."
+                f"--patches: {factors[patch]:g} and {factor:g} both give patches of {crossed(patch)}. Leave one out."
             )
         factors[patch] = factor
     return factors
@@ -224,4 +224,4 @@ def _seed(run: Run, further: int) -> str:
 
 
 def _name(point: Point) -> str:
-    return f"Width {point[0]:g}, patch {by(point[1])}"
+    return f"Width {point[0]:g}, patch {crossed(point[1])}"

@@ -1,7 +1,5 @@
 """The data behind the figures as rows of a table: each figure is written with them as CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,23 +16,10 @@ from c2fnas.runs.job_record import Curve
 from c2fnas.runs.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import CellCost, Cost, NetworkCost
-from c2fnas.space.geometry import by
 from c2fnas.studies.widths import Scaled
+from c2fnas.text import crossed
 
 Rows = list[dict[str, Any]]
-
-
-def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV with a line of names; a value that a row lacks stays empty.
-
-    >>> as_csv([{"case": "a", "dice": 0.5}, {"case": "b", "dice": None, "fold": 1}])
-    'case,dice,fold\\na,0.5,\\nb,,1\\n'
-    """
-    rows, text = list(rows), io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def posterior_rows(posterior: CoarsePosterior) -> Rows:
@@ -67,7 +52,7 @@ def width_rows(rows: Sequence[Scaled]) -> Rows:
     """Return a row for each width and patch."""
     return [
         {
-            **{"width": row.width, "patch": by(row.patch), "parameters": row.parameters, "macs": row.macs},
+            **{"width": row.width, "patch": crossed(row.patch), "parameters": row.parameters, "macs": row.macs},
             **{"dice": row.dice, "spread": row.spread, "trainings": row.trainings},
             **{**(row.per_class or {}), "reason": row.reason},
         }

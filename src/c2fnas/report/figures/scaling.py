@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from c2fnas.report.figures.style import BLACK, class_series, save_figure
-from c2fnas.space.geometry import by
 from c2fnas.studies.widths import Scaled
+from c2fnas.text import crossed
 
 DASHES = ("-", "--", ":", "-.")
 MEAN = {"color": BLACK, "marker": "h", "linewidth": 2.0}  # no class has this marker
@@ -34,7 +34,7 @@ def draw_scaling(figure: Figure, rows: Sequence[Scaled]) -> None:
     names = list(dict.fromkeys(name for row in scored for name in row.per_class or {}))
     for patch, dash in zip(patches, cycle(DASHES), strict=False):
         own = [row for row in scored if row.patch == patch]
-        size = f", {by(patch)}" if len(patches) > 1 else ""
+        size = f", {crossed(patch)}" if len(patches) > 1 else ""
         _line(axes, own, [row.dice for row in own], {**MEAN, "label": f"mean{size}", "linestyle": dash})
         _bars(axes, own)
         for index, name in enumerate(names if len(names) > 1 else [], start=1):

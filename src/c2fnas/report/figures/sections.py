@@ -24,7 +24,7 @@ from c2fnas.report.figures.coarse import (
 from c2fnas.report.figures.dice import by_case_height, by_class_height, draw_by_case, draw_by_class
 from c2fnas.report.figures.fine import draw_distribution, draw_effects, draw_fairness, draw_pareto, draw_trust
 from c2fnas.report.figures.overlay import draw_overlay, overlay_height
-from c2fnas.report.figures.rows import Rows, as_csv
+from c2fnas.report.figures.rows import Rows
 from c2fnas.report.figures.scaling import draw_scaling
 from c2fnas.report.figures.style import NARROW, Picture, picture
 from c2fnas.report.figures.training import draw_candidate_losses, draw_losses, is_curve
@@ -32,8 +32,7 @@ from c2fnas.report.final import case_dice
 from c2fnas.report.fine import FineSummary, patch_cost
 from c2fnas.report.overlays import Overlay
 from c2fnas.report.summary import ReportSummary
-from c2fnas.space.geometry import by
-from c2fnas.text import minus, plural, score
+from c2fnas.text import as_csv, crossed, minus, plural, score
 
 SHOWN_CASES = 24
 """Cases in the figure, the worst; the table has them all."""
@@ -85,7 +84,7 @@ def draw_entry(entry: Entry, **values: Any) -> Picture:
 def _texts() -> dict[str, dict[str, Any]]:
     """Return the templates of captions and alternative texts, by figure."""
     environment = Environment(undefined=StrictUndefined)
-    environment.globals |= {"by": by, "case_dice": case_dice, "score": score}
+    environment.globals |= {"crossed": crossed, "case_dice": case_dice, "score": score}
     content = resources.files("c2fnas.report").joinpath("templates/figures.yaml").read_text(encoding="utf-8")
     found = yaml.safe_load(content)
     return {name: {key: environment.from_string(text) for key, text in each.items()} for name, each in found.items()}
