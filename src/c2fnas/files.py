@@ -12,6 +12,9 @@ from typing import Any, BinaryIO
 
 from c2fnas.errors import EXHAUSTED, UserError
 
+STOP = "stop"
+"""The name of the file by which a job is asked to save and end."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it into place.

@@ -21,9 +21,7 @@ from c2fnas.data.scheme import LARGEST_VALUE, LabelClass, LabelScheme
 from c2fnas.errors import UserError, in_a_line
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
-from c2fnas.frozen import Frozen
-
-Size = tuple[PositiveInt, PositiveInt, PositiveInt]
+from c2fnas.frozen import Frozen, Sides
 
 LABEL_KEYS = ("regions_class_order", "ignore")
 PREPARATION = 3
@@ -82,11 +80,11 @@ class Plan(Frozen):
     axes: tuple[int, int, int] = (0, 1, 2)
     crop_nonzero: bool = False
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    resize: Size | None = None
+    resize: Sides | None = None
     nearest_beyond: PositiveFloat | None = None
-    patch_size: Size
-    stride: Size
-    ranking_stride: Size
+    patch_size: Sides
+    stride: Sides
+    ranking_stride: Sides
     batch_size: PositiveInt = 2
     foreground_rate: float = Field(0.0, ge=0, le=1)
 

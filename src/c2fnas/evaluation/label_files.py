@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2fnas.data.fingerprint import alike
-from c2fnas.data.formats import suffix_of, without_suffix
+from c2fnas.data.formats import without_suffix
 from c2fnas.data.formats.dicom import segment_names
-from c2fnas.data.formats.dicom_seg import SUFFIX, is_segmentation
+from c2fnas.data.formats.dicom_seg import SUFFIX, is_label_file, is_segmentation
 from c2fnas.data.problem import CaseError
 from c2fnas.data.scheme import LARGEST_VALUE, MOST_CLASSES, LabelClass, LabelScheme
 from c2fnas.data.volume import read_geometry, read_label, read_stored
@@ -149,17 +149,13 @@ def _volumes(path: Path) -> dict[str, Path]:
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
     found: dict[str, Path] = {}
     for file in files:
-        if not _is_label(file) or file.name.startswith("."):
+        if not is_label_file(file) or file.name.startswith("."):
             continue
         if (other := found.setdefault(_case(file), file)) != file:
             raise UserError(f"{file} and {other.name} are the same case by name. Rename one, or move it elsewhere.")
     if not found:
         raise UserError(f"{path}: no volumes here. Name a folder of label files, or one such file.")
     return found
-
-
-def _is_label(file: Path) -> bool:
-    return bool(suffix_of(file)) or is_segmentation(file)
 
 
 def _case(file: Path) -> str:

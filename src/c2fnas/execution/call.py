@@ -12,12 +12,11 @@ from typing import Any, Literal
 from c2fnas.devices import hardware_name
 from c2fnas.errors import Interrupted, UserError, exhaustion
 from c2fnas.execution.job import Job, Kind, Outcome
-from c2fnas.files import write_text
+from c2fnas.files import STOP, write_text
 from c2fnas.memory import is_out_of_memory
 
 RESULT = "result.json"
 TRACEBACK = "traceback.txt"
-STOP = "stop"
 
 Target = Callable[[dict[str, Any], Path, str], dict[str, Any]]
 

@@ -6,10 +6,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from c2fnas.execution.call import STOP, Report, read_report
+from c2fnas.execution.call import Report, read_report
 from c2fnas.execution.job import Job
 from c2fnas.execution.retry import Try
 from c2fnas.execution.worker import CANNOT_WRITE, end_group, write_job_file
+from c2fnas.files import STOP
 from c2fnas.memory import kernel_kills
 
 SILENTLY = ("-W", "ignore::RuntimeWarning:runpy")

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.errors import UserError
-from c2fnas.execution.call import STOP, Report, clear_stop, finished
+from c2fnas.execution.call import Report, clear_stop, finished
 from c2fnas.execution.environment import limited_environment
 from c2fnas.execution.executor import Executor
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.process import WorkerProcess
 from c2fnas.execution.retry import Try
+from c2fnas.files import STOP
 
 try:
     import ray

@@ -18,10 +18,10 @@ from typing import Any
 from filelock import FileLock
 
 from c2fnas.errors import UserError
-from c2fnas.execution.call import STOP, Report, finished, make_call, write_report
+from c2fnas.execution.call import Report, finished, make_call, write_report
 from c2fnas.execution.job import Job
 from c2fnas.execution.log import keep_warnings
-from c2fnas.files import read_json, write_json
+from c2fnas.files import STOP, read_json, write_json
 from c2fnas.memory import offer_to_be_killed_first
 
 JOB_FILE = "job.json"

@@ -1,7 +1,6 @@
 """The cases that are to be predicted: of files, folders, lists and tables."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,9 +12,9 @@ from c2fnas.data.dataset import Case
 from c2fnas.data.formats import FORMATS, suffix_of, without_suffix
 from c2fnas.data.formats.dicom import find_series, is_dicom
 from c2fnas.data.layouts import load_dataset
+from c2fnas.data.layouts.nnunet import CHANNEL_FILE
 from c2fnas.errors import UserError
 
-CHANNEL_FILE = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 Source = str | os.PathLike[str]
 
 

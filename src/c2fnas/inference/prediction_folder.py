@@ -18,7 +18,7 @@ from c2fnas.data.fingerprint import stamps
 from c2fnas.data.formats import suffix_of, volume_files
 from c2fnas.data.formats.dicom import is_dicom
 from c2fnas.data.formats.dicom_seg import SUFFIX as SEG
-from c2fnas.data.formats.dicom_seg import is_segmentation
+from c2fnas.data.formats.dicom_seg import is_label_file
 from c2fnas.data.geometry import Geometry
 from c2fnas.data.plan import Plan
 from c2fnas.data.volume import label_suffix
@@ -218,14 +218,14 @@ class PredictionFolder:
 
         Where the folder is not ``ours``, not of any prediction, no file that is asked for may be there, either.
         """
-        beside = [path for case in cases for path in self._paths(case) if path.exists() and not _is_label(path)]
+        beside = [path for case in cases for path in self._paths(case) if path.exists() and not is_label_file(path)]
         if beside and not ours and not overwrite:
             raise UserError(
                 f"{beside[0]}: here already, and no prediction has written it. Choose another folder, or give "
                 "--overwrite to replace it."
             )
         outputs = {self.path(case) for case in cases}
-        others = sorted(file for file in self.root.glob("[!.]*") if _is_label(file)) if self.root.is_dir() else []
+        others = sorted(file for file in self.root.glob("[!.]*") if is_label_file(file)) if self.root.is_dir() else []
         if others and not overwrite:
             raise UserError(
                 f"{self.root}: {len(others)} volumes are here already that these models and options have not made, "
@@ -289,7 +289,3 @@ def _stamp(case: Case) -> Stamp:
         return stamps(replace(case, label=None))
     except OSError:
         return ()
-
-
-def _is_label(file: Path) -> bool:
-    return bool(suffix_of(file)) or is_segmentation(file)

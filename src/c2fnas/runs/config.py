@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from c2fnas.errors import UserError
 from c2fnas.faults import faults_in_a_line
 from c2fnas.files import write_text
-from c2fnas.frozen import Frozen
+from c2fnas.frozen import Frozen, Sides
 from c2fnas.search.clusters import TopologyCluster, cluster_topologies
 from c2fnas.search.pooled import PILOT, SHARE
 from c2fnas.search.posterior import MARGIN
@@ -19,7 +19,6 @@ from c2fnas.space.operation import Operation
 from c2fnas.space.search_space import SearchSpace
 from c2fnas.training.recipe import Recipe
 
-Sides = tuple[PositiveInt, PositiveInt, PositiveInt]
 Choice = Literal["observed", "posterior"]
 """The best observed score, as in the paper, or the highest posterior mean: within the margin the cheapest."""
 

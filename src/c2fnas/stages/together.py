@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2fnas.errors import UserError
-from c2fnas.execution.call import STOP, clear_stop, finished, make_call
+from c2fnas.execution.call import clear_stop, finished, make_call
 from c2fnas.execution.job import Job
+from c2fnas.files import STOP
 from c2fnas.networks.designs import read_design
 from c2fnas.runs.live import note_on, share_done
 from c2fnas.runs.poll import hand_on_stop, polling

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOP_FILE = "stop"
+from c2fnas.files import STOP
 
 
 class StopRequest:
@@ -16,7 +16,7 @@ class StopRequest:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / STOP_FILE
+        self._file = folder / STOP
         self._heard = False
         self._before: dict[int, Any] = {}
 

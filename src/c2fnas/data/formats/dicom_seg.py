@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from c2fnas.data.formats import suffix_of
 from c2fnas.data.formats.dicom import source_images
 from c2fnas.data.formats.header import LPS_TO_RAS
 from c2fnas.data.problem import CaseError, Finding
@@ -123,6 +124,11 @@ def _identified(sources: Sequence["Dataset"], image: Path) -> Sequence["Dataset"
 def is_segmentation(path: Path) -> bool:
     """True if a file is named as a SEG, whatever its content."""
     return path.name.lower().endswith(SUFFIX)
+
+
+def is_label_file(path: Path) -> bool:
+    """True if a file is named as a volume or as a SEG, whatever its content."""
+    return bool(suffix_of(path)) or is_segmentation(path)
 
 
 def read_segments(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Finding, ...]]:
