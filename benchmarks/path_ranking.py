@@ -133,16 +133,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     run = ready(arguments)
     paths = random_paths(run.config.space, arguments.candidates, seed=0)
     fast, fast_seconds, cases = halved(run, "fast", rungs=arguments.rungs)
-    order = sorted(fast.reached, key=lambda path: (-fast.reached[path], -(fast.dice[path] or 0)))
+    found = fast.candidates
+    order = sorted(found, key=lambda path: (-found[path].cases, -(found[path].dice or 0)))
     count = min(arguments.naive, len(order))
     some = [order[place * len(order) // count] for place in range(count)]
     naive_scores, naive_some = naive(run, some, cases)
     naive_seconds = {name: value * len(paths) / len(some) for name, value in naive_some.items()}
     full, full_seconds, _ = halved(run, "full", rungs=1)
     winner, full_winner = fast.finalists[0], full.finalists[0]
-    dice = {path: value or 0.0 for path, value in full.dice.items()}
+    dice = {path: each.dice or 0.0 for path, each in full.candidates.items()}
     place = sorted(dice, key=lambda path: -dice[path]).index(winner) + 1
-    first = [fast.dice[path] or 0.0 for path in paths]
+    first = [found[path].dice or 0.0 for path in paths]
     return {
         "candidates": len(paths),
         "cases": len(cases),

@@ -235,7 +235,8 @@ def test_before_there_is_a_plan_nothing_repeats(tmp_path: Path) -> None:
 
 def test_what_was_asked_for_beside_it_is_named(tmp_path: Path) -> None:
     folder = finished_run(tmp_path)
-    write_json(folder.scale / "table.json", [{"width": 0.5, "trainings": 3}, {"width": 0.25}])
+    row = {"patch": [16, 16, 8], "parameters": 10, "macs": 99, "dice": 0.5, "per_class": {"organ": 0.5}, "reason": None}
+    write_json(folder.scale / "table.json", [{"width": 0.5, "trainings": 3, **row}, {"width": 0.25, **row}])
     write_json(folder.verification_file, {"candidates": [{}] * 12, "iterations": 300})
     assert [*_further(folder)] == [
         "`c2fnas search fine NEW --verify 12 --verify-iterations 300` repeats what stands under verification.",

@@ -56,7 +56,7 @@ def test_a_search_that_cannot_be_is_refused_before_the_data_are_prepared(
 
 @pytest.mark.parametrize("own", [{"budget": "mine"}, {"versions": {"torch": "2"}}, {"overrides": {"seed": 1}}])
 def test_what_a_run_fills_in_itself_is_no_part_of_a_budget(own: dict, tmp_path: Path) -> None:
-    """Such as the `run.yaml` of another run."""
+    """Such as the `run.yaml` of another run; it would fail once the data are prepared."""
     budget = yaml.safe_load((resources.files("c2fnas.presets") / "demo.yaml").read_text())
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(budget | own))
     with pytest.raises(UserError, match=f"{next(iter(own))}: filled in by the run itself; --like RUN"):

@@ -34,17 +34,8 @@ LIKE_TIME = re.compile(r"[-+]?\d[\w.,]*\s*[a-z]*", re.IGNORECASE)
 """A budget that was meant as one."""
 FORMS = "A time is a number of minutes, hours or days, a minute at least, such as 30m, 1.5h, 3h or 2d"
 
-FILLED_IN = (
-    "budget",
-    "devices",
-    "dataset",
-    "dataset_path",
-    "overrides",
-    "fingerprint_sha256",
-    "plan_sha256",
-    "versions",
-)
-"""Fields of a run's own configuration that no budget has."""
+FILLED_IN = ("budget", "overrides", "versions")
+"""Fields that a run fills in itself, and no budget has."""
 
 OPEN_LENGTH = 1000
 """Iterations of a modern recipe while its length is open."""

@@ -21,7 +21,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.files import write_atomically
 from c2fnas.inference.ensemble import Mirrored
-from c2fnas.inference.forward import Precision, resolve_device
+from c2fnas.inference.forward import resolve_device
 from c2fnas.inference.package import load_package
 from c2fnas.inference.preview import EDGES, PLANES, shown_slice
 from c2fnas.inference.sinks import RestoringSink
@@ -30,6 +30,7 @@ from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.predictions import kept_prediction
 from c2fnas.text import some
 from c2fnas.training.precision import resolve_precision
+from c2fnas.training.recipe import Precision
 
 THICK = 1.2  # an axis this many times coarser than the others is the one through the slices
 MARGIN_MM = 25.0

@@ -49,7 +49,7 @@ class LedgerSearch(ABC):
 
     @abstractmethod
     def entry_of(self, topology: Topology) -> dict[str, Any]:
-        """Return the ledger's entry of a training of a topology that no searcher has proposed: its seed and origin."""
+        """Return the ledger's entry of another training of a topology: its seed, and what it is trained for."""
 
     @abstractmethod
     def answer(self) -> Trial | None:

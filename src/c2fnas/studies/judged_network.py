@@ -29,7 +29,7 @@ def searched_design(run: Run) -> Architecture:
             f"a single one. A verdict comes before `--extend`; after it `c2fnas ablate {root}` trains architectures "
             "alike."
         )
-    if not scored_folds(run):
+    if not judged_folds(run):
         raise UserError(
             f"{root}: its only network was trained on every case, which leaves none to compare networks on."
         )
@@ -58,6 +58,6 @@ def _untrained(run: Run, folds: list[Fold]) -> str:
     )
 
 
-def scored_folds(run: Run) -> tuple[int, ...]:
+def judged_folds(run: Run) -> tuple[int, ...]:
     """Return the folds of the final networks that can be scored."""
     return tuple(fold for fold in run.final_folds if isinstance(fold, int))

@@ -24,7 +24,7 @@ from c2fnas.runs.summary import read_verdict, training_text
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone
 from c2fnas.stages.deployment import fold_job, scratch_spec
 from c2fnas.stages.training_jobs import failure_of, run_all, training_job
-from c2fnas.studies.judged_network import scored_folds, searched_design
+from c2fnas.studies.judged_network import judged_folds, searched_design
 from c2fnas.studies.references import Measured, Rival, measured, rivals
 from c2fnas.text import duration, plural
 
@@ -78,7 +78,7 @@ def judge(
     searches = run.config.kind == "training" or run.config.searches
     count = affordable_references(run.config.references, allowance, _cost(run)) if searches or replicates else 0
     searched = Rival(SEARCHED, "searched network" if searches else "default network", design, "")
-    contestants, wanted = (searched, *rivals(run, design, count)), asked(run, replicates)
+    wanted, contestants = asked(run, replicates), (searched, *rivals(run, design, count))
     trained = _train(run, contestants, wanted)
     networks = _networks(run, contestants, trained)
     found, own = networks[SEARCHED], trained.scores[SEARCHED]
@@ -147,7 +147,7 @@ def asked(run: Run, replicates: int | None = None) -> tuple[Replicate, ...]:
     replicates are folds, else seeds on the first. Where their number is left to the run, they are the folds that it
     deploys, in a time budget the first alone.
     """
-    deployed, guided = scored_folds(run), _guided(run)
+    deployed, guided = judged_folds(run), _guided(run)
     fair = [fold for fold in deployed if fold not in guided] or [*deployed]
     if replicates is None:
         return tuple((fold, 0) for fold in (deployed if run.config.hours is None else fair[:1]))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from c2fnas.errors import UserError, in_a_line
 from c2fnas.files import append_json_line, read_json_lines
 from c2fnas.runs.timing.timings import Timings
 
@@ -38,10 +39,20 @@ class ScheduleRow:
 
 
 def schedule_rows(path: Path) -> Iterator[ScheduleRow]:
-    """Yield the rows, oldest first; none where there is no file."""
+    """Yield the rows, oldest first; none where there is no file.
+
+    Raises:
+        UserError: one is damaged, or of another version.
+    """
     for row in read_json_lines(path):
-        timings = {"timings": Timings(**row["timings"])} if "timings" in row else {}
-        yield ScheduleRow(**{**row, **timings})
+        try:
+            timings = {"timings": Timings(**row["timings"])} if "timings" in row else {}
+            yield ScheduleRow(**{**row, **timings})
+        except (TypeError, KeyError) as error:
+            raise UserError(
+                f"{path}: not a schedule of this version of c2fnas ({in_a_line(error)}). Begin another run folder; "
+                "`--like` takes over the plan and the folds of this one."
+            ) from error
 
 
 def seconds_of_verdict(path: Path) -> float | None:
