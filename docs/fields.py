@@ -22,8 +22,8 @@ MEANINGS = {
     "seed": ("", "Seed of everything random."),
     "width": (
         "",
-        "Factor of the paper's filter counts, of all networks of the run. `auto`: 1 on a GPU, by the time 0.25 or 0.5 "
-        "on a CPU.",
+        "Factor of the paper's filter counts, of all networks of the run. `auto`: 1 on a GPU; on a CPU 0.25, or 0.5 "
+        "where the time trains it well and neither counts nor limits are given.",
     ),
     "cells": ("cells", "Cells of a network."),
     "downsamplings": ("levels", "Down-samplings among the cells; as many up-samplings follow."),
