@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from c2fnas.errors import EXHAUSTED, UserError
+from c2fnas.errors import EXHAUSTED, UserError, in_a_line
 
 STOP = "stop"
 """The name of the file by which a job is asked to save and end."""
@@ -127,6 +127,42 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def files_below(folder: Path, *names: str) -> Iterator[Path]:
+    """Yield the files below ``folder`` that have one of ``names``; what vanishes meanwhile is passed over.
+
+    ``Path.glob`` fails where a folder is renamed while it looks, as those of a run that is at work are.
+    """
+    for place, _, found in os.walk(folder):
+        yield from (Path(place, name) for name in found if name in names)
+
+
+def changed_at(path: Path) -> float:
+    """Return when a file was written last, in seconds since the epoch; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+@contextmanager
+def refusing_damage(path: Path, what: str, fix: str) -> Iterator[None]:
+    """Refuse the content of a file that lacks a key, or has a value of another kind.
+
+    Args:
+        path: the file, which is being made sense of inside.
+        what: it should be, such as "the folds of a run".
+        fix: a sentence.
+
+    Raises:
+        UserError: it is not; the message names the file.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = f"{type(error).__name__}: {in_a_line(error)}"
+        raise UserError(f"{path}: not {what} as this version of c2fnas writes it ({why}). {fix}") from error
 
 
 def is_there(path: Path) -> bool:

@@ -118,9 +118,26 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert {"runs-dice", "runs-fronts"} <= set(parsed.ids)
     for link in parsed.links:
         assert link == "data:," or (page.parent / link).is_file(), link
+    own = tmp_path / "there" / "figures" / "mine.png"
+    own.parent.mkdir(parents=True)
+    own.touch()
     assert report(runs[:2], folder=tmp_path / "there").parent == tmp_path / "there"
-    with pytest.raises(UserError, match="--folder is for the page of several runs"):
-        report(runs[0], folder=tmp_path / "there")
+    assert own.exists()
+
+
+def test_the_page_of_one_run_goes_where_it_is_asked_to(tmp_path: Path) -> None:
+    """Such as that of a run which may only be read."""
+    run = finished_run(tmp_path / "run").root
+    own = tmp_path / "there" / "figures" / "mine.png"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    page = report(run, folder=tmp_path / "there", overlays=False)
+    assert page == tmp_path / "there" / "index.html"
+    assert own.exists()
+    assert not (run / "report").exists()
+    parsed, _ = read(page)
+    for link in parsed.links:
+        assert link == "data:," or (page.parent / link).is_file(), link
 
 
 def test_the_page_names_no_folder_above_its_runs(tmp_path: Path) -> None:

@@ -64,14 +64,14 @@ def test_seconds_of_a_verdict_are_those_of_the_first_row(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", ['{"weighed": [], "mine": 1}', '{"close": [{}]}', "[]"])
 def test_a_choice_that_is_damaged_names_its_file(content: str, tmp_path: Path) -> None:
     (tmp_path / "planning.json").write_text(content)
-    with pytest.raises(UserError, match=r"planning.json: not a choice of plan of this version"):
+    with pytest.raises(UserError, match=r"planning.json: not the choice of a plan as this version"):
         PlanChoice.load(tmp_path / "planning.json")
 
 
 @pytest.mark.parametrize("row", [{"stage": "coarse", "spent": 1, "left": 2, "mine": 3}, {"stage": "coarse"}, []])
 def test_a_schedule_that_is_damaged_names_its_file(row: object, tmp_path: Path) -> None:
     append_json_line(tmp_path / "schedule.jsonl", row)
-    with pytest.raises(UserError, match=r"schedule.jsonl: not a schedule of this version"):
+    with pytest.raises(UserError, match=r"schedule.jsonl: not the schedule of a run as this version"):
         list(schedule_rows(tmp_path / "schedule.jsonl"))
 
 

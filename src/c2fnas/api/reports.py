@@ -32,7 +32,7 @@ def report(
 
     Args:
         run: The run folder, or several to compare.
-        folder: Of several, where the page goes; by default comparison/ beside them.
+        folder: Where the page goes; by default RUN/report, of several runs comparison/ beside them.
         overlays: Of one run, show the best, median and worst case, and one slice by slice.
         case: Of one run, the validation case to show slice by slice; by default the worst.
         device: Where to predict cases that the run has not kept: `auto` (the first GPU, else the CPU), `cpu`, `cuda:1`.
@@ -49,18 +49,17 @@ def report(
         c2fnas report runs/hippocampus
         c2fnas report runs/hippocampus --case hippocampus_101
         c2fnas report runs/hour runs/day runs/unet
+        c2fnas report /mnt/archive/hippocampus --folder hippocampus-report
     """
     refuse_unknown_device(device)
     places = [Path(each) for each in ([run] if isinstance(run, str | Path) else run)]
     if len(places) > 1 and case is not None:
         raise UserError("--case belongs to the report of one run. Name one.")
-    if len(places) == 1 and folder is not None:
-        raise UserError("--folder is for the page of several runs. That of one run goes to its own folder, RUN/report.")
     for each in places:
         open_run(each)
     if len(places) == 1:
         return RunView(places[0], reporter=reporter).report(
-            overlays=overlays, case=case, device=device, keep_identifiers=keep_identifiers
+            folder, overlays=overlays, case=case, device=device, keep_identifiers=keep_identifiers
         )
     from c2fnas.report import write_comparison
 

@@ -96,7 +96,13 @@ class RunView:
         }
 
     def report(
-        self, *, overlays: bool = True, case: str | None = None, device: str = "auto", keep_identifiers: bool = False
+        self,
+        folder: str | Path | None = None,
+        *,
+        overlays: bool = True,
+        case: str | None = None,
+        device: str = "auto",
+        keep_identifiers: bool = False,
     ) -> Path:
         """Write RUN/report/index.html: what was done and found, how good it is, what it cost and what is left.
 
@@ -104,6 +110,7 @@ class RunView:
         them as CSV. The run is only looked at, so it may be under way.
 
         Args:
+            folder: Where the page goes; by default `report` in the run folder.
             overlays: Show the best, median and worst case, and one slice by slice.
             case: The validation case to show slice by slice; by default the worst.
             device: Where to predict cases that the run has not kept: `auto` (the first GPU, else the CPU), `cpu` ...
@@ -123,6 +130,7 @@ class RunView:
 
         return write_report(
             self.folder,
+            None if folder is None else Path(folder),
             overlays=overlays,
             case=case,
             device=find_device(device),

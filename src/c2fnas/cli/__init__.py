@@ -1,5 +1,6 @@
 """The command line: the functions of ``c2fnas.api`` as commands. A command's module is loaded when it is asked for."""
 
+import errno
 import os
 import signal
 import sys
@@ -139,7 +140,7 @@ def main() -> None:
     except PermissionError as error:
         _end(f"c2fnas: {error.filename}: {error.strerror}. Make it readable for this user, or name another.", MISTAKE)
     except Exception as error:
-        if lack := exhaustion(error):
+        if lack := exhaustion(error) or _no_room(error):
             _end(f"c2fnas: {lack}", MISTAKE)
         if not hasattr(error, "format_message"):  # of Typer: a wrong option or argument
             raise
@@ -148,6 +149,13 @@ def main() -> None:
 
         message = sentence(error.format_message().replace("Value error, ", ""))
         _end(f"{command}: {message} `{command} --help` has examples.", MISTAKE)
+
+
+def _no_room(error: Exception) -> str:
+    """What is to be done about a disk that takes no more; empty where that is not the fault."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return ""
+    return f"{error.filename or 'a file'}: {error.strerror}. Free some space on its disk, or choose another place."
 
 
 def _end(text: str, code: int) -> None:

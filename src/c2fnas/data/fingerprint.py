@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from c2fnas.data.dataset import Case, Dataset
 from c2fnas.data.formats import volume_files
 from c2fnas.data.scheme import LabelClass, LabelScheme
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import read_json, sha256
 from c2fnas.frozen import Frozen
 from c2fnas.shapes import Size, Spacing
@@ -191,5 +191,8 @@ def _unchanged(case: Case, known: CaseFingerprint) -> bool:
     try:
         same = stamps(case) == known.files or content_hash(case) == known.sha256
         return same and case.spacing == known.stated
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        refuse_exhaustion(error.filename, error)
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror}). Make it readable for you.") from error

@@ -81,20 +81,34 @@ def write_report(job: Job, report: Report) -> None:
 
 
 def read_report(job: Job) -> Report | None:
-    """Return the report that this very ``job`` has left in its folder; None if there is none or it is damaged."""
+    """Return the report that this very ``job`` has left in its folder; None if there is none that can be read."""
     try:
-        found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-        if found.pop("job") == job.digest():
-            return Report(**found)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
-    return None
+        return _report_in(job)
+    except OSError:
+        return None
 
 
 def finished(job: Job) -> Report | None:
-    """Return the report of a ``job`` that is done already, by an earlier driver for example; else None."""
-    report = read_report(job)
+    """Return the report of a ``job`` that is done already, by an earlier driver for example; else None.
+
+    Raises:
+        UserError: there is one, which can't be read at the moment: what is done would be done again.
+    """
+    try:
+        report = _report_in(job)
+    except OSError as error:
+        place = job.folder / RESULT
+        raise UserError(f"{place}: cannot be read ({error.strerror}). Give the same command again.") from error
     return report if report is not None and report.kind == "done" else None
+
+
+def _report_in(job: Job) -> Report | None:
+    """The report of this very job; None if there is none, or it is damaged."""
+    try:
+        found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+        return Report(**found) if found.pop("job") == job.digest() else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def echo(payload: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,11 @@ def predict_cases(
         work = _Work(predictor, output, len(cases) - len(open_), on_progress)
         try:
             work.run(open_)
-        finally:
-            output.statistics.close()
+        except BaseException:
+            with suppress(UserError):  # what has stopped the work tells more
+                output.statistics.save()
+            raise
+        output.statistics.save()
     kept = tuple(case.id for case in cases if case not in open_)
     return Predicted(folder, tuple(work.done), kept, tuple(work.failures))
 

@@ -191,6 +191,7 @@ class PredictionFolder:
             or not self._is_current(case, known.images.get(name), images[name])
         )
         self.statistics.drop(case.id for case in open_)
+        self.statistics.save()  # before its labels go: what is killed after it must not stand beside another label
         for case in open_:  # one that fails must not leave what is out of date
             outdated = (self.path(case), self.probabilities(case), self.preview(case)) if ours else self._paths(case)
             for path in outdated:

@@ -68,7 +68,7 @@ class StatisticsFiles:
                 f"{self._json}: not the statistics of predictions. Choose another folder, or move the file."
             )
         self._rows |= {row.pop("case"): row for row in read_json_lines(self._journal)}
-        self._changed = self._journal.exists()
+        self._changed = self._journal.exists() or self._table_is_older()
 
     def __contains__(self, case: str) -> bool:
         return case in self._rows
@@ -83,8 +83,13 @@ class StatisticsFiles:
         append_json_line(self._journal, {"case": case, **row})
         self._rows[case], self._changed = row, True
 
-    def close(self) -> None:
-        """Write both files, in the order of the cases' names."""
+    def _table_is_older(self) -> bool:
+        """True where a call has ended between the two files, of which the table is the later one."""
+        both = self._json.exists() and self._csv.exists()
+        return both and self._csv.stat().st_mtime_ns < self._json.stat().st_mtime_ns
+
+    def save(self) -> None:
+        """Write both files where anything has changed, in the order of the cases' names."""
         if not self._changed:
             return
         rows = {case: self._rows[case] for case in sorted(self._rows)}
@@ -92,6 +97,7 @@ class StatisticsFiles:
         table = list(_table(rows))
         write_atomically(self._csv, lambda temporary: _write_csv(temporary, table))
         self._journal.unlink(missing_ok=True)
+        self._changed = False
 
 
 def _box(boxes: Sequence[tuple[slice, ...]]) -> list[list[int]] | None:

@@ -45,6 +45,7 @@ NUMBERS = (
 
 def write_report(
     run: Path,
+    folder: Path | None = None,
     *,
     overlays: bool = True,
     case: str | None = None,
@@ -52,12 +53,13 @@ def write_report(
     keep_identifiers: bool = False,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Write ``report/index.html`` and ``report/figures/*.svg``, ``*.png`` and ``*.csv``; an older report is replaced.
+    """Write ``index.html`` and ``figures/*.svg``, ``*.png`` and ``*.csv``; an older report is replaced.
 
     The run is only read: it may be under way.
 
     Args:
         run: A run folder, finished or not.
+        folder: Where the page goes; by default ``report`` in the run folder.
         overlays: True to show cases (Figure 6, and one to scroll through).
         case: The validation case to scroll through; by default the worst.
         device: Where to predict those that the evaluation has not kept.
@@ -78,13 +80,15 @@ def write_report(
     told.update(STAGE, SHOWN, "figures")
     drawn = partial(_tell_figures, told)
     pictures = draw_figures(summary, shown, drawn)
-    page, figures = summary.folder.report / PAGE, summary.folder.report / FIGURES
-    shutil.rmtree(figures, ignore_errors=True)
+    goal = folder or summary.folder.report
+    page, figures = goal / PAGE, goal / FIGURES
+    if folder is None:  # in another folder there may be figures of the user's own
+        shutil.rmtree(figures, ignore_errors=True)
     for section in pictures.values():
         for each in section:
             each.save(figures)
     if summary.repeat is not None:
-        write_text(summary.folder.report / repeat.FILE, summary.repeat.content)
+        write_text(goal / repeat.FILE, summary.repeat.content)
     root = summary.folder.root.absolute()
     html = render_page(summary, pictures, notes, view, place=str(root) if keep_identifiers else root.name)
     write_text(page, html if keep_identifiers else without_folders(html, [root]))

@@ -43,7 +43,8 @@ def write_comparison(
     )
     place = folder or beside(runs) / FOLDER
     pictures = draw_runs(found)
-    shutil.rmtree(place / FIGURES, ignore_errors=True)
+    if folder is None:  # in another folder there may be figures of the user's own
+        shutil.rmtree(place / FIGURES, ignore_errors=True)
     for each in pictures:
         each.save(place / FIGURES)
     stages = dict.fromkeys(each.name for run in found.runs for each in run.summary.stages)

@@ -1,10 +1,11 @@
 """The end of a coarse stage as its posterior sees it, kept in ``coarse/posterior.json``."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ class CoarsePosterior:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read ``coarse/posterior.json``."""
-        known = read_json(path)
+        with refusing_damage(path, "the posterior of a coarse stage", "Restore it from a copy."):
+            return cls._of(read_json(path))
+
+    @classmethod
+    def _of(cls, known: Mapping[str, Any]) -> Self:
         topologies = [
             TrainedTopology(**{**each, "code": tuple(each["code"]), "scores": tuple(each["scores"])})
             for each in known["topologies"]

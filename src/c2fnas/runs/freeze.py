@@ -69,9 +69,8 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
 
 
 def _holds_only(names: set[str], place: Path) -> bool:
-    """True if a folder holds some of ``names`` and nothing else; what is being written, or was, has a hidden name."""
-    found = {each.name for each in place.iterdir() if not each.name.startswith(".")}
-    return bool(found) and found <= names
+    """True if a folder holds nothing but ``names``; what is being written, or was, has a hidden name."""
+    return {each.name for each in place.iterdir() if not each.name.startswith(".")} <= names
 
 
 def frozen_by(field: str, folder: RunFolder) -> str | None:

@@ -9,7 +9,7 @@ from c2fnas.data.folds import UNKNOWN
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
-from c2fnas.files import read_json, read_json_lines
+from c2fnas.files import changed_at, files_below, read_json, read_json_lines
 from c2fnas.runs.folder import EVALUATION
 from c2fnas.training.metrics_log import METRICS
 
@@ -95,15 +95,15 @@ def read_job(folder: Path) -> JobRecord:
         processes=int(report.get("processes", 1)),
         session=float(report.get("seconds", 0.0)),
         curve=read_curve(folder),
-        ended=max((file.stat().st_mtime for file in files if file.exists()), default=0.0),
+        ended=max(map(changed_at, files)),
         hardware=report.get("hardware", ""),
     )
 
 
 def read_jobs(root: Path) -> list[JobRecord]:
     """Return all jobs that have begun in folders under ``root``, in the order of the folders."""
-    names = (JOB_FILE, RESULT, METRICS)
-    return [read_job(folder) for folder in sorted({file.parent for name in names for file in root.rglob(name)})]
+    folders = {file.parent for file in files_below(root, JOB_FILE, RESULT, METRICS)}
+    return [read_job(folder) for folder in sorted(folders)]
 
 
 def read_payload(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from c2fnas.data.folds import Split
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,14 @@ class KeptFolds:
             UserError: the file is not there, or damaged.
         """
         rows = read_json(path)
-        splits = tuple(Split(tuple(row["training"]), tuple(row["validation"])) for row in rows)
-        return cls(splits, {case: group for row in rows for case, group in row.get("groups", {}).items()})
+        with refusing_damage(path, "the folds of a run", "Restore it from a copy, or choose another run folder."):
+            splits = tuple(Split(tuple(row["training"]), tuple(row["validation"])) for row in rows)
+            if not splits:
+                raise ValueError("no fold")
+            for split in splits:
+                if both := {*split.training} & {*split.validation}:
+                    raise ValueError(f"a fold trains and validates on {min(both)!r}")
+            return cls(splits, {case: group for row in rows for case, group in row.get("groups", {}).items()})
 
     def save(self, path: Path) -> None:
         """Write them, a row each; groups where validation cases share some."""

@@ -1,6 +1,7 @@
 """Every trained candidate of a run: an Optuna study per stage on SQLite, written by the driver alone."""
 
 import math
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
 from sqlalchemy.exc import SQLAlchemyError
 
-from c2fnas.errors import UserError, in_a_line
+from c2fnas.errors import UserError, in_a_line, refuse_exhaustion
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.trial import Trial
 from c2fnas.runs.trial_record import checked, new_record, trial_of
@@ -22,6 +23,11 @@ from c2fnas.search.successive_halving import RungResult
 from c2fnas.space.architecture import Architecture
 
 Event = tuple[Literal["start", "end"], Trial]
+
+PASSING = re.compile(
+    "database is locked|database or disk is full|unable to open database file|disk I/O error|readonly database"
+)
+"""Words of SQLite on a disk that does not answer as it should, and not on a file that is damaged."""
 
 
 class StageNotBegun(UserError):
@@ -142,6 +148,14 @@ class Ledger:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> UserError:
+        """The error of a file that is damaged or, where that says so, of a disk that does not answer as it should."""
+        refuse_exhaustion(self.database, error)
+        if passing := next(filter(None, map(PASSING.search, _messages(error))), None):
+            return UserError(
+                f"{self.database}: cannot be opened at the moment ({passing[0]}). See that its disk has space and may be "
+                "written, and that no other program holds the file; then give the same command again. What was entered "
+                "before is intact."
+            )
         return UserError(
             f"{self.database}: cannot be opened as a ledger ({in_a_line(error)}). Restore the file from a copy, or "
             "move it away to begin again."
@@ -220,6 +234,13 @@ class Ledger:
 
     def _identity(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+
+
+def _messages(error: BaseException | None) -> Iterator[str]:
+    """Yield the message of an error and of what it came from."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
 
 
 def trials_of(folder: RunFolder, stage: str) -> tuple[Trial, ...]:

@@ -8,8 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from c2fnas.data.plan import Plan
-from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 from c2fnas.text import crossed
 
 
@@ -92,16 +91,12 @@ class PlanChoice:
         """
         if not path.exists():
             return cls()
-        try:
+        fix = "Prepare the run again in another folder; plan.yaml can be copied there."
+        with refusing_damage(path, "the choice of a plan", fix):
             value: dict[str, Any] = read_json(path)
             value["close"] = map(WeighedPlan.from_json, value.get("close", ()))
             lists = ("weighed", "close", "iterations", "race")
             return cls(**value | {name: tuple(value[name]) for name in lists if name in value})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{path}: not a choice of plan of this version of c2fnas ({in_a_line(error)}). Prepare the run again "
-                "in another folder; plan.yaml can be copied there."
-            ) from error
 
     def save(self, path: Path) -> None:
         """Write it; what is not known is left out."""

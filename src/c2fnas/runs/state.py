@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from c2fnas.execution.call import RESULT
+from c2fnas.files import changed_at, files_below
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.live import latest_metrics, note_of
 from c2fnas.runs.lock import DRIVER
@@ -40,25 +41,33 @@ class RunState:
 
     @property
     def finished(self) -> bool:
-        """True if every stage is done and nobody drives the run."""
-        return self.summary is not None and self.summary.finished and self.driver is None
+        """True if every stage is done and nobody drives the run, or has for long."""
+        done = self.summary is not None and self.summary.finished
+        return done and (self.driver is None or self._stale)
+
+    @property
+    def _stale(self) -> bool:
+        return (self.quiet or 0) > STALE
+
+    @property
+    def _doubt(self) -> str:
+        return " If its process has ended, the same command carries on." if self._stale else ""
 
     @property
     def text(self) -> str:
         """Return a sentence or two on where the run stands, and on who drives it."""
         if self.summary is None:
-            return f"The data are being prepared on {self.driver}."
+            return f"The data are being prepared on {self.driver}.{self._doubt}"
         said = self.summary.text
         if self.finished:
             return said
         if self.driver is None:
             return f"{said} Nobody drives it now."
         written = "" if self.quiet is None else f", last written {duration(self.quiet)} ago"
-        doubt = " If its process has ended, the same command carries on." if (self.quiet or 0) > STALE else ""
         stands = said.removesuffix(" The command that started it carries on.")
         stands = "All that was asked for before is done." if self.summary.finished else stands
         jobs = f", {slots} jobs at a time" if (slots := self.summary.slots.jobs) > 1 else ""
-        return f"{stands} Driven from {self.driver}{jobs}{written}.{doubt}"
+        return f"{stands} Driven from {self.driver}{jobs}{written}.{self._doubt}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value: the summary's, and what is at work."""
@@ -74,9 +83,11 @@ def read_state(run: Path) -> RunState:
     """
     folder = RunFolder(run)
     driver = _driver(run)
+    now = time.time()
     if driver is not None and not folder.config.exists():
-        return RunState(folder, None, (), driver, None)
-    summary, now = read_summary(run), time.time()
+        moving = (run / DRIVER, folder.spent, folder.check, folder.plan)
+        return RunState(folder, None, (), driver, max(0.0, now - max(map(changed_at, moving))))
+    summary = read_summary(run)
     jobs = tuple(_jobs_at_work(run, now)) if driver is not None else ()
     return RunState(folder, summary, jobs, driver, max(0.0, now - summary.changed.timestamp()))
 
@@ -89,9 +100,9 @@ def _driver(run: Path) -> str | None:
 
 def _jobs_at_work(run: Path, now: float) -> Iterator[str]:
     """Yield words on every job that has written a metric lately, and no result since."""
-    for metrics in sorted(run.glob(f"*/**/{METRICS}")):
+    for metrics in sorted(files_below(run, METRICS)):
         with suppress(OSError):
-            written, result = metrics.stat().st_mtime, metrics.with_name(RESULT)
-            ended = result.exists() and result.stat().st_mtime >= written
+            written = metrics.stat().st_mtime
+            ended = changed_at(metrics.with_name(RESULT)) >= written
             if not ended and now - written < STALE:
                 yield note_of(metrics.parent.relative_to(run).as_posix(), latest_metrics(metrics.parent))

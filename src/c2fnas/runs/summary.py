@@ -14,7 +14,8 @@ from c2fnas.data.plan import Plan, load_plan
 from c2fnas.errors import UserError
 from c2fnas.evaluation.metrics import Evaluation, summarise
 from c2fnas.evaluation.verdict import Verdict
-from c2fnas.files import read_json
+from c2fnas.execution.call import RESULT
+from c2fnas.files import changed_at, files_below, read_json
 from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
@@ -28,6 +29,7 @@ from c2fnas.runs.timing.slots import Slots, read_slots
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
 from c2fnas.text import duration, plural
+from c2fnas.training.metrics_log import METRICS
 from c2fnas.training.recipe import Recipe
 
 
@@ -238,10 +240,5 @@ def _evaluations(folder: RunFolder) -> dict[Fold, Evaluation]:
 
 def _changed(folder: RunFolder) -> datetime:
     """Return the newest time of the files that a run writes as it goes; a report's do not count."""
-    moving = [
-        folder.study,
-        folder.config,
-        *folder.root.glob("*/**/metrics.jsonl"),
-        *folder.root.glob("*/**/result.json"),
-    ]
-    return datetime.fromtimestamp(max(path.stat().st_mtime for path in moving if path.exists()), UTC)
+    moving = (folder.study, folder.config, *files_below(folder.root, METRICS, RESULT))
+    return datetime.fromtimestamp(max(map(changed_at, moving)), UTC)

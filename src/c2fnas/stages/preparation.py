@@ -212,6 +212,11 @@ def _tell_departures(plan: Plan, run: Run) -> None:
 
 def _cache(dataset: Dataset, plan: Plan, run: Run) -> None:
     known = case_ids(KeptFolds.load(run.folder.folds).splits)
+    if strangers := sorted(known - {case.id for case in dataset.training}):
+        raise UserError(
+            f"{run.folder.folds}: names the case {strangers[0]!r}, which {dataset.root} has not. Take it out of every "
+            "fold, or choose another run folder."
+        )
     cases = [case for case in dataset.training if case.id in known]
     count, begun = _forecast_disk(plan, run, known), run.time.now()
     run.reporter.start("prepare cases", len(cases))

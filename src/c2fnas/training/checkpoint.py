@@ -51,16 +51,31 @@ def save_checkpoint(folder: Path, iteration: int, tensors: Mapping[str, Tensor],
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """Load the newest whole checkpoint, or return None if there is none; a damaged one is skipped with a warning."""
+    """Load the newest whole checkpoint, or return None if there is none; a damaged one is skipped with a warning.
+
+    Raises:
+        UserError: one that may be whole can't be read at the moment.
+    """
     found = _iterations(folder)
     for iteration in reversed(found):
         try:
             return _load(folder, iteration)
         except UserError as error:
+            _refuse_unread(error)
             log.warning("%s Falling back to the checkpoint before.", error)
     if found:
         log.warning("%s: no checkpoint is whole; the training starts from the beginning.", folder)
     return None
+
+
+def _refuse_unread(error: UserError) -> None:
+    """Refuse to pass over a checkpoint that could not be read just now, and may be whole: it would be overwritten."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+        raise UserError(
+            f"{error} It may be whole: give the same command again. If it stays so, delete it, and the training "
+            "carries on from the checkpoint before."
+        ) from error
 
 
 def forget_checkpoints(folder: Path, keep: int = 0) -> None:

@@ -37,11 +37,15 @@ def is_dicom(path: Path) -> bool:
     try:
         if path.is_dir():
             return any(is_dicom(file) for file in _files(path))
-        with path.open("rb") as file:
-            told = path.suffix.lower() in SUFFIXES or file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
-            return told and path.name.upper() != "DICOMDIR"
+        return _is_slice(path)
     except OSError:
         return False
+
+
+def _is_slice(path: Path) -> bool:
+    with path.open("rb") as file:
+        told = path.suffix.lower() in SUFFIXES or file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+        return told and path.name.upper() != "DICOMDIR"
 
 
 def find_series(folder: Path) -> tuple[tuple[str, Path], ...]:
@@ -185,7 +189,13 @@ def _series(folder: Path, stamp: Stamp) -> tuple[tuple[Slice, ...], ...]:
         raise CaseError("", folder / empty[0], "an empty file", "a slice", "Copy or export the series again.")
     if closed := [name for name, _, _ in stamp if not os.access(folder / name, os.R_OK)]:
         raise CaseError("", folder / closed[0], "a file that may not be read", "a slice", "Make it readable for you.")
-    return tuple(_grouped([folder / name for name, _, _ in stamp if is_dicom(folder / name)]))
+    try:
+        slices = [folder / name for name, _, _ in stamp if _is_slice(folder / name)]
+    except OSError as error:  # a slice that is left out would be a volume that is shorter
+        refuse_exhaustion(error.filename, error)
+        fix = "Copy or export the series again."
+        raise CaseError("", error.filename, f"a file that can't be read ({error.strerror})", "a slice", fix) from error
+    return tuple(_grouped(slices))
 
 
 def _grouped(files: Sequence[Path]) -> list[tuple[Slice, ...]]:

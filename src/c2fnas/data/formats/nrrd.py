@@ -148,7 +148,8 @@ def _voxels(header: Header, fields: dict[str, Any], start: int) -> np.ndarray:
     with (beside or header.path).open("rb") as file:
         file.seek(0 if beside else start)
         for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
-            file.readline()
+            if not file.readline():
+                raise ValueError("fewer lines than are to be skipped")
         if encoding in TEXT:
             numbers = np.fromstring(file.read().decode("ascii"), header.dtype, sep=" ")
             if len(numbers) != header.voxels:

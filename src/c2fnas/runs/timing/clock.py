@@ -86,8 +86,11 @@ class ActiveTime:
         try:
             with polling(self._keep_if_possible, KEPT_EVERY):
                 yield
-        finally:
             self._keep()
+        except BaseException:  # which tells more than a disk on which the time can't be written either
+            self._keep_if_possible()
+            raise
+        finally:
             self._began = None
 
     def _keep(self) -> None:

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from c2fnas.errors import UserError, in_a_line
-from c2fnas.files import append_json_line, read_json_lines
+from c2fnas.files import append_json_line, read_json_lines, refusing_damage
 from c2fnas.runs.timing.timings import Timings
 
 VERDICT = "verdict"
@@ -44,15 +43,12 @@ def schedule_rows(path: Path) -> Iterator[ScheduleRow]:
     Raises:
         UserError: one is damaged, or of another version.
     """
+    fix = "Begin another run folder; `--like` takes over the plan and the folds of this one."
     for row in read_json_lines(path):
-        try:
+        with refusing_damage(path, "the schedule of a run", fix):
             timings = {"timings": Timings(**row["timings"])} if "timings" in row else {}
-            yield ScheduleRow(**{**row, **timings})
-        except (TypeError, KeyError) as error:
-            raise UserError(
-                f"{path}: not a schedule of this version of c2fnas ({in_a_line(error)}). Begin another run folder; "
-                "`--like` takes over the plan and the folds of this one."
-            ) from error
+            found = ScheduleRow(**{**row, **timings})
+        yield found
 
 
 def seconds_of_verdict(path: Path) -> float | None:
