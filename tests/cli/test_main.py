@@ -1,11 +1,15 @@
 """The command line as a whole: help at once, user errors in one paragraph, exit codes."""
 
+import errno
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from c2fnas import cli
 from c2fnas.api.pipelines import tell_what_is_read
 from c2fnas.runs.reporter import Silent
 
@@ -196,6 +200,22 @@ def test_a_mistake_is_answered_without_torch_and_leaves_nothing_behind(tmp_path:
     assert "Input should" not in done.stderr
     assert not re.findall(r"[^.][.?!,;:][.,;:?!](?=\s|$)", done.stderr), "doubled punctuation"
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_is_no_traceback(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(number, os.strerror(number), "run/final/fold-0/job.json")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        f"c2fnas: run/final/fold-0/job.json: {os.strerror(number)}. Free some space"
+    )
 
 
 def test_a_terminal_that_lacks_letters_loses_no_result() -> None:

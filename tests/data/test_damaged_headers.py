@@ -96,6 +96,12 @@ def test_a_field_of_a_text_header_with_another_value(
     assert found == 0 or changed != sound[suffix]
 
 
+def test_lines_that_are_not_there_are_not_waited_for(sound: dict[str, bytes], tmp_path: Path) -> None:
+    """A header may ask to skip more lines than a file of any size has."""
+    changed = sound[".nrrd"].replace(b"encoding:", b"line skip: 1000000000000000\nencoding:")
+    assert problems_of(changed, ".nrrd", tmp_path) > 0
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("field", nibabel.Nifti1Header.template_dtype.names)
 def test_a_field_of_a_binary_header_with_odd_values(field: str, sound: dict[str, bytes], tmp_path: Path) -> None:

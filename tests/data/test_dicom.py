@@ -1,6 +1,8 @@
 """DICOM series as volumes: place and values; what is no volume is named; SEG; without the package."""
 
 import contextlib
+import errno
+import os
 import shutil
 import sys
 import warnings
@@ -283,6 +285,25 @@ def test_a_slice_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("c2fnas.data.formats.dicom.os.access", lambda path, mode: path != files[0])  # root may read all
     with pytest.raises(CaseError, match=f"{files[0].name}.*may not be read"):
         read_header(tmp_path / "scan")
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.EMFILE, "ulimit -n"), (errno.EIO, "can't be read")])
+def test_a_slice_that_cannot_be_opened_at_the_moment_is_not_left_out(
+    number: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The volume would be shorter, without a word."""
+    files, opened = write_series(tmp_path / "scan", random()), Path.open
+
+    def failing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == files[-1]:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        with pytest.raises(UserError, match=f"{files[-1].name}.*{said}"):
+            read_header(tmp_path / "scan")
+    assert read_header(tmp_path / "scan").shape[2] == len(files)
 
 
 @pytest.mark.parametrize("name", ["PatientID", "PatientName", "StudyTime", "AccessionNumber", "StudyID"])

@@ -1,5 +1,6 @@
 """The fingerprint against numpy on cases of known content."""
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from small_cases import dataset_of, write_case
 
+from c2fnas.data import fingerprint
+from c2fnas.data.dataset import Case
 from c2fnas.data.fingerprint import Fingerprint
 from c2fnas.data.normalisation import moments
 from c2fnas.data.problem import CaseError
 from c2fnas.data.restoration import nonzero_box
 from c2fnas.data.scan import scan_dataset
 from c2fnas.data.volume import read_image
+from c2fnas.errors import UserError
 
 
 def turned_case(folder: Path) -> tuple:
@@ -97,6 +101,22 @@ def test_a_copy_is_the_same_data_set_and_a_change_is_not(tmp_path: Path) -> None
     assert not found.describes(dataset)
     cases[0].images[0].unlink()
     assert not found.describes(dataset)
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.EMFILE, "ulimit -n"), (errno.EACCES, "Make it readable")])
+def test_a_file_that_cannot_be_looked_at_is_not_a_changed_one(
+    number: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run folder would be said to belong to another data set."""
+    dataset = dataset_of(tmp_path, (write_case(tmp_path),))
+    found = scan_dataset(dataset).fingerprint
+
+    def failing(case: Case) -> None:
+        raise OSError(number, os.strerror(number), str(case.images[0]))
+
+    monkeypatch.setattr(fingerprint, "stamps", failing)
+    with pytest.raises(UserError, match=rf"{dataset.training[0].images[0].name}: .*{said}"):
+        found.describes(dataset)
 
 
 def test_box_of_nonzero_voxels() -> None:

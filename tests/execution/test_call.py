@@ -1,12 +1,15 @@
 """In-process calls and their reports."""
 
 import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor, Job
-from c2fnas.execution.call import Report, make_call, read_report, write_report
+from c2fnas.execution.call import Report, finished, make_call, read_report, write_report
 from c2fnas.execution.process import report_of_death
 from c2fnas.inference.forward import WindowTooLarge
 
@@ -36,6 +39,25 @@ def test_a_report_answers_for_its_own_job_alone(tmp_path: Path) -> None:
         Job("one", "module:train", {"width": 0.5}, tmp_path),
     ):
         assert read_report(other) is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+def test_a_report_that_cannot_be_read_at_the_moment_is_not_none(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done would be done again."""
+    job = Job("one", "module:train", {}, tmp_path)
+    assert finished(job) is None
+    write_report(job, Report("done", {}, None, 0.0))
+
+    def failing(path: Path, **_: Any) -> str:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", failing)
+        with pytest.raises(UserError, match=r"result\.json: cannot be read .* Give the same command again"):
+            finished(job)
+    assert finished(job) is not None
 
 
 def test_a_report_survives_a_move_of_the_run_folder(tmp_path: Path) -> None:

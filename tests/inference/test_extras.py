@@ -221,6 +221,44 @@ def test_what_is_asked_for_later_is_added_and_what_changed_goes(run: Path, image
     assert json.loads((out / "statistics.json").read_text()) == {"b": before["b"]}
 
 
+def test_figures_go_before_the_labels_that_they_are_of(
+    run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the call is killed, no figures of the old image stand beside a label of the new one."""
+    model, out, plain = load_model(run), tmp_path / "out", Path.unlink
+    predict_folder(model, images, out, extras=Extras(statistics=True), **CPU)
+    rows = json.loads((out / "statistics.json").read_text())
+    write_image(images / "a.nii.gz", seed=7, affine=np.eye(4))
+    later = (out / "a.nii.gz").stat().st_mtime + 10
+    os.utime(images / "a.nii.gz", (later, later))
+
+    def killed(path: Path, **options: Any) -> None:
+        if path == out / "a.nii.gz":
+            raise KeyboardInterrupt
+        plain(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict_folder(model, images, out, **CPU)
+    assert json.loads((out / "statistics.json").read_text()) == {"b": rows["b"]}
+    assert "a" not in {line.split(",")[0] for line in (out / "statistics.csv").read_text().splitlines()}
+    assert predict_folder(model, images, out, extras=Extras(statistics=True), **CPU).done == ("a",)
+    assert json.loads((out / "statistics.json").read_text())["a"] != rows["a"]
+
+
+def test_a_table_that_was_not_written_with_its_figures_is_written_again(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
+    model, out, extras = load_model(run), tmp_path / "out", Extras(statistics=True)
+    predict_folder(model, images, out, extras=extras, **CPU)
+    table = (out / "statistics.csv").read_bytes()
+    (out / "statistics.csv").write_text("of before\n")
+    os.utime(out / "statistics.csv", (1, 1))
+    assert predict_folder(model, images, out, extras=extras, **CPU).kept == ("a", "b")
+    assert (out / "statistics.csv").read_bytes() == table
+
+
 def test_figures_of_an_interrupted_call_are_kept(
     run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

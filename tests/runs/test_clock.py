@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from c2fnas.errors import UserError
 from c2fnas.files import read_json
 from c2fnas.runs.timing import clock
 from c2fnas.runs.timing.clock import ActiveTime
@@ -35,6 +36,28 @@ def test_preparation_is_the_part_of_it_in_which_it_was_done(tmp_path: Path) -> N
                     now[0] += 1
             now[0] += 4
     assert (ActiveTime(tmp_path / "spent.json").seconds, spent.preparation) == (24, 6)
+
+
+@pytest.mark.parametrize("error", [UserError("the checkpoint is intact"), KeyboardInterrupt()])
+def test_a_full_disk_does_not_hide_what_has_stopped_the_work(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fingerprint.json").touch()
+    spent = ActiveTime(tmp_path / "spent.json", lambda: 7.0)
+
+    def full(*_: object) -> None:
+        raise UserError("spent.json: cannot be written (No space left on device).")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "write_json", full)
+        with pytest.raises(type(error)) as raised, spent.running():
+            raise error
+        assert raised.value is error
+        with pytest.raises(UserError, match="No space left"), spent.running():
+            pass
+    with spent.running():  # counts again
+        pass
+    assert read_json(tmp_path / "spent.json")["seconds"] == 0
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_folds_are_kept_with_the_groups_that_cases_share(tmp_path: Path) -> None
         KeptFolds.load(path)
 
 
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "[1]", '[{"training": ["a"]}]', '[{"training": ["a"], "validation": ["a"]}]']
+)
+def test_folds_that_are_none_name_their_file(content: str, tmp_path: Path) -> None:
+    (tmp_path / "folds.json").write_text(content)
+    with pytest.raises(UserError, match=r"folds\.json: not the folds of a run"):
+        KeptFolds.load(tmp_path / "folds.json")
+
+
 def test_limits_are_kept(tmp_path: Path) -> None:
     assert Limits.load(tmp_path / "choice.json") == Limits()
     Limits(max_macs=2e9).save(tmp_path / "choice.json")

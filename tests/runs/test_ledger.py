@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.exceptions import StorageInternalError
 
 from c2fnas.errors import UserError
 from c2fnas.runs.ledger import Ledger
@@ -145,6 +147,20 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(os.urandom(4096))
     with pytest.raises(UserError, match=r"study\.db: cannot be opened as a ledger"):
         Ledger(tmp_path / "study.db", "coarse")
+
+
+@pytest.mark.parametrize("words", ["database is locked", "database or disk is full", "unable to open database file"])
+def test_a_disk_that_does_not_answer_is_no_damage(ledger: Ledger, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice to move the file away would cost the search."""
+
+    def failing(*_: object) -> None:
+        raise StorageInternalError from sqlalchemy.exc.OperationalError("SELECT", {}, sqlite3.OperationalError(words))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.storages.RDBStorage, "get_study_id_from_name", failing)
+        with pytest.raises(UserError, match=rf"study\.db: cannot be opened at the moment \({words}\).* is intact"):
+            reopened(ledger)
+    assert reopened(ledger).trials() == ()
 
 
 def test_no_damaged_page_is_a_traceback(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A run as one sees it who looks at its folder: who drives it, what is at work, and where it stands."""
 
+import errno
 import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_runs import finished_run, searching_run, write_training
@@ -80,6 +82,40 @@ def test_before_there_is_a_configuration_the_data_are_prepared(tmp_path: Path) -
     assert (state.summary, state.finished) == (None, False)
     assert state.text == "The data are being prepared on node-7."
     assert state.to_json()["driver"] == "node-7"
+    (tmp_path / "spent.json").write_text("{}")
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 2 * STALE,) * 2)
+    assert read_state(tmp_path).text.endswith("node-7. If its process has ended, the same command carries on.")
+    os.utime(tmp_path / "spent.json")  # which a driver that prepares writes every few seconds
+    assert read_state(tmp_path).text == "The data are being prepared on node-7."
+
+
+def test_a_driver_that_died_after_the_last_stage_does_not_keep_a_run_unfinished(tmp_path: Path) -> None:
+    finished_run(tmp_path)
+    driven(tmp_path)
+    assert not read_state(tmp_path).finished
+    for path in [each for each in tmp_path.rglob("*") if each.is_file()]:
+        os.utime(path, (path.stat().st_mtime - 2 * STALE,) * 2)
+    assert read_state(tmp_path).finished
+
+
+@pytest.mark.parametrize("vanishing", ["cache", "final"])
+def test_folders_that_are_renamed_meanwhile_are_passed_over(
+    vanishing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a run that is at work are."""
+    searching_run(tmp_path)
+    driven(tmp_path)
+    (tmp_path / vanishing / ".unfinished" / "case").mkdir(parents=True)
+    listed = os.scandir
+
+    def gone(place: Any = ".") -> Any:
+        if ".unfinished" in str(place):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert "Driven from node-7" in read_state(tmp_path).text
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

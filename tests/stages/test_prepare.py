@@ -20,6 +20,7 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.planning import memory_fit
 from c2fnas.planning.request import Request, request_for
 from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.overrides import with_values
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.stages import preparation as prepare_module
@@ -409,6 +410,8 @@ def test_a_run_that_has_begun_without_groups_takes_none(work: Path) -> None:
     path = work / "run" / "folds.json"
     kept = json.loads(path.read_text())
     path.write_text(json.dumps([{side: fold[side] for side in ("training", "validation")} for fold in kept]))
+    run = Run(work / "run")
+    run.configure(with_values(run.config, {"folds_sha256": ""}))  # as the version had it that knew no groups
     assert again(work).groups == {}
     with pytest.raises(UserError, match=r"another --folds \(of train: --divide\), --fold-count and --group-by"):
         again(work, folds=FOUR_AND_TWO)
@@ -416,6 +419,29 @@ def test_a_run_that_has_begun_without_groups_takes_none(work: Path) -> None:
     (work / "run" / "coarse").rmdir()
     assert len(again(work, folds=FOUR_AND_TWO).groups) == 4
     assert json.loads(path.read_text()) == kept
+
+
+def test_folds_that_are_edited_count_until_the_start(work: Path) -> None:
+    """After it, cases that have scored candidates would train the networks that are compared with them."""
+    start_over(work)
+    path = again(work).folder.folds
+    first, *others = json.loads(path.read_text())
+    moved = {"training": first["training"] + first["validation"][:1], "validation": first["validation"][1:]}
+    path.write_text(json.dumps([moved, *others]))
+    assert again(work).folds[0].training[-1] == first["validation"][0]
+    RunFolder(work / "run").coarse.mkdir()
+    again(work)
+    path.write_text(json.dumps([first, *others]))
+    with pytest.raises(UserError, match=r"another folds\.json: its coarse stage has begun with it\. Undo the edit, or"):
+        again(work)
+
+
+def test_folds_of_cases_that_are_not_there_are_named(work: Path) -> None:
+    start_over(work)
+    path = again(work).folder.folds
+    path.write_text(path.read_text().replace("phantom_000", "phantom_900"))
+    with pytest.raises(UserError, match=r"folds\.json: names the case 'phantom_900', which .* has not"):
+        again(work)
 
 
 def test_nnunets_splits(work: Path) -> None:

@@ -79,6 +79,21 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, damage, caplog):
     assert "checkpoint before" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["read_bytes", "read_text"])
+def test_one_that_cannot_be_read_at_the_moment_is_not_passed_over(tmp_path, monkeypatch, name):
+    """It may be whole: the training would go back, and delete it."""
+    save(tmp_path, 5, 10)
+
+    def failing(path, *arguments, **options):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, name, failing)
+        with pytest.raises(UserError, match=r"0000010\.\w+: .*Too many open files.* give the same command again"):
+            load_newest(tmp_path)
+    assert load_newest(tmp_path).iteration == 10
+
+
 def test_a_damaged_one_that_was_passed_over_takes_no_whole_ones_place(tmp_path):
     """Else one good checkpoint alone would be kept until the training is past the damaged one."""
     save(tmp_path, 5, 10)

@@ -39,7 +39,7 @@ UNSEARCHED = {
 }
 TOLERATED = 1.15
 """The part of its budget that a forecast may come to without a word."""
-OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256")
+OF_THE_DATA = ("dataset", "dataset_path", "fingerprint_sha256", "plan_sha256", "folds_sha256")
 """Fields of a configuration that only preparation knows."""
 
 

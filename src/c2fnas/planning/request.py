@@ -217,6 +217,8 @@ def _changes(
     pairs |= {"budget": (known.budget, wanted.budget), "devices": (known.devices, devices)}
     pairs["plan.style"] = (known.plan.style, wanted.plan.style)
     pairs["plan.yaml"] = (known.plan_sha256, sha256(folder.plan) if folder.plan.exists() else "none")
+    if known.folds_sha256:
+        pairs["folds.json"] = (known.folds_sha256, sha256(folder.folds) if folder.folds.exists() else "none")
     if wanted.kind == "search":
         pairs["kind"] = (known.kind, "search")
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -15,10 +15,10 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.evaluation.pairs import Pair, corrected, paired
 from c2fnas.report.fine import patch_cost
 from c2fnas.report.summary import ReportSummary, read_report
-from c2fnas.runs.overrides import leaves
+from c2fnas.runs.overrides import CHECKSUMS, leaves
 from c2fnas.space.cost import NetworkCost
 
-NOT_COMPARED = frozenset({"dataset_path", "overrides", "plan_sha256", "fingerprint_sha256", "plan", "versions"})
+NOT_COMPARED = frozenset({"dataset_path", "overrides", "plan", "versions", *CHECKSUMS})
 """Parts of a configuration that others tell of: the plan itself, and what overrides have come to."""
 
 

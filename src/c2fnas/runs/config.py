@@ -215,6 +215,7 @@ class RunConfig(Frozen):
     overrides: dict[str, Any] = Field(default={})
     fingerprint_sha256: str = Field(default="", description="of the data set's fingerprint")
     plan_sha256: str = Field(default="", description="of plan.yaml")
+    folds_sha256: str = Field(default="", description="of folds.json; empty in runs of earlier versions")
     versions: dict[str, str] = Field(default={})
 
     @field_validator("plan", mode="before")

@@ -47,6 +47,10 @@ OPTIONS = {
 """The options that set a field; any other is set by ``--set``."""
 
 
+FILES_OF_A_RUN = ("plan.yaml", "folds.json")
+"""Files that may be edited until a stage has begun."""
+
+
 def begun_stages(folder: RunFolder) -> dict[str, Path]:
     """Return the folders of the stages that have begun, by stage.
 
@@ -69,8 +73,9 @@ def begun_stages(folder: RunFolder) -> dict[str, Path]:
 
 
 def _holds_only(names: set[str], place: Path) -> bool:
-    """True if a folder holds nothing but ``names``; what is being written, or was, has a hidden name."""
-    return {each.name for each in place.iterdir() if not each.name.startswith(".")} <= names
+    """True if a folder holds some of ``names`` and nothing else; what is being written, or was, has a hidden name."""
+    found = {each.name for each in place.iterdir() if not each.name.startswith(".")}
+    return bool(found) and found <= names
 
 
 def frozen_by(field: str, folder: RunFolder) -> str | None:
@@ -88,12 +93,14 @@ def refuse_frozen(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
     for field, (now, asked) in changes.items():
         stage = frozen_by(field, folder)
         if stage is not None:
-            option = OPTIONS.get(field, field if field.endswith(".yaml") else f"--set {field}")
-            values = "" if field in ("plan.yaml", "folds") else f" ({_shown(now)}, now {_shown(asked)})"
+            edited = field in FILES_OF_A_RUN
+            option = OPTIONS.get(field, field if edited else f"--set {field}")
+            values = "" if edited or field == "folds" else f" ({_shown(now)}, now {_shown(asked)})"
+            undo = "Undo the edit" if edited else "Leave the option out or give the first value again"
             more = ", or train on with --extend" if field == "deployment.recipe.iterations" and stage == "final" else ""
             raise UserError(
-                f"{folder.config}: this run has another {option}{values}: its {stage} stage has begun with it. Leave "
-                f"the option out or give the first value again, or choose another run folder{more}."
+                f"{folder.config}: this run has another {option}{values}: its {stage} stage has begun with it. {undo}, "
+                f"or choose another run folder{more}."
             )
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from c2fnas.errors import UserError
 from c2fnas.runs.config import RunConfig
 
-DERIVED = frozenset({"dataset", "dataset_path", "fingerprint_sha256", "plan_sha256", "versions", "overrides", "kind"})
+CHECKSUMS = ("fingerprint_sha256", "plan_sha256", "folds_sha256")
+DERIVED = frozenset({"dataset", "dataset_path", "versions", "overrides", "kind", *CHECKSUMS})
 """Fields that a run fills in by itself."""
 
 OPTIONS = {"budget": "--budget", "devices": "--devices"}

@@ -108,6 +108,7 @@ def _configured(run: Run, dataset: Path, data: Dataset, request: Request) -> Run
         "dataset_path": str(dataset),
         "fingerprint_sha256": sha256(run.folder.fingerprint),
         "plan_sha256": sha256(run.folder.plan),
+        "folds_sha256": sha256(run.folder.folds),
         "width": planned_width(run.folder, request),
     }
     fresh = Run(run.folder.root, reporter=run.reporter, time=run.time)
