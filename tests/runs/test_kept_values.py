@@ -1,18 +1,27 @@
 """What a run keeps of its planning and its search: written and read again, and as earlier runs have left it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from c2fnas.data.cache import Cache
 from c2fnas.data.folds import Split
 from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
 from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
+from c2fnas.runs.folder import RunFolder
+from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.plan_choice import PlanChoice
 from c2fnas.runs.ranked import Limits
+from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.schedule_row import ScheduleRow, schedule_rows, seconds_of_verdict
+from c2fnas.runs.timing.slots import read_slots
 from c2fnas.runs.timing.timings import Timings
+from c2fnas.stages.fine import topology_begun
 
 RECORDED = sorted((Path(__file__).parents[2] / "docs" / "results" / "budget-runs").iterdir())
 
@@ -103,6 +112,33 @@ def test_folds_that_are_none_name_their_file(content: str, tmp_path: Path) -> No
     (tmp_path / "folds.json").write_text(content)
     with pytest.raises(UserError, match=r"folds\.json: not the folds of a run"):
         KeptFolds.load(tmp_path / "folds.json")
+
+
+READERS: dict[str, Callable[[Any], object]] = {
+    "slots.json": lambda run: read_slots(run, SimpleNamespace(devices=("cpu",))),  # type: ignore[arg-type]
+    "spent.json": lambda run: ActiveTime(run.spent).seconds,
+    "fine/topology.json": lambda run: topology_begun(SimpleNamespace(folder=run)),  # type: ignore[arg-type]
+    "final/fold-0/evaluation.json": lambda run: evaluation_in(run.final_fold(0)),
+    "cache/index.json": lambda run: Cache.open(run.cache),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("slots.json", '{"devices": ["cpu"]}'),
+        ("spent.json", '{"seconds": null}'),
+        ("fine/topology.json", '{"code": [9]}'),
+        ("final/fold-0/evaluation.json", "{}"),
+        ("cache/index.json", "{}"),
+        *((name, "[]") for name in READERS if name not in ("slots.json", "spent.json")),
+    ],
+)
+def test_a_file_that_was_edited_into_another_shape_is_named(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"{tmp_path / name}: not "):
+        READERS[name](RunFolder(tmp_path))
 
 
 def test_limits_are_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tabulated import Answers
 from c2fnas.bench import Row, TopologyTable, planned_trainings, read_table
 from c2fnas.errors import UserError
 from c2fnas.execution import InlineExecutor
-from c2fnas.execution.job import Outcome
+from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.runs.run import Run
 from c2fnas.space.search_space import SearchSpace
@@ -46,6 +46,21 @@ def test_it_carries_on_and_grows_without_training_anything_twice(run: Run, tmp_p
     assert rows[0].rungs == {1: 0.1, 2: 0.2}
     assert rows[0].per_class == {"organ": 0.5}
     assert TopologyTable.load(table).knows(run.fingerprint.signatures)
+
+
+def test_rows_that_another_run_enters_meanwhile_stay(run: Run, tmp_path: Path) -> None:
+    table, plan = tmp_path / "table.csv", sorted(planned_trainings(SearchSpace(), per_cluster=1))[:4]
+
+    class Beside(Answers):
+        """Another command enters the last training while the first one is at work."""
+
+        def submit(self, job: Job) -> None:
+            if not self.asked:
+                tabulate(run.using(Answers()), table, plan[-1:], SMALL)
+            super().submit(job)
+
+    tabulate(run.using(Beside()), table, plan[:-1], SMALL)
+    assert {row.key for row in read_table(table)} == {training[1:] for training in plan}
 
 
 class Gone(Answers):

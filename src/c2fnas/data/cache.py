@@ -24,7 +24,7 @@ from c2fnas.data.preprocess import MOST_CENTRES, patch_centres, prepare_case, pr
 from c2fnas.data.restoration import Restoration
 from c2fnas.data.volume import read_geometry
 from c2fnas.errors import UserError, refuse_exhaustion
-from c2fnas.files import read_json, write_atomically, write_json
+from c2fnas.files import read_json, refusing_damage, write_atomically, write_json
 from c2fnas.shapes import Spacing
 
 INDEX = "index.json"
@@ -117,12 +117,13 @@ class Cache:
         Raises:
             UserError: nothing is prepared there, or for another plan than ``plan``.
         """
-        index = read_json(folder / INDEX)
-        if plan is not None and index["plan"] != plan.preparation_key:
+        with refusing_damage(folder / INDEX, "the prepared cases", "Delete it, and prepare the run again."):
+            index = read_json(folder / INDEX)
+            key, channels = index["plan"], () if plan is None else plan.channels
+            cases = {case: PreparedCase(case, folder / place, channels) for case, place in index["cases"].items()}
+        if plan is not None and key != plan.preparation_key:
             raise UserError(f"{folder}: these cases were prepared for another plan. Prepare the run again.")
-        channels = () if plan is None else plan.channels
-        cases = {case: PreparedCase(case, folder / key, channels) for case, key in index["cases"].items()}
-        return cls(folder, index["plan"], cases)
+        return cls(folder, key, cases)
 
     def fold_channels(self, channels: Sequence[ChannelPlan], training: Iterable[str]) -> tuple[ChannelPlan, ...]:
         """Return the channels with the CT statistics of the cases called ``training``."""

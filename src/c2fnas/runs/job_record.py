@@ -9,7 +9,7 @@ from c2fnas.data.folds import UNKNOWN
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
-from c2fnas.files import changed_at, files_below, read_json, read_json_lines
+from c2fnas.files import changed_at, files_below, read_json, read_json_lines, refusing_damage
 from c2fnas.runs.folder import EVALUATION
 from c2fnas.training.metrics_log import METRICS
 
@@ -114,7 +114,10 @@ def read_payload(folder: Path) -> dict[str, Any]:
 def evaluation_in(folder: Path) -> Evaluation | None:
     """Return the evaluation that a training has left in its folder; None if its Dice is unknown."""
     path = folder / EVALUATION
-    return Evaluation.from_json(read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    with refusing_damage(path, "an evaluation", "Delete the result.json beside it: the same command makes it again."):
+        return Evaluation.from_json(read_json(path))
 
 
 def read_curve(folder: Path) -> Curve:

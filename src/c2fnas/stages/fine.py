@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from c2fnas.errors import UserError
 from c2fnas.evaluation.path_ranking import refuse_without_foreground
 from c2fnas.execution.job import Job
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 from c2fnas.networks.designs import first_design
 from c2fnas.planning.default import default_operations
 from c2fnas.planning.feasible import training_bytes
@@ -64,7 +64,10 @@ def search_operations(run: Run, topology: Topology, limits: Limits | None = None
 def topology_begun(run: Run) -> Topology | None:
     """Return the topology that the fine stage of the run works on, or None if it has not begun."""
     path = run.folder.topology
-    return Topology(tuple(read_json(path)["code"])) if path.exists() else None
+    if not path.exists():
+        return None
+    with refusing_damage(path, "the topology of a fine stage", "Restore it from a copy, or choose another run folder."):
+        return Topology(tuple(read_json(path)["code"]))
 
 
 def claim_topology(run: Run, topology: Topology) -> None:

@@ -15,7 +15,7 @@ from c2fnas.evaluation.metrics import CaseScores
 from c2fnas.evaluation.path_ranking import mean_dice, refuse_without_foreground, score_by_case, windows_for
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
-from c2fnas.files import append_json_line, read_json, write_json
+from c2fnas.files import append_json_line, read_json, refusing_damage, write_json
 from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
@@ -260,8 +260,8 @@ def _devices(run: Run) -> int:
     path = run.folder.ranking_devices
     if not path.exists():
         write_json(path, {"devices": max(len(run.config.devices), run.executor.idle)})
-    devices: int = read_json(path)["devices"]
-    return devices
+    with refusing_damage(path, "the devices of a ranking", "Restore it from a copy, or choose another run folder."):
+        return int(read_json(path)["devices"])
 
 
 def ranking_cases(run: Run) -> list[str]:

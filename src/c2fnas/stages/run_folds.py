@@ -11,7 +11,7 @@ from c2fnas.data.fold_problems import ClassCounts, alike_names, class_counts, mi
 from c2fnas.data.folds import FoldChoice, Split, case_ids, chosen_groups, make_folds, refuse_undivided
 from c2fnas.data.plan import Plan
 from c2fnas.data.problem import Problem
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 from c2fnas.planning.affordable import affordable_cases
 from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
@@ -68,7 +68,7 @@ def leave_out(run: Run, data: Dataset, plan: Plan, config: RunConfig) -> None:
         if begun_stages(folder):
             return
         write_json(folder.taken, {"hours": config.hours, "cases": _drawn_cases(run, data, plan, config, known.splits)})
-    cases = read_json(folder.taken)["cases"]
+    cases = _taken(folder)["cases"]
     kept = known.splits if cases is None else restricted(known.splits, [Split(tuple(cases), ())])
     if kept != known.splits:
         KeptFolds.of(kept, known.groups).save(folder.folds)
@@ -97,11 +97,18 @@ def forget_drawn(folder: RunFolder, request: Request) -> None:
     """Forget which cases were drawn for another time or plan; the folds are divided again."""
     if not folder.taken.exists() or begun_stages(folder):
         return
-    known = read_json(folder.taken)
+    known = _taken(folder)
     if request.replan or known["hours"] != request.draft.hours:
         if known["cases"] is not None:
             folder.folds.unlink(missing_ok=True)
         folder.taken.unlink()
+
+
+def _taken(folder: RunFolder) -> dict[str, Any]:
+    """The hours of the budget for which cases were drawn, and the cases; None for all."""
+    with refusing_damage(folder.taken, "the cases that a budget takes", "Restore it from a copy."):
+        known = read_json(folder.taken)
+        return {"hours": known["hours"], "cases": None if known["cases"] is None else [*map(str, known["cases"])]}
 
 
 def tell_warnings(warnings: Iterable[Problem], reporter: Reporter) -> None:

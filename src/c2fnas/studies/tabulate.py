@@ -98,7 +98,8 @@ def tabulate(
 
     def enter(*found: Row) -> None:
         if found:
-            rows.update({row.key: row for row in found})
+            of_others = read_table(table) if table.exists() else ()  # another run may fill the same table
+            rows.update({row.key: row for row in (*of_others, *found)})
             write_table(table, rows.values())
 
     def settle(outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from c2fnas.data.formats import suffix_of
 from c2fnas.data.formats.dicom import source_images
 from c2fnas.data.formats.header import LPS_TO_RAS
 from c2fnas.data.problem import CaseError, Finding
-from c2fnas.errors import UserError
+from c2fnas.errors import UserError, refuse_exhaustion
 from c2fnas.files import write_atomically
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def read_segments(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Finding, ..
         segmentation = segread(path)
         volume = segmentation.get_volume(combine_segments=True)
     except Exception as error:
+        refuse_exhaustion(path, error)
         found = "overlapping segments" if "verlap" in str(error) else f"a SEG that can't be read ({error})"
         raise CaseError("", path, found, "segments that share no voxel, on one grid", CONVERT) from error
     slices = {

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from c2fnas.errors import UserError
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 from c2fnas.runs.poll import polling
 
 Now = Callable[[], float]
@@ -105,4 +105,5 @@ class ActiveTime:
 
     def _read(self) -> tuple[float, float]:
         kept = read_json(self._path) if self._path.exists() else {}
-        return float(kept.get("seconds", 0.0)), float(kept.get("preparation", 0.0))
+        with refusing_damage(self._path, "the time of a run", "Delete it: the run then has its whole budget again."):
+            return float(kept.get("seconds", 0.0)), float(kept.get("preparation", 0.0))

@@ -6,7 +6,7 @@ from typing import Self
 
 from c2fnas.errors import UserError
 from c2fnas.execution.executor import Executor
-from c2fnas.files import read_json, write_json
+from c2fnas.files import read_json, refusing_damage, write_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 
@@ -50,8 +50,9 @@ def read_slots(folder: RunFolder, config: RunConfig) -> Slots:
         UserError: the file is damaged.
     """
     kept = read_json(folder.slots) if folder.slots.exists() else {}
-    if kept.get("devices") == list(config.devices):
-        return Slots(kept["jobs"], kept["elsewhere"])
+    with refusing_damage(folder.slots, "the room for jobs", "Delete it: the next command writes it again."):
+        if kept.get("devices") == list(config.devices):
+            return Slots(kept["jobs"], kept["elsewhere"])
     return Slots(len(config.devices))
 
 
