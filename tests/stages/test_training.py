@@ -33,6 +33,7 @@ from c2fnas.runs.folder import PACKAGE
 from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.runs.scored_cases import SCORES, ScoredCases
+from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training, training_jobs
 from c2fnas.stages.training import WEIGHTS, train_and_score, train_network
@@ -61,14 +62,16 @@ def folder(run: Run, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def straight(run: Run) -> tuple[dict[str, Any], Path]:
+def straight(run: Run) -> tuple[Trained, Path]:
     """A training that nothing has interrupted, with its folder."""
     folder = run.folder.root / "trained" / "straight"
     return train_and_score(run, SPEC, folder, "cpu"), folder
 
 
-def timeless(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in value.items() if name != "seconds"}
+def timeless(value: Trained | dict[str, Any]) -> dict[str, Any]:
+    """Without the seconds it took; the same of a job's value in JSON."""
+    known = value.to_json() if isinstance(value, Trained) else value
+    return {name: each for name, each in known.items() if name != "seconds"}
 
 
 def specs() -> st.SearchStrategy[TrainingSpec]:
@@ -113,7 +116,7 @@ def test_jobs_are_the_same_where_their_specs_are(first: TrainingSpec, second: Tr
     assert moved.digest() == ours.digest()
 
 
-def test_a_job_gives_what_its_spec_gives(run: Run, straight: tuple[dict[str, Any], Path]) -> None:
+def test_a_job_gives_what_its_spec_gives(run: Run, straight: tuple[Trained, Path]) -> None:
     """To the bit; its folder is found from its own place in the run."""
     job = training_job(run, "as a job", run.folder.root / "trained" / "deep" / "er" / "job", SPEC)
     report = make_call(job, job.payload, "cpu")
@@ -126,11 +129,11 @@ def model_sums(folder: Path) -> str:
     return (folder / "model" / "SHA256SUMS").read_text()
 
 
-def test_what_is_left_is_what_was_scored(run: Run, straight: tuple[dict[str, Any], Path]) -> None:
+def test_what_is_left_is_what_was_scored(run: Run, straight: tuple[Trained, Path]) -> None:
     value, folder = straight
     evaluation = evaluation_in(folder)
     assert evaluation is not None
-    assert (value["dice"], value["per_class"], value["rungs"]) == (evaluation.mean, evaluation.per_class, {})
+    assert (value.dice, value.per_class, value.rungs) == (evaluation.mean, evaluation.per_class, {})
     assert [case.case for case in evaluation.cases] == [*run.search_split.validation]
     model = load_package(folder / "model")
     again = evaluate_network(
@@ -149,7 +152,7 @@ def fails(*_: object, **__: object) -> None:
 
 
 def test_a_model_is_packaged_before_it_is_scored_and_stays(
-    run: Run, straight: tuple[dict[str, Any], Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, straight: tuple[Trained, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails_beside_a_model(*_: object, **__: object) -> None:
         assert load_package(folder / "model").design == SMALL
@@ -158,8 +161,8 @@ def test_a_model_is_packaged_before_it_is_scored_and_stays(
     with monkeypatch.context() as patched:
         patched.setattr(training, "evaluate_network", fails_beside_a_model)
         value = train_and_score(run, SPEC, folder, "cpu")
-    assert (value["dice"], value["per_class"]) == (None, {})
-    assert value["unscored"] == "Dice not measurable: a case has gone"
+    assert (value.dice, value.per_class) == (None, {})
+    assert value.unscored == "Dice not measurable: a case has gone"
     assert evaluation_in(folder) is None
     assert "Dice not measurable on the 3 cases" in (folder / "model" / "README.md").read_text()
     assert weights_sum(folder) == weights_sum(straight[1])
@@ -180,7 +183,7 @@ def test_a_fault_of_the_machine_in_scoring_is_no_candidates(
     monkeypatch.setattr(training, "evaluate_network", damaged)
     spec = replace(SPEC, window=window, keep="nothing")
     with pytest.raises(UserError, match="damaged") if raised else nullcontext():
-        assert "damaged" in train_and_score(run, spec, folder, "cpu")["unscored"]
+        assert "damaged" in train_and_score(run, spec, folder, "cpu").unscored
 
 
 def weights_sum(folder: Path) -> list[str]:
@@ -188,12 +191,12 @@ def weights_sum(folder: Path) -> list[str]:
 
 
 def test_a_score_of_a_shorter_training_does_not_stand_for_a_longer_one(
-    run: Run, straight: tuple[dict[str, Any], Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, straight: tuple[Trained, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(straight[1], folder)
     longer = replace(SPEC, recipe=RECIPE.with_iterations(6), extend=True)
     monkeypatch.setattr(training, "evaluate_network", fails)
-    assert train_and_score(run, longer, folder, "cpu")["dice"] is None
+    assert train_and_score(run, longer, folder, "cpu").dice is None
     assert evaluation_in(folder) is None
     assert weights_sum(folder) != weights_sum(straight[1])
 
@@ -210,7 +213,7 @@ def test_a_lack_of_memory_in_scoring_is_answered_by_one_retry(
     with pytest.raises(MemoryError):
         train_and_score(run, SPEC, folder, "cpu")
     assert load_package(folder / "model").design == SMALL
-    assert train_and_score(run, SPEC, folder, "cpu", divisor=2)["unscored"] == "Dice not measurable: too large"
+    assert train_and_score(run, SPEC, folder, "cpu", divisor=2).unscored == "Dice not measurable: too large"
 
 
 def test_a_window_beyond_the_memory_costs_a_candidate_and_not_the_search(
@@ -228,7 +231,7 @@ def test_a_window_beyond_the_memory_costs_a_candidate_and_not_the_search(
         train_and_score(run, spec, folder, "cpu")
     assert _report_of(error.value, job, 1.0).kind == "out_of_memory"
     told = train_and_score(run, spec, folder, "cpu", divisor=2)
-    assert (told["dice"], told["unscored"]) == (None, "Dice not measurable: not enough memory for one window")
+    assert (told.dice, told.unscored) == (None, "Dice not measurable: not enough memory for one window")
 
 
 def test_cases_without_structures_have_no_dice_on_the_way_either(
@@ -241,7 +244,7 @@ def test_cases_without_structures_have_no_dice_on_the_way_either(
 
     monkeypatch.setattr(training, "evaluate_network", nothing)
     found = train_and_score(run, replace(SPEC, score_at=(1, 3), keep="nothing"), folder, "cpu")
-    assert (found["dice"], found["rungs"]) == (None, {"1": None, "3": None})
+    assert (found.dice, found.rungs) == (None, {"1": None, "3": None})
 
 
 def test_under_torchrun_a_lack_of_memory_in_scoring_is_no_failure(
@@ -255,7 +258,7 @@ def test_under_torchrun_a_lack_of_memory_in_scoring_is_no_failure(
     monkeypatch.setattr(training, "_evaluate", too_large)
     monkeypatch.setattr(training, "train_network", lambda *_: (run.build(SMALL), {}))
     monkeypatch.setattr(training, "ranks", lambda: (0, 2))
-    assert train_and_score(run, SPEC, folder, "cpu")["unscored"] == "Dice not measurable: too large"
+    assert train_and_score(run, SPEC, folder, "cpu").unscored == "Dice not measurable: too large"
     assert load_package(folder / "model").design == SMALL
 
 
@@ -270,14 +273,14 @@ def test_a_stop_while_it_is_scored_is_no_failure(run: Run, folder: Path, monkeyp
 
 @pytest.mark.exact
 def test_scores_on_the_way_are_those_of_a_training_that_pauses_there(
-    run: Run, straight: tuple[dict[str, Any], Path], folder: Path
+    run: Run, straight: tuple[Trained, Path], folder: Path
 ) -> None:
     on_the_way = train_and_score(run, replace(SPEC, score_at=(1, 3), keep="nothing"), folder / "way", "cpu")
     paused = {
-        str(end): train_and_score(run, replace(SPEC, until=end, keep="nothing"), folder / "paused", "cpu")["dice"]
+        str(end): train_and_score(run, replace(SPEC, until=end, keep="nothing"), folder / "paused", "cpu").dice
         for end in (1, 3)
     }
-    assert on_the_way["rungs"] == paused
+    assert on_the_way.rungs == paused
     assert timeless(on_the_way) | {"rungs": {}} == timeless(straight[0])
     last = train_and_score(run, replace(SPEC, keep="nothing"), folder / "paused", "cpu")
     assert timeless(last) == timeless(straight[0])
@@ -294,13 +297,13 @@ def test_only_a_whole_training_leaves_its_weights(run: Run, folder: Path) -> Non
     assert not (folder / "model").exists()
 
 
-def test_the_seed_fold_and_cases_are_the_specs(run: Run, straight: tuple[dict[str, Any], Path], folder: Path) -> None:
+def test_the_seed_fold_and_cases_are_the_specs(run: Run, straight: tuple[Trained, Path], folder: Path) -> None:
     other = train_and_score(run, replace(SPEC, seed=1, fold=0, cases=2), folder, "cpu")
     evaluation = evaluation_in(folder)
     assert evaluation is not None
     assert [case.case for case in evaluation.cases] == [*evenly_spread(run.folds[0].validation, 2)]
     assert weights_sum(folder) != weights_sum(straight[1])
-    assert other["dice"] == evaluation.mean
+    assert other.dice == evaluation.mean
     assert run.config.seed == 0
 
 
@@ -459,7 +462,7 @@ KILLS: list[tuple[Any, str, int]] = [
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_anywhere_it_carries_on_to_the_same_bits(
     run: Run,
-    straight: tuple[dict[str, Any], Path],
+    straight: tuple[Trained, Path],
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     place: Any,
@@ -529,7 +532,7 @@ def test_a_scoring_that_was_cut_short_goes_on_with_the_next_case(
 @pytest.mark.exact
 @pytest.mark.parametrize("iteration", [1, 2])
 def test_stopped_at_any_iteration_it_carries_on_to_the_same_bits(
-    run: Run, straight: tuple[dict[str, Any], Path], folder: Path, monkeypatch: pytest.MonkeyPatch, iteration: int
+    run: Run, straight: tuple[Trained, Path], folder: Path, monkeypatch: pytest.MonkeyPatch, iteration: int
 ) -> None:
     loop = training.train
 
@@ -661,7 +664,7 @@ def test_a_whole_job_on_an_accelerator(run: Run, folder: Path, accelerator: Acce
     """Patches of resident volumes, training, package, evaluation: as on a CPU, to rounding; it waits where it says."""
     spec = replace(SPEC, recipe=RECIPE.model_copy(update={"optimiser": "sgd", "learning_rate": 0.05}))
     own, other = (train_and_score(run, spec, folder / place[:3], place) for place in ("cuda:0", "cpu"))
-    assert own["dice"] == pytest.approx(other["dice"], abs=0.01)
+    assert own.dice == pytest.approx(other.dice, abs=0.01)
     weights, expected = (load_package(folder / place / PACKAGE).network.state_dict() for place in ("cud", "cpu"))
     for name, value in weights.items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=5e-3)

@@ -35,6 +35,7 @@ from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import cost_of_references
 from c2fnas.runs.timing.timings import Timings
+from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation
@@ -234,13 +235,13 @@ def of_two_folds(
     ``unscored`` are those without: the found one, or the compared one, each on a fold.
     """
 
-    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> dict[str, Any]:
+    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> Trained:
         drawn = random_architecture(run, run.width)
         if (type(spec.design), spec.fold) in unscored and spec.design != drawn:
-            return {"dice": None, "per_class": {}, "unscored": NO_ORGAN}
+            return Trained(None, unscored=NO_ORGAN)
         evaluation = summarise([CaseScores(case, {"organ": dice}) for case, dice in scores[spec.fold].items()])
         write_json(folder / "evaluation.json", evaluation.to_json())
-        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+        return Trained(evaluation.mean, evaluation.per_class)
 
     monkeypatch.setattr(training, "train_and_score", train_and_score)
     again = copied(run, folder)
@@ -469,13 +470,13 @@ def test_replicates_of_seeds_are_trained_and_forecast(
     scores = {0: {f"c{number}": 0.7 + 0.01 * number for number in range(9)}, 1: {"d": 0.5}}
     run = of_two_folds(judged[0], tmp_path, monkeypatch, scores)
 
-    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> dict[str, Any]:
+    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> Trained:
         trained.append(("/".join(folder.parts[-3:]), spec.seed))
         shift = (0.1 if isinstance(spec.design, Baseline) else 0.0) - 0.001 * spec.seed
         rows = {case: dice - shift + rng.normal(0, 0.001) for case, dice in scores[spec.fold].items()}
         evaluation = summarise([CaseScores(case, {"organ": dice}) for case, dice in rows.items()])
         write_json(folder / "evaluation.json", evaluation.to_json())
-        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+        return Trained(evaluation.mean, evaluation.per_class)
 
     monkeypatch.setattr(training, "train_and_score", train_and_score)
     run = otherwise(run, {"deployment.folds": (0,)}).using(reporter=(listener := Listener()))
@@ -508,13 +509,13 @@ def test_a_training_of_the_found_network_that_fails_is_not_passed_over(
     scores = {0: {f"c{number}": 0.7 + 0.01 * number for number in range(9)}, 1: {"d": 0.5}}
     run, broken = of_two_folds(judged[0], tmp_path, monkeypatch, scores), [True]
 
-    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> dict[str, Any]:
+    def train_and_score(run: Run, spec: Any, folder: Path, device: str, *, divisor: int = 1) -> Trained:
         if broken and folder.parts[-2:] == ("searched", "fold-0-seed-1"):
             raise ValueError("the loss is not finite")
         shift = 0.1 * isinstance(spec.design, Baseline) + 0.001 * spec.seed
         evaluation = summarise([CaseScores(case, {"organ": dice - shift}) for case, dice in scores[0].items()])
         write_json(folder / "evaluation.json", evaluation.to_json())
-        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+        return Trained(evaluation.mean, evaluation.per_class)
 
     monkeypatch.setattr(training, "train_and_score", train_and_score)
     run = otherwise(run, {"deployment.folds": (0,)})

@@ -41,7 +41,8 @@ def ensemble_card(run: RunFolder, models: Mapping[Fold, Path], name: str, writte
     also = " and on every case" if on_every_case else ""
     unknown = f"\n\n{EVERY_CASE}: {UNKNOWN}." if on_every_case else ""
     for fold in sorted({*found} - {*evaluations}):
-        reason = (read_job(scored[fold].parent).value or {}).get("unscored", UNKNOWN)
+        ended = read_job(scored[fold].parent).trained
+        reason = ended.unscored if ended and ended.unscored else UNKNOWN
         unknown += f"\n\nFold {fold}: {reason}"
     config = RunConfig.load(run.config)
     first = scored[min(scored)]

@@ -5,12 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from c2fnas.data.folds import UNKNOWN
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import changed_at, files_below, read_json, read_json_lines, refusing_damage
 from c2fnas.runs.folder import EVALUATION
+from c2fnas.runs.trained import Trained
 from c2fnas.training.metrics_log import METRICS
 
 
@@ -68,6 +68,11 @@ class JobRecord:
         return self.value is not None
 
     @property
+    def trained(self) -> Trained | None:
+        """What it has reached, if it is a training that has ended."""
+        return None if self.value is None or "dice" not in self.value else Trained.from_json(self.value)
+
+    @property
     def training_seconds(self) -> float:
         """Device-seconds of the training alone."""
         return self.processes * self.curve.seconds
@@ -87,11 +92,12 @@ def read_job(folder: Path) -> JobRecord:
     """Return the job in ``folder``, begun or not."""
     report = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
     kind, files = report.get("kind"), [folder / METRICS, folder / RESULT]
-    reason = (report.get("value") or {}).get("unscored", UNKNOWN)  # that no case is left to score it is no failure
+    value = report["value"] if kind == "done" else None
+    unscored = value is not None and "dice" in value and Trained.from_json(value).could_be_scored
     return JobRecord(
         folder=folder,
-        value=report["value"] if kind == "done" else None,
-        failed=kind in ("failed", "out_of_memory", "killed") or reason != UNKNOWN,
+        value=value,
+        failed=kind in ("failed", "out_of_memory", "killed") or unscored,
         processes=int(report.get("processes", 1)),
         session=float(report.get("seconds", 0.0)),
         curve=read_curve(folder),

@@ -26,7 +26,7 @@ from c2fnas.space.architecture import Architecture
 from c2fnas.space.topology import Topology
 from c2fnas.stages.finalists import forget_weights
 from c2fnas.stages.ledger_search import Guess, LedgerSearch, ObservedSearch, PosteriorSearch, is_proposal, table_guess
-from c2fnas.stages.training_jobs import TrainingSpec, failure_of, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, trained, training_job
 from c2fnas.training.checkpoint import forget_checkpoints
 
 STAGE = "coarse"
@@ -156,12 +156,11 @@ class _CoarseSearch:
 
     def _judge(self, trial: Trial, iteration: int, outcome: Outcome) -> None:
         """Let a candidate go on at a rung, or stop it. Written down before anything follows from it."""
-        assert outcome.value is not None
         others = [
             result.score for each in self._ledger.trials() for result in each.rungs if result.iteration == iteration
         ]
         assert self._config.early_stopping is not None
-        result = judge_at_rung(iteration, outcome.value["dice"], others, self._config.early_stopping.factor)
+        result = judge_at_rung(iteration, trained(outcome).score, others, self._config.early_stopping.factor)
         reached = self._ledger.enter_rung(trial.number, result, self._ending(trial, outcome))
         if result.promoted:
             self._waiting.insert(0, trial.number)
@@ -175,9 +174,8 @@ class _CoarseSearch:
         if failure is not None:
             ended = self._ledger.fail(trial.number, failure, extra)
         else:
-            assert outcome.value is not None
-            extra["per_class"] = outcome.value["per_class"]
-            ended = self._ledger.succeed(trial.number, outcome.value["dice"], extra)
+            found = trained(outcome)
+            ended = self._ledger.succeed(trial.number, found.score, extra | {"per_class": found.per_class})
         self._search.tell(ended)
         if ended.score is None:
             self._run.reporter.say(f"Candidate {ended.number} failed and is left out: {ended.reason}")

@@ -28,7 +28,7 @@ from c2fnas.runs.job_record import read_job
 from c2fnas.runs.plan_choice import PlanChoice, WeighedPlan
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
-from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job
 from c2fnas.text import duration, plural
 from c2fnas.training.recipe import Recipe
 
@@ -98,7 +98,7 @@ def _race(run: Run, dataset: Path, entrants: Sequence[WeighedPlan]) -> None:
     jobs = [track.job(count) for track, count in _lengths(run, tracks)]
     told = f"Race: {plural(len(jobs), 'training')}, with what was prepared at most {duration(_share(run))}."
     outcomes = run_all(run, STAGE, jobs, forecast=told)
-    dice = [-1.0 if failure_of(each) else (each.value or {})["dice"] for each in outcomes]
+    dice = [-1.0 if failure_of(each) else trained(each).score for each in outcomes]
     for track, found in zip(tracks, dice, strict=True):
         run.reporter.say(f"Race: {track.entrant.text}: Dice {'–' if found < 0 else f'{found:.4f}'}.")
     figures = tuple(

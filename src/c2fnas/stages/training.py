@@ -36,6 +36,7 @@ from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
 from c2fnas.runs.predictions import keep_prediction
 from c2fnas.runs.run import Run
 from c2fnas.runs.scored_cases import ScoredCases
+from c2fnas.runs.trained import Trained
 from c2fnas.stages.training_jobs import TrainingSpec
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks
@@ -55,14 +56,14 @@ def run_spec(payload: Json, folder: Path, device: str) -> Json:
     """Train and score the spec of a job; the target of :func:`training_job`."""
     run, divisor = Run.open(folder / payload["run"]), payload.get(MICRO_BATCH_DIVISOR, 1)
     spec = TrainingSpec.from_json({key: payload[key] for key in TrainingSpec.__dataclass_fields__})
-    return train_and_score(run, spec, folder, device, divisor=divisor)
+    return train_and_score(run, spec, folder, device, divisor=divisor).to_json()
 
 
-def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, divisor: int = 1) -> Json:
+def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, divisor: int = 1) -> Trained:
     """Train a network and score it (paper Eq. 2 and 3; 4.1); leaves ``evaluation.json`` and what the spec keeps.
 
     A trained network is packaged before it is scored, so that no failure afterwards costs it: where scoring fails,
-    ``dice`` is None and ``unscored`` says why.
+    it has no Dice, and says why.
 
     Args:
         run: the data, the plan and the folder of the model to start from.
@@ -71,9 +72,6 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
         device: "cpu", "cuda:0" ...
         divisor: of the micro-batch, after an out-of-memory; the effective batch stays.
 
-    Returns:
-        ``dice`` (mean over classes), ``per_class``, ``rungs`` (Dice by iteration of ``score_at``) and ``seconds`` of
-        processor time in this process.
     """
     began = time.process_time()
     run = run.varied(seed=spec.seed, plan=scaled_plan(run.fold_plan(spec.fold), spec.patch_factor))
@@ -89,9 +87,8 @@ def train_and_score(run: Run, spec: TrainingSpec, folder: Path, device: str, *, 
     evaluation, reason = _scored(run, spec, network, folder, device, last_try=divisor > 1 or ranks()[1] > 1)
     if evaluation is not None and packaged:
         _save_model(run, spec, network, folder, evaluation)
-    value: Json = {"dice": None, "per_class": {}} if evaluation is None else _scores(evaluation)
-    more = {"rungs": rungs, "seconds": time.process_time() - began}
-    return value | more | ({} if reason is None else {"unscored": reason})
+    dice, per_class = (None, {}) if evaluation is None else (evaluation.mean, dict(evaluation.per_class))
+    return Trained(dice, per_class, rungs, time.process_time() - began, reason)
 
 
 def train_network(
@@ -232,10 +229,6 @@ def _scored(
 def _kept(evaluation: Evaluation, folder: Path) -> Evaluation:
     write_json(folder / EVALUATION, evaluation.to_json())
     return evaluation
-
-
-def _scores(evaluation: Evaluation) -> Json:
-    return {"dice": evaluation.mean, "per_class": evaluation.per_class}
 
 
 def _save_model(

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from c2fnas.data.folds import UNKNOWN, Fold
+from c2fnas.data.folds import Fold
 from c2fnas.execution.call import RESULT, finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.training_seconds import forecast_trainings, seconds_of_trainings
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.run import Run
+from c2fnas.runs.trained import Trained
 from c2fnas.training.checkpoint import forget_checkpoints, has_checkpoint
 from c2fnas.training.recipe import Recipe
 
@@ -103,7 +104,7 @@ def run_all(
     def forget(outcome: Outcome) -> None:
         job = by_id[outcome.job_id]
         if outcome.value is not None:
-            last = job.payload["keep"] == "model" or "unscored" in outcome.value
+            last = job.payload["keep"] == "model" or failure_of(outcome) is not None
             forget_checkpoints(job.folder, keep=1 if last else 0)
         settle(outcome)
 
@@ -116,12 +117,18 @@ def run_all(
 def is_to_be_scored(job: Job) -> bool:
     """Return true if a training has ended without the score that it could have, and its last checkpoint is there."""
     report = finished(job)
-    reason = (report.value or {}).get("unscored", UNKNOWN) if report is not None else UNKNOWN
-    return reason != UNKNOWN and has_checkpoint(job.folder)
+    ended = None if report is None or report.value is None else Trained.from_json(report.value)
+    return ended is not None and ended.could_be_scored and has_checkpoint(job.folder)
 
 
 def failure_of(outcome: Outcome) -> str | None:
     """Return why a training has no Dice: it failed, or could not be scored. None if it has one."""
     if outcome.value is None:
         return outcome.failure or outcome.kind
-    return outcome.value.get("unscored")
+    return trained(outcome).unscored
+
+
+def trained(outcome: Outcome) -> Trained:
+    """Return what a training has reached that has not failed."""
+    assert outcome.value is not None
+    return Trained.from_json(outcome.value)

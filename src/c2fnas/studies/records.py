@@ -8,7 +8,7 @@ from c2fnas.runs.ledger import trials_of
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.training_jobs import failure_of
+from c2fnas.stages.training_jobs import failure_of, trained
 
 
 def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, fields: dict[str, Any]) -> None:
@@ -16,7 +16,7 @@ def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, f
 
     A success after a failure is entered too: the training was tried again.
     """
-    ledger, value, reason = run.ledger(stage), outcome.value or {}, failure_of(outcome)
+    ledger, reason = run.ledger(stage), failure_of(outcome)
     fields = {**fields, "iterations": run.config.deployment.recipe.iterations}
     known = [trial for trial in ledger.trials() if _is(trial, architecture, fields)]
     if any(trial.score is not None or (trial.state == "failed" and reason is not None) for trial in known):
@@ -27,7 +27,8 @@ def record(run: Run, stage: str, architecture: Architecture, outcome: Outcome, f
     if reason is not None:
         ledger.fail(number, reason, ended)
     else:
-        ledger.succeed(number, value["dice"], {**ended, "per_class": value["per_class"]})
+        found = trained(outcome)
+        ledger.succeed(number, found.score, {**ended, "per_class": found.per_class})
 
 
 def refuse_another_length(run: Run, stage: str) -> None:

@@ -17,8 +17,9 @@ from c2fnas.files import read_json, write_json
 from c2fnas.frozen import Frozen
 from c2fnas.planning.configuration import versions
 from c2fnas.runs.run import Run
+from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
-from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job
 from c2fnas.training.precision import common_precision
 from c2fnas.training.recipe import WARMUP_SHARE, Precision, Recipe
 
@@ -146,15 +147,15 @@ def _job(run: Run, training: Training, config: TableConfig, precision: Precision
 def _row(run: Run, training: Training, outcome: Outcome, config: TableConfig) -> Row:
     cluster, topology, seed = training
     cost = run.cost(Architecture.uniform(topology, width=config.width))
-    value = outcome.value or {"dice": None, "rungs": {}, "per_class": {}, "seconds": outcome.seconds}
+    found = Trained(None, seconds=outcome.seconds) if outcome.value is None else trained(outcome)
     return Row(
         topology,
         cluster,
         seed,
-        dice=value["dice"],
-        rungs={int(iteration): score for iteration, score in value["rungs"].items() if score is not None},
-        per_class={name: score for name, score in value["per_class"].items() if score is not None},
-        seconds=value["seconds"],
+        dice=found.dice,
+        rungs={int(iteration): score for iteration, score in found.rungs.items() if score is not None},
+        per_class={name: score for name, score in found.per_class.items() if score is not None},
+        seconds=found.seconds,
         parameters=cost.parameters,
         macs=cost.macs,
     )

@@ -15,7 +15,7 @@ from c2fnas.runs.run import Run
 from c2fnas.search.ranks import kendall_tau, pooled_sd, sd_interval, tau_interval
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.ranking import Ranking, ranking_cases
-from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job
 
 FEWEST = 3
 REPEATED = 4
@@ -130,7 +130,7 @@ def _retrained(run: Run, chosen: Sequence[RankedPath], again: Sequence[int], ite
         if reason is not None or outcome.value is None:
             run.reporter.say(f"{outcome.job_id} failed and is left out: {reason}")
         else:
-            values[index].append(outcome.value["dice"])
+            values[index].append(trained(outcome).score)
     return values
 
 

@@ -23,7 +23,7 @@ from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 from c2fnas.shapes import Size
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
-from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
+from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job
 from c2fnas.studies.records import record, refuse_another_length
 from c2fnas.text import crossed
 
@@ -213,9 +213,9 @@ def _row(run: Run, architecture: Architecture, patch: Size, outcomes: Sequence[O
     if reasons:
         told = [f"seed {run.config.seed + further}: {each}" if further else each for further, each in reasons.items()]
         return replace(row, reason="; ".join(told))
-    values = [outcome.value for outcome in outcomes if outcome.value is not None]
-    dice, names = [value["dice"] for value in values], values[0]["per_class"]
-    per_class = {name: average([value["per_class"][name] for value in values]) for name in names}
+    values = [trained(outcome) for outcome in outcomes]
+    dice = [value.score for value in values]
+    per_class = {name: average([value.per_class[name] for value in values]) for name in values[0].per_class}
     return replace(row, dice=mean(dice), per_class=per_class, spread=stdev(dice) if len(dice) > 1 else None)
 
 
