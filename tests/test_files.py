@@ -11,6 +11,8 @@ from c2fnas.errors import UserError, exhaustion
 from c2fnas.files import (
     append_json_line,
     cannot_be_written,
+    changed_at,
+    files_below,
     is_there,
     new_folder,
     read_json,
@@ -125,3 +127,19 @@ def test_a_folder_is_replaced_after_a_process_of_the_same_number_was_killed(tmp_
         left.mkdir()
         (left / "weights").write_text("older")
     assert (folder / "weights").read_text() == "1"
+
+
+def test_files_below_a_folder_are_found_on_another_disk_too(tmp_path: Path) -> None:
+    run, disk = tmp_path / "run", tmp_path / "disk"
+    for place in (run / "a" / "b", disk / "fold-0"):
+        place.mkdir(parents=True)
+        (place / "result.json").touch()
+        (place / "other.json").touch()
+    (run / "result.json").touch()
+    (run / "final").symlink_to(disk)
+    (disk / "fold-0" / "back").symlink_to(run)  # without end, if links were followed further down
+    found = [*files_below(run, "result.json", "metrics.jsonl")]
+    places = ("result.json", "a/b/result.json", "final/fold-0/result.json")
+    assert sorted(found) == sorted(run / place for place in places)
+    assert [*files_below(tmp_path / "nowhere", "result.json")] == []
+    assert changed_at(run / "result.json") > 0 == changed_at(run / "nothing")

@@ -132,10 +132,14 @@ def read_json(path: Path) -> Any:
 def files_below(folder: Path, *names: str) -> Iterator[Path]:
     """Yield the files below ``folder`` that have one of ``names``; what vanishes meanwhile is passed over.
 
-    ``Path.glob`` fails where a folder is renamed while it looks, as those of a run that is at work are.
+    ``Path.glob`` fails where a folder is renamed while it looks, as those of a run that is at work are. A folder right
+    below may be a link, such as to another disk.
     """
-    for place, _, found in os.walk(folder):
+    for place, folders, found in os.walk(folder):
         yield from (Path(place, name) for name in found if name in names)
+        if place == str(folder):
+            linked = (Path(place, each) for each in folders if os.path.islink(os.path.join(place, each)))
+            yield from (file for link in linked for file in files_below(link, *names))
 
 
 def changed_at(path: Path) -> float:
