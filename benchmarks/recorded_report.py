@@ -1,11 +1,11 @@
 """The report of the run that is recorded under docs/results/hippocampus, drawn again by the code at hand.
 
-    python benchmarks/recorded_report.py Task04_Hippocampus
+    git worktree add ../before 895ca1e
+    python benchmarks/recorded_report.py Task04_Hippocampus --models ../before/src/c2fnas/pretrained/hippocampus
 
 What was kept of the run is put back into a run folder: its ledger, plan, folds, ranked paths and verdict, and what its
-stages took. Its five networks are those that come with c2fnas, in half precision; they label their validation cases
-again, which the figures of Dice are of. The curves of its trainings were not kept. Without a data set, the page has no
-section on data and no figure of cases.
+stages took. Its five networks came with c2fnas until December 2026, in half precision; they label their validation
+cases again, which the figures of Dice are of. The curves of its trainings were not kept.
 """
 
 import argparse
@@ -58,13 +58,13 @@ def restore(root: Path) -> RunFolder:
     return RunFolder(root)
 
 
-def evaluate(folder: RunFolder, dataset: Path) -> None:
+def evaluate(folder: RunFolder, dataset: Path, models: Path) -> None:
     """Let the five networks label their validation cases, and keep the scores and what the page shows of the data."""
     data, plan = load_dataset(dataset), load_plan(folder.plan)
     write_json(folder.fingerprint, scan_dataset(data, workers=usable_cores()).fingerprint.model_dump(mode="json"))
     cache: Cache = prepare_cases(data.training, plan, folder.cache, workers=usable_cores())
     for number, (fold, package) in enumerate(
-        zip(KeptFolds.load(folder.folds).splits, model_folders([Path("hippocampus")]), strict=True)
+        zip(KeptFolds.load(folder.folds).splits, model_folders([models]), strict=True)
     ):
         place = folder.final_model(number)
         shutil.copytree(package, place)
@@ -79,11 +79,12 @@ def main() -> None:
     """Draw the page."""
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("dataset", type=Path)
+    arguments.add_argument("--models", type=Path, required=True, help="the five networks of the run")
     arguments.add_argument("--output", type=Path, default=RECORDED / "report")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = restore(Path(scratch) / "hippocampus")
-        evaluate(folder, given.dataset)
+        evaluate(folder, given.dataset, given.models)
         written = datetime.fromisoformat(read_json(RECORDED / "stages.json")["changed"]).timestamp()
         for path in (folder.config, folder.study, *folder.root.glob("*/**/result.json")):
             os.utime(path, (written, written))

@@ -144,11 +144,11 @@ def test_models_of_several_folds_vote_on_what_each_would_see_alone(vote: Vote, t
     assert np.array_equal(labels(models, tmp_path / "in", tmp_path / "out", vote), VALUES[fusion.labels()])
 
 
-def test_models_that_come_along_are_read_as_before() -> None:
+def test_models_that_come_along_know_what_their_training_showed() -> None:
     folder = pretrained(Path("hippocampus"))
     assert folder is not None
     plans = [load_package(path).plan for path in sorted(folder.glob("fold-*"))]
-    assert [(plan.format, plan.clips_first) for plan in plans] == 5 * [("c2fnas-model-1", False)]
+    assert [(plan.format, plan.seen is None) for plan in plans] == 5 * [("c2fnas-model-2", False)]
 
 
 def test_an_array_is_seen_by_each_fold_as_a_file_is(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from c2fnas.evaluation.cross_validation import CrossValidation, cross_validated,
 from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.inference.package import PLAN, WEIGHTS, read_plan
 from c2fnas.networks.designs import Design, build_design, read_design
-from c2fnas.runs.card import grid, labels, origin, start
+from c2fnas.runs.card import found_by_search, grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
 from c2fnas.runs.job_record import evaluation_in, read_job
@@ -148,7 +148,7 @@ def _row(cells: Sequence[str | int | float | None]) -> str:
 
 def _seen(run: RunFolder, design: Design) -> str:
     text = "The models voting together have no Dice here: of any case, all of them but one at most have seen the label."
-    if run.has_found(design):
+    if found_by_search(run, design):
         text += "\nThe search has chosen the architecture by the cases of the last fold: its Dice flatters a little."
     return text
 

@@ -62,9 +62,14 @@ def origin(run: RunFolder, design: Design) -> str:
     """Return the network's origin as text; a search's only where it is this run's own."""
     if not isinstance(design, Architecture):
         return "A network of a fixed form,"
-    if run.has_found(design):
+    if found_by_search(run, design):
         return "A network found by coarse-to-fine architecture search,"
     return "A network of the C2FNAS search space,"
+
+
+def found_by_search(run: RunFolder, design: Design) -> bool:
+    """Return true if a search of this run has found ``design``; a default one is no search's."""
+    return run.has_found(design) and RunConfig.load(run.config).searches
 
 
 def start(config: RunConfig) -> str:
@@ -77,7 +82,7 @@ def _seen(run: Run, design: Design, split: Split) -> str:
     """The warning that a search may have been led by the validation cases."""
     if not isinstance(design, Architecture) or not split.validation:
         return ""
-    if run.folder.has_found(design):
+    if found_by_search(run.folder, design):
         return "The search may have seen the validation cases when it chose the architecture. "
     return "If a search on these data chose the architecture, it may have seen the validation cases. "
 
