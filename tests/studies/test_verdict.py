@@ -248,7 +248,7 @@ def of_two_folds(
     shutil.rmtree(again.folder.final)
     shutil.rmtree(again.folder.verdict)
     groups = {"groups": {"b": "patient", "c": "patient"}}
-    write_json(again.folder.folds, [{"training": ["d"], "validation": list(scores[fold])} | groups for fold in scores])
+    write_json(again.folder.folds, [{"training": ["e"], "validation": list(scores[fold])} | groups for fold in scores])
     again = otherwise(again, {"deployment.folds": (0, 1), "deployment.keep_largest": False})
     deploy(again, Architecture.load(again.folder.fine), (0, 1))
     for fold in (0, 1):

@@ -12,6 +12,7 @@ from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.files import append_json_line, write_json
 from c2fnas.planning.request import request_for
 from c2fnas.runs.run import Run
+from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.stages import training
@@ -86,12 +87,12 @@ class QuickFolds:
             raise Interrupted("stopped")
         self.trained.append(asked)
         if asked in self.unscored:
-            return {"dice": None, "per_class": {}, "unscored": "Dice not measurable: no case shows an organ"}
+            return Trained(None, unscored="Dice not measurable: no case shows an organ")
         dice = 0.5 + 0.01 * sum(str(each) != "3D" for each in spec.design.operations) + 0.1 * spec.fold
         cases = run.folds[spec.fold].validation
         evaluation = summarise([CaseScores(case, {"organ": dice, "lesion": None}) for case in cases])
         write_json(folder / "evaluation.json", evaluation.to_json())
-        return {"dice": evaluation.mean, "per_class": evaluation.per_class}
+        return Trained(evaluation.mean, evaluation.per_class)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the training job."""

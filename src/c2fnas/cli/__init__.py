@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def _no_room(error: Exception) -> str:
-    """What is to be done about a disk that takes no more; empty where that is not the fault."""
+    """Return the remedy for a disk that takes no more; empty where that is not the fault."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return ""
     return f"{error.filename or 'a file'}: {error.strerror}. Free some space on its disk, or choose another place."

@@ -47,7 +47,7 @@ CLOSE, MOST_ENTRANTS = 0.03, 3
 
 @dataclass(frozen=True)
 class Weighing:
-    """What plans are weighed by.
+    """The ground on which plans are weighed.
 
     Attributes:
         samples: some labels.

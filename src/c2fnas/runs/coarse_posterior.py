@@ -21,7 +21,7 @@ class TrainedTopology:
 
 @dataclass(frozen=True)
 class CoarsePosterior:
-    """What a coarse stage that chooses by the posterior knows where it takes its answer.
+    """The knowledge of a coarse stage that chooses by the posterior, where it takes its answer.
 
     Attributes:
         margin: a difference in Dice that does not matter.

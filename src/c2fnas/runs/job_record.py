@@ -69,7 +69,7 @@ class JobRecord:
 
     @property
     def trained(self) -> Trained | None:
-        """What it has reached, if it is a training that has ended."""
+        """The value of a training that has ended; None of anything else."""
         return None if self.value is None or "dice" not in self.value else Trained.from_json(self.value)
 
     @property

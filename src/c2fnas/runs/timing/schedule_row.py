@@ -13,7 +13,7 @@ VERDICT = "verdict"
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """What a stage was given.
+    """The counts and the time that a stage was given.
 
     Attributes:
         stage: its name.
