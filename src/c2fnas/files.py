@@ -139,7 +139,8 @@ def files_below(folder: Path, *names: str) -> Iterator[Path]:
         yield from (Path(place, name) for name in found if name in names)
         if place == str(folder):
             linked = (Path(place, each) for each in folders if os.path.islink(os.path.join(place, each)))
-            yield from (file for link in linked for file in files_below(link, *names))
+            for inner, _, others in (each for link in linked for each in os.walk(link)):
+                yield from (Path(inner, name) for name in others if name in names)
 
 
 def changed_at(path: Path) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from c2fnas.devices import hardware_name
-from c2fnas.errors import Interrupted, UserError, exhaustion
+from c2fnas.errors import Interrupted, UserError, exhaustion, refuse_exhaustion
 from c2fnas.execution.job import Job, Kind, Outcome
 from c2fnas.files import STOP, write_text
 from c2fnas.memory import is_out_of_memory
@@ -98,6 +98,7 @@ def finished(job: Job) -> Report | None:
         report = _report_in(job)
     except OSError as error:
         place = job.folder / RESULT
+        refuse_exhaustion(place, error)
         raise UserError(f"{place}: cannot be read ({error.strerror}). Give the same command again.") from error
     return report if report is not None and report.kind == "done" else None
 

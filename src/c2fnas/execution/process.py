@@ -66,7 +66,7 @@ class WorkerProcess:
     def report(self) -> Report:
         """Return the report of the ended process, or one on the cause of its death."""
         report = read_report(self.current.job)
-        if report is not None and report != self._stale:
+        if report is not None and (report.kind == "done" or report != self._stale):
             return report
         short_of_memory = kernel_kills() > self._kernel_kills
         return report_of_death(self.current.job, self._process.returncode, self.current.kills + 1, short_of_memory)

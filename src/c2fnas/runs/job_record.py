@@ -70,7 +70,7 @@ class JobRecord:
     @property
     def trained(self) -> Trained | None:
         """The value of a training that has ended; None of anything else."""
-        return None if self.value is None or "dice" not in self.value else Trained.from_json(self.value)
+        return Trained.of(self.value)
 
     @property
     def training_seconds(self) -> float:
@@ -93,7 +93,8 @@ def read_job(folder: Path) -> JobRecord:
     report = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
     kind, files = report.get("kind"), [folder / METRICS, folder / RESULT]
     value = report["value"] if kind == "done" else None
-    unscored = value is not None and "dice" in value and Trained.from_json(value).could_be_scored
+    ended = Trained.of(value)
+    unscored = ended is not None and ended.could_be_scored
     return JobRecord(
         folder=folder,
         value=value,

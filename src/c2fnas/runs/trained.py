@@ -30,6 +30,11 @@ class Trained:
         """Return the value of :meth:`to_json`; what else a job returns is left out."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
+    @classmethod
+    def of(cls, value: Mapping[str, Any] | None) -> Self | None:
+        """Return the value of a training; None of any other job, and of one that has not ended."""
+        return None if value is None or "dice" not in value else cls.from_json(value)
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON value; without ``unscored`` where there is a score."""
         return {name: value for name, value in asdict(self).items() if name != "unscored" or value is not None}

@@ -80,8 +80,8 @@ def amend(run: Run, overrides: Mapping[str, Any]) -> None:
     request = request_for(run.folder, overrides=overrides, amend=True)
     if request.config is None:
         raise UserError(
-            f"{run.folder.config}: {', '.join(overrides)} decides how the run is prepared. Give it to `c2fnas prepare` "
-            "or `c2fnas run`."
+            f"{run.folder.config}: {', '.join(overrides) or 'an edit of plan.yaml or folds.json'} decides how the run "
+            "is prepared. Give it to `c2fnas prepare` or `c2fnas run`; an edit is taken by either without it."
         )
     if request.config != run.config:
         new_searcher(Run(run.folder.root, config=request.config))  # refuses a search that can't be

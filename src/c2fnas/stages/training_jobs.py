@@ -117,7 +117,7 @@ def run_all(
 def is_to_be_scored(job: Job) -> bool:
     """Return true if a training has ended without the score that it could have, and its last checkpoint is there."""
     report = finished(job)
-    ended = None if report is None or report.value is None else Trained.from_json(report.value)
+    ended = None if report is None else Trained.of(report.value)
     return ended is not None and ended.could_be_scored and has_checkpoint(job.folder)
 
 
