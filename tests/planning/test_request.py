@@ -291,6 +291,9 @@ def test_a_search_may_be_amended_while_it_is_only_prepared(prepared: Run) -> Non
         amend(prepared, {"plan.batch_size": 3})
     amend(prepared, {})
     assert set(differences(before, prepared.config)) - {"overrides"} == changed
+    prepared.folder.folds.write_text(prepared.folder.folds.read_text() + "\n")
+    with pytest.raises(UserError, match=r"an edit of plan\.yaml or folds\.json decides how the run is prepared"):
+        amend(prepared, {})
 
 
 @pytest.mark.parametrize(

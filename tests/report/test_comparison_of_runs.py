@@ -135,6 +135,8 @@ def test_the_page_of_one_run_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     assert page == tmp_path / "there" / "index.html"
     assert own.exists()
     assert not (run / "report").exists()
+    assert "--like run" in page.read_text()
+    assert "report/repeat.json" not in page.read_text()
     parsed, _ = read(page)
     for link in parsed.links:
         assert link.startswith(("data:", "#")) or (page.parent / link).is_file(), link

@@ -66,6 +66,15 @@ def test_predictions_are_kept(deployed: RunFolder) -> None:
             assert np.array_equal(here.prediction, there.prediction)
 
 
+def test_predictions_of_a_report_elsewhere_leave_the_run_as_it_is(deployed: RunFolder, tmp_path: Path) -> None:
+    """It may be one that can only be read."""
+    before = sorted(deployed.root.rglob("*"))
+    place = tmp_path / "elsewhere"
+    read_overlays(read_report(deployed.root).final, Predictions(deployed, "fp32", "cpu", place=place))
+    assert [*(place / "predictions").glob("*.npy")]
+    assert sorted(deployed.root.rglob("*")) == before
+
+
 def test_what_the_evaluation_has_kept_is_shown(deployed: RunFolder) -> None:
     """Without a word on predicting; a damaged file is predicted again."""
     final, said = read_report(deployed.root).final, list[str]()

@@ -106,3 +106,6 @@ def test_alone_it_trains_too_and_stops_on_request(prepared: Run, tmp_path: Path)
     together(None, listener)
     assert listener.stages == ["super-network"]
     assert (prepared.folder.supernet / WEIGHTS).exists()
+    written = (prepared.folder.supernet / WEIGHTS).stat().st_mtime_ns
+    together(None, listener)
+    assert (prepared.folder.supernet / WEIGHTS).stat().st_mtime_ns == written, "the second time nothing is left"

@@ -79,7 +79,7 @@ def report_of_death(job: Job, code: int, deaths: int, kernel_short_of_memory: bo
         return Report("out_of_memory", None, f"The system ended the worker for lack of memory (see {log}).", 0.0)
     if code == CANNOT_WRITE:
         return Report(
-            "user_error", None, f"{job.folder}: the worker could not write its result. {_last_line(log)}", 0.0
+            "user_error", None, f"{job.folder}: the worker could not read or write its result. {_last_line(log)}", 0.0
         )
     times = "" if deaths == 1 else f" {deaths} times, at last"
     return Report("killed", None, f"The worker was ended{times} by {_cause(code)}: {_last_line(log)} (see {log}).", 0.0)

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from c2fnas.errors import UserError
-from c2fnas.execution.call import Report, finished, make_call, write_report
+from c2fnas.execution.call import Report, finished, make_call, read_report, write_report
 from c2fnas.execution.job import Job
 from c2fnas.execution.log import keep_warnings
 from c2fnas.files import STOP, read_json, write_json
@@ -65,7 +65,7 @@ def _work(job: Job, payload: dict[str, Any], device: str) -> None:
     try:
         make_call(job, payload, device)
     except KeyboardInterrupt:
-        if not finished(job):  # the request may have come after the report
+        if (report := read_report(job)) is None or report.kind != "done":  # the request may have come after the report
             write_report(job, Report("interrupted", None, "stopped on request", time.monotonic() - start))
 
 

@@ -83,7 +83,7 @@ def predict_cases(
         try:
             work.run(open_)
         except BaseException:
-            with suppress(UserError):  # what has stopped the work tells more
+            with suppress(UserError, OSError):  # what has stopped the work tells more
                 output.statistics.save()
             raise
         output.statistics.save()

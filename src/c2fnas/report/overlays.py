@@ -114,12 +114,14 @@ class Predictions:
         precision: Of the deployment's recipe; where the device does not compute in it, fp32 takes its place.
         device: Where to predict.
         say: Receives a line on each prediction that has to be made.
+        place: Where those that are made are kept; by default in the run's report.
     """
 
     folder: RunFolder
     precision: str
     device: str = "auto"
     say: Say = lambda text: None
+    place: Path | None = None
 
     def volumes(self, fold: FoldSummary, name: str) -> Volumes:
         """Return a case of a fold as it is shown.
@@ -137,7 +139,7 @@ class Predictions:
         scored = kept_prediction(fold.model.parent, case)
         if scored is not None:
             return scored
-        kept = self.folder.report / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
+        kept = (self.place or self.folder.report) / KEPT / f"{case.folder.name}-{fold.checksum[:16]}.npy"
         if not kept.exists():
             self.say(f"Predicting {case.id} with the model of fold {fold.fold} ...")
             labels = predict_case(fold.model, case, self.precision, self.device)

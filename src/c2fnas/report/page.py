@@ -55,6 +55,8 @@ def write_report(
 ) -> Path:
     """Write ``index.html`` and ``figures/*.svg``, ``*.png`` and ``*.csv``; an older report is replaced.
 
+    In another folder than the run's own, files that are not written anew stay.
+
     The run is only read: it may be under way.
 
     Args:
@@ -74,13 +76,13 @@ def write_report(
     """
     told = listening(reporter)
     told.start(STAGE, 1.0)
-    summary = read_report(run, keep_identifiers=keep_identifiers)
+    summary = read_report(run, folder, keep_identifiers=keep_identifiers)
     told.update(STAGE, READ, "cases")
-    shown, view, notes = _cases(summary, overlays, case, device, told)
+    goal = folder or summary.folder.report
+    shown, view, notes = _cases(summary, goal, overlays, case, device, told)
     told.update(STAGE, SHOWN, "figures")
     drawn = partial(_tell_figures, told)
     pictures = draw_figures(summary, shown, drawn)
-    goal = folder or summary.folder.report
     page, figures = goal / PAGE, goal / FIGURES
     if folder is None:  # in another folder there may be figures of the user's own
         shutil.rmtree(figures, ignore_errors=True)
@@ -178,7 +180,7 @@ def _content(path: Path) -> str:
 
 
 def _cases(
-    run: ReportSummary, wanted: bool, case: str | None, device: str, reporter: Reporter
+    run: ReportSummary, place: Path, wanted: bool, case: str | None, device: str, reporter: Reporter
 ) -> tuple[tuple[Overlay, ...], CaseView | None, list[str]]:
     """Return the cases of Figure 6 and the one to scroll through, or why they are not shown."""
     if not wanted:
@@ -188,7 +190,7 @@ def _cases(
     if not telling_cases(run.final):
         return (), None, ["Cases are not shown: no fold has a model package."]
     precision = run.config.deployment.recipe.precision
-    predictions = Predictions(run.folder, precision, device, reporter.say)
+    predictions = Predictions(run.folder, precision, device, reporter.say, place)
     fold, scores = viewed_case(run.final, case)
     try:
         volumes = predictions.volumes(fold, scores.case)

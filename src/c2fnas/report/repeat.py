@@ -45,7 +45,9 @@ class Repeat:
         return f"{same} need not give the same network: {'; '.join(self.reasons)}."
 
 
-def read_repeat(folder: RunFolder, config: RunConfig, workers: int, processes: int) -> Repeat | None:
+def read_repeat(
+    folder: RunFolder, config: RunConfig, workers: int, processes: int, *, own: bool = True
+) -> Repeat | None:
     """Return the way to repeat a run; None before it has a plan and folds.
 
     Args:
@@ -53,12 +55,14 @@ def read_repeat(folder: RunFolder, config: RunConfig, workers: int, processes: i
         config: Of the run; its path of the data set is the one that is shown.
         workers: Devices that worked at the search at a time.
         processes: The most that trained one network together.
+        own: True if the page goes into the run folder; the command names the run itself where it goes elsewhere.
     """
     if not (folder.plan.exists() and folder.folds.exists()):
         return None
     known, trained = Repetition.of(folder), config.kind == "training"
     words = ["c2fnas", "train" if trained else "run", config.dataset_path, "NEW"]
-    words += ["--like", f"{folder.root.absolute().name}/{folder.report.name}/{FILE}"]
+    name = folder.root.absolute().name
+    words += ["--like", f"{name}/{folder.report.name}/{FILE}" if own else name]
     if known.start:
         words += ["--from", f"{folder.root.absolute().name}/{folder.start_model.relative_to(folder.root)}"]
     reasons = (*_of_machines(config, workers, processes), *_of_choices(folder, config), *_of_trainings(folder, config))

@@ -64,8 +64,10 @@ class ReportSummary(RunSummary):
         return counted(len(known), len({self.groups.get(case, case) for case in known}))
 
 
-def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
+def read_report(run: Path, place: Path | None = None, *, keep_identifiers: bool = False) -> ReportSummary:
     """Read a run folder, finished or not. Nothing is written, and a driver at work is not disturbed.
+
+    ``place`` is where the page goes, if not into the run folder.
 
     Of paths beyond the run folder the last part stays, unless ``keep_identifiers``: folders are named after people.
 
@@ -97,7 +99,7 @@ def read_report(run: Path, *, keep_identifiers: bool = False) -> ReportSummary:
         workers=workers,
         processes=processes,
         hardware=tuple(sorted({job.hardware for job in read_jobs(folder.root)} - {""})),
-        repeat=read_repeat(folder, config, workers, processes),
+        repeat=read_repeat(folder, config, workers, processes, own=place is None),
     )
 
 

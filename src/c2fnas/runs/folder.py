@@ -34,7 +34,7 @@ class RunFolder:
     root: Path
 
     config = _Place("run.yaml")
-    """The configuration, with seed, versions and checksums of fingerprint and plan."""
+    """The configuration, with seed, versions and checksums of fingerprint, plan and folds."""
     budget = _Place("budget.yaml")
     """A copy of the budget: the part of the configuration that it was when the run was prepared."""
     plan = _Place("plan.yaml")
@@ -42,7 +42,7 @@ class RunFolder:
     fingerprint = _Place("fingerprint.json")
     """The data set as it was when the run began."""
     folds = _Place("folds.json")
-    """Training and validation cases, fold by fold, with the groups of the latter."""
+    """Training and validation cases, fold by fold, with the groups of the latter. Edited like the plan."""
     like = _Place("like.json")
     """Of a run that begins like another: that run as it was found at the first start."""
     taken = _Place("cases.json")

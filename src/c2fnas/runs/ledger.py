@@ -153,8 +153,8 @@ class Ledger:
         if passing := next(filter(None, map(PASSING.search, _messages(error))), None):
             return UserError(
                 f"{self.database}: cannot be opened at the moment ({passing[0]}). See that its disk has space and may "
-                "be written, and that no other program holds the file; then give the same command again. What was "
-                "entered before is intact."
+                "be written, and that no other program holds the file; then give the same command again, which carries "
+                "on."
             )
         return UserError(
             f"{self.database}: cannot be opened as a ledger ({in_a_line(error)}). Restore the file from a copy, or "

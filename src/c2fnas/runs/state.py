@@ -85,8 +85,8 @@ def read_state(run: Path) -> RunState:
     driver = _driver(run)
     now = time.time()
     if driver is not None and not folder.config.exists():
-        moving = (run / DRIVER, folder.spent, folder.check, folder.plan)
-        return RunState(folder, None, (), driver, max(0.0, now - max(map(changed_at, moving))))
+        kept = changed_at(folder.spent)  # every few seconds, once the files are checked
+        return RunState(folder, None, (), driver, max(0.0, now - kept) if kept else None)
     summary = read_summary(run)
     jobs = tuple(_jobs_at_work(run, now)) if driver is not None else ()
     return RunState(folder, summary, jobs, driver, max(0.0, now - summary.changed.timestamp()))

@@ -99,8 +99,8 @@ def tabulate(
 
     def enter(*found: Row) -> None:
         if found:
-            of_others = read_table(table) if table.exists() else ()  # another run may fill the same table
-            rows.update({row.key: row for row in (*of_others, *found)})
+            known = {row.key: row for row in (read_table(table) if table.exists() else ())}  # another run may fill it
+            rows.update(known | {row.key: row for row in found if row.dice is not None or row.key not in known})
             write_table(table, rows.values())
 
     def settle(outcome: Outcome) -> None:

@@ -74,7 +74,7 @@ def _refuse_unread(error: UserError) -> None:
     if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
         raise UserError(
             f"{error} It may be whole: give the same command again. If it stays so, delete it, and the training "
-            "carries on from the checkpoint before."
+            "carries on from the one before, if there is one."
         ) from error
 
 

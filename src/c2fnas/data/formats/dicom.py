@@ -38,7 +38,8 @@ def is_dicom(path: Path) -> bool:
         if path.is_dir():
             return any(is_dicom(file) for file in _files(path))
         return _is_slice(path)
-    except OSError:
+    except OSError as error:
+        refuse_exhaustion(path, error)
         return False
 
 
@@ -193,7 +194,7 @@ def _series(folder: Path, stamp: Stamp) -> tuple[tuple[Slice, ...], ...]:
         slices = [folder / name for name, _, _ in stamp if _is_slice(folder / name)]
     except OSError as error:  # a slice that is left out would be a volume that is shorter
         refuse_exhaustion(error.filename, error)
-        fix = "Copy or export the series again."
+        fix = "Give the same command again; if it stays so, copy or export the series again."
         raise CaseError("", error.filename, f"a file that can't be read ({error.strerror})", "a slice", fix) from error
     return tuple(_grouped(slices))
 
