@@ -23,7 +23,7 @@ from c2fnas.planning.middle import middle_network
 from c2fnas.planning.plan import make_plan
 from c2fnas.planning.presets import complete_recipe, draft, load_budget
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.plan_choice import WeighedPlan
+from c2fnas.runs.records.plan_choice import WeighedPlan
 from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.memory import training_memory
 from c2fnas.text import crossed

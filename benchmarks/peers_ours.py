@@ -15,7 +15,7 @@ from c2fnas.evaluation.metrics import Evaluation
 from c2fnas.files import read_json, write_json
 from c2fnas.networks.baselines import Baseline
 from c2fnas.networks.baselines.dynunet import planned_levels
-from c2fnas.runs.job_record import read_job
+from c2fnas.runs.records.job_record import read_job
 from c2fnas.runs.run import Run
 from nnunet_side import timed
 from peers_conditions import ROOT

@@ -27,7 +27,7 @@ from c2fnas.inference.package import load_package
 from c2fnas.inference.pretrained import model_folders
 from c2fnas.report import write_report
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.kept_folds import KeptFolds
+from c2fnas.runs.records.kept_folds import KeptFolds
 
 RECORDED = Path(__file__).parents[1] / "docs" / "results" / "hippocampus"
 FILES = {

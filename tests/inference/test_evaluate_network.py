@@ -16,7 +16,7 @@ from c2fnas.errors import UserError
 from c2fnas.evaluation.evaluate import evaluate_network
 from c2fnas.evaluation.metrics import Options, score_case, summarise
 from c2fnas.inference.sliding_window import SlidingWindow
-from c2fnas.runs.predictions import keep_prediction, kept_prediction
+from c2fnas.runs.records.predictions import keep_prediction, kept_prediction
 
 SCHEME = LabelScheme.of("background", "organ", "lesion")
 TURNED = np.array([[0.0, 0, -1.5, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])

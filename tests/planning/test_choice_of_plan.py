@@ -12,7 +12,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.planning.choice import ALIKE, Weighing, choose_plan, close_ones
 from c2fnas.planning.labels import SampledLabel
 from c2fnas.planning.plan import make_plan
-from c2fnas.runs.plan_choice import WeighedPlan
+from c2fnas.runs.records.plan_choice import WeighedPlan
 
 CORES, GPU = 2e-6, 4e-9
 """Seconds of a training step by voxel: two cores at width 0.25, and a GPU."""

@@ -32,8 +32,8 @@ from c2fnas.report.overlays import (
 )
 from c2fnas.report.summary import read_report
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import Curve
-from c2fnas.runs.predictions import keep_prediction
+from c2fnas.runs.records.job_record import Curve
+from c2fnas.runs.records.predictions import keep_prediction
 
 CLASSES = [each.name for each in PLAN.classes]
 

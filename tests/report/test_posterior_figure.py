@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from c2fnas.files import write_json
 from c2fnas.report.figures.coarse import draw_posterior
 from c2fnas.report.figures.style import VERMILION
-from c2fnas.runs.coarse_posterior import CoarsePosterior
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from c2fnas.report import write_report
 from c2fnas.report.summary import read_report
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ranked import read_ranked
+from c2fnas.runs.records.ranked import read_ranked
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "docs" / "results" / "hippocampus"

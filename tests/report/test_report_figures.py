@@ -27,8 +27,8 @@ from c2fnas.report.figures.sections import SECTIONS, draw_figures
 from c2fnas.report.figures.style import NARROW, OPERATION_COLOURS, STYLE, class_series, picture, series_look
 from c2fnas.report.figures.training import draw_losses, is_curve
 from c2fnas.report.summary import read_report
-from c2fnas.runs.job_record import Curve
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.job_record import Curve
+from c2fnas.runs.records.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation

@@ -21,7 +21,7 @@ from c2fnas.report.page import render_page
 from c2fnas.report.summary import read_report
 from c2fnas.report.text import tasks, warning
 from c2fnas.runs.config import DeploymentConfig, RunConfig
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.text import device_time

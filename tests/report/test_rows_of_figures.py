@@ -13,9 +13,9 @@ from c2fnas.report.figures import rows as tables
 from c2fnas.report.figures.coarse import TopologyMap
 from c2fnas.report.fine import FineSummary
 from c2fnas.report.overlays import Overlay, Slice
-from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
-from c2fnas.runs.job_record import Curve
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior, TrainedTopology
+from c2fnas.runs.records.job_record import Curve
+from c2fnas.runs.records.ranked import RankedPath
 from c2fnas.runs.trial import Trial
 from c2fnas.search.clusters import cluster_topologies
 from c2fnas.space.architecture import Architecture

@@ -11,12 +11,12 @@ from c2fnas.data.cache import Cache
 from c2fnas.data.folds import Split
 from c2fnas.errors import UserError
 from c2fnas.files import append_json_line, read_json, read_json_lines, write_json
-from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import evaluation_in
-from c2fnas.runs.kept_folds import KeptFolds
-from c2fnas.runs.plan_choice import PlanChoice
-from c2fnas.runs.ranked import Limits
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior, TrainedTopology
+from c2fnas.runs.records.job_record import evaluation_in
+from c2fnas.runs.records.kept_folds import KeptFolds
+from c2fnas.runs.records.plan_choice import PlanChoice
+from c2fnas.runs.records.ranked import Limits
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.schedule_row import ScheduleRow, schedule_rows, seconds_of_verdict
 from c2fnas.runs.timing.slots import read_slots

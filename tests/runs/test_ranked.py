@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from c2fnas.errors import UserError
 from c2fnas.files import write_json
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
+from c2fnas.runs.records.ranked import RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.search_space import SearchSpace

@@ -13,7 +13,7 @@ from c2fnas.errors import UserError
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.budget import Workload, estimate
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import read_curve
+from c2fnas.runs.records.job_record import read_curve
 from c2fnas.runs.stage_summary import StageSummary, clock_seconds
 from c2fnas.runs.summary import read_summary, stage_tasks
 from c2fnas.runs.timing.timings import Timings

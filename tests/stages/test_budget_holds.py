@@ -30,7 +30,7 @@ from c2fnas.planning.training_seconds import forecast_trainings, seconds_of_trai
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.overrides import value_at, with_values
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run

@@ -16,7 +16,7 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.execution.retry import MICRO_BATCH_DIVISOR
 from c2fnas.files import write_json
 from c2fnas.runs.overrides import with_values
-from c2fnas.runs.ranked import RankedPath, read_ranked
+from c2fnas.runs.records.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.paths import random_paths
 from c2fnas.space.architecture import Architecture

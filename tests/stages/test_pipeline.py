@@ -19,7 +19,7 @@ from c2fnas.execution import InlineExecutor
 from c2fnas.files import sha256
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.ranked import read_ranked
+from c2fnas.runs.records.ranked import read_ranked
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture

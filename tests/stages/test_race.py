@@ -15,7 +15,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning import affordable, choice
 from c2fnas.planning.request import request_for
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime

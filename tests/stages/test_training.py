@@ -30,10 +30,10 @@ from c2fnas.inference.package import load_package
 from c2fnas.networks.baselines import BASELINES, Baseline
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.folder import PACKAGE
-from c2fnas.runs.job_record import evaluation_in
+from c2fnas.runs.records.job_record import evaluation_in
+from c2fnas.runs.records.scored_cases import SCORES, ScoredCases
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.run import Run
-from c2fnas.runs.scored_cases import SCORES, ScoredCases
-from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages import training, training_jobs
 from c2fnas.stages.training import WEIGHTS, train_and_score, train_network

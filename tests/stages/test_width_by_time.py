@@ -20,7 +20,7 @@ from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import expected_timings
 from c2fnas.planning.width import SLOWER, affordable_width, planned_width
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.clock import ActiveTime

@@ -31,11 +31,11 @@ from c2fnas.planning.budget import Workload, estimate
 from c2fnas.planning.presets import load_budget
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.reporter import Silent
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import cost_of_references
 from c2fnas.runs.timing.timings import Timings
-from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import network_cost
 from c2fnas.space.operation import Operation

@@ -11,7 +11,7 @@ from fine_run import TOPOLOGY, Listener, inline, prepared_run
 from scipy.stats import kendalltau
 
 from c2fnas.errors import UserError
-from c2fnas.runs.ranked import read_ranked
+from c2fnas.runs.records.ranked import read_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.ranks import kendall_tau, pooled_sd, sd_interval
 from c2fnas.space.architecture import Architecture

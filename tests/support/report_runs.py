@@ -20,7 +20,7 @@ from c2fnas.inference.package import load_package, save_package
 from c2fnas.runs.config import CoarseConfig, DeploymentConfig, FineConfig, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.ledger import Ledger
-from c2fnas.runs.ranked import RankedPath, write_ranked
+from c2fnas.runs.records.ranked import RankedPath, write_ranked
 from c2fnas.search.clusters import cluster_topologies
 from c2fnas.search.paths import random_paths
 from c2fnas.space.search_space import SearchSpace

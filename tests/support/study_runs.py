@@ -11,8 +11,8 @@ from c2fnas.errors import Interrupted, UserError
 from c2fnas.evaluation.metrics import CaseScores, Evaluation, summarise
 from c2fnas.files import append_json_line, write_json
 from c2fnas.planning.request import request_for
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.run import Run
-from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.operation import Operation
 from c2fnas.stages import training

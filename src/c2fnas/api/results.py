@@ -97,7 +97,7 @@ def trials_table(folder: "RunFolder") -> Any:
 
 def ranking(run: "Run", found: Architecture, verification: "Verification | None") -> Ranking:
     """Return the result of the fine stage of a run; where it ranks nothing, the operations that it takes."""
-    from c2fnas.runs.ranked import read_ranked
+    from c2fnas.runs.records.ranked import read_ranked
 
     if not run.folder.ranking_file.exists():
         return Ranking(found, {"architecture": found.to_text(), "front": [], "ranking": None})

@@ -49,7 +49,7 @@ class RunView:
     @property
     def evaluation(self) -> "dict[Fold, Evaluation | None]":
         """Dice on the validation cases of each fold that is trained; None where it is unknown."""
-        from c2fnas.runs.job_record import evaluation_in
+        from c2fnas.runs.records.job_record import evaluation_in
 
         return {fold: evaluation_in(model.parent) for fold, model in self.models.items()}
 

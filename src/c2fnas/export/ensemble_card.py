@@ -16,7 +16,7 @@ from c2fnas.networks.designs import Design, build_design, read_design
 from c2fnas.runs.card import found_by_search, grid, labels, origin, start
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.job_record import evaluation_in, read_job
+from c2fnas.runs.records.job_record import evaluation_in, read_job
 from c2fnas.text import plural
 from c2fnas.training.shortness import card_line
 from c2fnas.training.weights import read_tensors

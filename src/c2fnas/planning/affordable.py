@@ -21,7 +21,7 @@ from c2fnas.planning.presets import complete_recipe
 from c2fnas.planning.request import Request
 from c2fnas.planning.run_timings import measured_timings
 from c2fnas.planning.width import affordable_width
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import least_of_a_budget
 from c2fnas.training.precision import common_precision

@@ -17,7 +17,7 @@ from c2fnas.data.plan import Plan
 from c2fnas.planning.budget import TO_DEPLOY, coverage
 from c2fnas.planning.labels import SampledLabel, ceilings, chords
 from c2fnas.planning.patch_size import SAME_SPACING
-from c2fnas.runs.plan_choice import WeighedPlan
+from c2fnas.runs.records.plan_choice import WeighedPlan
 
 FACTORS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """Of the native spacing, within the slices."""

@@ -21,8 +21,8 @@ from c2fnas.planning.run_timings import expected_timings
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import begun_stages, frozen_by
-from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import value_at
+from c2fnas.runs.records.job_record import read_job
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import stage_tasks

@@ -24,8 +24,8 @@ from c2fnas.planning.presets import (
 from c2fnas.runs.config import CoarseLimits, RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
-from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.overrides import refuse_unknown, value_at, with_values
+from c2fnas.runs.records.kept_folds import KeptFolds
 
 COUNTS = (*(f"{name}.recipe.iterations" for name in STAGES), "coarse.evaluations", "fine.candidates", "fine.cases")
 """The fields that a time budget derives, each where neither the user nor the budget has set it."""

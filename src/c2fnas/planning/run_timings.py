@@ -15,8 +15,8 @@ from c2fnas.networks.designs import Design, design_from_json, first_design
 from c2fnas.planning.configuration import timed_recipe
 from c2fnas.planning.middle import middle_network
 from c2fnas.planning.step_timing import measure
-from c2fnas.runs.job_record import JobRecord, read_job, read_payload
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.job_record import JobRecord, read_job, read_payload
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.timings import Timings
 from c2fnas.space.architecture import Architecture

@@ -8,10 +8,10 @@ from c2fnas.planning.budget import estimate
 from c2fnas.planning.configuration import Prepared, count_work, rescheduled, with_counts
 from c2fnas.planning.request import COUNTS, SEARCHED, Request, request_for
 from c2fnas.planning.run_timings import expected_timings
-from c2fnas.runs.coarse_posterior import CoarsePosterior
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.freeze import frozen_by
 from c2fnas.runs.overrides import value_at, with_values
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior
 from c2fnas.runs.repetition import MIRROR
 from c2fnas.runs.run import Run
 from c2fnas.runs.timing.allowance import kept_for_the_end, least_of_a_budget, verdict_allowance

@@ -13,7 +13,7 @@ from c2fnas.planning.memory_fit import fit_for
 from c2fnas.planning.middle import middle_network
 from c2fnas.planning.request import Request
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.plan_choice import PlanChoice, WeighedPlan
+from c2fnas.runs.records.plan_choice import PlanChoice, WeighedPlan
 from c2fnas.runs.run import Run
 
 SLOWER = 2.0

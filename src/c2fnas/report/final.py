@@ -9,7 +9,7 @@ from c2fnas.evaluation.metrics import CaseScores, Evaluation
 from c2fnas.files import sha256
 from c2fnas.inference.pretrained import SUMS, is_package
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import Curve, read_curve
+from c2fnas.runs.records.job_record import Curve, read_curve
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from c2fnas.data.plan import Plan
 from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import read_job
-from c2fnas.runs.ranked import RankedPath, read_ranked
+from c2fnas.runs.records.job_record import read_job
+from c2fnas.runs.records.ranked import RankedPath, read_ranked
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import NetworkCost, network_cost
 from c2fnas.space.operation import Operation

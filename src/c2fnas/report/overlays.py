@@ -27,7 +27,7 @@ from c2fnas.inference.preview import EDGES, PLANES, shown_slice
 from c2fnas.inference.sinks import RestoringSink
 from c2fnas.report.final import FinalSummary, FoldSummary
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.predictions import kept_prediction
+from c2fnas.runs.records.predictions import kept_prediction
 from c2fnas.text import some
 from c2fnas.training.precision import resolve_precision
 from c2fnas.training.recipe import Precision

@@ -8,7 +8,7 @@ from c2fnas.execution.call import RESULT
 from c2fnas.files import read_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.ranked import Limits
+from c2fnas.runs.records.ranked import Limits
 from c2fnas.runs.repetition import Repetition
 from c2fnas.runs.summary import read_verdict
 from c2fnas.space.architecture import Architecture

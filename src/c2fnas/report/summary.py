@@ -15,8 +15,8 @@ from c2fnas.report.final import FinalSummary, summarise_final
 from c2fnas.report.fine import FineSummary, summarise_fine
 from c2fnas.report.repeat import Repeat, read_repeat
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.job_record import Curve, read_curve, read_job, read_jobs
-from c2fnas.runs.kept_folds import KeptFolds
+from c2fnas.runs.records.job_record import Curve, read_curve, read_job, read_jobs
+from c2fnas.runs.records.kept_folds import KeptFolds
 from c2fnas.runs.summary import RunSummary, read_summary
 from c2fnas.studies.widths import Scaled, read_scaled
 

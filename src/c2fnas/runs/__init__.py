@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "ledger": ["Ledger"],
         "lock": ["RunLock"],
         "overrides": ["parse_overrides"],
-        "ranked": ["RankedPath", "read_ranked"],
+        "records.ranked": ["RankedPath", "read_ranked"],
         "reporter": ["Reporter", "Silent"],
         "run": ["Run"],
         "summary": ["RunSummary", "read_summary"],

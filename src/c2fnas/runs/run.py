@@ -22,9 +22,9 @@ from c2fnas.networks.count import count_network
 from c2fnas.networks.designs import Design, build_design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.ledger import Ledger
 from c2fnas.runs.lock import RunLock
+from c2fnas.runs.records.kept_folds import KeptFolds
 from c2fnas.runs.reporter import Reporter, listening
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.slots import Slots, keep_slots, read_slots

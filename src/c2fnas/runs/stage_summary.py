@@ -9,9 +9,9 @@ from c2fnas.data.folds import EVERY_CASE, Fold, fold_order
 from c2fnas.data.plan import Plan
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import JobRecord, read_job, read_jobs, read_payload
 from c2fnas.runs.ledger import trials_of
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.job_record import JobRecord, read_job, read_jobs, read_payload
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.timing.allowance import affordable_references, cost_of_references, measured_alone, verdict_allowance
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.pace import RunPace

@@ -19,9 +19,9 @@ from c2fnas.files import changed_at, files_below, read_json
 from c2fnas.networks.designs import Design
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import evaluation_in, read_job
-from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.ledger import trials_of
+from c2fnas.runs.records.job_record import evaluation_in, read_job
+from c2fnas.runs.records.kept_folds import KeptFolds
 from c2fnas.runs.stage_summary import RunFiles, StageSummary, summarise_stages
 from c2fnas.runs.timing.clock import ActiveTime
 from c2fnas.runs.timing.pace import RunPace, read_pace

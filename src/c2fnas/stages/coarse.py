@@ -14,8 +14,8 @@ from c2fnas.planning.feasible import candidate_cost, feasible_clusters
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import drive
 from c2fnas.runs.freeze import begun_stages
-from c2fnas.runs.job_record import read_curve
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.records.job_record import read_curve
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import evaluated_trials
 from c2fnas.runs.trial import Trial

@@ -17,8 +17,8 @@ from c2fnas.planning.run_timings import expected_timings, paced
 from c2fnas.planning.schedule import derives, fix_counts
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import frozen_by
-from c2fnas.runs.job_record import evaluation_in
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.records.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, training_job
 from c2fnas.training.metrics_log import EVERY

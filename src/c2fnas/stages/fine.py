@@ -12,7 +12,7 @@ from c2fnas.planning.feasible import training_bytes
 from c2fnas.planning.schedule import fix_counts
 from c2fnas.runs.driver import run_jobs
 from c2fnas.runs.freeze import begun_stages
-from c2fnas.runs.ranked import Limits, RankedPath, ranking_is_whole, read_ranked, write_ranked
+from c2fnas.runs.records.ranked import Limits, RankedPath, ranking_is_whole, read_ranked, write_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.operation_effects import take_path
 from c2fnas.search.ranks import is_on_front

@@ -9,8 +9,8 @@ from typing import Any
 from c2fnas.bench.shipped import expected_elsewhere
 from c2fnas.planning.feasible import feasible_topologies
 from c2fnas.planning.schedule import saved_by_an_early_end
-from c2fnas.runs.coarse_posterior import CoarsePosterior, TrainedTopology
 from c2fnas.runs.ledger import Ledger
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior, TrainedTopology
 from c2fnas.runs.run import Run
 from c2fnas.runs.trial import Trial
 from c2fnas.search.answer import Standing

@@ -30,8 +30,8 @@ from c2fnas.planning.run_timings import measured_timings
 from c2fnas.planning.schedule import preparation_of
 from c2fnas.planning.width import planned_width
 from c2fnas.runs.config import RunConfig
-from c2fnas.runs.kept_folds import KeptFolds
-from c2fnas.runs.plan_choice import PlanChoice
+from c2fnas.runs.records.kept_folds import KeptFolds
+from c2fnas.runs.records.plan_choice import PlanChoice
 from c2fnas.runs.run import Run
 from c2fnas.stages.run_folds import divided, forget_drawn, keep_folds, keep_warnings, leave_out, tell_warnings
 from c2fnas.text import large, plural

@@ -24,8 +24,8 @@ from c2fnas.planning.presets import PartialConfig, complete_recipe
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import expected_timings
 from c2fnas.runs.freeze import begun_stages
-from c2fnas.runs.job_record import read_job
-from c2fnas.runs.plan_choice import PlanChoice, WeighedPlan
+from c2fnas.runs.records.job_record import read_job
+from c2fnas.runs.records.plan_choice import PlanChoice, WeighedPlan
 from c2fnas.runs.run import Run
 from c2fnas.stages.preparation import prepare
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job

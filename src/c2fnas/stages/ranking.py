@@ -20,8 +20,8 @@ from c2fnas.inference.forward import computing, resolve_device
 from c2fnas.networks import SuperNetwork
 from c2fnas.runs.driver import drive
 from c2fnas.runs.live import progress_to
+from c2fnas.runs.records.scored_cases import Row, kept_rows
 from c2fnas.runs.run import Run
-from c2fnas.runs.scored_cases import Row, kept_rows
 from c2fnas.search.prefix_saving import RankingMacs
 from c2fnas.search.successive_halving import case_order
 from c2fnas.space.operation import Operation, OperationPath

@@ -17,7 +17,7 @@ from c2fnas.planning.request import Request
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
 from c2fnas.runs.freeze import begun_stages, refuse_frozen
-from c2fnas.runs.kept_folds import KeptFolds
+from c2fnas.runs.records.kept_folds import KeptFolds
 from c2fnas.runs.reporter import Reporter
 from c2fnas.runs.run import Run
 

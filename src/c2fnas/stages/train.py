@@ -17,8 +17,8 @@ from c2fnas.networks.designs import Design, build_design
 from c2fnas.planning.request import request_for
 from c2fnas.planning.run_timings import expected_timings
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import read_job
 from c2fnas.runs.overrides import with_values
+from c2fnas.runs.records.job_record import read_job
 from c2fnas.runs.run import ExecutorFactory, Run
 from c2fnas.runs.summary import training_text
 from c2fnas.stages.deployment import Deployed, claim, deploy, is_deployed, trained_folds

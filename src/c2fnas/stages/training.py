@@ -33,10 +33,10 @@ from c2fnas.runs.card import model_card
 from c2fnas.runs.folder import EVALUATION, PACKAGE
 from c2fnas.runs.live import progress_to
 from c2fnas.runs.micro_batch import keep_micro_batch, within_memory
-from c2fnas.runs.predictions import keep_prediction
+from c2fnas.runs.records.predictions import keep_prediction
+from c2fnas.runs.records.scored_cases import ScoredCases
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.run import Run
-from c2fnas.runs.scored_cases import ScoredCases
-from c2fnas.runs.trained import Trained
 from c2fnas.stages.training_jobs import TrainingSpec
 from c2fnas.training.checkpoint import forget_checkpoints
 from c2fnas.training.device import ranks

@@ -15,8 +15,8 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.networks.designs import Design, design_from_json
 from c2fnas.planning.training_seconds import forecast_trainings, seconds_of_trainings
 from c2fnas.runs.driver import run_jobs
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.run import Run
-from c2fnas.runs.trained import Trained
 from c2fnas.training.checkpoint import forget_checkpoints, has_checkpoint
 from c2fnas.training.recipe import Recipe
 

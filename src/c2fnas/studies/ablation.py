@@ -16,9 +16,9 @@ from c2fnas.execution.job import Job
 from c2fnas.files import write_json
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import evaluation_in
-from c2fnas.runs.kept_folds import KeptFolds
 from c2fnas.runs.lock import RunLock
+from c2fnas.runs.records.job_record import evaluation_in
+from c2fnas.runs.records.kept_folds import KeptFolds
 from c2fnas.runs.run import Run
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.deployment import final_spec, fold_job, scratch_spec

@@ -16,8 +16,8 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.frozen import Frozen
 from c2fnas.planning.configuration import versions
+from c2fnas.runs.records.trained import Trained
 from c2fnas.runs.run import Run
-from c2fnas.runs.trained import Trained
 from c2fnas.space.architecture import Architecture
 from c2fnas.stages.training_jobs import TrainingSpec, failure_of, run_all, trained, training_job
 from c2fnas.training.precision import common_precision

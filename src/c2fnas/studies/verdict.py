@@ -17,7 +17,7 @@ from c2fnas.execution.call import finished
 from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import write_json
 from c2fnas.networks.designs import Design
-from c2fnas.runs.job_record import evaluation_in, read_job
+from c2fnas.runs.records.job_record import evaluation_in, read_job
 from c2fnas.runs.run import Run
 from c2fnas.runs.stage_summary import stages_of
 from c2fnas.runs.summary import read_verdict, training_text

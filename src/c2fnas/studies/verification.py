@@ -10,7 +10,7 @@ import numpy as np
 from c2fnas.errors import UserError
 from c2fnas.execution.job import Job
 from c2fnas.files import write_json
-from c2fnas.runs.ranked import RankedPath, read_ranked
+from c2fnas.runs.records.ranked import RankedPath, read_ranked
 from c2fnas.runs.run import Run
 from c2fnas.search.ranks import kendall_tau, pooled_sd, sd_interval, tau_interval
 from c2fnas.space.architecture import Architecture

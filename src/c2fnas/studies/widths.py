@@ -17,7 +17,7 @@ from c2fnas.execution.job import Job, Outcome
 from c2fnas.files import read_json, write_json
 from c2fnas.planning.plan import scaled_plan
 from c2fnas.runs.folder import RunFolder
-from c2fnas.runs.job_record import evaluation_in
+from c2fnas.runs.records.job_record import evaluation_in
 from c2fnas.runs.run import Run
 from c2fnas.search.width_grid import WIDTHS, refuse_factors, scaling_grid
 from c2fnas.shapes import Size

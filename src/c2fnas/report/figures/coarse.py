@@ -22,7 +22,7 @@ from c2fnas.report.figures.style import (
     YELLOW,
     series_look,
 )
-from c2fnas.runs.coarse_posterior import CoarsePosterior
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior
 from c2fnas.space.topology import Topology
 
 _LIGHT = (ORANGE, SKY, PURPLE, YELLOW)

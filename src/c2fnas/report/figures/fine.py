@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from c2fnas.report.figures.style import BLACK, BLUE, GREY, OPERATION_COLOURS, OPERATION_MARKERS, PALE, SKY, VERMILION
 from c2fnas.report.fine import CONFIDENCE, FineSummary, dice_of, operation_effects
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.ranked import RankedPath
 from c2fnas.search.ranks import is_on_front
 from c2fnas.space.operation import Operation
 from c2fnas.text import plural

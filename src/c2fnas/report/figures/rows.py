@@ -11,9 +11,9 @@ from c2fnas.report.figures.coarse import TopologyMap
 from c2fnas.report.figures.fine import pareto_front
 from c2fnas.report.fine import FineSummary, operation_effects
 from c2fnas.report.overlays import Overlay
-from c2fnas.runs.coarse_posterior import CoarsePosterior
-from c2fnas.runs.job_record import Curve
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.coarse_posterior import CoarsePosterior
+from c2fnas.runs.records.job_record import Curve
+from c2fnas.runs.records.ranked import RankedPath
 from c2fnas.space.architecture import Architecture
 from c2fnas.space.cost import CellCost, Cost, NetworkCost
 from c2fnas.studies.widths import Scaled

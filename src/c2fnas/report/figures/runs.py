@@ -14,7 +14,7 @@ from c2fnas.report.figures.rows import Rows
 from c2fnas.report.figures.sections import Entry, draw_entry
 from c2fnas.report.figures.style import Picture, series_look
 from c2fnas.report.fine import dice_of
-from c2fnas.runs.ranked import RankedPath
+from c2fnas.runs.records.ranked import RankedPath
 
 
 def draw_runs(runs: RunsSummary) -> tuple[Picture, ...]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from c2fnas.report.figures.style import COLOURS, DICE_MAP, GREY
-from c2fnas.runs.job_record import Curve
+from c2fnas.runs.records.job_record import Curve
 
 SMOOTHED = 5
 FINEST = 200  # points of a curve

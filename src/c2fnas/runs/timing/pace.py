@@ -10,7 +10,7 @@ from c2fnas.files import read_json
 from c2fnas.inference.ensemble import FLIPS
 from c2fnas.runs.config import RunConfig
 from c2fnas.runs.folder import EVALUATION, RunFolder
-from c2fnas.runs.job_record import JobRecord, read_job
+from c2fnas.runs.records.job_record import JobRecord, read_job
 from c2fnas.shapes import Size
 from c2fnas.training.recipe import Recipe
 

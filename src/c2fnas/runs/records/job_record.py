@@ -10,7 +10,7 @@ from c2fnas.execution.call import RESULT
 from c2fnas.execution.worker import JOB_FILE
 from c2fnas.files import changed_at, files_below, read_json, read_json_lines, refusing_damage
 from c2fnas.runs.folder import EVALUATION
-from c2fnas.runs.trained import Trained
+from c2fnas.runs.records.trained import Trained
 from c2fnas.training.metrics_log import METRICS
 
 
